@@ -1,0 +1,1 @@
+"""What a checkpoint says, by its tensors and by its metadata."""

@@ -1,0 +1,79 @@
+"""A checkpoint as both sides describe it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ckptfix.checkpoint.formats import StoredFormat, stored_format
+from ckptfix.checkpoint.json_text import JsonText
+from ckptfix.checkpoint.metadata import (
+    CONFIG_FILE,
+    HF_QUANT_FILE,
+    QUANT_CFG_FILE,
+    MetadataFile,
+    ModelConfig,
+    parse_metadata,
+    parse_model_config,
+)
+from ckptfix.checkpoint.modules import Module, group_modules
+from ckptfix.checkpoint.safetensors import TensorTable, read_tensors
+from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.errors import CkptfixError
+
+METADATA_FILES = (CONFIG_FILE, HF_QUANT_FILE, QUANT_CFG_FILE)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that JSON files and safetensors headers say; no weights."""
+
+    name: str
+    """How the user named it."""
+    config: ModelConfig
+    documents: Mapping[str, JsonText]
+    """The metadata files, as text."""
+    metadata: tuple[MetadataFile, ...]
+    table: TensorTable
+
+    @cached_property
+    def modules(self) -> dict[str, Module]:
+        """Checkpoint name -> module."""
+        return group_modules(self.table.tensors)
+
+    @cached_property
+    def formats(self) -> dict[str, StoredFormat]:
+        """Checkpoint name -> what the tensors prove."""
+        return {name: stored_format(module) for name, module in self.modules.items()}
+
+    @property
+    def producer(self) -> str:
+        """The exporter, by the first file that names it."""
+        return next((m.producer for m in self.metadata if m.producer), "")
+
+
+def load_checkpoint(source: DirectorySource, name: str) -> Checkpoint:
+    """Read both sides.
+
+    Raises:
+        CkptfixError: no config, broken JSON, bad headers, or nothing quantized.
+    """
+    documents = {
+        file: JsonText.parse(file, source.read(file)) for file in METADATA_FILES if source.has(file)
+    }
+    if CONFIG_FILE not in documents and HF_QUANT_FILE not in documents:
+        raise CkptfixError(
+            f"{source.root}: neither config.json nor hf_quant_config.json",
+            advice="name the directory of a Hugging Face checkpoint",
+        )
+    config = ModelConfig()
+    if CONFIG_FILE in documents:
+        config = parse_model_config(documents[CONFIG_FILE])
+    checkpoint = Checkpoint(
+        name, config, documents, parse_metadata(documents), read_tensors(source)
+    )
+    if not checkpoint.metadata and not any(f.is_quantized for f in checkpoint.formats.values()):
+        raise CkptfixError(
+            f"{source.root}: not quantized, no quantization metadata and no scale tensors",
+            advice="ckptfix works on checkpoints quantized by ModelOpt",
+        )
+    return checkpoint

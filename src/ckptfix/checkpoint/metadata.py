@@ -1,0 +1,286 @@
+"""The metadata dialects -> statements, each with the file and JSON pointer where it stands.
+
+Three files speak (nvidia-modelopt 0.23.0 to 0.47.0, see `docs/formats.md`):
+`config.json` under `quantization_config`, `hf_quant_config.json` under `quantization`, and the
+`quant_cfg.json` of ModelOpt 0.23 and 0.25.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from ckptfix.checkpoint.json_text import JsonText, Path, pointer
+from ckptfix.errors import CkptfixError, Place
+from ckptfix.names import visible
+
+CONFIG_FILE: Final = "config.json"
+HF_QUANT_FILE: Final = "hf_quant_config.json"
+QUANT_CFG_FILE: Final = "quant_cfg.json"
+MIXED: Final = "MIXED_PRECISION"
+
+StatementKind = Literal["entry", "exclude", "target"]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One place where metadata names a module or a pattern over modules."""
+
+    kind: StatementKind
+    """entry: a key of quantized_layers; exclude: an item of ignore or exclude_modules;
+    target: an item of config_groups[*].targets."""
+    name: str
+    file: str
+    path: Path
+    quant_algo: str | None = None
+    """Entries only; None says that the module is not quantized."""
+    group_size: int | None = None
+
+    @property
+    def place(self) -> Place:
+        """File and JSON pointer."""
+        return Place(self.file, pointer(self.path))
+
+    @property
+    def key(self) -> str:
+        """The field that holds it: `quantized_layers`, `ignore`, `exclude_modules`, `targets`."""
+        return next(str(p) for p in reversed(self.path[:-1]) if isinstance(p, str))
+
+
+@dataclass(frozen=True)
+class MetadataFile:
+    """What one file says."""
+
+    file: str
+    root: Path
+    """Path of the quantization object inside the file."""
+    quant_algo: str | None
+    """Of the whole checkpoint; `MIXED_PRECISION` when quantized_layers decides."""
+    group_size: int | None
+    kv_cache_quant_algo: str | None
+    producer: str
+    """Name and version of the exporter; empty if not said."""
+    statements: tuple[Statement, ...]
+
+    def of_kind(self, kind: StatementKind) -> tuple[Statement, ...]:
+        """The statements of one kind, in the order of the file."""
+        return tuple(s for s in self.statements if s.kind == kind)
+
+    @property
+    def is_mixed(self) -> bool:
+        """True when quantized_layers names each quantized module."""
+        return (self.quant_algo or "").upper() == MIXED
+
+    @property
+    def place(self) -> Place:
+        """The quantization object."""
+        return Place(self.file, pointer(self.root))
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The part of config.json that is not about quantization."""
+
+    architectures: tuple[str, ...] = ()
+    nested: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(prefix of the language model in the wrapper, its architectures)."""
+    tied_embeddings: bool | None = None
+    """`tie_word_embeddings`, of the language model where it has its own config."""
+
+
+NESTED_CONFIGS: Final = (("llm_config", "language_model"), ("text_config", "language_model"))
+"""Key of a language model's config inside a wrapper's -> its attribute in the wrapper."""
+
+
+def parse_model_config(document: JsonText) -> ModelConfig:
+    """Architectures and ties; tolerant, because every architecture has its own config."""
+    value = document.value
+    nested = []
+    tied = value.get("tie_word_embeddings")
+    for key, prefix in NESTED_CONFIGS:
+        inner = value.get(key)
+        if isinstance(inner, dict):
+            nested.append((prefix, _strings(inner.get("architectures"))))
+            tied = inner.get("tie_word_embeddings", tied)
+    return ModelConfig(
+        _strings(value.get("architectures")),
+        tuple(nested),
+        tied if isinstance(tied, bool) else None,
+    )
+
+
+def parse_metadata(documents: Mapping[str, JsonText]) -> tuple[MetadataFile, ...]:
+    """Read whichever of the three files are there.
+
+    Raises:
+        CkptfixError: a field has the wrong JSON type, or the checkpoint is quantized by
+            something that is not ModelOpt.
+    """
+    found = []
+    if CONFIG_FILE in documents:
+        document = documents[CONFIG_FILE]
+        if document.value.get("quantization_config") is not None:
+            found.append(_parse_config(document))
+    if HF_QUANT_FILE in documents:
+        found.append(_parse_hf_quant(documents[HF_QUANT_FILE]))
+    if QUANT_CFG_FILE in documents:
+        found.append(_parse_quant_cfg(documents[QUANT_CFG_FILE]))
+    return tuple(found)
+
+
+class _Reader:
+    """Typed access to one JSON object, with the pointer in every complaint."""
+
+    def __init__(self, document: JsonText, path: Path, value: object) -> None:
+        self.document, self.path = document, path
+        if not isinstance(value, dict):
+            raise self.wrong((), "an object")
+        self.value: dict[str, Any] = value
+
+    def wrong(self, below: Path, expected: str) -> CkptfixError:
+        return CkptfixError(f"expected {expected}", place=self.document.place((*self.path, *below)))
+
+    def text(self, key: str) -> str | None:
+        value = self.value.get(key)
+        if value is not None and not isinstance(value, str):
+            raise self.wrong((key,), "a string or null")
+        return value
+
+    def number(self, key: str) -> int | None:
+        value = self.value.get(key)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise self.wrong((key,), "a whole number or null")
+        return value
+
+    def child(self, key: str) -> "_Reader | None":
+        value = self.value.get(key)
+        return None if value is None else _Reader(self.document, (*self.path, key), value)
+
+    def names(self, key: str, kind: StatementKind) -> list[Statement]:
+        value = self.value.get(key)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise self.wrong((key,), "a list of strings")
+        made = []
+        for index, name in enumerate(value):
+            if not isinstance(name, str):
+                raise self.wrong((key, index), "a string")
+            made.append(Statement(kind, name, self.document.file, (*self.path, key, index)))
+        return made
+
+    def entries(self, key: str) -> list[Statement]:
+        layers = self.child(key)
+        if layers is None:
+            return []
+        made = []
+        for name in layers.value:
+            layer = _Reader(self.document, (*layers.path, name), layers.value[name])
+            made.append(
+                Statement(
+                    "entry",
+                    name,
+                    self.document.file,
+                    layer.path,
+                    layer.text("quant_algo"),
+                    layer.number("group_size"),
+                )
+            )
+        return made
+
+    def producer(self) -> str:
+        producer = self.value.get("producer")
+        if not isinstance(producer, dict):
+            return ""
+        words = (producer.get("name"), producer.get("version"))
+        return " ".join(visible(word) for word in words if isinstance(word, str))
+
+
+def _parse_config(document: JsonText) -> MetadataFile:
+    root: Path = ("quantization_config",)
+    reader = _Reader(document, root, document.value["quantization_config"])
+    _require_modelopt(reader)
+    statements = reader.entries("quantized_layers") + reader.names("ignore", "exclude")
+    statements += reader.names("exclude_modules", "exclude")
+    groups = reader.child("config_groups")
+    for name in groups.value if groups else ():
+        group = groups.child(name) if groups else None
+        if group is not None:
+            statements += group.names("targets", "target")
+    scheme = reader.value.get("kv_cache_scheme")
+    return MetadataFile(
+        document.file,
+        root,
+        reader.text("quant_algo"),
+        reader.number("group_size") or _only_group_size(groups),
+        _kv_algo(reader, scheme),
+        reader.producer(),
+        tuple(statements),
+    )
+
+
+def _require_modelopt(reader: _Reader) -> None:
+    # ModelOpt 0.31 wrote no quant_method, 0.33 `quant_library`; vLLM's own names start alike.
+    method = reader.text("quant_method") or reader.text("quant_library") or "modelopt"
+    if not method.startswith("modelopt"):
+        raise CkptfixError(
+            f"quant_method is {visible(method)!r}; ckptfix reads checkpoints quantized by ModelOpt",
+            place=reader.document.place((*reader.path, "quant_method")),
+        )
+
+
+def _only_group_size(groups: _Reader | None) -> int | None:
+    sizes = set()
+    for group in groups.value.values() if groups else ():
+        weights = group.get("weights") if isinstance(group, dict) else None
+        size = weights.get("group_size") if isinstance(weights, dict) else None
+        sizes.add(size if isinstance(size, int) else None)
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _kv_algo(reader: _Reader, scheme: object) -> str | None:
+    """`kv_cache_scheme` is a dict for FP8 since 0.35, a bare string otherwise."""
+    if scheme is None or isinstance(scheme, str):
+        return scheme
+    if isinstance(scheme, dict):
+        bits, kind = scheme.get("num_bits"), scheme.get("type")
+        known = {(8, "float"): "FP8", (4, "float"): "NVFP4"}
+        return next((a for k, a in known.items() if k == (bits, kind)), f"{bits}-bit {kind}")
+    raise reader.wrong(("kv_cache_scheme",), "an object, a string or null")
+
+
+def _parse_hf_quant(document: JsonText) -> MetadataFile:
+    top = _Reader(document, (), document.value)
+    reader = top.child("quantization")
+    if reader is None:
+        raise CkptfixError(
+            "has no quantization object",
+            place=Place(document.file, "/quantization"),
+            advice="export it again with ModelOpt or remove the file",
+        )
+    statements = reader.entries("quantized_layers") + reader.names("exclude_modules", "exclude")
+    return MetadataFile(
+        document.file,
+        reader.path,
+        reader.text("quant_algo"),
+        reader.number("group_size"),
+        reader.text("kv_cache_quant_algo"),
+        top.producer(),
+        tuple(statements),
+    )
+
+
+def _parse_quant_cfg(document: JsonText) -> MetadataFile:
+    reader = _Reader(document, (), document.value)
+    return MetadataFile(
+        document.file,
+        (),
+        reader.text("quant_algo"),
+        None,
+        reader.text("kv_cache_quant_algo"),
+        "",
+        tuple(reader.entries("quantized_layers") + reader.names("exclude_modules", "exclude")),
+    )
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()

@@ -1,0 +1,89 @@
+"""Tensors -> modules: `a.b.weight`, `a.b.weight_scale`, ... belong to module `a.b`.
+
+A shard boundary may fall between a weight and its scales, so companions are joined over the
+whole checkpoint, never per shard file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ckptfix.checkpoint.safetensors import Tensor
+
+COMPANIONS: Final = (
+    "weight_scale",
+    "weight_scale_2",
+    "weight_scale_inv",
+    "input_scale",
+    "pre_quant_scale",
+)
+KV_ROLES: Final = ("k_scale", "v_scale", "k_bias", "v_bias")
+
+_ROLE_SPELLINGS: Final[Mapping[str, str]] = {
+    # ModelOpt's transformers path leaks the quantizer's own names (0.47.0 fixture llama-nvfp4-svd).
+    "weight_quantizer._svdquant_lora_a": "svdquant_lora_a",
+    "weight_quantizer._svdquant_lora_b": "svdquant_lora_b",
+}
+_FUSED_SUFFIXES: Final = ("_weight_scale_2", "_weight_scale", "_input_scale")
+"""Llama 4 and GPT-OSS keep 3-D expert parameters: `experts.gate_up_proj_weight_scale`."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module and its tensors by role."""
+
+    name: str
+    tensors: Mapping[str, Tensor]
+    """Role (`weight`, `weight_scale`, `bias`, ...) -> tensor."""
+    tensor_names: Mapping[str, str]
+    """Role -> full tensor name."""
+
+    @property
+    def weight(self) -> Tensor | None:
+        """The weight, if the module has one."""
+        return self.tensors.get("weight")
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+
+def _split(name: str) -> tuple[str, str]:
+    for spelling, role in _ROLE_SPELLINGS.items():
+        if name.endswith("." + spelling):
+            return name[: -len(spelling) - 1], role
+    module, _, role = name.rpartition(".")
+    return module, role
+
+
+def _fused_parameter(module: str, role: str) -> tuple[str, str] | None:
+    """`experts`, `gate_up_proj_weight_scale` -> `experts.gate_up_proj`, `weight_scale`."""
+    for suffix in _FUSED_SUFFIXES:
+        if role.endswith(suffix) and len(role) > len(suffix):
+            base = role[: -len(suffix)]
+            return f"{module}.{base}" if module else base, suffix[1:]
+    return None
+
+
+def group_modules(tensors: Mapping[str, Tensor]) -> dict[str, Module]:
+    """All modules of a checkpoint, in the order of their first tensor."""
+    grouped: dict[str, dict[str, str]] = {}
+    fused: set[str] = set()
+    for name in tensors:
+        module, role = _split(name)
+        parameter = _fused_parameter(module, role)
+        if parameter is not None:
+            module, role = parameter
+            fused.add(module)
+        grouped.setdefault(module, {})[role] = name
+    for parameter_name in fused:
+        parent, _, role = parameter_name.rpartition(".")
+        weight = grouped.get(parent, {}).pop(role, None)
+        if weight is not None:
+            grouped[parameter_name]["weight"] = weight
+    return {
+        module: Module(module, {role: tensors[name] for role, name in roles.items()}, roles)
+        for module, roles in grouped.items()
+        if roles
+    }

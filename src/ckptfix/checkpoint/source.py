@@ -1,0 +1,128 @@
+"""Where a checkpoint's bytes come from. The only reader of files in `checkpoint/`.
+
+A source hands out small JSON files whole and byte ranges of shard files. It never leaves the
+checkpoint: names are single path components, and a link is followed only into the checkpoint
+itself, into the blob store of a Hugging Face cache, or from one shard file to another.
+"""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from ckptfix.errors import CkptfixError, Place
+from ckptfix.names import visible
+
+MAX_JSON_BYTES = 1 << 30
+"""A larger JSON file is not metadata: the largest known, of 1.0 M tensors, is 140 MB."""
+
+
+def in_hub_blobs(target: Path) -> bool:
+    """True when `target` is a blob of a Hugging Face cache (`blobs/` beside `snapshots/`)."""
+    return target.parent.name == "blobs" and (target.parent.parent / "snapshots").is_dir()
+
+
+@dataclass(frozen=True)
+class DirectorySource:
+    """A checkpoint in a local directory."""
+
+    root: Path
+    """Absolute; links in it are resolved."""
+
+    @classmethod
+    def open(cls, path: str) -> "DirectorySource":
+        """The source for a directory that a user named.
+
+        Raises:
+            CkptfixError: there is no such directory.
+        """
+        directory = Path(path)
+        try:
+            if directory.is_dir():
+                return cls(directory.resolve())
+            exists = directory.exists()
+        except (OSError, ValueError) as error:
+            raise CkptfixError(f"{visible(path)}: {error}") from error
+        if exists:
+            raise CkptfixError(
+                f"{visible(path)} is a file, not a checkpoint directory",
+                advice="name the directory that holds config.json",
+            )
+        raise CkptfixError(f"{visible(path)}: no such directory")
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the directory's entries, sorted."""
+        try:
+            return tuple(sorted(os.listdir(self.root)))
+        except OSError as error:
+            raise CkptfixError(f"{self.root}: {error.strerror}") from error
+
+    def has(self, name: str) -> bool:
+        """True when the directory has an entry of this name, even a broken link."""
+        return os.path.lexists(self.root / name)
+
+    def path(self, name: str) -> Path:
+        """The real path of one file, checked to be a regular file of this checkpoint.
+
+        Raises:
+            CkptfixError: the name leads out of the directory, or is not a regular file.
+        """
+        place = Place(visible(name))
+        if not name or "\x00" in name or "/" in name or "\\" in name or name in (".", ".."):
+            raise CkptfixError(
+                "not a file name inside the checkpoint directory",
+                place=place,
+                advice="shard files must lie beside config.json",
+            )
+        path = self.root / name
+        try:
+            target = path.resolve(strict=True)
+            mode = target.stat().st_mode
+        except FileNotFoundError as error:
+            reason = "broken link" if path.is_symlink() else "no such file"
+            raise CkptfixError(reason, place=place) from error
+        except (OSError, RuntimeError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or "a loop of links"
+            raise CkptfixError(reason, place=place) from error
+        if not stat.S_ISREG(mode):
+            raise CkptfixError("not a regular file", place=place)
+        if path.is_symlink() and not self.may_follow(name, target):
+            raise CkptfixError(
+                f"a link that leads out of the checkpoint, to {target}",
+                place=place,
+                advice="copy or hard-link the file",
+            )
+        return target
+
+    def may_follow(self, name: str, target: Path) -> bool:
+        """True when a link of this name may be followed to this target."""
+        if target.is_relative_to(self.root) or in_hub_blobs(target):
+            return True
+        return name.endswith(".safetensors") and target.name.endswith(".safetensors")
+
+    def read(self, name: str) -> bytes:
+        """The whole of a JSON file."""
+        path = self.path(name)
+        try:
+            size = path.stat().st_size
+            if size > MAX_JSON_BYTES:
+                raise CkptfixError(
+                    f"{size / 1e9:.1f} GB is too large for a JSON file (limit 1.1 GB)",
+                    place=Place(name),
+                )
+            return path.read_bytes()
+        except OSError as error:
+            raise CkptfixError(str(error.strerror), place=Place(name)) from error
+
+    def size(self, name: str) -> int:
+        """Size of a file in bytes."""
+        return self.path(name).stat().st_size
+
+    def read_range(self, name: str, start: int, length: int) -> bytes:
+        """Up to `length` bytes of a file from byte `start`."""
+        try:
+            with self.path(name).open("rb") as file:
+                file.seek(start)
+                return file.read(length)
+        except OSError as error:
+            raise CkptfixError(str(error.strerror), place=Place(name)) from error
