@@ -1,0 +1,188 @@
+"""CKF2xx: which modules the metadata covers, against how they are stored."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from ckptfix.checkpoint.metadata import CONFIG_FILE, QUANT_CFG_FILE, MetadataFile
+from ckptfix.errors import Place
+from ckptfix.names import visible
+from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.rules.names import is_corrupt
+
+_EMBEDDING_WORDS: Final = ("embed", "wte", "wpe")
+"""Parts of the names of tables, which no runtime builds as a linear layer."""
+
+
+def covered_by_entries(context: Context, metadata: MetadataFile) -> dict[str, str]:
+    """Module -> the entry that stands for it, by the entry nearest to the module."""
+    covered: dict[str, str] = {}
+    entries = sorted(
+        (s for s in metadata.of_kind("entry") if s.quant_algo is not None),
+        key=lambda s: len(s.name),
+    )
+    for entry in entries:
+        for module in context.naming.read_name(entry.name).modules:
+            covered[module] = entry.name
+    return covered
+
+
+def excluded(context: Context, metadata: MetadataFile) -> dict[str, int]:
+    """Module -> index in `metadata.statements` of the first pattern that excludes it."""
+    found: dict[str, int] = {}
+    for index, statement in enumerate(metadata.statements):
+        if statement.kind == "exclude":
+            for module in context.naming.read_pattern(statement.name).modules:
+                found.setdefault(module, index)
+    return found
+
+
+def decides(metadata: MetadataFile) -> bool:
+    """True when this file alone says how modules are quantized.
+
+    config.json of ModelOpt 0.31 to 0.42 says MIXED_PRECISION and leaves the map to
+    hf_quant_config.json; a mixed file without a map decides nothing.
+    """
+    return not metadata.is_mixed or bool(metadata.of_kind("entry"))
+
+
+@rule(
+    "CKF201",
+    "stored quantized, named nowhere",
+    Severity.ERROR,
+    why=(
+        "Under MIXED_PRECISION a module outside quantized_layers is built unquantized: its packed "
+        "weight does not fit, or FP8 bytes are cast without their scale and the server answers "
+        "garbage without an error (vLLM 0.33.0)."
+    ),
+    fix="Add the module to quantized_layers with its stored format; never exclude it.",
+)
+def named_nowhere(context: Context) -> Iterable[Finding]:
+    """Quantized modules that a per-layer file does not list."""
+    formats = context.checkpoint.formats
+    for metadata in context.checkpoint.metadata:
+        if not decides(metadata) or (metadata.quant_algo and not metadata.is_mixed):
+            continue
+        if any(is_corrupt(s.name) for s in metadata.of_kind("entry")):
+            continue  # CKF108 names the cause; every module would follow from it
+        covered = covered_by_entries(context, metadata)
+        for module, stored in formats.items():
+            if stored.is_quantized and module not in covered:
+                yield Finding(
+                    "CKF201",
+                    module,
+                    f"is stored as {stored.label()} and quantized_layers does not name it",
+                    metadata.place,
+                    f"add it to quantized_layers as {stored.label()}",
+                    (module,),
+                )
+
+
+@rule(
+    "CKF205",
+    "excluded, stored quantized",
+    Severity.ERROR,
+    why=(
+        "An excluded module is built unquantized whatever quantized_layers says. "
+        "nvidia/Qwen3.6-35B-A3B-NVFP4 excluded lm_head* and stored lm_head.weight_scale: vLLM "
+        "0.22 has no parameter for it (vllm-project/vllm issues 44081, 45102)."
+    ),
+    fix="Narrow or remove the pattern.",
+)
+def excluded_but_quantized(context: Context) -> Iterable[Finding]:
+    """Patterns that cover quantized modules."""
+    formats = context.checkpoint.formats
+    for metadata in context.checkpoint.metadata:
+        for module, index in excluded(context, metadata).items():
+            stored = formats[module]
+            if stored.is_quantized:
+                statement = metadata.statements[index]
+                yield Finding(
+                    "CKF205",
+                    module,
+                    f"is stored as {stored.label(metadata.quant_algo)} and "
+                    f"{visible(statement.name)} excludes it",
+                    statement.place,
+                    "narrow or remove the pattern",
+                    (module,),
+                )
+
+
+@rule(
+    "CKF206",
+    "stored unquantized, not excluded",
+    Severity.WARNING,
+    why=(
+        "When one algorithm holds for the whole checkpoint, a linear layer that no pattern "
+        "excludes is built quantized. ModelOpt 0.23 excluded lm_head only, so MoE routers are "
+        "built quantized: Tried to load weights of size [E, H] to a parameter of size [E, H/2] "
+        "(NVIDIA/Model-Optimizer pull request 1858)."
+    ),
+    fix="Add the module to ignore and exclude_modules.",
+)
+def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
+    """2-D weights in float that a uniform file leaves to be quantized."""
+    for metadata in context.checkpoint.metadata:
+        if metadata.quant_algo is None or metadata.is_mixed:
+            continue
+        covered = excluded(context, metadata)
+        for name, module in context.checkpoint.modules.items():
+            weight = module.weight
+            if weight is None or len(weight.shape) != 2 or name in covered:
+                continue
+            last = name.rpartition(".")[2]
+            if any(word in last for word in _EMBEDDING_WORDS):
+                continue
+            if not context.checkpoint.formats[name].is_quantized:
+                yield Finding(
+                    "CKF206",
+                    name,
+                    f"is stored as {weight.dtype} and no pattern excludes it from "
+                    f"{metadata.quant_algo}",
+                    metadata.place,
+                    f"add it to {'ignore' if metadata.file == CONFIG_FILE else 'exclude_modules'}",
+                    (name,),
+                )
+
+
+@rule(
+    "CKF207",
+    "no metadata that a runtime reads says which module is quantized how",
+    Severity.ERROR,
+    why=(
+        "vLLM and SGLang read config.json and hf_quant_config.json. ModelOpt 0.23 and 0.25 wrote "
+        "the map of a mixed checkpoint to quant_cfg.json only; vLLM 0.33.0 then stops with "
+        "'MIXED_PRECISION quant_algo requires a non-empty quantized_layers mapping'."
+    ),
+    fix="Copy quantized_layers into hf_quant_config.json, or export with ModelOpt 0.27 or later.",
+)
+def no_layer_map(context: Context) -> Iterable[Finding]:
+    """Mixed checkpoints whose map stands in no file that a runtime reads."""
+    checkpoint = context.checkpoint
+    read_by_runtimes = [m for m in checkpoint.metadata if m.file != QUANT_CFG_FILE]
+    quantized = tuple(name for name, stored in checkpoint.formats.items() if stored.is_quantized)
+    if not quantized or any(decides(m) for m in read_by_runtimes):
+        return
+    place = read_by_runtimes[0].place if read_by_runtimes else Place(CONFIG_FILE)
+    if len(checkpoint.metadata) > len(read_by_runtimes):
+        message = "names its layers in quant_cfg.json only, which vLLM and SGLang do not read"
+    else:
+        message = "does not say which layers are quantized"
+    unnamed = [
+        name
+        for name, module in checkpoint.modules.items()
+        if name not in quantized
+        and module.weight is not None
+        and len(module.weight.shape) == 2
+        and not any(word in name.rpartition(".")[2] for word in _EMBEDDING_WORDS)
+    ]
+    if unnamed:
+        message += f"; no file names {', '.join(visible(n) for n in unnamed[:4])}"
+        message += ", ..." if len(unnamed) > 4 else ""
+    yield Finding(
+        "CKF207",
+        place.file,
+        message,
+        place,
+        "copy quantized_layers into hf_quant_config.json",
+        quantized,
+    )

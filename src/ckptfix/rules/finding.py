@@ -1,0 +1,79 @@
+"""What a rule is and what it finds."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.errors import Place
+from ckptfix.runtimes.naming import Naming
+
+
+class Severity(Enum):
+    """How bad a finding is."""
+
+    ERROR = "error"
+    """A runtime that goes by the metadata builds the module wrongly."""
+    WARNING = "warning"
+    """A statement without effect, or an effect that depends on the runtime."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A broken rule at a place."""
+
+    code: str
+    subject: str
+    """The module name, pattern or file at fault; may hold unprintable characters."""
+    message: str
+    """What is wrong, continuing a sentence that starts with the subject."""
+    place: Place
+    advice: str
+    """What the user does about it."""
+    modules: tuple[str, ...] = ()
+    """Checkpoint names of the modules it is about."""
+    expected: str = ""
+    """The name that should stand there instead, where there is one."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every rule sees."""
+
+    checkpoint: Checkpoint
+    naming: Naming
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule, declared beside the function that finds."""
+
+    code: str
+    title: str
+    severity: Severity
+    why: str
+    """What happens in a runtime, with a real example."""
+    fix: str
+    fixed_by_rewrite: bool
+    find: Callable[[Context], Iterable[Finding]]
+
+
+_declared: list[Rule] = []
+
+
+def rule(
+    code: str, title: str, severity: Severity, *, why: str, fix: str, fixed_by_rewrite: bool = False
+) -> Callable[[Callable[[Context], Iterable[Finding]]], Rule]:
+    """Declare the decorated function as a rule."""
+
+    def declare(find: Callable[[Context], Iterable[Finding]]) -> Rule:
+        declared = Rule(code, title, severity, why, fix, fixed_by_rewrite, find)
+        _declared.append(declared)
+        return declared
+
+    return declare
+
+
+def declared_rules() -> tuple[Rule, ...]:
+    """Every rule declared so far, by code."""
+    return tuple(sorted(_declared, key=lambda r: r.code))

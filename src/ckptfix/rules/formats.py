@@ -1,0 +1,190 @@
+"""CKF3xx: the declared quant_algo against the stored format."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ckptfix.checkpoint.formats import StoredFormat
+from ckptfix.checkpoint.metadata import MetadataFile
+from ckptfix.errors import Place
+from ckptfix.names import visible
+from ckptfix.rules.coverage import excluded
+from ckptfix.rules.finding import Context, Finding, Severity, rule
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A quant_algo that a file declares for a module."""
+
+    module: str
+    quant_algo: str
+    group_size: int | None
+    place: Place
+    by_name: bool
+    """True when an entry names exactly this module, false for a container or the whole file."""
+
+
+def declarations(context: Context) -> Iterator[Declared]:
+    """What each file declares for each module, by entry or for the whole checkpoint."""
+    for metadata in context.checkpoint.metadata:
+        yield from _by_entry(context, metadata)
+        if metadata.quant_algo and not metadata.is_mixed and not metadata.of_kind("entry"):
+            covered = excluded(context, metadata)
+            for module in context.checkpoint.modules:
+                if module not in covered:
+                    yield Declared(
+                        module, metadata.quant_algo, metadata.group_size, metadata.place, False
+                    )
+
+
+def _by_entry(context: Context, metadata: MetadataFile) -> Iterator[Declared]:
+    for entry in metadata.of_kind("entry"):
+        if entry.quant_algo is None:
+            continue
+        modules = context.naming.read_name(entry.name).modules
+        for module in modules:
+            yield Declared(
+                module,
+                entry.quant_algo,
+                entry.group_size,
+                entry.place,
+                len(modules) == 1,
+            )
+
+
+def _stored(context: Context) -> Iterator[tuple[Declared, StoredFormat]]:
+    for declared in declarations(context):
+        yield declared, context.checkpoint.formats[declared.module]
+
+
+@rule(
+    "CKF301",
+    "tensors fit no known format",
+    Severity.ERROR,
+    why=(
+        "A quantized weight needs its scales, with the dtype and shape of its format. A missing "
+        "scale leaves a parameter uninitialised: vLLM 0.33.0 loads an FP8 layer without scales "
+        "and answers garbage; a weight_scale of half the width stood in a real export "
+        "(NVIDIA/Model-Optimizer issue 2038)."
+    ),
+    fix="Export the module again; no metadata repairs tensors.",
+)
+def unrecognized(context: Context) -> Iterable[Finding]:
+    """Modules whose tensors contradict each other or lack a companion."""
+    for name, stored in context.checkpoint.formats.items():
+        if stored.problem:
+            module = context.checkpoint.modules[name]
+            role = "weight" if "weight" in module.tensor_names else next(iter(module.tensor_names))
+            tensor = module.tensor_names[role]
+            yield Finding(
+                "CKF301",
+                name,
+                stored.problem,
+                Place(context.checkpoint.table.file_of[tensor], tensor=visible(tensor)),
+                "export the module again",
+                (name,),
+            )
+
+
+@rule(
+    "CKF302",
+    "listed as quantized, stored unquantized",
+    Severity.ERROR,
+    why=(
+        "The runtime builds a quantized layer, casts the float weight into it and finds no scale: "
+        "vLLM 0.33.0 loads it without an error and answers garbage. ModelOpt 0.47 lists "
+        "convolutions with enabled quantizers though it exports them in BF16."
+    ),
+    fix="Remove the entry, in every file.",
+)
+def listed_but_unquantized(context: Context) -> Iterable[Finding]:
+    """Entries that name an unquantized module."""
+    for declared, stored in _stored(context):
+        if declared.by_name and not stored.is_quantized:
+            weight = context.checkpoint.modules[declared.module].weight
+            held = f"as {weight.dtype}" if weight else "without a weight"
+            yield Finding(
+                "CKF302",
+                declared.module,
+                f"is listed as {declared.quant_algo} and stored {held}",
+                declared.place,
+                "remove the entry",
+                (declared.module,),
+            )
+
+
+@rule(
+    "CKF303",
+    "declared as one quant_algo, stored as another",
+    Severity.ERROR,
+    why=(
+        "The runtime allocates parameters for the declared algorithm. Listed NVFP4 over FP8 "
+        "tensors fails with an IndexError in vLLM 0.33.0; FP8 and BF16 have the same shape, so "
+        "that pair loads without an error (vllm-project/vllm issue 47445)."
+    ),
+    fix="Declare what is stored, in every file.",
+)
+def declared_otherwise(context: Context) -> Iterable[Finding]:
+    """Modules whose tensors refute the declared quant_algo."""
+    for declared, stored in _stored(context):
+        if stored.fits and stored.fit(declared.quant_algo) is None:
+            yield Finding(
+                "CKF303",
+                declared.module,
+                f"is declared as {visible(declared.quant_algo)} and stored as {stored.label()}",
+                declared.place,
+                f"declare {stored.label()}",
+                (declared.module,),
+            )
+
+
+@rule(
+    "CKF304",
+    "declared group_size differs from the stored one",
+    Severity.ERROR,
+    why=(
+        "The runtime sizes weight_scale by group_size; vLLM takes the group_size of the first "
+        "NVFP4 entry for all layers (vLLM 0.33.0, modelopt.py)."
+    ),
+    fix="Declare the stored group_size, in every file.",
+)
+def group_size_differs(context: Context) -> Iterable[Finding]:
+    """Modules whose scales are not as many as the declared group_size says."""
+    for declared, stored in _stored(context):
+        fit = stored.fit(declared.quant_algo)
+        if fit is None or not fit.group_size or declared.group_size is None:
+            continue
+        if fit.group_size != declared.group_size:
+            yield Finding(
+                "CKF304",
+                declared.module,
+                f"is declared with group_size {declared.group_size} and stored with "
+                f"{fit.group_size}",
+                declared.place,
+                f"declare group_size {fit.group_size}",
+                (declared.module,),
+            )
+
+
+@rule(
+    "CKF306",
+    "declared as FP8, stored without input_scale",
+    Severity.WARNING,
+    why=(
+        "FP8 means static activation scales. Without input_scale in the file vLLM 0.33.0 leaves "
+        "the parameter at its sentinel and says nothing (seen with its own loader on a lm_head of "
+        "NVIDIA's Nano-4B recipe). The module was not calibrated, or is meant as weight-only."
+    ),
+    fix="Calibrate and export the module again, or leave it unquantized.",
+)
+def no_input_scale(context: Context) -> Iterable[Finding]:
+    """FP8 modules without an activation scale."""
+    for declared, stored in _stored(context):
+        if declared.quant_algo.upper() == "FP8" and stored.weight_only:
+            yield Finding(
+                "CKF306",
+                declared.module,
+                "is declared as FP8 and has no input_scale",
+                declared.place,
+                "calibrate and export it again",
+                (declared.module,),
+            )

@@ -1,0 +1,129 @@
+"""CKF1xx: names in the metadata against names in the tensors."""
+
+from collections.abc import Iterable, Iterator
+
+from ckptfix.checkpoint.metadata import Statement
+from ckptfix.names import is_class_name, visible
+from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.runtimes.naming import Reading
+
+
+def statements(context: Context) -> Iterator[Statement]:
+    """Every statement that names modules, in all files."""
+    for metadata in context.checkpoint.metadata:
+        for statement in metadata.statements:
+            if not (statement.kind == "target" and is_class_name(statement.name)):
+                yield statement
+
+
+def is_corrupt(name: str) -> bool:
+    """True for a name that no module can have."""
+    return any(not c.isprintable() for c in name)
+
+
+def read(context: Context, statement: Statement) -> Reading:
+    """What a statement's name stands for."""
+    if statement.kind == "exclude":
+        return context.naming.read_pattern(statement.name)
+    return context.naming.read_name(statement.name)
+
+
+@rule(
+    "CKF101",
+    "name is spelled for the checkpoint, the runtime asks for another",
+    Severity.ERROR,
+    why=(
+        "The runtime builds its modules under its own names and looks those up. vLLM 0.17.1 asks "
+        "for language_model.model.layers.0.mixer.in_proj, Nemotron Nano VL lists "
+        "language_model.backbone.layers.0.mixer.in_proj: the layer is built unquantized and "
+        "loading fails at its scales (vllm-project/vllm PR 39901)."
+    ),
+    fix="ckptfix rewrite renames the statement in every file.",
+    fixed_by_rewrite=True,
+)
+def checkpoint_spelling(context: Context) -> Iterable[Finding]:
+    """Old spellings, where the name map says that some release needs the new one."""
+    if not context.naming.name_map.required:
+        return
+    needed_by = " and ".join(f"{n.runtime}{n.versions}" for n in context.naming.name_map.needed_by)
+    asks = f"{needed_by} ask" if needed_by else "the name map asks"
+    for statement in statements(context):
+        if is_corrupt(statement.name):
+            continue
+        reading = read(context, statement)
+        if reading.spelling != "checkpoint" or reading.runtime_name == statement.name:
+            continue
+        yield Finding(
+            "CKF101",
+            statement.name,
+            f"is a checkpoint name, {asks} for another",
+            statement.place,
+            "run ckptfix rewrite",
+            reading.modules,
+            reading.runtime_name,
+        )
+
+
+@rule(
+    "CKF105",
+    "name matches no module",
+    Severity.ERROR,
+    why=(
+        "A statement that names nothing has no effect, and the module it was meant for is built by "
+        "default. Exporters wrote such names: model.layers.language_model.layers.0 "
+        "(NVIDIA/Model-Optimizer issue 479), a trailing dot (issue 882)."
+    ),
+    fix="Correct the name, with --map if it is systematic, or remove the statement.",
+)
+def matches_nothing(context: Context) -> Iterable[Finding]:
+    """Entries, targets and patterns that name no module of the checkpoint."""
+    for statement in statements(context):
+        if is_corrupt(statement.name) or read(context, statement).spelling is not None:
+            continue
+        if statement.kind == "exclude" and _is_dropped_tied_head(context, statement.name):
+            continue
+        if statement.kind == "entry" and statement.quant_algo is None:
+            continue
+        nearest = context.naming.nearest(statement.name.rstrip("*").rstrip("."))
+        yield Finding(
+            "CKF105",
+            statement.name,
+            "matches no module of the checkpoint",
+            statement.place,
+            f"the nearest existing name is {visible(nearest)}" if nearest else "remove it",
+        )
+
+
+def _is_dropped_tied_head(context: Context, pattern: str) -> bool:
+    """ModelOpt lists a tied lm_head though the file does not hold it (0.47.0 llama-nvfp4-tied)."""
+    head = pattern.rstrip("*").rstrip(".").rpartition(".")[2]
+    return head == "lm_head" and context.checkpoint.config.tied_embeddings is not False
+
+
+@rule(
+    "CKF108",
+    "name holds unprintable characters",
+    Severity.ERROR,
+    why=(
+        "ModelOpt 0.46 and 0.47 with transformers' native nemotron_h append a sentinel with a NUL "
+        "byte to every name, so none of them matches (NVIDIA/Model-Optimizer issue 2129, "
+        "NVIDIA/TensorRT-LLM issue 18607)."
+    ),
+    fix="ckptfix rewrite strips the sentinel.",
+    fixed_by_rewrite=True,
+)
+def corrupt_name(context: Context) -> Iterable[Finding]:
+    """Names with a NUL byte, the exporter's sentinel, or other unprintable characters."""
+    for statement in statements(context):
+        if not is_corrupt(statement.name):
+            continue
+        repaired = context.naming.name_map.mapper.map(statement.name)
+        known = repaired is not None and repaired != statement.name and not is_corrupt(repaired)
+        yield Finding(
+            "CKF108",
+            statement.name,
+            "holds unprintable characters, so it matches no module",
+            statement.place,
+            "run ckptfix rewrite" if known else "remove the characters",
+            expected=repaired if known and repaired else "",
+        )

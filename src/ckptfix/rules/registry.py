@@ -1,0 +1,17 @@
+"""All rules. A new family is one import here; a new rule in a family needs nothing."""
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.rules import coverage, files, formats, names
+from ckptfix.rules.finding import Context, Finding, Rule, declared_rules
+from ckptfix.runtimes.name_maps import NameMap
+from ckptfix.runtimes.naming import Naming
+
+FAMILIES = (names, coverage, formats, files)
+
+RULES: dict[str, Rule] = {rule.code: rule for rule in declared_rules()}
+
+
+def find_all(checkpoint: Checkpoint, name_map: NameMap) -> tuple[Finding, ...]:
+    """Every finding, by code, then in the order of the files."""
+    context = Context(checkpoint, Naming(checkpoint, name_map))
+    return tuple(finding for rule in RULES.values() for finding in rule.find(context))

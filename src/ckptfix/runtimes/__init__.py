@@ -1,0 +1,1 @@
+"""What a serving runtime would do with a checkpoint."""

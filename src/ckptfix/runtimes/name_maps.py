@@ -1,0 +1,163 @@
+"""Name maps: TOML files of ordered rules, built in or written by the user.
+
+The same schema serves both (`docs/mapper.md`, `docs/mapper.schema.json`); a built-in map also
+says which architectures it is for and which runtime releases cannot do without it.
+"""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+import msgspec
+
+from ckptfix.errors import CkptfixError, Place
+from ckptfix.names import NameMapper, Rule, visible
+
+MAX_MAPPER_BYTES = 1 << 20
+
+
+class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One rule, applied to the result of the rules before it."""
+
+    kind: Literal["prefix", "substr", "suffix", "regex"]
+    """Where `old` is looked for. `regex` uses Python's syntax and matches anywhere."""
+    old: str
+    """What is replaced."""
+    new: str | None = None
+    """What it becomes; for `regex`, with groups such as `\\1`."""
+    drop: bool = False
+    """Remove the whole name from the metadata instead of renaming it."""
+    whole_segments: bool = True
+    """Match only whole parts between dots; false matches any characters."""
+
+
+class NeededBy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Releases of a runtime that ask for the new names and do not map the old ones themselves."""
+
+    runtime: str
+    versions: str
+    source: str
+    """Where this was read: project, version, file."""
+
+
+class NameMapSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A name map file."""
+
+    rules: tuple[RuleSpec, ...]
+    description: str = ""
+    architectures: tuple[str, ...] = ()
+    """Built-in maps only: entries of `architectures` in config.json that select this map."""
+    needed_by: tuple[NeededBy, ...] = ()
+    """Built-in maps only: who needs the rename."""
+
+
+class NameMap(msgspec.Struct, frozen=True):
+    """The mapper that a command uses, and why it was chosen."""
+
+    mapper: NameMapper
+    origin: str
+    """For the user: an architecture name, a file, `--map`, or `no map`."""
+    needed_by: tuple[NeededBy, ...] = ()
+    """Empty when the map came from the user: then the user says that it is needed."""
+    required: bool = False
+    """True when names in the old spelling are a finding."""
+
+
+NO_MAP = NameMap(NameMapper(), "no map")
+
+
+def _rule(spec: RuleSpec, origin: str, number: int) -> Rule:
+    where = Place(origin, f"/rules/{number}")
+    if spec.drop == (spec.new is not None):
+        raise CkptfixError(
+            "the rule needs either a new name or drop, not both or neither",
+            place=where,
+            advice='write new = "..." or drop = true',
+        )
+    if spec.old == "" and spec.kind != "prefix":
+        raise CkptfixError(f"a {spec.kind} rule with an empty old matches everything", place=where)
+    if spec.kind == "regex":
+        try:
+            pattern = re.compile(spec.old)
+            if spec.new is not None:
+                pattern.sub(spec.new, "")  # an unknown group in `new` raises here
+        except (re.error, IndexError, RecursionError, OverflowError) as error:
+            raise CkptfixError(
+                f"{visible(spec.old)!r} is not a valid regular expression: {error}", place=where
+            ) from error
+        if pattern.match(""):
+            raise CkptfixError(
+                f"{visible(spec.old)!r} matches the empty string", place=where, advice="anchor it"
+            )
+    return Rule(spec.kind, spec.old, spec.new, spec.whole_segments)
+
+
+def parse_name_map(text: str, origin: str) -> NameMapSpec:
+    """Read a name map from TOML text.
+
+    Raises:
+        CkptfixError: the text is not TOML or not a name map; the message has line or key.
+    """
+    try:
+        return msgspec.convert(tomllib.loads(text), NameMapSpec)
+    except tomllib.TOMLDecodeError as error:
+        raise CkptfixError(f"not valid TOML: {error}", place=Place(origin)) from error
+    except RecursionError as error:
+        raise CkptfixError("nested too deeply", place=Place(origin)) from error
+    except msgspec.ValidationError as error:
+        raise CkptfixError(
+            f"not a name map: {error}", place=Place(origin), advice="see docs/mapper.md"
+        ) from error
+
+
+def compile_rules(spec: NameMapSpec, origin: str) -> NameMapper:
+    """The mapper for a map file, or a CkptfixError that names the rule at fault."""
+    return NameMapper(tuple(_rule(rule, origin, n) for n, rule in enumerate(spec.rules)))
+
+
+def parse_map_option(option: str) -> Rule:
+    """``OLD=NEW`` of ``--map``: a prefix rule on whole segments; empty NEW drops the prefix."""
+    old, separator, new = option.partition("=")
+    if not separator or not old:
+        raise CkptfixError(
+            f"--map {visible(option)}: expected OLD=NEW",
+            advice="for example --map language_model.backbone=language_model.model",
+        )
+    return Rule("prefix", old, new)
+
+
+@cache
+def builtin_maps() -> tuple[NameMapSpec, ...]:
+    """Every map under `runtimes/name_maps/`, in file name order."""
+    folder = files("ckptfix.runtimes") / "name_maps"
+    paths = sorted((p for p in folder.iterdir() if p.name.endswith(".toml")), key=lambda p: p.name)
+    return tuple(parse_name_map(path.read_text("utf-8"), path.name) for path in paths)
+
+
+def choose_name_map(
+    architectures: Sequence[str], nested: Sequence[tuple[str, Sequence[str]]]
+) -> NameMap:
+    """The built-in map for a checkpoint.
+
+    Args:
+        architectures: `architectures` at the top of config.json.
+        nested: ``(prefix, architectures)`` of the language model's own config, for wrappers
+            that have no map of their own; its prefix rules are moved below that prefix.
+    """
+    for architecture in architectures:
+        if spec := _map_of(architecture):
+            mapper = compile_rules(spec, architecture)
+            return NameMap(mapper, architecture, spec.needed_by, required=bool(spec.needed_by))
+    for prefix, inner in nested:
+        for architecture in inner:
+            if spec := _map_of(architecture):
+                mapper = compile_rules(spec, architecture).below(prefix)
+                return NameMap(mapper, f"{architecture} below {prefix}", spec.needed_by)
+    return NO_MAP
+
+
+def _map_of(architecture: str) -> NameMapSpec | None:
+    return next((spec for spec in builtin_maps() if architecture in spec.architectures), None)

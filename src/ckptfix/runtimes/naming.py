@@ -1,0 +1,126 @@
+"""Which modules a name in the metadata stands for, in the checkpoint's and the runtime's spelling.
+
+This is the part of a lookup that holds for every runtime: exact names, containers, and the widest
+reading of patterns. It never scans all names per statement: names are sorted once, and a name or
+pattern looks only at those that share its literal beginning.
+"""
+
+import fnmatch
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Literal
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.names import REGEX_MARK, is_regex
+from ckptfix.runtimes.name_maps import NameMap
+
+Spelling = Literal["runtime", "checkpoint"]
+
+_WILDCARD = re.compile(r"[*?\[]")
+
+
+class NameIndex:
+    """Names in one spelling, each standing for a module of the checkpoint."""
+
+    def __init__(self, module_of: Mapping[str, str]) -> None:
+        self.module_of = module_of
+        self._sorted = sorted(module_of)
+
+    def starting(self, head: str) -> list[str]:
+        """Every name that starts with these characters."""
+        start = bisect_left(self._sorted, head)
+        return self._sorted[start : bisect_right(self._sorted, head + "\U0010ffff", lo=start)]
+
+    def stands_for(self, name: str) -> list[str]:
+        """The module of this name, or all modules below it; checkpoint names."""
+        found = [self.module_of[name]] if name in self.module_of else []
+        return found + [self.module_of[below] for below in self.starting(name + ".")]
+
+    def matching(self, pattern: str) -> list[str]:
+        """The modules that an exclude pattern covers in its widest reading; checkpoint names.
+
+        Exact name, ancestor, shell wildcards over the module name or over its weight's name,
+        and `re:` patterns from the start of the name.
+        """
+        if is_regex(pattern):
+            try:
+                regex = re.compile(pattern.removeprefix(REGEX_MARK))
+            except re.error:
+                return []
+            return [self.module_of[n] for n in self._sorted if regex.match(n)]
+        wildcard = _WILDCARD.search(pattern)
+        if wildcard is None:
+            return self.stands_for(pattern)
+        matches = re.compile(fnmatch.translate(pattern)).match
+        head = pattern[: wildcard.start()]
+        candidates = self.starting(head.removesuffix("."))
+        return [self.module_of[n] for n in candidates if matches(n) or matches(n + ".weight")]
+
+    def nearest(self, name: str) -> str | None:
+        """The most similar existing name, for a suggestion."""
+        same_end = [n for n in self._sorted if n.rpartition(".")[2] == name.rpartition(".")[2]]
+        pool = self.starting(name.rpartition(".")[0]) or same_end or self._sorted
+        close = get_close_matches(name, pool[:2000], n=1, cutoff=0.8)
+        return close[0] if close else None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one name in the metadata stands for."""
+
+    spelling: Spelling | None
+    """The spelling in which it names something; None when it names nothing."""
+    modules: tuple[str, ...] = ()
+    """Checkpoint names."""
+    runtime_name: str = ""
+    """How the runtime spells it."""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """A checkpoint's names under a name map."""
+
+    checkpoint: Checkpoint
+    name_map: NameMap
+
+    @cached_property
+    def runtime_names(self) -> NameIndex:
+        """Index over the names that the runtime asks for."""
+        mapped: dict[str, str] = {}
+        for name in self.checkpoint.modules:
+            runtime_name = self.name_map.mapper.map(name)
+            mapped.setdefault(name if runtime_name is None else runtime_name, name)
+        return NameIndex(mapped)
+
+    @cached_property
+    def checkpoint_names(self) -> NameIndex:
+        """Index over the names in the tensors."""
+        return NameIndex({name: name for name in self.checkpoint.modules})
+
+    def _indexes(self) -> Iterator[tuple[Spelling, NameIndex]]:
+        yield "runtime", self.runtime_names
+        yield "checkpoint", self.checkpoint_names
+
+    def read_name(self, name: str) -> Reading:
+        """What an entry or target names; the runtime's spelling wins."""
+        for spelling, index in self._indexes():
+            if modules := index.stands_for(name):
+                return Reading(spelling, tuple(modules), self.name_map.mapper.map(name) or name)
+        return Reading(None)
+
+    def read_pattern(self, pattern: str) -> Reading:
+        """What an exclude pattern covers; the spelling that covers more wins."""
+        found = [
+            Reading(spelling, tuple(modules), self.name_map.mapper.map(pattern) or pattern)
+            for spelling, index in self._indexes()
+            if (modules := index.matching(pattern))
+        ]
+        return max(found, key=lambda reading: len(reading.modules), default=Reading(None))
+
+    def nearest(self, name: str) -> str | None:
+        """The most similar name in either spelling."""
+        return self.runtime_names.nearest(name) or self.checkpoint_names.nearest(name)
