@@ -1,0 +1,1 @@
+"""Rewriting metadata: plan (pure), then apply."""

@@ -1,0 +1,91 @@
+"""Byte-preserving edits of a JSON text: rename strings, remove members; nothing else moves."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+from ckptfix.checkpoint.json_text import JsonText, Member, Path
+
+
+@dataclass(frozen=True, slots=True)
+class TextEdit:
+    """Replace the characters `start` to `end` by `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
+def edit_json(
+    document: JsonText, renames: Mapping[Path, str], removals: Iterable[Path]
+) -> tuple[TextEdit, ...]:
+    """The edits, in the order of the text and without overlaps.
+
+    Args:
+        document: the text to edit.
+        renames: path of an object member (its key is renamed) or of a string element -> new text.
+        removals: paths of members and elements to take out with their comma.
+    """
+    removed = set(removals)
+    edits = [
+        _rename(document, document.members[path], new)
+        for path, new in renames.items()
+        if path not in removed
+    ]
+    edits += _removals(document, removed)
+    return tuple(sorted(edits, key=lambda edit: edit.start))
+
+
+def apply_edits(text: str, edits: Iterable[TextEdit]) -> str:
+    """The text with the edits made; edits are sorted and do not overlap."""
+    parts, position = [], 0
+    for edit in edits:
+        parts += [text[position : edit.start], edit.text]
+        position = edit.end
+    return "".join([*parts, text[position:]])
+
+
+def _rename(document: JsonText, member: Member, new: str) -> TextEdit:
+    is_key = isinstance(member.path[-1], str)
+    start, end = (member.start, member.key_end) if is_key else (member.value_start, member.end)
+    return TextEdit(start, end, _encode(new, document.text[start:end]))
+
+
+def _encode(text: str, replaced: str) -> str:
+    """A JSON string that escapes non-ASCII characters if the string it replaces did."""
+    lone_surrogate = any("\ud800" <= c <= "\udfff" for c in text)
+    return json.dumps(text, ensure_ascii=replaced.isascii() or lone_surrogate)
+
+
+def _removals(document: JsonText, removed: set[Path]) -> list[TextEdit]:
+    edits: list[TextEdit] = []
+    parents = {path[:-1] for path in removed}
+    siblings: dict[Path, list[Member]] = {parent: [] for parent in parents}
+    for path, member in document.members.items():
+        if path[:-1] in parents:
+            siblings[path[:-1]].append(member)
+    for parent, members in siblings.items():
+        edits += _remove_from(document, parent, members, removed)
+    return edits
+
+
+def _remove_from(
+    document: JsonText, parent: Path, members: list[Member], removed: set[Path]
+) -> list[TextEdit]:
+    runs = [
+        (gone, list(run))
+        for gone, run in groupby(members, key=lambda member: member.path in removed)
+    ]
+    if len(runs) == 1:
+        whole = document.members[parent]
+        return [TextEdit(whole.value_start + 1, whole.end - 1, "")]
+    edits = []
+    for position, (gone, run) in enumerate(runs):
+        if not gone:
+            continue
+        if position + 1 < len(runs):
+            edits.append(TextEdit(run[0].start, runs[position + 1][1][0].start, ""))
+        else:
+            edits.append(TextEdit(runs[position - 1][1][-1].end, run[-1].end, ""))
+    return edits

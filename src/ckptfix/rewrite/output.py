@@ -1,0 +1,143 @@
+"""`--output DIR`: a full checkpoint directory with rewritten metadata, the source left alone.
+
+Weights are not copied: a hard link where the file system allows, else a reflink (copy on write),
+else a symlink. Everything else is small and copied, so that editing it never touches the source.
+"""
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.errors import CkptfixError, Place
+from ckptfix.names import visible
+from ckptfix.rewrite.plan import FileChange
+from ckptfix.rewrite.store import FOLDER, sync_folder, write_durably
+
+WEIGHT_SUFFIXES: Final = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
+_LEFT_BEHIND: Final = frozenset({FOLDER, ".git", ".cache"})
+_FICLONE: Final = 0x40049409
+"""ioctl number of a reflink on Linux (linux/fs.h)."""
+
+LinkKind = Literal["hard link", "reflink", "symlink"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What was made."""
+
+    directory: Path
+    linked: tuple[tuple[LinkKind, int], ...]
+    """How many weight files were linked, per kind."""
+    copied: int
+    """Files copied, rewritten metadata included."""
+
+
+def require_free(source: DirectorySource, output: str) -> Path:
+    """The absolute path of a directory that may be made.
+
+    Raises:
+        CkptfixError: it exists and is not empty, is a file, or lies in the source.
+    """
+    path = Path(output).absolute()
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise CkptfixError(f"--output {visible(output)}: is not a directory")
+    if path.resolve().is_relative_to(source.root):
+        raise CkptfixError(
+            f"--output {visible(output)}: lies in the checkpoint itself",
+            advice="name a directory elsewhere",
+        )
+    if path.exists() and any(path.iterdir()):
+        raise CkptfixError(
+            f"--output {visible(output)}: is not empty", advice="name a new directory"
+        )
+    if not path.parent.is_dir():
+        raise CkptfixError(f"--output {visible(output)}: {path.parent} does not exist")
+    return path
+
+
+def make_output(source: DirectorySource, output: Path, changes: Sequence[FileChange]) -> Output:
+    """Build the directory beside its final place, then rename it there in one step."""
+    try:
+        staging = Path(tempfile.mkdtemp(prefix=f".{output.name}.ckptfix-", dir=output.parent))
+        try:
+            linked, copied = _fill(source, source.root, staging)
+            for change in changes:
+                path = staging / change.file
+                mode = stat.S_IMODE(path.stat().st_mode)
+                write_durably(path, change.after.encode("utf-8"), mode)
+            staging.chmod(stat.S_IMODE(source.root.stat().st_mode) | stat.S_IRWXU)
+            os.replace(staging, output)
+            sync_folder(output.parent)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise CkptfixError(f"--output {output}: cannot write: {error.strerror}") from error
+    return Output(output, tuple(linked.items()), copied)
+
+
+def _fill(source: DirectorySource, folder: Path, target: Path) -> tuple[dict[LinkKind, int], int]:
+    linked: dict[LinkKind, int] = {}
+    copied = 0
+    for entry in sorted(folder.iterdir()):
+        if folder == source.root and entry.name in _LEFT_BEHIND:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            (target / entry.name).mkdir()
+            below, files = _fill(source, entry, target / entry.name)
+            copied += files
+            for kind, count in below.items():
+                linked[kind] = linked.get(kind, 0) + count
+            continue
+        real = _real_file(source, entry)
+        if entry.name.endswith(WEIGHT_SUFFIXES):
+            kind = _link(real, target / entry.name)
+            linked[kind] = linked.get(kind, 0) + 1
+        else:
+            shutil.copyfile(real, target / entry.name)
+            os.chmod(target / entry.name, stat.S_IMODE(real.stat().st_mode) | stat.S_IWUSR)
+            copied += 1
+    return linked, copied
+
+
+def _real_file(source: DirectorySource, entry: Path) -> Path:
+    if entry.parent == source.root:
+        return source.path(entry.name)
+    relative = str(entry.relative_to(source.root))
+    if entry.is_symlink() and not source.may_follow(entry.name, entry.resolve()):
+        raise CkptfixError(
+            "a link that leads out of the checkpoint", place=Place(visible(relative))
+        )
+    if not entry.is_file():
+        raise CkptfixError("not a regular file", place=Place(visible(relative)))
+    return entry.resolve()
+
+
+def _link(real: Path, target: Path) -> LinkKind:
+    try:
+        os.link(real, target)
+    except OSError:
+        pass
+    else:
+        return "hard link"
+    if _reflink(real, target):
+        return "reflink"
+    target.symlink_to(real)
+    return "symlink"
+
+
+def _reflink(real: Path, target: Path) -> bool:
+    try:
+        with real.open("rb") as old, target.open("xb") as new:
+            fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
+    except OSError:
+        target.unlink(missing_ok=True)
+        return False
+    return True

@@ -1,0 +1,237 @@
+"""Which statements change, and the proof that the result says the same of the same modules.
+
+Pure: a checkpoint and a name map in, a plan out. The proof obligation: the rewritten metadata,
+read again from its own bytes, has no finding that the old one did not have; every renamed entry
+stands for modules that exist and are stored as declared; no two statements merge into one unless
+they say the same.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.json_text import JsonText, Path
+from ckptfix.checkpoint.metadata import Statement, parse_metadata
+from ckptfix.errors import CkptfixError, Place
+from ckptfix.names import Mapped, Rule, visible
+from ckptfix.rewrite.json_edit import TextEdit, apply_edits, edit_json
+from ckptfix.rules.finding import Finding
+from ckptfix.rules.registry import find_all
+from ckptfix.runtimes.name_maps import NameMap
+
+
+@dataclass(frozen=True)
+class FileChange:
+    """One metadata file, before and after."""
+
+    file: str
+    before: str
+    after: str
+    edits: tuple[TextEdit, ...]
+    renamed: int
+    """Statements with a new name."""
+    removed: int
+    """Statements taken out: dropped by a rule, or already there under the new name."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why the rewrite would do harm."""
+
+    name: str
+    reason: str
+    place: Place
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A rewrite that can be shown, applied or refused."""
+
+    name_map: NameMap
+    files: tuple[FileChange, ...]
+    """Only the files that change."""
+    names_per_rule: tuple[tuple[Rule, int], ...]
+    """Every rule of the mapper, and how many statements it changed."""
+    findings_before: tuple[Finding, ...]
+    findings_after: tuple[Finding, ...]
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def changes(self) -> int:
+        """Statements renamed or removed."""
+        return sum(file.renamed + file.removed for file in self.files)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """The changes to one file, before they are proved."""
+
+    renames: dict[Path, str]
+    removals: set[Path]
+    refusals: tuple[Refusal, ...]
+
+
+def plan_rewrite(checkpoint: Checkpoint, name_map: NameMap) -> Plan:
+    """Map every statement and prove the result.
+
+    Raises:
+        CkptfixError: applying the map a second time would change a name again.
+    """
+    statements = [s for metadata in checkpoint.metadata for s in metadata.statements]
+    _require_stable(name_map, [s.name for s in statements])
+    mapped = {(s.file, s.path): name_map.mapper.trace(s.name) for s in statements}
+    counts = Counter(rule for result in mapped.values() for rule in result.rules)
+    drafts = {m.file: _draft(m.statements, mapped) for m in checkpoint.metadata}
+    changes = [
+        change
+        for file, draft in drafts.items()
+        if (change := _file_change(checkpoint.documents[file], draft)).edits
+    ]
+    after = _rewritten(checkpoint, changes)
+    findings_before = find_all(checkpoint, name_map)
+    findings_after = find_all(after, name_map)
+    renamed = _renamed_places(checkpoint, after, drafts)
+    refusals = [refusal for draft in drafts.values() for refusal in draft.refusals]
+    refusals += _harm(renamed, name_map, findings_before, findings_after)
+    return Plan(
+        name_map,
+        tuple(changes),
+        tuple((rule, counts[n]) for n, rule in enumerate(name_map.mapper.rules)),
+        findings_before,
+        findings_after,
+        tuple(dict.fromkeys(refusals)),
+    )
+
+
+def _require_stable(name_map: NameMap, names: Iterable[str]) -> None:
+    unstable = name_map.mapper.unstable(names)
+    if unstable is None:
+        return
+    name, once, twice = (visible(n) if n is not None else "nothing" for n in unstable)
+    raise CkptfixError(
+        f"the name map of {name_map.origin} is not stable: it turns {name} into {once}, "
+        f"and that into {twice}",
+        advice="reorder or narrow the rules so that applying them twice changes nothing more",
+    )
+
+
+def _draft(statements: tuple[Statement, ...], mapped: dict[tuple[str, Path], Mapped]) -> _Draft:
+    """Renames and removals for one file; statements that meet in one name are merged or refused."""
+    renames: dict[Path, str] = {}
+    removals: set[Path] = set()
+    refusals: list[Refusal] = []
+    taken: dict[tuple[Path, str], Statement] = {}
+    changed = []
+    for statement in statements:
+        name = mapped[statement.file, statement.path].name
+        if name is None:
+            removals.add(statement.path)
+        elif name == statement.name:
+            taken.setdefault((statement.path[:-1], name), statement)
+        else:
+            changed.append((statement, name))
+    for statement, name in changed:
+        other = taken.setdefault((statement.path[:-1], name), statement)
+        if other is statement:
+            renames[statement.path] = name
+        elif (other.quant_algo, other.group_size) == (statement.quant_algo, statement.group_size):
+            removals.add(statement.path)
+        else:
+            refusals.append(
+                Refusal(
+                    statement.name,
+                    f"would become {visible(name)}, which {visible(other.name)} already stands "
+                    f"for with other content: {_content(statement)} against {_content(other)}",
+                    statement.place,
+                )
+            )
+    return _Draft(renames, removals, tuple(refusals))
+
+
+def _content(statement: Statement) -> str:
+    size = f" group_size {statement.group_size}" if statement.group_size is not None else ""
+    return f"{visible(statement.quant_algo or 'null')}{size}"
+
+
+def _file_change(document: JsonText, draft: _Draft) -> FileChange:
+    edits = edit_json(document, draft.renames, draft.removals)
+    return FileChange(
+        document.file,
+        document.text,
+        apply_edits(document.text, edits),
+        edits,
+        len(draft.renames),
+        len(draft.removals),
+    )
+
+
+def _rewritten(checkpoint: Checkpoint, changes: Iterable[FileChange]) -> Checkpoint:
+    """The checkpoint as the new bytes describe it; read again, not patched."""
+    documents = dict(checkpoint.documents)
+    for change in changes:
+        documents[change.file] = JsonText.parse(change.file, change.after.encode("utf-8"))
+    return replace(checkpoint, documents=documents, metadata=parse_metadata(documents))
+
+
+_REFUSING = frozenset({"CKF105", "CKF302", "CKF303", "CKF304"})
+"""Findings that a renamed entry or target must not have, even if its old spelling had them."""
+
+
+def _harm(
+    renamed: dict[Place, Statement],
+    name_map: NameMap,
+    before: tuple[Finding, ...],
+    after: tuple[Finding, ...],
+) -> list[Refusal]:
+    """What the rewrite would break.
+
+    `renamed`: place in the rewritten metadata -> the entry or target that stood there before.
+    """
+    refusals = []
+    known = Counter(_identity(finding, name_map) for finding in before)
+    for finding in after:
+        identity = _identity(finding, name_map)
+        statement = renamed.get(finding.place)
+        if statement is not None and finding.code in _REFUSING:
+            new = name_map.mapper.map(statement.name) or ""
+            of_module = "" if finding.subject == new else f"module {visible(finding.subject)} "
+            refusals.append(
+                Refusal(
+                    statement.name,
+                    f"would become {visible(new)}, whose {of_module}{finding.message}"
+                    if of_module
+                    else f"would become {visible(new)}, which {finding.message}",
+                    statement.place,
+                )
+            )
+        elif known[identity] > 0:
+            known[identity] -= 1
+        else:
+            refusals.append(
+                Refusal(
+                    finding.subject,
+                    f"{finding.message} ({finding.code}, not so before the rewrite)",
+                    finding.place,
+                )
+            )
+    return refusals
+
+
+def _identity(finding: Finding, name_map: NameMap) -> tuple[str, str, str]:
+    """What makes a finding after the rewrite the same as one before it."""
+    return finding.code, finding.place.file, name_map.mapper.map(finding.subject) or ""
+
+
+def _renamed_places(
+    before: Checkpoint, after: Checkpoint, drafts: dict[str, _Draft]
+) -> dict[Place, Statement]:
+    """Place after the rewrite -> the renamed entry or target as it stood before."""
+    places = {}
+    for old, new in zip(before.metadata, after.metadata, strict=True):
+        draft = drafts[old.file]
+        kept = [s for s in old.statements if s.path not in draft.removals]
+        for was, is_now in zip(kept, new.statements, strict=True):
+            if was.path in draft.renames and was.kind != "exclude":
+                places[is_now.place] = was
+    return places

@@ -1,0 +1,179 @@
+"""The hidden folder in which a checkpoint keeps its originals and its unfinished business.
+
+    .ckptfix/
+      journal.json   a transaction that is being carried out: all that is needed is staged
+      undo.json      what `--undo` restores, and what it expects to find
+      old/ new/      bytes of files, by SHA-256
+
+A transaction is decided at the instant `journal.json` appears. Before it, nothing outside
+`.ckptfix/` has changed and the next run starts over; after it, every run can complete or roll back.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ckptfix.errors import CkptfixError, Place
+
+FOLDER: Final = ".ckptfix"
+JOURNAL: Final = "journal.json"
+UNDO: Final = "undo.json"
+LOCK: Final = "lock"
+
+
+class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One metadata file of a transaction; bytes are named by their SHA-256."""
+
+    file: str
+    before: str
+    """What is there when the transaction starts."""
+    after: str
+    """What it puts there."""
+    original: str
+    """What `--undo` restores: the bytes before the first rewrite."""
+    mode: int
+    """Permission bits, kept."""
+
+
+class Transaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of journal.json and undo.json."""
+
+    version: int
+    files: tuple[FileRecord, ...]
+    undo: bool = False
+    """True when the transaction restores the originals."""
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file whole or not at all: temporary file beside it, fsync, rename, fsync folder."""
+    temporary = path.with_name(f".{path.name}.ckptfix-tmp")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+class Store:
+    """`.ckptfix/` of one checkpoint directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / FOLDER
+
+    def create(self) -> None:
+        """Make the folder; it is hidden from runtimes, which read named files only."""
+        if self.folder.is_symlink() or (self.folder.exists() and not self.folder.is_dir()):
+            raise CkptfixError(
+                "is not a directory", place=Place(FOLDER), advice="remove it and run again"
+            )
+        self.folder.mkdir(exist_ok=True)
+        sync_folder(self.root)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder against a second ckptfix; the lock ends with the process."""
+        self.create()
+        with (self.folder / LOCK).open("wb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise CkptfixError(
+                    f"{self.root}: another ckptfix is rewriting this checkpoint",
+                    advice="wait for it to end",
+                ) from error
+            yield
+
+    def keep(self, data: bytes) -> str:
+        """Store bytes under their digest."""
+        name = digest(data)
+        path = self.folder / name
+        if not (path.is_file() and digest(path.read_bytes()) == name):
+            write_durably(path, data, 0o600)
+        return name
+
+    def bytes_of(self, name: str) -> bytes:
+        """Stored bytes, checked against their digest."""
+        if len(name) != 64 or not all(c in "0123456789abcdef" for c in name):
+            raise self.damaged(f"{name!r} is not a digest")
+        try:
+            data = (self.folder / name).read_bytes()
+        except OSError as error:
+            raise self.damaged(f"{name} cannot be read: {error.strerror}") from error
+        if digest(data) != name:
+            raise self.damaged(f"{name} does not hold the bytes it should")
+        return data
+
+    def damaged(self, why: str) -> CkptfixError:
+        """The error for a folder that cannot be used."""
+        return CkptfixError(
+            why,
+            place=Place(FOLDER),
+            advice="the originals cannot be restored from it; compare the files with their source",
+        )
+
+    def read(self, name: str) -> Transaction | None:
+        """journal.json or undo.json, if there."""
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        try:
+            transaction = msgspec.json.decode(path.read_bytes(), type=Transaction)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise self.damaged(f"{name} cannot be read: {error}") from error
+        for record in transaction.files:
+            if Path(record.file).name != record.file or record.file in ("", ".", ".."):
+                raise self.damaged(f"{name} names a file outside the checkpoint directory")
+        return transaction
+
+    def write(self, name: str, transaction: Transaction) -> None:
+        """Write journal.json or undo.json, durably."""
+        write_durably(self.folder / name, msgspec.json.format(msgspec.json.encode(transaction)))
+
+    def remove(self, name: str) -> None:
+        """Remove journal.json or undo.json, durably."""
+        (self.folder / name).unlink(missing_ok=True)
+        sync_folder(self.folder)
+
+    def sweep(self) -> None:
+        """Remove stored bytes that no transaction needs, and the folder when it is empty."""
+        needed = set()
+        for transaction in (self.read(JOURNAL), self.read(UNDO)):
+            for record in transaction.files if transaction else ():
+                needed |= {record.before, record.after, record.original}
+        for path in self.folder.iterdir():
+            if path.name not in needed | {JOURNAL, UNDO, LOCK}:
+                path.unlink()
+        if not needed:
+            (self.folder / LOCK).unlink(missing_ok=True)
+            self.folder.rmdir()
+            sync_folder(self.root)
+
+
+def interrupted(root: Path) -> bool:
+    """True when a transaction was decided and not carried out."""
+    return (root / FOLDER / JOURNAL).is_file()
