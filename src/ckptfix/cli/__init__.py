@@ -1,0 +1,1 @@
+"""Typer commands: parse, call, pick a renderer, set the exit code."""

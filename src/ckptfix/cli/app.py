@@ -1,0 +1,65 @@
+"""The `ckptfix` command."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ckptfix import __version__
+from ckptfix.cli.check import check
+from ckptfix.cli.demo import demo
+from ckptfix.cli.inspect import inspect
+from ckptfix.cli.rewrite import rewrite
+from ckptfix.errors import CkptfixError
+from ckptfix.report.console import make_robust
+
+app = typer.Typer(
+    name="ckptfix",
+    help=(
+        "Make a quantized checkpoint's metadata and a serving runtime's module names meet.\n\n"
+        "Exit codes: 0 clean or done, 1 findings or a refused rewrite, 2 could not run."
+    ),
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (rewrite, check, inspect, demo):
+    app.command()(command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"ckptfix {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; every expected failure ends in one sentence and exit code 2."""
+    make_robust()
+    try:
+        app(prog_name="ckptfix")
+    except CkptfixError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone; leave without a second complaint at shutdown.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

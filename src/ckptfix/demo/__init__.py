@@ -1,0 +1,1 @@
+"""A small checkpoint with the very bug, to try the tool on."""

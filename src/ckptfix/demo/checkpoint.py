@@ -1,0 +1,141 @@
+"""Make a Nemotron Nano VL checkpoint of a few hundred kilobytes.
+
+Names, dtypes, shapes and metadata are those of a MIXED_PRECISION export by ModelOpt 0.47.0;
+the weights are arbitrary bytes.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HIDDEN, INNER, KV, VOCABULARY, CONV = 64, 96, 32, 128, 128
+TRUNK = "language_model.backbone"
+
+BYTES_PER_ELEMENT = {"F32": 4, "BF16": 2, "U8": 1, "F8_E4M3": 1}
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def _fp8(module: str, out: int, columns: int) -> Iterator[_Tensor]:
+    yield _Tensor(f"{module}.weight", "F8_E4M3", (out, columns))
+    yield _Tensor(f"{module}.weight_scale", "F32", ())
+    yield _Tensor(f"{module}.input_scale", "F32", ())
+
+
+def _nvfp4(module: str, out: int, columns: int) -> Iterator[_Tensor]:
+    yield _Tensor(f"{module}.weight", "U8", (out, columns // 2))
+    yield _Tensor(f"{module}.weight_scale", "F8_E4M3", (out, columns // 16))
+    yield _Tensor(f"{module}.weight_scale_2", "F32", ())
+    yield _Tensor(f"{module}.input_scale", "F32", ())
+
+
+def _mamba(layer: str) -> Iterator[_Tensor]:
+    yield from _fp8(f"{layer}.mixer.in_proj", 196, HIDDEN)
+    yield from _fp8(f"{layer}.mixer.out_proj", HIDDEN, HIDDEN)
+    yield _Tensor(f"{layer}.mixer.conv1d.weight", "BF16", (CONV, 1, 4))
+    yield _Tensor(f"{layer}.mixer.A_log", "BF16", (4,))
+
+
+def _mlp(layer: str) -> Iterator[_Tensor]:
+    yield from _nvfp4(f"{layer}.mixer.up_proj", INNER, HIDDEN)
+    yield from _nvfp4(f"{layer}.mixer.down_proj", HIDDEN, INNER)
+
+
+def _attention(layer: str) -> Iterator[_Tensor]:
+    for name, out in (("q_proj", HIDDEN), ("k_proj", KV), ("v_proj", KV), ("o_proj", HIDDEN)):
+        yield from _fp8(f"{layer}.mixer.{name}", out, HIDDEN)
+    yield _Tensor(f"{layer}.mixer.k_proj.k_scale", "F32", ())
+    yield _Tensor(f"{layer}.mixer.v_proj.v_scale", "F32", ())
+
+
+LAYERS = (_mamba, _mlp, _mamba, _attention, _mlp)
+
+
+def _tensors() -> Iterator[_Tensor]:
+    yield _Tensor(f"{TRUNK}.embeddings.weight", "BF16", (VOCABULARY, HIDDEN))
+    for number, layer in enumerate(LAYERS):
+        yield from layer(f"{TRUNK}.layers.{number}")
+        yield _Tensor(f"{TRUNK}.layers.{number}.norm.weight", "BF16", (HIDDEN,))
+    yield _Tensor(f"{TRUNK}.norm_f.weight", "BF16", (HIDDEN,))
+    yield _Tensor("language_model.lm_head.weight", "BF16", (VOCABULARY, HIDDEN))
+    yield _Tensor("mlp1.1.weight", "BF16", (INNER, 128))
+    yield _Tensor("vision_model.radio_model.model.blocks.0.attn.qkv.weight", "BF16", (96, 32))
+
+
+def _layers(tensors: list[_Tensor]) -> dict[str, dict[str, Any]]:
+    names = [t.name for t in tensors]
+    layers: dict[str, dict[str, Any]] = {}
+    for name in names:
+        module, _, role = name.rpartition(".")
+        if role == "weight" and f"{module}.weight_scale" in names:
+            is_nvfp4 = f"{module}.weight_scale_2" in names
+            layers[module] = (
+                {"quant_algo": "NVFP4", "group_size": 16} if is_nvfp4 else {"quant_algo": "FP8"}
+            )
+    return layers
+
+
+def _config(layers: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    groups = {}
+    for number, (algo, bits) in enumerate((("FP8", 8), ("NVFP4", 4))):
+        scheme: dict[str, Any] = {"dynamic": False, "num_bits": bits, "type": "float"}
+        groups[f"group_{number}"] = {
+            "input_activations": scheme,
+            "weights": scheme,
+            "targets": sorted(
+                name for name, layer in layers.items() if layer["quant_algo"] == algo
+            ),
+        }
+    return {
+        "architectures": ["NemotronH_Nano_VL_V2"],
+        "model_type": "NemotronH_Nano_VL_V2",
+        "llm_config": {"architectures": ["NemotronHForCausalLM"], "model_type": "nemotron_h"},
+        "quantization_config": {
+            "config_groups": groups,
+            "quantized_layers": layers,
+            "ignore": [],
+            "quant_algo": "MIXED_PRECISION",
+            "kv_cache_scheme": {"dynamic": False, "num_bits": 8, "type": "float"},
+            "producer": {"name": "modelopt", "version": "0.47.0"},
+            "quant_method": "modelopt",
+        },
+    }
+
+
+def make_demo_checkpoint(directory: Path) -> None:
+    """Write config.json, hf_quant_config.json and model.safetensors into an existing directory."""
+    tensors = list(_tensors())
+    layers = _layers(tensors)
+    hf_quant = {
+        "producer": {"name": "modelopt", "version": "0.47.0"},
+        "quantization": {
+            "quant_algo": "MIXED_PRECISION",
+            "kv_cache_quant_algo": "FP8",
+            "quantized_layers": layers,
+        },
+    }
+    for file, content in (("config.json", _config(layers)), ("hf_quant_config.json", hf_quant)):
+        (directory / file).write_text(json.dumps(content, indent=4), encoding="utf-8")
+    (directory / "model.safetensors").write_bytes(_safetensors(tensors))
+
+
+def _safetensors(tensors: list[_Tensor]) -> bytes:
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for tensor in tensors:
+        start, end = end, end + BYTES_PER_ELEMENT[tensor.dtype] * math.prod(tensor.shape)
+        header[tensor.name] = {
+            "dtype": tensor.dtype,
+            "shape": tensor.shape,
+            "data_offsets": [start, end],
+        }
+    encoded = json.dumps(header).encode()
+    return len(encoded).to_bytes(8, "little") + encoded + b"\x38" * end

@@ -1,0 +1,1 @@
+"""Renderers: each turns the same objects into one output format."""

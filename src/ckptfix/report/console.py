@@ -1,0 +1,87 @@
+"""Styled lines: plain in a pipe, coloured by Rich on a terminal.
+
+Rich is imported only where colour is printed. NO_COLOR, FORCE_COLOR and TERM=dumb are honoured.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Iterable
+from typing import TextIO
+
+Line = tuple[tuple[str, str], ...]
+"""Pieces of one line: (text, style); style is a Rich style or empty."""
+
+
+def line(*pieces: str | tuple[str, str]) -> Line:
+    """A line of plain strings and (text, style) pairs."""
+    return tuple((piece, "") if isinstance(piece, str) else piece for piece in pieces)
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Whether to colour what goes to this stream (https://no-color.org)."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def show(lines: Iterable[Line], stream: TextIO) -> None:
+    """Print lines as they are: nothing is wrapped, cropped or interpreted."""
+    if not wants_colour(stream):
+        stream.writelines("".join(text for text, _ in pieces) + "\n" for pieces in lines)
+        stream.flush()
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(file=stream, force_terminal=True, highlight=False, soft_wrap=True)
+    for pieces in lines:
+        console.print(Text.assemble(*pieces))
+
+
+def make_robust() -> None:
+    """Let no name break the output; what goes to a pipe or file is UTF-8, as a patch must be."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = stream.encoding if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace", newline="\n")
+
+
+def columns(rows: Iterable[tuple[str, ...]], gap: int = 2) -> list[str]:
+    """Rows as left-aligned columns; numbers, by their first character, to the right."""
+    rows = list(rows)
+    if not rows:
+        return []
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        (" " * gap)
+        .join(
+            cell.rjust(width) if cell[:1].isdigit() else cell.ljust(width)
+            for cell, width in zip(row, widths, strict=True)
+        )
+        .rstrip()
+        for row in rows
+    ]
+
+
+def count(number: int, singular: str, plural: str = "") -> str:
+    """`1 name`, `2 names`.
+
+    >>> count(1, "entry", "entries"), count(2000, "name")
+    ('1 entry', '2,000 names')
+    """
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def size(nbytes: int) -> str:
+    """Bytes in decimal units.
+
+    >>> size(999), size(1_500_000)
+    ('999 B', '1.5 MB')
+    """
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if nbytes >= scale:
+            return f"{nbytes / scale:.1f} {unit}"
+    return f"{nbytes} B"
