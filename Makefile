@@ -1,0 +1,55 @@
+# Two commands set everything up on a fresh machine with Python 3.11+: `make demo`, `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types unit docs format oracle bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/.installed ## make a small Nano VL checkpoint with the bug, and repair it
+	@$(BIN)/ckptfix demo
+
+test: lint types unit ## lint, type-check, run all tests
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-cache
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+unit: $(VENV)/.installed-dev
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+format: $(VENV)/.installed-dev ## format the code and regenerate the generated docs
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/python tools/generate_docs.py
+
+oracle: $(VENV)/.installed-dev ## judge rewrites with the real vLLM loader of ../shared/oracle (minutes)
+	../shared/oracle/setup.sh
+	$(BIN)/python -m pytest tests/oracle -m oracle -v
+
+bench: $(VENV)/.installed-dev ## measure start-up next to its baselines
+	$(BIN)/python benchmarks/startup.py
+
+clean: ## remove what make has made
+	rm -rf $(VENV) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
