@@ -1,0 +1,73 @@
+"""Make checkpoints on disk for tests: real files, arbitrary weights."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from ckptfix.checkpoint.safetensors import DTYPE_BITS
+
+Shapes = dict[str, tuple[str, tuple[int, ...]]]
+
+
+def safetensors_bytes(tensors: Shapes) -> bytes:
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, (dtype, shape) in tensors.items():
+        start, end = end, end + DTYPE_BITS[dtype] * math.prod(shape) // 8
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
+    encoded = json.dumps(header).encode()
+    return len(encoded).to_bytes(8, "little") + encoded + bytes(end)
+
+
+def fp8(module: str, out: int = 32, columns: int = 32, *, input_scale: bool = True) -> Shapes:
+    made: Shapes = {
+        f"{module}.weight": ("F8_E4M3", (out, columns)),
+        f"{module}.weight_scale": ("F32", ()),
+    }
+    if input_scale:
+        made[f"{module}.input_scale"] = ("F32", ())
+    return made
+
+
+def nvfp4(module: str, out: int = 32, columns: int = 32) -> Shapes:
+    return {
+        f"{module}.weight": ("U8", (out, columns // 2)),
+        f"{module}.weight_scale": ("F8_E4M3", (out, columns // 16)),
+        f"{module}.weight_scale_2": ("F32", ()),
+        f"{module}.input_scale": ("F32", ()),
+    }
+
+
+def bf16(module: str, *shape: int) -> Shapes:
+    return {f"{module}.weight": ("BF16", shape or (32, 32))}
+
+
+def write_checkpoint(
+    directory: Path,
+    tensors: Shapes,
+    quantization: dict[str, Any] | None = None,
+    *,
+    architecture: str = "LlamaForCausalLM",
+    in_file: str = "config.json",
+    extra_config: dict[str, Any] | None = None,
+) -> Path:
+    """One shard file and one metadata file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    config: dict[str, Any] = {"architectures": [architecture], **(extra_config or {})}
+    if quantization is not None and in_file == "config.json":
+        config["quantization_config"] = quantization
+    elif quantization is not None:
+        (directory / in_file).write_text(json.dumps({"quantization": quantization}, indent=2))
+    (directory / "config.json").write_text(json.dumps(config, indent=2))
+    (directory / "model.safetensors").write_bytes(safetensors_bytes(tensors))
+    return directory
+
+
+def mixed(layers: dict[str, str], **more: Any) -> dict[str, Any]:
+    """A MIXED_PRECISION object: module -> quant_algo."""
+    entries = {
+        name: {"quant_algo": algo, **({"group_size": 16} if algo == "NVFP4" else {})}
+        for name, algo in layers.items()
+    }
+    return {"quant_algo": "MIXED_PRECISION", "quantized_layers": entries, **more}

@@ -1,0 +1,176 @@
+"""Stored formats from dtypes, shapes and companions alone."""
+
+from typing import Any
+
+import pytest
+
+from ckptfix.checkpoint.formats import FORMAT_TABLE, stored_format
+from ckptfix.checkpoint.modules import group_modules
+from ckptfix.checkpoint.safetensors import Tensor
+from tests.conftest import FIXTURE_NAMES, FIXTURES, load
+
+OUT, IN = 256, 384
+SCALAR: tuple[str, tuple[int, ...]] = ("F32", ())
+PQS = ("BF16", (IN,))
+FP8_WEIGHT = ("F8_E4M3", (OUT, IN))
+FP4_WEIGHT = ("U8", (OUT, IN // 2))
+INT4_WEIGHT = ("U8", (OUT // 2, IN))
+NVFP4: dict[str, Any] = {
+    "weight": FP4_WEIGHT,
+    "weight_scale": ("F8_E4M3", (OUT, IN // 16)),
+    "weight_scale_2": SCALAR,
+    "input_scale": SCALAR,
+}
+LORA = {
+    "weight_quantizer._svdquant_lora_a": ("BF16", (8, IN)),
+    "weight_quantizer._svdquant_lora_b": ("BF16", (OUT, 8)),
+}
+
+# The table of nvidia-modelopt 0.47.0's exporter: algo, group size, companions.
+CASES: list[tuple[str, int, dict[str, Any]]] = [
+    ("FP8", 0, {"weight": FP8_WEIGHT, "weight_scale": SCALAR, "input_scale": SCALAR}),
+    ("FP8", 0, {"weight": FP8_WEIGHT, "weight_scale": SCALAR}),
+    ("FP8_PER_CHANNEL_PER_TOKEN", 0, {"weight": FP8_WEIGHT, "weight_scale": ("F32", (OUT,))}),
+    ("fp8_pb_wo", 128, {"weight": FP8_WEIGHT, "weight_scale": ("F32", (2, 1, 3, 1))}),
+    ("fp8_pb_real", 128, {"weight": FP8_WEIGHT, "weight_scale": ("F32", (2, 3))}),
+    ("NVFP4", 16, NVFP4),
+    ("NVFP4", 16, NVFP4 | {"weight_scale_2": ("F32", (1,))}),
+    ("NVFP4_AWQ", 16, NVFP4 | {"pre_quant_scale": PQS}),
+    ("NVFP4_AWQ", 16, NVFP4),
+    ("NVFP4_SVD", 16, NVFP4 | LORA | {"pre_quant_scale": PQS}),
+    ("W4A16_NVFP4", 16, {k: v for k, v in NVFP4.items() if k != "input_scale"}),
+    ("W4A8_NVFP4_FP8", 32, NVFP4 | {"weight_scale": ("F8_E4M3", (OUT, IN // 32))}),
+    ("W4A8_MXFP4_FP8", 32, {"weight": FP4_WEIGHT, "weight_scale": ("U8", (OUT, IN // 32))}),
+    ("mxfp4", 32, {"weight": FP4_WEIGHT, "weight_scale": ("U8", (OUT, IN // 32))}),
+    ("MXFP8", 32, {"weight": FP8_WEIGHT, "weight_scale": ("U8", (OUT, IN // 32))}),
+    ("W4A16_AWQ", 128, {"weight": INT4_WEIGHT, "weight_scale": ("F32", (OUT, IN // 128))}),
+    ("W4A16_AWQ", 64, {"weight": INT4_WEIGHT, "weight_scale": ("F32", (OUT, IN // 64))}),
+    (
+        "W4A8_AWQ",
+        128,
+        {"weight": INT4_WEIGHT, "weight_scale": ("F32", (OUT, IN // 128))}
+        | {"weight_scale_2": SCALAR, "input_scale": SCALAR, "pre_quant_scale": PQS},
+    ),
+    ("W8A16", 0, {"weight": ("I8", (OUT, IN)), "weight_scale": ("F32", (OUT,))}),
+    (
+        "W8A8_SQ_PER_CHANNEL",
+        0,
+        {"weight": ("I8", (OUT, IN)), "weight_scale": ("F32", (OUT,))}
+        | {"input_scale": SCALAR, "pre_quant_scale": PQS},
+    ),
+]
+
+
+def fmt(roles: dict[str, Any]):
+    tensors = {f"m.{role}": Tensor(dtype, shape, (0, 0)) for role, (dtype, shape) in roles.items()}
+    modules = group_modules(tensors)
+    assert list(modules) == ["m"]
+    return stored_format(modules["m"])
+
+
+@pytest.mark.parametrize(("algo", "group_size", "roles"), CASES)
+def test_every_row_of_the_table_is_recognized(
+    algo: str, group_size: int, roles: dict[str, Any]
+) -> None:
+    fit = fmt(roles).fit(algo)
+    assert fit is not None
+    assert fit.group_size == group_size
+    assert fmt(roles).parameters == OUT * IN
+
+
+def test_every_row_has_a_case() -> None:
+    assert {algo for algo, _, _ in CASES} == {row.quant_algo for row in FORMAT_TABLE}
+
+
+ALIKE = [
+    {"NVFP4", "NVFP4_AWQ"},  # AWQ folds pre_quant_scale away where it can
+    {"W4A8_MXFP4_FP8", "mxfp4"},  # dynamic activations leave no tensor
+]
+
+
+@pytest.mark.parametrize(("algo", "roles"), [(algo, roles) for algo, _, roles in CASES])
+def test_only_formats_that_store_alike_fit_together(algo: str, roles: dict[str, Any]) -> None:
+    fits = {fit.quant_algo for fit in fmt(roles).fits}
+    assert fits == {algo} or fits in ALIKE
+
+
+@pytest.mark.parametrize(
+    ("roles", "told"),
+    [
+        ({"weight": FP8_WEIGHT}, "has no weight_scale"),
+        ({"weight": FP8_WEIGHT, "weight_scale_inv": ("F32", (2, 3))}, "weight_scale_inv"),
+        ({"weight_scale": SCALAR}, "weight_scale without a weight"),
+        ({"weight": ("F8_E4M3", (OUT,)), "weight_scale": SCALAR}, "1-D weight"),
+        ({"weight": ("BF16", (OUT, IN)), "weight_scale": SCALAR}, "no known format has"),
+        (
+            {k: v for k, v in NVFP4.items() if k != "weight_scale_2"},
+            "weight_scale_2 is missing",
+        ),
+        (NVFP4 | {"weight_scale": ("F8_E4M3", (OUT, IN // 64))}, "fits none of NVFP4"),
+        (NVFP4 | {"input_scale": ("F32", (7,))}, "input_scale is F32 [7], expected an F32 scalar"),
+        (NVFP4 | {"pre_quant_scale": ("BF16", (5,))}, "pre_quant_scale is [5], expected [384]"),
+        (NVFP4 | {"svdquant_lora_a": ("BF16", (8, IN))}, "svdquant_lora_a is not expected"),
+        ({"weight": FP8_WEIGHT, "weight_scale": ("F32", (3, 2))}, "fits none of FP8"),
+    ],
+)
+def test_tensors_that_fit_no_format_are_told_apart(roles: dict[str, Any], told: str) -> None:
+    stored = fmt(roles)
+    assert stored.is_quantized
+    assert not stored.fits
+    assert told in stored.problem
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        {"weight": ("BF16", (OUT, IN))},
+        {"weight": ("BF16", (OUT, IN)), "k_scale": SCALAR, "bias": ("BF16", (OUT,))},
+        {"weight": ("F32", (OUT,))},
+        {"num_batches_tracked": ("I64", ())},
+        {"A_log": ("F32", (4,))},
+    ],
+)
+def test_unquantized(roles: dict[str, Any]) -> None:
+    stored = fmt(roles)
+    assert not stored.is_quantized
+    assert stored.label("FP8") == "unquantized"
+
+
+def test_stacked_experts_are_recognized_by_their_companions() -> None:
+    # Llama 4 and GPT-OSS: 3-D parameters without `.weight` (modelopt 0.47.0, unified_export_hf.py).
+    tensors = {
+        "m.experts.gate_up_proj": Tensor("F8_E4M3", (4, 64, 32), (0, 0)),
+        "m.experts.gate_up_proj_weight_scale": Tensor("F32", (4,), (0, 0)),
+        "m.experts.gate_up_proj_input_scale": Tensor("F32", (), (0, 0)),
+    }
+    modules = group_modules(tensors)
+    assert list(modules) == ["m.experts.gate_up_proj"]
+    assert stored_format(modules["m.experts.gate_up_proj"]).fit("FP8") is not None
+
+
+@pytest.mark.parametrize("name", FIXTURE_NAMES)
+def test_real_exports_store_what_their_metadata_declares(name: str) -> None:
+    """Independent of the rules: compare with quantized_layers or the uniform algo, by hand."""
+    checkpoint = load(FIXTURES / name)
+    entries = {
+        s.name.split(".\0")[0]: s.quant_algo
+        for metadata in checkpoint.metadata
+        for s in metadata.of_kind("entry")
+    }
+    uniform = next((m.quant_algo for m in checkpoint.metadata if not m.is_mixed), None)
+    quantized = 0
+    for module, stored in checkpoint.formats.items():
+        assert not stored.problem
+        if not stored.is_quantized:
+            continue
+        quantized += 1
+        # Native nemotron_h stores `backbone.embedding` and names `backbone.embeddings`.
+        name_parts = (module + "s" if module.endswith(".embedding") else module).split(".")
+        declared = uniform
+        for end in range(len(name_parts), 0, -1):
+            declared = entries.get(".".join(name_parts[:end]), declared)
+            if ".".join(name_parts[:end]) in entries:
+                break
+        assert declared is not None
+        assert stored.fit(declared) is not None, (module, declared, stored)
+    assert quantized or name == "llama-kv8-only"

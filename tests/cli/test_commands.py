@@ -1,0 +1,316 @@
+"""The command line as a user meets it: real processes, pipes and exit codes."""
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.builders import bf16, fp8, mixed, write_checkpoint
+from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, Call, Run, files_of
+
+CopyOf = Callable[[str], Path]
+NANO_VL = DATA / "nanovl-mixed"
+
+
+def test_rewrite_says_what_it_did(copy_of: CopyOf, run: Run) -> None:
+    directory = copy_of("nanovl-mixed")
+    done = run("rewrite", directory)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert done.stdout == (
+        f"rewrote {directory}\n"
+        "  config.json           24 names changed\n"
+        "  hf_quant_config.json  12 names changed\n"
+        "by the rules of NemotronH_Nano_VL_V2\n"
+        "  prefix language_model.backbone -> language_model.model  36 names\n"
+        "check: 36 findings before, 0 findings after\n"
+        f"undo with: ckptfix rewrite {directory} --undo\n"
+    )
+    for file in ("config.json", "hf_quant_config.json"):
+        old = (NANO_VL / file).read_bytes()
+        new = (directory / file).read_bytes()
+        assert new == old.replace(b"language_model.backbone", b"language_model.model")
+    weights = "model.safetensors"
+    assert (directory / weights).read_bytes() == (NANO_VL / weights).read_bytes()
+
+
+def test_a_second_rewrite_changes_nothing(copy_of: CopyOf, run: Run) -> None:
+    directory = copy_of("nanovl-mixed")
+    run("rewrite", directory)
+    before = files_of(directory)
+    done = run("rewrite", directory)
+    assert done.returncode == 0
+    assert done.stdout == (
+        f"{directory}: no name to change\ncheck: 0 findings before, 0 findings after\n"
+    )
+    assert files_of(directory) == before
+
+
+@pytest.mark.parametrize("name", FIXTURE_NAMES)
+def test_git_applies_the_dry_run_to_the_bytes_of_the_rewrite(
+    name: str, copy_of: CopyOf, call: Call
+) -> None:
+    patched = copy_of(name)
+    rewritten = patched.parent / "rewritten"
+    shutil.copytree(patched, rewritten)
+    before = files_of(patched)
+    dry = call("rewrite", patched, "--dry-run")
+    assert files_of(patched) == before
+    done = call("rewrite", rewritten)
+    assert dry.returncode == done.returncode
+    if not dry.stdout:
+        assert files_of(rewritten) == before
+        return
+    subprocess.run(
+        ["git", "apply", "--whitespace=error-all", "-"],
+        input=dry.stdout,
+        encoding="utf-8",
+        cwd=patched,
+        check=True,
+        env={**os.environ, "GIT_CEILING_DIRECTORIES": str(patched.parent)},
+    )
+    after = {n: d for n, d in files_of(rewritten).items() if not n.startswith(".ckptfix/")}
+    assert files_of(patched) == after
+    assert after != before
+
+
+def test_dry_run_exit_codes(run: Run) -> None:
+    assert run("rewrite", NANO_VL, "--dry-run").returncode == 0
+    assert run("rewrite", NANO_VL, "--dry-run", "--exit-code").returncode == 1
+    healthy = DATA / "llama-fp8-kv8"
+    assert run("rewrite", healthy, "--dry-run", "--exit-code").returncode == 0
+
+
+def test_a_dry_run_keeps_the_patch_and_the_talk_apart(run: Run) -> None:
+    done = run("rewrite", NANO_VL, "-n")
+    assert done.stdout.startswith("--- a/config.json\n+++ b/config.json\n@@ ")
+    assert "would rewrite" not in done.stdout
+    assert "36 names" in done.stderr
+    assert "check: 36 findings before, 0 findings after" in done.stderr
+
+
+def test_a_refused_rewrite_writes_nothing_and_says_where(copy_of: CopyOf, run: Run) -> None:
+    directory = copy_of("recipe-nano4b-nvfp4_w4a16")
+    before = files_of(directory)
+    done = run("rewrite", directory)
+    assert done.returncode == 1
+    assert "refused" in done.stdout
+    assert (
+        "backbone.embeddings would become model.embeddings, which matches no module" in done.stdout
+    )
+    assert "at config.json /quantization_config/quantized_layers/backbone.embeddings" in done.stdout
+    assert files_of(directory) == before
+
+
+def test_a_users_own_map(tmp_path: Path, run: Run) -> None:
+    tensors = {**fp8("trunk.a"), **bf16("lm_head")}
+    directory = write_checkpoint(tmp_path / "c", tensors, mixed({"trunk.a": "FP8"}))
+    assert run("check", directory).returncode == 0
+    assert run("check", directory, "--map", "trunk=model").returncode == 1
+    assert run("rewrite", directory, "--map", "trunk=model").returncode == 0
+    assert '"model.a"' in (directory / "config.json").read_text()
+    assert run("check", directory, "--map", "trunk=model").returncode == 0
+    assert run("check", directory).returncode == 1
+
+
+def test_a_mapper_file_and_maps_apply_in_order(tmp_path: Path, run: Run) -> None:
+    tensors = {**fp8("trunk.a.linear"), **bf16("lm_head")}
+    directory = write_checkpoint(tmp_path / "c", tensors, mixed({"trunk.a.linear": "FP8"}))
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rules]]\nkind = "suffix"\nold = "linear"\nnew = ""\n')
+    done = run("rewrite", directory, "--mapper", rules, "--map", "trunk=model")
+    assert done.returncode == 0
+    assert f"by the rules of {rules} and --map" in done.stdout
+    assert '"model.a": {' in (directory / "config.json").read_text()
+
+
+def test_quant_cfg_of_modelopt_0_23_is_rewritten_too(copy_of: CopyOf, run: Run) -> None:
+    directory = copy_of("old-0.23.0-llama-mixed")
+    done = run("rewrite", directory, "--map", "model=language_model.model")
+    assert done.returncode == 0
+    assert "quant_cfg.json" in done.stdout
+    old = (DATA / "old-0.23.0-llama-mixed" / "quant_cfg.json").read_text()
+    assert (directory / "quant_cfg.json").read_text() == old.replace(
+        '"model.layers', '"language_model.model.layers'
+    )
+
+
+@pytest.mark.parametrize("removed", ["config.json", "hf_quant_config.json"])
+def test_one_metadata_file_is_enough(copy_of: CopyOf, run: Run, removed: str) -> None:
+    directory = copy_of("nanovl-mixed")
+    (directory / removed).unlink()
+    maps = ("--map", "language_model.backbone=language_model.model")
+    assert run("check", directory, *maps).returncode == 1
+    assert run("rewrite", directory, *maps).returncode == 0
+    assert run("check", directory, *maps).returncode == 0
+
+
+def test_check_folds_like_findings_and_unfolds_them_on_demand(run: Run) -> None:
+    folded = run("check", NANO_VL)
+    assert folded.returncode == 1
+    assert (
+        "language_model.backbone.layers.{0,2}.mixer.in_proj -> language_model.model"
+        in folded.stdout
+    )
+    assert "at config.json /quantization_config/quantized_layers (12)" in folded.stdout
+    assert folded.stdout.endswith(f"{NANO_VL}: 36 errors; ckptfix rewrite repairs 36\n")
+    unfolded = run("check", NANO_VL, "--verbose")
+    assert unfolded.stdout.count("    fix: run ckptfix rewrite\n") == 36
+
+
+def test_check_json(run: Run) -> None:
+    done = run("check", NANO_VL, "--json")
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert report["schema"] == 1
+    assert not report["clean"]
+    assert report["counts"] == {"error": 36, "warning": 0}
+    first = report["findings"][0]
+    assert first["code"] == "CKF101"
+    assert first["file"] == "config.json"
+    assert first["expected"] == first["subject"].replace("backbone", "model")
+    assert first["modules"] == [first["subject"]]
+    clean = run("check", DATA / "llama-fp8-kv8", "--json")
+    assert clean.returncode == 0
+    assert json.loads(clean.stdout)["clean"]
+
+
+@pytest.mark.parametrize("name", FIXTURE_NAMES)
+def test_every_fixture_inspects(name: str, call: Call) -> None:
+    done = call("inspect", FIXTURES / name)
+    assert done.returncode == 0, done.stderr
+    assert "unrecognized" not in done.stdout
+    report = json.loads(call("inspect", FIXTURES / name, "--json").stdout)
+    declared = {m["quant_algo"] for m in report["metadata"]} - {"MIXED_PRECISION", None}
+    shown = {f["stored_format"] for f in report["formats"]} - {"unquantized"}
+    if declared:
+        assert shown == declared
+    assert sum(f["modules"] for f in report["formats"]) > 0
+
+
+def test_inspect_counts(run: Run) -> None:
+    report = json.loads(run("inspect", NANO_VL, "--json").stdout)
+    assert report["architectures"] == ["NemotronH_Nano_VL_V2"]
+    assert report["language_model_architectures"] == ["NemotronHForCausalLM"]
+    assert report["producer"] == "modelopt 0.47.0"
+    assert report["kv_scales"] == {"k_scale": 1, "v_scale": 1}
+    rows = {f["stored_format"]: f for f in report["formats"]}
+    assert (rows["FP8"]["modules"], rows["NVFP4"]["modules"]) == (8, 4)
+    # up_proj [96, 64] and down_proj [64, 96], twice; half a byte a value, scales, two scalars
+    assert rows["NVFP4"]["parameters"] == 4 * 96 * 64
+    assert rows["NVFP4"]["group_size"] == 16
+    assert rows["NVFP4"]["nbytes"] == 4 * (96 * 64 // 2 + 96 * 64 // 16 + 8)
+    assert rows["FP8"]["stated_in"] == {
+        "config.json /quantization_config/quantized_layers": 8,
+        "hf_quant_config.json /quantization/quantized_layers": 8,
+    }
+
+
+WRONG = {
+    "nemotronh-moe-super-nulbug": {"CKF108"},
+    "nanoomni-mixed-naive": {"CKF101", "CKF302", "CKF306"},
+    "recipe-nano4b-nvfp4_w4a16": {"CKF105", "CKF201", "CKF306"},
+    "old-0.23.0-llama-mixed": {"CKF207"},
+    # Native nemotron_h stores backbone.embedding and excludes backbone.embeddings, and vLLM 0.33.0
+    # fails on it: no module or parameter named 'model.embedding'.
+    "nemotronh-fp8": {"CKF105"},
+    "nemotronh-nvfp4": {"CKF105"},
+    "nemotronh-moe-nvfp4": {"CKF105"},
+    "nanovl-fp8": {"CKF101"},
+    "nanovl-nvfp4": {"CKF101"},
+    "nanovl-mixed": {"CKF101"},
+    "nanovl-mixed-sharded-split": {"CKF101"},
+    "nanoomni-fp8": {"CKF101"},
+}
+
+
+@pytest.mark.parametrize("name", FIXTURE_NAMES)
+def test_what_is_wrong_with_a_real_export_is_found_and_nothing_else(name: str, call: Call) -> None:
+    done = call("check", FIXTURES / name, "--json")
+    found = {finding["code"] for finding in json.loads(done.stdout)["findings"]}
+    assert found == WRONG.get(name, set())
+    assert done.returncode == (1 if found else 0)
+
+
+def test_demo_shows_the_repair(run: Run, tmp_path: Path) -> None:
+    done = run("demo", tmp_path / "demo")
+    assert done.returncode == 0
+    steps = [line for line in done.stdout.splitlines() if line.startswith("$ ")]
+    assert [step.split()[2] for step in steps] == ["check", "rewrite", "rewrite", "check"]
+    assert done.stdout.rstrip().endswith(f"the checkpoint is in {tmp_path / 'demo'}")
+    assert f"{tmp_path / 'demo'}: clean" in done.stdout
+    assert run("demo", tmp_path / "demo").returncode == 2
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["check", str(NANO_VL)]])
+def test_start_up_imports_no_heavy_package(arguments: list[str]) -> None:
+    code = (
+        "import sys; from ckptfix.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'huggingface_hub', 'safetensors', 'numpy', 'rich'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def in_terminal(*arguments: object, **environment: str) -> str:
+    """Run on a pseudo-terminal and return what it shows."""
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "ckptfix", *map(str, arguments)],
+        stdout=terminal,
+        stderr=terminal,
+        stdin=terminal,
+        env={**os.environ, "TERM": "xterm-256color", **environment},
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        while True:
+            try:
+                data = os.read(controller, 65536)
+            except OSError:
+                break
+            if not data:
+                break
+            shown += data
+        process.wait()
+    os.close(controller)
+    return shown.decode()
+
+
+def test_a_terminal_gets_colour_and_a_pipe_none(run: Run) -> None:
+    assert "\x1b[31m-" in in_terminal("rewrite", NANO_VL, "--dry-run")
+    assert "\x1b[" not in in_terminal("rewrite", NANO_VL, "--dry-run", NO_COLOR="1")
+    assert "\x1b[" not in run("rewrite", NANO_VL, "--dry-run").stdout
+    assert "\x1b[" in run("check", NANO_VL, FORCE_COLOR="1").stdout
+
+
+def test_output_survives_a_reader_that_goes_away() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m ckptfix rewrite {NANO_VL} --dry-run | head -n 1",
+        shell=True,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "--- a/config.json\n"
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_names_that_no_terminal_can_show_are_escaped(tmp_path: Path, run: Run) -> None:
+    quantization = mixed({"a\x1b[31m\x00\ud800é": "FP8", "m.a": "FP8"})
+    directory = write_checkpoint(tmp_path / "c", fp8("m.a"), quantization)
+    done = run("check", directory)
+    assert done.returncode == 1
+    assert r"a\x1b[31m\x00\ud800é" in done.stdout

@@ -1,0 +1,52 @@
+"""The documentation says what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+from generate_docs import COMMANDS, GENERATED
+
+from ckptfix.checkpoint.formats import FORMAT_TABLE
+from ckptfix.runtimes.name_maps import builtin_maps, compile_rules, parse_name_map
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_generated_pages_are_current(name: str) -> None:
+    written = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert written == GENERATED[name](), "run make format"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_an_example_in_its_help_and_stands_in_the_readme(command: str) -> None:
+    help_texts = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert f"Example: ckptfix {command}" in help_texts
+    assert f"ckptfix {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_a_mapper_file_is_one() -> None:
+    page = (ROOT / "docs" / "mapper.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    mapper = compile_rules(parse_name_map(example, "mapper.md"), "mapper.md")
+    assert mapper.map("a.mamba.in_proj") == "a.mixer.in_proj"
+    assert mapper.map("mtp.fc") is None
+
+
+def test_every_format_and_every_built_in_map_is_documented() -> None:
+    formats = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| (\w+) \|", formats, re.MULTILINE)) - {"quant_algo"} == {
+        row.quant_algo for row in FORMAT_TABLE
+    }
+    maps = (ROOT / "docs" / "mapper.md").read_text(encoding="utf-8")
+    for spec in builtin_maps():
+        assert all(architecture in maps for architecture in spec.architectures)
+        for needed in spec.needed_by:
+            assert f"{needed.runtime}{needed.versions}" in maps
