@@ -4,21 +4,13 @@ import sys
 
 import typer
 
-from ckptfix.checkpoint.checkpoint import load_checkpoint
-from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.cli.options import (
     CheckpointArgument,
     JsonOption,
     MapOption,
     MapperOption,
     VerboseOption,
-    name_map_for,
 )
-from ckptfix.report.console import show
-from ckptfix.report.json_report import check_json
-from ckptfix.report.text import check_lines
-from ckptfix.rewrite.apply import require_whole
-from ckptfix.rules.registry import find_all
 
 
 def check(
@@ -34,9 +26,13 @@ def check(
 
     Example: ckptfix check ./Nemotron-Nano-VL-12B-V2-NVFP4
     """
-    source = DirectorySource.open(directory)
-    require_whole(source)
-    checkpoint = load_checkpoint(source, directory)
+    from ckptfix.cli.loading import load, name_map_for
+    from ckptfix.report.console import show
+    from ckptfix.report.json_report import check_json
+    from ckptfix.report.text import check_lines
+    from ckptfix.rules.registry import find_all
+
+    checkpoint = load(directory)
     name_map = name_map_for(checkpoint, maps, mapper)
     findings = find_all(checkpoint, name_map)
     if json:

@@ -48,7 +48,8 @@ def _blocks(text: str, lines: list[str], edits: Sequence[TextEdit]) -> list[_Blo
         while starts[current + 1] <= edit.start:
             current += 1
         last = current
-        while starts[last + 1] < edit.end:
+        # An edit that takes a line break joins the next line to this one.
+        while last + 1 < len(lines) and starts[last + 1] <= edit.end:
             last += 1
         if spans and current <= spans[-1][1]:
             first, end, group = spans.pop()

@@ -70,6 +70,14 @@ def _removals(document: JsonText, removed: set[Path]) -> list[TextEdit]:
     return edits
 
 
+def _inside(document: JsonText, parent: Path) -> tuple[int, int]:
+    """The characters between the brackets of a container; the document's own for `()`."""
+    if parent == ():
+        return document.text.index("{") + 1, document.text.rindex("}")
+    whole = document.members[parent]
+    return whole.value_start + 1, whole.end - 1
+
+
 def _remove_from(
     document: JsonText, parent: Path, members: list[Member], removed: set[Path]
 ) -> list[TextEdit]:
@@ -78,8 +86,8 @@ def _remove_from(
         for gone, run in groupby(members, key=lambda member: member.path in removed)
     ]
     if len(runs) == 1:
-        whole = document.members[parent]
-        return [TextEdit(whole.value_start + 1, whole.end - 1, "")]
+        start, end = _inside(document, parent)
+        return [TextEdit(start, end, "")]
     edits = []
     for position, (gone, run) in enumerate(runs):
         if not gone:

@@ -25,6 +25,8 @@ FOLDER: Final = ".ckptfix"
 JOURNAL: Final = "journal.json"
 UNDO: Final = "undo.json"
 LOCK: Final = "lock"
+TEMPORARY: Final = ".ckptfix-tmp"
+"""Ending of a file that is still being written."""
 
 
 class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,7 +68,7 @@ def sync_folder(folder: Path) -> None:
 
 def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a file whole or not at all: temporary file beside it, fsync, rename, fsync folder."""
-    temporary = path.with_name(f".{path.name}.ckptfix-tmp")
+    temporary = path.with_name(f".{path.name}{TEMPORARY}")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -160,7 +162,9 @@ class Store:
         sync_folder(self.folder)
 
     def sweep(self) -> None:
-        """Remove stored bytes that no transaction needs, and the folder when it is empty."""
+        """Remove what a killed run left, stored bytes that nothing needs, and an empty folder."""
+        for path in self.root.glob(f".*{TEMPORARY}"):
+            path.unlink()
         needed = set()
         for transaction in (self.read(JOURNAL), self.read(UNDO)):
             for record in transaction.files if transaction else ():

@@ -1,0 +1,54 @@
+"""From what the user named to a checkpoint and a name map."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ckptfix.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.errors import CkptfixError
+from ckptfix.names import NameMapper, visible
+from ckptfix.rewrite.apply import require_whole
+from ckptfix.runtimes.name_maps import (
+    MAX_MAPPER_BYTES,
+    NameMap,
+    choose_name_map,
+    compile_rules,
+    parse_map_option,
+    parse_name_map,
+)
+
+
+def load(directory: str) -> Checkpoint:
+    """The checkpoint in a directory, unless a rewrite of it was interrupted."""
+    source = DirectorySource.open(directory)
+    require_whole(source)
+    return load_checkpoint(source, directory)
+
+
+def name_map_for(checkpoint: Checkpoint, maps: Sequence[str] | None, mapper: str | None) -> NameMap:
+    """The user's rules if there are any, else the built-in map of the architecture."""
+    if not maps and mapper is None:
+        return choose_name_map(checkpoint.config.architectures, checkpoint.config.nested)
+    rules = NameMapper()
+    origins = []
+    if mapper is not None:
+        rules = compile_rules(parse_name_map(_read_text(mapper), visible(mapper)), visible(mapper))
+        origins.append(visible(mapper))
+    if maps:
+        rules = rules.then(NameMapper(tuple(parse_map_option(option) for option in maps)))
+        origins.append("--map")
+    return NameMap(rules, " and ".join(origins), required=True)
+
+
+def _read_text(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_MAPPER_BYTES + 1)
+        if len(data) > MAX_MAPPER_BYTES:
+            raise CkptfixError(f"{visible(path)}: larger than 1 MB, not a mapper file")
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CkptfixError(f"{visible(path)}: not UTF-8") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CkptfixError(f"{visible(path)}: {reason}") from error
