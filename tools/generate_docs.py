@@ -1,0 +1,69 @@
+"""Write the parts of docs/ that follow from the code: `make format` runs this."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from ckptfix.rules.registry import RULES
+from ckptfix.runtimes.name_maps import NameMapSpec
+
+DOCS = Path(__file__).parents[1] / "docs"
+CLI_HEAD = """\
+# Command line
+
+Made from the help texts by `tools/generate_docs.py`; see also [how a rewrite works](rewrite.md).
+"""
+RULES_HEAD = """\
+# Rules
+
+Made from the registry by `tools/generate_docs.py`. An error means that a runtime which goes by
+the metadata builds the module wrongly; a warning, that the effect depends on the runtime. `check`
+exits 1 on either.
+"""
+COMMANDS = ("rewrite", "check", "inspect", "demo")
+
+
+def _help(*command: str) -> str:
+    environment = {**os.environ, "COLUMNS": "88", "NO_COLOR": "1"}
+    arguments = [sys.executable, "-m", "ckptfix", *command, "--help"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment)
+    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+
+
+def cli_reference() -> str:
+    """docs/cli.md: the help text of every command."""
+    parts = [CLI_HEAD, f"## ckptfix\n\n```text\n{_help()}\n```\n"]
+    parts += [f"## ckptfix {name}\n\n```text\n{_help(name)}\n```\n" for name in COMMANDS]
+    return "\n".join(parts)
+
+
+def rules_reference() -> str:
+    """docs/rules.md: every rule of the registry."""
+    parts = [RULES_HEAD]
+    for rule in RULES.values():
+        repaired = "`ckptfix rewrite` repairs it." if rule.fixed_by_rewrite else ""
+        parts.append(
+            f"## {rule.code}: {rule.title}\n\nSeverity: {rule.severity.value}. {repaired}\n\n"
+            f"{rule.why}\n\nFix: {rule.fix}\n".replace(". \n", ".\n")
+        )
+    return "\n".join(parts)
+
+
+def mapper_schema() -> str:
+    """docs/mapper.schema.json: the JSON Schema of a mapper file."""
+    return json.dumps(msgspec.json.schema(NameMapSpec), indent=2) + "\n"
+
+
+GENERATED = {
+    "cli.md": cli_reference,
+    "rules.md": rules_reference,
+    "mapper.schema.json": mapper_schema,
+}
+
+if __name__ == "__main__":
+    for name, make in GENERATED.items():
+        (DOCS / name).write_text(make(), encoding="utf-8")
