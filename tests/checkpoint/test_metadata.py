@@ -6,6 +6,7 @@ import pytest
 from ckptfix.checkpoint.json_text import JsonText
 from ckptfix.checkpoint.metadata import parse_metadata, parse_model_config
 from ckptfix.errors import CkptfixError
+from tests.conftest import SHARED
 
 
 def documents(**files: object) -> dict[str, JsonText]:
@@ -105,3 +106,23 @@ def test_the_language_models_own_config_counts(
     assert parsed.architectures == ("A",)
     assert parsed.nested == (() if nested is None else (("language_model", nested),))
     assert parsed.tied_embeddings is tied
+
+
+def test_another_quantizers_dialect_is_left_out_beside_modelopts_own_file() -> None:
+    config = {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
+    hf_quant = {"quantization": {"quant_algo": "NVFP4"}}
+    (metadata,) = parse_metadata(documents(config=config, hf_quant_config=hf_quant))
+    assert metadata.file == "hf_quant_config.json"
+
+
+PUBLISHED = sorted((SHARED / "real-configs").glob("*--*"))
+
+
+@pytest.mark.skipif(not PUBLISHED, reason="other people's files, in ../shared only")
+def test_metadata_of_published_checkpoints_is_read() -> None:
+    for directory in PUBLISHED:
+        read = {f.name: JsonText.parse(f.name, f.read_bytes()) for f in directory.glob("*.json")}
+        files = parse_metadata(read)
+        assert any(metadata.quant_algo for metadata in files), directory.name
+        assert any(metadata.producer.startswith("modelopt ") for metadata in files), directory.name
+        assert parse_model_config(read["config.json"]).architectures, directory.name

@@ -16,6 +16,7 @@ from ckptfix.names import visible
 CONFIG_FILE: Final = "config.json"
 HF_QUANT_FILE: Final = "hf_quant_config.json"
 QUANT_CFG_FILE: Final = "quant_cfg.json"
+CONFIG_ROOT: Final = ("quantization_config",)
 MIXED: Final = "MIXED_PRECISION"
 
 StatementKind = Literal["entry", "exclude", "target"]
@@ -111,6 +112,9 @@ def parse_model_config(document: JsonText) -> ModelConfig:
 def parse_metadata(documents: Mapping[str, JsonText]) -> tuple[MetadataFile, ...]:
     """Read whichever of the three files are there.
 
+    A `quantization_config` in another quantizer's dialect is left out when ModelOpt's own file
+    stands beside it: published exports of DeepSeek V4 keep the `fp8` of the model they came from.
+
     Raises:
         CkptfixError: a field has the wrong JSON type, or the checkpoint is quantized by
             something that is not ModelOpt.
@@ -119,7 +123,11 @@ def parse_metadata(documents: Mapping[str, JsonText]) -> tuple[MetadataFile, ...
     if CONFIG_FILE in documents:
         document = documents[CONFIG_FILE]
         if document.value.get("quantization_config") is not None:
-            found.append(_parse_config(document))
+            reader = _Reader(document, CONFIG_ROOT, document.value["quantization_config"])
+            if _is_modelopt(reader):
+                found.append(_parse_config(reader))
+            elif HF_QUANT_FILE not in documents:
+                raise _not_modelopt(reader)
     if HF_QUANT_FILE in documents:
         found.append(_parse_hf_quant(documents[HF_QUANT_FILE]))
     if QUANT_CFG_FILE in documents:
@@ -195,10 +203,7 @@ class _Reader:
         return " ".join(visible(word) for word in words if isinstance(word, str))
 
 
-def _parse_config(document: JsonText) -> MetadataFile:
-    root: Path = ("quantization_config",)
-    reader = _Reader(document, root, document.value["quantization_config"])
-    _require_modelopt(reader)
+def _parse_config(reader: _Reader) -> MetadataFile:
     statements = reader.entries("quantized_layers") + reader.names("ignore", "exclude")
     statements += reader.names("exclude_modules", "exclude")
     groups = reader.child("config_groups")
@@ -208,8 +213,8 @@ def _parse_config(document: JsonText) -> MetadataFile:
             statements += group.names("targets", "target")
     scheme = reader.value.get("kv_cache_scheme")
     return MetadataFile(
-        document.file,
-        root,
+        reader.document.file,
+        reader.path,
         reader.text("quant_algo"),
         reader.number("group_size") or _only_group_size(groups),
         _kv_algo(reader, scheme),
@@ -218,14 +223,21 @@ def _parse_config(document: JsonText) -> MetadataFile:
     )
 
 
-def _require_modelopt(reader: _Reader) -> None:
+def _quant_method(reader: _Reader) -> str:
     # ModelOpt 0.31 wrote no quant_method, 0.33 `quant_library`; vLLM's own names start alike.
-    method = reader.text("quant_method") or reader.text("quant_library") or "modelopt"
-    if not method.startswith("modelopt"):
-        raise CkptfixError(
-            f"quant_method is {visible(method)!r}; ckptfix reads checkpoints quantized by ModelOpt",
-            place=reader.document.place((*reader.path, "quant_method")),
-        )
+    return reader.text("quant_method") or reader.text("quant_library") or "modelopt"
+
+
+def _is_modelopt(reader: _Reader) -> bool:
+    return _quant_method(reader).startswith("modelopt")
+
+
+def _not_modelopt(reader: _Reader) -> CkptfixError:
+    method = visible(_quant_method(reader))
+    return CkptfixError(
+        f"quant_method is {method!r}; ckptfix reads checkpoints quantized by ModelOpt",
+        place=reader.document.place((*reader.path, "quant_method")),
+    )
 
 
 def _only_group_size(groups: _Reader | None) -> int | None:

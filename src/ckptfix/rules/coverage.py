@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ckptfix.checkpoint.metadata import CONFIG_FILE, QUANT_CFG_FILE, MetadataFile
+from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.errors import Place
 from ckptfix.names import visible
 from ckptfix.rules.finding import Context, Finding, Severity, rule
@@ -125,14 +126,8 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
         if metadata.quant_algo is None or metadata.is_mixed:
             continue
         covered = excluded(context, metadata)
-        for name, module in context.checkpoint.modules.items():
-            weight = module.weight
-            if weight is None or len(weight.shape) != 2 or name in covered:
-                continue
-            last = name.rpartition(".")[2]
-            if any(word in last for word in _EMBEDDING_WORDS):
-                continue
-            if not context.checkpoint.formats[name].is_quantized:
+        for name, weight in _unquantized_linears(context).items():
+            if name not in covered:
                 yield Finding(
                     "CKF206",
                     name,
@@ -142,6 +137,18 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
                     f"add it to {'ignore' if metadata.file == CONFIG_FILE else 'exclude_modules'}",
                     (name,),
                 )
+
+
+def _unquantized_linears(context: Context) -> dict[str, Tensor]:
+    """Modules with an unquantized 2-D weight that is not a table, and that weight."""
+    return {
+        name: module.weight
+        for name, module in context.checkpoint.modules.items()
+        if module.weight is not None
+        and len(module.weight.shape) == 2
+        and not context.checkpoint.formats[name].is_quantized
+        and not any(word in name.rpartition(".")[2] for word in _EMBEDDING_WORDS)
+    }
 
 
 @rule(
@@ -167,17 +174,11 @@ def no_layer_map(context: Context) -> Iterable[Finding]:
         message = "names its layers in quant_cfg.json only, which vLLM and SGLang do not read"
     else:
         message = "does not say which layers are quantized"
-    unnamed = [
-        name
-        for name, module in checkpoint.modules.items()
-        if name not in quantized
-        and module.weight is not None
-        and len(module.weight.shape) == 2
-        and not any(word in name.rpartition(".")[2] for word in _EMBEDDING_WORDS)
-    ]
-    if unnamed:
-        message += f"; no file names {', '.join(visible(n) for n in unnamed[:4])}"
-        message += ", ..." if len(unnamed) > 4 else ""
+    covered = {name for m in read_by_runtimes for name in excluded(context, m)}
+    left = [n for n in _unquantized_linears(context) if n not in covered]
+    if left:
+        shown = ", ".join(visible(name) for name in left[:4]) + (", ..." if len(left) > 4 else "")
+        message += f"; stored unquantized and excluded nowhere: {shown}"
     yield Finding(
         "CKF207",
         place.file,
