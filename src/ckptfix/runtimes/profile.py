@@ -1,0 +1,65 @@
+"""What one release of a runtime knows of an architecture, as data.
+
+Made by `tools/extract_profiles.py` from an unpacked wheel; never by importing a runtime.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+NameRule = tuple[str, str | None]
+"""(old, new); None deletes the name."""
+
+
+@dataclass(frozen=True)
+class ConfigMapper:
+    """The class-level mapper that a runtime applies to the names in the metadata.
+
+    Rules are in the order of the source; how they combine is a matter of the lookup dialect.
+    """
+
+    regex: tuple[NameRule, ...] = ()
+    substr: tuple[NameRule, ...] = ()
+    prefix: tuple[NameRule, ...] = ()
+    suffix: tuple[NameRule, ...] = ()
+
+
+@dataclass(frozen=True)
+class SubModel:
+    """A part of the model that the class builds under a prefix of its own."""
+
+    attribute: str
+    prefix: str | None
+    """None where the prefix is computed."""
+    class_name: str
+    """What is called to build it; `init_vllm_registered_model` builds another architecture."""
+
+
+@dataclass(frozen=True)
+class ArchitectureProfile:
+    """One registered architecture in one release."""
+
+    architecture: str
+    class_name: str
+    file: str
+    """In the wheel."""
+    mapper: ConfigMapper | None = None
+    packed_modules: Mapping[str, tuple[str, ...]] | None = None
+    """Packed module -> its members; None when the class has no table."""
+    supports_quant: bool = False
+    """vLLM: the class is SupportsQuant, so its tables reach the metadata when it is an inner model."""
+    sub_models: tuple[SubModel, ...] = ()
+    depends_on_config: bool = False
+    """Mapper or packed table are also set in methods, from the model's config."""
+
+
+@dataclass(frozen=True)
+class RuntimeProfile:
+    """One release of a runtime."""
+
+    runtime: str
+    """`vllm` or `sglang`."""
+    version: str
+    source: str
+    """Where the data was read: wheel file name and, where known, its SHA-256."""
+    architectures: Mapping[str, ArchitectureProfile] = field(default_factory=dict)
+    """Lazy where it was loaded from a file: only what is asked for is built."""
