@@ -1,0 +1,78 @@
+"""Which releases a user means: `vllm==0.17.1`, `sglang>=0.5.10`, `vllm`."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import Version
+
+from ckptfix.errors import CkptfixError
+from ckptfix.names import visible
+
+_SPEC = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)\s*(.*?)\s*\Z", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A release that the metadata must be right for, and the one whose profile answers."""
+
+    runtime: str
+    version: str
+    """The release that the user means."""
+    profile_version: str
+    """The known release that answers for it: itself, or the newest one before it."""
+
+    def __str__(self) -> str:
+        if self.version == self.profile_version:
+            return f"{self.runtime} {self.version}"
+        return f"{self.runtime} {self.version} (as {self.profile_version})"
+
+
+def parse_target(spec: str, known: dict[str, Sequence[str]]) -> tuple[Target, ...]:
+    """The releases that a spec means, oldest first.
+
+    `==` names one release, known or not: a release between two known ones is answered by the
+    older. Any other specifier, or none, means every known release that it admits.
+
+    Args:
+        spec: a runtime's name and a version specifier (PEP 440).
+        known: runtime -> known releases, oldest first.
+
+    Raises:
+        CkptfixError: unknown runtime, malformed spec, or no known release answers for it.
+    """
+    match = _SPEC.match(spec)
+    runtime = match.group(1).lower() if match else ""
+    if runtime not in known:
+        raise CkptfixError(
+            f"--runtime {visible(spec)}: unknown runtime",
+            advice=f"known are {' and '.join(known)}, for example vllm==0.20.0",
+        )
+    try:
+        specifiers = SpecifierSet(match.group(2) if match else "", prereleases=True)
+    except InvalidSpecifier as error:
+        raise CkptfixError(
+            f"--runtime {visible(spec)}: not a version specifier",
+            advice=f"write {runtime}==0.20.0, {runtime}>=0.20 or {runtime}",
+        ) from error
+    exact = [s.version for s in specifiers if s.operator == "==" and not s.version.endswith(".*")]
+    if exact:
+        return (_one_release(spec, runtime, exact[0], known[runtime]),)
+    targets = tuple(Target(runtime, v, v) for v in known[runtime] if v in specifiers)
+    if not targets:
+        raise CkptfixError(
+            f"--runtime {visible(spec)}: no known release fits",
+            advice=f"known are {', '.join(known[runtime])}",
+        )
+    return targets
+
+
+def _one_release(spec: str, runtime: str, version: str, known: Sequence[str]) -> Target:
+    older = [release for release in known if Version(release) <= Version(version)]
+    if not older:
+        raise CkptfixError(
+            f"--runtime {visible(spec)}: older than the oldest known release, {known[0]}",
+            advice=f"known are {', '.join(known)}",
+        )
+    return Target(runtime, version, older[-1])
