@@ -20,6 +20,8 @@ from ckptfix.runtimes.name_maps import NameMap
 
 Spelling = Literal["runtime", "checkpoint"]
 
+MOST_LIKELY = 64
+"""Names compared for a suggestion, of each of two kinds."""
 _WILDCARD = re.compile(r"[*?\[]")
 
 
@@ -60,11 +62,19 @@ class NameIndex:
         candidates = self.starting(head.removesuffix("."))
         return [self.module_of[n] for n in candidates if matches(n) or matches(n + ".weight")]
 
+    @cached_property
+    def _by_last_segment(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name in self._sorted:
+            found.setdefault(name.rpartition(".")[2], []).append(name)
+        return found
+
     def nearest(self, name: str) -> str | None:
-        """The most similar existing name, for a suggestion."""
-        same_end = [n for n in self._sorted if n.rpartition(".")[2] == name.rpartition(".")[2]]
-        pool = self.starting(name.rpartition(".")[0]) or same_end or self._sorted
-        close = get_close_matches(name, pool[:2000], n=1, cutoff=0.8)
+        """The most similar existing name, for a suggestion; looks at a few likely ones only."""
+        parent, _, last = name.rpartition(".")
+        likely = self._by_last_segment.get(last, [])[:MOST_LIKELY]
+        likely += self.starting(parent)[:MOST_LIKELY]
+        close = get_close_matches(name, likely, n=1, cutoff=0.8)
         return close[0] if close else None
 
 
