@@ -24,7 +24,7 @@ Made from the registry by `tools/generate_docs.py`. An error means that a runtim
 the metadata builds the module wrongly; a warning, that the effect depends on the runtime. `check`
 exits 1 on either.
 """
-COMMANDS = ("rewrite", "check", "inspect", "demo")
+COMMANDS = ("rewrite", "check", "inspect", "runtimes", "demo")
 
 
 def _help(*command: str) -> str:

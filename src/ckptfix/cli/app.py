@@ -11,6 +11,7 @@ from ckptfix.cli.check import check
 from ckptfix.cli.demo import demo
 from ckptfix.cli.inspect import inspect
 from ckptfix.cli.rewrite import rewrite
+from ckptfix.cli.runtimes import runtimes
 from ckptfix.errors import CkptfixError
 from ckptfix.report.console import make_robust
 
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (rewrite, check, inspect, demo):
+for command in (rewrite, check, inspect, runtimes, demo):
     app.command()(command)
 
 

@@ -5,9 +5,12 @@ Rich is imported only where colour is printed. NO_COLOR, FORCE_COLOR and TERM=du
 
 import io
 import os
+import re
 import sys
 from collections.abc import Iterable
 from typing import TextIO
+
+_NUMBER = re.compile(r"[\d,]+(\.\d+)?( [kMGT]?B)?\Z")
 
 Line = tuple[tuple[str, str], ...]
 """Pieces of one line: (text, style); style is a Rich style or empty."""
@@ -50,7 +53,7 @@ def make_robust() -> None:
 
 
 def columns(rows: Iterable[tuple[str, ...]], gap: int = 2) -> list[str]:
-    """Rows as left-aligned columns; numbers, by their first character, to the right."""
+    """Rows as columns: numbers and sizes to the right, all else to the left."""
     rows = list(rows)
     if not rows:
         return []
@@ -58,7 +61,7 @@ def columns(rows: Iterable[tuple[str, ...]], gap: int = 2) -> list[str]:
     return [
         (" " * gap)
         .join(
-            cell.rjust(width) if cell[:1].isdigit() else cell.ljust(width)
+            cell.rjust(width) if _NUMBER.match(cell) else cell.ljust(width)
             for cell, width in zip(row, widths, strict=True)
         )
         .rstrip()

@@ -46,7 +46,7 @@ class ArchitectureProfile:
     packed_modules: Mapping[str, tuple[str, ...]] | None = None
     """Packed module -> its members; None when the class has no table."""
     supports_quant: bool = False
-    """vLLM: the class is SupportsQuant, so its tables reach the metadata when it is an inner model."""
+    """vLLM: the class is SupportsQuant, so its tables reach the metadata wherever it is built."""
     sub_models: tuple[SubModel, ...] = ()
     depends_on_config: bool = False
     """Mapper or packed table are also set in methods, from the model's config."""

@@ -1,7 +1,7 @@
 """Which releases a user means: `vllm==0.17.1`, `sglang>=0.5.10`, `vllm`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -29,7 +29,7 @@ class Target:
         return f"{self.runtime} {self.version} (as {self.profile_version})"
 
 
-def parse_target(spec: str, known: dict[str, Sequence[str]]) -> tuple[Target, ...]:
+def parse_target(spec: str, known: Mapping[str, Sequence[str]]) -> tuple[Target, ...]:
     """The releases that a spec means, oldest first.
 
     `==` names one release, known or not: a release between two known ones is answered by the

@@ -1,0 +1,46 @@
+"""`ckptfix runtimes`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ckptfix.cli.options import JsonOption
+
+
+def runtimes(
+    architecture: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ARCHITECTURE]",
+            help="An entry of `architectures` in config.json.",
+            show_default=False,
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the runtime releases that are known, or what each of them does with an architecture.
+
+    Example: ckptfix runtimes NemotronH_Nano_VL_V2
+    """
+    from ckptfix.report.console import show
+    from ckptfix.report.runtimes import (
+        architecture_lines,
+        architecture_rows,
+        release_lines,
+        release_rows,
+        rows_json,
+    )
+
+    if architecture is None:
+        releases = release_rows()
+        if json:
+            sys.stdout.write(rows_json(releases))
+        else:
+            show(release_lines(releases), sys.stdout)
+        return
+    rows = architecture_rows(architecture)
+    if json:
+        sys.stdout.write(rows_json(rows))
+    else:
+        show(architecture_lines(architecture, rows), sys.stdout)

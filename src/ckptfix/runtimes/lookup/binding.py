@@ -1,0 +1,126 @@
+"""Metadata bound to a release's model classes, ready to be asked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ckptfix.errors import CkptfixError
+from ckptfix.names import visible
+from ckptfix.runtimes.lookup.dialects import Dialect, dialect_of
+from ckptfix.runtimes.lookup.exclusion import find_exclusion
+from ckptfix.runtimes.lookup.mapping import map_config_name, split_wildcard
+from ckptfix.runtimes.lookup.patterns import Excluded, LookupDisagreementError, Packed, Pattern
+from ckptfix.runtimes.lookup.quant_algo import Entry, EntryTable, Resolved, find_entry
+from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper, RuntimeProfile
+
+_WRAPPER = "language_model."
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What a runtime finds for one module."""
+
+    name: str
+    excluded: Excluded | None
+    exclusion_error: str
+    """Not empty: the runtime raises when it asks whether the module is excluded."""
+    resolved: Resolved | None
+    """The entry of quantized_layers, whether or not the module is excluded."""
+    algo_error: str
+    """Not empty: the runtime raises when it looks for the entry."""
+
+    @property
+    def quant_algo(self) -> str | None:
+        """The quant_algo of the entry, upper case."""
+        return self.resolved.entry.quant_algo if self.resolved else None
+
+
+@dataclass(frozen=True)
+class BoundMetadata:
+    """Entries and patterns as a release holds them once the model classes have mapped them."""
+
+    dialect: Dialect
+    table: EntryTable
+    patterns: tuple[Pattern, ...]
+    packed: Packed
+
+    def resolve(self, name: str) -> Resolution:
+        """What the release finds for a runtime name."""
+        excluded, exclusion_error = None, ""
+        resolved, algo_error = None, ""
+        try:
+            excluded = find_exclusion(self.dialect, self.patterns, self.packed, name)
+        except LookupDisagreementError as error:
+            exclusion_error = str(error)
+        try:
+            resolved = find_entry(self.dialect, self.table, self.packed, name)
+        except LookupDisagreementError as error:
+            algo_error = str(error)
+        return Resolution(name, excluded, exclusion_error, resolved, algo_error)
+
+
+def bind(
+    profile: RuntimeProfile,
+    architectures: Sequence[str],
+    entries: Mapping[str, str],
+    excludes: Sequence[str],
+) -> BoundMetadata:
+    """Apply a release's mappers and packed tables to the metadata.
+
+    Args:
+        profile: the release.
+        architectures: the outer model class, then the inner ones that it builds.
+        entries: name -> quant_algo, in the order of quantized_layers.
+        excludes: the exclude patterns, in order.
+
+    Raises:
+        CkptfixError: the release does not register the outer architecture.
+    """
+    dialect = dialect_of(profile.runtime, profile.version)
+    classes = _classes(dialect, profile, architectures)
+    table = {n: Entry(n, n, algo.upper()) for n, algo in entries.items()}
+    patterns = tuple(Pattern(text, text) for text in excludes)
+    packed: dict[str, tuple[str, ...]] = {}
+    for model_class in classes:
+        packed.update(model_class.packed_modules or {})
+        if model_class.mapper is not None:
+            table = _map_entries(dialect, model_class.mapper, table)
+            patterns = _map_patterns(dialect, model_class.mapper, patterns)
+    return BoundMetadata(dialect, EntryTable(table), patterns, packed)
+
+
+def _classes(
+    dialect: Dialect, profile: RuntimeProfile, architectures: Sequence[str]
+) -> list[ArchitectureProfile]:
+    if not architectures or architectures[0] not in profile.architectures:
+        outer = visible(architectures[0]) if architectures else "no architecture"
+        raise CkptfixError(f"{outer}: not registered in {profile.runtime} {profile.version}")
+    counted = architectures if dialect.inner_classes_count else architectures[:1]
+    return [profile.architectures[name] for name in counted if name in profile.architectures]
+
+
+def _map_entries(
+    dialect: Dialect, mapper: ConfigMapper, entries: Mapping[str, Entry]
+) -> dict[str, Entry]:
+    mapped: dict[str, Entry] = {}
+    for entry in entries.values():
+        name = map_config_name(dialect, mapper, entry.name)
+        if name is not None:
+            # Of two entries that meet, the last decides, in the place of the first.
+            mapped[name] = Entry(name, entry.original, entry.quant_algo)
+    return mapped
+
+
+def _map_patterns(
+    dialect: Dialect, mapper: ConfigMapper, patterns: Sequence[Pattern]
+) -> tuple[Pattern, ...]:
+    mapped: list[Pattern] = []
+    for pattern in patterns:
+        texts = split_wildcard(pattern.text) if dialect.splits_wildcards else (pattern.text,)
+        for text in texts:
+            name = map_config_name(dialect, mapper, text)
+            if name is None:
+                continue
+            mapped.append(Pattern(name, pattern.original))
+            if not dialect.inner_classes_count and name.startswith(_WRAPPER):
+                mapped.append(Pattern(name.removeprefix(_WRAPPER), pattern.original))
+    return tuple(mapped)

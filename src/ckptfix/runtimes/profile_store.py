@@ -1,0 +1,139 @@
+"""Profiles of runtime releases, from `profiles/<runtime>/<release>.json`.
+
+The oldest release of a runtime is stored whole; every later one names its base and holds only the
+architectures that changed, so a release that changed nothing is a file of a few lines. Only the
+files of the asked release's chain are read, and an architecture's objects are built when asked for.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Final
+
+import msgspec
+from packaging.version import Version
+
+from ckptfix.errors import CkptfixError
+from ckptfix.names import visible
+from ckptfix.runtimes.profile import (
+    ArchitectureProfile,
+    ConfigMapper,
+    NameRule,
+    RuntimeProfile,
+    SubModel,
+)
+
+
+class ArchitectureRecord(msgspec.Struct, frozen=True, omit_defaults=True, rename="kebab"):
+    """An architecture as it is stored; fields as in `ArchitectureProfile`."""
+
+    class_name: str
+    file: str
+    regex: tuple[NameRule, ...] = ()
+    substr: tuple[NameRule, ...] = ()
+    prefix: tuple[NameRule, ...] = ()
+    suffix: tuple[NameRule, ...] = ()
+    has_mapper: bool = False
+    packed: dict[str, tuple[str, ...]] | None = None
+    supports_quant: bool = False
+    sub_models: tuple[tuple[str, str | None, str], ...] = ()
+    depends_on_config: bool = False
+
+
+class ReleaseFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One file under `profiles/`."""
+
+    runtime: str
+    version: str
+    source: str
+    base: str | None = None
+    """The release whose architectures these change; None for a whole file."""
+    changed: dict[str, ArchitectureRecord] = {}
+    removed: tuple[str, ...] = ()
+
+
+_decoder: Final = msgspec.json.Decoder(ReleaseFile)
+
+
+@cache
+def _folder() -> Traversable:
+    return files("ckptfix.runtimes") / "profiles"
+
+
+def known_runtimes() -> tuple[str, ...]:
+    """Names of the runtimes, vLLM first."""
+    return tuple(sorted((p.name for p in _folder().iterdir() if p.is_dir()), reverse=True))
+
+
+@cache
+def known_releases(runtime: str) -> tuple[str, ...]:
+    """Known releases, oldest first.
+
+    Raises:
+        CkptfixError: the runtime is unknown.
+    """
+    if runtime not in known_runtimes():
+        raise CkptfixError(
+            f"{visible(runtime)}: unknown runtime",
+            advice=f"known are {', '.join(known_runtimes())}",
+        )
+    names = [p.name for p in (_folder() / runtime).iterdir() if p.name.endswith(".json")]
+    return tuple(sorted((name.removesuffix(".json") for name in names), key=Version))
+
+
+@cache
+def load_profile(runtime: str, version: str) -> RuntimeProfile:
+    """The profile of one known release.
+
+    Raises:
+        CkptfixError: the runtime or the release is not known.
+    """
+    known = known_releases(runtime)
+    if version not in known:
+        raise CkptfixError(
+            f"{runtime} {visible(version)}: unknown release", advice=f"known are {', '.join(known)}"
+        )
+    release, records = _records(runtime, version)
+    return RuntimeProfile(runtime, version, release.source, _Architectures(records))
+
+
+@cache
+def _records(runtime: str, version: str) -> tuple[ReleaseFile, dict[str, ArchitectureRecord]]:
+    path = _folder() / runtime / f"{version}.json"
+    release = _decoder.decode(path.read_bytes())
+    records = dict(_records(runtime, release.base)[1]) if release.base else {}
+    records |= release.changed
+    for architecture in release.removed:
+        del records[architecture]
+    return release, records
+
+
+class _Architectures(Mapping[str, ArchitectureProfile]):
+    """Builds a profile when it is asked for."""
+
+    def __init__(self, records: Mapping[str, ArchitectureRecord]) -> None:
+        self._records = records
+
+    def __getitem__(self, architecture: str) -> ArchitectureProfile:
+        return _profile(architecture, self._records[architecture])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+
+def _profile(architecture: str, record: ArchitectureRecord) -> ArchitectureProfile:
+    mapper = ConfigMapper(record.regex, record.substr, record.prefix, record.suffix)
+    return ArchitectureProfile(
+        architecture,
+        record.class_name,
+        record.file,
+        mapper if record.has_mapper else None,
+        record.packed,
+        record.supports_quant,
+        tuple(SubModel(*row) for row in record.sub_models),
+        record.depends_on_config,
+    )

@@ -1,0 +1,109 @@
+"""Replay what the lookup functions of real releases answered, through the public API.
+
+    tools/conformance.py FILE...
+
+Each line of a FILE is a case: runtime, version, architectures, quantized_layers, exclude_modules
+and what was expected of each prefix. Prints agreement per runtime, release and architecture. Exit
+code 0 if all agree, 1 if not, 2 if a file cannot be read.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ckptfix.errors import CkptfixError
+from ckptfix.runtimes.lookup.binding import BoundMetadata, bind
+from ckptfix.runtimes.profile_store import load_profile
+
+Answer = tuple[bool | str, str | None]
+"""(excluded: true, false or "error"; quant_algo: upper case, None or "error")."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One lookup."""
+
+    runtime: str
+    version: str
+    architecture: str
+    prefix: str
+    expected: Answer
+    answered: Answer | str
+    """A string says why there is no answer."""
+
+    @property
+    def agrees(self) -> bool:
+        """True when the answer is the expected one."""
+        return self.answered == self.expected
+
+
+def replay(case: dict[str, Any]) -> Iterator[Outcome]:
+    """The outcome of every lookup of a case."""
+    head = (case["runtime"], case["version"], case["architectures"][0])
+    entries = {name: entry["quant_algo"] for name, entry in case["quantized_layers"].items()}
+    bound: BoundMetadata | str
+    try:
+        profile = load_profile(case["runtime"], case["version"])
+        bound = bind(profile, case["architectures"], entries, case["exclude_modules"])
+    except CkptfixError as error:
+        bound = str(error)
+    for expect in case["expect"]:
+        expected = (expect["excluded"], expect["quant_algo"])
+        answered = bound if isinstance(bound, str) else answer(bound, expect["prefix"])
+        yield Outcome(*head, expect["prefix"], expected, answered)
+
+
+def answer(bound: BoundMetadata, prefix: str) -> Answer:
+    """What the API says of a runtime name, in the words of the file."""
+    resolution = bound.resolve(prefix)
+    excluded = "error" if resolution.exclusion_error else resolution.excluded is not None
+    return excluded, "error" if resolution.algo_error else resolution.quant_algo
+
+
+def cases(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
+    """Every case of every file."""
+    for path in paths:
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                if line.strip():
+                    yield json.loads(line)
+
+
+def show(outcomes: list[Outcome], most: int) -> bool:
+    """Print the agreement and the disagreements; True when there is none."""
+    totals = Counter((o.runtime, o.version, o.architecture) for o in outcomes)
+    agreed = Counter((o.runtime, o.version, o.architecture) for o in outcomes if o.agrees)
+    for key, total in sorted(totals.items()):
+        print(f"{key[0]} {key[1]:<13} {key[2]:<40} {agreed[key]:>6} of {total}")
+    different = [o for o in outcomes if not o.agrees]
+    for outcome in different[:most]:
+        print(
+            f"DISAGREES {outcome.runtime} {outcome.version} {outcome.architecture} "
+            f"{outcome.prefix}: expected {outcome.expected}, answered {outcome.answered}"
+        )
+    share = 100 * (len(outcomes) - len(different)) / max(len(outcomes), 1)
+    print(f"{len(outcomes) - len(different)} of {len(outcomes)} lookups agree ({share:.2f} %)")
+    return not different
+
+
+def main() -> int:
+    """Run the replay; the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--all", action="store_true", help="list every disagreement, not 20")
+    arguments = parser.parse_args()
+    try:
+        outcomes = [outcome for case in cases(arguments.files) for outcome in replay(case)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"error: not a conformance file: {error!r}", file=sys.stderr)
+        return 2
+    return 0 if show(outcomes, len(outcomes) if arguments.all else 20) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

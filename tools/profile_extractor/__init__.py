@@ -1,0 +1,1 @@
+"""Facts about a runtime release, read from its source without importing it."""
