@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from ckptfix.rules.registry import RULES
+from ckptfix.runtimes.family import builtin_families
 from ckptfix.runtimes.name_maps import NameMapSpec
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -24,7 +25,14 @@ Made from the registry by `tools/generate_docs.py`. An error means that a runtim
 the metadata builds the module wrongly; a warning, that the effect depends on the runtime. `check`
 exits 1 on either.
 """
-COMMANDS = ("rewrite", "check", "inspect", "runtimes", "demo")
+FAMILIES_HEAD = """\
+# Families
+
+Made from `src/ckptfix/runtimes/families/` by `tools/generate_docs.py`: the architectures of which
+it is known where a runtime puts the modules of a checkpoint, and where that was read. Others get no
+verdict from `ckptfix check --runtime`.
+"""
+COMMANDS = ("rewrite", "check", "inspect", "resolve", "runtimes", "demo")
 
 
 def _help(*command: str) -> str:
@@ -53,6 +61,18 @@ def rules_reference() -> str:
     return "\n".join(parts)
 
 
+def families_reference() -> str:
+    """docs/families.md: the architectures whose weights side is known, with sources."""
+    parts = [FAMILIES_HEAD]
+    for family in builtin_families():
+        spec = family.spec
+        versions = f" {spec.versions}" if spec.versions else ""
+        parts.append(
+            f"## {spec.runtime}{versions}: {', '.join(spec.architectures)}\n\n{spec.source}\n"
+        )
+    return "\n".join(parts)
+
+
 def mapper_schema() -> str:
     """docs/mapper.schema.json: the JSON Schema of a mapper file."""
     return json.dumps(msgspec.json.schema(NameMapSpec), indent=2) + "\n"
@@ -61,6 +81,7 @@ def mapper_schema() -> str:
 GENERATED = {
     "cli.md": cli_reference,
     "rules.md": rules_reference,
+    "families.md": families_reference,
     "mapper.schema.json": mapper_schema,
 }
 

@@ -61,6 +61,8 @@ class MetadataFile:
     producer: str
     """Name and version of the exporter; empty if not said."""
     statements: tuple[Statement, ...]
+    quant_method: str | None = None
+    """config.json only: absent before ModelOpt 0.35."""
 
     def of_kind(self, kind: StatementKind) -> tuple[Statement, ...]:
         """The statements of one kind, in the order of the file."""
@@ -220,6 +222,7 @@ def _parse_config(reader: _Reader) -> MetadataFile:
         _kv_algo(reader, scheme),
         reader.producer(),
         tuple(statements),
+        reader.text("quant_method"),
     )
 
 

@@ -10,6 +10,7 @@ from ckptfix import __version__
 from ckptfix.cli.check import check
 from ckptfix.cli.demo import demo
 from ckptfix.cli.inspect import inspect
+from ckptfix.cli.resolve import resolve
 from ckptfix.cli.rewrite import rewrite
 from ckptfix.cli.runtimes import runtimes
 from ckptfix.errors import CkptfixError
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (rewrite, check, inspect, runtimes, demo):
+for command in (rewrite, check, inspect, resolve, runtimes, demo):
     app.command()(command)
 
 

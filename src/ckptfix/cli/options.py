@@ -28,6 +28,18 @@ MapperOption = Annotated[
         show_default=False,
     ),
 ]
+RuntimeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--runtime",
+        metavar="SPEC",
+        help=(
+            "Say what these releases would resolve: vllm==0.20.0, 'sglang>=0.5.10', vllm; "
+            "repeatable."
+        ),
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="List every finding instead of groups of like ones.")

@@ -11,6 +11,15 @@ from ckptfix.rules.finding import Finding
 _NUMBER = re.compile(r"(?<=\.)\d+(?=[.*\s,;]|$)")
 
 
+def mask_numbers(name: str) -> str:
+    """The name with every number that is a whole part of it masked.
+
+    >>> mask_numbers("layers.0.mlp.experts.12.up")
+    'layers.*.mlp.experts.*.up'
+    """
+    return _NUMBER.sub("*", name)
+
+
 def ranges(numbers: Iterable[int]) -> str:
     """Numbers as ranges.
 
@@ -42,6 +51,18 @@ def fold_names(names: Iterable[str]) -> str:
     return "".join(folded)
 
 
+def fold_all(names: Iterable[str]) -> list[str]:
+    """Any names, folded as far as they differ in numbers only.
+
+    >>> fold_all(["layers.0.q", "layers.0.k", "layers.1.q"])
+    ['layers.{0-1}.q', 'layers.0.k']
+    """
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(mask_numbers(name), []).append(name)
+    return [fold_names(group) for group in alike.values()]
+
+
 @dataclass(frozen=True)
 class Group:
     """Findings that say the same of several modules."""
@@ -63,8 +84,8 @@ def fold(findings: Iterable[Finding]) -> list[Group]:
     for finding in findings:
         key = (
             finding.code,
-            _NUMBER.sub("*", finding.message),
-            _NUMBER.sub("*", finding.advice),
+            mask_numbers(finding.message),
+            mask_numbers(finding.advice),
         )
         groups.setdefault(key, []).append(finding)
     return [_group(members) for members in groups.values()]
@@ -73,7 +94,7 @@ def fold(findings: Iterable[Finding]) -> list[Group]:
 def _group(members: list[Finding]) -> Group:
     alike: dict[str, dict[str, str]] = {}
     for finding in members:
-        names = alike.setdefault(_NUMBER.sub("*", finding.subject), {})
+        names = alike.setdefault(mask_numbers(finding.subject), {})
         names[finding.subject] = finding.expected
     return Group(
         members[0].code,

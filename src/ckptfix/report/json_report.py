@@ -7,14 +7,21 @@ from typing import Any
 
 from ckptfix import __version__
 from ckptfix.report.inspection import Inspection
+from ckptfix.report.matrix import verdicts_json
 from ckptfix.rules.finding import Finding, Severity
 from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.name_maps import NameMap
+from ckptfix.runtimes.verdict import TargetVerdict
 
 SCHEMA = 1
 
 
-def check_json(name: str, name_map: NameMap, findings: Sequence[Finding]) -> str:
+def check_json(
+    name: str,
+    name_map: NameMap,
+    findings: Sequence[Finding],
+    verdicts: Sequence[TargetVerdict] = (),
+) -> str:
     """The report of `check --json`."""
     return _dump(
         {
@@ -22,12 +29,13 @@ def check_json(name: str, name_map: NameMap, findings: Sequence[Finding]) -> str
             "ckptfix": __version__,
             "checkpoint": name,
             "name_map": name_map.origin,
-            "clean": not findings,
+            "clean": not findings and not any(verdict.fails for verdict in verdicts),
             "counts": {
                 severity.value: sum(RULES[f.code].severity is severity for f in findings)
                 for severity in Severity
             },
             "findings": [_finding(finding) for finding in findings],
+            "runtimes": verdicts_json(verdicts),
         }
     )
 

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from ckptfix.names import visible
 from ckptfix.report.console import Line, columns, count, line
 from ckptfix.report.folding import fold
+from ckptfix.report.matrix import matrix_lines
 from ckptfix.rewrite.output import Output
 from ckptfix.rewrite.plan import Plan
 from ckptfix.rules.finding import Finding, Severity
 from ckptfix.rules.registry import RULES
+from ckptfix.runtimes.verdict import TargetVerdict
 
 MOST_SUBJECTS = 12
 """Groups of names shown under one finding before the rest is only counted."""
@@ -17,7 +19,13 @@ MOST_SUBJECTS = 12
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 
 
-def check_lines(name: str, findings: Sequence[Finding], *, verbose: bool) -> Iterator[Line]:
+def check_lines(
+    name: str,
+    findings: Sequence[Finding],
+    verdicts: Sequence[TargetVerdict] = (),
+    *,
+    verbose: bool,
+) -> Iterator[Line]:
     """All findings, under their rules, and a summary."""
     for code in sorted({finding.code for finding in findings}):
         rule = RULES[code]
@@ -25,7 +33,10 @@ def check_lines(name: str, findings: Sequence[Finding], *, verbose: bool) -> Ite
         of_rule = [finding for finding in findings if finding.code == code]
         yield from _unfolded(of_rule) if verbose else _folded(of_rule)
         yield line()
-    yield summary_line(name, findings)
+    yield from matrix_lines(verdicts)
+    if verdicts:
+        yield line()
+    yield summary_line(name, findings, verdicts)
 
 
 def _folded(findings: Iterable[Finding]) -> Iterator[Line]:
@@ -56,12 +67,17 @@ def _unfolded(findings: Iterable[Finding]) -> Iterator[Line]:
         yield line(f"    fix: {finding.advice}")
 
 
-def summary_line(name: str, findings: Sequence[Finding]) -> Line:
-    """`NAME: clean`, or how many findings there are and how many a rewrite repairs."""
-    if not findings:
+def summary_line(
+    name: str, findings: Sequence[Finding], verdicts: Sequence[TargetVerdict] = ()
+) -> Line:
+    """`NAME: clean`, or how much is wrong and how many findings a rewrite repairs."""
+    failing = sum(verdict.fails for verdict in verdicts)
+    if not findings and not failing:
         return line(f"{visible(name)}: ", ("clean", "bold green"))
     severities = Counter(RULES[finding.code].severity for finding in findings)
     parts = [count(severities[s], s.value) for s in Severity if severities[s]]
+    if failing:
+        parts.append(f"wrong in {failing:,} of {count(len(verdicts), 'release')}")
     repaired = sum(RULES[finding.code].fixed_by_rewrite for finding in findings)
     advice = f"; ckptfix rewrite repairs {repaired:,}" if repaired else ""
     return line(f"{visible(name)}: ", (", ".join(parts), "bold red"), advice)

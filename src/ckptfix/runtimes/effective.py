@@ -20,6 +20,8 @@ class EffectiveMetadata:
     entries: tuple[Statement, ...]
     """In the order of the file: some lookups take the first that fits."""
     excludes: tuple[Statement, ...]
+    quant_method: str | None = None
+    """Of config.json; hf_quant_config.json has none."""
 
     @property
     def is_mixed(self) -> bool:
@@ -42,5 +44,9 @@ def effective_metadata(files: tuple[MetadataFile, ...]) -> EffectiveMetadata | N
     if config is None:
         return None
     return EffectiveMetadata(
-        config.file, config.quant_algo, config.of_kind("entry"), config.of_kind("exclude")
+        config.file,
+        config.quant_algo,
+        config.of_kind("entry"),
+        config.of_kind("exclude"),
+        by_name[CONFIG_FILE].quant_method if CONFIG_FILE in by_name else None,
     )

@@ -4,7 +4,8 @@ Sources: vLLM 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/modelopt
 (`is_layer_excluded`, `_resolve_quant_algo`, `apply_vllm_mapper`), .../utils/quant_utils.py
 (`is_layer_skipped`) and vllm/model_executor/models/utils.py (`WeightsMapper`); SGLang 0.5.10 to
 0.5.23, sglang/srt/layers/quantization/modelopt_quant.py and .../utils.py, and
-sglang/srt/models/utils.py.
+sglang/srt/models/utils.py; for what becomes of MIXED_PRECISION, sglang/srt/configs/model_config.py
+(`_parse_modelopt_quant_config`).
 Every row is held against the answers of the real functions by `tools/conformance.py`.
 """
 
@@ -53,7 +54,21 @@ class Dialect:
     builtin_packed: bool
     """qkv_proj and gate_up_proj are looked up by their members even without a packed table."""
     dispatched: frozenset[str]
-    """Values of quant_algo in quantized_layers that get a quantized layer; others do not."""
+    """Values of quant_algo in quantized_layers that get a quantized linear layer; others do not."""
+    dispatched_experts: frozenset[str]
+    """The same for expert banks."""
+    uniform: frozenset[str]
+    """Values of quant_algo for the whole checkpoint that the release accepts; others stop it."""
+    mixed_architectures: tuple[str, ...]
+    """Shell patterns of the architectures whose MIXED_PRECISION is read per layer; else W4AFP8."""
+    mixed_needs_nvfp4: bool
+    """MIXED_PRECISION is read per layer only if some entry is NVFP4 or W4A16_NVFP4; else W4AFP8."""
+    needs_quant_method: bool
+    """A quantization_config without quant_method is ignored: all is built unquantized."""
+    quantizes_heads: bool
+    """An output head can be quantized; before, it is built unquantized whatever is said."""
+    bare_parts: tuple[str, ...]
+    """Under a uniform quant_algo, a module with one of these in its name is left unquantized."""
 
 
 _VL_SWAP: Final = (
@@ -84,6 +99,13 @@ _VLLM_0_17: Final = Dialect(
     experts_take_siblings=False,
     builtin_packed=False,
     dispatched=frozenset({"FP8", "NVFP4"}),
+    dispatched_experts=frozenset({"FP8", "NVFP4"}),
+    uniform=frozenset({"FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO", "NVFP4", "MXFP8"}),
+    mixed_architectures=("*",),
+    mixed_needs_nvfp4=False,
+    needs_quant_method=True,
+    quantizes_heads=False,
+    bare_parts=("vision_tower", "vision_model"),
 )
 _VLLM_0_20: Final = replace(
     _VLLM_0_17, since="0.20.0", rule_kinds=("regex", "substr", "prefix", "suffix")
@@ -96,14 +118,25 @@ _VLLM_0_24: Final = replace(
     head_candidate=True,
     experts_take_siblings=True,
     dispatched=frozenset({"FP8", "NVFP4", "W4A16_NVFP4"}),
+    dispatched_experts=frozenset({"FP8", "NVFP4", "W4A16_NVFP4"}),
+    uniform=_VLLM_0_17.uniform | {"W4A16_NVFP4"},
+    quantizes_heads=True,
+    bare_parts=("vision_tower", "vision_model", "vit_large_projector"),
 )
 _VLLM_0_25: Final = replace(
     _VLLM_0_24,
     since="0.25.0",
     builtin_packed=True,
-    dispatched=frozenset({"FP8", "NVFP4", "W4A16_NVFP4", "MXFP8"}),
+    dispatched=_VLLM_0_24.dispatched | {"MXFP8"},
+    dispatched_experts=_VLLM_0_24.dispatched | {"MXFP8"},
 )
-_VLLM_0_33: Final = replace(_VLLM_0_25, since="0.33.0", none_rules_delete=False)
+_VLLM_0_33: Final = replace(
+    _VLLM_0_25,
+    since="0.33.0",
+    none_rules_delete=False,
+    dispatched=_VLLM_0_24.uniform,
+    dispatched_experts=_VLLM_0_25.dispatched | {"FP8_PB_WO"},
+)
 
 _SGLANG_0_5_10: Final = Dialect(
     runtime="sglang",
@@ -123,6 +156,13 @@ _SGLANG_0_5_10: Final = Dialect(
     experts_take_siblings=False,
     builtin_packed=False,
     dispatched=frozenset({"FP8", "NVFP4"}),
+    dispatched_experts=frozenset({"FP8", "NVFP4"}),
+    uniform=frozenset({"FP8", "NVFP4"}),
+    mixed_architectures=("NemotronH*",),
+    mixed_needs_nvfp4=False,
+    needs_quant_method=False,
+    quantizes_heads=False,
+    bare_parts=(),
 )
 _SGLANG_0_5_12: Final = replace(
     _SGLANG_0_5_10, since="0.5.12", excludes_substrings=False, excludes_builtin_packed=True
@@ -134,8 +174,18 @@ _SGLANG_0_5_17: Final = replace(
     candidates=_VL_SWAP,
     head_candidate=True,
     dispatched=frozenset({"FP8", "NVFP4", "W4A16_NVFP4", "MXFP8"}),
+    dispatched_experts=frozenset({"FP8", "NVFP4", "W4A16_NVFP4", "MXFP8"}),
+    uniform=frozenset({"FP8", "NVFP4", "NVFP4_AWQ"}),
+    mixed_architectures=("*",),
+    mixed_needs_nvfp4=True,
+    quantizes_heads=True,
 )
-_SGLANG_0_5_20: Final = replace(_SGLANG_0_5_17, since="0.5.20", candidates=_SGLANG_SWAP)
+_SGLANG_0_5_20: Final = replace(
+    _SGLANG_0_5_17,
+    since="0.5.20",
+    candidates=_SGLANG_SWAP,
+    uniform=_SGLANG_0_5_17.uniform | {"W4A16_NVFP4", "MXFP8"},
+)
 
 DIALECTS: Final = (
     _VLLM_0_17,

@@ -1,0 +1,40 @@
+"""`ckptfix resolve`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ckptfix.cli.options import CheckpointArgument, RuntimeOption
+
+
+def resolve(
+    directory: CheckpointArgument,
+    modules: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODULE...",
+            help="Module names, the runtime's or the checkpoint's; * stands for any characters.",
+            show_default=False,
+        ),
+    ],
+    runtime: RuntimeOption = None,
+) -> None:
+    """Show how a runtime gets to its answer for a module, step by step.
+
+    Without --runtime, for the newest known release of each runtime.
+
+    Example: ckptfix resolve ./Nemotron-Nano-VL-12B-V2-NVFP4 '*.layers.0.mixer.in_proj'
+    """
+    import fnmatch
+    import re
+
+    from ckptfix.cli.judging import asked_targets, judge_all, newest_targets
+    from ckptfix.cli.loading import load
+    from ckptfix.report.console import show
+    from ckptfix.report.matrix import resolution_lines
+
+    targets = asked_targets(runtime) if runtime else newest_targets()
+    wanted = re.compile("|".join(fnmatch.translate(pattern) for pattern in modules))
+    for verdict in judge_all(load(directory), targets):
+        show(resolution_lines(verdict, wanted), sys.stdout)

@@ -1,0 +1,174 @@
+"""Verdicts per release: a matrix for people, everything for machines."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ckptfix.names import visible
+from ckptfix.report.console import Line, columns, count, line
+from ckptfix.report.folding import fold_all, fold_names, mask_numbers
+from ckptfix.runtimes.lookup.binding import Resolution
+from ckptfix.runtimes.verdict import UNQUANTIZED, ModuleVerdict, TargetVerdict
+
+MOST_NAMES = 8
+"""Groups of names shown under one reason."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Modules that differ in numbers only and fare alike in every release."""
+
+    names: tuple[str, ...]
+    stored: str
+    cells: tuple[str, ...]
+    interesting: bool
+    """Stored quantized somewhere, or built otherwise than stored."""
+
+
+def matrix_lines(verdicts: Sequence[TargetVerdict]) -> Iterator[Line]:
+    """Modules x releases, folded to groups, then what is wrong in each release and why."""
+    known = [verdict for verdict in verdicts if not verdict.problem]
+    rows = _rows(known)
+    shown = [row for row in rows if row.interesting]
+    if shown:
+        table: list[tuple[str, ...]] = [("module", "stored", *(str(v.target) for v in known))]
+        table += [(_name(row), row.stored, *row.cells) for row in shown]
+        header, *body = columns(table)
+        yield line((header, "bold"))
+        for text in body:
+            yield line((text, "red" if "!" in text else ""))
+        hidden = sum(len(row.names) for row in rows if not row.interesting)
+        if hidden:
+            yield line(f"and {count(hidden, 'module')} stored and built unquantized everywhere")
+        yield line()
+    for verdict in verdicts:
+        yield from _summary(verdict)
+
+
+def _rows(known: Sequence[TargetVerdict]) -> list[_Row]:
+    by_name: dict[str, dict[int, ModuleVerdict]] = {}
+    for column, verdict in enumerate(known):
+        for module in verdict.modules:
+            by_name.setdefault(module.name, {})[column] = module
+    groups: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    interesting: set[tuple[str, str, tuple[str, ...]]] = set()
+    for name, modules in by_name.items():
+        cells = tuple(_cell(modules.get(column)) for column in range(len(known)))
+        stored = next(iter(modules.values())).stored
+        key = mask_numbers(name), stored, cells
+        groups.setdefault(key, []).append(name)
+        if stored != UNQUANTIZED or any(not module.agrees for module in modules.values()):
+            interesting.add(key)
+    return [_Row(tuple(n), key[1], key[2], key in interesting) for key, n in groups.items()]
+
+
+def _cell(module: ModuleVerdict | None) -> str:
+    if module is None:
+        return "-"
+    return module.resolved if module.agrees else f"{module.resolved} !"
+
+
+def _name(row: _Row) -> str:
+    number = f" ({len(row.names):,})" if len(row.names) > 1 else ""
+    return f"{visible(fold_names(row.names))}{number}"
+
+
+def _summary(verdict: TargetVerdict) -> Iterator[Line]:
+    target = str(verdict.target)
+    if verdict.problem:
+        yield line((target, "bold"), ": ", (f"no verdict, {verdict.problem}", "yellow"))
+        return
+    wrong = verdict.wrong
+    if not wrong:
+        yield line((target, "bold"), ": ", ("every module is built as it is stored", "green"))
+        return
+    total = count(len(verdict.modules), "module")
+    yield line(
+        (target, "bold"), ": ", (f"{len(wrong):,} of {total} built otherwise than stored", "red")
+    )
+    reasons: dict[tuple[str, str, str], list[str]] = {}
+    for module in wrong:
+        key = module.stored, module.resolved, mask_numbers(module.reason)
+        reasons.setdefault(key, []).append(module.name)
+    for (stored, resolved, _), names in reasons.items():
+        first = next(m for m in wrong if m.name == names[0])
+        yield line(
+            f"  {count(len(names), 'module')} stored as {stored}, built as {resolved}: "
+            f"{visible(first.reason)}"
+        )
+        folded = fold_all(names)
+        yield from (line(f"    {visible(name)}") for name in folded[:MOST_NAMES])
+        if len(folded) > MOST_NAMES:
+            yield line(f"    and {len(folded) - MOST_NAMES:,} more, listed with --json")
+
+
+def verdicts_json(verdicts: Sequence[TargetVerdict]) -> list[dict[str, Any]]:
+    """Every module of every release."""
+    return [
+        {
+            "runtime": verdict.target.runtime,
+            "version": verdict.target.version,
+            "profile": verdict.target.profile_version,
+            "problem": verdict.problem or None,
+            "modules": [_module_json(module) for module in verdict.modules],
+        }
+        for verdict in verdicts
+    ]
+
+
+def _module_json(module: ModuleVerdict) -> dict[str, Any]:
+    return {
+        "name": module.name,
+        "kind": module.kind,
+        "members": list(module.members),
+        "stored": module.stored,
+        "resolved": module.resolved,
+        "agrees": module.agrees,
+        "reason": module.reason or None,
+    }
+
+
+def resolution_lines(verdict: TargetVerdict, wanted: re.Pattern[str]) -> Iterator[Line]:
+    """How one release gets to its answer for the modules that match."""
+    yield line((str(verdict.target), "bold"))
+    if verdict.problem:
+        yield line(f"  no verdict, {verdict.problem}")
+        return
+    found = [m for m in verdict.modules if any(map(wanted.fullmatch, (m.name, *m.members)))]
+    for module in found:
+        mark = ("as stored", "green") if module.agrees else ("NOT as stored", "red")
+        yield line("  ", (visible(module.name), "bold"), f" {module.resolved}, ", mark)
+        if len(module.members) > 1 or module.members[0] != module.name:
+            members = ", ".join(visible(name) for name in fold_all(module.members))
+            yield line(f"    holds {members}, stored as {module.stored}")
+        yield from _steps(module.resolution)
+        if module.reason:
+            yield line(f"    because {module.reason}")
+    if not found:
+        yield line("  builds no module of this name")
+
+
+def _steps(resolution: Resolution | None) -> Iterator[Line]:
+    if resolution is None:
+        yield line("    asks nothing: it is built without a quantization config")
+        return
+    if resolution.exclusion_error:
+        yield line(f"    excluded? raises: {resolution.exclusion_error}")
+    elif resolution.excluded is None:
+        yield line("    excluded? no pattern fits")
+    else:
+        pattern = resolution.excluded.pattern
+        mapped = "" if pattern.text == pattern.original else f", mapped to {visible(pattern.text)}"
+        how = resolution.excluded.how
+        yield line(f"    excluded? yes, by {visible(pattern.original)}{mapped} ({how})")
+    if resolution.algo_error:
+        yield line(f"    quantized_layers? raises: {resolution.algo_error}")
+    elif resolution.resolved is None:
+        yield line("    quantized_layers? no entry fits")
+    else:
+        entry = resolution.resolved.entry
+        mapped = "" if entry.name == entry.original else f", mapped to {visible(entry.name)}"
+        how = resolution.resolved.how
+        original = visible(entry.original)
+        yield line(f"    quantized_layers? {entry.quant_algo}, by {original}{mapped} ({how})")

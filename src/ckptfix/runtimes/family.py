@@ -1,0 +1,173 @@
+"""Families: where a runtime's model classes put the modules of a checkpoint, as data.
+
+The files `runtimes/families/*.toml` were written by reading the model classes; every entry says
+which. They describe the weights side: which name the runtime asks its quantization config for
+when it builds the module that a tensor ends in. What the config answers is a matter of the lookup.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from ckptfix.errors import CkptfixError, Place
+from ckptfix.names import NameMapper
+from ckptfix.runtimes.name_maps import NameMapSpec, RuleSpec, compile_rules
+
+_FOLDER: Final = "families"
+
+
+class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[[families]]` table: model classes of one runtime that place modules alike."""
+
+    runtime: str
+    """`vllm` or `sglang`."""
+    architectures: tuple[str, ...]
+    """Entries of `architectures` in config.json."""
+    source: str
+    """Where this was read: project, version, files."""
+    versions: str = ""
+    """Releases that it holds for, a PEP 440 specifier; empty for all."""
+    inner: tuple[str, ...] = ()
+    """Architectures built inside whose tables reach the metadata too, outermost first."""
+    rules: tuple[RuleSpec, ...] = ()
+    """Checkpoint module name -> place in the runtime's module tree."""
+    asked: tuple[RuleSpec, ...] = ()
+    """Place -> name that the config is asked for, where the class passes another prefix."""
+    packed: dict[str, tuple[str, ...]] = {}
+    """Last part of a packed module's name -> last parts of its members', in order."""
+    banks: tuple[str, ...] = ("experts",)
+    """Parts of a name that end the name of an expert bank; what is below belongs to the bank."""
+    heads: tuple[str, ...] = ("lm_head", "*.lm_head")
+    """Runtime names of output heads; `*` stands for any characters."""
+    embeddings: tuple[str, ...] = ("embed_tokens", "*.embed_tokens")
+    """Runtime names of embeddings."""
+    unquantized: tuple[str, ...] = ()
+    """Runtime names of modules that are built without a quantization config."""
+
+
+class _FamilyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    description: str
+    families: tuple[FamilySpec, ...]
+
+
+def _matcher(patterns: Sequence[str]) -> re.Pattern[str]:
+    # An empty alternation would match the empty string, so no pattern is one that never matches.
+    return re.compile("|".join(translate(pattern) for pattern in patterns) or r"(?!)")
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family entry, ready to use."""
+
+    spec: FamilySpec
+    mapper: NameMapper
+    """Checkpoint module name -> name that the quantization config is asked for, before packing."""
+
+    @property
+    def inner(self) -> tuple[str, ...]:
+        """The architectures that the runtime builds inside, outermost first."""
+        return self.spec.inner
+
+    @property
+    def source(self) -> str:
+        """Where this was read."""
+        return self.spec.source
+
+    @cached_property
+    def packed_into(self) -> Mapping[str, tuple[str, int]]:
+        """Last part of a member's name -> packed module's last part, place among the members."""
+        return {
+            member: (packed, place)
+            for packed, members in self.spec.packed.items()
+            for place, member in enumerate(members)
+        }
+
+    @cached_property
+    def _heads(self) -> re.Pattern[str]:
+        return _matcher(self.spec.heads)
+
+    @cached_property
+    def _embeddings(self) -> re.Pattern[str]:
+        return _matcher(self.spec.embeddings)
+
+    @cached_property
+    def _unquantized(self) -> re.Pattern[str]:
+        return _matcher(self.spec.unquantized)
+
+    def is_head(self, name: str) -> bool:
+        """True for the runtime name of an output head."""
+        return self._heads.match(name) is not None
+
+    def is_embedding(self, name: str) -> bool:
+        """True for the runtime name of an embedding."""
+        return self._embeddings.match(name) is not None
+
+    def is_never_quantized(self, name: str) -> bool:
+        """True for the runtime name of a module that is built without a quantization config."""
+        return self._unquantized.match(name) is not None
+
+
+def _compile(spec: FamilySpec, origin: str) -> Family:
+    try:
+        SpecifierSet(spec.versions)
+    except InvalidSpecifier as error:
+        raise CkptfixError(
+            f"{spec.versions!r} is not a version specifier", place=Place(origin)
+        ) from error
+    return Family(spec, compile_rules(NameMapSpec(spec.rules + spec.asked), origin))
+
+
+def parse_families(text: str, origin: str) -> tuple[Family, ...]:
+    """Read the families of a TOML text.
+
+    Raises:
+        CkptfixError: the text is not TOML or not a family file.
+    """
+    try:
+        parsed = msgspec.convert(tomllib.loads(text), _FamilyFile)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise CkptfixError(f"not a family file: {error}", place=Place(origin)) from error
+    return tuple(_compile(spec, origin) for spec in parsed.families)
+
+
+@cache
+def builtin_families() -> tuple[Family, ...]:
+    """Every family under `runtimes/families/`, in file name order."""
+    folder = files("ckptfix.runtimes") / _FOLDER
+    paths = sorted((p for p in folder.iterdir() if p.name.endswith(".toml")), key=lambda p: p.name)
+    return tuple(
+        family for path in paths for family in parse_families(path.read_text("utf-8"), path.name)
+    )
+
+
+@cache
+def _by_architecture() -> Mapping[tuple[str, str], tuple[Family, ...]]:
+    table: dict[tuple[str, str], tuple[Family, ...]] = {}
+    for family in builtin_families():
+        for architecture in family.spec.architectures:
+            key = family.spec.runtime, architecture
+            table[key] = (*table.get(key, ()), family)
+    return table
+
+
+def family_for(runtime: str, version: str, architectures: Sequence[str]) -> Family | None:
+    """The family of a checkpoint in a release; None when its weights side is not known.
+
+    Args:
+        runtime: `vllm` or `sglang`.
+        version: a release, PEP 440.
+        architectures: `architectures` at the top of config.json; the first known one decides.
+    """
+    for architecture in architectures:
+        for family in _by_architecture().get((runtime, architecture), ()):
+            if SpecifierSet(family.spec.versions).contains(version, prereleases=True):
+                return family
+    return None

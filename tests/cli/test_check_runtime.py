@@ -1,0 +1,101 @@
+import json
+
+import pytest
+
+from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, Call
+
+NANO_VL = DATA / "nanovl-mixed"
+
+
+def test_the_matrix_shows_modules_by_release(call: Call) -> None:
+    done = call("check", NANO_VL, "--runtime", "vllm==0.17.1", "--runtime", "vllm==0.22")
+    assert done.returncode == 1
+    header, *rows = done.stdout.splitlines()
+    assert header.split("  ")[0] == "module"
+    assert "vllm 0.17.1" in header
+    assert "vllm 0.22 (as 0.20.0)" in header
+    (qkv,) = [row for row in rows if row.startswith("language_model.model.layers.3.mixer.qkv")]
+    assert qkv.split() == [
+        "language_model.model.layers.3.mixer.qkv_proj",
+        "FP8",
+        "unquantized",
+        "!",
+        "FP8",
+    ]
+    assert "vllm 0.17.1: 10 of 23 modules built otherwise than stored" in rows
+    assert "vllm 0.22 (as 0.20.0): every module is built as it is stored" in rows
+    assert rows[-1] == f"{NANO_VL}: wrong in 1 of 2 releases"
+
+
+def test_a_release_that_maps_names_itself_makes_the_checkpoint_clean(call: Call) -> None:
+    done = call("check", NANO_VL, "--runtime", "vllm>=0.20")
+    assert done.returncode == 0
+    assert done.stdout.endswith(f"{NANO_VL}: clean\n")
+
+
+def test_json_holds_every_module(call: Call) -> None:
+    done = call("check", NANO_VL, "--runtime", "sglang==0.5.23", "--json")
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    (release,) = report["runtimes"]
+    assert not report["clean"]
+    assert (release["runtime"], release["version"]) == ("sglang", "0.5.23")
+    assert len(release["modules"]) == 23
+    (module,) = [m for m in release["modules"] if not m["agrees"]]
+    assert module["members"] == [
+        f"language_model.backbone.layers.3.mixer.{part}_proj" for part in "qkv"
+    ]
+    assert (module["stored"], module["resolved"]) == ("FP8", "unquantized")
+
+
+HEALTHY_IN_VLLM_0_33 = [
+    name
+    for name in FIXTURE_NAMES
+    if name.startswith(("llama-fp8", "llama-nvfp4-", "qwen3moe", "nanovl", "old-0.4"))
+    and name not in ("llama-nvfp4-awq", "llama-nvfp4-svd")
+]
+
+
+@pytest.mark.parametrize("name", HEALTHY_IN_VLLM_0_33)
+def test_a_healthy_export_is_clean_for_a_release_that_loads_it(name: str, call: Call) -> None:
+    assert call("check", FIXTURES / name, "--runtime", "vllm==0.33.0").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "told"),
+    [
+        ("nanovl-mixed", "tgi", "--runtime tgi: unknown runtime"),
+        ("nanovl-mixed", "vllm=1", "not a version specifier"),
+        ("nanoomni-mixed-naive", "vllm==0.17.1", "does not register NemotronH_Nano_Omni"),
+    ],
+)
+def test_a_release_that_cannot_be_asked(call: Call, name: str, spec: str, told: str) -> None:
+    done = call("check", DATA / name, "--runtime", spec)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert done.stdout == ""
+
+
+def test_resolve_shows_the_steps(call: Call) -> None:
+    done = call("resolve", NANO_VL, "*.3.mixer.q*", "--runtime", "vllm==0.33.0")
+    assert done.returncode == 0
+    assert done.stdout == (
+        "vllm 0.33.0\n"
+        "  language_model.model.layers.3.mixer.qkv_proj FP8, as stored\n"
+        "    holds language_model.backbone.layers.3.mixer.q_proj, "
+        "language_model.backbone.layers.3.mixer.k_proj, "
+        "language_model.backbone.layers.3.mixer.v_proj, stored as FP8\n"
+        "    excluded? no pattern fits\n"
+        "    quantized_layers? FP8, by language_model.backbone.layers.3.mixer.q_proj, mapped to "
+        "language_model.model.layers.3.mixer.q_proj (packed members)\n"
+    )
+
+
+def test_resolve_asks_the_newest_of_each_runtime_and_tells_unknown_modules(call: Call) -> None:
+    done = call("resolve", NANO_VL, "no.such.module")
+    assert done.stdout.splitlines() == [
+        "vllm 0.33.0",
+        "  builds no module of this name",
+        "sglang 0.5.23",
+        "  builds no module of this name",
+    ]

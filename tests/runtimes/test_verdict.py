@@ -1,0 +1,122 @@
+"""Stored against resolved: what vLLM 0.33.0's own objects hold, and the facts of the releases."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.verdict import TargetVerdict, judge
+from tests.builders import bf16, fp8, mixed, write_checkpoint
+from tests.conftest import DATA, FIXTURES, load
+
+RECORDS = sorted(p for p in (DATA / "oracle").glob("*.json") if (FIXTURES / p.stem).is_dir())
+NO_WEIGHT = {"Attention", "MLAAttention", "VocabParallelEmbedding"}
+
+
+def verdict(directory: Path, runtime: str, version: str) -> TargetVerdict:
+    return judge(load(directory), Target(runtime, version, version))
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_every_layer_is_predicted_as_vllm_0_33_builds_it(path: Path) -> None:
+    """`tests/data/oracle` was recorded from the real classes by tools/record_oracle.py."""
+    record: dict[str, Any] = json.loads(path.read_text())
+    judged = verdict(FIXTURES / path.stem, "vllm", "0.33.0")
+    if "could_not_build" in record:
+        assert judged.refused
+        return
+    assert not judged.problem
+    modules = {module.name: module for module in judged.modules}
+    compared = 0
+    for name, asked in record["asked"].items():
+        if asked["class"] in NO_WEIGHT or (name == "lm_head" and name not in modules):
+            continue  # a tied head has no tensor
+        quantized = asked["answer"] is not None and "Unquantized" not in asked["answer"]
+        assert (modules[name].resolved != "unquantized") == quantized, name
+        compared += 1
+    assert compared or record["quant_config_class"] == "NoneType"
+    if record["quant_config_class"] == "NoneType":  # no quant_method in config.json
+        assert all(module.resolved == "unquantized" for module in judged.modules)
+
+
+def wrong(judged: TargetVerdict) -> dict[str, str]:
+    return {module.name: module.reason for module in judged.wrong}
+
+
+def test_nano_vl_before_and_after_pr_39901() -> None:
+    before = verdict(DATA / "nanovl-mixed", "vllm", "0.17.1")
+    assert len(before.wrong) == 10
+    assert set(wrong(before).values()) == {
+        "quantized_layers names it in the checkpoint's spelling, this release does not"
+    }
+    assert not verdict(DATA / "nanovl-mixed", "vllm", "0.20.0").fails
+
+
+def test_sglang_has_no_packed_table_for_nano_vl() -> None:
+    judged = verdict(DATA / "nanovl-mixed", "sglang", "0.5.23")
+    assert wrong(judged) == {
+        "language_model.model.layers.3.mixer.qkv_proj": (
+            "quantized_layers names q_proj, k_proj, v_proj, this release has no packed table for "
+            "qkv_proj"
+        )
+    }
+
+
+def test_what_no_runtime_can_load_quantized_is_told() -> None:
+    judged = verdict(DATA / "nanoomni-mixed-naive", "vllm", "0.33.0")
+    reasons = wrong(judged)
+    assert reasons["mlp1.1"] == "this runtime builds it without a quantization config"
+    assert len(judged.wrong) == 13
+
+
+@pytest.mark.parametrize(
+    ("name", "runtime", "version", "told"),
+    [
+        ("llama-int8-wo", "vllm", "0.33.0", "W8A16 for the whole checkpoint is not supported"),
+        ("llama-kv8-only", "vllm", "0.33.0", "has no quant_algo"),
+        ("old-0.23.0-llama-mixed", "vllm", "0.33.0", "MIXED_PRECISION without quantized_layers"),
+        ("llama-mxfp8", "sglang", "0.5.17", "MXFP8 for the whole checkpoint is not supported"),
+    ],
+)
+def test_a_release_that_would_stop(name: str, runtime: str, version: str, told: str) -> None:
+    judged = verdict(DATA / name, runtime, version)
+    assert judged.refused
+    assert told in judged.problem
+
+
+def test_an_architecture_whose_weights_side_is_not_known_gets_no_verdict(tmp_path: Path) -> None:
+    tensors = {**fp8("model.a"), **bf16("lm_head")}
+    write_checkpoint(tmp_path, tensors, mixed({"model.a": "FP8"}), architecture="Zamba2ForCausalLM")
+    judged = verdict(tmp_path, "vllm", "0.33.0")
+    if judged.problem:
+        assert "is not known" in judged.problem
+        assert not judged.fails
+
+
+def llama(tmp_path: Path, quantization: dict[str, Any]) -> Path:
+    tensors = {
+        **fp8("model.layers.0.mlp.down_proj"),
+        **fp8("model.layers.0.self_attn.q_proj"),
+        **fp8("model.layers.0.self_attn.k_proj"),
+        **bf16("model.layers.0.self_attn.v_proj"),
+        **bf16("lm_head"),
+    }
+    return write_checkpoint(tmp_path, tensors, {"quant_method": "modelopt", **quantization})
+
+
+def test_members_that_are_stored_differently_are_told(tmp_path: Path) -> None:
+    entries = mixed({"model.layers.0.mlp.down_proj": "FP8"})
+    judged = verdict(llama(tmp_path, entries), "vllm", "0.33.0")
+    assert wrong(judged)["model.layers.0.self_attn.qkv_proj"] == (
+        "its members are stored differently"
+    )
+
+
+def test_the_pattern_that_excludes_a_quantized_module_is_named(tmp_path: Path) -> None:
+    quantization = {"quant_algo": "FP8", "ignore": ["lm_head", "model.layers.0.mlp*"]}
+    judged = verdict(llama(tmp_path, quantization), "vllm", "0.33.0")
+    assert wrong(judged)["model.layers.0.mlp.down_proj"] == (
+        "model.layers.0.mlp* excludes it (substring)"
+    )
