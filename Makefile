@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit docs format oracle bench clean
+.PHONY: help demo test lint types unit format oracle record bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,10 @@ format: $(VENV)/.installed-dev ## format the code and regenerate the generated d
 oracle: $(VENV)/.installed-dev ## judge rewrites with the real vLLM loader of ../shared/oracle (minutes)
 	../shared/oracle/setup.sh
 	$(BIN)/python -m pytest tests/oracle -m oracle -v
+
+record: ## record again what the real vLLM objects of ../shared/oracle hold (minutes)
+	../shared/oracle/setup.sh
+	$${ORACLE_HOME:-$$HOME/.cache/ckptfix-oracle}/venv/bin/python tools/record_oracle.py
 
 bench: $(VENV)/.installed-dev ## measure start-up next to its baselines
 	$(BIN)/python benchmarks/startup.py

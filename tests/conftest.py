@@ -20,7 +20,7 @@ from ckptfix.runtimes.name_maps import choose_name_map
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared"
 FIXTURES = SHARED / "fixtures" if (SHARED / "fixtures").is_dir() else DATA
-FIXTURE_NAMES = sorted(path.name for path in FIXTURES.iterdir() if path.is_dir())
+FIXTURE_NAMES = sorted(path.parent.name for path in FIXTURES.glob("*/config.json"))
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -45,18 +45,25 @@ def methods(report: dict[str, Any]) -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize(
-    "name", ["nanovl-mixed", "nanovl-mixed-sharded-split", "nanoomni-mixed-naive"]
+    ("name", "options"),
+    [
+        ("nanovl-mixed", ()),
+        ("nanovl-mixed-sharded-split", ()),
+        ("nanoomni-mixed-naive", ()),
+        ("nanovl-mixed", ("--runtime", "vllm", "--runtime", "sglang")),
+        ("nanovl-mixed", ("--runtime", "vllm", "--runtime", "sglang", "--strategy", "alias")),
+    ],
 )
 def test_a_rewritten_checkpoint_loads_without_and_with_the_runtimes_mapper(
-    name: str, copy_of: Callable[[str], Path], run: Run
+    name: str, options: tuple[str, ...], copy_of: Callable[[str], Path], run: Run
 ) -> None:
     directory = copy_of(name)
     # What fails with the mapper is caused by the tensors, whatever the metadata says.
     wanted = load(directory)
     assert errors(load(directory, *NO_MAPPER)) > errors(wanted)
-    assert run("rewrite", directory).returncode == 0
-    for options in (NO_MAPPER, ()):
-        after = load(directory, *options)
+    assert run("rewrite", directory, *options).returncode == 0
+    for mapper in (NO_MAPPER, ()):
+        after = load(directory, *mapper)
         assert errors(after) == errors(wanted)
         assert methods(after) == methods(wanted)
         assert after["single_pass"] == wanted["single_pass"]

@@ -155,6 +155,27 @@ def patched(text: str, patch: str) -> str:
     return "\n".join(new)
 
 
+@given(edits(), st.data())
+def test_what_is_added_repeats_the_value_beside_it(
+    edit: tuple[JsonText, dict[Path, str], set[Path]], data: st.DataObject
+) -> None:
+    document, _, removed = edit
+    stay = [
+        path
+        for path in document.members
+        if not any(path[:n] in removed for n in range(1, len(path) + 1))
+        and not any(gone[: len(path)] == path for gone in removed)
+        and isinstance(path[-1], str)
+    ]
+    assume(stay)
+    path = data.draw(st.sampled_from(stay))
+    taken = {str(p[-1]) for p in document.members if p[:-1] == path[:-1]}
+    name = data.draw(st.text(max_size=4).filter(lambda text: text not in taken))
+    made = edit_json(document, {}, removed, {path: (name,)})
+    after = JsonText.parse("config.json", apply_edits(document.text, made).encode())
+    assert repr(at(after.value, (*path[:-1], name))) == repr(at(document.value, path))
+
+
 def test_number_spelling_escapes_and_white_space_stay() -> None:
     text = (
         '{ "b\\u0061ckbone.x":\t1.50e+01 ,"t":[0.0,{"__float__": "Infinity"}],\r\n'

@@ -34,7 +34,7 @@ RuntimeOption = Annotated[
         "--runtime",
         metavar="SPEC",
         help=(
-            "Say what these releases would resolve: vllm==0.20.0, 'sglang>=0.5.10', vllm; "
+            "Go by what these releases would resolve: vllm==0.20.0, 'sglang>=0.5.10', vllm; "
             "repeatable."
         ),
         show_default=False,

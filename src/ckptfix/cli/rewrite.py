@@ -1,11 +1,21 @@
 """`ckptfix rewrite`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from ckptfix.cli.options import CheckpointArgument, MapOption, MapperOption
+from ckptfix.cli.options import CheckpointArgument, MapOption, MapperOption, RuntimeOption
 
+StrategyOption = Annotated[
+    Literal["auto", "rename", "alias"],
+    typer.Option(
+        "--strategy",
+        help=(
+            "With --runtime. rename: follow the name map; alias: keep every name and add those "
+            "that a release asks for; auto: rename where that helps, then add aliases."
+        ),
+    ),
+]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", "-n", help="Write nothing; print a diff that git can apply.")
 ]
@@ -34,16 +44,21 @@ def rewrite(
     maps: MapOption = None,
     mapper: MapperOption = None,
     output: OutputOption = None,
+    runtime: RuntimeOption = None,
+    strategy: StrategyOption = "auto",
     undo_: UndoOption = False,
 ) -> None:
     """Rename modules in the metadata so that the runtime finds them. Tensors are not touched.
 
-    The result is verified against the tensors before a byte is written. Exit code 0 if done or
-    nothing to do, 1 if the rewrite would do harm and was refused, 2 if it could not run.
+    The result is verified against the tensors before a byte is written; with --runtime, also
+    against what these releases would resolve before and after. Exit code 0 if done or nothing to
+    do, 1 if the rewrite would do harm and was refused, 2 if it could not run.
 
     Example: ckptfix rewrite ./Nemotron-Nano-VL-12B-V2-NVFP4 --dry-run
     """
     from ckptfix.cli.rewriting import RewriteOptions, run_rewrite
 
-    options = RewriteOptions(dry_run, exit_code, tuple(maps or ()), mapper, output, undo_)
+    options = RewriteOptions(
+        dry_run, exit_code, tuple(maps or ()), mapper, output, undo_, tuple(runtime or ()), strategy
+    )
     raise typer.Exit(run_rewrite(directory, options))

@@ -43,7 +43,7 @@ def matrix_lines(verdicts: Sequence[TargetVerdict]) -> Iterator[Line]:
             yield line(f"and {count(hidden, 'module')} stored and built unquantized everywhere")
         yield line()
     for verdict in verdicts:
-        yield from _summary(verdict)
+        yield from summary_of_target(verdict)
 
 
 def _rows(known: Sequence[TargetVerdict]) -> list[_Row]:
@@ -74,7 +74,8 @@ def _name(row: _Row) -> str:
     return f"{visible(fold_names(row.names))}{number}"
 
 
-def _summary(verdict: TargetVerdict) -> Iterator[Line]:
+def summary_of_target(verdict: TargetVerdict) -> Iterator[Line]:
+    """What one release builds otherwise than stored, and why."""
     target = str(verdict.target)
     if verdict.problem:
         yield line((target, "bold"), ": ", (f"no verdict, {verdict.problem}", "yellow"))

@@ -1,9 +1,10 @@
 """Byte-preserving edits of a JSON text: rename strings, remove members; nothing else moves."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from types import MappingProxyType
 
 from ckptfix.checkpoint.json_text import JsonText, Member, Path
 
@@ -18,7 +19,10 @@ class TextEdit:
 
 
 def edit_json(
-    document: JsonText, renames: Mapping[Path, str], removals: Iterable[Path]
+    document: JsonText,
+    renames: Mapping[Path, str],
+    removals: Iterable[Path],
+    additions: Mapping[Path, Sequence[str]] = MappingProxyType({}),
 ) -> tuple[TextEdit, ...]:
     """The edits, in the order of the text and without overlaps.
 
@@ -26,6 +30,8 @@ def edit_json(
         document: the text to edit.
         renames: path of an object member (its key is renamed) or of a string element -> new text.
         removals: paths of members and elements to take out with their comma.
+        additions: path of an object member or string element that stays -> names that are added
+            behind it, with the same value and the same white space.
     """
     removed = set(removals)
     edits = [
@@ -34,7 +40,11 @@ def edit_json(
         if path not in removed
     ]
     edits += _removals(document, removed)
-    return tuple(sorted(edits, key=lambda edit: edit.start))
+    edits += [
+        _addition(document, document.members[path], names) for path, names in additions.items()
+    ]
+    # What is added behind a member comes before the removal of those that follow it.
+    return tuple(sorted(edits, key=lambda edit: (edit.start, edit.end)))
 
 
 def apply_edits(text: str, edits: Iterable[TextEdit]) -> str:
@@ -50,6 +60,19 @@ def _rename(document: JsonText, member: Member, new: str) -> TextEdit:
     is_key = isinstance(member.path[-1], str)
     start, end = (member.start, member.key_end) if is_key else (member.value_start, member.end)
     return TextEdit(start, end, _encode(new, document.text[start:end]))
+
+
+def _addition(document: JsonText, member: Member, names: Sequence[str]) -> TextEdit:
+    before = document.text[: member.start]
+    space = before[len(before.rstrip()) :]
+    if not isinstance(member.path[-1], str):
+        old = document.text[member.value_start : member.end]
+        added = [_encode(name, old) for name in names]
+    else:
+        old = document.text[member.start : member.key_end]
+        value = document.text[member.key_end : member.end]
+        added = [_encode(name, old) + value for name in names]
+    return TextEdit(member.end, member.end, "".join(f",{space}{text}" for text in added))
 
 
 def _encode(text: str, replaced: str) -> str:

@@ -7,8 +7,9 @@ they say the same.
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.json_text import JsonText, Path
@@ -33,6 +34,8 @@ class FileChange:
     """Statements with a new name."""
     removed: int
     """Statements taken out: dropped by a rule, or already there under the new name."""
+    added: int = 0
+    """Statements added beside one that says the same: aliases."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ class Plan:
 
     @property
     def changes(self) -> int:
-        """Statements renamed or removed."""
-        return sum(file.renamed + file.removed for file in self.files)
+        """Statements renamed, removed or added."""
+        return sum(file.renamed + file.removed + file.added for file in self.files)
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,22 @@ class _Draft:
     renames: dict[Path, str]
     removals: set[Path]
     refusals: tuple[Refusal, ...]
+    additions: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
 
 
-def plan_rewrite(checkpoint: Checkpoint, name_map: NameMap) -> Plan:
+def plan_rewrite(
+    checkpoint: Checkpoint,
+    name_map: NameMap,
+    aliases: Mapping[Place, tuple[str, ...]] = MappingProxyType({}),
+    spelling: NameMap | None = None,
+) -> Plan:
     """Map every statement and prove the result.
+
+    Args:
+        checkpoint: both sides.
+        name_map: how statements are renamed.
+        aliases: place of a statement -> names to add beside it.
+        spelling: the map by which names are understood, where it is not the one that renames.
 
     Raises:
         CkptfixError: applying the map a second time would change a name again.
@@ -82,15 +97,22 @@ def plan_rewrite(checkpoint: Checkpoint, name_map: NameMap) -> Plan:
     _require_stable(name_map, [s.name for s in statements])
     mapped = {(s.file, s.path): name_map.mapper.trace(s.name) for s in statements}
     counts = Counter(rule for result in mapped.values() for rule in result.rules)
-    drafts = {m.file: _draft(m.statements, mapped) for m in checkpoint.metadata}
+    drafts = {
+        m.file: replace(
+            _draft(m.statements, mapped),
+            additions={s.path: aliases[s.place] for s in m.statements if s.place in aliases},
+        )
+        for m in checkpoint.metadata
+    }
     changes = [
         change
         for file, draft in drafts.items()
         if (change := _file_change(checkpoint.documents[file], draft)).edits
     ]
-    after = _rewritten(checkpoint, changes)
-    findings_before = find_all(checkpoint, name_map)
-    findings_after = find_all(after, name_map)
+    after = rewritten(checkpoint, changes)
+    understood = spelling or name_map
+    findings_before = find_all(checkpoint, understood)
+    findings_after = find_all(after, understood)
     renamed = _renamed_places(checkpoint, after, drafts)
     refusals = [refusal for draft in drafts.values() for refusal in draft.refusals]
     refusals += _harm(renamed, name_map, findings_before, findings_after)
@@ -155,7 +177,8 @@ def _content(statement: Statement) -> str:
 
 
 def _file_change(document: JsonText, draft: _Draft) -> FileChange:
-    edits = edit_json(document, draft.renames, draft.removals)
+    additions = {p: n for p, n in draft.additions.items() if p not in draft.removals}
+    edits = edit_json(document, draft.renames, draft.removals, additions)
     return FileChange(
         document.file,
         document.text,
@@ -163,10 +186,11 @@ def _file_change(document: JsonText, draft: _Draft) -> FileChange:
         edits,
         len(draft.renames),
         len(draft.removals),
+        sum(map(len, additions.values())),
     )
 
 
-def _rewritten(checkpoint: Checkpoint, changes: Iterable[FileChange]) -> Checkpoint:
+def rewritten(checkpoint: Checkpoint, changes: Iterable[FileChange]) -> Checkpoint:
     """The checkpoint as the new bytes describe it; read again, not patched."""
     documents = dict(checkpoint.documents)
     for change in changes:
@@ -231,7 +255,9 @@ def _renamed_places(
     for old, new in zip(before.metadata, after.metadata, strict=True):
         draft = drafts[old.file]
         kept = [s for s in old.statements if s.path not in draft.removals]
-        for was, is_now in zip(kept, new.statements, strict=True):
+        position = 0
+        for was in kept:
             if was.path in draft.renames and was.kind != "exclude":
-                places[is_now.place] = was
+                places[new.statements[position].place] = was
+            position += 1 + len(draft.additions.get(was.path, ()))
     return places

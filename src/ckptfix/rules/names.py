@@ -47,12 +47,15 @@ def checkpoint_spelling(context: Context) -> Iterable[Finding]:
         return
     needed_by = " and ".join(f"{n.runtime}{n.versions}" for n in context.naming.name_map.needed_by)
     asks = f"{needed_by} ask" if needed_by else "the name map asks"
+    stated = {(s.file, s.path[:-1], s.name) for s in statements(context)}
     for statement in statements(context):
         if is_corrupt(statement.name):
             continue
         reading = read(context, statement)
         if reading.spelling != "checkpoint" or reading.runtime_name == statement.name:
             continue
+        if (statement.file, statement.path[:-1], reading.runtime_name) in stated:
+            continue  # an alias in the runtime's spelling stands beside it
         yield Finding(
             "CKF101",
             statement.name,

@@ -1,6 +1,6 @@
 """Modules of a checkpoint + family -> modules of the runtime, by the names it asks for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,8 +28,8 @@ class RuntimeModule:
 class _Member:
     name: str
     kind: RuntimeModuleKind
-    place: int
-    checkpoint_name: str
+    order: int
+    """Among the members of a packed module."""
 
 
 def runtime_modules(modules: Mapping[str, Module], family: Family) -> tuple[RuntimeModule, ...]:
@@ -38,65 +38,54 @@ def runtime_modules(modules: Mapping[str, Module], family: Family) -> tuple[Runt
     Only modules with a weight of two or more dimensions are placed: norms and biases are never
     quantized, and no runtime asks its config for them.
     """
+    places = [
+        (name, module)
+        for module in modules.values()
+        if module.name and _has_matrix(module) and (name := family.mapper.map(module.name))
+    ]
+    names = {name for name, _ in places}
     grouped: dict[str, list[_Member]] = {}
-    for module in modules.values():
-        for member in _place(module, family):
-            grouped.setdefault(member.name, []).append(member)
-    return tuple(_join(members, family) for members in grouped.values())
-
-
-def _join(members: list[_Member], family: Family) -> RuntimeModule:
-    first = members[0]
-    return RuntimeModule(
-        first.name,
-        tuple(m.checkpoint_name for m in sorted(members, key=lambda member: member.place)),
-        first.kind,
-        # vLLM and SGLang hand embeddings their config, which answers for linears, heads and
-        # expert banks only (vllm 0.33.0 vllm/model_executor/layers/quantization/modelopt.py,
-        # sglang 0.5.23 sglang/srt/layers/quantization/modelopt_quant.py: get_quant_method).
-        first.kind not in ("embedding", "other") and not family.is_never_quantized(first.name),
-    )
-
-
-def _place(module: Module, family: Family) -> Iterator[_Member]:
-    """Where a module goes: nowhere or to one place."""
-    if not module.name or not _has_matrix(module):
-        return
-    name = family.mapper.map(module.name)
-    if name is None:
-        return
-    bank = _bank_of(name, family)
-    if bank is not None:
-        yield _Member(bank, "experts", 0, module.name)
-    elif module.weight is not None:
-        kind = _kind(name, module, family)
-        packed, place = name, 0
+    for name, module in places:
+        bank = family.bank_of(name)
+        kind = "experts" if bank else _kind(name, module, family)
+        asked, order = bank or name, 0
         if kind == "linear":
-            packed, place = _packed(name, family)
-        yield _Member(packed, kind, place, module.name)
+            asked, order = _packed(name, family, names)
+        grouped.setdefault(asked, []).append(_Member(module.name, kind, order))
+    return tuple(_join(name, members, family) for name, members in grouped.items())
+
+
+def _join(name: str, members: list[_Member], family: Family) -> RuntimeModule:
+    kind = members[0].kind
+    in_order = sorted(members, key=lambda member: member.order)
+    # vLLM and SGLang hand embeddings their config, which answers for linears, heads and expert
+    # banks only (vllm 0.33.0 vllm/model_executor/layers/quantization/modelopt.py, sglang 0.5.23
+    # sglang/srt/layers/quantization/modelopt_quant.py: get_quant_method).
+    takes = kind not in ("embedding", "other") and not family.is_never_quantized(name)
+    return RuntimeModule(name, tuple(member.name for member in in_order), kind, takes)
 
 
 def _has_matrix(module: Module) -> bool:
-    """True if a weight, or a parameter of a stacked expert bank, has two or more dimensions."""
+    """True if the weight has two or more dimensions.
+
+    An unquantized stacked expert bank has no `weight` but parameters of three dimensions.
+    """
     if module.weight is not None:
         return len(module.weight.shape) >= 2
-    return any(len(tensor.shape) >= 3 for tensor in module.tensors.values())
+    return any(len(tensor.shape) == 3 for tensor in module.tensors.values())
 
 
-def _bank_of(name: str, family: Family) -> str | None:
-    parts = name.split(".")
-    for bank in family.spec.banks:
-        if bank in parts:
-            return ".".join(parts[: parts.index(bank) + 1])
-    return None
+def _packed(name: str, family: Family, names: Set[str]) -> tuple[str, int]:
+    """The packed module that a linear is part of, and its order there.
 
-
-def _packed(name: str, family: Family) -> tuple[str, int]:
+    A model without the first member builds the others on their own: DeepSeek without q_a_proj.
+    """
     parent, dot, last = name.rpartition(".")
     if last not in family.packed_into:
         return name, 0
-    packed, place = family.packed_into[last]
-    return f"{parent}{dot}{packed}", place
+    packed, order = family.packed_into[last]
+    first = family.spec.packed[packed][0]
+    return (f"{parent}{dot}{packed}", order) if f"{parent}{dot}{first}" in names else (name, 0)
 
 
 def _kind(name: str, module: Module, family: Family) -> RuntimeModuleKind:

@@ -91,6 +91,11 @@ class Family:
         }
 
     @cached_property
+    def _banks(self) -> re.Pattern[str]:
+        names = "|".join(re.escape(bank) for bank in self.spec.banks)
+        return re.compile(rf"(?:.*?\.)?(?:{names or '(?!)'})(?=\.|\Z)")
+
+    @cached_property
     def _heads(self) -> re.Pattern[str]:
         return _matcher(self.spec.heads)
 
@@ -101,6 +106,15 @@ class Family:
     @cached_property
     def _unquantized(self) -> re.Pattern[str]:
         return _matcher(self.spec.unquantized)
+
+    def holds_for(self, version: str) -> bool:
+        """True for a release that this entry describes."""
+        return SpecifierSet(self.spec.versions).contains(version, prereleases=True)
+
+    def bank_of(self, name: str) -> str | None:
+        """The expert bank that a runtime name lies in; None outside of banks."""
+        found = self._banks.match(name)
+        return found[0] if found else None
 
     def is_head(self, name: str) -> bool:
         """True for the runtime name of an output head."""
@@ -168,6 +182,6 @@ def family_for(runtime: str, version: str, architectures: Sequence[str]) -> Fami
     """
     for architecture in architectures:
         for family in _by_architecture().get((runtime, architecture), ()):
-            if SpecifierSet(family.spec.versions).contains(version, prereleases=True):
+            if family.holds_for(version):
                 return family
     return None

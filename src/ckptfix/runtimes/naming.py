@@ -16,6 +16,7 @@ from typing import Literal
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.names import REGEX_MARK, is_regex
+from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
 from ckptfix.runtimes.name_maps import NameMap
 
 Spelling = Literal["runtime", "checkpoint"]
@@ -40,7 +41,16 @@ class NameIndex:
     def stands_for(self, name: str) -> list[str]:
         """The module of this name, or all modules below it; checkpoint names."""
         found = [self.module_of[name]] if name in self.module_of else []
-        return found + [self.module_of[below] for below in self.starting(name + ".")]
+        found += [self.module_of[below] for below in self.starting(name + ".")]
+        return found or self._members_of_packed(name)
+
+    def _members_of_packed(self, name: str) -> list[str]:
+        """The members of a packed module that the checkpoint stores apart: `qkv_proj`."""
+        parent, _, last = name.rpartition(".")
+        members = [f"{parent}.{part}" for part in BUILTIN_PACKED.get(last, ())]
+        if not all(member in self.module_of for member in members):
+            return []
+        return [self.module_of[member] for member in members]
 
     def matching(self, pattern: str) -> list[str]:
         """The modules that an exclude pattern covers in its widest reading; checkpoint names.
