@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.cli.app import main
 from ckptfix.errors import CkptfixError
-from ckptfix.rewrite.apply import require_whole
+from ckptfix.rewrite.store import require_whole
 from tests.conftest import Run, files_of
 
 CopyOf = Callable[[str], Path]
@@ -104,7 +103,7 @@ def test_killed_at_every_step_the_checkpoint_is_whole_or_known_not_to_be(
 
 def is_interrupted(directory: Path) -> bool:
     try:
-        require_whole(DirectorySource.open(str(directory)))
+        require_whole(directory)
     except CkptfixError as error:
         return "a rewrite was interrupted" in str(error)
     return False

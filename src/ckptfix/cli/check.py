@@ -32,9 +32,9 @@ def check(
     """
     from ckptfix.cli.judging import asked_targets, judge_all, without_releases
     from ckptfix.cli.loading import load, name_map_for
+    from ckptfix.report.check_text import check_lines
     from ckptfix.report.console import show
     from ckptfix.report.json_report import check_json
-    from ckptfix.report.text import check_lines
     from ckptfix.rules.registry import find_all
 
     targets = asked_targets(runtime or ())

@@ -7,7 +7,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.errors import CkptfixError
 from ckptfix.names import NameMapper, visible
-from ckptfix.rewrite.apply import require_whole
+from ckptfix.rewrite.store import require_whole
 from ckptfix.runtimes.name_maps import (
     MAX_MAPPER_BYTES,
     NameMap,
@@ -21,7 +21,7 @@ from ckptfix.runtimes.name_maps import (
 def load(directory: str) -> Checkpoint:
     """The checkpoint in a directory, unless a rewrite of it was interrupted."""
     source = DirectorySource.open(directory)
-    require_whole(source)
+    require_whole(source.root)
     return load_checkpoint(source, directory)
 
 

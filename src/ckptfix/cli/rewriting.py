@@ -11,7 +11,7 @@ from ckptfix.errors import CkptfixError
 from ckptfix.names import visible
 from ckptfix.report.console import count, line, show
 from ckptfix.report.diff import diff_lines, unified_diff
-from ckptfix.report.text import (
+from ckptfix.report.rewrite_text import (
     output_lines,
     plan_lines,
     portable_lines,
@@ -19,10 +19,11 @@ from ckptfix.report.text import (
     unchanged_lines,
     verdict_lines,
 )
-from ckptfix.rewrite.apply import apply_changes, recover, require_own_files, require_whole, undo
+from ckptfix.rewrite.apply import apply_changes, recover, require_own_files, undo
 from ckptfix.rewrite.output import make_output, require_free
 from ckptfix.rewrite.plan import Plan, plan_rewrite
 from ckptfix.rewrite.portable import PortablePlan, Strategy, plan_for_targets
+from ckptfix.rewrite.store import require_whole
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def run_rewrite(directory: str, options: RewriteOptions) -> int:
         return 0
     free = require_free(source, options.output) if options.output is not None else None
     if options.dry_run or free is not None:
-        require_whole(source)
+        require_whole(source.root)
     else:
         _complete_interrupted(source, directory)
     checkpoint = load_checkpoint(source, directory)

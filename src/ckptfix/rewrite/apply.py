@@ -32,19 +32,6 @@ class Recovered:
     """True when it was an undo that was completed."""
 
 
-def require_whole(source: DirectorySource) -> None:
-    """Refuse to read a checkpoint whose rewrite was interrupted.
-
-    Raises:
-        CkptfixError: some files may be old and some new.
-    """
-    if interrupted(source.root):
-        raise CkptfixError(
-            f"{source.root}: a rewrite was interrupted, the files may not belong together",
-            advice="run ckptfix rewrite to complete it or ckptfix rewrite --undo to roll it back",
-        )
-
-
 def require_own_files(source: DirectorySource, files: Sequence[str]) -> None:
     """Refuse to write through links.
 

@@ -181,3 +181,16 @@ class Store:
 def interrupted(root: Path) -> bool:
     """True when a transaction was decided and not carried out."""
     return (root / FOLDER / JOURNAL).is_file()
+
+
+def require_whole(root: Path) -> None:
+    """Refuse to read a checkpoint whose rewrite was interrupted.
+
+    Raises:
+        CkptfixError: some files may be old and some new.
+    """
+    if interrupted(root):
+        raise CkptfixError(
+            f"{root}: a rewrite was interrupted, the files may not belong together",
+            advice="run ckptfix rewrite to complete it or ckptfix rewrite --undo to roll it back",
+        )

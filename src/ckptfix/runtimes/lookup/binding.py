@@ -8,8 +8,15 @@ from ckptfix.names import visible
 from ckptfix.runtimes.lookup.dialects import Dialect, dialect_of
 from ckptfix.runtimes.lookup.exclusion import find_exclusion
 from ckptfix.runtimes.lookup.mapping import map_config_name, split_wildcard
-from ckptfix.runtimes.lookup.patterns import Excluded, LookupDisagreementError, Packed, Pattern
+from ckptfix.runtimes.lookup.patterns import (
+    Excluded,
+    LookupDisagreementError,
+    Packed,
+    Pattern,
+    PatternTable,
+)
 from ckptfix.runtimes.lookup.quant_algo import Entry, EntryTable, Resolved, find_entry
+from ckptfix.runtimes.lookup.regexes import RegexTable
 from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper, RuntimeProfile
 
 _WRAPPER = "language_model."
@@ -40,7 +47,8 @@ class BoundMetadata:
 
     dialect: Dialect
     table: EntryTable
-    patterns: tuple[Pattern, ...]
+    patterns: PatternTable
+    regexes: RegexTable
     packed: Packed
 
     def resolve(self, name: str) -> Resolution:
@@ -48,7 +56,7 @@ class BoundMetadata:
         excluded, exclusion_error = None, ""
         resolved, algo_error = None, ""
         try:
-            excluded = find_exclusion(self.dialect, self.patterns, self.packed, name)
+            excluded = find_exclusion(self.dialect, self.patterns, self.regexes, self.packed, name)
         except LookupDisagreementError as error:
             exclusion_error = str(error)
         try:
@@ -85,7 +93,8 @@ def bind(
         if model_class.mapper is not None:
             table = _map_entries(dialect, model_class.mapper, table)
             patterns = _map_patterns(dialect, model_class.mapper, patterns)
-    return BoundMetadata(dialect, EntryTable(table), patterns, packed)
+    indexed = PatternTable(patterns)
+    return BoundMetadata(dialect, EntryTable(table), indexed, RegexTable(indexed), packed)
 
 
 def _classes(

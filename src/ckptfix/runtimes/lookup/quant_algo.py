@@ -82,7 +82,7 @@ def _direct(dialect: Dialect, table: EntryTable, name: str) -> Resolved | None:
 
 def _members(dialect: Dialect, table: EntryTable, packed: Packed, name: str) -> Resolved | None:
     # A name without dots is its own parent here, as `rsplit` leaves it.
-    last, parent = name.rpartition(".")[2], name.rpartition(".")[0] or name
+    last, parent = name.rpartition(".")[2], name.rsplit(".", 1)[0]
     found = [
         entry
         for base in candidates(dialect, parent)
@@ -118,7 +118,7 @@ def _builtin_members(dialect: Dialect, table: EntryTable, name: str) -> Resolved
     if not dialect.builtin_packed:
         return None
     for candidate in candidates(dialect, name):
-        parent = candidate.rpartition(".")[0] or candidate
+        parent = candidate.rsplit(".", 1)[0]
         found = [e for member in members if (e := table.entries.get(f"{parent}.{member}"))]
         if resolved := _agreed("built-in packed members", name, found):
             return resolved

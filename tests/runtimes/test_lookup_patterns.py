@@ -1,0 +1,140 @@
+"""The index of exclude patterns gives what a scan of all of them would, and stays quick."""
+
+import re
+import time
+from fnmatch import fnmatch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ckptfix.runtimes.lookup.binding import BoundMetadata, bind
+from ckptfix.runtimes.lookup.dialects import dialect_of
+from ckptfix.runtimes.lookup.patterns import Pattern, PatternTable
+from ckptfix.runtimes.lookup.regexes import RegexTable
+from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper, RuntimeProfile
+
+PARTS = st.sampled_from(
+    ["a", "b", "experts", "q_a_proj", "fused_q_a_proj", "language_model", "0", "10", ""]
+)
+NAMES = st.lists(PARTS, min_size=1, max_size=4).map(".".join)
+TEXTS = st.one_of(
+    NAMES,
+    st.lists(st.one_of(PARTS, st.sampled_from(["*", "a*", "*0", "?", "[ab]", "a|b", "(a)"]))).map(
+        ".".join
+    ),
+)
+
+
+def table_of(texts: list[str]) -> PatternTable:
+    return PatternTable(tuple(Pattern(text, f"{at} {text}") for at, text in enumerate(texts)))
+
+
+def bound(
+    release: str, excludes: list[str], entries: dict[str, str] | None = None
+) -> BoundMetadata:
+    runtime, version = release.split()
+    model = ArchitectureProfile("M", "M", "m.py", ConfigMapper(prefix=(("hf.", "model."),)))
+    profile = RuntimeProfile(runtime, version, "test", {"M": model})
+    return bind(profile, ["M"], entries or {}, excludes)
+
+
+@given(st.lists(TEXTS, max_size=8), NAMES)
+def test_the_index_finds_the_first_pattern_that_a_scan_finds(texts: list[str], name: str) -> None:
+    table = table_of(texts)
+    for found, fits in (
+        (table.equal_to(name), lambda text: text == name),
+        (table.inside(name), lambda text: text in name),
+        (table.inside_but_shorter(name), lambda text: text != name and text in name),
+        (table.glob_for(name), lambda text: fnmatch(name, text)),
+        (table.expert_below(name), lambda text: "experts" in text and name in text),
+    ):
+        expected = next((text for text in texts if fits(text)), None)
+        assert (found.text if found else None) == expected
+
+
+@given(st.lists(TEXTS, max_size=8), NAMES)
+def test_joined_expressions_match_as_each_of_them_does(texts: list[str], name: str) -> None:
+    asked = {name, name.removeprefix("language_model."), *name.split(".")}
+    fused = name.rpartition(".")[2]
+
+    def hits(text: str) -> bool:
+        expression = text.replace(".", r"\.").replace("*", ".*")
+        tail = text.rpartition(".")[2]
+        in_tail = tail == "q_a_proj" and tail in fused
+        return in_tail or any(re.fullmatch(expression, piece) for piece in asked)
+
+    expected = next((text for text in texts if hits(text)), None)
+    found = RegexTable(table_of(texts)).find(name)
+    assert (found.pattern.text if found else None) == expected
+
+
+@pytest.mark.parametrize("release", ["vllm 0.33.0", "sglang 0.5.10", "sglang 0.5.23"])
+def test_twenty_thousand_patterns_are_not_scanned_for_each_module(release: str) -> None:
+    names = [f"hf.layers.{at // 512}.mlp.experts.{at % 512}.up_proj" for at in range(20_000)]
+    metadata = bound(release, names, dict.fromkeys(names, "FP8"))
+    started = time.perf_counter()
+    for name in names[:1000]:
+        hit = metadata.resolve(name.replace("hf.", "model.")).excluded
+        assert hit is not None
+        assert hit.pattern.original == name
+        other = metadata.resolve(name.replace("hf.", "model.").replace("experts", "rest"))
+        assert other.excluded is None
+    assert time.perf_counter() - started < 10  # a scan of all patterns takes a minute
+
+
+def test_a_pattern_that_is_no_expression_stops_sglang_only_where_it_gets_to_it() -> None:
+    metadata = bound("sglang 0.5.23", ["lm_head", "model.layers.(0"])
+    assert metadata.resolve("lm_head").exclusion_error == ""
+    stopped = metadata.resolve("model.layers.1.mlp")
+    assert stopped.exclusion_error == "model.layers.(0 is no valid regular expression"
+    vllm = bound("vllm 0.33.0", ["lm_head", "model.layers.(0"]).resolve("model.layers.1.mlp")
+    assert (vllm.excluded, vllm.exclusion_error) == (None, "")
+
+
+def test_each_hit_of_sglang_says_how_and_by_which_spelling() -> None:
+    excludes = ["hf.a*", "visual", "hf.x.q_a_proj", "language_model.hf.y"]
+    metadata = bound("sglang 0.5.23", excludes)
+    for name, how, original in (
+        ("model.a.b", "wildcard", "hf.a*"),
+        ("thinker.visual.blocks", "path part", "visual"),
+        ("model.x.fused_qkv_a_proj_q_a_proj", "fused part", "hf.x.q_a_proj"),
+        ("hf.y", "exact", "language_model.hf.y"),  # a copy without the wrapper's name is kept
+    ):
+        hit = metadata.resolve(name).excluded
+        assert hit is not None
+        assert (hit.how, hit.pattern.original) == (how, original)
+
+
+def test_a_packed_name_below_an_empty_part_keeps_its_empty_parent() -> None:
+    metadata = bound("vllm 0.33.0", [], {".q_proj": "FP8"})
+    assert metadata.resolve(".qkv_proj").quant_algo == "FP8"
+    assert metadata.resolve("qkv_proj").quant_algo is None
+
+
+@pytest.mark.parametrize(
+    ("release", "linear", "experts"),
+    [
+        ("vllm 0.20.0", set(), set()),
+        ("vllm 0.25.0", {"MXFP8"}, {"MXFP8"}),
+        ("vllm 0.33.0", {"MXFP8", "FP8_PB_WO"}, {"MXFP8", "FP8_PB_WO", "FP8_BLOCK_SCALES"}),
+        ("sglang 0.5.17", {"MXFP8"}, {"MXFP8"}),
+        (
+            "sglang 0.5.20",
+            {"MXFP8", "FP8_PB_WO", "FP8_BLOCK_SCALES"},
+            {"MXFP8", "FP8_BLOCK_SCALES"},
+        ),
+        (
+            "sglang 0.5.23",
+            {"MXFP8", "FP8_PB_WO", "FP8_BLOCK_SCALES"},
+            {"MXFP8", "FP8_PB_WO", "FP8_BLOCK_SCALES"},
+        ),
+    ],
+)
+def test_block_algorithms_that_a_release_dispatches(
+    release: str, linear: set[str], experts: set[str]
+) -> None:
+    dialect = dialect_of(*release.split())
+    blocks = {"MXFP8", "FP8_PB_WO", "FP8_BLOCK_SCALES"}
+    assert dialect.dispatched & blocks == linear
+    assert dialect.dispatched_experts & blocks == experts
