@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ckptfix.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from ckptfix.checkpoint.source import DirectorySource
@@ -16,6 +17,12 @@ from ckptfix.cli.app import main
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import choose_name_map
+
+# The same examples in every run, and no time limits: a busy machine must not fail a test.
+# HYPOTHESIS_PROFILE=explore looks for new examples.
+settings.register_profile("repeat", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=2_000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared"

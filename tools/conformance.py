@@ -4,7 +4,7 @@
 
 Each line of a FILE is a case: runtime, version, architectures, quantized_layers, exclude_modules
 and what was expected of each prefix. Prints agreement per runtime, release and architecture. Exit
-code 0 if all agree, 1 if not, 2 if a file cannot be read.
+code 0 if all agree, 1 if not, 2 if a file cannot be read or there is nothing to look up.
 """
 
 import argparse
@@ -22,6 +22,10 @@ from ckptfix.runtimes.profile_store import load_profile
 
 Answer = tuple[bool | str, str | None]
 """(excluded: true, false or "error"; quant_algo: upper case, None or "error")."""
+
+
+class ConformanceFileError(Exception):
+    """A file is not of the schema, and where."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,23 @@ def answer(bound: BoundMetadata, prefix: str) -> Answer:
     return excluded, "error" if resolution.algo_error else resolution.quant_algo
 
 
-def cases(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """Every case of every file."""
+def replay_files(paths: Iterable[Path]) -> Iterator[Outcome]:
+    """The outcome of every lookup of every file.
+
+    Raises:
+        ConformanceFileError: a line is not a case.
+    """
     for path in paths:
         with path.open(encoding="utf-8") as file:
-            for line in file:
-                if line.strip():
-                    yield json.loads(line)
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                try:
+                    yield from replay(json.loads(line))
+                except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+                    raise ConformanceFileError(
+                        f"{path}:{number}: not a conformance case: {error!r}"
+                    ) from error
 
 
 def show(outcomes: list[Outcome], most: int) -> bool:
@@ -98,9 +112,12 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="list every disagreement, not 20")
     arguments = parser.parse_args()
     try:
-        outcomes = [outcome for case in cases(arguments.files) for outcome in replay(case)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f"error: not a conformance file: {error!r}", file=sys.stderr)
+        outcomes = list(replay_files(arguments.files))
+    except (OSError, UnicodeDecodeError, ConformanceFileError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if not outcomes:
+        print("error: there is nothing to look up in the files", file=sys.stderr)
         return 2
     return 0 if show(outcomes, len(outcomes) if arguments.all else 20) else 1
 

@@ -58,7 +58,9 @@ def test_the_replay_tells_disagreements_and_unreadable_files(tmp_path: Path) -> 
         (json.dumps(case), 0, "1 of 1 lookups agree"),
         (json.dumps(unknown), 1, "NoSuchModel: not registered in vllm 0.33.0"),
         (json.dumps(case).replace("FP8", "NVFP4", 1), 1, "DISAGREES vllm 0.33.0"),
-        ("{", 2, "not a conformance file"),
+        ("{", 2, "cases.jsonl:1: not a conformance case"),
+        (json.dumps({**case, "quantized_layers": []}), 2, "not a conformance case"),
+        ("", 2, "nothing to look up"),
     ):
         file = tmp_path / "cases.jsonl"
         file.write_text(content + "\n")

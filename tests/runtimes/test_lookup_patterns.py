@@ -42,18 +42,18 @@ def bound(
 @given(st.lists(TEXTS, max_size=8), NAMES)
 def test_the_index_finds_the_first_pattern_that_a_scan_finds(texts: list[str], name: str) -> None:
     table = table_of(texts)
-    for found, fits in (
-        (table.equal_to(name), lambda text: text == name),
-        (table.inside(name), lambda text: text in name),
-        (table.inside_but_shorter(name), lambda text: text != name and text in name),
-        (table.glob_for(name), lambda text: fnmatch(name, text)),
-        (table.expert_below(name), lambda text: "experts" in text and name in text),
+    experts = [text for text in texts if "experts" in text]
+    for found, hits in (
+        (table.equal_to(name), [text for text in texts if text == name]),
+        (table.inside(name), [text for text in texts if text in name]),
+        (table.inside_but_shorter(name), [text for text in texts if text in name and text != name]),
+        (table.glob_for(name), [text for text in texts if fnmatch(name, text)]),
+        (table.expert_below(name), [text for text in experts if name in text]),
     ):
-        expected = next((text for text in texts if fits(text)), None)
-        assert (found.text if found else None) == expected
+        assert (found.text if found else None) == next(iter(hits), None)
 
 
-@given(st.lists(TEXTS, max_size=8), NAMES)
+@given(st.lists(TEXTS.filter(lambda text: "?" not in text), max_size=8), NAMES)
 def test_joined_expressions_match_as_each_of_them_does(texts: list[str], name: str) -> None:
     asked = {name, name.removeprefix("language_model."), *name.split(".")}
     fused = name.rpartition(".")[2]

@@ -135,7 +135,7 @@ _VLLM_0_33: Final = replace(
     since="0.33.0",
     none_rules_delete=False,
     dispatched=_VLLM_0_24.uniform,
-    dispatched_experts=_VLLM_0_25.dispatched | {"FP8_PB_WO"},
+    dispatched_experts=_VLLM_0_25.dispatched | {"FP8_PB_WO", "FP8_BLOCK_SCALES"},
 )
 
 _SGLANG_0_5_10: Final = Dialect(
@@ -184,7 +184,14 @@ _SGLANG_0_5_20: Final = replace(
     _SGLANG_0_5_17,
     since="0.5.20",
     candidates=_SGLANG_SWAP,
+    dispatched=_SGLANG_0_5_17.dispatched | {"FP8_PB_WO", "FP8_BLOCK_SCALES"},
+    dispatched_experts=_SGLANG_0_5_17.dispatched_experts | {"FP8_BLOCK_SCALES"},
     uniform=_SGLANG_0_5_17.uniform | {"W4A16_NVFP4", "MXFP8"},
+)
+_SGLANG_0_5_23: Final = replace(
+    _SGLANG_0_5_20,
+    since="0.5.23",
+    dispatched_experts=_SGLANG_0_5_20.dispatched_experts | {"FP8_PB_WO"},
 )
 
 DIALECTS: Final = (
@@ -198,6 +205,7 @@ DIALECTS: Final = (
     _SGLANG_0_5_14,
     _SGLANG_0_5_17,
     _SGLANG_0_5_20,
+    _SGLANG_0_5_23,
 )
 
 
