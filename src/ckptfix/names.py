@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import Final, Literal
 
 RuleKind = Literal["prefix", "substr", "suffix", "regex"]
-RULE_KINDS: Final[tuple[RuleKind, ...]] = ("prefix", "substr", "suffix", "regex")
 
 REGEX_MARK: Final = "re:"
 """Patterns that start with this are regular expressions (compressed-tensors' convention)."""

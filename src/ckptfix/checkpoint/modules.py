@@ -10,13 +10,6 @@ from typing import Final
 
 from ckptfix.checkpoint.safetensors import Tensor
 
-COMPANIONS: Final = (
-    "weight_scale",
-    "weight_scale_2",
-    "weight_scale_inv",
-    "input_scale",
-    "pre_quant_scale",
-)
 KV_ROLES: Final = ("k_scale", "v_scale", "k_bias", "v_bias")
 
 _ROLE_SPELLINGS: Final[Mapping[str, str]] = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import MetadataFile
+from ckptfix.checkpoint.modules import KV_ROLES
 from ckptfix.names import visible
 from ckptfix.report.console import Line, columns, count, line, size
 from ckptfix.runtimes.name_maps import NameMap
@@ -64,8 +65,7 @@ def inspect_checkpoint(checkpoint: Checkpoint, name_map: NameMap) -> Inspection:
     table = checkpoint.table
     roles: dict[str, int] = {}
     for module in checkpoint.modules.values():
-        for role in ("k_scale", "v_scale", "k_bias", "v_bias"):
-            # A bias named k_bias belongs to the KV cache only beside a scale.
+        for role in KV_ROLES:
             if role in module.tensors:
                 roles[role] = roles.get(role, 0) + 1
     return Inspection(
