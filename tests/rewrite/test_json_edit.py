@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from ckptfix.checkpoint.json_text import JsonText, Path
 from ckptfix.report.diff import unified_diff
-from ckptfix.rewrite.json_edit import apply_edits, edit_json
+from ckptfix.rewrite.json_edit import edit_json
 from ckptfix.rewrite.plan import FileChange
+from ckptfix.rewrite.text_edit import apply_edits
 from tests.checkpoint.test_json_text import documents, indents
 
 

@@ -113,6 +113,13 @@ class JsonText:
         """Every member and element of the document, in the order of the text."""
         return {member.path: member for member in scan(self.text)}
 
+    def inside(self, container: Path) -> tuple[int, int]:
+        """The characters between the brackets of a container; the document's own for `()`."""
+        if container == ():
+            return self.text.index("{") + 1, self.text.rindex("}")
+        whole = self.members[container]
+        return whole.value_start + 1, whole.end - 1
+
     @cached_property
     def _line_starts(self) -> list[int]:
         return [0, *(match.end() for match in re.finditer("\n", self.text))]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from ckptfix.report.console import Line, line
-from ckptfix.rewrite.json_edit import TextEdit, apply_edits
 from ckptfix.rewrite.plan import FileChange
+from ckptfix.rewrite.text_edit import TextEdit, apply_edits
 
 CONTEXT_LINES = 3
 

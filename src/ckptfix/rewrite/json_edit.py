@@ -2,20 +2,11 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from types import MappingProxyType
 
 from ckptfix.checkpoint.json_text import JsonText, Member, Path
-
-
-@dataclass(frozen=True, slots=True)
-class TextEdit:
-    """Replace the characters `start` to `end` by `text`."""
-
-    start: int
-    end: int
-    text: str
+from ckptfix.rewrite.text_edit import TextEdit
 
 
 def edit_json(
@@ -45,15 +36,6 @@ def edit_json(
     ]
     # What is added behind a member comes before the removal of those that follow it.
     return tuple(sorted(edits, key=lambda edit: (edit.start, edit.end)))
-
-
-def apply_edits(text: str, edits: Iterable[TextEdit]) -> str:
-    """The text with the edits made; edits are sorted and do not overlap."""
-    parts, position = [], 0
-    for edit in edits:
-        parts += [text[position : edit.start], edit.text]
-        position = edit.end
-    return "".join([*parts, text[position:]])
 
 
 def _rename(document: JsonText, member: Member, new: str) -> TextEdit:
@@ -93,14 +75,6 @@ def _removals(document: JsonText, removed: set[Path]) -> list[TextEdit]:
     return edits
 
 
-def _inside(document: JsonText, parent: Path) -> tuple[int, int]:
-    """The characters between the brackets of a container; the document's own for `()`."""
-    if parent == ():
-        return document.text.index("{") + 1, document.text.rindex("}")
-    whole = document.members[parent]
-    return whole.value_start + 1, whole.end - 1
-
-
 def _remove_from(
     document: JsonText, parent: Path, members: list[Member], removed: set[Path]
 ) -> list[TextEdit]:
@@ -109,7 +83,7 @@ def _remove_from(
         for gone, run in groupby(members, key=lambda member: member.path in removed)
     ]
     if len(runs) == 1:
-        start, end = _inside(document, parent)
+        start, end = document.inside(parent)
         return [TextEdit(start, end, "")]
     edits = []
     for position, (gone, run) in enumerate(runs):

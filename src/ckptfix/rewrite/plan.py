@@ -16,7 +16,8 @@ from ckptfix.checkpoint.json_text import JsonText, Path
 from ckptfix.checkpoint.metadata import Statement, parse_metadata
 from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import Mapped, Rule, visible
-from ckptfix.rewrite.json_edit import TextEdit, apply_edits, edit_json
+from ckptfix.rewrite.json_edit import edit_json
+from ckptfix.rewrite.text_edit import TextEdit, apply_edits
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import NameMap
