@@ -1,15 +1,18 @@
 """One rewrite for several releases, proved by resolving it again."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ckptfix.cli.judging import asked_targets
+from ckptfix.cli.judging import asked_targets, without_releases
 from ckptfix.rewrite.portable import PortablePlan, Strategy, plan_for_targets
 from ckptfix.runtimes.name_maps import choose_name_map
 from ckptfix.runtimes.verdict import TargetVerdict
+from tests.builders import bf16, fp8, write_checkpoint
 from tests.conftest import FIXTURE_NAMES, FIXTURES, Run, files_of, load
 
 EVERY_RELEASE = ("vllm", "sglang")
@@ -18,7 +21,8 @@ EVERY_RELEASE = ("vllm", "sglang")
 def plan(directory: Path, *specs: str, strategy: Strategy = "auto") -> PortablePlan:
     checkpoint = load(directory)
     name_map = choose_name_map(checkpoint.config.architectures, checkpoint.config.nested)
-    return plan_for_targets(checkpoint, name_map, asked_targets(specs), strategy)
+    targets = asked_targets(specs)
+    return plan_for_targets(checkpoint, without_releases(name_map), targets, strategy)
 
 
 def wrong(verdicts: Iterable[TargetVerdict]) -> int:
@@ -107,7 +111,30 @@ def test_what_no_name_repairs_is_said_with_the_reason(run: Run) -> None:
     assert done.stdout == ""
 
 
-def test_strategy_is_for_runtimes(run: Run) -> None:
-    done = run("rewrite", FIXTURES / "nanovl-mixed", "--dry-run", "--strategy", "alias")
-    assert done.returncode == 2
-    assert "--strategy is for --runtime" in done.stderr
+def granite_hybrid(directory: Path, quantization: dict[str, Any]) -> Path:
+    """vLLM and SGLang build `mamba` with the prefix `mixer`."""
+    tensors = {
+        **fp8("model.layers.0.shared_mlp.input_linear"),
+        **bf16("model.layers.0.mamba.in_proj"),
+        **bf16("model.layers.0.mamba.out_proj"),
+    }
+    architecture = "GraniteMoeHybridForCausalLM"
+    return write_checkpoint(directory, tensors, quantization, architecture=architecture)
+
+
+def test_a_pattern_gets_an_alias_where_a_runtime_asks_under_another_name(tmp_path: Path) -> None:
+    uniform = {"quant_algo": "FP8", "ignore": ["model.layers.0.mamba*"], "quant_method": "modelopt"}
+    made = plan(granite_hybrid(tmp_path / "c", uniform), "vllm", "sglang")
+    assert wrong(made.before) > 0
+    assert wrong(made.after) == 0
+    (change,) = made.plan.files
+    after = json.loads(change.after)["quantization_config"]
+    assert after["ignore"] == ["model.layers.0.mamba*", "model.layers.0.mixer*"]
+
+
+def test_a_module_that_nothing_excludes_is_not_excluded_by_a_plan(tmp_path: Path) -> None:
+    """Whether it should be quantized is not a matter of names: --from-tensors decides that."""
+    uniform = {"quant_algo": "FP8", "ignore": [], "quant_method": "modelopt"}
+    made = plan(granite_hybrid(tmp_path / "c", uniform), "vllm", "sglang")
+    assert wrong(made.before) > 0
+    assert not made.plan.files

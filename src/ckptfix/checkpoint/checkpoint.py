@@ -16,11 +16,13 @@ from ckptfix.checkpoint.metadata import (
     parse_model_config,
 )
 from ckptfix.checkpoint.modules import Module, group_modules
-from ckptfix.checkpoint.safetensors import TensorTable, read_tensors
+from ckptfix.checkpoint.safetensors import Tensor, TensorTable, read_tensors
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.errors import CkptfixError
 
 METADATA_FILES = (CONFIG_FILE, HF_QUANT_FILE, QUANT_CFG_FILE)
+_EMBEDDING_WORDS = ("embed", "wte", "wpe")
+"""Parts of the names of tables, which no runtime builds as a linear layer."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,18 @@ class Checkpoint:
     def formats(self) -> dict[str, StoredFormat]:
         """Checkpoint name -> what the tensors prove."""
         return {name: stored_format(module) for name, module in self.modules.items()}
+
+    @cached_property
+    def unquantized_linears(self) -> dict[str, Tensor]:
+        """Modules with an unquantized 2-D weight that is not a table, and that weight."""
+        return {
+            name: module.weight
+            for name, module in self.modules.items()
+            if module.weight is not None
+            and len(module.weight.shape) == 2
+            and not self.formats[name].is_quantized
+            and not any(word in name.rpartition(".")[2] for word in _EMBEDDING_WORDS)
+        }
 
     @property
     def producer(self) -> str:

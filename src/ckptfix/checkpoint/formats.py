@@ -104,6 +104,9 @@ FORMAT_TABLE: Final = (
     FormatRow("W8A8_SQ_PER_CHANNEL", INT8, FLOAT, _per_channel, None, _INPUT + _PQS),
 )
 
+BLOCK_ALGOS: Final = frozenset({"fp8_pb_wo", "fp8_pb_real"})
+"""Scaled by blocks of 128 x 128; ModelOpt writes no group_size for them."""
+
 
 @dataclass(frozen=True)
 class Fit:

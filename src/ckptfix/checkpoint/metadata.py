@@ -74,6 +74,16 @@ class MetadataFile:
         return (self.quant_algo or "").upper() == MIXED
 
     @property
+    def exclude_list(self) -> Path:
+        """Path of the list of exclude patterns that the file has, or would have.
+
+        A runtime that finds both in config.json reads `ignore` (vLLM 0.33.0, modelopt.py).
+        """
+        lists = [s.path[:-1] for s in self.of_kind("exclude")]
+        usual = "ignore" if self.root == CONFIG_ROOT else "exclude_modules"
+        return lists[0] if lists else (*self.root, usual)
+
+    @property
     def place(self) -> Place:
         """The quantization object."""
         return Place(self.file, pointer(self.root))

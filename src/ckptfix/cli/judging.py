@@ -9,7 +9,7 @@ from ckptfix.errors import CkptfixError
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.profile_store import known_releases, known_runtimes
 from ckptfix.runtimes.targets import Target, parse_target
-from ckptfix.runtimes.verdict import TargetVerdict, judge
+from ckptfix.runtimes.verdict import TargetVerdict, is_known, judge
 
 
 def asked_targets(specs: Sequence[str]) -> tuple[Target, ...]:
@@ -23,6 +23,16 @@ def newest_targets() -> tuple[Target, ...]:
     """The newest known release of each runtime."""
     newest = [(runtime, known_releases(runtime)[-1]) for runtime in known_runtimes()]
     return tuple(Target(runtime, version, version) for runtime, version in newest)
+
+
+def known_targets(checkpoint: Checkpoint) -> tuple[Target, ...]:
+    """Every known release that has a verdict for the architecture, newest of each runtime first."""
+    releases = [
+        Target(runtime, version, version)
+        for runtime in known_runtimes()
+        for version in reversed(known_releases(runtime))
+    ]
+    return tuple(target for target in releases if is_known(checkpoint, target))
 
 
 def judge_all(checkpoint: Checkpoint, targets: Sequence[Target]) -> tuple[TargetVerdict, ...]:

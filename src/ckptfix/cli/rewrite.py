@@ -11,8 +11,8 @@ StrategyOption = Annotated[
     typer.Option(
         "--strategy",
         help=(
-            "With --runtime. rename: follow the name map; alias: keep every name and add those "
-            "that a release asks for; auto: rename where that helps, then add aliases."
+            "rename: follow the name map; alias: keep every name and add those that a release "
+            "asks for; auto: rename where that helps, then add aliases."
         ),
     ),
 ]
@@ -32,6 +32,14 @@ OutputOption = Annotated[
         show_default=False,
     ),
 ]
+FromTensorsOption = Annotated[
+    bool,
+    typer.Option(
+        "--from-tensors",
+        help="First make the metadata say what the tensors say: missing or wrong entries, "
+        "algorithms, group sizes and exclude patterns, or all of it.",
+    ),
+]
 UndoOption = Annotated[
     bool, typer.Option("--undo", help="Restore the files as they were before the first rewrite.")
 ]
@@ -46,19 +54,30 @@ def rewrite(
     output: OutputOption = None,
     runtime: RuntimeOption = None,
     strategy: StrategyOption = "auto",
+    from_tensors: FromTensorsOption = False,
     undo_: UndoOption = False,
 ) -> None:
     """Rename modules in the metadata so that the runtime finds them. Tensors are not touched.
 
-    The result is verified against the tensors before a byte is written; with --runtime, also
-    against what these releases would resolve before and after. Exit code 0 if done or nothing to
-    do, 1 if the rewrite would do harm and was refused, 2 if it could not run.
+    Names are chosen for the releases of --runtime; without it for every known release that builds
+    the architecture, newest first; with --map or --mapper alone as these say. The result is
+    verified against the tensors, and against what each release would resolve, before a byte is
+    written. Exit code 0 if done or nothing to do, 1 if the rewrite would do harm and was refused,
+    2 if it could not run.
 
     Example: ckptfix rewrite ./Nemotron-Nano-VL-12B-V2-NVFP4 --dry-run
     """
     from ckptfix.cli.rewriting import RewriteOptions, run_rewrite
 
     options = RewriteOptions(
-        dry_run, exit_code, tuple(maps or ()), mapper, output, undo_, tuple(runtime or ()), strategy
+        dry_run,
+        exit_code,
+        tuple(maps or ()),
+        mapper,
+        output,
+        undo_,
+        tuple(runtime or ()),
+        strategy,
+        from_tensors,
     )
     raise typer.Exit(run_rewrite(directory, options))

@@ -1,17 +1,20 @@
 """What `ckptfix rewrite` does, in order."""
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TextIO
 
 from ckptfix.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from ckptfix.checkpoint.source import DirectorySource
-from ckptfix.cli.judging import asked_targets, judge_all
+from ckptfix.cli.judging import asked_targets, judge_all, known_targets, without_releases
 from ckptfix.cli.loading import name_map_for
 from ckptfix.errors import CkptfixError
 from ckptfix.names import visible
-from ckptfix.report.console import count, line, show
+from ckptfix.report.console import Line, count, line, show
 from ckptfix.report.diff import diff_lines, unified_diff
 from ckptfix.report.rewrite_text import (
+    more_lines,
     output_lines,
     plan_lines,
     portable_lines,
@@ -21,9 +24,11 @@ from ckptfix.report.rewrite_text import (
 )
 from ckptfix.rewrite.apply import apply_changes, recover, require_own_files, undo
 from ckptfix.rewrite.output import make_output, require_free
-from ckptfix.rewrite.plan import Plan, plan_rewrite
+from ckptfix.rewrite.plan import Plan, plan_rewrite, rewritten
 from ckptfix.rewrite.portable import PortablePlan, Strategy, plan_for_targets
+from ckptfix.rewrite.rebuild.plan import join_plans, plan_rebuild
 from ckptfix.rewrite.store import require_whole
+from ckptfix.runtimes.verdict import TargetVerdict
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class RewriteOptions:
     undo: bool
     runtimes: tuple[str, ...] = ()
     strategy: Strategy = "auto"
+    from_tensors: bool = False
 
 
 def run_rewrite(directory: str, options: RewriteOptions) -> int:
@@ -54,45 +60,73 @@ def run_rewrite(directory: str, options: RewriteOptions) -> int:
     else:
         _complete_interrupted(source, directory)
     checkpoint = load_checkpoint(source, directory)
-    plan, portable = _plan(checkpoint, options)
-    if plan.refusals or (portable and portable.harmed):
+    planned = _plan(checkpoint, options)
+    plan = planned.plan
+    if plan.refusals or planned.harmed:
         stream = sys.stderr if options.dry_run else sys.stdout
-        show(refusal_lines(directory, plan, portable.harmed if portable else ()), stream)
+        show(refusal_lines(directory, plan, planned.harmed), stream)
         return 1
     if options.dry_run:
-        _show_dry_run(directory, plan, for_releases=portable is not None)
-        show(portable_lines(portable), sys.stderr)
+        _show_dry_run(directory, planned)
         return 1 if options.exit_code and plan.files else 0
     if free is not None:
         show(output_lines(make_output(source, free, plan.files)), sys.stdout)
     elif plan.files:
         require_own_files(source, [change.file for change in plan.files])
         apply_changes(source, plan.files)
-    _show_result(
-        options.output or directory, plan, can_undo=free is None, for_releases=portable is not None
-    )
-    show(portable_lines(portable), sys.stdout)
+    _show_result(options.output or directory, planned, can_undo=free is None)
     return 0
 
 
-def _plan(checkpoint: Checkpoint, options: RewriteOptions) -> tuple[Plan, PortablePlan | None]:
+@dataclass(frozen=True)
+class _Planned:
+    plan: Plan
+    portable: PortablePlan | None
+    """None where no release is known to ask."""
+    tensors_say_more: bool
+
+    @property
+    def harmed(self) -> tuple[TargetVerdict, ...]:
+        return self.portable.harmed if self.portable else ()
+
+    @property
+    def leaves_faults(self) -> bool:
+        after = self.portable.after if self.portable else ()
+        return bool(self.plan.findings_after) or any(verdict.fails for verdict in after)
+
+
+def _plan(checkpoint: Checkpoint, options: RewriteOptions) -> _Planned:
     name_map = name_map_for(checkpoint, options.maps, options.mapper)
     targets = asked_targets(options.runtimes)
-    if not targets:
-        return plan_rewrite(checkpoint, name_map), None
     judge_all(checkpoint, targets)  # complains of releases that cannot be asked
-    portable = plan_for_targets(checkpoint, name_map, targets, options.strategy)
-    return portable.plan, portable
+    if targets:
+        name_map = without_releases(name_map)
+    elif not options.maps and not options.mapper:
+        targets = known_targets(checkpoint)
+    rebuilt = plan_rebuild(checkpoint, name_map) if options.from_tensors else ()
+    start = rewritten(checkpoint, rebuilt)
+    portable = None
+    if targets:
+        portable = plan_for_targets(start, name_map, targets, options.strategy)
+    plan = portable.plan if portable else plan_rewrite(start, name_map)
+    if rebuilt:
+        plan = join_plans(checkpoint, name_map, rebuilt, plan)
+    if portable:
+        before = judge_all(checkpoint, targets) if rebuilt else portable.before
+        portable = replace(portable, plan=plan, before=before)
+    planned = _Planned(plan, portable, tensors_say_more=False)
+    if options.from_tensors or not planned.leaves_faults:
+        return planned
+    return replace(planned, tensors_say_more=bool(plan_rebuild(checkpoint, name_map)))
 
 
 def _require_sensible(options: RewriteOptions) -> None:
     asks = options.dry_run or options.exit_code or options.output is not None
+    asks = asks or options.from_tensors or options.strategy != "auto"
     if options.undo and (asks or options.maps or options.mapper or options.runtimes):
         raise CkptfixError("--undo takes no other option")
     if options.exit_code and not options.dry_run:
         raise CkptfixError("--exit-code is for --dry-run", advice="add --dry-run")
-    if options.strategy != "auto" and not options.runtimes:
-        raise CkptfixError("--strategy is for --runtime", advice="add --runtime")
 
 
 def _complete_interrupted(source: DirectorySource, directory: str) -> None:
@@ -106,23 +140,36 @@ def _complete_interrupted(source: DirectorySource, directory: str) -> None:
         )
 
 
-def _show_dry_run(directory: str, plan: Plan, *, for_releases: bool) -> None:
+def _show_dry_run(directory: str, planned: _Planned) -> None:
     """The patch alone on stdout, so that it can be piped; the summary on stderr."""
-    if not plan.files:
-        show(unchanged_lines(directory, plan, for_releases=for_releases), sys.stderr)
+    plan = planned.plan
     for change in plan.files:
         show(diff_lines(unified_diff(change)), sys.stdout)
     if plan.files:
-        summary = line(f"would rewrite {visible(directory)}, {count(plan.changes, 'name')}")
+        summary = line(f"would rewrite {visible(directory)}, {count(plan.changes, 'change')}")
         show([summary, *plan_lines(plan)], sys.stderr)
-    show(verdict_lines(directory, plan), sys.stderr)
+    else:
+        show(_unchanged(directory, planned), sys.stderr)
+    _show_verdicts(directory, planned, sys.stderr)
 
 
-def _show_result(directory: str, plan: Plan, *, can_undo: bool, for_releases: bool) -> None:
+def _show_result(directory: str, planned: _Planned, *, can_undo: bool) -> None:
+    plan = planned.plan
     if plan.files:
         show([line(f"rewrote {visible(directory)}"), *plan_lines(plan)], sys.stdout)
     else:
-        show(unchanged_lines(directory, plan, for_releases=for_releases), sys.stdout)
-    show(verdict_lines(directory, plan), sys.stdout)
+        show(_unchanged(directory, planned), sys.stdout)
+    _show_verdicts(directory, planned, sys.stdout)
     if plan.files and can_undo:
         show([line(f"undo with: ckptfix rewrite {visible(directory)} --undo")], sys.stdout)
+
+
+def _unchanged(directory: str, planned: _Planned) -> Iterator[Line]:
+    return unchanged_lines(directory, planned.plan, for_releases=planned.portable is not None)
+
+
+def _show_verdicts(directory: str, planned: _Planned, stream: TextIO) -> None:
+    show(verdict_lines(directory, planned.plan), stream)
+    show(portable_lines(planned.portable), stream)
+    if planned.tensors_say_more:
+        show(more_lines(directory), stream)

@@ -21,6 +21,11 @@ def line(*pieces: str | tuple[str, str]) -> Line:
     return tuple((piece, "") if isinstance(piece, str) else piece for piece in pieces)
 
 
+def plain(pieces: Line) -> str:
+    """The text of a line without its styles."""
+    return "".join(text for text, _ in pieces)
+
+
 def wants_colour(stream: TextIO) -> bool:
     """Whether to colour what goes to this stream (https://no-color.org)."""
     if os.environ.get("NO_COLOR"):
@@ -33,7 +38,7 @@ def wants_colour(stream: TextIO) -> bool:
 def show(lines: Iterable[Line], stream: TextIO) -> None:
     """Print lines as they are: nothing is wrapped, cropped or interpreted."""
     if not wants_colour(stream):
-        stream.writelines("".join(text for text, _ in pieces) + "\n" for pieces in lines)
+        stream.writelines(plain(pieces) + "\n" for pieces in lines)
         stream.flush()
         return
     from rich.console import Console  # noqa: PLC0415

@@ -62,8 +62,18 @@ def _blocks(text: str, lines: list[str], edits: Sequence[TextEdit]) -> list[_Blo
         offset = starts[first]
         local = [TextEdit(e.start - offset, e.end - offset, e.text) for e in group]
         new = apply_edits(text[offset : starts[end]], local)
-        blocks.append(_Block(first, end, tuple(_lines(new))))
+        blocks.append(_trimmed(lines, _Block(first, end, tuple(_lines(new)))))
     return blocks
+
+
+def _trimmed(lines: Sequence[str], block: _Block) -> _Block:
+    """Without the lines at both ends that an edit inside a line leaves as they were."""
+    start, end, first, last = block.start, block.end, 0, len(block.new)
+    while start < end and first < last and lines[start] == block.new[first]:
+        start, first = start + 1, first + 1
+    while start < end and first < last and lines[end - 1] == block.new[last - 1]:
+        end, last = end - 1, last - 1
+    return _Block(start, end, block.new[first:last])
 
 
 def _hunks(blocks: list[_Block]) -> Iterator[list[_Block]]:

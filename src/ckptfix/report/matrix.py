@@ -77,6 +77,9 @@ def _name(row: _Row) -> str:
 def summary_of_target(verdict: TargetVerdict) -> Iterator[Line]:
     """What one release builds otherwise than stored, and why."""
     target = str(verdict.target)
+    if verdict.refused:
+        yield line((target, "bold"), ": ", (verdict.problem, "red"))
+        return
     if verdict.problem:
         yield line((target, "bold"), ": ", (f"no verdict, {verdict.problem}", "yellow"))
         return

@@ -1,13 +1,16 @@
 """`rewrite` for people."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from packaging.version import Version
 
 from ckptfix.names import visible
-from ckptfix.report.console import Line, columns, count, line
+from ckptfix.report.console import Line, columns, count, line, plain
 from ckptfix.report.matrix import summary_of_target
 from ckptfix.rewrite.output import Output
-from ckptfix.rewrite.plan import Plan
+from ckptfix.rewrite.plan import FileChange, Plan
 from ckptfix.rewrite.portable import PortablePlan
 from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.verdict import TargetVerdict
@@ -29,16 +32,16 @@ def portable_lines(portable: PortablePlan | None) -> Iterator[Line]:
     if portable is None:
         return
     yield line("modules built otherwise than stored")
-    rows = [
-        (f"  {old.target}", _state(old), "before,", _state(new), "after")
-        for old, new in zip(portable.before, portable.after, strict=True)
-    ]
+    pairs = zip(portable.before, portable.after, strict=True)
+    states = [(new, (_state(old), "before,", _state(new), "after")) for old, new in pairs]
+    rows = [(f"  {_releases(alike)}", *state) for alike, state in _runs(states)]
     yield from (line(row) for row in columns(rows))
-    remaining = [verdict for verdict in portable.after if verdict.wrong]
+    remaining = [(verdict, _remains(verdict)) for verdict in portable.after if verdict.fails]
     if remaining:
         yield line("no name in the metadata was found that repairs these")
-        for verdict in remaining:
-            yield from summary_of_target(verdict)
+        for alike, remains in _runs(remaining):
+            yield line((_releases(alike), "bold"), ": ", (remains[0], "red"))
+            yield from (line(text) for text in remains[1:])
 
 
 def _state(verdict: TargetVerdict) -> str:
@@ -47,18 +50,47 @@ def _state(verdict: TargetVerdict) -> str:
     return f"{len(verdict.wrong):,}"
 
 
+def _remains(verdict: TargetVerdict) -> tuple[str, ...]:
+    head, *details = map(plain, summary_of_target(verdict))
+    return (head.partition(": ")[2], *details)
+
+
+def _runs(
+    states: Iterable[tuple[TargetVerdict, tuple[str, ...]]],
+) -> Iterator[tuple[list[TargetVerdict], tuple[str, ...]]]:
+    """Neighbouring releases of one runtime that fare alike."""
+    for (_, state), run in groupby(states, key=lambda s: (s[0].target.runtime, s[1])):
+        yield [verdict for verdict, _ in run], state
+
+
+def _releases(verdicts: Sequence[TargetVerdict]) -> str:
+    """`vllm 0.20.0 to 0.33.0`, older first."""
+    targets = [verdict.target for verdict in verdicts]
+    if len(targets) == 1:
+        return str(targets[0])
+    ends = sorted((targets[0], targets[-1]), key=lambda target: Version(target.version))
+    return f"{ends[0]} to {str(ends[1]).partition(' ')[2]}"
+
+
 def plan_lines(plan: Plan) -> Iterator[Line]:
     """Files, and how many names each rule changed."""
-    rows = []
-    for file in plan.files:
-        removed = f", {count(file.removed, 'name')} removed" if file.removed else ""
-        added = f", {count(file.added, 'alias', 'aliases')} added" if file.added else ""
-        rows.append((f"  {file.file}", f"{count(file.renamed, 'name')} changed{removed}{added}"))
+    rows = [(f"  {file.file}", ", ".join(_done(file))) for file in plan.files]
     yield from (line(row) for row in columns(rows))
     used = [(f"  {rule}", count(n, "name")) for rule, n in plan.names_per_rule if n]
     if used:
         yield line(f"by the rules of {plan.name_map.origin}")
         yield from (line(row) for row in columns(used))
+
+
+def _done(file: FileChange) -> Iterator[str]:
+    if file.renamed:
+        yield f"{count(file.renamed, 'name')} changed"
+    if file.removed:
+        yield f"{count(file.removed, 'name')} removed"
+    if file.added:
+        yield f"{count(file.added, 'alias', 'aliases')} added"
+    if file.rebuilt:
+        yield f"{count(file.rebuilt, 'value')} set from the tensors"
 
 
 def verdict_lines(name: str, plan: Plan) -> Iterator[Line]:
@@ -69,6 +101,11 @@ def verdict_lines(name: str, plan: Plan) -> Iterator[Line]:
         for code, number in sorted(Counter(f.code for f in plan.findings_after).items()):
             yield line(f"  {number:,} {code} {RULES[code].title}")
         yield line(f"details: ckptfix check {visible(name)}")
+
+
+def more_lines(name: str) -> Iterator[Line]:
+    """The other repair, where it would do something."""
+    yield line(f"the tensors say more: ckptfix rewrite {visible(name)} --from-tensors")
 
 
 def unchanged_lines(name: str, plan: Plan, *, for_releases: bool) -> Iterator[Line]:

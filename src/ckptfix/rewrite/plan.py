@@ -9,14 +9,15 @@ they say the same.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.json_text import JsonText, Path
-from ckptfix.checkpoint.metadata import Statement, parse_metadata
+from ckptfix.checkpoint.metadata import MetadataFile, Statement, parse_metadata
 from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import Mapped, Rule, visible
-from ckptfix.rewrite.json_edit import edit_json
+from ckptfix.rewrite.document_edit import DocumentEdit, edit_document
+from ckptfix.rewrite.proof import Refusal, find_harm
 from ckptfix.rewrite.text_edit import TextEdit, apply_edits
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import find_all
@@ -36,16 +37,9 @@ class FileChange:
     removed: int
     """Statements taken out: dropped by a rule, or already there under the new name."""
     added: int = 0
-    """Statements added beside one that says the same: aliases."""
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why the rewrite would do harm."""
-
-    name: str
-    reason: str
-    place: Place
+    """Statements added under another name than a statement that says the same: aliases."""
+    rebuilt: int = 0
+    """Statements set or added from the tensors."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +57,8 @@ class Plan:
 
     @property
     def changes(self) -> int:
-        """Statements renamed, removed or added."""
-        return sum(file.renamed + file.removed + file.added for file in self.files)
+        """Statements renamed, removed, added or rebuilt."""
+        return sum(f.renamed + f.removed + f.added + f.rebuilt for f in self.files)
 
 
 @dataclass(frozen=True)
@@ -75,12 +69,26 @@ class _Draft:
     removals: set[Path]
     refusals: tuple[Refusal, ...]
     additions: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
+    excludes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Aliases:
+    """Names that are added because a runtime asks for them."""
+
+    entries: Mapping[Place, tuple[str, ...]] = field(default_factory=dict)
+    """Place of an entry -> names to add beside it."""
+    excludes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """File -> exclude patterns to add."""
+
+
+NO_ALIASES: Final = Aliases()
 
 
 def plan_rewrite(
     checkpoint: Checkpoint,
     name_map: NameMap,
-    aliases: Mapping[Place, tuple[str, ...]] = MappingProxyType({}),
+    aliases: Aliases = NO_ALIASES,
     spelling: NameMap | None = None,
 ) -> Plan:
     """Map every statement and prove the result.
@@ -88,7 +96,7 @@ def plan_rewrite(
     Args:
         checkpoint: both sides.
         name_map: how statements are renamed.
-        aliases: place of a statement -> names to add beside it.
+        aliases: names to add.
         spelling: the map by which names are understood, where it is not the one that renames.
 
     Raises:
@@ -101,14 +109,19 @@ def plan_rewrite(
     drafts = {
         m.file: replace(
             _draft(m.statements, mapped),
-            additions={s.path: aliases[s.place] for s in m.statements if s.place in aliases},
+            additions={
+                s.path: aliases.entries[s.place]
+                for s in m.of_kind("entry")
+                if s.place in aliases.entries
+            },
+            excludes=aliases.excludes.get(m.file, ()),
         )
         for m in checkpoint.metadata
     }
     changes = [
         change
-        for file, draft in drafts.items()
-        if (change := _file_change(checkpoint.documents[file], draft)).edits
+        for m in checkpoint.metadata
+        if (change := _file_change(checkpoint.documents[m.file], m, drafts[m.file])).edits
     ]
     after = rewritten(checkpoint, changes)
     understood = spelling or name_map
@@ -116,7 +129,7 @@ def plan_rewrite(
     findings_after = find_all(after, understood)
     renamed = _renamed_places(checkpoint, after, drafts)
     refusals = [refusal for draft in drafts.values() for refusal in draft.refusals]
-    refusals += _harm(renamed, name_map, findings_before, findings_after)
+    refusals += find_harm(renamed, name_map, findings_before, findings_after)
     return Plan(
         name_map,
         tuple(changes),
@@ -177,9 +190,20 @@ def _content(statement: Statement) -> str:
     return f"{visible(statement.quant_algo or 'null')}{size}"
 
 
-def _file_change(document: JsonText, draft: _Draft) -> FileChange:
+def _file_change(document: JsonText, metadata: MetadataFile, draft: _Draft) -> FileChange:
     additions = {p: n for p, n in draft.additions.items() if p not in draft.removals}
-    edits = edit_json(document, draft.renames, draft.removals, additions)
+    settings: dict[Path, object] = {}
+    appended: dict[Path, list[str]] = {}
+    if draft.excludes:
+        path = metadata.exclude_list
+        present = document.members.get(path)
+        empty = present is None or document.text[present.value_start] != "["
+        if empty:
+            settings[path] = list(draft.excludes)
+        else:
+            appended[path] = list(draft.excludes)
+    edit = DocumentEdit(draft.renames, draft.removals, additions, settings, appended)
+    edits = edit_document(document, edit)
     return FileChange(
         document.file,
         document.text,
@@ -187,7 +211,7 @@ def _file_change(document: JsonText, draft: _Draft) -> FileChange:
         edits,
         len(draft.renames),
         len(draft.removals),
-        sum(map(len, additions.values())),
+        sum(map(len, additions.values())) + len(draft.excludes),
     )
 
 
@@ -199,55 +223,6 @@ def rewritten(checkpoint: Checkpoint, changes: Iterable[FileChange]) -> Checkpoi
     return replace(checkpoint, documents=documents, metadata=parse_metadata(documents))
 
 
-_REFUSING = frozenset({"CKF105", "CKF302", "CKF303", "CKF304"})
-"""Findings that a renamed entry or target must not have, even if its old spelling had them."""
-
-
-def _harm(
-    renamed: dict[Place, Statement],
-    name_map: NameMap,
-    before: tuple[Finding, ...],
-    after: tuple[Finding, ...],
-) -> list[Refusal]:
-    """What the rewrite would break.
-
-    `renamed`: place in the rewritten metadata -> the entry or target that stood there before.
-    """
-    refusals = []
-    known = Counter(_identity(finding, name_map) for finding in before)
-    for finding in after:
-        identity = _identity(finding, name_map)
-        statement = renamed.get(finding.place)
-        if statement is not None and finding.code in _REFUSING:
-            new = name_map.mapper.map(statement.name) or ""
-            of_module = "" if finding.subject == new else f"module {visible(finding.subject)} "
-            refusals.append(
-                Refusal(
-                    statement.name,
-                    f"would become {visible(new)}, whose {of_module}{finding.message}"
-                    if of_module
-                    else f"would become {visible(new)}, which {finding.message}",
-                    statement.place,
-                )
-            )
-        elif known[identity] > 0:
-            known[identity] -= 1
-        else:
-            refusals.append(
-                Refusal(
-                    finding.subject,
-                    f"{finding.message} ({finding.code}, not so before the rewrite)",
-                    finding.place,
-                )
-            )
-    return refusals
-
-
-def _identity(finding: Finding, name_map: NameMap) -> tuple[str, str, str]:
-    """What makes a finding after the rewrite the same as one before it."""
-    return finding.code, finding.place.file, name_map.mapper.map(finding.subject) or ""
-
-
 def _renamed_places(
     before: Checkpoint, after: Checkpoint, drafts: dict[str, _Draft]
 ) -> dict[Place, Statement]:
@@ -257,7 +232,10 @@ def _renamed_places(
         draft = drafts[old.file]
         kept = [s for s in old.statements if s.path not in draft.removals]
         position = 0
+        added = len(draft.excludes)
         for was in kept:
+            if was.kind == "target":  # targets come behind all patterns
+                position, added = position + added, 0
             if was.path in draft.renames and was.kind != "exclude":
                 places[new.statements[position].place] = was
             position += 1 + len(draft.additions.get(was.path, ()))

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.errors import Place
+from ckptfix.rewrite.aliases import Wish, as_aliases, wishes_of
 from ckptfix.rewrite.plan import Plan, plan_rewrite, rewritten
 from ckptfix.runtimes.name_maps import NO_MAP, NameMap
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import UNQUANTIZED, ModuleVerdict, TargetVerdict, judge
+from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict, judge
 
 Strategy = Literal["auto", "rename", "alias"]
-Aliases = dict[Place, tuple[str, ...]]
-"""Place of an entry -> names to add beside it."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,11 @@ class PortablePlan:
             if new.refused > old.refused or not _names(new.wrong) <= _names(old.wrong)
         )
 
+    @property
+    def does_harm(self) -> bool:
+        """True for a plan that must not be carried out."""
+        return bool(self.harmed or self.plan.refusals)
+
 
 def plan_for_targets(
     checkpoint: Checkpoint, name_map: NameMap, targets: Sequence[Target], strategy: Strategy
@@ -40,41 +43,71 @@ def plan_for_targets(
     """The plan that makes most modules right in all targets and none wrong.
 
     `rename` follows the name map. `alias` keeps every spelling and adds the names that a target
-    asks for and does not find. `auto` renames where that helps some target and harms none, then
-    adds aliases for what is still wrong.
+    asks for and does not find. `auto` renames where that helps some target, or rids a required
+    name map's findings, and harms none; then adds aliases for what is still wrong.
+
+    Args:
+        checkpoint: both sides.
+        name_map: how `rename` and `auto` spell names.
+        targets: in the order of their weight: where two need names that exclude each other, the
+            earlier one gets them.
+        strategy: see above.
     """
     before = _judge_all(checkpoint, targets)
+    if strategy == "alias" or (not name_map.required and not _wrong(before)):
+        return _with_aliases(checkpoint, NO_MAP, name_map, before, targets)
+    renamed = _proved(checkpoint, plan_rewrite(checkpoint, name_map), before, targets)
     if strategy == "rename":
-        return _proved(checkpoint, plan_rewrite(checkpoint, name_map), before, targets)
-    chosen = NO_MAP
-    if strategy == "auto" and any(verdict.wrong for verdict in before):
-        renamed = _proved(checkpoint, plan_rewrite(checkpoint, name_map), before, targets)
-        helps = _wrong(renamed.after) < _wrong(before)
-        if helps and not renamed.plan.refusals and not renamed.harmed:
-            chosen = name_map
+        return renamed
+    fewer = len(renamed.plan.findings_after) < len(renamed.plan.findings_before)
+    helps = _wrong(renamed.after) < _wrong(before) or (name_map.required and fewer)
+    if helps and not renamed.does_harm:
+        return _with_aliases(checkpoint, name_map, name_map, before, targets)
+    kept = _with_aliases(checkpoint, NO_MAP, name_map, before, targets)
+    # A refused rename that would have done more is told, not hidden behind what is left.
+    return renamed if helps and _wrong(kept.after) > _wrong(renamed.after) else kept
 
-    def with_aliases(aliases: Aliases) -> PortablePlan:
-        plan = plan_rewrite(checkpoint, chosen, aliases, name_map)
+
+def _with_aliases(
+    checkpoint: Checkpoint,
+    chosen: NameMap,
+    name_map: NameMap,
+    before: tuple[TargetVerdict, ...],
+    targets: Sequence[Target],
+) -> PortablePlan:
+    """Names spelled by `chosen`, and the aliases that help; `name_map` is how they are read."""
+
+    def with_aliases(wishes: Iterable[Wish]) -> PortablePlan:
+        plan = plan_rewrite(checkpoint, chosen, as_aliases(wishes), name_map)
         return _proved(checkpoint, plan, before, targets)
 
-    current = with_aliases({})
-    aliases = _aliases(checkpoint, current)
-    helping = _helping(aliases, current, with_aliases(aliases)) if aliases else {}
-    if not helping:
+    current = with_aliases(())
+    wishes = wishes_of(checkpoint, name_map, current.after)
+    if not wishes:
         return current
-    aliased = with_aliases(helping)
-    return current if aliased.harmed or aliased.plan.refusals else aliased
+    granted = _helping(wishes, current, with_aliases(wishes))
+    aliased = with_aliases(granted)
+    if not aliased.does_harm:
+        return aliased
+    granted = ()
+    for verdict in current.after:
+        more = (*granted, *wishes_of(checkpoint, name_map, [verdict]))
+        attempt = with_aliases(more)
+        if not attempt.does_harm and _wrong(attempt.after) < _wrong(current.after):
+            granted, current = tuple(dict.fromkeys(more)), attempt
+    return current
 
 
-def _helping(aliases: Aliases, without: PortablePlan, having: PortablePlan) -> Aliases:
-    """Those aliases that make a module right in some target."""
+def _helping(
+    wishes: Iterable[Wish], without: PortablePlan, having: PortablePlan
+) -> tuple[Wish, ...]:
+    """Those that make a module right in some target."""
     righted = {
         name
         for old, new in zip(without.after, having.after, strict=True)
         for name in _names(old.wrong) - _names(new.wrong)
     }
-    kept = {p: tuple(n for n in names if n in righted) for p, names in aliases.items()}
-    return {place: names for place, names in kept.items() if names}
+    return tuple(wish for wish in wishes if wish.module in righted)
 
 
 def _judge_all(checkpoint: Checkpoint, targets: Iterable[Target]) -> tuple[TargetVerdict, ...]:
@@ -96,24 +129,3 @@ def _wrong(verdicts: Iterable[TargetVerdict]) -> int:
 
 def _names(modules: Iterable[ModuleVerdict]) -> set[str]:
     return {module.name for module in modules}
-
-
-def _aliases(checkpoint: Checkpoint, current: PortablePlan) -> Aliases:
-    """Names to add beside the entry of the last member, in every file that has it."""
-    entries: dict[str, list[Place]] = {}
-    stated: set[str] = set()
-    for metadata in checkpoint.metadata:
-        for statement in metadata.of_kind("entry"):
-            entries.setdefault(statement.name, []).append(statement.place)
-            stated.add(statement.name)
-    wanted: dict[Place, dict[str, None]] = {}
-    for verdict in current.after:
-        for module in verdict.wrong:
-            if module.resolution is None or module.resolved != UNQUANTIZED:
-                continue
-            named = next((m for m in reversed(module.members) if m in entries), None)
-            if named is None or module.name in stated:
-                continue
-            for place in entries[named]:
-                wanted.setdefault(place, {})[module.name] = None
-    return {place: tuple(names) for place, names in wanted.items()}

@@ -1,17 +1,12 @@
 """CKF2xx: which modules the metadata covers, against how they are stored."""
 
 from collections.abc import Iterable
-from typing import Final
 
 from ckptfix.checkpoint.metadata import CONFIG_FILE, QUANT_CFG_FILE, MetadataFile
-from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.errors import Place
 from ckptfix.names import visible
 from ckptfix.rules.finding import Context, Finding, Severity, rule
 from ckptfix.rules.names import is_corrupt
-
-_EMBEDDING_WORDS: Final = ("embed", "wte", "wpe")
-"""Parts of the names of tables, which no runtime builds as a linear layer."""
 
 
 def covered_by_entries(context: Context, metadata: MetadataFile) -> dict[str, str]:
@@ -126,7 +121,7 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
         if metadata.quant_algo is None or metadata.is_mixed:
             continue
         covered = excluded(context, metadata)
-        for name, weight in _unquantized_linears(context).items():
+        for name, weight in context.checkpoint.unquantized_linears.items():
             if name not in covered:
                 yield Finding(
                     "CKF206",
@@ -137,18 +132,6 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
                     f"add it to {'ignore' if metadata.file == CONFIG_FILE else 'exclude_modules'}",
                     (name,),
                 )
-
-
-def _unquantized_linears(context: Context) -> dict[str, Tensor]:
-    """Modules with an unquantized 2-D weight that is not a table, and that weight."""
-    return {
-        name: module.weight
-        for name, module in context.checkpoint.modules.items()
-        if module.weight is not None
-        and len(module.weight.shape) == 2
-        and not context.checkpoint.formats[name].is_quantized
-        and not any(word in name.rpartition(".")[2] for word in _EMBEDDING_WORDS)
-    }
 
 
 @rule(
@@ -175,7 +158,7 @@ def no_layer_map(context: Context) -> Iterable[Finding]:
     else:
         message = "does not say which layers are quantized"
     covered = {name for m in read_by_runtimes for name in excluded(context, m)}
-    left = [n for n in _unquantized_linears(context) if n not in covered]
+    left = [n for n in checkpoint.unquantized_linears if n not in covered]
     if left:
         shown = ", ".join(visible(name) for name in left[:4]) + (", ..." if len(left) > 4 else "")
         message += f"; stored unquantized and excluded nowhere: {shown}"

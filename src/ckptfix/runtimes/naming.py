@@ -16,8 +16,10 @@ from typing import Literal
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.names import REGEX_MARK, is_regex
+from ckptfix.runtimes.family import family_for
 from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
 from ckptfix.runtimes.name_maps import NameMap
+from ckptfix.runtimes.profile_store import known_releases, known_runtimes
 
 Spelling = Literal["runtime", "checkpoint"]
 
@@ -121,6 +123,22 @@ class Naming:
         """Index over the names in the tensors."""
         return NameIndex({name: name for name in self.checkpoint.modules})
 
+    @cached_property
+    def asked_names(self) -> NameIndex:
+        """Index over the names that the newest known releases ask for, where that is known.
+
+        They differ from both spellings where a class builds a module under another prefix than
+        its own: `block_sparse_moe` as `mlp`, a language model without a prefix.
+        """
+        asked: dict[str, str] = {}
+        for runtime in known_runtimes():
+            newest = known_releases(runtime)[-1]
+            family = family_for(runtime, newest, self.checkpoint.config.architectures)
+            for name in self.checkpoint.modules if family else ():
+                if family and (place := family.mapper.map(name)):
+                    asked.setdefault(place, name)
+        return NameIndex(asked)
+
     def _indexes(self) -> Iterator[tuple[Spelling, NameIndex]]:
         yield "runtime", self.runtime_names
         yield "checkpoint", self.checkpoint_names
@@ -130,7 +148,7 @@ class Naming:
         for spelling, index in self._indexes():
             if modules := index.stands_for(name):
                 return Reading(spelling, tuple(modules), self.name_map.mapper.map(name) or name)
-        return Reading(None)
+        return self._as_asked(name, self.asked_names.stands_for(name))
 
     def read_pattern(self, pattern: str) -> Reading:
         """What an exclude pattern covers; the spelling that covers more wins."""
@@ -139,7 +157,13 @@ class Naming:
             for spelling, index in self._indexes()
             if (modules := index.matching(pattern))
         ]
-        return max(found, key=lambda reading: len(reading.modules), default=Reading(None))
+        if not found:
+            return self._as_asked(pattern, self.asked_names.matching(pattern))
+        return max(found, key=lambda reading: len(reading.modules))
+
+    @staticmethod
+    def _as_asked(name: str, modules: list[str]) -> Reading:
+        return Reading("runtime", tuple(modules), name) if modules else Reading(None)
 
     def nearest(self, name: str) -> str | None:
         """The most similar name in either spelling."""

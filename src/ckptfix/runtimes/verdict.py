@@ -15,6 +15,7 @@ from ckptfix.runtimes.binding import RuntimeModule, runtime_modules
 from ckptfix.runtimes.effective import EffectiveMetadata, effective_metadata
 from ckptfix.runtimes.family import family_for
 from ckptfix.runtimes.lookup.binding import BoundMetadata, Resolution, bind
+from ckptfix.runtimes.profile import RuntimeProfile
 from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.targets import Target
 
@@ -140,11 +141,23 @@ class _Judge:
         return "quantized_layers does not name it"
 
 
+def is_known(checkpoint: Checkpoint, target: Target) -> bool:
+    """True where the release registers the architecture and its weights side is known."""
+    profile = load_profile(target.runtime, target.profile_version)
+    outer = _registered(checkpoint, profile)
+    return outer is not None and family_for(profile.runtime, profile.version, [outer]) is not None
+
+
+def _registered(checkpoint: Checkpoint, profile: RuntimeProfile) -> str | None:
+    architectures = checkpoint.config.architectures
+    return next((a for a in architectures if a in profile.architectures), None)
+
+
 def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     """The verdict for one release."""
     architectures = checkpoint.config.architectures
     profile = load_profile(target.runtime, target.profile_version)
-    outer = next((a for a in architectures if a in profile.architectures), None)
+    outer = _registered(checkpoint, profile)
     if outer is None:
         names = ", ".join(visible(a) for a in architectures) or "no architecture"
         return TargetVerdict(target, f"does not register {names}", unregistered=True)

@@ -1,0 +1,32 @@
+"""All that can be done to a metadata file, as one list of edits of its text."""
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+
+from ckptfix.checkpoint.json_text import JsonText, Path
+from ckptfix.rewrite.json_edit import edit_json
+from ckptfix.rewrite.json_set import set_values
+from ckptfix.rewrite.text_edit import TextEdit, apply_edits, compose_edits
+
+
+@dataclass(frozen=True)
+class DocumentEdit:
+    """Names change and go, then values are set on what is left."""
+
+    renames: Mapping[Path, str] = field(default_factory=dict)
+    removals: Set[Path] = frozenset()
+    additions: Mapping[Path, Sequence[str]] = field(default_factory=dict)
+    """Statement -> names that are added beside it with the same value."""
+    settings: Mapping[Path, object] = field(default_factory=dict)
+    """As `set_values` takes them; paths hold after renames and removals."""
+    appended: Mapping[Path, Sequence[object]] = field(default_factory=dict)
+
+
+def edit_document(document: JsonText, edit: DocumentEdit) -> tuple[TextEdit, ...]:
+    """The edits, in the order of the text and without overlaps."""
+    names = edit_json(document, edit.renames, edit.removals, edit.additions)
+    if not edit.settings and not edit.appended:
+        return names
+    text = apply_edits(document.text, names)
+    middle = JsonText.parse(document.file, text.encode("utf-8")) if names else document
+    return compose_edits(document.text, names, set_values(middle, edit.settings, edit.appended))
