@@ -85,10 +85,25 @@ def test_resolve_shows_the_steps(call: Call) -> None:
         "    holds language_model.backbone.layers.3.mixer.q_proj, "
         "language_model.backbone.layers.3.mixer.k_proj, "
         "language_model.backbone.layers.3.mixer.v_proj, stored as FP8\n"
-        "    excluded? no pattern fits\n"
+        "    excluded? no, there is no pattern\n"
         "    quantized_layers? FP8, by language_model.backbone.layers.3.mixer.q_proj, mapped to "
         "language_model.model.layers.3.mixer.q_proj (packed members)\n"
+        "      looked for language_model.model.layers.3.mixer.qkv_proj, "
+        "model.language_model.layers.3.mixer.qkv_proj: not there\n"
+        "      looked for language_model.model.layers.3.mixer.q_proj, "
+        "language_model.model.layers.3.mixer.k_proj, language_model.model.layers.3.mixer.v_proj, "
+        "model.language_model.layers.3.mixer.q_proj, model.language_model.layers.3.mixer.k_proj, "
+        "model.language_model.layers.3.mixer.v_proj: found\n"
     )
+
+
+def test_resolve_tells_an_algorithm_for_the_whole_checkpoint(call: Call) -> None:
+    done = call(
+        "resolve", DATA / "llama-fp8-kv8", "lm_head", "*.0.*.qkv_proj", "--runtime", "vllm==0.33.0"
+    )
+    assert "    excluded? yes, by lm_head (exact)\n" in done.stdout
+    assert "    excluded? no, none of 2 patterns fits\n" in done.stdout
+    assert "    quant_algo? FP8 for the whole checkpoint, by config.json\n" in done.stdout
 
 
 def test_resolve_asks_the_newest_of_each_runtime_and_tells_unknown_modules(call: Call) -> None:

@@ -32,7 +32,7 @@ def resolve(
     from ckptfix.cli.judging import asked_targets, judge_all, newest_targets
     from ckptfix.cli.loading import load
     from ckptfix.report.console import show
-    from ckptfix.report.matrix import resolution_lines
+    from ckptfix.report.resolution import resolution_lines
 
     targets = asked_targets(runtime) if runtime else newest_targets()
     wanted = re.compile("|".join(fnmatch.translate(pattern) for pattern in modules))

@@ -1,6 +1,5 @@
 """Verdicts per release: a matrix for people, everything for machines."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 from ckptfix.names import visible
 from ckptfix.report.console import Line, columns, count, line
 from ckptfix.report.folding import fold_all, fold_names, mask_numbers
-from ckptfix.runtimes.lookup.binding import Resolution
 from ckptfix.runtimes.verdict import UNQUANTIZED, ModuleVerdict, TargetVerdict
 
 MOST_NAMES = 8
@@ -131,48 +129,3 @@ def _module_json(module: ModuleVerdict) -> dict[str, Any]:
         "agrees": module.agrees,
         "reason": module.reason or None,
     }
-
-
-def resolution_lines(verdict: TargetVerdict, wanted: re.Pattern[str]) -> Iterator[Line]:
-    """How one release gets to its answer for the modules that match."""
-    yield line((str(verdict.target), "bold"))
-    if verdict.problem:
-        yield line(f"  no verdict, {verdict.problem}")
-        return
-    found = [m for m in verdict.modules if any(map(wanted.fullmatch, (m.name, *m.members)))]
-    for module in found:
-        mark = ("as stored", "green") if module.agrees else ("NOT as stored", "red")
-        yield line("  ", (visible(module.name), "bold"), f" {module.resolved}, ", mark)
-        if len(module.members) > 1 or module.members[0] != module.name:
-            members = ", ".join(visible(name) for name in fold_all(module.members))
-            yield line(f"    holds {members}, stored as {module.stored}")
-        yield from _steps(module.resolution)
-        if module.reason:
-            yield line(f"    because {module.reason}")
-    if not found:
-        yield line("  builds no module of this name")
-
-
-def _steps(resolution: Resolution | None) -> Iterator[Line]:
-    if resolution is None:
-        yield line("    asks nothing: it is built without a quantization config")
-        return
-    if resolution.exclusion_error:
-        yield line(f"    excluded? raises: {resolution.exclusion_error}")
-    elif resolution.excluded is None:
-        yield line("    excluded? no pattern fits")
-    else:
-        pattern = resolution.excluded.pattern
-        mapped = "" if pattern.text == pattern.original else f", mapped to {visible(pattern.text)}"
-        how = resolution.excluded.how
-        yield line(f"    excluded? yes, by {visible(pattern.original)}{mapped} ({how})")
-    if resolution.algo_error:
-        yield line(f"    quantized_layers? raises: {resolution.algo_error}")
-    elif resolution.resolved is None:
-        yield line("    quantized_layers? no entry fits")
-    else:
-        entry = resolution.resolved.entry
-        mapped = "" if entry.name == entry.original else f", mapped to {visible(entry.name)}"
-        how = resolution.resolved.how
-        original = visible(entry.original)
-        yield line(f"    quantized_layers? {entry.quant_algo}, by {original}{mapped} ({how})")

@@ -54,6 +54,10 @@ class TargetVerdict:
     """The release does not register the architecture."""
     refused: bool = False
     """The release would stop before it builds a layer; `problem` says why."""
+    metadata: EffectiveMetadata | None = None
+    """What the release goes by, where it got that far."""
+    bound: BoundMetadata | None = None
+    """The same as the release holds it."""
 
     @property
     def fails(self) -> bool:
@@ -182,7 +186,8 @@ def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     judge_ = _Judge(checkpoint, metadata, bound, why)
     modules = runtime_modules(checkpoint.modules, family)
     judged = tuple(judge_.module(m) for m in modules if m.kind not in ("embedding", "other"))
-    return TargetVerdict(target, "", judged + _tables(judge_, modules))
+    every = judged + _tables(judge_, modules)
+    return TargetVerdict(target, "", every, metadata=metadata, bound=bound)
 
 
 def _tables(judge_: _Judge, modules: Sequence[RuntimeModule]) -> tuple[ModuleVerdict, ...]:

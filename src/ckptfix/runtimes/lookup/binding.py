@@ -15,7 +15,14 @@ from ckptfix.runtimes.lookup.patterns import (
     Pattern,
     PatternTable,
 )
-from ckptfix.runtimes.lookup.quant_algo import Entry, EntryTable, Resolved, find_entry
+from ckptfix.runtimes.lookup.quant_algo import (
+    Entry,
+    EntryTable,
+    Resolved,
+    Step,
+    entry_steps,
+    find_entry,
+)
 from ckptfix.runtimes.lookup.regexes import RegexTable
 from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper, RuntimeProfile
 
@@ -64,6 +71,13 @@ class BoundMetadata:
         except LookupDisagreementError as error:
             algo_error = str(error)
         return Resolution(name, excluded, exclusion_error, resolved, algo_error)
+
+    def steps(self, name: str) -> tuple[Step, ...]:
+        """The way to the entry of a runtime name; empty where the release raises."""
+        try:
+            return entry_steps(self.dialect, self.table, self.packed, name)
+        except LookupDisagreementError:
+            return ()
 
 
 def bind(
