@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -41,8 +41,18 @@ def after(checkpoint: Checkpoint, made: PortablePlan) -> Checkpoint:
     return rewritten(checkpoint, made.plan.files)
 
 
+@dataclass(frozen=True, repr=False)
+class Broken:
+    name: str
+    checkpoint: Checkpoint
+
+    def __repr__(self) -> str:
+        texts = (document.text for document in self.checkpoint.documents.values())
+        return f"{self.name}: {' '.join(texts)[-4_000:]}"
+
+
 @st.composite
-def broken(draw: st.DrawFn) -> tuple[str, Checkpoint]:
+def broken(draw: st.DrawFn) -> Broken:
     name = draw(st.sampled_from(NAMES))
     checkpoint = WHOLE[name]
     documents = dict(checkpoint.documents)
@@ -53,7 +63,8 @@ def broken(draw: st.DrawFn) -> tuple[str, Checkpoint]:
         value = copy.deepcopy(documents[file].value)
         _break(draw, value[path], sorted(checkpoint.modules))
         documents[file] = JsonText.parse(file, json.dumps(value, indent=2).encode())
-    return name, replace(checkpoint, documents=documents, metadata=parse_metadata(documents))
+    made = replace(checkpoint, documents=documents, metadata=parse_metadata(documents))
+    return Broken(name, made)
 
 
 def _break(draw: st.DrawFn, value: dict[str, Any], modules: list[str]) -> None:
@@ -78,8 +89,8 @@ def _break(draw: st.DrawFn, value: dict[str, Any], modules: list[str]) -> None:
 
 @settings(max_examples=60)
 @given(broken())
-def test_a_plan_does_no_harm_and_a_second_one_does_nothing(case: tuple[str, Checkpoint]) -> None:
-    _, checkpoint = case
+def test_a_plan_does_no_harm_and_a_second_one_does_nothing(case: Broken) -> None:
+    checkpoint = case.checkpoint
     made = plan(checkpoint)
     if made.plan.refusals:
         return
@@ -90,8 +101,8 @@ def test_a_plan_does_no_harm_and_a_second_one_does_nothing(case: tuple[str, Chec
 
 @settings(max_examples=60)
 @given(broken())
-def test_a_rebuild_makes_right_what_a_release_can_build(case: tuple[str, Checkpoint]) -> None:
-    name, checkpoint = case
+def test_a_rebuild_makes_right_what_a_release_can_build(case: Broken) -> None:
+    name, checkpoint = case.name, case.checkpoint
     start = rewritten(checkpoint, plan_rebuild(checkpoint, name_map_of(checkpoint)))
     made = plan(start)
     assert not made.does_harm

@@ -1,6 +1,6 @@
 """Names that would make a release find what it asks for and does not find."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
@@ -41,7 +41,10 @@ def as_aliases(wishes: Iterable[Wish]) -> Aliases:
 
 
 def wishes_of(
-    checkpoint: Checkpoint, name_map: NameMap, verdicts: Iterable[TargetVerdict]
+    checkpoint: Checkpoint,
+    chosen: NameMap,
+    name_map: NameMap,
+    verdicts: Iterable[TargetVerdict],
 ) -> tuple[Wish, ...]:
     """What the releases want so as to build each module as it is stored.
 
@@ -49,11 +52,19 @@ def wishes_of(
     member, in every file that has it. An unquantized one that a release would quantize wants a
     pattern, in every file that excludes it under another name or, where a layer map decides and
     the release took the entry of another module, in all of them.
+
+    Args:
+        checkpoint: both sides, names as they are.
+        chosen: how the plan renames them.
+        name_map: how they are read.
+        verdicts: on the renamed names.
     """
     entries: dict[str, list[Place]] = {}
+    taken: set[tuple[str, str]] = set()
     for metadata in _read_by_runtimes(checkpoint):
         for statement in metadata.of_kind("entry"):
             entries.setdefault(statement.name, []).append(statement.place)
+            taken.add((metadata.file, chosen.mapper.map(statement.name) or ""))
     excluded = _excluded(checkpoint, name_map)
     wishes: dict[Wish, None] = {}
     for verdict in verdicts:
@@ -61,7 +72,7 @@ def wishes_of(
             if module.resolution is None:
                 continue
             if module.resolved == UNQUANTIZED:
-                found = _wanted_entries(module, entries)
+                found = _wanted_entries(module, entries, taken)
             elif module.stored == UNQUANTIZED:
                 found = _wanted_patterns(module, excluded)
             else:
@@ -74,10 +85,12 @@ def _read_by_runtimes(checkpoint: Checkpoint) -> list[MetadataFile]:
     return [m for m in checkpoint.metadata if m.file != QUANT_CFG_FILE]
 
 
-def _wanted_entries(module: ModuleVerdict, entries: Mapping[str, list[Place]]) -> Iterator[Wish]:
+def _wanted_entries(
+    module: ModuleVerdict, entries: Mapping[str, list[Place]], taken: Set[tuple[str, str]]
+) -> Iterator[Wish]:
     named = next((m for m in reversed(module.members) if m in entries), None)
-    if named is not None and module.name not in entries:
-        for place in entries[named]:
+    for place in entries[named] if named else ():
+        if (place.file, module.name) not in taken:
             yield Wish(place, module.name, False, module.name)
 
 

@@ -82,7 +82,7 @@ def _with_aliases(
         return _proved(checkpoint, plan, before, targets)
 
     current = with_aliases(())
-    wishes = wishes_of(checkpoint, name_map, current.after)
+    wishes = wishes_of(checkpoint, chosen, name_map, current.after)
     if not wishes:
         return current
     granted = _helping(wishes, current, with_aliases(wishes))
@@ -91,7 +91,7 @@ def _with_aliases(
         return aliased
     granted = ()
     for verdict in current.after:
-        more = (*granted, *wishes_of(checkpoint, name_map, [verdict]))
+        more = (*granted, *wishes_of(checkpoint, chosen, name_map, [verdict]))
         attempt = with_aliases(more)
         if not attempt.does_harm and _wrong(attempt.after) < _wrong(current.after):
             granted, current = tuple(dict.fromkeys(more)), attempt
