@@ -299,4 +299,7 @@ def _no_safetensors(source: DirectorySource) -> CkptfixError:
                 f"{source.root}: {what}, no .safetensors file",
                 advice="ckptfix reads safetensors only and never unpickles",
             )
-    return CkptfixError(f"{source.root}: no .safetensors file")
+    return CkptfixError(
+        f"{source.root}: no .safetensors file",
+        advice="ckptfix compares the metadata with the tensors, download the shard files too",
+    )
