@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from ckptfix.rules.registry import RULES
-from ckptfix.runtimes.family import builtin_families
+from ckptfix.runtimes.family import builtin_family_files
 from ckptfix.runtimes.name_maps import NameMapSpec
+from ckptfix.runtimes.profile_store import known_releases, load_profile
 
 DOCS = Path(__file__).parents[1] / "docs"
 CLI_HEAD = """\
@@ -29,8 +31,10 @@ FAMILIES_HEAD = """\
 # Families
 
 Made from `src/ckptfix/runtimes/families/` by `tools/generate_docs.py`: the architectures of which
-it is known where a runtime puts the modules of a checkpoint, and where that was read. Others get no
-verdict from `ckptfix check --runtime`.
+the model classes were read, and so it is known where a runtime puts the modules of a checkpoint.
+`known`: `ckptfix check --runtime` gives a verdict. `cannot tell`: the classes were read, and the
+names follow from more than the checkpoint's own. `not read`: nobody has read them yet. `-`: the
+newest known release does not register the architecture. Only `known` gets a verdict.
 """
 COMMANDS = ("rewrite", "check", "inspect", "resolve", "runtimes", "demo")
 
@@ -61,15 +65,39 @@ def rules_reference() -> str:
     return "\n".join(parts)
 
 
+def _standing(runtime: str, architecture: str, table: Mapping[tuple[str, str], str]) -> str:
+    newest = load_profile(runtime, known_releases(runtime)[-1])
+    registered = "not read" if architecture in newest.architectures else "-"
+    return table.get((runtime, architecture), registered)
+
+
 def families_reference() -> str:
     """docs/families.md: the architectures whose weights side is known, with sources."""
-    parts = [FAMILIES_HEAD]
-    for family in builtin_families():
-        spec = family.spec
-        versions = f" {spec.versions}" if spec.versions else ""
-        parts.append(
-            f"## {spec.runtime}{versions}: {', '.join(spec.architectures)}\n\n{spec.source}\n"
-        )
+    files = builtin_family_files()
+    table = {
+        (spec.runtime, architecture): word
+        for file in files.values()
+        for specs, word in ((file.families, "known"), (file.unknown, "cannot tell"))
+        for spec in specs
+        for architecture in spec.architectures
+    }
+    parts = [FAMILIES_HEAD, "| architecture | vLLM | SGLang |\n|---|---|---|"]
+    for name in sorted({architecture for _, architecture in table}):
+        cells = (_standing(runtime, name, table) for runtime in ("vllm", "sglang"))
+        parts[-1] += f"\n| {name} | {' | '.join(cells)} |"
+    parts[-1] += "\n"
+    for file in files.values():
+        parts.append(f"## {file.description}\n")
+        for family in file.families:
+            versions = f" {family.versions}" if family.versions else ""
+            names = ", ".join(family.architectures)
+            parts.append(f"- {family.runtime}{versions}: {names}\n  ({family.source})")
+        for unknown in file.unknown:
+            names = ", ".join(unknown.architectures)
+            parts.append(
+                f"- {unknown.runtime}: {names}, cannot tell: {unknown.reason}\n  ({unknown.source})"
+            )
+        parts[-1] += "\n"
     return "\n".join(parts)
 
 

@@ -43,6 +43,14 @@ QUANTIZATION: Final = {
     "producer": {"name": "modelopt", "version": "0.47.0"},
 }
 
+LFM2: Final[dict[str, Any]] = {
+    # Published configs have both sizes; the class in transformers has not.
+    "block_dim": 2560,
+    "conv_dim": 2560,
+    "layer_types": ["conv", "full_attention"],
+    "num_hidden_layers": 2,
+}
+
 ARCHITECTURES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     # architecture: class of its config in transformers, changes to the defaults
     "DeepseekV3ForCausalLM": ("DeepseekV3Config", {}),
@@ -77,6 +85,30 @@ ARCHITECTURES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "Qwen3VLForConditionalGeneration": ("Qwen3VLConfig", {}),
     "Qwen3_5ForConditionalGeneration": ("Qwen3_5Config", {}),
     "Qwen3_5MoeForConditionalGeneration": ("Qwen3_5MoeConfig", {}),
+    "DeepseekV4ForCausalLM": ("DeepseekV4Config", {}),
+    "Exaone4ForCausalLM": ("Exaone4Config", {}),
+    "ExaoneMoeForCausalLM": ("ExaoneMoeConfig", {}),
+    "Gemma4ForCausalLM": ("Gemma4TextConfig", {}),
+    "GlmMoeDsaForCausalLM": (
+        "GlmMoeDsaConfig",
+        {"mlp_layer_types": ["dense"] + ["sparse"] * 77},
+    ),
+    "Lfm2ForCausalLM": (
+        "Lfm2Config",
+        LFM2,
+    ),
+    "Lfm2MoeForCausalLM": (
+        "Lfm2MoeConfig",
+        {"layer_types": ["conv", "full_attention", "conv"], "num_hidden_layers": 3},
+    ),
+    "Lfm2VlForConditionalGeneration": (
+        "Lfm2VlConfig",
+        {"text_config": {"model_type": "lfm2", **LFM2}},
+    ),
+    "Llama4ForCausalLM": ("Llama4TextConfig", {}),
+    "Qwen3_5ForCausalLM": ("Qwen3_5TextConfig", {}),
+    "Qwen3_5MoeForCausalLM": ("Qwen3_5MoeTextConfig", {}),
+    "Zamba2ForCausalLM": ("Zamba2Config", {}),
 }
 LAYERS: Final = 4
 """Enough for one layer of every kind."""
@@ -206,7 +238,14 @@ def _without_device() -> None:
 
 
 def _complete_placeholders() -> None:
-    """What Gemma 4 imports beyond the other models, and never calls while it is built."""
+    """What some models want installed and never call while they are built."""
+    # The sparse attention of GLM-MoE-DSA and DeepSeek V3.2 and V4.
+    indexer: Any = importlib.import_module("vllm.model_executor.layers.sparse_attn_indexer")
+    indexer.has_deep_gemm = lambda: True
+    # Sparse attention needs blocks of 64; the oracle asks for 16.
+    cache_config: Any = importlib.import_module("vllm.config").CacheConfig
+    make = cache_config.__init__
+    cache_config.__init__ = lambda self, **sizes: make(self, **sizes | {"block_size": 64})
     for module in ("torchvision.transforms.v2", "torchvision.transforms"):
         functional = importlib.import_module(module).functional
         functional.InterpolationMode = type("InterpolationMode", (), {"BICUBIC": 3})

@@ -29,13 +29,16 @@ RECORDS = sorted(
 NOT_COMPARED = {
     "Attention",
     "ChunkedLocalAttention",
+    "DeepseekV32Attention",
     "MLAAttention",
     "VocabParallelEmbedding",
 }
 ARCHITECTURES = sorted((DATA / "oracle" / "architectures").glob("*.json"))
 WITHOUT_FAMILY = {
-    # vLLM asks for model.<number of layers + i>.mixer: the name depends on the layer count.
+    # vLLM asks for model.N.mixer, N being the number of layers plus i.
     "FalconH1ForCausalLM",
+    # Likewise, and all shared attention blocks have the same names.
+    "Zamba2ForCausalLM",
 }
 
 

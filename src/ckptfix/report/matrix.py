@@ -48,7 +48,7 @@ def _rows(known: Sequence[TargetVerdict]) -> list[_Row]:
     by_name: dict[str, dict[int, ModuleVerdict]] = {}
     for column, verdict in enumerate(known):
         for module in verdict.modules:
-            by_name.setdefault(module.name, {})[column] = module
+            by_name.setdefault(module.label, {})[column] = module
     groups: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     interesting: set[tuple[str, str, tuple[str, ...]]] = set()
     for name, modules in by_name.items():
@@ -92,9 +92,9 @@ def summary_of_target(verdict: TargetVerdict) -> Iterator[Line]:
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for module in wrong:
         key = module.stored, module.resolved, mask_numbers(module.reason)
-        reasons.setdefault(key, []).append(module.name)
+        reasons.setdefault(key, []).append(module.label)
     for (stored, resolved, _), names in reasons.items():
-        first = next(m for m in wrong if m.name == names[0])
+        first = next(m for m in wrong if m.label == names[0])
         yield line(
             f"  {count(len(names), 'module')} stored as {stored}, built as {resolved}: "
             f"{visible(first.reason)}"

@@ -19,7 +19,7 @@ def resolution_lines(verdict: TargetVerdict, wanted: re.Pattern[str]) -> Iterato
     found = [m for m in verdict.modules if any(map(wanted.fullmatch, (m.name, *m.members)))]
     for module in found:
         mark = ("as stored", "green") if module.agrees else ("NOT as stored", "red")
-        yield line("  ", (visible(module.name), "bold"), f" {module.resolved}, ", mark)
+        yield line("  ", (visible(module.label), "bold"), f" {module.resolved}, ", mark)
         if len(module.members) > 1 or module.members[0] != module.name:
             members = ", ".join(visible(name) for name in fold_all(module.members))
             yield line(f"    holds {members}, stored as {module.stored}")

@@ -22,7 +22,7 @@ class Wish:
     name: str
     excludes: bool
     module: str
-    """Runtime name of the module that it is for."""
+    """Label of the runtime's module that it is for."""
 
 
 def as_aliases(wishes: Iterable[Wish]) -> Aliases:
@@ -69,7 +69,7 @@ def wishes_of(
     wishes: dict[Wish, None] = {}
     for verdict in verdicts:
         for module in verdict.wrong:
-            if module.resolution is None:
+            if module.resolution is None or not module.name:
                 continue
             if module.resolved == UNQUANTIZED:
                 found = _wanted_entries(module, entries, taken)
@@ -91,7 +91,7 @@ def _wanted_entries(
     named = next((m for m in reversed(module.members) if m in entries), None)
     for place in entries[named] if named else ():
         if (place.file, module.name) not in taken:
-            yield Wish(place, module.name, False, module.name)
+            yield Wish(place, module.name, False, module.label)
 
 
 _Patterns = Mapping[str, str | None]
@@ -119,7 +119,7 @@ def _wanted_patterns(
     for metadata, patterns in excluded:
         if all(member in patterns for member in module.members):
             name = _respelled(patterns[module.members[0]], module.members[0], module.name)
-            yield Wish(metadata.place, name, True, module.name)
+            yield Wish(metadata.place, name, True, module.label)
 
 
 def _respelled(pattern: str | None, member: str, asked: str) -> str:

@@ -128,4 +128,4 @@ def _wrong(verdicts: Iterable[TargetVerdict]) -> int:
 
 
 def _names(modules: Iterable[ModuleVerdict]) -> set[str]:
-    return {module.name for module in modules}
+    return {module.label for module in modules}

@@ -16,7 +16,7 @@ class RuntimeModule:
     """One module of the runtime that tensors of the checkpoint end in."""
 
     name: str
-    """What the runtime asks its quantization config for."""
+    """What the runtime asks its quantization config for; empty where a class passes no prefix."""
     members: tuple[str, ...]
     """Checkpoint modules: of a packed module in packed order, else in the checkpoint's order."""
     kind: RuntimeModuleKind
@@ -41,18 +41,22 @@ def runtime_modules(modules: Mapping[str, Module], family: Family) -> tuple[Runt
     places = [
         (name, module)
         for module in modules.values()
-        if module.name and _has_matrix(module) and (name := family.mapper.map(module.name))
+        if module.name
+        and _has_matrix(module)
+        and (name := family.mapper.map(module.name)) is not None
     ]
     names = {name for name, _ in places}
-    grouped: dict[str, list[_Member]] = {}
+    # Modules that are asked for without a name have nothing in common.
+    grouped: dict[tuple[str, str], list[_Member]] = {}
     for name, module in places:
         bank = family.bank_of(name)
         kind = "experts" if bank else _kind(name, module, family)
         asked, order = bank or name, 0
         if kind == "linear":
             asked, order = _packed(name, family, names)
-        grouped.setdefault(asked, []).append(_Member(module.name, kind, order))
-    return tuple(_join(name, members, family) for name, members in grouped.items())
+        apart = "" if asked else module.name
+        grouped.setdefault((asked, apart), []).append(_Member(module.name, kind, order))
+    return tuple(_join(name, members, family) for (name, _), members in grouped.items())
 
 
 def _join(name: str, members: list[_Member], family: Family) -> RuntimeModule:

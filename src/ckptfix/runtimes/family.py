@@ -37,6 +37,8 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Releases that it holds for, a PEP 440 specifier; empty for all."""
     inner: tuple[str, ...] = ()
     """Architectures built inside whose tables reach the metadata too, outermost first."""
+    inner_from_config: bool = False
+    """The language model's own `architectures` in config.json go before `inner`."""
     rules: tuple[RuleSpec, ...] = ()
     """Checkpoint module name -> place in the runtime's module tree."""
     asked: tuple[RuleSpec, ...] = ()
@@ -53,9 +55,25 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Runtime names of modules that are built without a quantization config."""
 
 
-class _FamilyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UnknownSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[[unknown]]` table: model classes that were read and that no family can describe."""
+
+    runtime: str
+    """`vllm` or `sglang`."""
+    architectures: tuple[str, ...]
+    """Entries of `architectures` in config.json."""
+    source: str
+    """Where this was read: project, version, files."""
+    reason: str
+    """Why, as the end of a sentence for the user."""
+
+
+class FamilyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file under `runtimes/families/`."""
+
     description: str
-    families: tuple[FamilySpec, ...]
+    families: tuple[FamilySpec, ...] = ()
+    unknown: tuple[UnknownSpec, ...] = ()
 
 
 def _matcher(patterns: Sequence[str]) -> re.Pattern[str]:
@@ -71,9 +89,15 @@ class Family:
     mapper: NameMapper
     """Checkpoint module name -> name that the quantization config is asked for, before packing."""
 
-    @property
-    def inner(self) -> tuple[str, ...]:
-        """The architectures that the runtime builds inside, outermost first."""
+    def inner_of(self, nested: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
+        """The architectures that the runtime builds inside, outermost first.
+
+        Args:
+            nested: ``(prefix, architectures)`` of the language model's own config.
+        """
+        if self.spec.inner_from_config:
+            named = next((tuple(names) for _, names in nested if names), ())
+            return named or self.spec.inner
         return self.spec.inner
 
     @property
@@ -139,26 +163,37 @@ def _compile(spec: FamilySpec, origin: str) -> Family:
     return Family(spec, compile_rules(NameMapSpec(spec.rules + spec.asked), origin))
 
 
+def _parse_file(text: str, origin: str) -> FamilyFile:
+    try:
+        return msgspec.convert(tomllib.loads(text), FamilyFile)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise CkptfixError(f"not a family file: {error}", place=Place(origin)) from error
+
+
 def parse_families(text: str, origin: str) -> tuple[Family, ...]:
     """Read the families of a TOML text.
 
     Raises:
         CkptfixError: the text is not TOML or not a family file.
     """
-    try:
-        parsed = msgspec.convert(tomllib.loads(text), _FamilyFile)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise CkptfixError(f"not a family file: {error}", place=Place(origin)) from error
-    return tuple(_compile(spec, origin) for spec in parsed.families)
+    return tuple(_compile(spec, origin) for spec in _parse_file(text, origin).families)
+
+
+@cache
+def builtin_family_files() -> Mapping[str, FamilyFile]:
+    """Every file under `runtimes/families/`, by file name, in the order of the names."""
+    folder = files("ckptfix.runtimes") / _FOLDER
+    paths = sorted((p for p in folder.iterdir() if p.name.endswith(".toml")), key=lambda p: p.name)
+    return {path.name: _parse_file(path.read_text("utf-8"), path.name) for path in paths}
 
 
 @cache
 def builtin_families() -> tuple[Family, ...]:
     """Every family under `runtimes/families/`, in file name order."""
-    folder = files("ckptfix.runtimes") / _FOLDER
-    paths = sorted((p for p in folder.iterdir() if p.name.endswith(".toml")), key=lambda p: p.name)
     return tuple(
-        family for path in paths for family in parse_families(path.read_text("utf-8"), path.name)
+        _compile(spec, name)
+        for name, file in builtin_family_files().items()
+        for spec in file.families
     )
 
 
@@ -185,3 +220,16 @@ def family_for(runtime: str, version: str, architectures: Sequence[str]) -> Fami
             if family.holds_for(version):
                 return family
     return None
+
+
+def why_unknown(runtime: str, architecture: str) -> str:
+    """Why no family describes an architecture; empty when nobody has read its classes."""
+    return next(
+        (
+            spec.reason
+            for file in builtin_family_files().values()
+            for spec in file.unknown
+            if spec.runtime == runtime and architecture in spec.architectures
+        ),
+        "",
+    )

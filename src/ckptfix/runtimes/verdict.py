@@ -13,7 +13,7 @@ from ckptfix.checkpoint.metadata import CONFIG_FILE
 from ckptfix.names import visible
 from ckptfix.runtimes.binding import RuntimeModule, runtime_modules
 from ckptfix.runtimes.effective import EffectiveMetadata, effective_metadata
-from ckptfix.runtimes.family import family_for
+from ckptfix.runtimes.family import family_for, why_unknown
 from ckptfix.runtimes.lookup.binding import BoundMetadata, Resolution, bind
 from ckptfix.runtimes.profile import RuntimeProfile
 from ckptfix.runtimes.profile_store import load_profile
@@ -27,7 +27,7 @@ class ModuleVerdict:
     """One runtime module in one release."""
 
     name: str
-    """Runtime name."""
+    """Runtime name; empty where the runtime asks without a name."""
     kind: str
     members: tuple[str, ...]
     """Checkpoint names of the modules that end in it."""
@@ -40,6 +40,11 @@ class ModuleVerdict:
     """Why the two differ; empty when they agree."""
     resolution: Resolution | None
     """How the release got there; None when it does not ask the metadata."""
+
+    @property
+    def label(self) -> str:
+        """Its name, or the checkpoint's where the runtime asks without a name."""
+        return self.name or f"{self.members[0]} (asked for without a name)"
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,8 @@ class _Judge:
         return (self.metadata.quant_algo or UNQUANTIZED).upper(), "no pattern excludes it"
 
     def _not_named(self, module: RuntimeModule) -> str:
+        if not module.name:
+            return "this release asks for it without a name, so no entry can name it"
         parent, _, last = module.name.rpartition(".")
         parts = [member.rpartition(".")[2] for member in module.members]
         entries = self.bound.table.entries
@@ -167,13 +174,15 @@ def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
         return TargetVerdict(target, f"does not register {names}", unregistered=True)
     family = family_for(target.runtime, target.profile_version, [outer])
     if family is None:
-        return TargetVerdict(target, f"where it puts the modules of {visible(outer)} is not known")
+        why = why_unknown(target.runtime, outer)
+        told = f"where it puts the modules of {visible(outer)} is not known"
+        return TargetVerdict(target, f"{told}: {why}" if why else told)
     metadata = effective_metadata(checkpoint.metadata)
     if metadata is None:
         return TargetVerdict(target, "finds no quantization metadata")
     entries = {s.name: s.quant_algo for s in metadata.entries if s.quant_algo is not None}
     excludes = [statement.name for statement in metadata.excludes]
-    bound = bind(profile, [outer, *family.inner], entries, excludes)
+    bound = bind(profile, [outer, *family.inner_of(checkpoint.config.nested)], entries, excludes)
     # vLLM takes a quantization_config without quant_method for no quantization at all: vLLM 0.33.0
     # did so on exports of ModelOpt 0.31 and 0.33; the older releases read have the same code
     # (vllm/config/model.py, `_verify_quantization`).
