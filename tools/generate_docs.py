@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from ckptfix.report.check_json import check_schema
 from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.family import builtin_family_files
 from ckptfix.runtimes.name_maps import NameMapSpec
@@ -110,6 +111,7 @@ GENERATED = {
     "cli.md": cli_reference,
     "rules.md": rules_reference,
     "families.md": families_reference,
+    "check.schema.json": check_schema,
     "mapper.schema.json": mapper_schema,
 }
 

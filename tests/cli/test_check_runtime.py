@@ -22,7 +22,7 @@ def test_the_matrix_shows_modules_by_release(call: Call) -> None:
         "!",
         "FP8",
     ]
-    assert "vllm 0.17.1: 10 of 23 modules built otherwise than stored" in rows
+    assert "vllm 0.17.1: 10 of 23 modules built otherwise than stored (CKF701)" in rows
     assert "vllm 0.22 (as 0.20.0): every module is built as it is stored" in rows
     assert rows[-1] == f"{NANO_VL}: wrong in 1 of 2 releases"
 
@@ -36,9 +36,9 @@ def test_a_release_that_maps_names_itself_makes_the_checkpoint_clean(call: Call)
 def test_json_holds_every_module(call: Call) -> None:
     done = call("check", NANO_VL, "--runtime", "sglang==0.5.23", "--json")
     assert done.returncode == 1
-    report = json.loads(done.stdout)
-    (release,) = report["runtimes"]
-    assert not report["clean"]
+    (checked,) = json.loads(done.stdout)["checkpoints"]
+    (release,) = checked["runtimes"]
+    assert not checked["clean"]
     assert (release["runtime"], release["version"]) == ("sglang", "0.5.23")
     assert len(release["modules"]) == 23
     (module,) = [m for m in release["modules"] if not m["agrees"]]

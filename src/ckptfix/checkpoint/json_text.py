@@ -128,6 +128,14 @@ class JsonText:
         """1-based line of a character."""
         return bisect_right(self._line_starts, offset)
 
+    @cached_property
+    def _line_of_pointer(self) -> dict[str, int]:
+        return {pointer(path): self.line_of(m.start) for path, m in self.members.items()}
+
+    def line_of_pointer(self, text: str) -> int | None:
+        """1-based line of the key or element that an RFC 6901 pointer names, if it is there."""
+        return 1 if text == "" else self._line_of_pointer.get(text)
+
     def place(self, path: Path) -> Place:
         """The place of a value, with its line."""
         member = self.members.get(path)

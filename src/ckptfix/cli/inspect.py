@@ -12,12 +12,11 @@ def inspect(directory: CheckpointArgument, json: JsonOption = False) -> None:
     """
     from ckptfix.cli.loading import load, name_map_for
     from ckptfix.report.console import show
-    from ckptfix.report.inspection import inspect_checkpoint, inspection_lines
-    from ckptfix.report.json_report import inspect_json
+    from ckptfix.report.inspection import inspect_checkpoint, inspection_json, inspection_lines
 
     checkpoint = load(directory)
     inspection = inspect_checkpoint(checkpoint, name_map_for(checkpoint, None, None))
     if json:
-        sys.stdout.write(inspect_json(inspection))
+        sys.stdout.write(inspection_json(inspection))
     else:
         show(inspection_lines(inspection), sys.stdout)

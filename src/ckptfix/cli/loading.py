@@ -27,8 +27,19 @@ def load(directory: str) -> Checkpoint:
 
 def name_map_for(checkpoint: Checkpoint, maps: Sequence[str] | None, mapper: str | None) -> NameMap:
     """The user's rules if there are any, else the built-in map of the architecture."""
+    own = own_name_map(maps, mapper)
+    return builtin_name_map(checkpoint) if own is None else own
+
+
+def builtin_name_map(checkpoint: Checkpoint) -> NameMap:
+    """The built-in map of the architecture."""
+    return choose_name_map(checkpoint.config.architectures, checkpoint.config.nested)
+
+
+def own_name_map(maps: Sequence[str] | None, mapper: str | None) -> NameMap | None:
+    """The user's rules, if there are any."""
     if not maps and mapper is None:
-        return choose_name_map(checkpoint.config.architectures, checkpoint.config.nested)
+        return None
     rules = NameMapper()
     origins = []
     if mapper is not None:

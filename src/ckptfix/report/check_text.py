@@ -1,15 +1,15 @@
 """`check` for people."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from ckptfix.names import visible
+from ckptfix.report.check_report import CheckedCheckpoint, CheckReport, count_severities
 from ckptfix.report.console import Line, count, line
 from ckptfix.report.folding import fold
 from ckptfix.report.matrix import matrix_lines
 from ckptfix.rules.finding import Finding, Severity
 from ckptfix.rules.registry import RULES
-from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.rules.selection import is_runtime_code
 
 MOST_SUBJECTS = 12
 """Groups of names shown under one finding before the rest is only counted."""
@@ -17,24 +17,34 @@ MOST_SUBJECTS = 12
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 
 
-def check_lines(
-    name: str,
-    findings: Sequence[Finding],
-    verdicts: Sequence[TargetVerdict] = (),
-    *,
-    verbose: bool,
-) -> Iterator[Line]:
-    """All findings, under their rules, and a summary."""
-    for code in sorted({finding.code for finding in findings}):
+def check_text(report: CheckReport, verbose: bool) -> Iterator[Line]:
+    """Every checkpoint under its name, and a summary where there are several."""
+    several = len(report.checkpoints) > 1
+    for checked in report.checkpoints:
+        if checked.error:
+            continue  # said on stderr
+        if several and (checked.findings or checked.verdicts):
+            yield line((f"== {visible(checked.name)}", "bold"))
+        yield from checkpoint_lines(checked, verbose=verbose)
+        if several and (checked.findings or checked.verdicts):
+            yield line()
+    if several:
+        yield _total_line(report)
+
+
+def checkpoint_lines(checked: CheckedCheckpoint, *, verbose: bool) -> Iterator[Line]:
+    """All findings, under their rules, what the releases make of it, and a summary."""
+    shown = [f for f in checked.findings if verbose or not is_runtime_code(f.code)]
+    for code in sorted({finding.code for finding in shown}):
         rule = RULES[code]
         yield line((f"{rule.severity.value} {code}", _STYLE[rule.severity]), f" {rule.title}")
-        of_rule = [finding for finding in findings if finding.code == code]
+        of_rule = [finding for finding in shown if finding.code == code]
         yield from _unfolded(of_rule) if verbose else _folded(of_rule)
         yield line()
-    yield from matrix_lines(verdicts)
-    if verdicts:
+    yield from matrix_lines(checked.verdicts)
+    if checked.verdicts:
         yield line()
-    yield summary_line(name, findings, verdicts)
+    yield _summary_line(checked)
 
 
 def _folded(findings: Iterable[Finding]) -> Iterator[Line]:
@@ -65,17 +75,30 @@ def _unfolded(findings: Iterable[Finding]) -> Iterator[Line]:
         yield line(f"    fix: {finding.advice}")
 
 
-def summary_line(
-    name: str, findings: Sequence[Finding], verdicts: Sequence[TargetVerdict] = ()
-) -> Line:
+def _summary_line(checked: CheckedCheckpoint) -> Line:
     """`NAME: clean`, or how much is wrong and how many findings a rewrite repairs."""
-    failing = sum(verdict.fails for verdict in verdicts)
-    if not findings and not failing:
-        return line(f"{visible(name)}: ", ("clean", "bold green"))
-    severities = Counter(RULES[finding.code].severity for finding in findings)
-    parts = [count(severities[s], s.value) for s in Severity if severities[s]]
-    if failing:
-        parts.append(f"wrong in {failing:,} of {count(len(verdicts), 'release')}")
-    repaired = sum(RULES[finding.code].fixed_by_rewrite for finding in findings)
+    number = sum(checked.ignored.values())
+    ignored = f"; {count(number, 'finding')} ignored" if number else ""
+    if checked.clean:
+        return line(f"{visible(checked.name)}: ", ("clean", "bold green"), ignored)
+    by_release = [f for f in checked.findings if is_runtime_code(f.code)]
+    severities = count_severities(f for f in checked.findings if not is_runtime_code(f.code))
+    parts = [count(number, severity.value) for severity, number in severities.items() if number]
+    wrong = {release for f in by_release for release in f.releases}
+    if wrong:
+        parts.append(f"wrong in {len(wrong):,} of {count(len(checked.verdicts), 'release')}")
+    repaired = sum(RULES[finding.code].fixed_by_rewrite for finding in checked.findings)
     advice = f"; ckptfix rewrite repairs {repaired:,}" if repaired else ""
-    return line(f"{visible(name)}: ", (", ".join(parts), "bold red"), advice)
+    return line(f"{visible(checked.name)}: ", (", ".join(parts), "bold red"), advice, ignored)
+
+
+def _total_line(report: CheckReport) -> Line:
+    """How many checkpoints are clean, have findings, could not be checked."""
+    checked = report.checkpoints
+    failed = sum(bool(c.error) for c in checked)
+    clean = sum(c.clean for c in checked)
+    found = len(checked) - failed - clean
+    parts = [f"{clean:,} clean"] if clean else []
+    parts += [f"{found:,} with findings"] if found else []
+    parts += [f"{failed:,} could not be checked"] if failed else []
+    return line(f"{count(len(checked), 'checkpoint')}: ", (", ".join(parts), "bold"))

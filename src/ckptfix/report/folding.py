@@ -74,18 +74,18 @@ class Group:
     """(names folded, names expected instead folded or empty, how many modules or patterns)."""
     places: tuple[tuple[str, int], ...]
     """(file and the list or map in it, how many findings)."""
-    total: int
-    """Number of findings."""
+    members: tuple[Finding, ...]
 
 
 def fold(findings: Iterable[Finding]) -> list[Group]:
     """Group findings, in the order of the first of each group."""
-    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    groups: dict[tuple[str | tuple[str, ...], ...], list[Finding]] = {}
     for finding in findings:
         key = (
             finding.code,
             mask_numbers(finding.message),
             mask_numbers(finding.advice),
+            finding.releases,  # the numbers of a release are not those of layers
         )
         groups.setdefault(key, []).append(finding)
     return [_group(members) for members in groups.values()]
@@ -109,7 +109,7 @@ def _group(members: list[Finding]) -> Group:
             for names in alike.values()
         ),
         tuple(Counter(_container(finding) for finding in members).items()),
-        len(members),
+        tuple(members),
     )
 
 

@@ -1,8 +1,10 @@
-"""What a checkpoint is: the numbers behind `inspect`, and its text."""
+"""What a checkpoint is: the numbers behind `inspect`, its text and its JSON."""
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from ckptfix import __version__
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import MetadataFile
 from ckptfix.checkpoint.modules import KV_ROLES
@@ -10,6 +12,9 @@ from ckptfix.names import visible
 from ckptfix.report.console import Line, columns, count, line, size
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
+
+SCHEMA = 1
+"""Of the JSON; changes when a field changes its meaning or goes away."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,12 @@ def _formats(checkpoint: Checkpoint, naming: Naming) -> tuple[FormatCount, ...]:
             )
         )
     return tuple(counts)
+
+
+def inspection_json(inspection: Inspection) -> str:
+    """The report of `inspect --json`."""
+    made = {"schema": SCHEMA, "ckptfix": __version__, **asdict(inspection)}
+    return json.dumps(made, indent=2) + "\n"
 
 
 def inspection_lines(inspection: Inspection) -> Iterator[Line]:

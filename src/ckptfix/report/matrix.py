@@ -1,8 +1,7 @@
-"""Verdicts per release: a matrix for people, everything for machines."""
+"""Verdicts per release, for people: a matrix, and the steps to one answer."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ckptfix.names import visible
 from ckptfix.report.console import Line, columns, count, line
@@ -76,7 +75,7 @@ def summary_of_target(verdict: TargetVerdict) -> Iterator[Line]:
     """What one release builds otherwise than stored, and why."""
     target = str(verdict.target)
     if verdict.refused:
-        yield line((target, "bold"), ": ", (verdict.problem, "red"))
+        yield line((target, "bold"), ": ", (f"{verdict.problem} (CKF702)", "red"))
         return
     if verdict.problem:
         yield line((target, "bold"), ": ", (f"no verdict, {verdict.problem}", "yellow"))
@@ -87,7 +86,9 @@ def summary_of_target(verdict: TargetVerdict) -> Iterator[Line]:
         return
     total = count(len(verdict.modules), "module")
     yield line(
-        (target, "bold"), ": ", (f"{len(wrong):,} of {total} built otherwise than stored", "red")
+        (target, "bold"),
+        ": ",
+        (f"{len(wrong):,} of {total} built otherwise than stored (CKF701)", "red"),
     )
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for module in wrong:
@@ -103,29 +104,3 @@ def summary_of_target(verdict: TargetVerdict) -> Iterator[Line]:
         yield from (line(f"    {visible(name)}") for name in folded[:MOST_NAMES])
         if len(folded) > MOST_NAMES:
             yield line(f"    and {len(folded) - MOST_NAMES:,} more, listed with --json")
-
-
-def verdicts_json(verdicts: Sequence[TargetVerdict]) -> list[dict[str, Any]]:
-    """Every module of every release."""
-    return [
-        {
-            "runtime": verdict.target.runtime,
-            "version": verdict.target.version,
-            "profile": verdict.target.profile_version,
-            "problem": verdict.problem or None,
-            "modules": [_module_json(module) for module in verdict.modules],
-        }
-        for verdict in verdicts
-    ]
-
-
-def _module_json(module: ModuleVerdict) -> dict[str, Any]:
-    return {
-        "name": module.name,
-        "kind": module.kind,
-        "members": list(module.members),
-        "stored": module.stored,
-        "resolved": module.resolved,
-        "agrees": module.agrees,
-        "reason": module.reason or None,
-    }

@@ -7,6 +7,7 @@ from enum import Enum
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.errors import Place
 from ckptfix.runtimes.naming import Naming
+from ckptfix.runtimes.verdict import TargetVerdict
 
 
 class Severity(Enum):
@@ -34,6 +35,8 @@ class Finding:
     """Checkpoint names of the modules it is about."""
     expected: str = ""
     """The name that should stand there instead, where there is one."""
+    releases: tuple[str, ...] = ()
+    """The releases it holds for, of those asked about; empty when it does not depend on one."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Context:
 
     checkpoint: Checkpoint
     naming: Naming
+    verdicts: tuple[TargetVerdict, ...] = ()
+    """Of the releases that the user asked about."""
 
 
 @dataclass(frozen=True)

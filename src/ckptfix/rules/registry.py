@@ -1,17 +1,20 @@
 """All rules. A new family is one import here; a new rule in a family needs nothing."""
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.rules import coverage, files, formats, names
+from ckptfix.rules import coverage, files, formats, names, runtimes
 from ckptfix.rules.finding import Context, Finding, Rule, declared_rules
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
+from ckptfix.runtimes.verdict import TargetVerdict
 
-FAMILIES = (names, coverage, formats, files)
+FAMILIES = (names, coverage, formats, files, runtimes)
 
 RULES: dict[str, Rule] = {rule.code: rule for rule in declared_rules()}
 
 
-def find_all(checkpoint: Checkpoint, name_map: NameMap) -> tuple[Finding, ...]:
+def find_all(
+    checkpoint: Checkpoint, name_map: NameMap, verdicts: tuple[TargetVerdict, ...] = ()
+) -> tuple[Finding, ...]:
     """Every finding, by code, then in the order of the files."""
-    context = Context(checkpoint, Naming(checkpoint, name_map))
+    context = Context(checkpoint, Naming(checkpoint, name_map), verdicts)
     return tuple(finding for rule in RULES.values() for finding in rule.find(context))
