@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.cli.configuration import Configuration
 from ckptfix.cli.judging import asked_targets, judge_all, without_releases
 from ckptfix.cli.loading import builtin_name_map, load, own_name_map
 from ckptfix.errors import CkptfixError
@@ -14,35 +15,59 @@ from ckptfix.names import visible
 from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
 from ckptfix.report.console import line, show
 from ckptfix.rules.finding import Finding, Severity
-from ckptfix.rules.registry import find_all
-from ckptfix.rules.selection import Selection
+from ckptfix.rules.registry import RULES, find_all
+from ckptfix.rules.selection import EVERY, Selection, parse_codes
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.targets import Target
 
 
 @dataclass(frozen=True)
-class CheckOptions:
-    """What the flags ask for."""
+class CheckFlags:
+    """What the command line says; None where it says nothing."""
 
     maps: tuple[str, ...]
     mapper: str | None
-    runtimes: tuple[str, ...]
+    runtimes: Sequence[str] | None
+    select: Sequence[str] | None
+    ignore: Sequence[str] | None
+    fail_on: str | None
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """What the flags and the configuration come to."""
+
+    own_map: NameMap | None
+    targets: tuple[Target, ...]
     selection: Selection
     fail_on: Severity
+    configuration: Configuration
+
+
+def options_of(flags: CheckFlags, found: Configuration) -> CheckOptions:
+    """Flags first, then the configuration.
+
+    Raises:
+        CkptfixError: an unknown runtime or code, a map that cannot be read.
+    """
+    settings = found.settings
+    select = parse_codes(flags.select, "--select") if flags.select else settings.select
+    ignore = parse_codes(flags.ignore, "--ignore") if flags.ignore else settings.ignore
+    return CheckOptions(
+        own_name_map(flags.maps, flags.mapper),
+        asked_targets(flags.runtimes or settings.runtimes),
+        Selection(select or (EVERY,), ignore),
+        Severity(flags.fail_on or settings.fail_on or "warning"),
+        found,
+    )
 
 
 def check_all(directories: Sequence[str], options: CheckOptions) -> CheckReport:
-    """Check every directory; one that cannot be checked does not stop the others.
-
-    Raises:
-        CkptfixError: the options make no sense for any checkpoint.
-    """
-    targets = asked_targets(options.runtimes)
-    own_map = own_name_map(options.maps, options.mapper)
+    """Check every directory; one that cannot be checked does not stop the others."""
     checked = []
     for directory in dict.fromkeys(directories):
         try:
-            checked.append(_check(directory, targets, own_map, options))
+            checked.append(_check(directory, options))
         except CkptfixError as error:
             told = _with_directory(directory, error)
             show([line(f"error: {told}")], sys.stderr)
@@ -50,18 +75,18 @@ def check_all(directories: Sequence[str], options: CheckOptions) -> CheckReport:
     return CheckReport(tuple(checked), options.fail_on, Path.cwd())
 
 
-def _check(
-    directory: str, targets: Sequence[Target], own_map: NameMap | None, options: CheckOptions
-) -> CheckedCheckpoint:
+def _check(directory: str, options: CheckOptions) -> CheckedCheckpoint:
+    selection = options.selection.without(options.configuration.ignored_in(directory))
     checkpoint = load(directory)
-    name_map = own_map or builtin_name_map(checkpoint)
-    verdicts = judge_all(checkpoint, targets)
+    name_map = options.own_map or builtin_name_map(checkpoint)
+    verdicts = judge_all(checkpoint, options.targets)
     found = find_all(checkpoint, without_releases(name_map) if verdicts else name_map, verdicts)
-    counted = [finding for finding in found if options.selection.takes(finding.code)]
-    left_out = (f.code for f in found if not options.selection.takes(f.code))
+    counted = [finding for finding in found if selection.takes(finding.code)]
+    left_out = (f.code for f in found if not selection.takes(f.code))
     return CheckedCheckpoint(
         directory,
         name_map=name_map.origin,
+        rules=tuple(filter(selection.takes, RULES)),
         findings=tuple(_with_lines(counted, checkpoint)),
         ignored=Counter(left_out),
         verdicts=verdicts,

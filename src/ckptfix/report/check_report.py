@@ -22,6 +22,8 @@ class CheckedCheckpoint:
     """Where the name map comes from."""
     findings: tuple[Finding, ...] = ()
     """Those that count."""
+    rules: tuple[str, ...] = ()
+    """Codes of the rules that count."""
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Code -> number of findings that the user does not want to hear of."""
     verdicts: tuple[TargetVerdict, ...] = ()

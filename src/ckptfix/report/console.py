@@ -38,8 +38,7 @@ def wants_colour(stream: TextIO) -> bool:
 def show(lines: Iterable[Line], stream: TextIO) -> None:
     """Print lines as they are: nothing is wrapped, cropped or interpreted."""
     if not wants_colour(stream):
-        stream.writelines(plain(pieces) + "\n" for pieces in lines)
-        stream.flush()
+        write_plain(lines, stream)
         return
     from rich.console import Console  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -47,6 +46,12 @@ def show(lines: Iterable[Line], stream: TextIO) -> None:
     console = Console(file=stream, force_terminal=True, highlight=False, soft_wrap=True)
     for pieces in lines:
         console.print(Text.assemble(*pieces))
+
+
+def write_plain(lines: Iterable[Line], stream: TextIO) -> None:
+    """Write lines without any style."""
+    stream.writelines(plain(pieces) + "\n" for pieces in lines)
+    stream.flush()
 
 
 def make_robust() -> None:

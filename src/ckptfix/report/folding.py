@@ -108,12 +108,13 @@ def _group(members: list[Finding]) -> Group:
             )
             for names in alike.values()
         ),
-        tuple(Counter(_container(finding) for finding in members).items()),
+        tuple(Counter(container(finding) for finding in members).items()),
         tuple(members),
     )
 
 
-def _container(finding: Finding) -> str:
+def container(finding: Finding) -> str:
+    """The file, and the list or map in it, that a finding stands in."""
     place = finding.place
     if place.pointer is None:
         return place.file

@@ -1,0 +1,124 @@
+"""`ckptfix.toml`, or `[tool.ckptfix]` of pyproject.toml: what `check` does unless flags say else.
+
+The nearest file counts, from the working directory upwards; of two in one directory ckptfix.toml.
+"""
+
+import tomllib
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from ckptfix.errors import CkptfixError
+from ckptfix.names import visible
+from ckptfix.rules.selection import parse_codes
+
+OWN_FILE: Final = "ckptfix.toml"
+PROJECT_FILE: Final = "pyproject.toml"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """The keys; docs/configuration.md says what they do."""
+
+    runtimes: tuple[Annotated[str, msgspec.Meta(min_length=1)], ...] = ()
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    per_path_ignores: dict[str, tuple[str, ...]] = {}
+    fail_on: Literal["warning", "error"] | None = None
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Settings, and the file they stand in."""
+
+    settings: Settings = field(default_factory=Settings)
+    path: Path | None = None
+
+    def ignored_in(self, directory: str) -> tuple[str, ...]:
+        """The codes that per-path-ignores leaves out for a checkpoint directory."""
+        if self.path is None or not self.settings.per_path_ignores:
+            return ()
+        target = Path(directory).resolve()
+        base = self.path.parent.resolve()
+        relative = target.relative_to(base) if target.is_relative_to(base) else target
+        names = relative.as_posix(), target.name
+        return tuple(
+            code
+            for pattern, codes in self.settings.per_path_ignores.items()
+            if any(fnmatchcase(name, pattern.rstrip("/")) for name in names)
+            for code in codes
+        )
+
+
+def configuration(asked: str | None, *, none: bool) -> Configuration:
+    """The configuration that `--config` names, else the nearest one; empty if there is none.
+
+    Raises:
+        CkptfixError: unreadable, not TOML, an unknown key or code, or a wrong type.
+    """
+    if asked is not None and none:
+        raise CkptfixError("--config and --no-config contradict each other")
+    if none:
+        return Configuration()
+    if asked is not None:
+        path = Path(asked)
+        table = _table(path)
+        if table is None:
+            raise CkptfixError(f"{visible(asked)}: has no [tool.ckptfix]")
+        return Configuration(_settings(table, visible(asked)), path)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        for path in (folder / OWN_FILE, folder / PROJECT_FILE):
+            table = _table(path) if path.is_file() else None
+            if table is not None:
+                return Configuration(_settings(table, visible(str(path))), path)
+    return Configuration()
+
+
+def _table(path: Path) -> dict[str, Any] | None:
+    """The part of a file that is for us; None for a pyproject.toml that has none."""
+    shown = visible(str(path))
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"not valid TOML: {error}"
+        raise CkptfixError(f"{shown}: {reason}") from error
+    if path.name != PROJECT_FILE:
+        return document
+    table = document.get("tool", {}).get("ckptfix")
+    if table is None or isinstance(table, dict):
+        return table
+    raise CkptfixError(f"{shown}: tool.ckptfix: expected a table")
+
+
+def _settings(table: dict[str, Any], where: str) -> Settings:
+    known = [field_.encode_name for field_ in msgspec.structs.fields(Settings)]
+    for key in table:
+        if key not in known:
+            close = get_close_matches(key, known, n=1)
+            advice = f"did you mean {close[0]}" if close else f"known are {', '.join(known)}"
+            raise CkptfixError(f"{where}: unknown key {visible(key)!r}", advice=advice)
+    try:
+        settings = msgspec.convert(table, Settings)
+    except msgspec.ValidationError as error:
+        raise CkptfixError(f"{where}: {_told(str(error))}") from error
+    ignores = settings.per_path_ignores
+    return msgspec.structs.replace(
+        settings,
+        select=parse_codes(settings.select, f"{where}: select"),
+        ignore=parse_codes(settings.ignore, f"{where}: ignore"),
+        per_path_ignores={
+            path: parse_codes(codes, f"{where}: per-path-ignores.{visible(path)}")
+            for path, codes in ignores.items()
+        },
+    )
+
+
+def _told(problem: str) -> str:
+    """`Expected X, got Y - at $.key` with the key first."""
+    wrong, _, path = problem.partition(" - at ")
+    key = path.strip("`").removeprefix("$.")
+    return f"{key}: {wrong[:1].lower()}{wrong[1:].replace('`', '')}"

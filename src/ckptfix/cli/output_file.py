@@ -1,0 +1,49 @@
+"""`--output-file`: a report on disk, whole or not at all."""
+
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ckptfix.errors import CkptfixError
+from ckptfix.names import visible
+from ckptfix.report.console import Line, write_plain
+from ckptfix.rewrite.store import write_durably
+
+
+def require_writable(path: str) -> Path:
+    """The file that a report can replace, asked before the work and not after it.
+
+    Raises:
+        CkptfixError: its directory is not there or cannot be written, or it is no regular file.
+    """
+    try:
+        target = Path(path).resolve()
+        if not target.parent.is_dir():
+            raise _cannot(path, f"{visible(str(target.parent))} is not a directory")
+        if target.exists() and not target.is_file():
+            raise _cannot(path, "not a regular file")
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise _cannot(path, "its directory cannot be written")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _cannot(path, str(error)) from error
+    return target
+
+
+def write_report(path: Path, lines: Iterable[Line]) -> None:
+    """Write a report without colour, as UTF-8.
+
+    Raises:
+        CkptfixError: the file system refuses.
+    """
+    text = io.StringIO()
+    write_plain(lines, text)
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+    try:
+        write_durably(path, text.getvalue().encode("utf-8", "backslashreplace"), mode)
+    except OSError as error:
+        raise _cannot(str(path), str(error.strerror)) from error
+
+
+def _cannot(path: str, why: str) -> CkptfixError:
+    return CkptfixError(f"--output-file {visible(path)}: {why}")

@@ -1,0 +1,48 @@
+"""`check --format github`: workflow commands, which GitHub Actions shows as annotations.
+
+The escapes are those of actions/toolkit, packages/core/src/command.ts.
+"""
+
+from collections.abc import Iterator
+
+from ckptfix.report.check_groups import group_text, groups, outcomes, path_of
+from ckptfix.report.check_report import CheckReport
+from ckptfix.report.console import Line, line
+from ckptfix.report.folding import Group
+from ckptfix.rules.registry import RULES
+
+
+def check_github(report: CheckReport, verbose: bool) -> Iterator[Line]:
+    """One annotation for each group of like findings, and for what could not be checked."""
+    for checked in report.checkpoints:
+        if checked.error:
+            title = f"{checked.name} could not be checked"
+            yield _command("error", checked.error, title=title)
+        for group in groups(checked, verbose):
+            place = group.members[0].place
+            yield _command(
+                RULES[group.code].severity.value,
+                group_text(group),
+                file=str(path_of(report, checked, place.file)),
+                line=str(place.line or 1),
+                title=_title(group),
+            )
+        for release, why in outcomes(checked):
+            yield _command("notice", f"{checked.name}: {why}", title=release)
+
+
+def _title(group: Group) -> str:
+    return f"{group.code} {RULES[group.code].title}"
+
+
+def _command(kind: str, message: str, **properties: str) -> Line:
+    shown = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
+    return line(f"::{kind} {shown}::{_data(message)}")
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

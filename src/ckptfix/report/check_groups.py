@@ -1,0 +1,54 @@
+"""What the formats for machines that show results to people have in common.
+
+GitHub shows 5,000 results of a SARIF file and 10 annotations of a step, so like findings are one
+result here, unless the user asks for every one.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from ckptfix.names import visible
+from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
+from ckptfix.report.console import count
+from ckptfix.report.folding import Group, fold
+from ckptfix.rules.finding import Severity
+from ckptfix.rules.registry import RULES
+
+MOST_SUBJECTS = 6
+"""Groups of names spelled out in one message."""
+
+
+def groups(checked: CheckedCheckpoint, verbose: bool) -> list[Group]:
+    """The results of one checkpoint, errors first: what is cut off should be the lesser."""
+    findings = checked.findings
+    made = [g for f in findings for g in fold([f])] if verbose else fold(findings)
+    return sorted(made, key=lambda g: RULES[g.code].severity is not Severity.ERROR)
+
+
+def group_text(group: Group) -> str:
+    """One sentence on what is wrong, and one on what to do."""
+    names = [
+        f"{subject} (expected {expected})" if expected else subject
+        for subject, expected, _ in group.subjects[:MOST_SUBJECTS]
+    ]
+    hidden = sum(number for _, _, number in group.subjects[MOST_SUBJECTS:])
+    if hidden:
+        names.append(f"and {hidden:,} more")
+    files = " and ".join(dict.fromkeys(finding.place.file for finding in group.members))
+    number = len(group.members)
+    total = f" ({count(number, 'finding')} in {files})" if number > 1 else ""
+    return f"{', '.join(names)}: {group.message}{total}. Fix: {group.advice}."
+
+
+def path_of(report: CheckReport, checked: CheckedCheckpoint, file: str) -> PurePath:
+    """A file of a checkpoint, relative to where the user is if it lies below, else absolute."""
+    path = PurePath(os.path.normpath(report.base / checked.name / file))
+    return path.relative_to(report.base) if path.is_relative_to(report.base) else path
+
+
+def outcomes(checked: CheckedCheckpoint) -> Iterator[tuple[str, str]]:
+    """(release, why there is no verdict) for the releases that give none."""
+    for verdict in checked.verdicts:
+        if verdict.problem and not verdict.refused:
+            yield str(verdict.target), f"no verdict: it {visible(verdict.problem)}"

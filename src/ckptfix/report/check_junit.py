@@ -1,0 +1,112 @@
+"""`check --format junit`: a suite for each checkpoint, a case for each rule and each release."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from ckptfix.report.check_groups import group_text, groups, outcomes
+from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
+from ckptfix.report.console import Line, count, line
+from ckptfix.report.folding import Group
+from ckptfix.rules.registry import RULES
+from ckptfix.rules.selection import is_runtime_code
+
+_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 admits in no spelling."""
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A test case and how it ended."""
+
+    name: str
+    outcome: str = ""
+    """`failure`, `error`, `skipped`, `system-out`; empty if it passed without a word."""
+    kind: str = ""
+    message: str = ""
+    details: str = ""
+
+
+def check_junit(report: CheckReport, verbose: bool) -> Iterator[Line]:
+    """A finding too mild to fail the call is output of a case that passes."""
+    suites = [(c, _cases(report, c, verbose)) for c in report.checkpoints]
+    total = [case for _, cases in suites for case in cases]
+    yield line('<?xml version="1.0" encoding="UTF-8"?>')
+    yield line(f'<testsuites name="ckptfix check" {_numbers(total)}>')
+    for checked, cases in suites:
+        name = _xml(checked.name)
+        skipped = sum(case.outcome == "skipped" for case in cases)
+        yield line(f'  <testsuite name="{name}" {_numbers(cases)} skipped="{skipped}">')
+        for case in cases:
+            yield from _case_lines(name, case)
+        yield line("  </testsuite>")
+    yield line("</testsuites>")
+
+
+def _cases(report: CheckReport, checked: CheckedCheckpoint, verbose: bool) -> list[_Case]:
+    if checked.error:
+        return [_Case("can be checked", "error", "unreadable", checked.error)]
+    made = groups(checked, verbose)
+    cases = [
+        _rule_case(report, code, [group for group in made if group.code == code])
+        for code in checked.rules
+        if not is_runtime_code(code)
+    ]
+    return cases + list(_release_cases(checked, [g for g in made if is_runtime_code(g.code)]))
+
+
+def _rule_case(report: CheckReport, code: str, found: Sequence[Group]) -> _Case:
+    name = f"{code} {RULES[code].title}"
+    if not found:
+        return _Case(name)
+    fails = any(report.fails(finding) for group in found for finding in group.members)
+    number = sum(len(group.members) for group in found)
+    message = f"{count(number, 'finding')}, {RULES[code].title}"
+    return _Case(name, "failure" if fails else "system-out", code, message, _details(found))
+
+
+def _release_cases(checked: CheckedCheckpoint, found: Sequence[Group]) -> Iterator[_Case]:
+    silent = dict(outcomes(checked))
+    for verdict in checked.verdicts:
+        release = str(verdict.target)
+        name = f"{release} builds every module as it is stored"
+        wrong = [group for group in found if release in group.members[0].releases]
+        if release in silent:
+            yield _Case(name, "skipped", message=silent[release])
+        elif wrong:
+            modules = sum(len(group.members) for group in wrong)
+            message = f"{count(modules, 'finding')}, {RULES[wrong[0].code].title}"
+            yield _Case(name, "failure", wrong[0].code, message, _details(wrong))
+        else:
+            yield _Case(name)
+
+
+def _details(found: Iterable[Group]) -> str:
+    return "\n".join(f"{group_text(group)}\n  at {group.members[0].place}" for group in found)
+
+
+def _case_lines(suite: str, case: _Case) -> Iterator[Line]:
+    head = f'    <testcase classname="{suite}" name="{_xml(case.name)}"'
+    if not case.outcome:
+        yield line(f"{head}/>")
+        return
+    yield line(f"{head}>")
+    if case.outcome == "system-out":
+        yield line(f"      <system-out>{_xml(case.details)}</system-out>")
+    else:
+        kind = f' type="{case.kind}"' if case.kind else ""
+        message = f' message="{_xml(case.message)}"'
+        yield line(f"      <{case.outcome}{kind}{message}>{_xml(case.details)}</{case.outcome}>")
+    yield line("    </testcase>")
+
+
+def _numbers(cases: Sequence[_Case]) -> str:
+    failures = sum(case.outcome == "failure" for case in cases)
+    errors = sum(case.outcome == "error" for case in cases)
+    return f'tests="{len(cases)}" failures="{failures}" errors="{errors}"'
+
+
+def _xml(text: str) -> str:
+    told = _NOT_XML.sub(lambda c: c.group().encode("unicode_escape").decode(), text)
+    return escape(told)

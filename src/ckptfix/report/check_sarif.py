@@ -1,0 +1,188 @@
+"""`check --format sarif`: SARIF 2.1.0, as code scanning takes it."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any, Final
+from urllib.parse import quote
+
+from ckptfix import __version__
+from ckptfix.errors import Place
+from ckptfix.names import visible
+from ckptfix.report.check_groups import group_text, groups, outcomes, path_of
+from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
+from ckptfix.report.console import Line, line
+from ckptfix.report.folding import Group, container, mask_numbers
+from ckptfix.rules.finding import Finding, Rule
+from ckptfix.rules.registry import RULES
+
+_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
+_FINGERPRINT: Final = "ckptfix/v1"
+MOST_MODULES: Final = 100
+"""Logical locations of one result; `properties.findings` has the number of all."""
+MOST_PLACES: Final = 10
+"""Physical locations of one result."""
+
+
+def check_sarif(report: CheckReport, verbose: bool) -> Iterator[Line]:
+    """One run; like findings are one result, what could not be checked is a notification."""
+    codes, documentation = list(RULES), _documentation()
+    driver = {
+        "name": "ckptfix",
+        "version": __version__,
+        "semanticVersion": __version__,
+        "rules": [_rule(rule, documentation) for rule in RULES.values()],
+    }
+    results = [
+        _result(report, checked, group, codes.index(group.code))
+        for checked in report.checkpoints
+        for group in groups(checked, verbose)
+    ]
+    run = {
+        "tool": {"driver": driver},
+        "invocations": [_invocation(report)],
+        "columnKind": "unicodeCodePoints",
+        "results": results,
+    }
+    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
+    yield line(json.dumps(log, indent=2))
+
+
+def _message(text: str) -> dict[str, str]:
+    return {"text": _unbraced(text)}
+
+
+def _unbraced(text: str) -> str:
+    """Braces mark placeholders in a SARIF message (2.1.0, 3.11.5), so ranges get brackets."""
+    return text.replace("{", "[").replace("}", "]")
+
+
+def _documentation() -> str:
+    """Where the package says that its documentation is; empty if it does not."""
+    from importlib.metadata import PackageNotFoundError, metadata  # noqa: PLC0415
+
+    try:
+        urls = metadata("ckptfix").get_all("Project-URL") or []
+    except PackageNotFoundError:
+        return ""
+    named = (url.partition(", ") for url in urls)
+    return next((url.rstrip("/") for label, _, url in named if label == "Documentation"), "")
+
+
+def _rule(rule: Rule, documentation: str) -> dict[str, Any]:
+    made = {
+        "id": rule.code,
+        "shortDescription": _message(rule.title),
+        "fullDescription": _message(rule.why),
+        "help": _message(f"{rule.why} Fix: {rule.fix}")
+        | {"markdown": _unbraced(f"{rule.why}\n\n**Fix:** {rule.fix}\n")},
+        "defaultConfiguration": {"level": rule.severity.value},
+        "properties": {"tags": ["quantization"], "fixed-by-rewrite": rule.fixed_by_rewrite},
+    }
+    if documentation:
+        made["helpUri"] = f"{documentation}/rules/{rule.code}.md"
+    return made
+
+
+def _invocation(report: CheckReport) -> dict[str, Any]:
+    notes = [
+        {"level": "error", "message": _message(checked.error)}
+        for checked in report.checkpoints
+        if checked.error
+    ]
+    notes += [
+        {"level": "note", "message": _message(f"{visible(checked.name)}: {release}, {why}")}
+        for checked in report.checkpoints
+        for release, why in outcomes(checked)
+    ]
+    return {
+        "executionSuccessful": report.exit_code != 2,
+        "exitCode": report.exit_code,
+        "toolExecutionNotifications": notes,
+    }
+
+
+def _result(
+    report: CheckReport, checked: CheckedCheckpoint, group: Group, index: int
+) -> dict[str, Any]:
+    fingerprint = _fingerprint(report, checked, group)
+    return {
+        "ruleId": group.code,
+        "ruleIndex": index,
+        "level": RULES[group.code].severity.value,
+        "message": _message(group_text(group)),
+        "locations": [_location(report, checked, group)],
+        **_related(report, checked, group),
+        "partialFingerprints": {
+            _FINGERPRINT: fingerprint,
+            # The one that code scanning goes by; without it, it hashes the line, which says
+            # nothing of a checkpoint outside the repository.
+            "primaryLocationLineHash": fingerprint,
+        },
+        "properties": {
+            "checkpoint": visible(checked.name),
+            "findings": len(group.members),
+            "releases": list(group.members[0].releases),
+        },
+    }
+
+
+def _location(report: CheckReport, checked: CheckedCheckpoint, group: Group) -> dict[str, Any]:
+    """The first place: code scanning shows no other. The modules are all in it, up to a limit."""
+    physical = _physical(report, checked, group.members[0].place)
+    modules = dict.fromkeys(m for finding in group.members for m in _modules(finding))
+    logical = [
+        {"fullyQualifiedName": visible(name), "kind": "module"}
+        for name in list(modules)[:MOST_MODULES]
+    ]
+    return {"physicalLocation": physical, **({"logicalLocations": logical} if logical else {})}
+
+
+def _related(report: CheckReport, checked: CheckedCheckpoint, group: Group) -> dict[str, Any]:
+    """The other lists that hold findings of the group, by the first in each."""
+    first: dict[str, Place] = {}
+    for finding in group.members:
+        first.setdefault(container(finding), finding.place)
+    others = [
+        {
+            "id": number,
+            "message": _message(f"the same in {visible(name)}"),
+            "physicalLocation": _physical(report, checked, place),
+        }
+        for number, (name, place) in enumerate(list(first.items())[1:MOST_PLACES], 1)
+    ]
+    return {"relatedLocations": others} if others else {}
+
+
+def _physical(report: CheckReport, checked: CheckedCheckpoint, place: Place) -> dict[str, Any]:
+    made: dict[str, Any] = {"artifactLocation": {"uri": _uri(path_of(report, checked, place.file))}}
+    if place.line is not None:
+        made["region"] = {"startLine": place.line}
+    return made
+
+
+def _modules(finding: Finding) -> tuple[str, ...]:
+    return finding.modules or ((finding.place.tensor,) if finding.place.tensor else ())
+
+
+def _uri(path: PurePath) -> str:
+    text = quote(path.as_posix(), errors="surrogateescape")
+    return f"file://{text}" if path.is_absolute() else text
+
+
+def _fingerprint(report: CheckReport, checked: CheckedCheckpoint, group: Group) -> str:
+    """The same in every run, wherever the line moves and however many layers there are."""
+    first = group.members[0]
+    names = {mask_numbers(finding.subject) for finding in group.members}
+    one = len(group.members) == 1
+    parts = (
+        group.code,
+        path_of(report, checked, "").as_posix(),
+        mask_numbers(group.message),
+        mask_numbers(group.advice),
+        *first.releases,
+        *((first.subject, str(first.place.pointer)) if one else sorted(names)),
+        *sorted({finding.place.file for finding in group.members}),
+    )
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:32]
