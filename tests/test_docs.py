@@ -10,13 +10,18 @@ from ckptfix.checkpoint.formats import FORMAT_TABLE
 from ckptfix.runtimes.name_maps import builtin_maps, compile_rules, parse_name_map
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_generated_pages_are_current(name: str) -> None:
     written = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert written == GENERATED[name](), "run make format"
+
+
+def test_no_page_is_left_of_a_rule_that_is_no_more() -> None:
+    pages = {f"rules/{path.name}" for path in (ROOT / "docs" / "rules").iterdir()}
+    assert pages == {name for name in GENERATED if name.startswith("rules/")}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,21 +1,33 @@
 """Write the parts of docs/ that follow from the code: `make format` runs this."""
 
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stderr
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from ckptfix.cli.checking import CheckFlags, check_all, options_of
+from ckptfix.cli.configuration import Configuration
 from ckptfix.report.check_json import check_schema
+from ckptfix.report.check_text import checkpoint_lines
+from ckptfix.report.console import write_plain
+from ckptfix.rules.catalogue import FAMILY_TITLES, family_of
+from ckptfix.rules.finding import Rule
 from ckptfix.rules.registry import RULES
+from ckptfix.rules.selection import is_runtime_code
 from ckptfix.runtimes.family import builtin_family_files
 from ckptfix.runtimes.name_maps import NameMapSpec
 from ckptfix.runtimes.profile_store import known_releases, load_profile
 
 DOCS = Path(__file__).parents[1] / "docs"
+DATA = Path(__file__).parents[1] / "tests" / "data"
 CLI_HEAD = """\
 # Command line
 
@@ -24,9 +36,10 @@ Made from the help texts by `tools/generate_docs.py`; see also [how a rewrite wo
 RULES_HEAD = """\
 # Rules
 
-Made from the registry by `tools/generate_docs.py`. An error means that a runtime which goes by
-the metadata builds the module wrongly; a warning, that the effect depends on the runtime. `check`
-exits 1 on either.
+Made from the registry by `tools/generate_docs.py`; `ckptfix rules` and `ckptfix explain CODE` say
+the same. An error means that a runtime which goes by the metadata builds the module wrongly; a
+warning, that the effect depends on the runtime. `check` exits 1 on either, unless `--fail-on error`
+or the [configuration](../configuration.md) says else.
 """
 FAMILIES_HEAD = """\
 # Families
@@ -37,7 +50,9 @@ the model classes were read, and so it is known where a runtime puts the modules
 names follow from more than the checkpoint's own. `not read`: nobody has read them yet. `-`: the
 newest known release does not register the architecture. Only `known` gets a verdict.
 """
-COMMANDS = ("rewrite", "check", "inspect", "resolve", "runtimes", "demo")
+COMMANDS = ("rewrite", "check", "inspect", "resolve", "rules", "explain", "runtimes", "demo")
+EXAMPLE_RUNTIMES = ("vllm==0.17.1",)
+"""Asked for the examples of the rules that depend on a release."""
 
 
 def _help(*command: str) -> str:
@@ -54,15 +69,19 @@ def cli_reference() -> str:
     return "\n".join(parts)
 
 
-def rules_reference() -> str:
-    """docs/rules.md: every rule of the registry."""
+def rules_index() -> str:
+    """docs/rules/README.md: every rule, by family."""
     parts = [RULES_HEAD]
-    for rule in RULES.values():
-        repaired = "`ckptfix rewrite` repairs it." if rule.fixed_by_rewrite else ""
-        parts.append(
-            f"## {rule.code}: {rule.title}\n\nSeverity: {rule.severity.value}. {repaired}\n\n"
-            f"{rule.why}\n\nFix: {rule.fix}\n".replace(". \n", ".\n")
-        )
+    for start, title in FAMILY_TITLES.items():
+        rows = [
+            f"| [{rule.code}]({rule.code}.md) | {rule.severity.value} | "
+            f"{'yes' if rule.fixed_by_rewrite else '-'} | {rule.title} |"
+            for rule in RULES.values()
+            if rule.code.startswith(start)
+        ]
+        if rows:
+            head = "| code | severity | `rewrite` repairs it | title |\n|---|---|---|---|"
+            parts.append("\n".join([f"## {start}: {title}\n", head, *rows, ""]))
     return "\n".join(parts)
 
 
@@ -70,6 +89,37 @@ def _standing(runtime: str, architecture: str, table: Mapping[tuple[str, str], s
     newest = load_profile(runtime, known_releases(runtime)[-1])
     registered = "not read" if architecture in newest.architectures else "-"
     return table.get((runtime, architecture), registered)
+
+
+def rule_page(rule: Rule) -> str:
+    """docs/rules/CODE.md: one rule, with what `check` says of a real checkpoint."""
+    repairs = ", `ckptfix rewrite` repairs it" if rule.fixed_by_rewrite else ""
+    parts = [
+        f"# {rule.code}: {rule.title}\n",
+        f"{rule.severity.value}, {family_of(rule)}{repairs}. [All rules](README.md).\n",
+        f"## Why\n\n{rule.why}\n",
+        f"## Fix\n\n{rule.fix}\n",
+        *_example(rule),
+    ]
+    return "\n".join(parts)
+
+
+def _example(rule: Rule) -> Iterator[str]:
+    """The first checkpoint under tests/data that the rule finds something in."""
+    asked = EXAMPLE_RUNTIMES if is_runtime_code(rule.code) else ()
+    flags = CheckFlags((), None, asked, [rule.code], None, None)
+    options = options_of(flags, Configuration())
+    for directory in sorted(path.parent for path in DATA.glob("*/config.json")):
+        with redirect_stderr(io.StringIO()):  # a release that does not know the architecture
+            (checked,) = check_all([str(directory)], options).checkpoints
+        if checked.findings:
+            shown = replace(checked, name=directory.name, ignored={})
+            text = io.StringIO()
+            write_plain(checkpoint_lines(shown, verbose=False), text)
+            more = "".join(f" --runtime {spec}" for spec in asked)
+            command = f"$ ckptfix check {directory.name} --select {rule.code}{more}"
+            yield f"## Example\n\n```console\n{command}\n{text.getvalue()}```\n"
+            return
 
 
 def families_reference() -> str:
@@ -107,14 +157,17 @@ def mapper_schema() -> str:
     return json.dumps(msgspec.json.schema(NameMapSpec), indent=2) + "\n"
 
 
-GENERATED = {
+GENERATED: dict[str, Callable[[], str]] = {
     "cli.md": cli_reference,
-    "rules.md": rules_reference,
+    "rules/README.md": rules_index,
+    **{f"rules/{rule.code}.md": partial(rule_page, rule) for rule in RULES.values()},
     "families.md": families_reference,
     "check.schema.json": check_schema,
     "mapper.schema.json": mapper_schema,
 }
 
 if __name__ == "__main__":
+    for page in (DOCS / "rules").glob("*.md"):
+        page.unlink()  # of a rule that is no more
     for name, make in GENERATED.items():
         (DOCS / name).write_text(make(), encoding="utf-8")

@@ -9,9 +9,11 @@ import typer
 from ckptfix import __version__
 from ckptfix.cli.check import check
 from ckptfix.cli.demo import demo
+from ckptfix.cli.explain import explain
 from ckptfix.cli.inspect import inspect
 from ckptfix.cli.resolve import resolve
 from ckptfix.cli.rewrite import rewrite
+from ckptfix.cli.rules import rules
 from ckptfix.cli.runtimes import runtimes
 from ckptfix.errors import CkptfixError
 from ckptfix.report.console import make_robust
@@ -28,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (rewrite, check, inspect, resolve, runtimes, demo):
+for command in (rewrite, check, inspect, resolve, rules, explain, runtimes, demo):
     app.command()(command)
 
 

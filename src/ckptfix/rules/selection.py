@@ -55,5 +55,5 @@ def parse_codes(texts: Iterable[str], where: str) -> tuple[str, ...]:
 
 def meant(code: str) -> str:
     """A suggestion for a code that no rule has."""
-    close = get_close_matches(code.upper(), RULES, n=1, cutoff=0.5)
+    close = get_close_matches(code.upper(), RULES, n=1, cutoff=0.8)
     return f"did you mean {close[0]}" if close else "ckptfix rules lists them"

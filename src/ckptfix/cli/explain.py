@@ -1,0 +1,22 @@
+"""`ckptfix explain`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+
+def explain(
+    code: Annotated[
+        str, typer.Argument(metavar="CODE", help="Of a rule: CKF101.", show_default=False)
+    ],
+) -> None:
+    """Show why a rule matters, with a real case, and how to fix what it finds.
+
+    Example: ckptfix explain CKF101
+    """
+    from ckptfix.report.console import show
+    from ckptfix.report.rules_text import rule_lines
+    from ckptfix.rules.catalogue import find_rule
+
+    show(rule_lines(find_rule(code)), sys.stdout)

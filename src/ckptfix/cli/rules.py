@@ -1,0 +1,20 @@
+"""`ckptfix rules`."""
+
+import sys
+
+from ckptfix.cli.options import JsonOption
+
+
+def rules(json: JsonOption = False) -> None:
+    """List the rules of `ckptfix check`: code, severity, whether a rewrite repairs it, title.
+
+    Example: ckptfix rules
+    """
+    from ckptfix.report.console import show
+    from ckptfix.report.rules_text import rules_json, rules_lines
+    from ckptfix.rules.registry import RULES
+
+    if json:
+        sys.stdout.write(rules_json(RULES.values()))
+    else:
+        show(rules_lines(RULES.values()), sys.stdout)

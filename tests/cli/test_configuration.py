@@ -1,0 +1,162 @@
+"""What `check` takes from ckptfix.toml and pyproject.toml, and what flags override."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ckptfix.cli.configuration import configuration
+from tests.builders import bf16, fp8, write_checkpoint
+from tests.conftest import DATA, Call
+
+NANO_VL = DATA / "nanovl-mixed"
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+
+def codes(call: Call, *arguments: object) -> dict[str, int]:
+    (checked,) = json.loads(call("check", *arguments, "--json").stdout)["checkpoints"]
+    found: dict[str, int] = {}
+    for finding in checked["findings"]:
+        found[finding["code"]] = found.get(finding["code"], 0) + 1
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> str:
+    """A checkpoint with an error CKF105, and warnings CKF206 and CKF306."""
+    tensors = {**fp8("m.a", input_scale=False), **bf16("lm_head")}
+    quantization = {"quant_algo": "FP8", "ignore": ["m.x"]}
+    write_checkpoint(tmp_path / "models" / "c", tensors, quantization)
+    return "models/c"
+
+
+def test_the_nearest_file_counts(tmp_path: Path, call: Call, both: str) -> None:
+    assert codes(call, both) == {"CKF105": 1, "CKF206": 1, "CKF306": 1}
+    (tmp_path.parent / "pyproject.toml").write_text('[tool.ckptfix]\nignore = ["CKF1"]\n')
+    try:
+        assert set(codes(call, both)) == {"CKF206", "CKF306"}
+        (tmp_path / "pyproject.toml").write_text("[tool.other]\n")  # says nothing to us
+        assert set(codes(call, both)) == {"CKF206", "CKF306"}
+        (tmp_path / "pyproject.toml").write_text('[tool.ckptfix]\nignore = ["CKF2"]\n')
+        assert set(codes(call, both)) == {"CKF105", "CKF306"}
+        (tmp_path / "ckptfix.toml").write_text('select = ["CKF2"]\n')
+        assert set(codes(call, both)) == {"CKF206"}
+    finally:
+        (tmp_path.parent / "pyproject.toml").unlink()
+
+
+def test_flags_override(tmp_path: Path, call: Call, both: str) -> None:
+    (tmp_path / "ckptfix.toml").write_text('select = ["CKF2"]\nfail-on = "error"\n')
+    other = tmp_path / "other.toml"
+    other.write_text('ignore = ["CKF2", "CKF3"]\n')
+    assert call("check", both).returncode == 0
+    assert call("check", both, "--fail-on", "warning").returncode == 1
+    assert set(codes(call, both, "--select", "CKF1,ckf306")) == {"CKF105", "CKF306"}
+    assert set(codes(call, both, "--no-config", "--ignore", "CKF1")) == {"CKF206", "CKF306"}
+    assert set(codes(call, both, "--config", other)) == {"CKF105"}
+    assert call("check", both, "--config", other, "--no-config").returncode == 2
+
+
+def test_the_longer_spelling_of_a_code_decides(call: Call, both: str) -> None:
+    narrow = codes(call, both, "--select", "CKF206", "--ignore", "CKF2")
+    assert set(narrow) == {"CKF206"}
+    assert set(codes(call, both, "--ignore", "CKF2,CKF206")) == {"CKF105", "CKF306"}
+
+
+def test_what_is_left_out_is_counted(call: Call, both: str) -> None:
+    done = call("check", both, "--ignore", "CKF1,CKF2,CKF3")
+    assert done.returncode == 0
+    assert done.stdout == f"{both}: clean; 3 findings ignored\n"
+
+
+def test_runtimes_come_from_the_file_and_the_flag_replaces_them(tmp_path: Path, call: Call) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.ckptfix]\nruntimes = ["vllm==0.20.0"]\n')
+    assert call("check", NANO_VL).stdout.endswith(f"{NANO_VL}: clean\n")
+    assert codes(call, NANO_VL, "--runtime", "vllm==0.17.1") == {"CKF701": 10}
+
+
+def test_a_release_can_be_ignored_and_is_shown_all_the_same(call: Call) -> None:
+    done = call("check", NANO_VL, "--runtime", "vllm==0.17.1", "--ignore", "CKF7")
+    assert done.returncode == 0
+    assert "10 of 23 modules built otherwise than stored" in done.stdout
+    assert done.stdout.endswith(f"{NANO_VL}: clean; 10 findings ignored\n")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits"),
+    [("models/*", True), ("c", True), ("models/c/", True), ("*/d", False), ("model", False)],
+)
+def test_codes_are_ignored_by_path(
+    tmp_path: Path, call: Call, both: str, pattern: str, fits: bool
+) -> None:
+    text = f'select = ["CKF105", "CKF2"]\n[per-path-ignores]\n"{pattern}" = ["CKF1"]\n'
+    (tmp_path / "ckptfix.toml").write_text(text)
+    shutil.copytree(tmp_path / both, tmp_path / "elsewhere")
+    assert set(codes(call, both)) == ({"CKF206"} if fits else {"CKF105", "CKF206"})
+    assert set(codes(call, "elsewhere")) == {"CKF105", "CKF206"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("runtime = []", "unknown key 'runtime'; did you mean runtimes"),
+        ("zzz = 1", "unknown key 'zzz'; known are runtimes, select, ignore, per-path-ignores"),
+        ('runtimes = "vllm"', "runtimes: expected array, got str"),
+        ("select = [1]", "select[0]: expected str, got int"),
+        ('fail-on = "never"', "fail-on: invalid enum value 'never'"),
+        ('ignore = ["CKF1011"]', "ignore: no rule is called 'CKF1011'; did you mean CKF101"),
+        ('select = ["E501"]', "select: no rule is called 'E501'"),
+        ('[per-path-ignores]\n"a" = ["CKF9"]', "per-path-ignores.a: no rule is called 'CKF9'"),
+        ("select = [", "not valid TOML"),
+    ],
+)
+def test_a_wrong_configuration_is_one_sentence(
+    tmp_path: Path, call: Call, both: str, text: str, told: str
+) -> None:
+    (tmp_path / "ckptfix.toml").write_text(text)
+    done = call("check", both)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path / 'ckptfix.toml'}: ")
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--config", "nowhere.toml"), "nowhere.toml: No such file or directory"),
+        (("--config", "pyproject.toml"), "pyproject.toml: has no [tool.ckptfix]"),
+        (("--select", "CKF10l"), "--select: no rule is called 'CKF10L'; did you mean CKF10"),
+        (("--ignore", ""), "--ignore: no rule is called ''"),
+        (("--json", "--format", "sarif"), "--json and --format sarif contradict each other"),
+        (("--runtime", "tgi"), "--runtime tgi: unknown runtime"),
+    ],
+)
+def test_wrong_flags(
+    tmp_path: Path, call: Call, both: str, arguments: tuple[str, ...], told: str
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    done = call("check", both, *arguments)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_example_in_the_docs_is_read(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    path = tmp_path / "ckptfix.toml"
+    path.write_text(example)
+    found = configuration(str(path), none=False)
+    assert found.settings.fail_on == "error"
+    assert found.ignored_in(str(tmp_path / "models" / "experimental-1")) == ("CKF2",)
+    assert found.ignored_in(str(tmp_path / "models" / "other")) == ()
+    for key in found.settings.__struct_fields__:
+        assert f"| `{key.replace('_', '-')}` |" in PAGE.read_text()

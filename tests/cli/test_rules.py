@@ -1,0 +1,43 @@
+"""`ckptfix rules` and `ckptfix explain`."""
+
+import json
+
+import pytest
+
+from ckptfix.rules.registry import RULES
+from tests.conftest import Call
+
+
+def test_the_table_has_a_line_for_every_rule(call: Call) -> None:
+    header, *lines = call("rules").stdout.splitlines()
+    assert header.split() == ["code", "severity", "rewrite", "family", "title"]
+    assert [line.split()[0] for line in lines] == list(RULES)
+    (first,) = (line for line in lines if line.startswith("CKF101"))
+    assert first.split()[1:4] == ["error", "repairs", "names"]
+
+
+def test_the_catalogue_as_json(call: Call) -> None:
+    rules = {rule["code"]: rule for rule in json.loads(call("rules", "--json").stdout)}
+    assert list(rules) == list(RULES)
+    assert rules["CKF108"]["fixed_by_rewrite"]
+    assert rules["CKF206"]["severity"] == "warning"
+    assert all(rule["why"] and rule["fix"] and rule["family"] for rule in rules.values())
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_every_rule_is_explained_in_lines_that_fit_a_terminal(code: str, call: Call) -> None:
+    done = call("explain", code.lower())
+    assert done.returncode == 0
+    words = " ".join(done.stdout.split())
+    assert " ".join(RULES[code].why.split()) in words
+    assert " ".join(RULES[code].fix.split()) in words
+    assert ("ckptfix rewrite DIR repairs it" in words) == RULES[code].fixed_by_rewrite
+    assert f"ckptfix check DIR --ignore {code}" in words
+    assert max(map(len, done.stdout.splitlines())) <= 88
+
+
+def test_an_unknown_code_is_told_with_the_nearest(call: Call) -> None:
+    done = call("explain", "CKF1011")
+    assert done.returncode == 2
+    assert done.stderr == "error: no rule is called 'CKF1011'; did you mean CKF101\n"
+    assert "ckptfix rules lists them" in call("explain", "E501").stderr
