@@ -12,7 +12,7 @@ from ckptfix.cli.judging import asked_targets, without_releases
 from ckptfix.rewrite.portable import PortablePlan, Strategy, plan_for_targets
 from ckptfix.runtimes.name_maps import choose_name_map
 from ckptfix.runtimes.verdict import TargetVerdict
-from tests.builders import bf16, fp8, write_checkpoint
+from tests.builders import bf16, fp8, mixed, nvfp4, write_checkpoint
 from tests.conftest import FIXTURE_NAMES, FIXTURES, Run, files_of, load
 
 EVERY_RELEASE = ("vllm", "sglang")
@@ -43,6 +43,19 @@ def test_a_rename_alone_leaves_sglang_without_its_packed_name() -> None:
     made = plan(FIXTURES / "nanovl-mixed", *EVERY_RELEASE, strategy="rename")
     left = {(v.target.runtime, m.name) for v in made.after for m in v.wrong}
     assert left == {("sglang", "language_model.model.layers.3.mixer.qkv_proj")}
+
+
+def test_no_entry_is_added_for_a_module_that_is_asked_for_without_a_name(tmp_path: Path) -> None:
+    tensors = {**nvfp4("model.layers.0.mlp.down_proj"), **nvfp4("lm_head")}
+    entries = mixed(
+        {"model.layers.0.mlp.down_proj": "NVFP4", "lm_head": "NVFP4"}, quant_method="modelopt"
+    )
+    write_checkpoint(tmp_path, tensors, entries, architecture="ExaoneMoeForCausalLM")
+    made = plan(tmp_path, "vllm==0.33.0")
+    assert not made.plan.files
+    ((left,),) = (verdict.wrong for verdict in made.after)
+    assert left.label == "lm_head (asked for without a name)"
+    assert left.reason == "this release asks for it without a name, so no entry can name it"
 
 
 def test_nothing_changes_where_the_release_finds_all_names() -> None:
