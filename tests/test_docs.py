@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from generate_docs import COMMANDS, GENERATED
 
 from ckptfix.checkpoint.formats import FORMAT_TABLE
 from ckptfix.runtimes.name_maps import builtin_maps, compile_rules, parse_name_map
+from generate_docs import COMMANDS, GENERATED
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

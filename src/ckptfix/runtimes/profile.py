@@ -29,7 +29,7 @@ class SubModel:
 
     attribute: str
     prefix: str | None
-    """None where the prefix is computed."""
+    """Below that of the model, "" for the same; None where it is computed."""
     class_name: str
     """What is called to build it; `init_vllm_registered_model` builds another architecture."""
 
@@ -49,7 +49,8 @@ class ArchitectureProfile:
     """vLLM: the class is SupportsQuant, so its tables reach the metadata wherever it is built."""
     sub_models: tuple[SubModel, ...] = ()
     depends_on_config: bool = False
-    """Mapper or packed table are also set in methods, from the model's config."""
+    """Mapper or packed table are also set in methods, from the model's config, or the source alone
+    does not tell them; then there is none here."""
 
 
 @dataclass(frozen=True)

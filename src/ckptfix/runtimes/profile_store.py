@@ -102,11 +102,15 @@ def load_profile(runtime: str, version: str) -> RuntimeProfile:
 def _records(runtime: str, version: str) -> tuple[ReleaseFile, dict[str, ArchitectureRecord]]:
     path = _folder() / runtime / f"{version}.json"
     release = _decoder.decode(path.read_bytes())
-    records = dict(_records(runtime, release.base)[1]) if release.base else {}
-    records |= release.changed
-    for architecture in release.removed:
-        del records[architecture]
-    return release, records
+    return release, expand(release, _records(runtime, release.base)[1] if release.base else {})
+
+
+def expand(
+    release: ReleaseFile, base: Mapping[str, ArchitectureRecord]
+) -> dict[str, ArchitectureRecord]:
+    """All architectures of a release, from those of its base."""
+    changed = {**base, **release.changed}
+    return {name: record for name, record in changed.items() if name not in release.removed}
 
 
 class _Architectures(Mapping[str, ArchitectureProfile]):
