@@ -170,6 +170,26 @@ def test_a_base_that_a_function_makes_passes_its_tables_on(tmp_path: Path) -> No
     assert record.supports_quant
 
 
+def test_what_a_base_sets_on_its_subclasses_is_read(tmp_path: Path) -> None:
+    model = """
+        class Base:
+            hf_to_vllm_mapper = WeightsMapper(orig_to_new_prefix={"base.": "model."})
+            def __init_subclass__(cls, **kwargs):
+                super().__init_subclass__(**kwargs)
+                joined = WeightsMapper()
+                for base in cls.__mro__:
+                    if mapper := getattr(base, "hf_to_vllm_mapper", None):
+                        joined |= mapper
+                cls.hf_to_vllm_mapper = joined
+        class Vision:
+            hf_to_vllm_mapper = WeightsMapper(orig_to_new_prefix={"vision.": "visual."})
+        class M(Vision, Base): ...
+    """
+    record = vllm_record(tmp_path, model)
+    assert record.prefix == (("vision.", "visual."), ("base.", "model."))
+    assert not record.depends_on_config
+
+
 def test_branches_are_taken_as_with_cuda(tmp_path: Path) -> None:
     model = """
         from vllm.platforms import current_platform

@@ -32,21 +32,16 @@ def resolution_order(definition: ClassDefinition, bases_of: BasesOf) -> list[Cla
     return order
 
 
-def find_attribute(
-    order: Sequence[ClassDefinition], name: str
-) -> tuple[ClassDefinition, Binding] | None:
-    """The first class of an order whose body binds a name, and what to.
+def own_attribute(definition: ClassDefinition, name: str) -> Binding | None:
+    """What the body of a class binds a name to; None when it does not.
 
     Raises:
         NotStaticError: the body changes the value after the assignment.
     """
-    for definition in order:
-        binding = definition.bindings.names.get(name)
-        if binding is not None:
-            if name in definition.bindings.changed:
-                raise NotStaticError(f"{definition.name} changes {name} after its assignment")
-            return definition, binding
-    return None
+    binding = definition.bindings.names.get(name)
+    if binding is not None and name in definition.bindings.changed:
+        raise NotStaticError(f"{definition.name} changes {name} after its assignment")
+    return binding
 
 
 def is_dataclass(definition: ClassDefinition) -> bool:
@@ -55,3 +50,12 @@ def is_dataclass(definition: ClassDefinition) -> bool:
         show(d.func if isinstance(d, ast.Call) else d).split(".")[-1] == "dataclass"
         for d in definition.node.decorator_list
     )
+
+
+def assigned_attributes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """Names of the attributes, of whatever object, that a function assigns."""
+    return {
+        node.attr
+        for node in ast.walk(function)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    }

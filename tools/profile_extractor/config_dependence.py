@@ -7,12 +7,15 @@ from profile_extractor.values import ClassDefinition
 
 
 def sets_in_methods(order: Iterable[ClassDefinition], attributes: Collection[str]) -> bool:
-    """True when a method of the classes assigns or updates one of the attributes."""
+    """True when a method of the classes assigns or updates one of the attributes.
+
+    `__init_subclass__` does so without a config, and is carried out by the interpreter.
+    """
     return any(
         _sets(node, attributes)
         for definition in order
         for method in definition.node.body
-        if isinstance(method, ast.FunctionDef)
+        if isinstance(method, ast.FunctionDef) and method.name != "__init_subclass__"
         for node in ast.walk(method)
     )
 

@@ -179,6 +179,12 @@ def _comparison(interpreter: "Interpreter", node: ast.Compare, scope: Scope) -> 
     return True
 
 
+def _named(interpreter: "Interpreter", node: ast.NamedExpr, scope: Scope) -> Value:
+    value = interpreter.evaluate(node.value, scope)
+    scope.names[node.target.id] = value
+    return value
+
+
 def _conditional(interpreter: "Interpreter", node: ast.IfExp, scope: Scope) -> Value:
     chosen = node.body if truth(interpreter, node.test, scope) else node.orelse
     return interpreter.evaluate(chosen, scope)
@@ -272,6 +278,7 @@ _EVALUATORS: Final[dict[type[ast.expr], _Evaluator]] = {
     ast.BoolOp: _boolean,
     ast.Compare: _comparison,
     ast.IfExp: _conditional,
+    ast.NamedExpr: _named,
     ast.Subscript: _subscript,
     ast.ListComp: _comprehension,
     ast.SetComp: _comprehension,

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Mapping, Sequence
 
 from profile_extractor.calls import call
-from profile_extractor.classes import find_attribute, resolution_order
+from profile_extractor.classes import assigned_attributes, own_attribute, resolution_order
 from profile_extractor.expressions import evaluate
 from profile_extractor.lookup import Lookup
 from profile_extractor.scopes import Import
@@ -34,6 +34,7 @@ class Interpreter:
         self.lookup = lookup
         self._depth = 0
         self._orders: dict[ClassDefinition, list[ClassDefinition]] = {}
+        self._set_on_creation: dict[ClassDefinition, dict[str, Value]] = {}
 
     def evaluate(self, node: ast.expr, scope: Scope) -> Value:
         """The value of an expression."""
@@ -44,6 +45,10 @@ class Interpreter:
             value = evaluate(self, node, scope)
         finally:
             self._depth -= 1
+        return self._known(value)
+
+    @staticmethod
+    def _known(value: Value) -> Value:
         if isinstance(value, Unknown):
             raise NotStaticError(value.reason)
         return value
@@ -109,15 +114,48 @@ class Interpreter:
         Raises:
             KeyError: no class of the release that it inherits from has it.
         """
-        found = find_attribute(self.order(definition), name)
-        if found is None:
-            raise KeyError(name)
-        owner, binding = found
-        if isinstance(binding, ast.expr):
-            return self.evaluate(binding, Scope(owner.module, dict(owner.closure), owner))
-        if isinstance(binding, ast.FunctionDef | ast.AsyncFunctionDef):
-            return method(owner, binding, definition if instance is None else instance)
-        raise NotStaticError(f"{owner.name}.{name} is not a value")
+        for owner in self.order(definition):
+            created = self._created(owner)
+            if name in created:
+                return self._known(created[name])
+            binding = own_attribute(owner, name)
+            if isinstance(binding, ast.FunctionDef | ast.AsyncFunctionDef):
+                return method(owner, binding, definition if instance is None else instance)
+            if isinstance(binding, ast.expr):
+                return self.evaluate(binding, Scope(owner.module, dict(owner.closure), owner))
+            if binding is not None:
+                raise NotStaticError(f"{owner.name}.{name} is not a value")
+        raise KeyError(name)
+
+    def _created(self, definition: ClassDefinition) -> dict[str, Value]:
+        """What `__init_subclass__` of a base set on a class when the class was created."""
+        if definition not in self._set_on_creation:
+            self._set_on_creation[definition] = {}
+            hook = self._creation_hook(definition)
+            if hook is not None:
+                try:
+                    self.call(hook, [], {})
+                except NotStaticError as reason:
+                    unknown = dict.fromkeys(assigned_attributes(hook.node), Unknown(str(reason)))
+                    self._set_on_creation[definition] |= unknown
+        return self._set_on_creation[definition]
+
+    def _creation_hook(self, definition: ClassDefinition) -> FunctionDefinition | None:
+        for base in self.order(definition)[1:]:
+            node = own_attribute(base, "__init_subclass__")
+            if isinstance(node, ast.FunctionDef):
+                return FunctionDefinition(base.module, node, (definition,), base.closure)
+        return None
+
+    def set_attribute(self, definition: ClassDefinition, name: str, value: Value) -> None:
+        """Set an attribute of a class that is being created.
+
+        Raises:
+            NotStaticError: the class has been created.
+        """
+        if definition not in self._set_on_creation:
+            raise NotStaticError(f"{name} of {definition.name} is set after its creation")
+        self._set_on_creation[definition][name] = value
 
 
 def method(

@@ -117,6 +117,11 @@ class _Run:
                 container[self.interpreter.evaluate(key, self.scope)] = value
             case ast.Attribute(attr=name) if name in _DESCRIPTIVE:
                 pass
+            case ast.Attribute(value=object_node, attr=name):
+                definition = self.interpreter.evaluate(object_node, self.scope)
+                if not isinstance(definition, ClassDefinition):
+                    raise NotStaticError(f"cannot set {show(target)}")
+                self.interpreter.set_attribute(definition, name, value)
             case ast.Tuple() if isinstance(value, Unknown):
                 for part in target.elts:
                     self._assign(part, value)
@@ -127,7 +132,7 @@ class _Run:
         """A call for its effect. What touches none of the function's tables is left out."""
         if not isinstance(node, ast.Call):
             return
-        touched = [*node.args, *(k.value for k in node.keywords)]
+        touched = [*node.args, *(k.value for k in node.keywords if k.arg is not None)]
         if isinstance(node.func, ast.Attribute):
             touched.append(node.func.value)
         values = [lenient(self.interpreter, part, self.scope) for part in touched]
