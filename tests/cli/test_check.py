@@ -107,3 +107,10 @@ def test_a_release_that_refuses_the_metadata_is_a_finding(tmp_path: Path, run: R
     )
     assert done.returncode == 1
     assert "(CKF702)" in run("check", "c", "--runtime", "vllm==0.33.0").stdout
+
+
+def test_a_metadata_file_stands_for_its_checkpoint(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(HEALTHY, tmp_path / "a")
+    done = run("check", "a/config.json", "a/hf_quant_config.json", "a")
+    assert done.stdout == "a: clean\n"
+    assert done.returncode == 0

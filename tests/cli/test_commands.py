@@ -242,7 +242,15 @@ def test_demo_shows_the_repair(run: Run, tmp_path: Path) -> None:
     assert run("demo", tmp_path / "demo").returncode == 2
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["check", str(NANO_VL)]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--version"],
+        ["rules"],
+        ["check", str(NANO_VL)],
+        ["check", str(NANO_VL), "--format", "sarif", "--runtime", "vllm==0.33.0"],
+    ],
+)
 def test_start_up_imports_no_heavy_package(arguments: list[str]) -> None:
     code = (
         "import sys; from ckptfix.cli.app import main\n"

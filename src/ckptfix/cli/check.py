@@ -95,7 +95,7 @@ def check(
     from ckptfix.cli.output_file import require_writable, write_report
     from ckptfix.errors import CkptfixError
     from ckptfix.report.console import show, write_plain
-    from ckptfix.report.formats import FORMATS
+    from ckptfix.report.formats import renderer
 
     if json and format_ not in (None, "json"):
         raise CkptfixError(f"--json and --format {format_} contradict each other")
@@ -104,7 +104,7 @@ def check(
     target = require_writable(output_file) if output_file is not None else None
     report = check_all(directories, options)
     chosen = "json" if json else format_ or "text"
-    lines = FORMATS[chosen](report, verbose)
+    lines = renderer(chosen)(report, verbose)
     if target is not None:
         write_report(target, lines)
     else:

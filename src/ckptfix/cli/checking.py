@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.checkpoint import METADATA_FILES, Checkpoint
+from ckptfix.checkpoint.safetensors import INDEX_FILE
 from ckptfix.cli.configuration import Configuration
 from ckptfix.cli.judging import asked_targets, judge_all, without_releases
 from ckptfix.cli.loading import builtin_name_map, load, own_name_map
@@ -65,7 +66,7 @@ def options_of(flags: CheckFlags, found: Configuration) -> CheckOptions:
 def check_all(directories: Sequence[str], options: CheckOptions) -> CheckReport:
     """Check every directory; one that cannot be checked does not stop the others."""
     checked = []
-    for directory in dict.fromkeys(directories):
+    for directory in dict.fromkeys(map(_checkpoint_of, directories)):
         try:
             checked.append(_check(directory, options))
         except CkptfixError as error:
@@ -73,6 +74,14 @@ def check_all(directories: Sequence[str], options: CheckOptions) -> CheckReport:
             show([line(f"error: {told}")], sys.stderr)
             checked.append(CheckedCheckpoint(directory, error=told))
     return CheckReport(tuple(checked), options.fail_on, Path.cwd())
+
+
+def _checkpoint_of(path: str) -> str:
+    """The directory of a metadata file: what `pre-commit` names are the files that changed."""
+    named = Path(path)
+    if named.name in (*METADATA_FILES, INDEX_FILE) and not named.is_dir():
+        return str(named.parent)
+    return path
 
 
 def _check(directory: str, options: CheckOptions) -> CheckedCheckpoint:
