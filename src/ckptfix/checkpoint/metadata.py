@@ -5,7 +5,7 @@ Three files speak (nvidia-modelopt 0.23.0 to 0.47.0, see `docs/formats.md`):
 `quant_cfg.json` of ModelOpt 0.23 and 0.25.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -90,6 +90,15 @@ class MetadataFile:
 
 
 @dataclass(frozen=True)
+class DraftLayers:
+    """The number of draft layers (MTP, NextN) that config.json announces."""
+
+    number: int
+    pointer: str
+    """JSON pointer of the number."""
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """The part of config.json that is not about quantization."""
 
@@ -98,6 +107,9 @@ class ModelConfig:
     """(prefix of the language model in the wrapper, its architectures)."""
     tied_embeddings: bool | None = None
     """`tie_word_embeddings`, of the language model where it has its own config."""
+    num_hidden_layers: int | None = None
+    """Of the language model; layers with this number and above are draft layers."""
+    draft_layers: DraftLayers | None = None
 
 
 NESTED_CONFIGS: Final = (("llm_config", "language_model"), ("text_config", "language_model"))
@@ -109,16 +121,35 @@ def parse_model_config(document: JsonText) -> ModelConfig:
     value = document.value
     nested = []
     tied = value.get("tie_word_embeddings")
+    places: list[tuple[Path, dict[str, Any]]] = [((), value)]
     for key, prefix in NESTED_CONFIGS:
         inner = value.get(key)
         if isinstance(inner, dict):
             nested.append((prefix, _strings(inner.get("architectures"))))
             tied = inner.get("tie_word_embeddings", tied)
+            places.insert(0, ((key,), inner))
     return ModelConfig(
         _strings(value.get("architectures")),
         tuple(nested),
         tied if isinstance(tied, bool) else None,
+        next(_counts(places, ("num_hidden_layers",)), (None, ""))[0],
+        next((DraftLayers(n, p) for n, p in _counts(places, _DRAFT_KEYS)), None),
     )
+
+
+_DRAFT_KEYS: Final = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
+"""vLLM 0.33.0, vllm/config/speculative.py, and configs of MiniMax."""
+
+
+def _counts(
+    places: Iterable[tuple[Path, Mapping[str, Any]]], keys: Iterable[str]
+) -> Iterator[tuple[int, str]]:
+    """Whole numbers under these keys, with their pointers."""
+    for path, value in places:
+        for key in keys:
+            number = value.get(key)
+            if isinstance(number, int) and not isinstance(number, bool):
+                yield number, pointer((*path, key))
 
 
 def parse_metadata(documents: Mapping[str, JsonText]) -> tuple[MetadataFile, ...]:

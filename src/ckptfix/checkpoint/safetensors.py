@@ -6,19 +6,18 @@ https://huggingface.co/docs/safetensors (checked against safetensors 0.8.0).
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 from typing import Final
 
 import msgspec
 
-from ckptfix.checkpoint.json_text import JsonText
+from ckptfix.checkpoint.shard_index import INDEX_FILE, read_index
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import visible
 
-INDEX_FILE: Final = "model.safetensors.index.json"
 SINGLE_FILE: Final = "model.safetensors"
 MAX_HEADER_BYTES: Final = 100_000_000
 """safetensors 0.8.0, `MAX_HEADER_SIZE`."""
@@ -97,6 +96,10 @@ class TensorTable:
     """(tensor, shard file) that the index names and the header of that file does not list."""
     unindexed: tuple[tuple[str, str], ...]
     """(tensor, shard file) that a header lists and the index does not, or places elsewhere."""
+    unlisted_files: tuple[str, ...] = ()
+    """Safetensors files beside the index that it does not name."""
+    total_size: int | None = None
+    """`metadata.total_size` of the index, in bytes."""
 
     @property
     def nbytes(self) -> int:
@@ -211,9 +214,9 @@ def read_tensors(source: DirectorySource) -> TensorTable:
     Without an index: `model.safetensors`, else every `*.safetensors` file, as vLLM 0.33.0 does
     (vllm/model_executor/model_loader/default_loader.py).
     """
-    weight_map = _read_index(source) if source.has(INDEX_FILE) else None
-    if weight_map is not None:
-        files = sorted(set(weight_map.values()))
+    index = read_index(source) if source.has(INDEX_FILE) else None
+    if index is not None:
+        files = sorted(set(index.weight_map.values()))
     elif source.has(SINGLE_FILE):
         files = [SINGLE_FILE]
     else:
@@ -222,11 +225,18 @@ def read_tensors(source: DirectorySource) -> TensorTable:
             raise _no_safetensors(source)
     with ThreadPoolExecutor(max_workers=8) as pool:
         headers = dict(zip(files, pool.map(lambda f: read_header(source, f), files), strict=True))
-    return _joined(files, headers, weight_map)
+    if index is None:
+        return _joined(files, headers, None)
+    stored = (name for name in source.names() if name.endswith(".safetensors"))
+    return replace(
+        _joined(files, headers, index.weight_map),
+        unlisted_files=tuple(sorted(set(stored) - set(files))),
+        total_size=index.total_size,
+    )
 
 
 def _joined(
-    files: list[str], headers: dict[str, dict[str, Tensor]], weight_map: dict[str, str] | None
+    files: list[str], headers: dict[str, dict[str, Tensor]], weight_map: Mapping[str, str] | None
 ) -> TensorTable:
     tensors: dict[str, Tensor] = {}
     file_of: dict[str, str] = {}
@@ -256,36 +266,6 @@ def _joined(
         tuple(missing),
         tuple(unindexed),
     )
-
-
-def _read_index(source: DirectorySource) -> dict[str, str]:
-    index = JsonText.parse(INDEX_FILE, source.read(INDEX_FILE))
-    weight_map = index.value.get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise CkptfixError(
-            "weight_map is missing, empty or not an object", place=Place(INDEX_FILE, "/weight_map")
-        )
-    checked: set[str] = set()
-    for tensor, file in weight_map.items():
-        if file in checked:
-            continue
-        place = index.place(("weight_map", tensor))
-        if not isinstance(file, str) or not file.endswith(".safetensors"):
-            raise CkptfixError("does not name a .safetensors file", place=place)
-        if "/" in file or "\\" in file or "\x00" in file:
-            raise CkptfixError(
-                f"names {visible(file)!r}, a file outside the checkpoint directory",
-                place=place,
-                advice="shard files must lie beside the index",
-            )
-        if not source.has(file):
-            raise CkptfixError(
-                f"names {visible(file)}, which is missing",
-                place=place,
-                advice="download the shard file or rebuild the index",
-            )
-        checked.add(file)
-    return {str(tensor): str(file) for tensor, file in weight_map.items()}
 
 
 def _no_safetensors(source: DirectorySource) -> CkptfixError:

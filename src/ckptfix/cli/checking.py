@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ckptfix.checkpoint.checkpoint import METADATA_FILES, Checkpoint
-from ckptfix.checkpoint.safetensors import INDEX_FILE
+from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.cli.configuration import Configuration
 from ckptfix.cli.judging import asked_targets, judge_all, without_releases
 from ckptfix.cli.loading import builtin_name_map, load, own_name_map

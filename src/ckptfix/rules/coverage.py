@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.metadata import CONFIG_FILE, QUANT_CFG_FILE, MetadataFile
 from ckptfix.errors import Place
 from ckptfix.names import visible
@@ -122,7 +123,7 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
             continue
         covered = excluded(context, metadata)
         for name, weight in context.checkpoint.unquantized_linears.items():
-            if name not in covered:
+            if name not in covered and draft_root(context.checkpoint, name) is None:
                 yield Finding(
                     "CKF206",
                     name,

@@ -1,11 +1,15 @@
 """CKF1xx: names in the metadata against names in the tensors."""
 
+import re
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from ckptfix.checkpoint.metadata import Statement
 from ckptfix.names import is_class_name, visible
 from ckptfix.rules.finding import Context, Finding, Severity, rule
 from ckptfix.runtimes.naming import Reading
+
+_WILDCARD: Final = re.compile(r"[*?\[]")
 
 
 def statements(context: Context) -> Iterator[Statement]:
@@ -14,6 +18,15 @@ def statements(context: Context) -> Iterator[Statement]:
         for statement in metadata.statements:
             if not (statement.kind == "target" and is_class_name(statement.name)):
                 yield statement
+
+
+def abbreviates(context: Context, statement: Statement) -> bool:
+    """True for a plain pattern that is no name and no container, but part of some name."""
+    if statement.kind != "exclude" or _WILDCARD.search(statement.name):
+        return False
+    if context.naming.read_pattern(statement.name).spelling is not None:
+        return False
+    return any(statement.name in name for name in context.checkpoint.modules)
 
 
 def is_corrupt(name: str) -> bool:
@@ -87,6 +100,8 @@ def matches_nothing(context: Context) -> Iterable[Finding]:
             continue
         if statement.kind == "entry" and statement.quant_algo is None:
             continue
+        if abbreviates(context, statement):
+            continue  # CKF104 tells how far it reaches
         nearest = context.naming.nearest(statement.name.rstrip("*").rstrip("."))
         yield Finding(
             "CKF105",

@@ -1,13 +1,24 @@
 """All rules. A new family is one import here; a new rule in a family needs nothing."""
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.rules import coverage, files, formats, names, runtimes
+from ckptfix.rules import (
+    banks,
+    coverage,
+    draft,
+    files,
+    formats,
+    kernels,
+    kv_cache,
+    names,
+    patterns,
+    runtimes,
+)
 from ckptfix.rules.finding import Context, Finding, Rule, declared_rules
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.verdict import TargetVerdict
 
-FAMILIES = (names, coverage, formats, files, runtimes)
+FAMILIES = (names, patterns, coverage, banks, formats, kernels, kv_cache, files, draft, runtimes)
 
 RULES: dict[str, Rule] = {rule.code: rule for rule in declared_rules()}
 

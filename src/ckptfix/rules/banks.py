@@ -1,0 +1,160 @@
+"""CKF2xx and CKF3xx: modules that a runtime builds together must be stored alike."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.errors import Place
+from ckptfix.names import visible
+from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
+
+_EXPERT: Final = re.compile(r"(.*\.experts)\.(\d+)\.(.+)")
+_EXPERT_LAST: Final = re.compile(r"(.*\.experts)\.([a-z_]+_proj|w[123])\.(\d+)")
+
+
+@rule(
+    "CKF203",
+    "members of a packed module are stored differently",
+    Severity.ERROR,
+    why=(
+        "Runtimes load q_proj, k_proj and v_proj into one qkv_proj, gate_proj and up_proj into one "
+        "gate_up_proj, with one quantization method. vLLM 0.33.0 stops with 'Detected some but "
+        "not all shards ... are quantized'; SGLang drops the tensors that do not fit "
+        "(sgl-project/sglang issue 35797)."
+    ),
+    fix="Quantize the members alike and export again.",
+)
+def packed_members_differ(context: Context) -> Iterable[Finding]:
+    """q, k, v or gate, up beside each other in formats that have nothing in common."""
+    checkpoint = context.checkpoint
+    for name in checkpoint.modules:
+        parent, dot, last = name.rpartition(".")
+        for packed, members in BUILTIN_PACKED.items():
+            if last != members[0]:
+                continue
+            present = [m for part in members if (m := f"{parent}{dot}{part}") in checkpoint.modules]
+            if len(present) > 1 and _differ(checkpoint, present):
+                labels = (
+                    f"{m.rpartition('.')[2]} {checkpoint.formats[m].label()}" for m in present
+                )
+                yield Finding(
+                    "CKF203",
+                    f"{parent}{dot}{packed}",
+                    f"is stored as {', '.join(labels)}",
+                    place_of(checkpoint, present[0]),
+                    "quantize these alike and export again",
+                    tuple(present),
+                )
+
+
+def _differ(checkpoint: Checkpoint, names: Iterable[str]) -> bool:
+    kinds = [
+        {fit.quant_algo for fit in checkpoint.formats[name].fits} or {"unquantized"}
+        for name in names
+        if not checkpoint.formats[name].problem and checkpoint.modules[name].weight is not None
+    ]
+    return bool(kinds) and not set.intersection(*kinds)
+
+
+def place_of(checkpoint: Checkpoint, module: str) -> Place:
+    """The shard file and the weight of a module."""
+    names = checkpoint.modules[module].tensor_names
+    tensor = names.get("weight", next(iter(names.values())))
+    return Place(checkpoint.table.file_of[tensor], tensor=visible(tensor))
+
+
+@rule(
+    "CKF208",
+    "expert bank is incomplete",
+    Severity.ERROR,
+    why=(
+        "All experts of a bank go into one parameter. An expert without input_scale, because "
+        "calibration never reached it, makes 1/0 = inf there: answers are empty or depend on the "
+        "prompt (vllm-project/vllm issue 45212). A missing expert leaves memory uninitialised."
+    ),
+    fix="Calibrate with data that reaches every expert and export again.",
+)
+def incomplete_bank(context: Context) -> Iterable[Finding]:
+    """Experts that lack what most experts of their bank have, or are stored otherwise."""
+    checkpoint = context.checkpoint
+    for bank, experts in _banks(checkpoint).items():
+        missing = sorted(set(range(max(experts) + 1)) - set(experts))
+        if missing:
+            first = next(iter(experts[min(experts)].values()))
+            yield Finding(
+                "CKF208",
+                f"{bank}.{missing[0]}",
+                f"is missing, the bank has experts up to {max(experts)}",
+                place_of(checkpoint, first),
+                "export the checkpoint again",
+            )
+        yield from _unlike(checkpoint, bank, experts)
+
+
+def _banks(checkpoint: Checkpoint) -> dict[str, dict[int, dict[str, str]]]:
+    """Bank -> expert -> last part of a module's name -> module."""
+    banks: dict[str, dict[int, dict[str, str]]] = {}
+    for name in checkpoint.modules:
+        if found := _EXPERT.fullmatch(name):
+            banks.setdefault(found[1], {}).setdefault(int(found[2]), {})[found[3]] = name
+    return banks
+
+
+def _unlike(
+    checkpoint: Checkpoint, bank: str, experts: Mapping[int, Mapping[str, str]]
+) -> Iterator[Finding]:
+    stored = {
+        (expert, part): frozenset(checkpoint.modules[module].tensors)
+        for expert, parts in experts.items()
+        for part, module in parts.items()
+    }
+    usual: dict[str, frozenset[str]] = {}
+    for part in dict.fromkeys(part for _, part in stored):
+        counted = Counter(roles for (_, p), roles in stored.items() if p == part)
+        if counted.total() * 2 > len(experts):
+            usual[part] = counted.most_common(1)[0][0]
+    for expert, parts in experts.items():
+        for part, roles in usual.items():
+            module = f"{bank}.{expert}.{part}"
+            lacking = sorted(roles - stored.get((expert, part), frozenset()))
+            if not lacking or (part in parts and checkpoint.formats[module].problem):
+                continue  # CKF301 tells what no format allows
+            beside = next(iter(parts.values()))
+            what = ", ".join(lacking) if part in parts else "all of its tensors"
+            yield Finding(
+                "CKF208",
+                module,
+                f"lacks {what}, which the other experts of its bank have",
+                place_of(checkpoint, module if part in parts else beside),
+                "calibrate so that every expert is reached, and export again",
+                (module,) if part in parts else (),
+            )
+
+
+@rule(
+    "CKF308",
+    "expert number stands behind the projection",
+    Severity.ERROR,
+    why=(
+        "Runtimes look for experts.42.gate_proj. ModelOpt 0.43 wrote experts.gate_proj.42 for "
+        "Qwen3-VL-MoE: the scales are dropped, or loading stops with an IndexError "
+        "(vllm-project/vllm issues 40885, 42800)."
+    ),
+    fix="Export again with ModelOpt 0.44 or later; the tensors' names are wrong, not the metadata.",
+)
+def expert_behind_projection(context: Context) -> Iterable[Finding]:
+    """Modules named `experts.gate_proj.42`."""
+    for name in context.checkpoint.modules:
+        if found := _EXPERT_LAST.fullmatch(name):
+            yield Finding(
+                "CKF308",
+                name,
+                "names the projection before the expert, so runtimes do not find its tensors",
+                place_of(context.checkpoint, name),
+                "export again with a later ModelOpt",
+                (name,),
+                f"{found[1]}.{found[3]}.{found[2]}",
+            )

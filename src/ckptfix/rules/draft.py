@@ -1,0 +1,85 @@
+"""CKF6xx: draft layers (MTP, NextN), which are rarely quantized with the rest."""
+
+from collections.abc import Iterable
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.draft_layers import draft_root
+from ckptfix.checkpoint.metadata import CONFIG_FILE, MetadataFile
+from ckptfix.errors import Place
+from ckptfix.names import visible
+from ckptfix.rules.coverage import excluded
+from ckptfix.rules.finding import Context, Finding, Severity, rule
+
+
+@rule(
+    "CKF601",
+    "draft layer stored unquantized, not excluded",
+    Severity.ERROR,
+    why=(
+        "The drafter is built with the metadata of the whole checkpoint. "
+        "nvidia/Qwen3.5-397B-A17B-NVFP4 excludes mtp.layers.0*, all of MTP is BF16, and mtp.fc is "
+        "built NVFP4: AssertionError (vllm-project/vllm issue 38832). amd/GLM-5.1-NVFP4 excludes "
+        "nothing of its draft layer (issues 49187, 49275)."
+    ),
+    fix="Exclude the whole subtree; ckptfix rewrite --from-tensors does so.",
+)
+def draft_not_excluded(context: Context) -> Iterable[Finding]:
+    """Unquantized draft modules that a uniform file leaves to be quantized."""
+    checkpoint = context.checkpoint
+    for metadata in checkpoint.metadata:
+        if metadata.quant_algo is None or metadata.is_mixed:
+            continue
+        covered = excluded(context, metadata)
+        for name, weight in checkpoint.unquantized_linears.items():
+            root = draft_root(checkpoint, name)
+            if root is not None and name not in covered:
+                yield Finding(
+                    "CKF601",
+                    name,
+                    f"is stored as {weight.dtype} and no pattern excludes it from "
+                    f"{metadata.quant_algo}",
+                    metadata.place,
+                    _advice(checkpoint, metadata, root),
+                    (name,),
+                )
+
+
+def _advice(checkpoint: Checkpoint, metadata: MetadataFile, root: str) -> str:
+    narrow = [s.name for s in metadata.of_kind("exclude") if s.name.startswith(root + ".")]
+    quantized = any(
+        stored.is_quantized and name.startswith(root + ".")
+        for name, stored in checkpoint.formats.items()
+    )
+    if quantized:
+        return "run ckptfix rewrite --from-tensors"
+    if narrow:
+        return f"widen {visible(narrow[0])} to {visible(root)}*"
+    return f"exclude {visible(root)}*, as ckptfix rewrite --from-tensors does"
+
+
+@rule(
+    "CKF602",
+    "draft layers are announced, no tensor of them is there",
+    Severity.WARNING,
+    why=(
+        "config.json says how many draft layers there are. Speculative decoding then starts on "
+        "uninitialised memory, acceptance 0.0, or stops (vllm-project/vllm issue 35548); "
+        "serving without it is not affected. Exports left mtp.safetensors behind "
+        "(NVIDIA/Model-Optimizer issue 750)."
+    ),
+    fix="Copy the draft tensors from the original checkpoint, or serve without a drafter.",
+)
+def draft_absent(context: Context) -> Iterable[Finding]:
+    """A number of draft layers above zero, and no module among them."""
+    checkpoint = context.checkpoint
+    announced = checkpoint.config.draft_layers
+    if announced is None or announced.number < 1:
+        return
+    if not any(draft_root(checkpoint, name) for name in checkpoint.modules):
+        yield Finding(
+            "CKF602",
+            announced.pointer.rpartition("/")[2],
+            f"announces {announced.number} of draft layers, and the shard files hold none",
+            Place(CONFIG_FILE, announced.pointer),
+            "copy the draft tensors from the original checkpoint, or serve without a drafter",
+        )

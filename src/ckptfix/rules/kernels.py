@@ -1,0 +1,43 @@
+"""CKF3xx: limits of kernels that are known from shapes."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from ckptfix.rules.banks import place_of
+from ckptfix.rules.finding import Context, Finding, Severity, rule
+
+_MARLIN_TILE: Final = 64
+"""Output features that Marlin takes at a time (vLLM 0.33.0,
+vllm/model_executor/layers/quantization/utils/marlin_utils.py, `GPTQ_MARLIN_MIN_THREAD_N`)."""
+_SMALLEST_REAL: Final = 512
+"""Layers with fewer output features stand in test models, or are packed with others."""
+
+
+@rule(
+    "CKF310",
+    "NVFP4 layer does not fit the kernel of GPUs without FP4 tensor cores",
+    Severity.WARNING,
+    why=(
+        "Below compute capability 10.0 vLLM runs NVFP4 by Marlin, which takes output features 64 "
+        "at a time: 'size_n = 4304 is not divisible by tile_n_size = 64' on a quantized vision "
+        "tower (NVIDIA/Model-Optimizer issue 1687). The same holds for each part of a layer split "
+        "by tensor parallelism."
+    ),
+    fix="Leave the layer unquantized, or serve on a GPU with FP4 tensor cores.",
+)
+def not_in_tiles(context: Context) -> Iterable[Finding]:
+    """FP4 layers whose output features are no multiple of 64."""
+    for name, stored in context.checkpoint.formats.items():
+        if not any("NVFP4" in fit.quant_algo for fit in stored.fits):
+            continue
+        out = stored.logical_shape[-2]
+        if out >= _SMALLEST_REAL and out % _MARLIN_TILE:
+            yield Finding(
+                "CKF310",
+                name,
+                f"has {out:,} output features, no multiple of {_MARLIN_TILE}: GPUs without FP4 "
+                "tensor cores cannot run it",
+                place_of(context.checkpoint, name),
+                "leave it unquantized, or serve on a GPU with FP4 tensor cores",
+                (name,),
+            )

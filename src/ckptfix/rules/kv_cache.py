@@ -1,0 +1,102 @@
+"""CKF4xx: the KV cache, in metadata and tensors."""
+
+from collections.abc import Iterable
+
+from ckptfix.checkpoint.metadata import QUANT_CFG_FILE
+from ckptfix.names import visible
+from ckptfix.rules.banks import place_of
+from ckptfix.rules.finding import Context, Finding, Severity, rule
+
+
+@rule(
+    "CKF401",
+    "the files disagree on the KV cache",
+    Severity.ERROR,
+    why=(
+        "A runtime goes by one of the files. nvidia/Qwen3.6-35B-A3B-NVFP4 said FP8 in "
+        "hf_quant_config.json only: whoever reads config.json keeps the cache in BF16 "
+        "(sgl-project/sglang issue 27906, ai-dynamo/aiconfigurator pull request 1513)."
+    ),
+    fix="Say the same in both files; ckptfix rewrite --from-tensors adds what one does not say.",
+)
+def kv_cache_differs(context: Context) -> Iterable[Finding]:
+    """Two files that state different KV cache algorithms, or one that states none."""
+    read = [m for m in context.checkpoint.metadata if m.file != QUANT_CFG_FILE]
+    if len(read) < 2:
+        return
+    first, second = read[0], read[1]
+    ours, theirs = first.kv_cache_quant_algo, second.kv_cache_quant_algo
+    if (ours or "").upper() != (theirs or "").upper():
+        yield Finding(
+            "CKF401",
+            first.file,
+            f"says {visible(ours or 'nothing')} for the KV cache and {second.file} says "
+            f"{visible(theirs or 'nothing')}",
+            first.place,
+            "say the same in both files"
+            if ours and theirs
+            else "run ckptfix rewrite --from-tensors",
+        )
+
+
+@rule(
+    "CKF402",
+    "KV cache scales are stored, no file says how the cache is quantized",
+    Severity.WARNING,
+    why=(
+        "k_scale and v_scale were calibrated, but a runtime that is not told keeps the cache in "
+        "BF16, and one that does not expect the tensors stops at them."
+    ),
+    fix="ckptfix rewrite --from-tensors states FP8.",
+)
+def kv_cache_unsaid(context: Context) -> Iterable[Finding]:
+    """Scales without a statement in any file."""
+    checkpoint = context.checkpoint
+    if not checkpoint.metadata or any(m.kv_cache_quant_algo for m in checkpoint.metadata):
+        return
+    holders = [
+        n for n, m in checkpoint.modules.items() if m.tensors.keys() & {"k_scale", "v_scale"}
+    ]
+    if holders:
+        yield Finding(
+            "CKF402",
+            checkpoint.metadata[0].file,
+            "does not say how the KV cache is quantized, and the tensors hold k_scale and v_scale",
+            checkpoint.metadata[0].place,
+            "run ckptfix rewrite --from-tensors",
+            tuple(holders),
+        )
+
+
+@rule(
+    "CKF403",
+    "k_scale without v_scale, or the reverse",
+    Severity.ERROR,
+    why=(
+        "The cache of a layer has two scales. vLLM 0.33.0 takes a lone k_scale for the values too, "
+        "which are then scaled otherwise than calibrated, and stops at a lone v_scale "
+        "(vllm/model_executor/layers/quantization/kv_cache.py)."
+    ),
+    fix="Export the checkpoint again.",
+)
+def one_kv_scale(context: Context) -> Iterable[Finding]:
+    """Attention layers with one of the two scales, in a checkpoint that has both elsewhere."""
+    checkpoint = context.checkpoint
+    holders: dict[str, dict[str, str]] = {"k_scale": {}, "v_scale": {}}
+    for name, module in checkpoint.modules.items():
+        for role, layers in holders.items():
+            if role in module.tensors:
+                layers[name.rpartition(".")[0] if name.endswith("_proj") else name] = name
+    if not holders["k_scale"] or not holders["v_scale"]:
+        return
+    for role, other in (("k_scale", "v_scale"), ("v_scale", "k_scale")):
+        for layer, holder in holders[role].items():
+            if layer not in holders[other]:
+                yield Finding(
+                    "CKF403",
+                    layer,
+                    f"has {role} and no {other}",
+                    place_of(checkpoint, holder),
+                    "export the checkpoint again",
+                    (holder,),
+                )

@@ -1,0 +1,158 @@
+"""CKF1xx: how far a pattern reaches, and in which dialect it is written."""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from ckptfix.checkpoint.metadata import MetadataFile, Statement
+from ckptfix.names import is_regex, visible
+from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.rules.names import abbreviates, is_corrupt, statements
+from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
+
+_WILDCARD: Final = re.compile(r"[*?\[]")
+_EXPERT: Final = re.compile(r"(.*\.experts)\.\d+(?:\.|\Z)")
+
+
+@rule(
+    "CKF102",
+    "packed module is named, its members are not",
+    Severity.WARNING,
+    why=(
+        "The tensors store q_proj, k_proj and v_proj, the statement names qkv_proj. A runtime that "
+        "looks the members up first misses it: Step-3.5-Flash-FP8 listed qkv_proj and gate_up_proj "
+        "and answered begin-of-sentence tokens only (vllm-project/vllm issue 43981, "
+        "sgl-project/sglang issue 26213)."
+    ),
+    fix="Name the members too, with the same content.",
+)
+def packed_without_members(context: Context) -> Iterable[Finding]:
+    """Statements for a packed module whose members the same list does not name."""
+    names = context.naming.runtime_names.module_of.keys() | context.checkpoint.modules.keys()
+    for metadata in context.checkpoint.metadata:
+        stated = {s.name for s in metadata.statements}
+        for statement in metadata.statements:
+            parent, _, last = statement.name.rpartition(".")
+            members = [f"{parent}.{part}" for part in BUILTIN_PACKED.get(last, ())]
+            if not members or statement.name in names or not set(members) <= names:
+                continue
+            left = [member for member in members if member not in stated]
+            if left:
+                yield Finding(
+                    "CKF102",
+                    statement.name,
+                    "is stored as its members, which are not named beside it",
+                    statement.place,
+                    f"name {', '.join(member.rpartition('.')[2] for member in left)} too",
+                    tuple(context.naming.read_name(statement.name).modules),
+                )
+
+
+@rule(
+    "CKF103",
+    "pattern is in the dialect of another quantizer",
+    Severity.ERROR,
+    why=(
+        "compressed-tensors writes regular expressions as re:..., ModelOpt's patterns are names "
+        "with shell wildcards. The readers of ModelOpt metadata in vLLM and SGLang take re: "
+        "literally, so the pattern matches nothing (compare vllm-project/vllm issue 28072)."
+    ),
+    fix="Write the names or shell wildcards; ckptfix rewrite --from-tensors does so.",
+)
+def foreign_dialect(context: Context) -> Iterable[Finding]:
+    """Exclude patterns that start with `re:`."""
+    for statement in statements(context):
+        if statement.kind == "exclude" and is_regex(statement.name):
+            yield Finding(
+                "CKF103",
+                statement.name,
+                "is a regular expression, which vLLM and SGLang take literally here",
+                statement.place,
+                "run ckptfix rewrite --from-tensors",
+                context.naming.read_pattern(statement.name).modules,
+            )
+
+
+@rule(
+    "CKF104",
+    "pattern reaches further, or less far, than it reads",
+    Severity.ERROR,
+    why=(
+        "vLLM excludes every module whose name contains a plain pattern: b_proj is part of "
+        "q_b_proj and kv_b_proj (vllm-project/vllm issue 51265). Readers that compare whole names "
+        "never find such an abbreviation, and build the layer in FP8 without weight_scale "
+        "(issue 44628)."
+    ),
+    fix="Write the whole name of each module that is meant.",
+)
+def ambiguous_pattern(context: Context) -> Iterable[Finding]:
+    """Plain patterns that are only part of a name, or the beginning of a quantized one."""
+    formats = context.checkpoint.formats
+    names = sorted(context.checkpoint.modules)
+    quantized = [name for name in names if formats[name].is_quantized]
+    for metadata in context.checkpoint.metadata:
+        for statement in _plain_patterns(metadata):
+            if abbreviates(context, statement):
+                hit = [name for name in names if statement.name in name]
+                message = "is only part of a name: vLLM excludes all that contain it, others none"
+            else:
+                hit = _longer(quantized, statement.name)
+                message = "is the beginning of quantized modules too, and vLLM excludes these"
+            if hit:
+                yield Finding(
+                    "CKF104",
+                    statement.name,
+                    message,
+                    statement.place,
+                    f"write whole names, such as {visible(hit[0])}",
+                    tuple(hit),
+                )
+
+
+def _plain_patterns(metadata: MetadataFile) -> Iterator[Statement]:
+    for statement in metadata.of_kind("exclude"):
+        plain = not _WILDCARD.search(statement.name) and not is_regex(statement.name)
+        if plain and statement.name and not is_corrupt(statement.name):
+            yield statement
+
+
+def _longer(names: Sequence[str], beginning: str) -> list[str]:
+    """Names that go on behind the beginning within the same dotted part."""
+    found = []
+    for name in names[bisect_left(names, beginning) :]:
+        if not name.startswith(beginning):
+            break
+        if name != beginning and name[len(beginning)] != ".":
+            found.append(name)
+    return found
+
+
+@rule(
+    "CKF107",
+    "experts are excluded one by one, the bank is not",
+    Severity.WARNING,
+    why=(
+        "A runtime builds all experts of a layer as one module and asks for the bank, "
+        "...mlp.experts. A list of 1,728 single experts missed it: [128, 512] against [128, 1024] "
+        "(sgl-project/sglang issue 39317)."
+    ),
+    fix="Add the name of the bank, ...experts, to the list.",
+)
+def experts_one_by_one(context: Context) -> Iterable[Finding]:
+    """Banks of which a list names single experts only."""
+    for metadata in context.checkpoint.metadata:
+        banks: dict[str, Statement] = {}
+        listed = {s.name for s in metadata.of_kind("exclude")}
+        for statement in metadata.of_kind("exclude"):
+            found = _EXPERT.match(statement.name)
+            if found and not listed & {found[1], f"{found[1]}*", f"{found[1]}.*"}:
+                banks.setdefault(found[1], statement)
+        for bank, statement in banks.items():
+            yield Finding(
+                "CKF107",
+                bank,
+                "is excluded expert by expert, runtimes ask for the bank",
+                statement.place,
+                f"add {visible(bank)} to {statement.key}",
+            )
