@@ -75,12 +75,12 @@ def rules_index() -> str:
     for start, title in FAMILY_TITLES.items():
         rows = [
             f"| [{rule.code}]({rule.code}.md) | {rule.severity.value} | "
-            f"{'yes' if rule.fixed_by_rewrite else '-'} | {rule.title} |"
+            f"{f'`{rule.fixed_by}`' if rule.fixed_by else '-'} | {rule.title} |"
             for rule in RULES.values()
             if rule.code.startswith(start)
         ]
         if rows:
-            head = "| code | severity | `rewrite` repairs it | title |\n|---|---|---|---|"
+            head = "| code | severity | repaired by | title |\n|---|---|---|---|"
             parts.append("\n".join([f"## {start}: {title}\n", head, *rows, ""]))
     return "\n".join(parts)
 
@@ -93,7 +93,7 @@ def _standing(runtime: str, architecture: str, table: Mapping[tuple[str, str], s
 
 def rule_page(rule: Rule) -> str:
     """docs/rules/CODE.md: one rule, with what `check` says of a real checkpoint."""
-    repairs = ", `ckptfix rewrite` repairs it" if rule.fixed_by_rewrite else ""
+    repairs = f", `ckptfix {rule.fixed_by}` repairs it" if rule.fixed_by else ""
     parts = [
         f"# {rule.code}: {rule.title}\n",
         f"{rule.severity.value}, {family_of(rule)}{repairs}. [All rules](README.md).\n",

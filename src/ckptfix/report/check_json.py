@@ -47,7 +47,10 @@ class FindingObject(_Object, frozen=True):
     line: Annotated[int | None, Meta(description="1-based, where the file is JSON metadata.")]
     tensor: Annotated[str | None, Meta(description="Name of the tensor in the file.")]
     advice: str
-    fixed_by_rewrite: Annotated[bool, Meta(description="ckptfix rewrite repairs it.")]
+    fixed_by: Annotated[
+        Literal["rewrite", "rewrite --from-tensors"] | None,
+        Meta(description="The ckptfix command that repairs it."),
+    ]
     modules: Annotated[list[str], Meta(description="Checkpoint names of the modules concerned.")]
     releases: Annotated[
         list[str],
@@ -141,7 +144,7 @@ def _finding(finding: Finding) -> FindingObject:
         finding.place.line,
         finding.place.tensor,
         finding.advice,
-        RULES[finding.code].fixed_by_rewrite,
+        RULES[finding.code].fixed_by or None,
         list(finding.modules),
         list(finding.releases),
     )

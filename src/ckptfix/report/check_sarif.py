@@ -78,7 +78,7 @@ def _rule(rule: Rule, documentation: str) -> dict[str, Any]:
         "help": _message(f"{rule.why} Fix: {rule.fix}")
         | {"markdown": _unbraced(f"{rule.why}\n\n**Fix:** {rule.fix}\n")},
         "defaultConfiguration": {"level": rule.severity.value},
-        "properties": {"tags": ["quantization"], "fixed-by-rewrite": rule.fixed_by_rewrite},
+        "properties": {"tags": ["quantization"], "fixed-by": rule.fixed_by},
     }
     if documentation:
         made["helpUri"] = f"{documentation}/rules/{rule.code}.md"

@@ -16,12 +16,12 @@ _STYLE = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 
 def rules_lines(rules: Iterable[Rule]) -> Iterator[Line]:
     """A table."""
-    rows = [("code", "severity", "rewrite", "family", "title")]
+    rows = [("code", "severity", "repaired by", "family", "title")]
     rows += [
         (
             rule.code,
             rule.severity.value,
-            "repairs" if rule.fixed_by_rewrite else "-",
+            rule.fixed_by or "-",
             family_of(rule),
             rule.title,
         )
@@ -42,7 +42,7 @@ def rules_json(rules: Iterable[Rule]) -> str:
             "title": rule.title,
             "why": rule.why,
             "fix": rule.fix,
-            "fixed_by_rewrite": rule.fixed_by_rewrite,
+            "fixed_by": rule.fixed_by or None,
         }
         for rule in rules
     ]
@@ -59,8 +59,9 @@ def rule_lines(rule: Rule) -> Iterator[Line]:
     yield line()
     yield line(("fix", "bold"))
     yield from _paragraph(rule.fix)
-    if rule.fixed_by_rewrite:
-        yield from _paragraph("ckptfix rewrite DIR repairs it; add --dry-run to see the diff.")
+    if rule.fixed_by:
+        command = rule.fixed_by.replace("rewrite", "rewrite DIR")
+        yield from _paragraph(f"ckptfix {command} repairs it; add --dry-run to see the diff.")
     yield line()
     yield line(("leave it out", "bold"))
     yield line(f"  ckptfix check DIR --ignore {rule.code}")

@@ -52,6 +52,7 @@ def decides(metadata: MetadataFile) -> bool:
         "garbage without an error (vLLM 0.33.0)."
     ),
     fix="Add the module to quantized_layers with its stored format; never exclude it.",
+    fixed_by="rewrite --from-tensors",
 )
 def named_nowhere(context: Context) -> Iterable[Finding]:
     """Quantized modules that a per-layer file does not list."""
@@ -69,7 +70,7 @@ def named_nowhere(context: Context) -> Iterable[Finding]:
                     module,
                     f"is stored as {stored.label()} and quantized_layers does not name it",
                     metadata.place,
-                    f"add it to quantized_layers as {stored.label()}",
+                    f"ckptfix rewrite --from-tensors adds it as {stored.label()}",
                     (module,),
                 )
 
@@ -84,6 +85,7 @@ def named_nowhere(context: Context) -> Iterable[Finding]:
         "0.22 has no parameter for it (vllm-project/vllm issues 44081, 45102)."
     ),
     fix="Narrow or remove the pattern.",
+    fixed_by="rewrite --from-tensors",
 )
 def excluded_but_quantized(context: Context) -> Iterable[Finding]:
     """Patterns that cover quantized modules."""
@@ -99,7 +101,7 @@ def excluded_but_quantized(context: Context) -> Iterable[Finding]:
                     f"is stored as {stored.label(metadata.quant_algo)} and "
                     f"{visible(statement.name)} excludes it",
                     statement.place,
-                    "narrow or remove the pattern",
+                    "ckptfix rewrite --from-tensors narrows the pattern",
                     (module,),
                 )
 
@@ -115,6 +117,7 @@ def excluded_but_quantized(context: Context) -> Iterable[Finding]:
         "(NVIDIA/Model-Optimizer pull request 1858)."
     ),
     fix="Add the module to ignore and exclude_modules.",
+    fixed_by="rewrite --from-tensors",
 )
 def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
     """2-D weights in float that a uniform file leaves to be quantized."""
@@ -130,7 +133,7 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
                     f"is stored as {weight.dtype} and no pattern excludes it from "
                     f"{metadata.quant_algo}",
                     metadata.place,
-                    f"add it to {'ignore' if metadata.file == CONFIG_FILE else 'exclude_modules'}",
+                    f"ckptfix rewrite --from-tensors adds it to {metadata.exclude_list[-1]}",
                     (name,),
                 )
 
@@ -145,6 +148,7 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
         "'MIXED_PRECISION quant_algo requires a non-empty quantized_layers mapping'."
     ),
     fix="Copy quantized_layers into hf_quant_config.json, or export with ModelOpt 0.27 or later.",
+    fixed_by="rewrite --from-tensors",
 )
 def no_layer_map(context: Context) -> Iterable[Finding]:
     """Mixed checkpoints whose map stands in no file that a runtime reads."""
@@ -168,6 +172,6 @@ def no_layer_map(context: Context) -> Iterable[Finding]:
         place.file,
         message,
         place,
-        "copy quantized_layers into hf_quant_config.json",
+        "ckptfix rewrite --from-tensors makes the map",
         quantized,
     )

@@ -22,6 +22,7 @@ from ckptfix.rules.finding import Context, Finding, Severity, rule
         "nothing of its draft layer (issues 49187, 49275)."
     ),
     fix="Exclude the whole subtree; ckptfix rewrite --from-tensors does so.",
+    fixed_by="rewrite --from-tensors",
 )
 def draft_not_excluded(context: Context) -> Iterable[Finding]:
     """Unquantized draft modules that a uniform file leaves to be quantized."""

@@ -55,6 +55,7 @@ def index_disagrees(context: Context) -> Iterable[Finding]:
         "builds what the tensors do not hold (vllm-project/vllm issue 25706 read the wrong list)."
     ),
     fix="Say the same in both files; ckptfix rewrite --from-tensors sets both right.",
+    fixed_by="rewrite --from-tensors",
 )
 def files_disagree(context: Context) -> Iterable[Finding]:
     """Algorithm, entries and exclude patterns of the two files, whatever their spelling."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.errors import Place
@@ -17,6 +18,9 @@ class Severity(Enum):
     """A runtime that goes by the metadata builds the module wrongly."""
     WARNING = "warning"
     """A statement without effect, or an effect that depends on the runtime."""
+
+
+Repair = Literal["", "rewrite", "rewrite --from-tensors"]
 
 
 @dataclass(frozen=True)
@@ -59,20 +63,26 @@ class Rule:
     why: str
     """What happens in a runtime, with a real example."""
     fix: str
-    fixed_by_rewrite: bool
+    fixed_by: Repair
+    """The command that repairs it; empty where none does."""
     find: Callable[[Context], Iterable[Finding]]
+
+    @property
+    def fixed_by_rewrite(self) -> bool:
+        """True where `ckptfix rewrite` repairs it, be it by names or from the tensors."""
+        return bool(self.fixed_by)
 
 
 _declared: list[Rule] = []
 
 
 def rule(
-    code: str, title: str, severity: Severity, *, why: str, fix: str, fixed_by_rewrite: bool = False
+    code: str, title: str, severity: Severity, *, why: str, fix: str, fixed_by: Repair = ""
 ) -> Callable[[Callable[[Context], Iterable[Finding]]], Rule]:
     """Declare the decorated function as a rule."""
 
     def declare(find: Callable[[Context], Iterable[Finding]]) -> Rule:
-        declared = Rule(code, title, severity, why, fix, fixed_by_rewrite, find)
+        declared = Rule(code, title, severity, why, fix, fixed_by, find)
         _declared.append(declared)
         return declared
 

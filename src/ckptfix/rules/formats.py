@@ -95,6 +95,7 @@ def unrecognized(context: Context) -> Iterable[Finding]:
         "convolutions with enabled quantizers though it exports them in BF16."
     ),
     fix="Remove the entry, in every file.",
+    fixed_by="rewrite --from-tensors",
 )
 def listed_but_unquantized(context: Context) -> Iterable[Finding]:
     """Entries that name an unquantized module."""
@@ -107,7 +108,7 @@ def listed_but_unquantized(context: Context) -> Iterable[Finding]:
                 declared.module,
                 f"is listed as {declared.quant_algo} and stored {held}",
                 declared.place,
-                "remove the entry",
+                "ckptfix rewrite --from-tensors removes the entry",
                 (declared.module,),
             )
 
@@ -122,6 +123,7 @@ def listed_but_unquantized(context: Context) -> Iterable[Finding]:
         "that pair loads without an error (vllm-project/vllm issue 47445)."
     ),
     fix="Declare what is stored, in every file.",
+    fixed_by="rewrite --from-tensors",
 )
 def declared_otherwise(context: Context) -> Iterable[Finding]:
     """Modules whose tensors refute the declared quant_algo."""
@@ -132,7 +134,7 @@ def declared_otherwise(context: Context) -> Iterable[Finding]:
                 declared.module,
                 f"is declared as {visible(declared.quant_algo)} and stored as {stored.label()}",
                 declared.place,
-                f"declare {stored.label()}",
+                f"ckptfix rewrite --from-tensors declares {stored.label()}",
                 (declared.module,),
             )
 
@@ -146,6 +148,7 @@ def declared_otherwise(context: Context) -> Iterable[Finding]:
         "NVFP4 entry for all layers (vLLM 0.33.0, modelopt.py)."
     ),
     fix="Declare the stored group_size, in every file.",
+    fixed_by="rewrite --from-tensors",
 )
 def group_size_differs(context: Context) -> Iterable[Finding]:
     """Modules whose scales are not as many as the declared group_size says."""
@@ -160,7 +163,7 @@ def group_size_differs(context: Context) -> Iterable[Finding]:
                 f"is declared with group_size {declared.group_size} and stored with "
                 f"{fit.group_size}",
                 declared.place,
-                f"declare group_size {fit.group_size}",
+                f"ckptfix rewrite --from-tensors declares group_size {fit.group_size}",
                 (declared.module,),
             )
 

@@ -48,6 +48,7 @@ def kv_cache_differs(context: Context) -> Iterable[Finding]:
         "BF16, and one that does not expect the tensors stops at them."
     ),
     fix="ckptfix rewrite --from-tensors states FP8.",
+    fixed_by="rewrite --from-tensors",
 )
 def kv_cache_unsaid(context: Context) -> Iterable[Finding]:
     """Scales without a statement in any file."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import Statement
 from ckptfix.names import is_class_name, visible
 from ckptfix.rules.finding import Context, Finding, Severity, rule
@@ -52,7 +53,7 @@ def read(context: Context, statement: Statement) -> Reading:
         "loading fails at its scales (vllm-project/vllm PR 39901)."
     ),
     fix="ckptfix rewrite renames the statement in every file.",
-    fixed_by_rewrite=True,
+    fixed_by="rewrite",
 )
 def checkpoint_spelling(context: Context) -> Iterable[Finding]:
     """Old spellings, where the name map says that some release needs the new one."""
@@ -90,13 +91,14 @@ def checkpoint_spelling(context: Context) -> Iterable[Finding]:
         "(NVIDIA/Model-Optimizer issue 479), a trailing dot (issue 882)."
     ),
     fix="Correct the name, with --map if it is systematic, or remove the statement.",
+    fixed_by="rewrite --from-tensors",
 )
 def matches_nothing(context: Context) -> Iterable[Finding]:
     """Entries, targets and patterns that name no module of the checkpoint."""
     for statement in statements(context):
         if is_corrupt(statement.name) or read(context, statement).spelling is not None:
             continue
-        if statement.kind == "exclude" and _is_dropped_tied_head(context, statement.name):
+        if statement.kind == "exclude" and is_dropped_tied_head(context.checkpoint, statement.name):
             continue
         if statement.kind == "entry" and statement.quant_algo is None:
             continue
@@ -112,10 +114,10 @@ def matches_nothing(context: Context) -> Iterable[Finding]:
         )
 
 
-def _is_dropped_tied_head(context: Context, pattern: str) -> bool:
+def is_dropped_tied_head(checkpoint: Checkpoint, pattern: str) -> bool:
     """ModelOpt lists a tied lm_head though the file does not hold it (0.47.0 llama-nvfp4-tied)."""
     head = pattern.rstrip("*").rstrip(".").rpartition(".")[2]
-    return head == "lm_head" and context.checkpoint.config.tied_embeddings is not False
+    return head == "lm_head" and checkpoint.config.tied_embeddings is not False
 
 
 @rule(
@@ -128,7 +130,7 @@ def _is_dropped_tied_head(context: Context, pattern: str) -> bool:
         "NVIDIA/TensorRT-LLM issue 18607)."
     ),
     fix="ckptfix rewrite strips the sentinel.",
-    fixed_by_rewrite=True,
+    fixed_by="rewrite",
 )
 def corrupt_name(context: Context) -> Iterable[Finding]:
     """Names with a NUL byte, the exporter's sentinel, or other unprintable characters."""

@@ -59,6 +59,7 @@ def packed_without_members(context: Context) -> Iterable[Finding]:
         "literally, so the pattern matches nothing (compare vllm-project/vllm issue 28072)."
     ),
     fix="Write the names or shell wildcards; ckptfix rewrite --from-tensors does so.",
+    fixed_by="rewrite --from-tensors",
 )
 def foreign_dialect(context: Context) -> Iterable[Finding]:
     """Exclude patterns that start with `re:`."""

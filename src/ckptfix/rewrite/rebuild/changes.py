@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.json_text import Path
+from ckptfix.names import is_regex
 from ckptfix.rewrite.rebuild.stored_layers import StoredLayer, StoredLayers
+from ckptfix.rules.names import is_dropped_tied_head
 from ckptfix.runtimes.naming import Naming
 
 
@@ -26,6 +28,20 @@ class Sources:
             return found
         mapped = self.naming.name_map.mapper.map(name)
         return self.naming.read_name(mapped).modules if mapped else ()
+
+    def is_sound(self, pattern: str) -> bool:
+        """False for a pattern over a quantized module, over none, or in another dialect.
+
+        A tied lm_head may be excluded though the file does not hold it.
+        """
+        if is_regex(pattern):
+            return False
+        modules = self.naming.read_pattern(pattern).modules
+        if not modules:
+            # Names that the name map repairs are left to it.
+            mapped = self.naming.name_map.mapper.map(pattern)
+            return mapped != pattern or is_dropped_tied_head(self.checkpoint, pattern)
+        return not any(map(self.is_quantized, modules))
 
     def is_quantized(self, module: str) -> bool:
         """True also for tensors that are quantized in no known format."""

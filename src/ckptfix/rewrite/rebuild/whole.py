@@ -78,10 +78,9 @@ def _rebuild_sizes(
 def rebuild_common(
     sources: Sources, metadata: MetadataFile, value: Mapping[str, object], changes: Changes
 ) -> None:
-    """What every file says: no pattern excludes a quantized module, KV cache, quant_method."""
+    """What every file says: sound patterns, KV cache, quant_method."""
     for statement in metadata.of_kind("exclude"):
-        modules = sources.naming.read_pattern(statement.name).modules
-        if any(map(sources.is_quantized, modules)):
+        if not sources.is_sound(statement.name):
             changes.removals.add(statement.path)
     in_config = metadata.file == CONFIG_FILE
     if metadata.kv_cache_quant_algo is None and sources.kv_cache_quant_algo:
@@ -100,9 +99,8 @@ def _rebuild_excludes(
     """Every unquantized linear layer is excluded from an algorithm that holds for the rest."""
     covered: set[str] = set()
     for statement in metadata.of_kind("exclude"):
-        modules = sources.naming.read_pattern(statement.name).modules
-        if not any(map(sources.is_quantized, modules)):
-            covered.update(modules)
+        if sources.is_sound(statement.name):
+            covered.update(sources.naming.read_pattern(statement.name).modules)
     left = [name for name in sources.layers.unquantized if name not in covered]
     path = metadata.exclude_list
     if path in changes.settings:
