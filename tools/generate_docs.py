@@ -108,7 +108,7 @@ def _example(rule: Rule) -> Iterator[str]:
     """The first checkpoint under tests/data that the rule finds something in."""
     asked = EXAMPLE_RUNTIMES if is_runtime_code(rule.code) else ()
     flags = CheckFlags((), None, asked, [rule.code], None, None)
-    options = options_of(flags, Configuration())
+    options = options_of(flags, Configuration(), for_people=False)
     for directory in sorted(path.parent for path in DATA.glob("*/config.json")):
         with redirect_stderr(io.StringIO()):  # a release that does not know the architecture
             (checked,) = check_all([str(directory)], options).checkpoints

@@ -10,7 +10,7 @@ NANO_VL = DATA / "nanovl-mixed"
 def test_the_matrix_shows_modules_by_release(call: Call) -> None:
     done = call("check", NANO_VL, "--runtime", "vllm==0.17.1", "--runtime", "vllm==0.22")
     assert done.returncode == 1
-    header, *rows = done.stdout.splitlines()
+    header, *rows = done.stdout.partition("\n\n")[2].splitlines()
     assert header.split("  ")[0] == "module"
     assert "vllm 0.17.1" in header
     assert "vllm 0.22 (as 0.20.0)" in header

@@ -234,3 +234,12 @@ def test_the_patch_of_a_rebuild_makes_the_rebuilt_files(
     for file in ("config.json", "hf_quant_config.json"):
         assert (patched / file).read_bytes() == (written / file).read_bytes()
     assert run("rewrite", written, "--from-tensors").stdout.startswith(f"{written}: no name")
+
+
+def test_patterns_that_no_reader_understands_are_written_anew(tmp_path: Path) -> None:
+    tensors = {**fp8("model.layers.0.mlp.up_proj"), **bf16("visual.a"), **bf16("visual.b_proj")}
+    patterns = ["re:visual.*", "b_proj", "visuel*", "lm_head"]
+    quantization = {"quant_algo": "FP8", "ignore": patterns, "quant_method": "modelopt"}
+    made = rebuilt(llama(tmp_path / "c", tensors, quantization))
+    assert quantization_of(made)["ignore"] == ["lm_head", "visual*"]  # a tied head is not stored
+    assert codes(made) == set()

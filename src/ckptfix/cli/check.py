@@ -100,10 +100,11 @@ def check(
     if json and format_ not in (None, "json"):
         raise CkptfixError(f"--json and --format {format_} contradict each other")
     flags = CheckFlags(tuple(maps or ()), mapper, runtime, select, ignore, fail_on)
-    options = options_of(flags, configuration(config, none=no_config))
+    chosen = "json" if json else format_ or "text"
+    found = configuration(config, none=no_config)
+    options = options_of(flags, found, for_people=chosen == "text")
     target = require_writable(output_file) if output_file is not None else None
     report = check_all(directories, options)
-    chosen = "json" if json else format_ or "text"
     lines = renderer(chosen)(report, verbose)
     if target is not None:
         write_report(target, lines)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ckptfix.checkpoint.checkpoint import METADATA_FILES, Checkpoint
 from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.cli.configuration import Configuration
-from ckptfix.cli.judging import asked_targets, judge_all, without_releases
+from ckptfix.cli.judging import asked_targets, judge_all, known_targets, without_releases
 from ckptfix.cli.loading import builtin_name_map, load, own_name_map
 from ckptfix.errors import CkptfixError
 from ckptfix.names import visible
@@ -20,6 +20,7 @@ from ckptfix.rules.registry import RULES, find_all
 from ckptfix.rules.selection import EVERY, Selection, parse_codes
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.verdict import TargetVerdict, judge
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,11 @@ class CheckOptions:
     selection: Selection
     fail_on: Severity
     configuration: Configuration
+    for_people: bool = True
+    """Ask every known release where the user names none, to say where it would load."""
 
 
-def options_of(flags: CheckFlags, found: Configuration) -> CheckOptions:
+def options_of(flags: CheckFlags, found: Configuration, *, for_people: bool = True) -> CheckOptions:
     """Flags first, then the configuration.
 
     Raises:
@@ -60,6 +63,7 @@ def options_of(flags: CheckFlags, found: Configuration) -> CheckOptions:
         Selection(select or (EVERY,), ignore),
         Severity(flags.fail_on or settings.fail_on or "warning"),
         found,
+        for_people,
     )
 
 
@@ -99,7 +103,12 @@ def _check(directory: str, options: CheckOptions) -> CheckedCheckpoint:
         findings=tuple(_with_lines(counted, checkpoint)),
         ignored=Counter(left_out),
         verdicts=verdicts,
+        outlook=(verdicts or _outlook(checkpoint)) if options.for_people else None,
     )
+
+
+def _outlook(checkpoint: Checkpoint) -> tuple[TargetVerdict, ...]:
+    return tuple(judge(checkpoint, target) for target in known_targets(checkpoint))
 
 
 def _with_lines(findings: Iterable[Finding], checkpoint: Checkpoint) -> Iterable[Finding]:

@@ -27,6 +27,10 @@ class CheckedCheckpoint:
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Code -> number of findings that the user does not want to hear of."""
     verdicts: tuple[TargetVerdict, ...] = ()
+    """Of the releases that the user asked about; what they find wrong is among the findings."""
+    outlook: tuple[TargetVerdict, ...] | None = None
+    """The same, or of every known release where the user asked about none, newest first; None
+    where nobody wants to know."""
 
     @property
     def clean(self) -> bool:

@@ -7,6 +7,7 @@ from ckptfix.report.check_report import CheckedCheckpoint, CheckReport, count_se
 from ckptfix.report.console import Line, count, line
 from ckptfix.report.folding import fold
 from ckptfix.report.matrix import matrix_lines
+from ckptfix.report.outlook import outlook_lines
 from ckptfix.rules.finding import Finding, Severity
 from ckptfix.rules.registry import RULES
 from ckptfix.rules.selection import is_runtime_code
@@ -25,15 +26,19 @@ def check_text(report: CheckReport, verbose: bool) -> Iterator[Line]:
             continue  # said on stderr
         if several and (checked.findings or checked.verdicts):
             yield line((f"== {visible(checked.name)}", "bold"))
-        yield from checkpoint_lines(checked, verbose=verbose)
+        yield from checkpoint_lines(checked, verbose=verbose, alone=not several)
         if several and (checked.findings or checked.verdicts):
             yield line()
     if several:
         yield _total_line(report)
 
 
-def checkpoint_lines(checked: CheckedCheckpoint, *, verbose: bool) -> Iterator[Line]:
-    """All findings, under their rules, what the releases make of it, and a summary."""
+def checkpoint_lines(
+    checked: CheckedCheckpoint, *, verbose: bool, alone: bool = True
+) -> Iterator[Line]:
+    """Where it will load, all findings under their rules, the releases, and a summary."""
+    if checked.outlook is not None and (alone or checked.findings):
+        yield from outlook_lines(checked, checked.outlook)
     shown = [f for f in checked.findings if verbose or not is_runtime_code(f.code)]
     for code in sorted({finding.code for finding in shown}):
         rule = RULES[code]

@@ -1,14 +1,12 @@
 """`rewrite` for people."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
-
-from packaging.version import Version
+from collections.abc import Iterator, Sequence
 
 from ckptfix.names import visible
 from ckptfix.report.console import Line, columns, count, line, plain
 from ckptfix.report.matrix import summary_of_target
+from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.rewrite.output import Output
 from ckptfix.rewrite.plan import FileChange, Plan
 from ckptfix.rewrite.portable import PortablePlan
@@ -34,13 +32,13 @@ def portable_lines(portable: PortablePlan | None) -> Iterator[Line]:
     yield line("modules built otherwise than stored")
     pairs = zip(portable.before, portable.after, strict=True)
     states = [(new, (_state(old), "before,", _state(new), "after")) for old, new in pairs]
-    rows = [(f"  {_releases(alike)}", *state) for alike, state in _runs(states)]
+    rows = [(f"  {release_range(alike)}", *state) for alike, state in runs_of_releases(states)]
     yield from (line(row) for row in columns(rows))
     remaining = [(verdict, _remains(verdict)) for verdict in portable.after if verdict.fails]
     if remaining:
         yield line("no name in the metadata was found that repairs these")
-        for alike, remains in _runs(remaining):
-            yield line((_releases(alike), "bold"), ": ", (remains[0], "red"))
+        for alike, remains in runs_of_releases(remaining):
+            yield line((release_range(alike), "bold"), ": ", (remains[0], "red"))
             yield from (line(text) for text in remains[1:])
 
 
@@ -53,23 +51,6 @@ def _state(verdict: TargetVerdict) -> str:
 def _remains(verdict: TargetVerdict) -> tuple[str, ...]:
     head, *details = map(plain, summary_of_target(verdict))
     return (head.partition(": ")[2], *details)
-
-
-def _runs(
-    states: Iterable[tuple[TargetVerdict, tuple[str, ...]]],
-) -> Iterator[tuple[list[TargetVerdict], tuple[str, ...]]]:
-    """Neighbouring releases of one runtime that fare alike."""
-    for (_, state), run in groupby(states, key=lambda s: (s[0].target.runtime, s[1])):
-        yield [verdict for verdict, _ in run], state
-
-
-def _releases(verdicts: Sequence[TargetVerdict]) -> str:
-    """`vllm 0.20.0 to 0.33.0`, older first."""
-    targets = [verdict.target for verdict in verdicts]
-    if len(targets) == 1:
-        return str(targets[0])
-    ends = sorted((targets[0], targets[-1]), key=lambda target: Version(target.version))
-    return f"{ends[0]} to {str(ends[1]).partition(' ')[2]}"
 
 
 def plan_lines(plan: Plan) -> Iterator[Line]:

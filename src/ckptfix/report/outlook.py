@@ -1,0 +1,81 @@
+"""The two questions that a user comes with: will it load, and what do I type now."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from ckptfix.names import visible
+from ckptfix.report.check_report import CheckedCheckpoint
+from ckptfix.report.console import Line, columns, count, line
+from ckptfix.report.releases import release_range, runs_of_releases
+from ckptfix.rules.registry import RULES
+from ckptfix.runtimes.verdict import TargetVerdict
+
+BLOCKING: Final = frozenset({"CKF208", "CKF301", "CKF308", "CKF502"})
+"""Findings in the tensors themselves: no release loads them rightly, whatever it resolves."""
+
+SERVE: Final = {
+    "vllm": "vllm serve {}",
+    "sglang": "python -m sglang.launch_server --model-path {}",
+}
+"""How each runtime is started."""
+
+
+def outlook_lines(checked: CheckedCheckpoint, outlook: Sequence[TargetVerdict]) -> Iterator[Line]:
+    """Both answers, for the releases asked about or else for every known one."""
+    yield line(("will it load, as far as names and formats tell", "bold"))
+    runs = list(runs_of_releases((v, _answer(checked, v)) for v in outlook))
+    rows = [(f"  {release_range(alike)}", answer) for alike, answer in runs]
+    if not rows:
+        yield line(
+            "  not known: where a runtime puts the modules of this architecture was not read"
+        )
+    for text, (_, answer) in zip(columns(rows), runs, strict=True):
+        yield line((text, "green" if answer == "yes" else "red" if answer[:2] == "no" else ""))
+    yield line(("now type", "bold"))
+    loading = [alike for alike, answer in runs if answer == "yes"]
+    told = list(_commands(checked, loading, wrong=any(verdict.wrong for verdict in outlook)))
+    yield from (line(text) for text in columns(told))
+    yield line()
+
+
+def _answer(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:
+    blocking = sorted({f.code for f in checked.findings if f.code in BLOCKING})
+    if verdict.refused:
+        return f"no, {verdict.problem}"
+    if blocking:
+        return f"no, its tensors are at fault: {', '.join(blocking)}"
+    if verdict.problem:
+        return f"not known, {verdict.problem}"
+    if verdict.wrong:
+        total = count(len(verdict.modules), "module")
+        return f"no, {len(verdict.wrong):,} of {total} built otherwise than stored"
+    return "yes"
+
+
+def _commands(
+    checked: CheckedCheckpoint, loading: Sequence[Sequence[TargetVerdict]], *, wrong: bool
+) -> Iterator[tuple[str, str]]:
+    """(command, what it is for), most useful first."""
+    name = shlex.quote(visible(checked.name))
+    repairs = {RULES[finding.code].fixed_by for finding in checked.findings}
+    blocked = any(finding.code in BLOCKING for finding in checked.findings)
+    if "rewrite --from-tensors" in repairs:
+        yield f"  ckptfix rewrite {name} --from-tensors", "# repairs names and content"
+    elif "rewrite" in repairs:
+        yield f"  ckptfix rewrite {name}", "# repairs the names"
+    elif wrong and checked.verdicts and not blocked:
+        specs = "".join(
+            f" --runtime {v.target.runtime}=={v.target.version}" for v in checked.verdicts
+        )
+        yield f"  ckptfix rewrite {name}{specs}", "# repairs what names can repair"
+    elif loading:
+        for alike in loading[:1]:
+            command = SERVE[alike[0].target.runtime].format(name)
+            yield f"  {command}", f"# {release_range(alike)}"
+        if wrong:
+            yield f"  ckptfix rewrite {name} --dry-run", "# what names can repair for the others"
+    elif wrong and not blocked:
+        yield f"  ckptfix rewrite {name} --dry-run", "# what names can repair"
+    else:
+        yield "  nothing: no metadata repairs it", "# the findings say what does"

@@ -1,0 +1,83 @@
+"""The first screen of `check` says whether it will load, and what to type."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.builders import bf16, fp8, mixed, nvfp4, write_checkpoint
+from tests.conftest import DATA, FIXTURES, Call
+
+
+def first_screen(call: Call, directory: Path, *arguments: str) -> list[str]:
+    shown = call("check", directory, *arguments).stdout.partition("\n\n")[0]
+    return [" ".join(line.split()) for line in shown.splitlines()]
+
+
+def test_names_that_some_releases_miss(call: Call) -> None:
+    assert first_screen(call, DATA / "nanovl-mixed") == [
+        "will it load, as far as names and formats tell",
+        "vllm 0.20.0 to 0.33.0 yes",
+        "vllm 0.17.1 no, 10 of 23 modules built otherwise than stored",
+        "sglang 0.5.14 to 0.5.23 no, 1 of 23 modules built otherwise than stored",
+        "sglang 0.5.10.post1 to 0.5.12.post1 no, 10 of 23 modules built otherwise than stored",
+        "now type",
+        f"ckptfix rewrite {DATA / 'nanovl-mixed'} # repairs the names",
+    ]
+
+
+def test_the_releases_asked_about_and_no_others(call: Call) -> None:
+    assert first_screen(call, DATA / "nanovl-mixed", "--runtime", "vllm==0.33.0") == [
+        "will it load, as far as names and formats tell",
+        "vllm 0.33.0 yes",
+        "now type",
+        f"vllm serve {DATA / 'nanovl-mixed'} # vllm 0.33.0",
+    ]
+
+
+def test_a_release_asked_about_that_fails_comes_first(call: Call) -> None:
+    asked = ("--runtime", "vllm==0.17.1", "--runtime", "vllm==0.33.0")
+    screen = first_screen(call, DATA / "nanovl-mixed", *asked)
+    repair = f"ckptfix rewrite {DATA / 'nanovl-mixed'} {' '.join(asked)}"
+    assert screen[-1] == f"{repair} # repairs what names can repair"
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "command"),
+    [
+        ("llama-fp8-kv8", "vllm 0.17.1 to 0.33.0 yes", "vllm serve"),
+        (
+            "llama-nvfp4-awq",
+            "vllm 0.17.1 to 0.33.0 no, stops: NVFP4_AWQ for the whole checkpoint is not supported",
+            "python -m sglang.launch_server --model-path",
+        ),
+        (
+            "old-0.23.0-llama-mixed",
+            "vllm 0.17.1 to 0.33.0 no, stops: MIXED_PRECISION without quantized_layers",
+            "ckptfix rewrite",
+        ),
+    ],
+)
+def test_one_command_to_type(call: Call, name: str, answer: str, command: str) -> None:
+    screen = first_screen(call, FIXTURES / name)
+    assert answer in screen
+    assert screen[screen.index("now type") + 1].startswith(command)
+
+
+def test_tensors_at_fault_load_nowhere(tmp_path: Path, call: Call) -> None:
+    tensors = {**nvfp4("model.layers.0.mlp.down_proj"), **fp8("model.layers.0.self_attn.o_proj")}
+    del tensors["model.layers.0.mlp.down_proj.weight_scale_2"]
+    entries = mixed(
+        {"model.layers.0.mlp.down_proj": "NVFP4", "model.layers.0.self_attn.o_proj": "FP8"},
+        quant_method="modelopt",
+    )
+    screen = first_screen(call, write_checkpoint(tmp_path / "c", tensors, entries))
+    assert "vllm 0.17.1 to 0.33.0 no, its tensors are at fault: CKF301" in screen
+    assert screen[-1] == "nothing: no metadata repairs it # the findings say what does"
+
+
+def test_an_architecture_that_nobody_read(tmp_path: Path, call: Call) -> None:
+    tensors = {**fp8("model.a"), **bf16("lm_head")}
+    made = write_checkpoint(
+        tmp_path / "c", tensors, mixed({"model.a": "FP8"}), architecture="NobodyForCausalLM"
+    )
+    assert any(line.startswith("not known: ") for line in first_screen(call, made))
