@@ -44,8 +44,16 @@ class Checkpoint:
 
     @cached_property
     def formats(self) -> dict[str, StoredFormat]:
-        """Checkpoint name -> what the tensors prove."""
-        return {name: stored_format(module) for name, module in self.modules.items()}
+        """Checkpoint name -> what the tensors prove; like modules share one object."""
+        known: dict[tuple[tuple[str, str, tuple[int, ...]], ...], StoredFormat] = {}
+        formats: dict[str, StoredFormat] = {}
+        for name, module in self.modules.items():
+            layout = tuple((role, t.dtype, t.shape) for role, t in module.tensors.items())
+            stored = known.get(layout)
+            if stored is None:
+                stored = known[layout] = stored_format(module)
+            formats[name] = stored
+        return formats
 
     @cached_property
     def unquantized_linears(self) -> dict[str, Tensor]:

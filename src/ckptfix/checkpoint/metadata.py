@@ -7,6 +7,7 @@ Three files speak (nvidia-modelopt 0.23.0 to 0.47.0, see `docs/formats.md`):
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Literal
 
 from ckptfix.checkpoint.json_text import JsonText, Path, pointer
@@ -66,7 +67,12 @@ class MetadataFile:
 
     def of_kind(self, kind: StatementKind) -> tuple[Statement, ...]:
         """The statements of one kind, in the order of the file."""
-        return tuple(s for s in self.statements if s.kind == kind)
+        return self._by_kind[kind]
+
+    @cached_property
+    def _by_kind(self) -> dict[StatementKind, tuple[Statement, ...]]:
+        kinds: tuple[StatementKind, ...] = ("entry", "exclude", "target")
+        return {kind: tuple(s for s in self.statements if s.kind == kind) for kind in kinds}
 
     @property
     def is_mixed(self) -> bool:

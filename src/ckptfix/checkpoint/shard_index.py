@@ -38,19 +38,19 @@ def read_index(source: DirectorySource) -> ShardIndex:
     for tensor, file in weight_map.items():
         if file in checked:
             continue
-        place = index.place(("weight_map", tensor))
+        path = ("weight_map", tensor)
         if not isinstance(file, str) or not file.endswith(".safetensors"):
-            raise CkptfixError("does not name a .safetensors file", place=place)
+            raise CkptfixError("does not name a .safetensors file", place=index.place(path))
         if "/" in file or "\\" in file or "\x00" in file:
             raise CkptfixError(
                 f"names {visible(file)!r}, a file outside the checkpoint directory",
-                place=place,
+                place=index.place(path),
                 advice="shard files must lie beside the index",
             )
         if not source.has(file):
             raise CkptfixError(
                 f"names {visible(file)}, which is missing",
-                place=place,
+                place=index.place(path),
                 advice="download the shard file or rebuild the index",
             )
         checked.add(file)

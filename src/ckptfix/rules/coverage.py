@@ -10,29 +10,6 @@ from ckptfix.rules.finding import Context, Finding, Severity, rule
 from ckptfix.rules.names import is_corrupt
 
 
-def covered_by_entries(context: Context, metadata: MetadataFile) -> dict[str, str]:
-    """Module -> the entry that stands for it, by the entry nearest to the module."""
-    covered: dict[str, str] = {}
-    entries = sorted(
-        (s for s in metadata.of_kind("entry") if s.quant_algo is not None),
-        key=lambda s: len(s.name),
-    )
-    for entry in entries:
-        for module in context.naming.read_name(entry.name).modules:
-            covered[module] = entry.name
-    return covered
-
-
-def excluded(context: Context, metadata: MetadataFile) -> dict[str, int]:
-    """Module -> index in `metadata.statements` of the first pattern that excludes it."""
-    found: dict[str, int] = {}
-    for index, statement in enumerate(metadata.statements):
-        if statement.kind == "exclude":
-            for module in context.naming.read_pattern(statement.name).modules:
-                found.setdefault(module, index)
-    return found
-
-
 def decides(metadata: MetadataFile) -> bool:
     """True when this file alone says how modules are quantized.
 
@@ -62,7 +39,7 @@ def named_nowhere(context: Context) -> Iterable[Finding]:
             continue
         if any(is_corrupt(s.name) for s in metadata.of_kind("entry")):
             continue  # CKF108 names the cause; every module would follow from it
-        covered = covered_by_entries(context, metadata)
+        covered = context.covered_by_entries(metadata)
         for module, stored in formats.items():
             if stored.is_quantized and module not in covered:
                 yield Finding(
@@ -91,7 +68,7 @@ def excluded_but_quantized(context: Context) -> Iterable[Finding]:
     """Patterns that cover quantized modules."""
     formats = context.checkpoint.formats
     for metadata in context.checkpoint.metadata:
-        for module, index in excluded(context, metadata).items():
+        for module, index in context.excluded(metadata).items():
             stored = formats[module]
             if stored.is_quantized:
                 statement = metadata.statements[index]
@@ -124,7 +101,7 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
     for metadata in context.checkpoint.metadata:
         if metadata.quant_algo is None or metadata.is_mixed:
             continue
-        covered = excluded(context, metadata)
+        covered = context.excluded(metadata)
         for name, weight in context.checkpoint.unquantized_linears.items():
             if name not in covered and draft_root(context.checkpoint, name) is None:
                 yield Finding(
@@ -162,7 +139,7 @@ def no_layer_map(context: Context) -> Iterable[Finding]:
         message = "names its layers in quant_cfg.json only, which vLLM and SGLang do not read"
     else:
         message = "does not say which layers are quantized"
-    covered = {name for m in read_by_runtimes for name in excluded(context, m)}
+    covered = {name for m in read_by_runtimes for name in context.excluded(m)}
     left = [n for n in checkpoint.unquantized_linears if n not in covered]
     if left:
         shown = ", ".join(visible(name) for name in left[:4]) + (", ..." if len(left) > 4 else "")

@@ -7,7 +7,6 @@ from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.metadata import CONFIG_FILE, MetadataFile
 from ckptfix.errors import Place
 from ckptfix.names import visible
-from ckptfix.rules.coverage import excluded
 from ckptfix.rules.finding import Context, Finding, Severity, rule
 
 
@@ -30,7 +29,7 @@ def draft_not_excluded(context: Context) -> Iterable[Finding]:
     for metadata in checkpoint.metadata:
         if metadata.quant_algo is None or metadata.is_mixed:
             continue
-        covered = excluded(context, metadata)
+        covered = context.excluded(metadata)
         for name, weight in checkpoint.unquantized_linears.items():
             root = draft_root(checkpoint, name)
             if root is not None and name not in covered:

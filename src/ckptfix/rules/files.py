@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ckptfix.checkpoint.metadata import QUANT_CFG_FILE, MetadataFile
 from ckptfix.errors import Place
 from ckptfix.names import visible
-from ckptfix.rules.coverage import decides, excluded
+from ckptfix.rules.coverage import decides
 from ckptfix.rules.finding import Context, Finding, Severity, rule
 
 
@@ -75,7 +75,7 @@ def files_disagree(context: Context) -> Iterable[Finding]:
                 module, first, f"is named as {_said(a)} here and {_said(b)} in {second.file}"
             )
     stored = context.checkpoint.unquantized_linears
-    excluded_here, excluded_there = excluded(context, first), excluded(context, second)
+    excluded_here, excluded_there = context.excluded(first), context.excluded(second)
     for module in stored if not first.is_mixed else ():
         if (module in excluded_here) != (module in excluded_there):
             here, there = ("", "not ") if module in excluded_here else ("not ", "")

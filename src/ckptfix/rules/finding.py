@@ -1,12 +1,16 @@
 """What a rule is and what it finds."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Literal
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.formats import StoredFormat
+from ckptfix.checkpoint.metadata import MetadataFile
 from ckptfix.errors import Place
+from ckptfix.rules.reading import Declared, covered_by_entries, declarations, excluded
 from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.verdict import TargetVerdict
 
@@ -51,6 +55,27 @@ class Context:
     naming: Naming
     verdicts: tuple[TargetVerdict, ...] = ()
     """Of the releases that the user asked about."""
+    _excluded: dict[str, dict[str, int]] = field(default_factory=dict)
+    _covered: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def excluded(self, metadata: MetadataFile) -> Mapping[str, int]:
+        """Module -> index of the first pattern that excludes it; read once for all rules."""
+        if metadata.file not in self._excluded:
+            self._excluded[metadata.file] = excluded(self.naming, metadata)
+        return self._excluded[metadata.file]
+
+    def covered_by_entries(self, metadata: MetadataFile) -> Mapping[str, str]:
+        """Module -> the entry that stands for it; read once for all rules."""
+        if metadata.file not in self._covered:
+            self._covered[metadata.file] = covered_by_entries(self.naming, metadata)
+        return self._covered[metadata.file]
+
+    @cached_property
+    def declared(self) -> tuple[tuple[Declared, StoredFormat], ...]:
+        """What each file declares for each module, and what is stored."""
+        formats = self.checkpoint.formats
+        made = declarations(self.checkpoint, self.naming)
+        return tuple((declared, formats[declared.module]) for declared in made)
 
 
 @dataclass(frozen=True)

@@ -1,59 +1,10 @@
 """CKF3xx: the declared quant_algo against the stored format."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 
-from ckptfix.checkpoint.formats import StoredFormat
-from ckptfix.checkpoint.metadata import MetadataFile
 from ckptfix.errors import Place
 from ckptfix.names import visible
-from ckptfix.rules.coverage import excluded
 from ckptfix.rules.finding import Context, Finding, Severity, rule
-
-
-@dataclass(frozen=True)
-class Declared:
-    """A quant_algo that a file declares for a module."""
-
-    module: str
-    quant_algo: str
-    group_size: int | None
-    place: Place
-    by_name: bool
-    """True when an entry names exactly this module, false for a container or the whole file."""
-
-
-def declarations(context: Context) -> Iterator[Declared]:
-    """What each file declares for each module, by entry or for the whole checkpoint."""
-    for metadata in context.checkpoint.metadata:
-        yield from _by_entry(context, metadata)
-        if metadata.quant_algo and not metadata.is_mixed and not metadata.of_kind("entry"):
-            covered = excluded(context, metadata)
-            for module in context.checkpoint.modules:
-                if module not in covered:
-                    yield Declared(
-                        module, metadata.quant_algo, metadata.group_size, metadata.place, False
-                    )
-
-
-def _by_entry(context: Context, metadata: MetadataFile) -> Iterator[Declared]:
-    for entry in metadata.of_kind("entry"):
-        if entry.quant_algo is None:
-            continue
-        modules = context.naming.read_name(entry.name).modules
-        for module in modules:
-            yield Declared(
-                module,
-                entry.quant_algo,
-                entry.group_size,
-                entry.place,
-                len(modules) == 1,
-            )
-
-
-def _stored(context: Context) -> Iterator[tuple[Declared, StoredFormat]]:
-    for declared in declarations(context):
-        yield declared, context.checkpoint.formats[declared.module]
 
 
 @rule(
@@ -99,7 +50,7 @@ def unrecognized(context: Context) -> Iterable[Finding]:
 )
 def listed_but_unquantized(context: Context) -> Iterable[Finding]:
     """Entries that name an unquantized module."""
-    for declared, stored in _stored(context):
+    for declared, stored in context.declared:
         if declared.by_name and not stored.is_quantized:
             weight = context.checkpoint.modules[declared.module].weight
             held = f"as {weight.dtype}" if weight else "without a weight"
@@ -127,7 +78,7 @@ def listed_but_unquantized(context: Context) -> Iterable[Finding]:
 )
 def declared_otherwise(context: Context) -> Iterable[Finding]:
     """Modules whose tensors refute the declared quant_algo."""
-    for declared, stored in _stored(context):
+    for declared, stored in context.declared:
         if stored.fits and stored.fit(declared.quant_algo) is None:
             yield Finding(
                 "CKF303",
@@ -152,7 +103,7 @@ def declared_otherwise(context: Context) -> Iterable[Finding]:
 )
 def group_size_differs(context: Context) -> Iterable[Finding]:
     """Modules whose scales are not as many as the declared group_size says."""
-    for declared, stored in _stored(context):
+    for declared, stored in context.declared:
         fit = stored.fit(declared.quant_algo)
         if fit is None or not fit.group_size or declared.group_size is None:
             continue
@@ -181,7 +132,7 @@ def group_size_differs(context: Context) -> Iterable[Finding]:
 )
 def no_input_scale(context: Context) -> Iterable[Finding]:
     """FP8 modules without an activation scale."""
-    for declared, stored in _stored(context):
+    for declared, stored in context.declared:
         if declared.quant_algo.upper() == "FP8" and stored.weight_only:
             yield Finding(
                 "CKF306",

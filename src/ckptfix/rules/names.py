@@ -32,7 +32,7 @@ def abbreviates(context: Context, statement: Statement) -> bool:
 
 def is_corrupt(name: str) -> bool:
     """True for a name that no module can have."""
-    return any(not c.isprintable() for c in name)
+    return not name.isprintable()
 
 
 def read(context: Context, statement: Statement) -> Reading:

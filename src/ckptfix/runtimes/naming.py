@@ -145,6 +145,17 @@ class Naming:
 
     def read_name(self, name: str) -> Reading:
         """What an entry or target names; the runtime's spelling wins."""
+        reading = self._read_names.get(name)
+        if reading is None:
+            reading = self._read_names[name] = self._read_name(name)
+        return reading
+
+    @cached_property
+    def _read_names(self) -> dict[str, Reading]:
+        # Rules ask for the same names over and over, in two files and in targets too.
+        return {}
+
+    def _read_name(self, name: str) -> Reading:
         for spelling, index in self._indexes():
             if modules := index.stands_for(name):
                 return Reading(spelling, tuple(modules), self.name_map.mapper.map(name) or name)
@@ -152,6 +163,16 @@ class Naming:
 
     def read_pattern(self, pattern: str) -> Reading:
         """What an exclude pattern covers; the spelling that covers more wins."""
+        reading = self._read_patterns.get(pattern)
+        if reading is None:
+            reading = self._read_patterns[pattern] = self._read_pattern(pattern)
+        return reading
+
+    @cached_property
+    def _read_patterns(self) -> dict[str, Reading]:
+        return {}
+
+    def _read_pattern(self, pattern: str) -> Reading:
         found = [
             Reading(spelling, tuple(modules), self.name_map.mapper.map(pattern) or pattern)
             for spelling, index in self._indexes()

@@ -147,7 +147,7 @@ class _Judge:
         if last not in parts and any(f"{parent}.{part}" in entries for part in parts):
             members = ", ".join(dict.fromkeys(map(visible, parts)))
             return f"quantized_layers names {members}, this release has no packed table for {last}"
-        if any(entry.original in module.members for entry in entries.values()):
+        if not self.bound.table.originals.isdisjoint(module.members):
             return "quantized_layers names it in the checkpoint's spelling, this release does not"
         return "quantized_layers does not name it"
 

@@ -39,6 +39,11 @@ class EntryTable:
     """In the order of the metadata: "first" is meant literally."""
 
     @cached_property
+    def originals(self) -> frozenset[str]:
+        """The names as they stand in the metadata."""
+        return frozenset(entry.original for entry in self.entries.values())
+
+    @cached_property
     def first_below(self) -> dict[str, Entry]:
         """Dotted ancestor -> the first entry below it."""
         found: dict[str, Entry] = {}
