@@ -29,15 +29,17 @@ _EXPERT: Final = re.compile(r"(.*\.experts)\.\d+(?:\.|\Z)")
 )
 def packed_without_members(context: Context) -> Iterable[Finding]:
     """Statements for a packed module whose members the same list does not name."""
-    names = context.naming.runtime_names.module_of.keys() | context.checkpoint.modules.keys()
+    of_runtime = context.naming.runtime_names.module_of
+    names = of_runtime.keys() | context.checkpoint.modules.keys()
     for metadata in context.checkpoint.metadata:
-        stated = {s.name for s in metadata.statements}
+        # In one spelling: a packed name for the runtime may stand beside members as stored.
+        stated = {of_runtime.get(s.name, s.name) for s in metadata.statements}
         for statement in metadata.statements:
             parent, _, last = statement.name.rpartition(".")
             members = [f"{parent}.{part}" for part in BUILTIN_PACKED.get(last, ())]
             if not members or statement.name in names or not set(members) <= names:
                 continue
-            left = [member for member in members if member not in stated]
+            left = [member for member in members if of_runtime.get(member, member) not in stated]
             if left:
                 yield Finding(
                     "CKF102",

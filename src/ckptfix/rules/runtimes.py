@@ -37,6 +37,8 @@ def wrong_module(context: Context) -> Iterable[Finding]:
             key = module.name, module.stored, module.resolved, module.reason
             alike.setdefault(key, []).append(verdict.target)
             first.setdefault(key, module)
+    if not alike:
+        return
     whole, stated = _whole(context.checkpoint), _stated(context.checkpoint)
     for key, targets in alike.items():
         module = first[key]
