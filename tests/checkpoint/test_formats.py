@@ -62,7 +62,7 @@ CASES: list[tuple[str, int, dict[str, Any]]] = [
 
 
 def fmt(roles: dict[str, Any]):
-    tensors = {f"m.{role}": Tensor(dtype, shape, (0, 0)) for role, (dtype, shape) in roles.items()}
+    tensors = {f"m.{role}": Tensor(dtype, shape, 0) for role, (dtype, shape) in roles.items()}
     modules = group_modules(tensors)
     assert list(modules) == ["m"]
     return stored_format(modules["m"])
@@ -139,9 +139,9 @@ def test_unquantized(roles: dict[str, Any]) -> None:
 def test_stacked_experts_are_recognized_by_their_companions() -> None:
     # Llama 4 and GPT-OSS: 3-D parameters without `.weight` (modelopt 0.47.0, unified_export_hf.py).
     tensors = {
-        "m.experts.gate_up_proj": Tensor("F8_E4M3", (4, 64, 32), (0, 0)),
-        "m.experts.gate_up_proj_weight_scale": Tensor("F32", (4,), (0, 0)),
-        "m.experts.gate_up_proj_input_scale": Tensor("F32", (), (0, 0)),
+        "m.experts.gate_up_proj": Tensor("F8_E4M3", (4, 64, 32), 0),
+        "m.experts.gate_up_proj_weight_scale": Tensor("F32", (4,), 0),
+        "m.experts.gate_up_proj_input_scale": Tensor("F32", (), 0),
     }
     modules = group_modules(tensors)
     assert list(modules) == ["m.experts.gate_up_proj"]

@@ -36,7 +36,8 @@ def test_every_member_is_found_where_it_stands(
         return
     parsed = JsonText.parse("config.json", data)
     found = 0
-    for path, member in parsed.members.items():
+    for member in parsed.walk():
+        path = member.path
         found += 1
         written = json.loads(text[member.value_start : member.end])
         assert repr(written) == repr(value_at(document, path))

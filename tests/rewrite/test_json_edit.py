@@ -27,7 +27,7 @@ def document_of(value: dict[str, Any], indent: int | str | None, *, ascii_only: 
 @st.composite
 def edits(draw: st.DrawFn) -> tuple[JsonText, dict[Path, str], set[Path]]:
     document = document_of(draw(documents), draw(indents), ascii_only=draw(st.booleans()))
-    paths = list(document.members)
+    paths = [member.path for member in document.walk()]
     chosen = draw(st.sets(st.sampled_from(paths), max_size=4)) if paths else set()
     removed = {path for path in chosen if draw(st.booleans())}
     removed = {p for p in removed if not any(p[:n] in removed for n in range(1, len(p)))}
@@ -163,14 +163,14 @@ def test_what_is_added_repeats_the_value_beside_it(
     document, _, removed = edit
     stay = [
         path
-        for path in document.members
+        for path in (member.path for member in document.walk())
         if not any(path[:n] in removed for n in range(1, len(path) + 1))
         and not any(gone[: len(path)] == path for gone in removed)
         and all(isinstance(part, str) for part in path)  # removals shift positions in arrays
     ]
     assume(stay)
     path = data.draw(st.sampled_from(stay))
-    taken = {str(p[-1]) for p in document.members if p[:-1] == path[:-1]}
+    taken = {str(member.path[-1]) for member in document.children(path[:-1])}
     name = data.draw(st.text(max_size=4).filter(lambda text: text not in taken))
     made = edit_json(document, {}, removed, {path: (name,)})
     after = JsonText.parse("config.json", apply_edits(document.text, made).encode())

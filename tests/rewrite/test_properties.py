@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.json_text import JsonText
-from ckptfix.checkpoint.metadata import parse_metadata
 from ckptfix.cli.judging import known_targets
 from ckptfix.rewrite.plan import rewritten
 from ckptfix.rewrite.portable import PortablePlan, plan_for_targets
@@ -63,7 +62,7 @@ def broken(draw: st.DrawFn) -> Broken:
         value = copy.deepcopy(documents[file].value)
         _break(draw, value[path], sorted(checkpoint.modules))
         documents[file] = JsonText.parse(file, json.dumps(value, indent=2).encode())
-    made = replace(checkpoint, documents=documents, metadata=parse_metadata(documents))
+    made = replace(checkpoint, documents=documents)
     return Broken(name, made)
 
 

@@ -85,7 +85,7 @@ def test_the_config_is_asked_for_exactly_the_predicted_names(path: Path) -> None
 
 def modules_of(record: dict[str, Any]) -> dict[str, Module]:
     return group_modules(
-        {name: Tensor("BF16", tuple(shape), (0, 0)) for name, shape in record["tensors"].items()}
+        {name: Tensor("BF16", tuple(shape), 0) for name, shape in record["tensors"].items()}
     )
 
 
@@ -158,7 +158,7 @@ def test_the_records_cover_what_they_should() -> None:
 
 def bind(family_text: str, *names: str) -> dict[str, tuple[str, ...]]:
     (family,) = parse_families(family_text, "test.toml")
-    tensors = {f"{name}.weight": Tensor("BF16", (8, 8), (0, 0)) for name in names}
+    tensors = {f"{name}.weight": Tensor("BF16", (8, 8), 0) for name in names}
     return {m.name: m.members for m in runtime_modules(group_modules(tensors), family)}
 
 
@@ -192,7 +192,7 @@ def test_all_experts_end_in_one_bank_and_shared_experts_do_not() -> None:
 
 def test_sglang_places_modules_otherwise_than_vllm() -> None:
     names = ["model.language_model.layers.0.self_attn.q_proj", "model.visual.blocks.0.attn.qkv"]
-    tensors = {f"{name}.weight": Tensor("BF16", (8, 8), (0, 0)) for name in names}
+    tensors = {f"{name}.weight": Tensor("BF16", (8, 8), 0) for name in names}
     family = family_for("sglang", "0.5.23", ["Qwen3VLForConditionalGeneration"])
     assert family is not None
     text, vision = runtime_modules(group_modules(tensors), family)

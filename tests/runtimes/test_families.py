@@ -31,7 +31,7 @@ def _id(case: dict[str, Any]) -> str:
 def test_places(case: dict[str, Any]) -> None:
     family = family_for(case["runtime"], case["version"], [case["architecture"]])
     assert family is not None
-    tensors = {f"{name}.weight": Tensor("BF16", (8, 8), (0, 0)) for name in case["places"]}
+    tensors = {f"{name}.weight": Tensor("BF16", (8, 8), 0) for name in case["places"]}
     modules = runtime_modules(group_modules(tensors), family)
     asked = {
         member: module.name if module.takes_quant_config else NOT_QUANTIZED

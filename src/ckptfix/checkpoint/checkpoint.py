@@ -1,23 +1,26 @@
 """A checkpoint as both sides describe it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from ckptfix.checkpoint.fold import fold_banks
 from ckptfix.checkpoint.formats import StoredFormat, stored_format
 from ckptfix.checkpoint.json_text import JsonText
 from ckptfix.checkpoint.metadata import (
     CONFIG_FILE,
     HF_QUANT_FILE,
     QUANT_CFG_FILE,
+    LeftOut,
     MetadataFile,
     ModelConfig,
     parse_metadata,
     parse_model_config,
 )
 from ckptfix.checkpoint.modules import Module, group_modules
-from ckptfix.checkpoint.safetensors import Tensor, TensorTable, read_tensors
+from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
 from ckptfix.errors import CkptfixError
 
 METADATA_FILES = (CONFIG_FILE, HF_QUANT_FILE, QUANT_CFG_FILE)
@@ -34,8 +37,27 @@ class Checkpoint:
     config: ModelConfig
     documents: Mapping[str, JsonText]
     """The metadata files, as text."""
-    metadata: tuple[MetadataFile, ...]
     table: TensorTable
+    left_out: LeftOut = field(default_factory=dict)
+    """Names in the metadata that `metadata` leaves out."""
+
+    @cached_property
+    def metadata(self) -> tuple[MetadataFile, ...]:
+        """What each file says.
+
+        Raises:
+            CkptfixError: as `parse_metadata`.
+        """
+        return parse_metadata(self.documents, self.left_out)
+
+    @cached_property
+    def folded(self) -> "Checkpoint":
+        """The same with like experts folded into the first of each bank; itself if there are none.
+
+        Whatever does not mention an expert holds for both: see `fold_banks`.
+        """
+        fold = fold_banks(self.table, self.documents)
+        return self if fold is None else replace(self, table=fold.table, left_out=fold.left_out)
 
     @cached_property
     def modules(self) -> dict[str, Module]:
@@ -90,10 +112,9 @@ def load_checkpoint(source: DirectorySource, name: str) -> Checkpoint:
     config = ModelConfig()
     if CONFIG_FILE in documents:
         config = parse_model_config(documents[CONFIG_FILE])
-    checkpoint = Checkpoint(
-        name, config, documents, parse_metadata(documents), read_tensors(source)
-    )
-    if not checkpoint.metadata and not any(f.is_quantized for f in checkpoint.formats.values()):
+    checkpoint = Checkpoint(name, config, documents, read_tensors(source))
+    small = checkpoint.folded
+    if not small.metadata and not any(f.is_quantized for f in small.formats.values()):
         raise CkptfixError(
             f"{source.root}: not quantized, no quantization metadata and no scale tensors",
             advice="ckptfix works on checkpoints quantized by ModelOpt",

@@ -1,20 +1,24 @@
 """Strict JSON that knows where every string stands in its file.
 
-The standard library decides what is valid; the scanner here only walks text already known to be
-valid, to find the byte spans that a byte-preserving edit needs.
+The standard library decides what is valid, msgspec where it provably decides the same; the scanner
+here only walks text already known to be valid, to find the byte spans that a byte-preserving edit
+needs.
 """
 
 import json
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from ckptfix.checkpoint.fast_json import decode_plain
 from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import visible
 
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+_SPACE: Final = " \t\r\n"
+_DECODER: Final = json.JSONDecoder()
 
 Path = tuple[str | int, ...]
 """Keys and array positions from the root."""
@@ -65,8 +69,13 @@ class JsonText:
     """A JSON file: its text and its value."""
 
     file: str
-    text: str
+    data: bytes
     value: dict[str, Any]
+
+    @cached_property
+    def text(self) -> str:
+        """The whole file."""
+        return self.data.decode("utf-8")
 
     @classmethod
     def parse(cls, file: str, data: bytes) -> "JsonText":
@@ -76,6 +85,9 @@ class JsonText:
             CkptfixError: not UTF-8, not JSON, a duplicate key, nested too deeply, or not an
                 object; with line and column where there is one.
         """
+        value = decode_plain(data)
+        if isinstance(value, dict):
+            return cls(file, data, value)
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -106,19 +118,60 @@ class JsonText:
             raise CkptfixError("a number has too many digits", place=Place(file)) from error
         if not isinstance(value, dict):
             raise CkptfixError("expected a JSON object at the top", place=Place(file))
-        return cls(file, text, value)
+        return cls(file, data, value)
+
+    def children(self, path: Path) -> tuple[Member, ...]:
+        """The members of an object or the elements of an array, none of anything else."""
+        if path not in self._children:
+            whole = self.member(path)
+            start = self._start if whole is None else whole.value_start
+            known = path == () or whole is not None
+            self._children[path] = tuple(_scan(self.text, start, path)) if known else ()
+        return self._children[path]
+
+    def member(self, path: Path) -> Member | None:
+        """Where a member or element stands; None for the document itself and what is not there."""
+        if path == ():
+            return None
+        parent = path[:-1]
+        if parent not in self._by_path:
+            self._by_path[parent] = {member.path: member for member in self.children(parent)}
+        return self._by_path[parent].get(path)
+
+    def walk(self, path: Path = ()) -> Iterator[Member]:
+        """Every member and element below, containers before their contents."""
+        waiting = list(reversed(self.children(path)))
+        while waiting:
+            member = waiting.pop()
+            yield member
+            waiting += reversed(self.children(member.path))
+
+    # What was scanned: only containers in which something is looked for.
+    @cached_property
+    def _children(self) -> dict[Path, tuple[Member, ...]]:
+        return {}
 
     @cached_property
-    def members(self) -> dict[Path, Member]:
-        """Every member and element of the document, in the order of the text."""
-        return {member.path: member for member in scan(self.text)}
+    def _by_path(self) -> dict[Path, dict[Path, Member]]:
+        return {}
+
+    @cached_property
+    def _start(self) -> int:
+        return self.text.index("{")
 
     def inside(self, container: Path) -> tuple[int, int]:
         """The characters between the brackets of a container; the document's own for `()`."""
-        if container == ():
-            return self.text.index("{") + 1, self.text.rindex("}")
-        whole = self.members[container]
+        whole = self.member(container)
+        if whole is None:
+            return self._start + 1, self.text.rindex("}")
         return whole.value_start + 1, whole.end - 1
+
+    def space_before(self, offset: int) -> str:
+        """The white space that ends before a character."""
+        start = offset
+        while start and self.text[start - 1] in _SPACE:
+            start -= 1
+        return self.text[start:offset]
 
     @cached_property
     def _line_starts(self) -> list[int]:
@@ -128,91 +181,61 @@ class JsonText:
         """1-based line of a character."""
         return bisect_right(self._line_starts, offset)
 
-    @cached_property
-    def _line_of_pointer(self) -> dict[str, int]:
-        return {pointer(path): self.line_of(m.start) for path, m in self.members.items()}
-
     def line_of_pointer(self, text: str) -> int | None:
         """1-based line of the key or element that an RFC 6901 pointer names, if it is there."""
-        return 1 if text == "" else self._line_of_pointer.get(text)
+        path: Path = ()
+        line = 1
+        for part in text.split("/")[1:]:
+            if path not in self._by_part:
+                children = self.children(path)
+                self._by_part[path] = {pointer(member.path[-1:]): member for member in children}
+            member = self._by_part[path].get(f"/{part}")
+            if member is None:
+                return None
+            path, line = member.path, self.line_of(member.start)
+        return line
+
+    @cached_property
+    def _by_part(self) -> dict[Path, dict[str, Member]]:
+        return {}
 
     def place(self, path: Path) -> Place:
         """The place of a value, with its line."""
-        member = self.members.get(path)
+        member = self.member(path)
         line = None if member is None else self.line_of(member.start)
         return Place(self.file, pointer(path), line=line)
 
 
-def scan(text: str) -> list[Member]:
-    """Every member and element of valid JSON text, containers before their contents."""
-    found: list[Member | None] = []
-    open_containers = [_Container(None, False, 0, (0, 0), 0)]
-    for token in _TOKEN.finditer(text):
-        container = open_containers[-1]
-        first = text[token.start()]
-        if first in ",:":
-            continue
-        if first in "}]":
-            open_containers.pop()
-            container.close(found, token.end())
-            open_containers[-1].advance()
-        elif container.is_object and container.key is None:
-            container.key, container.key_span = _unquote(token.group()), token.span()
-        elif first in "{[":
-            open_containers.append(container.enter(found, first == "{", token.start()))
-        else:
-            container.enter(found, False, token.start()).close(found, token.end())
-            container.advance()
-    return [member for member in found[1:] if member is not None]
+def _scan(text: str, start: int, path: Path) -> Iterator[Member]:
+    """What stands directly in the container that begins here; values are passed over in C."""
+    if text[start] not in "{[":
+        return
+    is_object = text[start] == "{"
+    at = _after_space(text, start + 1)
+    index = 0
+    while text[at] not in "}]":
+        begin = key_end = at
+        key: str | int = index
+        if is_object:
+            key, key_end = _DECODER.raw_decode(text, at)
+            at = _after_space(text, _after_space(text, key_end) + 1)
+        _, end = _DECODER.raw_decode(text, at)
+        yield Member((*path, key), begin, key_end, at, end)
+        index += 1
+        at = _after_space(text, end)
+        if text[at] == ",":
+            at = _after_space(text, at + 1)
 
 
-def _unquote(token: str) -> str:
-    return str(json.loads(token)) if "\\" in token else token[1:-1]
-
-
-class _Container:
-    """An object or array that is still open, or a scalar on its way."""
-
-    __slots__ = ("index", "is_object", "key", "key_span", "own_key_span", "path", "slot", "start")
-
-    def __init__(
-        self,
-        path: Path | None,
-        is_object: bool,
-        slot: int,
-        own_key_span: tuple[int, int],
-        start: int,
-    ) -> None:
-        self.path = path
-        self.is_object = is_object
-        self.slot = slot
-        self.own_key_span = own_key_span
-        self.start = start
-        self.key: str | None = None
-        self.key_span = (0, 0)
-        self.index = 0
-
-    def enter(self, found: list[Member | None], is_object: bool, start: int) -> "_Container":
-        slot = len(found)
-        found.append(None)
-        if self.path is None:
-            return _Container((), is_object, slot, (start, start), start)
-        if self.key is None:
-            return _Container((*self.path, self.index), is_object, slot, (start, start), start)
-        return _Container((*self.path, self.key), is_object, slot, self.key_span, start)
-
-    def close(self, found: list[Member | None], end: int) -> None:
-        if self.path is not None:
-            found[self.slot] = Member(self.path, *self.own_key_span, self.start, end)
-
-    def advance(self) -> None:
-        self.key = None
-        self.index += 1
+def _after_space(text: str, at: int) -> int:
+    while text[at] in _SPACE:
+        at += 1
+    return at
 
 
 def _duplicate_key_error(file: str, text: str, key: str) -> CkptfixError:
     seen: set[Path] = set()
-    for member in scan(text):
+    for member in JsonText(file, text.encode("utf-8"), {}).walk():
         if member.path in seen and member.path[-1] == key:
             line = text.count("\n", 0, member.start) + 1
             column = member.start - (text.rfind("\n", 0, member.start) + 1) + 1

@@ -5,9 +5,10 @@ Three files speak (nvidia-modelopt 0.23.0 to 0.47.0, see `docs/formats.md`):
 `quant_cfg.json` of ModelOpt 0.23 and 0.25.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from ckptfix.checkpoint.json_text import JsonText, Path, pointer
@@ -158,7 +159,13 @@ def _counts(
                 yield number, pointer((*path, key))
 
 
-def parse_metadata(documents: Mapping[str, JsonText]) -> tuple[MetadataFile, ...]:
+LeftOut = Mapping[tuple[str, Path], Set[str]]
+"""(file, path of quantized_layers or of a list) -> names in it that are not to be read."""
+
+
+def parse_metadata(
+    documents: Mapping[str, JsonText], left_out: LeftOut = MappingProxyType({})
+) -> tuple[MetadataFile, ...]:
     """Read whichever of the three files are there.
 
     A `quantization_config` in another quantizer's dialect is left out when ModelOpt's own file
@@ -172,23 +179,24 @@ def parse_metadata(documents: Mapping[str, JsonText]) -> tuple[MetadataFile, ...
     if CONFIG_FILE in documents:
         document = documents[CONFIG_FILE]
         if document.value.get("quantization_config") is not None:
-            reader = _Reader(document, CONFIG_ROOT, document.value["quantization_config"])
+            value = document.value["quantization_config"]
+            reader = _Reader(document, CONFIG_ROOT, value, left_out)
             if _is_modelopt(reader):
                 found.append(_parse_config(reader))
             elif HF_QUANT_FILE not in documents:
                 raise _not_modelopt(reader)
     if HF_QUANT_FILE in documents:
-        found.append(_parse_hf_quant(documents[HF_QUANT_FILE]))
+        found.append(_parse_hf_quant(documents[HF_QUANT_FILE], left_out))
     if QUANT_CFG_FILE in documents:
-        found.append(_parse_quant_cfg(documents[QUANT_CFG_FILE]))
+        found.append(_parse_quant_cfg(documents[QUANT_CFG_FILE], left_out))
     return tuple(found)
 
 
 class _Reader:
     """Typed access to one JSON object, with the pointer in every complaint."""
 
-    def __init__(self, document: JsonText, path: Path, value: object) -> None:
-        self.document, self.path = document, path
+    def __init__(self, document: JsonText, path: Path, value: object, left_out: LeftOut) -> None:
+        self.document, self.path, self.left_out = document, path, left_out
         if not isinstance(value, dict):
             raise self.wrong((), "an object")
         self.value: dict[str, Any] = value
@@ -210,7 +218,13 @@ class _Reader:
 
     def child(self, key: str) -> "_Reader | None":
         value = self.value.get(key)
-        return None if value is None else _Reader(self.document, (*self.path, key), value)
+        return None if value is None else self.below(key, value)
+
+    def below(self, key: str, value: object) -> "_Reader":
+        return _Reader(self.document, (*self.path, key), value, self.left_out)
+
+    def unread(self, path: Path) -> Set[str]:
+        return self.left_out.get((self.document.file, path), frozenset())
 
     def names(self, key: str, kind: StatementKind) -> list[Statement]:
         value = self.value.get(key)
@@ -219,9 +233,12 @@ class _Reader:
         if not isinstance(value, list):
             raise self.wrong((key,), "a list of strings")
         made = []
+        unread = self.unread((*self.path, key))
         for index, name in enumerate(value):
             if not isinstance(name, str):
                 raise self.wrong((key, index), "a string")
+            if name in unread:
+                continue
             made.append(Statement(kind, name, self.document.file, (*self.path, key, index)))
         return made
 
@@ -230,8 +247,11 @@ class _Reader:
         if layers is None:
             return []
         made = []
+        unread = self.unread(layers.path)
         for name in layers.value:
-            layer = _Reader(self.document, (*layers.path, name), layers.value[name])
+            if name in unread:
+                continue
+            layer = layers.below(name, layers.value[name])
             made.append(
                 Statement(
                     "entry",
@@ -310,8 +330,8 @@ def _kv_algo(reader: _Reader, scheme: object) -> str | None:
     raise reader.wrong(("kv_cache_scheme",), "an object, a string or null")
 
 
-def _parse_hf_quant(document: JsonText) -> MetadataFile:
-    top = _Reader(document, (), document.value)
+def _parse_hf_quant(document: JsonText, left_out: LeftOut) -> MetadataFile:
+    top = _Reader(document, (), document.value, left_out)
     reader = top.child("quantization")
     if reader is None:
         raise CkptfixError(
@@ -331,8 +351,8 @@ def _parse_hf_quant(document: JsonText) -> MetadataFile:
     )
 
 
-def _parse_quant_cfg(document: JsonText) -> MetadataFile:
-    reader = _Reader(document, (), document.value)
+def _parse_quant_cfg(document: JsonText, left_out: LeftOut) -> MetadataFile:
+    reader = _Reader(document, (), document.value, left_out)
     return MetadataFile(
         document.file,
         (),

@@ -1,26 +1,47 @@
-"""Safetensors headers and the shard index -> a table of tensors. Weights are never read.
+"""The header of one safetensors file -> its tensors. Weights are never read.
 
 Format: 8 bytes little-endian header length N, N bytes of JSON, then the data; see
 https://huggingface.co/docs/safetensors (checked against safetensors 0.8.0).
 """
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
-from ckptfix.checkpoint.shard_index import INDEX_FILE, read_index
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import visible
 
-SINGLE_FILE: Final = "model.safetensors"
 MAX_HEADER_BYTES: Final = 100_000_000
 """safetensors 0.8.0, `MAX_HEADER_SIZE`."""
+
+Dtype = Literal[
+    "BOOL",
+    "F4",
+    "F6_E2M3",
+    "F6_E3M2",
+    "U8",
+    "I8",
+    "F8_E5M2",
+    "F8_E4M3",
+    "F8_E8M0",
+    "F8_E4M3FNUZ",
+    "F8_E5M2FNUZ",
+    "I16",
+    "U16",
+    "F16",
+    "BF16",
+    "I32",
+    "U32",
+    "F32",
+    "C64",
+    "F64",
+    "I64",
+    "U64",
+]
 
 DTYPE_BITS: Final[Mapping[str, int]] = {
     "BOOL": 8,
@@ -50,18 +71,35 @@ DTYPE_BITS: Final[Mapping[str, int]] = {
 
 
 class Tensor(msgspec.Struct, frozen=True, gc=False):
-    """One row of a header."""
+    """How a tensor is stored; tensors that are stored alike share one object."""
 
     dtype: str
     """As safetensors spells it: `F8_E4M3`, `BF16`, ..."""
     shape: tuple[int, ...]
-    data_offsets: tuple[int, int]
-    """Half-open byte range, counted from the end of the header."""
+    nbytes: int
+    """Bytes of data."""
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of data."""
-        return self.data_offsets[1] - self.data_offsets[0]
+
+Header = dict[str, Tensor]
+"""The tensors of one shard file, in the order of its header."""
+
+
+class Layouts(dict[tuple[str, tuple[int, ...]], Tensor | None]):
+    """(dtype, shape) -> the one `Tensor` of them: a million tensors have a dozen.
+
+    None for what cannot be stored.
+    """
+
+    def __missing__(self, layout: tuple[str, tuple[int, ...]]) -> Tensor | None:
+        dtype, shape = layout
+        bits = DTYPE_BITS.get(dtype)
+        sound = bits is not None and all(n >= 0 for n in shape)
+        tensor = Tensor(dtype, shape, _nbytes(shape, bits)) if bits and sound else None
+        return self.setdefault(layout, tensor)
+
+
+def _nbytes(shape: tuple[int, ...], bits: int) -> int:
+    return (prod(shape) * bits + 7) // 8
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -70,7 +108,13 @@ class _Row(msgspec.Struct, gc=False):
     data_offsets: tuple[int, int] = (-1, -1)
 
 
+class _KnownRow(_Row, gc=False):
+    # A string out of a closed set is made once, not once per tensor.
+    dtype: Dtype | Literal[""] = ""
+
+
 _header_decoder = msgspec.json.Decoder(dict[str, _Row])
+_known_header_decoder = msgspec.json.Decoder(dict[str, _KnownRow])
 
 _NOT_SAFETENSORS: Final = (
     (b"PK\x03\x04", "a pickle (PyTorch zip archive)"),
@@ -83,31 +127,7 @@ _NOT_SAFETENSORS: Final = (
 )
 
 
-@dataclass(frozen=True)
-class TensorTable:
-    """All tensors of a checkpoint."""
-
-    shard_files: tuple[str, ...]
-    tensors: Mapping[str, Tensor]
-    file_of: Mapping[str, str]
-    """Tensor name -> shard file whose header lists it."""
-    index_file: str | None
-    missing: tuple[tuple[str, str], ...]
-    """(tensor, shard file) that the index names and the header of that file does not list."""
-    unindexed: tuple[tuple[str, str], ...]
-    """(tensor, shard file) that a header lists and the index does not, or places elsewhere."""
-    unlisted_files: tuple[str, ...] = ()
-    """Safetensors files beside the index that it does not name."""
-    total_size: int | None = None
-    """`metadata.total_size` of the index, in bytes."""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all tensors."""
-        return sum(tensor.nbytes for tensor in self.tensors.values())
-
-
-def read_header(source: DirectorySource, file: str) -> dict[str, Tensor]:
+def read_header(source: DirectorySource, file: str, layouts: Layouts) -> Header:
     """The tensors of one shard file.
 
     Raises:
@@ -144,12 +164,18 @@ def read_header(source: DirectorySource, file: str) -> dict[str, Tensor]:
             advice="download the file again",
         )
     rows = _decode(source.read_range(file, 8, length), file)
-    return _checked(rows, file, size - 8 - length)
+    data_bytes = size - 8 - length
+    header = _in_order(rows, data_bytes, layouts)
+    return _checked(rows, file, data_bytes, layouts) if header is None else header
 
 
-def _decode(data: bytes, file: str) -> dict[str, _Row]:
+def _decode(data: bytes, file: str) -> Mapping[str, _Row]:
+    rows: dict[str, _KnownRow] | dict[str, _Row]
     try:
-        rows = _header_decoder.decode(data)
+        try:
+            rows = _known_header_decoder.decode(data)
+        except msgspec.ValidationError:
+            rows = _header_decoder.decode(data)
     except msgspec.ValidationError as error:
         raise CkptfixError(f"invalid safetensors header: {error}", place=Place(file)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -160,6 +186,20 @@ def _decode(data: bytes, file: str) -> dict[str, _Row]:
         ) from error
     rows.pop("__metadata__", None)
     return rows
+
+
+def _in_order(rows: Mapping[str, _Row], data_bytes: int, layouts: Layouts) -> Header | None:
+    """The header, if its rows cover the data one after the other, as writers leave it."""
+    header = {}
+    at = 0
+    for name, row in rows.items():
+        start, end = row.data_offsets
+        tensor = layouts[row.dtype, row.shape]
+        if tensor is None or start != at or end - start != tensor.nbytes:
+            return None
+        header[name] = tensor
+        at = end
+    return header if at == data_bytes else None
 
 
 def _row_problem(row: _Row, data_bytes: int) -> str:
@@ -173,14 +213,14 @@ def _row_problem(row: _Row, data_bytes: int) -> str:
         return f"data_offsets {[start, end]} are not a range"
     if end > data_bytes:
         return f"data ends at byte {end}, the file holds {data_bytes} bytes of data"
-    wanted = (prod(row.shape) * bits + 7) // 8
+    wanted = _nbytes(row.shape, bits)
     if wanted != end - start:
         held = f"data_offsets span {end - start} bytes"
         return f"{row.dtype} {list(row.shape)} takes {wanted} bytes, {held}"
     return ""
 
 
-def _checked(rows: dict[str, _Row], file: str, data_bytes: int) -> dict[str, Tensor]:
+def _checked(rows: Mapping[str, _Row], file: str, data_bytes: int, layouts: Layouts) -> Header:
     """Hold each row against dtype and shape, and all rows against the file: no hole, no overlap."""
     for name, row in rows.items():
         if problem := _row_problem(row, data_bytes):
@@ -205,81 +245,5 @@ def _checked(rows: dict[str, _Row], file: str, data_bytes: int) -> dict[str, Ten
             place=Place(file),
             advice="the file is truncated or its header is wrong; download it again",
         )
-    return {name: Tensor(row.dtype, row.shape, row.data_offsets) for name, row in rows.items()}
-
-
-def read_tensors(source: DirectorySource) -> TensorTable:
-    """The table of all tensors, by the index if there is one.
-
-    Without an index: `model.safetensors`, else every `*.safetensors` file, as vLLM 0.33.0 does
-    (vllm/model_executor/model_loader/default_loader.py).
-    """
-    index = read_index(source) if source.has(INDEX_FILE) else None
-    if index is not None:
-        files = sorted(set(index.weight_map.values()))
-    elif source.has(SINGLE_FILE):
-        files = [SINGLE_FILE]
-    else:
-        files = [name for name in source.names() if name.endswith(".safetensors")]
-        if not files:
-            raise _no_safetensors(source)
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        headers = dict(zip(files, pool.map(lambda f: read_header(source, f), files), strict=True))
-    if index is None:
-        return _joined(files, headers, None)
-    stored = (name for name in source.names() if name.endswith(".safetensors"))
-    return replace(
-        _joined(files, headers, index.weight_map),
-        unlisted_files=tuple(sorted(set(stored) - set(files))),
-        total_size=index.total_size,
-    )
-
-
-def _joined(
-    files: list[str], headers: dict[str, dict[str, Tensor]], weight_map: Mapping[str, str] | None
-) -> TensorTable:
-    tensors: dict[str, Tensor] = {}
-    file_of: dict[str, str] = {}
-    for file in files:
-        for name, tensor in headers[file].items():
-            # The index decides between two copies; that there are two is a finding.
-            if name in tensors and (weight_map is None or weight_map.get(name) != file):
-                if weight_map is None:
-                    raise CkptfixError(
-                        f"also stored in {file_of[name]}",
-                        place=Place(file, tensor=visible(name)),
-                        advice=f"remove one of the files, or add {INDEX_FILE}",
-                    )
-                continue
-            tensors[name] = tensor
-            file_of[name] = file
-    missing: list[tuple[str, str]] = []
-    unindexed: list[tuple[str, str]] = []
-    if weight_map is not None:
-        missing = [(n, f) for n, f in weight_map.items() if n not in headers[f]]
-        unindexed = [(n, f) for f in files for n in headers[f] if weight_map.get(n) != f]
-    return TensorTable(
-        tuple(files),
-        tensors,
-        file_of,
-        INDEX_FILE if weight_map is not None else None,
-        tuple(missing),
-        tuple(unindexed),
-    )
-
-
-def _no_safetensors(source: DirectorySource) -> CkptfixError:
-    names = source.names()
-    for endings, what in (
-        ((".bin", ".pt", ".pth"), "pickled weights only"),
-        ((".gguf",), "GGUF weights only"),
-    ):
-        if any(name.endswith(endings) for name in names):
-            return CkptfixError(
-                f"{source.root}: {what}, no .safetensors file",
-                advice="ckptfix reads safetensors only and never unpickles",
-            )
-    return CkptfixError(
-        f"{source.root}: no .safetensors file",
-        advice="ckptfix compares the metadata with the tensors, download the shard files too",
-    )
+    stored = ((name, layouts[row.dtype, row.shape]) for name, row in rows.items())
+    return {name: tensor for name, tensor in stored if tensor is not None}

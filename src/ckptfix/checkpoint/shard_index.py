@@ -1,10 +1,13 @@
 """The shard index: which file holds which tensor."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Literal
 
-from ckptfix.checkpoint.json_text import JsonText
+import msgspec
+
+from ckptfix.checkpoint.fast_json import number_of_keys
+from ckptfix.checkpoint.json_text import JsonText, Path
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import visible
@@ -28,35 +31,65 @@ def read_index(source: DirectorySource) -> ShardIndex:
     Raises:
         CkptfixError: not an index, or it names a file that is not there or lies elsewhere.
     """
-    index = JsonText.parse(INDEX_FILE, source.read(INDEX_FILE))
+    data = source.read(INDEX_FILE)
+    return _plain_index(data, source) or _checked_index(JsonText.parse(INDEX_FILE, data), source)
+
+
+def _plain_index(data: bytes, source: DirectorySource) -> ShardIndex | None:
+    """The index, None if anything is unusual about it, for the slower reader to say what.
+
+    That a million tensors are in few files is told to the decoder, which makes a string out of a
+    closed set once only.
+    """
+    files = tuple(name for name in source.names() if name.endswith(".safetensors"))
+    one_of: Any = Literal
+    fields = [("weight_map", dict.__class_getitem__((str, one_of[files or ("",)])))]
+    plain: Any = msgspec.defstruct("Plain", [*fields, ("metadata", Any, None)])
+    try:
+        index = msgspec.json.decode(data, type=plain)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    told = {"weight_map": index.weight_map, "metadata": index.metadata}
+    if not index.weight_map or number_of_keys(told) != data.count(b":"):
+        return None
+    return ShardIndex(index.weight_map, _total_size(index.metadata))
+
+
+def _checked_index(index: JsonText, source: DirectorySource) -> ShardIndex:
     weight_map = index.value.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CkptfixError(
             "weight_map is missing, empty or not an object", place=Place(INDEX_FILE, "/weight_map")
         )
-    checked: set[str] = set()
-    for tensor, file in weight_map.items():
-        if file in checked:
-            continue
-        path = ("weight_map", tensor)
+
+    def path_of(file: object) -> Path:
+        return "weight_map", next(tensor for tensor, named in weight_map.items() if named == file)
+
+    for file in _distinct(weight_map.values()):
         if not isinstance(file, str) or not file.endswith(".safetensors"):
-            raise CkptfixError("does not name a .safetensors file", place=index.place(path))
+            raise CkptfixError(
+                "does not name a .safetensors file", place=index.place(path_of(file))
+            )
         if "/" in file or "\\" in file or "\x00" in file:
             raise CkptfixError(
                 f"names {visible(file)!r}, a file outside the checkpoint directory",
-                place=index.place(path),
+                place=index.place(path_of(file)),
                 advice="shard files must lie beside the index",
             )
         if not source.has(file):
             raise CkptfixError(
                 f"names {visible(file)}, which is missing",
-                place=index.place(path),
+                place=index.place(path_of(file)),
                 advice="download the shard file or rebuild the index",
             )
-        checked.add(file)
-    metadata = index.value.get("metadata")
+    return ShardIndex(weight_map, _total_size(index.value.get("metadata")))
+
+
+def _total_size(metadata: object) -> int | None:
     size = metadata.get("total_size") if isinstance(metadata, dict) else None
-    return ShardIndex(
-        {str(tensor): str(file) for tensor, file in weight_map.items()},
-        size if isinstance(size, int) and not isinstance(size, bool) else None,
-    )
+    return size if isinstance(size, int) and not isinstance(size, bool) else None
+
+
+def _distinct(files: Collection[object]) -> Iterable[object]:
+    """Each file once; as they are if one is no string."""
+    return dict.fromkeys(files) if set(map(type, files)) == {str} else files

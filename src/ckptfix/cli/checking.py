@@ -16,6 +16,7 @@ from ckptfix.names import visible
 from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
 from ckptfix.report.console import line, show
 from ckptfix.rules.finding import Finding, Severity
+from ckptfix.rules.folded import holds_for_all, with_all_experts
 from ckptfix.rules.registry import RULES, find_all
 from ckptfix.rules.selection import EVERY, Selection, parse_codes
 from ckptfix.runtimes.name_maps import NameMap
@@ -91,20 +92,49 @@ def _checkpoint_of(path: str) -> str:
 def _check(directory: str, options: CheckOptions) -> CheckedCheckpoint:
     selection = options.selection.without(options.configuration.ignored_in(directory))
     checkpoint = load(directory)
-    name_map = options.own_map or builtin_name_map(checkpoint)
-    verdicts = judge_all(checkpoint, options.targets)
-    found = find_all(checkpoint, without_releases(name_map) if verdicts else name_map, verdicts)
+    examined = _examine(checkpoint, options)
+    found = examined.findings
     counted = [finding for finding in found if selection.takes(finding.code)]
     left_out = (f.code for f in found if not selection.takes(f.code))
     return CheckedCheckpoint(
         directory,
-        name_map=name_map.origin,
+        name_map=examined.name_map.origin,
         rules=tuple(filter(selection.takes, RULES)),
         findings=tuple(_with_lines(counted, checkpoint)),
         ignored=Counter(left_out),
-        verdicts=verdicts,
-        outlook=(verdicts or _outlook(checkpoint)) if options.for_people else None,
+        verdicts=examined.verdicts,
+        outlook=examined.outlook if options.for_people else None,
     )
+
+
+@dataclass(frozen=True)
+class _Examined:
+    name_map: NameMap
+    verdicts: tuple[TargetVerdict, ...]
+    """Of the releases asked about."""
+    findings: tuple[Finding, ...]
+    outlook: tuple[TargetVerdict, ...]
+    """The verdicts, or those of every known release where the user asked about none."""
+
+
+def _examine(checkpoint: Checkpoint, options: CheckOptions) -> _Examined:
+    """What is found, in the folded checkpoint if that says all."""
+    if checkpoint.folded is not checkpoint and options.own_map is None:
+        examined = _examine_as_it_is(checkpoint.folded, options)
+        if holds_for_all(examined.findings, examined.verdicts or examined.outlook):
+            if options.for_people:
+                return examined
+            verdicts = tuple(with_all_experts(checkpoint, v) for v in examined.verdicts)
+            return replace(examined, verdicts=verdicts)
+    return _examine_as_it_is(checkpoint, options)
+
+
+def _examine_as_it_is(checkpoint: Checkpoint, options: CheckOptions) -> _Examined:
+    name_map = options.own_map or builtin_name_map(checkpoint)
+    verdicts = judge_all(checkpoint, options.targets)
+    found = find_all(checkpoint, without_releases(name_map) if verdicts else name_map, verdicts)
+    outlook = verdicts if verdicts or not options.for_people else _outlook(checkpoint)
+    return _Examined(name_map, verdicts, found, outlook)
 
 
 def _outlook(checkpoint: Checkpoint) -> tuple[TargetVerdict, ...]:

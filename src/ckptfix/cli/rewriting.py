@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TextIO
 
 from ckptfix.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from ckptfix.checkpoint.fold import EXPERTS
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.cli.judging import asked_targets, judge_all, known_targets, without_releases
 from ckptfix.cli.loading import name_map_for
@@ -28,6 +29,7 @@ from ckptfix.rewrite.plan import Plan, plan_rewrite, rewritten
 from ckptfix.rewrite.portable import PortablePlan, Strategy, plan_for_targets
 from ckptfix.rewrite.rebuild.plan import join_plans, plan_rebuild
 from ckptfix.rewrite.store import require_whole
+from ckptfix.rules.folded import holds_for_all
 from ckptfix.runtimes.verdict import TargetVerdict
 
 
@@ -96,6 +98,25 @@ class _Planned:
 
 
 def _plan(checkpoint: Checkpoint, options: RewriteOptions) -> _Planned:
+    """The plan, made for the folded checkpoint if that says all."""
+    own = options.maps or options.mapper or options.from_tensors
+    if checkpoint.folded is not checkpoint and not own:
+        planned = _plan_as_it_is(checkpoint.folded, options)
+        if _holds_for_all(checkpoint.folded, planned):
+            return planned
+    return _plan_as_it_is(checkpoint, options)
+
+
+def _holds_for_all(folded: Checkpoint, planned: _Planned) -> bool:
+    plan, portable = planned.plan, planned.portable
+    findings = (*plan.findings_before, *plan.findings_after)
+    verdicts = (*portable.before, *portable.after) if portable else ()
+    names = [s.name for m in folded.metadata for s in m.statements if EXPERTS in s.name]
+    renames = any(plan.name_map.mapper.map(name) != name for name in names)
+    return not plan.refusals and not renames and holds_for_all(findings, verdicts)
+
+
+def _plan_as_it_is(checkpoint: Checkpoint, options: RewriteOptions) -> _Planned:
     name_map = name_map_for(checkpoint, options.maps, options.mapper)
     targets = asked_targets(options.runtimes)
     judge_all(checkpoint, targets)  # complains of releases that cannot be asked

@@ -26,13 +26,15 @@ def edit_json(
     """
     removed = set(removals)
     edits = [
-        _rename(document, document.members[path], new)
+        _rename(document, member, new)
         for path, new in renames.items()
-        if path not in removed
+        if path not in removed and (member := document.member(path))
     ]
     edits += _removals(document, removed)
     edits += [
-        _addition(document, document.members[path], names) for path, names in additions.items()
+        _addition(document, member, names)
+        for path, names in additions.items()
+        if (member := document.member(path))
     ]
     # What is added behind a member comes before the removal of those that follow it.
     return tuple(sorted(edits, key=lambda edit: (edit.start, edit.end)))
@@ -45,8 +47,7 @@ def _rename(document: JsonText, member: Member, new: str) -> TextEdit:
 
 
 def _addition(document: JsonText, member: Member, names: Sequence[str]) -> TextEdit:
-    before = document.text[: member.start]
-    space = before[len(before.rstrip()) :]
+    space = document.space_before(member.start)
     if not isinstance(member.path[-1], str):
         old = document.text[member.value_start : member.end]
         added = [_encode(name, old) for name in names]
@@ -66,17 +67,13 @@ def _encode(text: str, replaced: str) -> str:
 def _removals(document: JsonText, removed: set[Path]) -> list[TextEdit]:
     edits: list[TextEdit] = []
     parents = {path[:-1] for path in removed}
-    siblings: dict[Path, list[Member]] = {parent: [] for parent in parents}
-    for path, member in document.members.items():
-        if path[:-1] in parents:
-            siblings[path[:-1]].append(member)
-    for parent, members in siblings.items():
-        edits += _remove_from(document, parent, members, removed)
+    for parent in sorted(parents, key=str):
+        edits += _remove_from(document, parent, document.children(parent), removed)
     return edits
 
 
 def _remove_from(
-    document: JsonText, parent: Path, members: list[Member], removed: set[Path]
+    document: JsonText, parent: Path, members: Sequence[Member], removed: set[Path]
 ) -> list[TextEdit]:
     runs = [
         (gone, list(run))

@@ -25,47 +25,37 @@ def set_values(
             behind the others of its object, which is there. No path lies below another.
         appended: path of an array that is there -> values to add at its end.
     """
-    children = _children(document, {p[:-1] for p in settings} | set(appended))
     edits = []
     new: dict[Path, dict[str, object]] = {}
     for path, value in settings.items():
-        member = document.members.get(path)
+        member = document.member(path)
         if member is None:
             new.setdefault(path[:-1], {})[str(path[-1])] = value
         else:
             text = _dump(value, _indent_of(document, member), _step(document), _gap(document))
             edits.append(TextEdit(member.value_start, member.end, text))
     for parent, members in new.items():
-        edits.append(_extension(document, parent, children[parent], members))
+        edits.append(_extension(document, parent, members))
     for parent, values in appended.items():
-        edits.append(_extension(document, parent, children[parent], values))
+        edits.append(_extension(document, parent, values))
     return tuple(sorted(edits, key=lambda edit: (edit.start, edit.end)))
 
 
-def _children(document: JsonText, parents: set[Path]) -> dict[Path, list[Member]]:
-    found: dict[Path, list[Member]] = {parent: [] for parent in parents}
-    for path, member in document.members.items():
-        if path and path[:-1] in found:
-            found[path[:-1]].append(member)
-    return found
-
-
 def _extension(
-    document: JsonText,
-    parent: Path,
-    children: Sequence[Member],
-    added: Mapping[str, object] | Sequence[object],
+    document: JsonText, parent: Path, added: Mapping[str, object] | Sequence[object]
 ) -> TextEdit:
     """Members or elements behind the last one of a container."""
+    children = document.children(parent)
     step, gap = _step(document), _gap(document)
     if children:
-        before = _space_before(document, children[-1].start)
+        before = document.space_before(children[-1].start)
         indent = _indent_of(document, children[-1])
         start = end = children[-1].end
         head, tail = f",{before or gap}", ""
     else:
         start, end = document.inside(parent)
-        outer = _indent_of(document, document.members[parent]) if parent else ""
+        whole = document.member(parent)
+        outer = _indent_of(document, whole) if whole else ""
         indent = None if step is None or outer is None else outer + step
         before = "" if indent is None else f"\n{indent}"
         head, tail = before, "" if indent is None else f"\n{outer}"
@@ -77,11 +67,6 @@ def _extension(
     return TextEdit(start, end, head + f",{before or gap}".join(texts) + tail)
 
 
-def _space_before(document: JsonText, offset: int) -> str:
-    before = document.text[:offset]
-    return before[len(before.rstrip()) :]
-
-
 def _indent_of(document: JsonText, member: Member) -> str | None:
     """White space at the beginning of the member's line; None if it shares its line."""
     line_start = document.text.rfind("\n", 0, member.start)
@@ -91,13 +76,13 @@ def _indent_of(document: JsonText, member: Member) -> str | None:
 
 def _step(document: JsonText) -> str | None:
     """One level of indentation, that of the first member; None for a text on one line."""
-    first = next(iter(document.members.values()), None)
+    first = next(iter(document.children(())), None)
     return "    " if first is None else _indent_of(document, first)
 
 
 def _gap(document: JsonText) -> str:
     """What stands behind a colon: a space, or nothing in compact JSON."""
-    return "" if document.members and not re.search(r'": ', document.text) else " "
+    return "" if document.children(()) and not re.search(r'": ', document.text) else " "
 
 
 def _dump(value: object, indent: str | None, step: str | None, gap: str) -> str:

@@ -13,7 +13,7 @@ from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.json_text import JsonText, Path
-from ckptfix.checkpoint.metadata import MetadataFile, Statement, parse_metadata
+from ckptfix.checkpoint.metadata import MetadataFile, Statement
 from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import Mapped, Rule, visible
 from ckptfix.rewrite.document_edit import DocumentEdit, edit_document
@@ -196,7 +196,7 @@ def _file_change(document: JsonText, metadata: MetadataFile, draft: _Draft) -> F
     appended: dict[Path, list[str]] = {}
     if draft.excludes:
         path = metadata.exclude_list
-        present = document.members.get(path)
+        present = document.member(path)
         empty = present is None or document.text[present.value_start] != "["
         if empty:
             settings[path] = list(draft.excludes)
@@ -220,7 +220,7 @@ def rewritten(checkpoint: Checkpoint, changes: Iterable[FileChange]) -> Checkpoi
     documents = dict(checkpoint.documents)
     for change in changes:
         documents[change.file] = JsonText.parse(change.file, change.after.encode("utf-8"))
-    return replace(checkpoint, documents=documents, metadata=parse_metadata(documents))
+    return replace(checkpoint, documents=documents)
 
 
 def _renamed_places(

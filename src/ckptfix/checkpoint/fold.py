@@ -1,0 +1,199 @@
+"""Banks of experts that are all stored and named alike, each folded into its first expert.
+
+Of a million tensors all but some thousands belong to experts that differ in their number only.
+What is true of the first is true of each, so it is enough to look at the first; a bank in which
+one expert differs, by a tensor, a shape, an entry or a pattern, is left as it is.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, Final, NamedTuple
+
+from ckptfix.checkpoint.json_text import JsonText, Path
+from ckptfix.checkpoint.tensor_table import TensorTable
+from ckptfix.names import is_regex
+
+EXPERTS: Final = ".experts."
+_DIGITS: Final = re.compile(r"\d+")
+
+_Container = Mapping[str, Any] | list[Any]
+"""quantized_layers, or a list of names."""
+_Expert = tuple[tuple[str, ...], list[Any]]
+"""Rest of each name behind the number, and what is said of it."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A checkpoint with fewer experts."""
+
+    table: TensorTable
+    left_out: Mapping[tuple[str, Path], Set[str]]
+    """(file, path of quantized_layers or a list) -> names of experts that are left out."""
+
+
+def fold_banks(table: TensorTable, documents: Mapping[str, JsonText]) -> Fold | None:
+    """The checkpoint without all but the first expert of regular banks, None if it has to stay.
+
+    A bank is regular when its experts are numbered from 0, which comes first, and all alike. Only
+    banks of one size are folded, the usual one, in tensors and metadata alike: a layer of 512
+    experts of which the metadata names 256 must not look complete.
+    """
+    if table.missing or table.unindexed:
+        return None
+    names = list(chain.from_iterable(table.headers.values()))
+    stored = list(chain.from_iterable(header.values() for header in table.headers.values()))
+    runs = list(_runs(names))
+    sizes = _sizes(runs, stored)
+    size = _usual(sizes.values())
+    if size < 2:
+        return None
+    left_out: dict[tuple[str, Path], Set[str]] = {}
+    seen: list[tuple[_Container, Set[str]]] = []
+    for file, document in documents.items():
+        for path, named in _containers(document):
+            # Both files usually say the same, which is quicker to see than to fold.
+            same = (unread for before, unread in seen if before == named)
+            unread = next(same, None) or _left_out(named, size)
+            if unread is None:
+                return None
+            left_out[file, path] = unread
+            seen.append((named, unread))
+    kept = _kept(names, runs, {head for head in sizes if sizes[head] == size})
+    headers = {
+        file: {name: header[name] for name in kept if name in header}
+        for file, header in table.headers.items()
+    }
+    return Fold(replace(table, headers=headers), left_out)
+
+
+class _Run(NamedTuple):
+    """Names of one expert that stand together."""
+
+    start: int
+    head: str
+    """What stands before `.experts.`."""
+    number: str
+    parts: tuple[str, ...]
+    """What stands behind the number; runs that look alike share it."""
+
+
+def _runs(names: Sequence[str]) -> Iterator[_Run]:
+    """All names of experts.
+
+    Most runs look like one before them, so each is compared as a whole, not name by name.
+    """
+    alike: dict[str, tuple[str, ...]] = {}
+    at, last = 0, len(names)
+    while at < last:
+        head, dot, rest = names[at].partition(EXPERTS)
+        if not dot:
+            at += 1
+            continue
+        number, dot, part = rest.partition(".")
+        prefix = f"{head}{EXPERTS}{number}."
+        parts = alike.get(part, ()) if dot else ("",)
+        end = at + len(parts)
+        if dot and (
+            names[at:end] != [prefix + part for part in parts]
+            or (end < last and names[end].startswith(prefix))
+            or not parts
+        ):
+            end = at + 1
+            while end < last and names[end].startswith(prefix):
+                end += 1
+            parts = alike[part] = tuple(name[len(prefix) :] for name in names[at:end])
+        yield _Run(at, head, number, parts)
+        at = end
+
+
+def _sizes(runs: Iterable[_Run], values: list[Any]) -> dict[str, int]:
+    """Head of a bank -> number of its experts, 0 if it is not regular."""
+    banks: dict[str, dict[str, _Expert]] = {}
+    for start, head, number, parts in runs:
+        experts = banks.setdefault(head, {})
+        said = values[start : start + len(parts)]
+        before = experts.get(number)
+        experts[number] = (before[0] + parts, before[1] + said) if before else (parts, said)
+    return {head: _regular_size(experts) for head, experts in banks.items()}
+
+
+def _regular_size(experts: Mapping[str, _Expert]) -> int:
+    first, *others = experts.values()
+    if next(iter(experts)) != "0" or experts.keys() != {str(n) for n in range(len(experts))}:
+        return 0
+    by_part = dict(zip(*first, strict=True))
+    alike = (e == first or dict(zip(*e, strict=True)) == by_part for e in others)
+    return len(experts) if all(alike) else 0
+
+
+def _kept(names: Sequence[str], runs: Iterable[_Run], folded: Set[str]) -> list[str]:
+    """The names, without those of all but the first expert of the folded banks."""
+    kept: list[str] = []
+    at = 0
+    for start, head, number, parts in runs:
+        if number != "0" and head in folded:
+            kept += names[at:start]
+            at = start + len(parts)
+    return kept + list(names[at:])
+
+
+def _usual(sizes: Iterable[int]) -> int:
+    return max(Counter(size for size in sizes if size).items(), key=lambda c: c[1], default=(0,))[0]
+
+
+def _containers(document: JsonText) -> Iterator[tuple[Path, _Container]]:
+    """Whatever in a metadata file names modules; what has another type is for its reader to say."""
+    for key in ("quantization_config", "quantization", None):
+        path = () if key is None else (key,)
+        root = document.value if key is None else document.value.get(key)
+        if not isinstance(root, dict):
+            continue
+        layers = root.get("quantized_layers")
+        if isinstance(layers, dict):
+            yield (*path, "quantized_layers"), layers
+        for name in ("ignore", "exclude_modules"):
+            if isinstance(root.get(name), list):
+                yield (*path, name), root[name]
+        groups = root.get("config_groups")
+        for name, group in groups.items() if isinstance(groups, dict) else ():
+            targets = group.get("targets") if isinstance(group, dict) else None
+            if isinstance(targets, list):
+                yield (*path, "config_groups", name, "targets"), targets
+
+
+def _left_out(named: _Container, size: int) -> Set[str] | None:
+    """Names of experts that say what the first expert's names say.
+
+    None where a list may treat experts differently.
+    """
+    names = list(named)
+    is_list = isinstance(named, list)
+    if is_list and (set(map(type, names)) - {str} or len(set(names)) < len(names)):
+        return None
+    runs = list(_runs(names))
+    said = [None] * len(names) if isinstance(named, list) else list(named.values())
+    sizes = _sizes(runs, said)
+    folded = {head for head in sizes if sizes[head] == size}
+    kept = _kept(names, runs, folded)
+    rest = (name for name in kept if name.partition(EXPERTS)[0] not in folded)
+    if is_list and any(map(_may_tell_experts_apart, rest)):
+        return None
+    return set(names).difference(kept) if len(kept) < len(names) else frozenset()
+
+
+def _may_tell_experts_apart(pattern: str) -> bool:
+    """True unless it is certain that no expert number decides whether the pattern matches.
+
+    Patterns are taken for names, shell patterns, parts of names or regular expressions. Digits
+    decide nothing where what stands before them cannot stand before an expert's number.
+    """
+    if is_regex(pattern) or ".." in pattern or any(special in pattern for special in "?[\\"):
+        return True
+    for digits in _DIGITS.finditer(pattern):
+        before = pattern[: digits.start()].rpartition("*")[2]
+        if EXPERTS.endswith(before) or before.endswith(EXPERTS):
+            return True
+    return False

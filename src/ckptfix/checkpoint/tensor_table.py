@@ -1,0 +1,146 @@
+"""The shard index and all headers -> a table of tensors."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain, repeat
+from operator import attrgetter, eq
+from typing import Final
+
+from ckptfix.checkpoint.safetensors import Header, Layouts, read_header
+from ckptfix.checkpoint.shard_index import INDEX_FILE, read_index
+from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.errors import CkptfixError, Place
+from ckptfix.names import visible
+
+SINGLE_FILE: Final = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class TensorTable:
+    """All tensors of a checkpoint."""
+
+    headers: Mapping[str, Header]
+    """Shard file -> its tensors; of a tensor stored twice only the one that the index means."""
+    nbytes: int
+    """Bytes of all tensors."""
+    index_file: str | None = None
+    missing: tuple[tuple[str, str], ...] = ()
+    """(tensor, shard file) that the index names and the header of that file does not list."""
+    unindexed: tuple[tuple[str, str], ...] = ()
+    """(tensor, shard file) that a header lists and the index does not, or places elsewhere."""
+    unlisted_files: tuple[str, ...] = ()
+    """Safetensors files beside the index that it does not name."""
+    total_size: int | None = None
+    """`metadata.total_size` of the index, in bytes."""
+
+    @property
+    def shard_files(self) -> tuple[str, ...]:
+        """In the order of their names."""
+        return tuple(self.headers)
+
+    @cached_property
+    def tensors(self) -> Header:
+        """Every tensor, by file, in the order of the headers."""
+        return dict(chain.from_iterable(header.items() for header in self.headers.values()))
+
+    @cached_property
+    def file_of(self) -> Mapping[str, str]:
+        """Tensor name -> shard file whose header lists it."""
+        return {name: file for file, header in self.headers.items() for name in header}
+
+
+def read_tensors(source: DirectorySource) -> TensorTable:
+    """The table of all tensors, by the index if there is one.
+
+    Without an index: `model.safetensors`, else every `*.safetensors` file, as vLLM 0.33.0 does
+    (vllm/model_executor/model_loader/default_loader.py).
+    """
+    index = read_index(source) if source.has(INDEX_FILE) else None
+    if index is not None:
+        files = sorted(set(index.weight_map.values()))
+    elif source.has(SINGLE_FILE):
+        files = [SINGLE_FILE]
+    else:
+        files = [name for name in source.names() if name.endswith(".safetensors")]
+        if not files:
+            raise _no_safetensors(source)
+    layouts = Layouts()
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        read = pool.map(lambda file: read_header(source, file, layouts), files)
+        headers = dict(zip(files, read, strict=True))
+    if index is None:
+        return _joined(headers)
+    stored = (name for name in source.names() if name.endswith(".safetensors"))
+    return replace(
+        _indexed(headers, index.weight_map),
+        unlisted_files=tuple(sorted(set(stored) - set(files))),
+        total_size=index.total_size,
+    )
+
+
+def _joined(headers: dict[str, Header]) -> TensorTable:
+    """Without an index nothing decides between two copies of a tensor."""
+    file_of: dict[str, str] = {}
+    for file, header in headers.items():
+        for name in file_of.keys() & header.keys():
+            raise CkptfixError(
+                f"also stored in {file_of[name]}",
+                place=Place(file, tensor=visible(name)),
+                advice=f"remove one of the files, or add {INDEX_FILE}",
+            )
+        file_of |= dict.fromkeys(header, file)
+    return TensorTable(headers, _bytes_of(headers))
+
+
+def _indexed(headers: dict[str, Header], weight_map: Mapping[str, str]) -> TensorTable:
+    if _agree(headers, weight_map):
+        return TensorTable(headers, _bytes_of(headers), INDEX_FILE)
+    missing = [(n, f) for n, f in weight_map.items() if n not in headers[f]]
+    unindexed = [(n, f) for f, header in headers.items() for n in header if weight_map.get(n) != f]
+    chosen = _chosen(headers, weight_map)
+    return TensorTable(chosen, _bytes_of(chosen), INDEX_FILE, tuple(missing), tuple(unindexed))
+
+
+def _agree(headers: Mapping[str, Header], weight_map: Mapping[str, str]) -> bool:
+    """True if the index places exactly the tensors that the headers list, where they are."""
+    if sum(map(len, headers.values())) != len(weight_map):
+        return False
+    placed = (map(eq, map(weight_map.get, h), repeat(file)) for file, h in headers.items())
+    return all(chain.from_iterable(placed))
+
+
+def _chosen(headers: Mapping[str, Header], weight_map: Mapping[str, str]) -> dict[str, Header]:
+    """Each tensor once: of two copies the one in the file that the index names, else the first."""
+    file_of: dict[str, str] = {}
+    for file, header in headers.items():
+        for name in header:
+            if name not in file_of or weight_map.get(name) == file:
+                file_of[name] = file
+    return {
+        file: {name: tensor for name, tensor in header.items() if file_of[name] == file}
+        for file, header in headers.items()
+    }
+
+
+def _bytes_of(headers: Mapping[str, Header]) -> int:
+    stored = chain.from_iterable(header.values() for header in headers.values())
+    return sum(map(attrgetter("nbytes"), stored))
+
+
+def _no_safetensors(source: DirectorySource) -> CkptfixError:
+    names = source.names()
+    for endings, what in (
+        ((".bin", ".pt", ".pth"), "pickled weights only"),
+        ((".gguf",), "GGUF weights only"),
+    ):
+        if any(name.endswith(endings) for name in names):
+            return CkptfixError(
+                f"{source.root}: {what}, no .safetensors file",
+                advice="ckptfix reads safetensors only and never unpickles",
+            )
+    return CkptfixError(
+        f"{source.root}: no .safetensors file",
+        advice="ckptfix compares the metadata with the tensors, download the shard files too",
+    )

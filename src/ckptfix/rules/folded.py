@@ -1,0 +1,48 @@
+"""Whether what was found in a folded checkpoint holds for the whole of it."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.fold import EXPERTS
+from ckptfix.rules.finding import Finding
+from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict
+
+
+def holds_for_all(findings: Iterable[Finding], verdicts: Iterable[TargetVerdict]) -> bool:
+    """True when nothing found depends on how many experts there are.
+
+    Nothing is then said of an expert, and every runtime module that experts end in is a bank that
+    is built as it is stored.
+    """
+    return not any(map(_speaks_of_experts, findings)) and all(
+        module.agrees and module.kind == "experts"
+        for verdict in verdicts
+        for module in verdict.modules
+        if any(EXPERTS in member for member in module.members)
+    )
+
+
+def _speaks_of_experts(finding: Finding) -> bool:
+    place = finding.place
+    texts = (finding.subject, finding.message, finding.advice, finding.expected)
+    places = (place.pointer or "", place.tensor or "")
+    return any(EXPERTS in text for text in (*texts, *places, *finding.modules))
+
+
+def with_all_experts(checkpoint: Checkpoint, verdict: TargetVerdict) -> TargetVerdict:
+    """The verdict of a folded checkpoint, with every expert among the members of its bank."""
+    if checkpoint.folded is checkpoint:
+        return verdict
+    experts: dict[str, list[str]] = {}
+    for name in checkpoint.modules:
+        head, dot, _ = name.partition(EXPERTS)
+        if dot:
+            experts.setdefault(head, []).append(name)
+
+    def whole(module: ModuleVerdict) -> ModuleVerdict:
+        heads = {member.partition(EXPERTS)[0] for member in module.members}
+        found = [name for head in heads for name in experts.get(head, ())]
+        return replace(module, members=tuple(found)) if found else module
+
+    return replace(verdict, modules=tuple(map(whole, verdict.modules)))

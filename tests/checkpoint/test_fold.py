@@ -1,0 +1,231 @@
+"""What is said of a folded checkpoint is what is said of the whole one, word for word."""
+
+import contextlib
+import io
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.cli.checking import CheckFlags, check_all, options_of
+from ckptfix.cli.configuration import Configuration
+from ckptfix.cli.loading import load
+from ckptfix.cli.rewriting import RewriteOptions, run_rewrite
+from ckptfix.report.check_json import check_json
+from ckptfix.report.check_text import check_text
+from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, safetensors_bytes
+from tests.conftest import FIXTURE_NAMES, FIXTURES
+
+EXPERTS = 3
+PARTS = ("gate_proj", "up_proj", "down_proj")
+
+
+def plainly() -> contextlib.AbstractContextManager[object]:
+    """No checkpoint is folded."""
+    return patch.object(Checkpoint, "folded", property(lambda checkpoint: checkpoint))
+
+
+def checked(directory: Path, runtimes: tuple[str, ...]) -> str:
+    """Everything that `check` says, in text and JSON."""
+    said = []
+    for for_people, render in ((True, check_text), (False, check_json)):
+        flags = CheckFlags((), None, runtimes, None, None, None)
+        options = options_of(flags, Configuration(), for_people=for_people)
+        report = check_all([str(directory)], options)
+        said += map(str, render(report, True))
+    return "\n".join(said)
+
+
+def planned(directory: Path) -> tuple[int, str]:
+    """What `rewrite --dry-run` says."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
+        code = run_rewrite(str(directory), RewriteOptions(True, False, (), None, None, undo=False))
+    return code, out.getvalue()
+
+
+@pytest.mark.parametrize("name", FIXTURE_NAMES)
+def test_fixtures_are_reported_alike_folded_and_plain(name: str) -> None:
+    directory = FIXTURES / name
+    with contextlib.redirect_stderr(io.StringIO()):
+        folded = checked(directory, ("vllm", "sglang"))
+        with plainly():
+            assert checked(directory, ("vllm", "sglang")) == folded
+
+
+def bank(layer: int, prefix: str) -> str:
+    return f"{prefix}model.layers.{layer}.mlp.experts"
+
+
+def healthy(prefix: str) -> tuple[Shapes, dict[str, str]]:
+    """Two layers of NVFP4 experts behind FP8 attention."""
+    tensors: Shapes = {**bf16("lm_head", 64, 32), **bf16("model.norm", 32)}
+    entries: dict[str, str] = {}
+    for layer in range(2):
+        attention = f"{prefix}model.layers.{layer}.self_attn.o_proj"
+        tensors |= fp8(attention)
+        entries[attention] = "FP8"
+        for expert in range(EXPERTS):
+            for part in PARTS:
+                name = f"{bank(layer, prefix)}.{expert}.{part}"
+                tensors |= nvfp4(name)
+                entries[name] = "NVFP4"
+    return tensors, entries
+
+
+Draft = dict[str, Any]
+"""tensors, and for each file its entries and patterns."""
+
+
+def drop_a_tensor(draft: Draft, choose: random.Random) -> None:
+    del draft["tensors"][choose.choice(list(draft["tensors"]))]
+
+
+def change_a_shape(draft: Draft, choose: random.Random) -> None:
+    name = choose.choice(list(draft["tensors"]))
+    dtype, shape = draft["tensors"][name]
+    draft["tensors"][name] = (dtype, tuple(2 * n for n in shape))
+
+
+def drop_an_entry(draft: Draft, choose: random.Random) -> None:
+    entries = choose.choice(draft["entries"])
+    del entries[choose.choice(list(entries))]
+
+
+def change_an_entry(draft: Draft, choose: random.Random) -> None:
+    entries = choose.choice(draft["entries"])
+    entries[choose.choice(list(entries))] = choose.choice(("FP8", "W4A16_NVFP4"))
+
+
+def rename_an_entry(draft: Draft, choose: random.Random) -> None:
+    entries = choose.choice(draft["entries"])
+    old = choose.choice(list(entries))
+    entries[old.replace("experts.1", "experts.7").replace("model.", "backbone.")] = entries.pop(old)
+
+
+def name_fewer_experts(draft: Draft, _: random.Random) -> None:
+    for entries in draft["entries"]:
+        for name in [name for name in entries if f"experts.{EXPERTS - 1}." in name]:
+            del entries[name]
+
+
+def add_a_pattern(draft: Draft, choose: random.Random) -> None:
+    patterns = ("lm_head", "*.experts.1.*", "*1.up_proj", "model.layers.1*", "model.layers.0.mlp")
+    more = ("model.layers.0.mlp.experts.2.up_proj", "*up_proj*", "re:.*experts.1.*", "s.1", "[0-1]")
+    choose.choice(draft["patterns"]).append(choose.choice(patterns + more))
+
+
+def name_experts_in_a_list(draft: Draft, choose: random.Random) -> None:
+    names = [name for name in draft["entries"][0] if "layers.1.mlp.experts" in name]
+    for entries in draft["entries"]:
+        for name in names:
+            entries.pop(name, None)
+    for patterns in draft["patterns"]:
+        patterns += names[: choose.choice((1, len(names)))]
+
+
+def shuffle_tensors(draft: Draft, choose: random.Random) -> None:
+    names = list(draft["tensors"])
+    choose.shuffle(names)
+    draft["tensors"] = {name: draft["tensors"][name] for name in names}
+
+
+def add_an_expert(draft: Draft, choose: random.Random) -> None:
+    name = f"{bank(choose.randrange(2), '')}.{EXPERTS}.up_proj"
+    draft["tensors"] |= nvfp4(name)
+
+
+CHANGES: tuple[Callable[[Draft, random.Random], None], ...] = (
+    drop_a_tensor,
+    change_a_shape,
+    drop_an_entry,
+    change_an_entry,
+    rename_an_entry,
+    name_fewer_experts,
+    add_a_pattern,
+    name_experts_in_a_list,
+    shuffle_tensors,
+    add_an_expert,
+)
+
+
+def write(directory: Path, draft: Draft, architecture: str, files: int) -> None:
+    """Both metadata files, and the tensors in some shard files with an index."""
+    names = list(draft["tensors"])
+    each = -(-len(names) // files)
+    weight_map = {}
+    for number in range(files):
+        part = names[number * each : (number + 1) * each]
+        file = f"model-{number + 1:05}-of-{files:05}.safetensors"
+        data = safetensors_bytes({name: draft["tensors"][name] for name in part})
+        (directory / file).write_bytes(data)
+        weight_map |= dict.fromkeys(part, file)
+    first, second = (
+        mixed(entries, **{key: patterns})
+        for entries, patterns, key in zip(
+            draft["entries"], draft["patterns"], ("ignore", "exclude_modules"), strict=True
+        )
+    )
+    config = {
+        "architectures": [architecture],
+        "num_hidden_layers": 2,
+        "quantization_config": {**first, "quant_method": "modelopt"},
+    }
+    for file, value in (
+        ("model.safetensors.index.json", {"weight_map": weight_map}),
+        ("config.json", config),
+        ("hf_quant_config.json", {"quantization": second}),
+    ):
+        (directory / file).write_text(json.dumps(value, indent=2), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def made(seed: int, changes: int, architecture: str, prefix: str) -> Iterator[Path]:
+    choose = random.Random(seed)
+    tensors, entries = healthy(prefix)
+    draft: Draft = {
+        "tensors": tensors,
+        "entries": (dict(entries), dict(entries)),
+        "patterns": (["lm_head"], ["lm_head"]),
+    }
+    for _ in range(changes):
+        choose.choice(CHANGES)(draft, choose)
+    with TemporaryDirectory() as directory:
+        write(Path(directory), draft, architecture, choose.choice((1, 4)))
+        yield Path(directory)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(min_value=0, max_value=2**32),
+    st.integers(min_value=0, max_value=3),
+    st.sampled_from(("Qwen3MoeForCausalLM", "Qwen2MoeForCausalLM", "UnknownForCausalLM")),
+    st.sampled_from(("", "language_")),
+)
+def test_random_checkpoints_are_reported_alike_folded_and_plain(
+    seed: int, changes: int, architecture: str, prefix: str
+) -> None:
+    runtimes = () if architecture == "UnknownForCausalLM" else ("vllm==0.33.0", "sglang==0.5.23")
+    with made(seed, changes, architecture, prefix) as directory:
+        with contextlib.redirect_stderr(io.StringIO()):
+            folded = checked(directory, runtimes), planned(directory)
+        with plainly(), contextlib.redirect_stderr(io.StringIO()):
+            assert (checked(directory, runtimes), planned(directory)) == folded
+
+
+def test_alike_experts_are_folded_into_the_first() -> None:
+    with made(0, 0, "Qwen3MoeForCausalLM", "") as directory:
+        whole = load(str(directory))
+        folded = whole.folded
+    assert {name for name in whole.table.tensors if ".experts.0." in name} == {
+        name for name in folded.table.tensors if ".experts." in name
+    }
+    assert len(folded.metadata[0].of_kind("entry")) == 2 + 2 * len(PARTS)
+    assert folded.table.nbytes == whole.table.nbytes
