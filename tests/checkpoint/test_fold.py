@@ -128,7 +128,7 @@ def name_experts_in_a_list(draft: Draft, choose: random.Random) -> None:
         for name in names:
             entries.pop(name, None)
     for patterns in draft["patterns"]:
-        patterns += names[: choose.choice((1, len(names)))]
+        patterns.extend(names[: choose.choice((1, len(names)))])
 
 
 def shuffle_tensors(draft: Draft, choose: random.Random) -> None:
@@ -160,7 +160,7 @@ def write(directory: Path, draft: Draft, architecture: str, files: int) -> None:
     """Both metadata files, and the tensors in some shard files with an index."""
     names = list(draft["tensors"])
     each = -(-len(names) // files)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number in range(files):
         part = names[number * each : (number + 1) * each]
         file = f"model-{number + 1:05}-of-{files:05}.safetensors"
