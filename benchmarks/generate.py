@@ -30,6 +30,11 @@ class Size:
     hidden: int = 4096
     intermediate: int = 1536
 
+    @property
+    def tensors(self) -> int:
+        """Number of tensors."""
+        return self.layers * (4 * 3 + 3 + self.experts * 12) + 3
+
 
 SIZES = {
     "1k": Size(2, 32, 2),

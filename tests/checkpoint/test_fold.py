@@ -35,7 +35,7 @@ def plainly() -> contextlib.AbstractContextManager[object]:
 
 def checked(directory: Path, runtimes: tuple[str, ...]) -> str:
     """Everything that `check` says, in text and JSON."""
-    said = []
+    said: list[str] = []
     for for_people, render in ((True, check_text), (False, check_json)):
         flags = CheckFlags((), None, runtimes, None, None, None)
         options = options_of(flags, Configuration(), for_people=for_people)

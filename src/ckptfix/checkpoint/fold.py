@@ -7,22 +7,20 @@ one expert differs, by a tensor, a shape, an entry or a pattern, is left as it i
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from ckptfix.checkpoint.expert_banks import EXPERTS, bank_sizes, expert_blocks, without_others
 from ckptfix.checkpoint.json_text import JsonText, Path
 from ckptfix.checkpoint.tensor_table import TensorTable
 from ckptfix.names import is_regex
 
-EXPERTS: Final = ".experts."
 _DIGITS: Final = re.compile(r"\d+")
 
 _Container = Mapping[str, Any] | list[Any]
 """quantized_layers, or a list of names."""
-_Expert = tuple[tuple[str, ...], list[Any]]
-"""Rest of each name behind the number, and what is said of it."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,8 @@ def fold_banks(table: TensorTable, documents: Mapping[str, JsonText]) -> Fold | 
         return None
     names = list(chain.from_iterable(table.headers.values()))
     stored = list(chain.from_iterable(header.values() for header in table.headers.values()))
-    runs = list(_runs(names))
-    sizes = _sizes(runs, stored)
+    blocks = list(expert_blocks(names))
+    sizes = bank_sizes(blocks, stored)
     size = _usual(sizes.values())
     if size < 2:
         return None
@@ -61,83 +59,12 @@ def fold_banks(table: TensorTable, documents: Mapping[str, JsonText]) -> Fold | 
                 return None
             left_out[file, path] = unread
             seen.append((named, unread))
-    kept = _kept(names, runs, {head for head in sizes if sizes[head] == size})
+    kept = without_others(names, blocks, {head for head in sizes if sizes[head] == size})
     headers = {
         file: {name: header[name] for name in kept if name in header}
         for file, header in table.headers.items()
     }
     return Fold(replace(table, headers=headers), left_out)
-
-
-class _Run(NamedTuple):
-    """Names of one expert that stand together."""
-
-    start: int
-    head: str
-    """What stands before `.experts.`."""
-    number: str
-    parts: tuple[str, ...]
-    """What stands behind the number; runs that look alike share it."""
-
-
-def _runs(names: Sequence[str]) -> Iterator[_Run]:
-    """All names of experts.
-
-    Most runs look like one before them, so each is compared as a whole, not name by name.
-    """
-    alike: dict[str, tuple[str, ...]] = {}
-    at, last = 0, len(names)
-    while at < last:
-        head, dot, rest = names[at].partition(EXPERTS)
-        if not dot:
-            at += 1
-            continue
-        number, dot, part = rest.partition(".")
-        prefix = f"{head}{EXPERTS}{number}."
-        parts = alike.get(part, ()) if dot else ("",)
-        end = at + len(parts)
-        if dot and (
-            names[at:end] != [prefix + part for part in parts]
-            or (end < last and names[end].startswith(prefix))
-            or not parts
-        ):
-            end = at + 1
-            while end < last and names[end].startswith(prefix):
-                end += 1
-            parts = alike[part] = tuple(name[len(prefix) :] for name in names[at:end])
-        yield _Run(at, head, number, parts)
-        at = end
-
-
-def _sizes(runs: Iterable[_Run], values: list[Any]) -> dict[str, int]:
-    """Head of a bank -> number of its experts, 0 if it is not regular."""
-    banks: dict[str, dict[str, _Expert]] = {}
-    for start, head, number, parts in runs:
-        experts = banks.setdefault(head, {})
-        said = values[start : start + len(parts)]
-        before = experts.get(number)
-        experts[number] = (before[0] + parts, before[1] + said) if before else (parts, said)
-    return {head: _regular_size(experts) for head, experts in banks.items()}
-
-
-def _regular_size(experts: Mapping[str, _Expert]) -> int:
-    first, *others = experts.values()
-    if next(iter(experts)) != "0" or experts.keys() != {str(n) for n in range(len(experts))}:
-        return 0
-    by_part = dict(zip(*first, strict=True))
-    alike = (e == first or dict(zip(*e, strict=True)) == by_part for e in others)
-    return len(experts) if all(alike) else 0
-
-
-def _kept(names: Sequence[str], runs: Iterable[_Run], folded: Set[str]) -> list[str]:
-    """The names, without those of all but the first expert of the folded banks."""
-    kept: list[str] = []
-    at = 0
-    for start, head, number, parts in runs:
-        if number != "0" and head in folded:
-            kept += names[at:start]
-            at = start + len(parts)
-    return kept + list(names[at:])
 
 
 def _usual(sizes: Iterable[int]) -> int:
@@ -173,11 +100,10 @@ def _left_out(named: _Container, size: int) -> Set[str] | None:
     is_list = isinstance(named, list)
     if is_list and (set(map(type, names)) - {str} or len(set(names)) < len(names)):
         return None
-    runs = list(_runs(names))
+    blocks = list(expert_blocks(names))
     said = [None] * len(names) if isinstance(named, list) else list(named.values())
-    sizes = _sizes(runs, said)
-    folded = {head for head in sizes if sizes[head] == size}
-    kept = _kept(names, runs, folded)
+    folded = {head for head, number in bank_sizes(blocks, said).items() if number == size}
+    kept = without_others(names, blocks, folded)
     rest = (name for name in kept if name.partition(EXPERTS)[0] not in folded)
     if is_list and any(map(_may_tell_experts_apart, rest)):
         return None

@@ -107,6 +107,9 @@ def _agree(headers: Mapping[str, Header], weight_map: Mapping[str, str]) -> bool
     """True if the index places exactly the tensors that the headers list, where they are."""
     if sum(map(len, headers.values())) != len(weight_map):
         return False
+    if all(map(eq, weight_map, chain.from_iterable(headers.values()))):  # in the same order
+        files = chain.from_iterable(repeat(file, len(header)) for file, header in headers.items())
+        return all(map(eq, weight_map.values(), files))
     placed = (map(eq, map(weight_map.get, h), repeat(file)) for file, h in headers.items())
     return all(chain.from_iterable(placed))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TextIO
 
 from ckptfix.checkpoint.checkpoint import Checkpoint, load_checkpoint
-from ckptfix.checkpoint.fold import EXPERTS
+from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.cli.judging import asked_targets, judge_all, known_targets, without_releases
 from ckptfix.cli.loading import name_map_for

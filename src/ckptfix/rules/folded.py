@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.fold import EXPERTS
+from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.rules.finding import Finding
 from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict
 
