@@ -52,8 +52,9 @@ record: ## record again what the real vLLM objects of ../shared/oracle hold (min
 	../shared/oracle/setup.sh
 	$${ORACLE_HOME:-$$HOME/.cache/ckptfix-oracle}/venv/bin/python tools/record_oracle.py
 
-bench: $(VENV)/.installed-dev ## measure start-up next to its baselines
+bench: $(VENV)/.installed-dev ## measure start-up and large checkpoints next to baselines (minutes)
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/large.py
 
 clean: ## remove what make has made
 	rm -rf $(VENV) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
