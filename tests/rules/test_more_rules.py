@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ckptfix.errors import CkptfixError
 from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, safetensors_bytes, write_checkpoint
 from tests.conftest import check
 
@@ -213,6 +214,19 @@ def test_the_index_tells_sizes_and_files_as_they_are(tmp_path: Path) -> None:
     (made / "mtp.safetensors").write_bytes(safetensors_bytes(bf16("mtp.fc")))
     (made / "consolidated.safetensors").write_bytes(safetensors_bytes(bf16("mtp.fc")))
     assert found(made) == {"CKF504": ["mtp.safetensors"]}
+
+
+def test_several_shard_files_without_an_index(tmp_path: Path) -> None:
+    made = write_checkpoint(tmp_path / "c", MLP, uniform([]))
+    part = made / "model-00001-of-00002.safetensors"
+    (made / "model.safetensors").rename(part)
+    (made / "model-00002-of-00002.safetensors").write_bytes(
+        safetensors_bytes(fp8("l.1.mlp.up_proj"))
+    )
+    assert found(made) == {"CKF505": ["model.safetensors.index.json"]}
+    part.unlink()
+    with pytest.raises(CkptfixError, match="1 of 2 shard files are there"):
+        check(made)
 
 
 def _offsets(directory: Path) -> list[tuple[int, int]]:

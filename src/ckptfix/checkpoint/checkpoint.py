@@ -19,7 +19,7 @@ from ckptfix.checkpoint.metadata import (
 )
 from ckptfix.checkpoint.modules import Module, group_modules
 from ckptfix.checkpoint.safetensors import Tensor
-from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.checkpoint.source import Source
 from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
 from ckptfix.errors import CkptfixError
 
@@ -95,7 +95,7 @@ class Checkpoint:
         return next((m.producer for m in self.metadata if m.producer), "")
 
 
-def load_checkpoint(source: DirectorySource, name: str) -> Checkpoint:
+def load_checkpoint(source: Source, name: str) -> Checkpoint:
     """Read both sides.
 
     Raises:
@@ -106,8 +106,8 @@ def load_checkpoint(source: DirectorySource, name: str) -> Checkpoint:
     }
     if CONFIG_FILE not in documents and HF_QUANT_FILE not in documents:
         raise CkptfixError(
-            f"{source.root}: neither config.json nor hf_quant_config.json",
-            advice="name the directory of a Hugging Face checkpoint",
+            f"{source.where}: neither config.json nor hf_quant_config.json",
+            advice="name a Hugging Face checkpoint",
         )
     config = ModelConfig()
     if CONFIG_FILE in documents:
@@ -116,7 +116,7 @@ def load_checkpoint(source: DirectorySource, name: str) -> Checkpoint:
     small = checkpoint.folded
     if not small.metadata and not any(f.is_quantized for f in small.formats.values()):
         raise CkptfixError(
-            f"{source.root}: not quantized, no quantization metadata and no scale tensors",
+            f"{source.where}: not quantized, no quantization metadata and no scale tensors",
             advice="ckptfix works on checkpoints quantized by ModelOpt",
         )
     return checkpoint

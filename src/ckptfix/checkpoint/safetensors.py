@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.checkpoint.source import Source
 from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import visible
 
@@ -127,7 +127,7 @@ _NOT_SAFETENSORS: Final = (
 )
 
 
-def read_header(source: DirectorySource, file: str, layouts: Layouts) -> Header:
+def read_header(source: Source, file: str, layouts: Layouts) -> Header:
     """The tensors of one shard file.
 
     Raises:

@@ -8,7 +8,7 @@ import msgspec
 
 from ckptfix.checkpoint.fast_json import number_of_keys
 from ckptfix.checkpoint.json_text import JsonText, Path
-from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.checkpoint.source import Source
 from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import visible
 
@@ -25,7 +25,7 @@ class ShardIndex:
     """`metadata.total_size`, in bytes; None if it is not there or no whole number."""
 
 
-def read_index(source: DirectorySource) -> ShardIndex:
+def read_index(source: Source) -> ShardIndex:
     """Read `model.safetensors.index.json`.
 
     Raises:
@@ -35,7 +35,7 @@ def read_index(source: DirectorySource) -> ShardIndex:
     return _plain_index(data, source) or _checked_index(JsonText.parse(INDEX_FILE, data), source)
 
 
-def _plain_index(data: bytes, source: DirectorySource) -> ShardIndex | None:
+def _plain_index(data: bytes, source: Source) -> ShardIndex | None:
     """The index, None if anything is unusual about it, for the slower reader to say what.
 
     That a million tensors are in few files is told to the decoder, which makes a string out of a
@@ -55,7 +55,7 @@ def _plain_index(data: bytes, source: DirectorySource) -> ShardIndex | None:
     return ShardIndex(index.weight_map, _total_size(index.metadata))
 
 
-def _checked_index(index: JsonText, source: DirectorySource) -> ShardIndex:
+def _checked_index(index: JsonText, source: Source) -> ShardIndex:
     weight_map = index.value.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CkptfixError(

@@ -1,14 +1,16 @@
 """Where a checkpoint's bytes come from. The only reader of files in `checkpoint/`.
 
-A source hands out small JSON files whole and byte ranges of shard files. It never leaves the
-checkpoint: names are single path components, and a link is followed only into the checkpoint
-itself, into the blob store of a Hugging Face cache, or from one shard file to another.
+A source hands out small JSON files whole and byte ranges of shard files; `remote/` has those that
+are not directories. It never leaves the checkpoint: names are single path components, and a link
+is followed only into the checkpoint itself, into the blob store of a Hugging Face cache, or from
+one shard file to another.
 """
 
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import visible
@@ -18,8 +20,51 @@ MAX_JSON_BYTES = 1 << 30
 
 
 def in_hub_blobs(target: Path) -> bool:
-    """True when `target` is a blob of a Hugging Face cache (`blobs/` beside `snapshots/`)."""
-    return target.parent.name == "blobs" and (target.parent.parent / "snapshots").is_dir()
+    """True when `target` is a blob of a Hugging Face cache: its repository's, or one shared by all.
+
+    `blobs/` beside `snapshots/`, or `blobs/<2 hex digits>/<hash>` (huggingface_hub 2.4.0,
+    utils/_shared_blobs.py).
+    """
+    folder = target.parent
+    if folder.name == "blobs":
+        return (folder.parent / "snapshots").is_dir()
+    shared = folder.parent / ".huggingface-shared-blobs"
+    return folder.parent.name == "blobs" and target.name[:2] == folder.name and shared.is_file()
+
+
+class Source(Protocol):
+    """The files of one checkpoint. Every method raises CkptfixError where it cannot answer."""
+
+    @property
+    def where(self) -> str:
+        """What to call the place in a message."""
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the entries, sorted."""
+
+    def has(self, name: str) -> bool:
+        """True when there is an entry of this name."""
+
+    def size(self, name: str) -> int:
+        """Size of a file in bytes."""
+
+    def read(self, name: str) -> bytes:
+        """The whole of a JSON file."""
+
+    def read_range(self, name: str, start: int, length: int) -> bytes:
+        """Up to `length` bytes of a file from byte `start`; fewer only at its end."""
+
+
+def require_json_size(name: str, size: int) -> None:
+    """Refuse to read a file that is too large to be metadata.
+
+    Raises:
+        CkptfixError: it is larger than `MAX_JSON_BYTES`.
+    """
+    if size > MAX_JSON_BYTES:
+        raise CkptfixError(
+            f"{size / 1e9:.1f} GB is too large for a JSON file (limit 1.1 GB)", place=Place(name)
+        )
 
 
 @dataclass(frozen=True)
@@ -49,6 +94,11 @@ class DirectorySource:
                 advice="name the directory that holds config.json",
             )
         raise CkptfixError(f"{visible(path)}: no such directory")
+
+    @property
+    def where(self) -> str:
+        """The directory."""
+        return str(self.root)
 
     def names(self) -> tuple[str, ...]:
         """Names of the directory's entries, sorted."""
@@ -104,12 +154,7 @@ class DirectorySource:
         """The whole of a JSON file."""
         path = self.path(name)
         try:
-            size = path.stat().st_size
-            if size > MAX_JSON_BYTES:
-                raise CkptfixError(
-                    f"{size / 1e9:.1f} GB is too large for a JSON file (limit 1.1 GB)",
-                    place=Place(name),
-                )
+            require_json_size(name, path.stat().st_size)
             return path.read_bytes()
         except OSError as error:
             raise CkptfixError(str(error.strerror), place=Place(name)) from error

@@ -1,5 +1,6 @@
 """The shard index and all headers -> a table of tensors."""
 
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -10,11 +11,14 @@ from typing import Final
 
 from ckptfix.checkpoint.safetensors import Header, Layouts, read_header
 from ckptfix.checkpoint.shard_index import INDEX_FILE, read_index
-from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.checkpoint.source import Source
 from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import visible
 
 SINGLE_FILE: Final = "model.safetensors"
+MOST_READS: Final = 16
+"""Headers read at a time: remote ones wait for answers, not for this machine."""
+_PART: Final = re.compile(r".*-(?P<part>\d{5})-of-(?P<total>\d{5})\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,11 @@ class TensorTable:
     """`metadata.total_size` of the index, in bytes."""
 
     @property
+    def lacks_index(self) -> bool:
+        """True when the tensors lie in several files and no index says which in which."""
+        return self.index_file is None and len(self.shard_files) > 1
+
+    @property
     def shard_files(self) -> tuple[str, ...]:
         """In the order of their names."""
         return tuple(self.headers)
@@ -51,7 +60,7 @@ class TensorTable:
         return {name: file for file, header in self.headers.items() for name in header}
 
 
-def read_tensors(source: DirectorySource) -> TensorTable:
+def read_tensors(source: Source) -> TensorTable:
     """The table of all tensors, by the index if there is one.
 
     Without an index: `model.safetensors`, else every `*.safetensors` file, as vLLM 0.33.0 does
@@ -66,10 +75,8 @@ def read_tensors(source: DirectorySource) -> TensorTable:
         files = [name for name in source.names() if name.endswith(".safetensors")]
         if not files:
             raise _no_safetensors(source)
-    layouts = Layouts()
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        read = pool.map(lambda file: read_header(source, file, layouts), files)
-        headers = dict(zip(files, read, strict=True))
+        _require_all_parts(source, files)
+    headers = _read_headers(source, files)
     if index is None:
         return _joined(headers)
     stored = (name for name in source.names() if name.endswith(".safetensors"))
@@ -78,6 +85,30 @@ def read_tensors(source: DirectorySource) -> TensorTable:
         unlisted_files=tuple(sorted(set(stored) - set(files))),
         total_size=index.total_size,
     )
+
+
+def _read_headers(source: Source, files: list[str]) -> dict[str, Header]:
+    layouts = Layouts()
+    with ThreadPoolExecutor(max_workers=MOST_READS) as pool:
+        try:
+            found = pool.map(lambda file: read_header(source, file, layouts), files)
+            return dict(zip(files, found, strict=True))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # 200 files may still be waiting
+            raise
+
+
+def _require_all_parts(source: Source, files: list[str]) -> None:
+    """Refuse a part of a sharded checkpoint: without an index only the names tell."""
+    parts = [match for file in files if (match := _PART.fullmatch(file))]
+    for total in {match["total"] for match in parts}:
+        here = {match["part"] for match in parts if match["total"] == total}
+        if len(here) < int(total):
+            raise CkptfixError(
+                f"{source.where}: no {INDEX_FILE}, and by their names {len(here)} of "
+                f"{int(total)} shard files are there",
+                advice="add the missing files, or the index",
+            )
 
 
 def _joined(headers: dict[str, Header]) -> TensorTable:
@@ -132,7 +163,7 @@ def _bytes_of(headers: Mapping[str, Header]) -> int:
     return sum(map(attrgetter("nbytes"), stored))
 
 
-def _no_safetensors(source: DirectorySource) -> CkptfixError:
+def _no_safetensors(source: Source) -> CkptfixError:
     names = source.names()
     for endings, what in (
         ((".bin", ".pt", ".pth"), "pickled weights only"),
@@ -140,10 +171,10 @@ def _no_safetensors(source: DirectorySource) -> CkptfixError:
     ):
         if any(name.endswith(endings) for name in names):
             return CkptfixError(
-                f"{source.root}: {what}, no .safetensors file",
+                f"{source.where}: {what}, no .safetensors file",
                 advice="ckptfix reads safetensors only and never unpickles",
             )
     return CkptfixError(
-        f"{source.root}: no .safetensors file",
-        advice="ckptfix compares the metadata with the tensors, download the shard files too",
+        f"{source.where}: no .safetensors file",
+        advice="ckptfix compares the metadata with the tensors, the shard files must be there too",
     )

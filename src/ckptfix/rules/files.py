@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from ckptfix.checkpoint.metadata import QUANT_CFG_FILE, MetadataFile
+from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.errors import Place
 from ckptfix.names import visible
 from ckptfix.rules.coverage import decides
@@ -156,3 +157,26 @@ def unlisted_file(context: Context) -> Iterable[Finding]:
                 Place(file),
                 "rebuild the index, or remove the file",
             )
+
+
+@rule(
+    "CKF505",
+    "several shard files and no index",
+    Severity.WARNING,
+    why=(
+        "vLLM and SGLang then read every .safetensors file beside config.json, a leftover one too; "
+        "transformers loads no sharded checkpoint without the index."
+    ),
+    fix="Write model.safetensors.index.json from the headers.",
+)
+def no_index(context: Context) -> Iterable[Finding]:
+    """More than one shard file, and nothing that says which tensor is in which."""
+    table = context.checkpoint.table
+    if table.lacks_index:
+        yield Finding(
+            "CKF505",
+            INDEX_FILE,
+            f"is missing, and the tensors lie in {len(table.shard_files):,} shard files",
+            Place(INDEX_FILE),
+            "write the index",
+        )
