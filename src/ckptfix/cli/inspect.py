@@ -2,20 +2,33 @@
 
 import sys
 
-from ckptfix.cli.options import CheckpointArgument, JsonOption
+from ckptfix.cli.options import (
+    CheckpointArgument,
+    JsonOption,
+    OfflineOption,
+    RefreshOption,
+    RevisionOption,
+)
 
 
-def inspect(directory: CheckpointArgument, json: JsonOption = False) -> None:
+def inspect(
+    checkpoint: CheckpointArgument,
+    json: JsonOption = False,
+    revision: RevisionOption = None,
+    offline: OfflineOption = False,
+    refresh: RefreshOption = False,
+) -> None:
     """Show what a checkpoint is, and where its metadata says so.
 
     Example: ckptfix inspect ./Nemotron-Nano-VL-12B-V2-NVFP4 --json
     """
     from ckptfix.cli.loading import load, name_map_for
+    from ckptfix.remote.opening import Reach
     from ckptfix.report.console import show
     from ckptfix.report.inspection import inspect_checkpoint, inspection_json, inspection_lines
 
-    checkpoint = load(directory)
-    inspection = inspect_checkpoint(checkpoint, name_map_for(checkpoint, None, None))
+    loaded = load(checkpoint, Reach(revision, offline, refresh))
+    inspection = inspect_checkpoint(loaded, name_map_for(loaded, None, None))
     if json:
         sys.stdout.write(inspection_json(inspection))
     else:

@@ -1,5 +1,6 @@
 """From what the user named to a checkpoint and a name map."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,10 @@ from ckptfix.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.errors import CkptfixError
 from ckptfix.names import NameMapper, visible
+from ckptfix.remote.opening import HERE_AND_THERE, Opened, Reach, open_reference
+from ckptfix.remote.reference import parse_reference
+from ckptfix.report.console import line, show
+from ckptfix.report.progress import Watch, watching
 from ckptfix.rewrite.store import require_whole
 from ckptfix.runtimes.name_maps import (
     MAX_MAPPER_BYTES,
@@ -18,11 +23,27 @@ from ckptfix.runtimes.name_maps import (
 )
 
 
-def load(directory: str) -> Checkpoint:
-    """The checkpoint in a directory, unless a rewrite of it was interrupted."""
-    source = DirectorySource.open(directory)
-    require_whole(source.root)
-    return load_checkpoint(source, directory)
+def load(name: str, reach: Reach = HERE_AND_THERE) -> Checkpoint:
+    """The checkpoint that a user named, unless a rewrite of it was interrupted."""
+    with watching(sys.stderr) as watch:
+        return load_opened(open_named(name, reach), watch)
+
+
+def open_named(name: str, reach: Reach) -> Opened:
+    """The source of what a user named, and on stderr what should be known of it."""
+    opened = open_reference(parse_reference(name, reach.revision), reach)
+    if opened.note:
+        show([line(f"note: {opened.note}")], sys.stderr)
+    return opened
+
+
+def load_opened(opened: Opened, watch: Watch) -> Checkpoint:
+    """The checkpoint of a source, unless a rewrite of it was interrupted."""
+    source = opened.source
+    if isinstance(source, DirectorySource):
+        require_whole(source.root)
+        return load_checkpoint(source, str(opened.reference))
+    return load_checkpoint(watch(source), str(opened.reference))
 
 
 def name_map_for(checkpoint: Checkpoint, maps: Sequence[str] | None, mapper: str | None) -> NameMap:

@@ -8,7 +8,29 @@ from typing import Annotated
 import typer
 
 CheckpointArgument = Annotated[
-    str, typer.Argument(metavar="DIR", help="Checkpoint directory.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="CHECKPOINT",
+        help="A directory, a repository of the Hub (org/name, org/name@revision, hf://..., "
+        "https://huggingface.co/...), or any fsspec URL (s3://..., gs://...).",
+        show_default=False,
+    ),
+]
+RevisionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--revision",
+        metavar="REV",
+        help="Branch, tag, commit or refs/pr/N of the repository.",
+        show_default=False,
+    ),
+]
+OfflineOption = Annotated[
+    bool, typer.Option("--offline", help="Make no request: read what was fetched before.")
+]
+RefreshOption = Annotated[
+    bool,
+    typer.Option("--refresh", help="Ask the Hub even where a snapshot is in the local cache."),
 ]
 MapOption = Annotated[
     list[str] | None,

@@ -5,11 +5,17 @@ from typing import Annotated
 
 import typer
 
-from ckptfix.cli.options import CheckpointArgument, RuntimeOption
+from ckptfix.cli.options import (
+    CheckpointArgument,
+    OfflineOption,
+    RefreshOption,
+    RevisionOption,
+    RuntimeOption,
+)
 
 
 def resolve(
-    directory: CheckpointArgument,
+    checkpoint: CheckpointArgument,
     modules: Annotated[
         list[str],
         typer.Argument(
@@ -19,6 +25,9 @@ def resolve(
         ),
     ],
     runtime: RuntimeOption = None,
+    revision: RevisionOption = None,
+    offline: OfflineOption = False,
+    refresh: RefreshOption = False,
 ) -> None:
     """Show how a runtime gets to its answer for a module, step by step.
 
@@ -31,10 +40,12 @@ def resolve(
 
     from ckptfix.cli.judging import asked_targets, judge_all, newest_targets
     from ckptfix.cli.loading import load
+    from ckptfix.remote.opening import Reach
     from ckptfix.report.console import show
     from ckptfix.report.resolution import resolution_lines
 
     targets = asked_targets(runtime) if runtime else newest_targets()
     wanted = re.compile("|".join(fnmatch.translate(pattern) for pattern in modules))
-    for verdict in judge_all(load(directory), targets):
+    loaded = load(checkpoint, Reach(revision, offline, refresh))
+    for verdict in judge_all(loaded, targets):
         show(resolution_lines(verdict, wanted), sys.stdout)

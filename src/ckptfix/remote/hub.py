@@ -1,0 +1,155 @@
+"""A repository of the Hub as a source: headers and JSON, each byte fetched once and kept."""
+
+import re
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from huggingface_hub import constants
+
+from ckptfix.checkpoint.source import DirectorySource, require_json_size
+from ckptfix.errors import CkptfixError, Place
+from ckptfix.names import visible
+from ckptfix.remote.cache import RepositoryCache
+from ckptfix.remote.hub_client import Commit, HubClient, RemoteFile
+from ckptfix.remote.reference import Repository
+from ckptfix.remote.snapshots import cached_commit, repository_folder, whole_snapshot
+
+DEFAULT_BRANCH: Final = "main"
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """One commit of a repository."""
+
+    repository: Repository
+    commit: str
+    files: dict[str, int]
+    """Name -> size, of the files beside config.json."""
+    cache: RepositoryCache
+    client: HubClient | None
+    """None where only the cache may be read."""
+    _opened: dict[str, RemoteFile] = field(default_factory=dict)
+    _heads: dict[str, bytes] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def where(self) -> str:
+        """The repository, as the user names it."""
+        return visible(str(self.repository))
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the files beside config.json, sorted."""
+        return tuple(sorted(self.files))
+
+    def has(self, name: str) -> bool:
+        """True when the commit has a file of this name."""
+        return name in self.files
+
+    def size(self, name: str) -> int:
+        """Size of a file in bytes, as the Hub lists it."""
+        try:
+            return self.files[name]
+        except KeyError:
+            raise CkptfixError("no such file", place=Place(visible(name))) from None
+
+    def read(self, name: str) -> bytes:
+        """The whole of a JSON file."""
+        size = self.size(name)
+        require_json_size(visible(name), size)
+        known = self.cache.file(self.commit, name)
+        if known is not None and len(known) == size:
+            return known
+        data = self._fetch(name, 0, size)
+        self.cache.keep_file(self.commit, name, data)
+        return data
+
+    def read_range(self, name: str, start: int, length: int) -> bytes:
+        """Up to `length` bytes from byte `start`; what was read before is not fetched again.
+
+        Only the beginning of a file is ever asked for, so what is known of it grows at its end.
+        """
+        end = min(start + length, self.size(name))
+        known = self._heads.get(name)
+        if known is None:
+            known = self.cache.head(self.commit, name)
+        if len(known) < end:
+            known += self._fetch(name, len(known), end - len(known))
+            self.cache.keep_head(self.commit, name, known)
+        self._heads[name] = known
+        return known[start:end]
+
+    def _fetch(self, name: str, start: int, length: int) -> bytes:
+        if self.client is None:
+            raise CkptfixError(
+                "not in the cache, and --offline allows no request",
+                place=Place(f"{self.where}/{visible(name)}"),
+                advice="run once without --offline",
+            )
+        with self._lock:
+            file = self._opened.setdefault(name, RemoteFile(name, self.files[name]))
+        return self.client.fetch(self.commit, file, start, length)
+
+
+@dataclass(frozen=True)
+class CachedSnapshot:
+    """A directory of huggingface_hub's cache that answers without a request."""
+
+    source: DirectorySource
+    commit: str
+
+
+def open_repository(
+    repository: Repository, *, offline: bool = False, refresh: bool = False
+) -> HubSource | CachedSnapshot:
+    """The source for a repository.
+
+    A whole snapshot in huggingface_hub's cache is used as it is, without asking whether the branch
+    has moved; `refresh` asks.
+
+    Raises:
+        CkptfixError: it cannot be read, or is not in the cache and may not be fetched.
+    """
+    client = HubClient(repository)
+    cache = RepositoryCache.of(client.host, repository.name)
+    revision = repository.revision or DEFAULT_BRANCH
+    exact = revision if _COMMIT.fullmatch(revision) else None
+    folder = repository_folder(Path(constants.HF_HUB_CACHE), repository.name)
+    offline = offline or constants.is_offline_mode()
+    if not refresh or exact or offline:
+        commit = exact or cached_commit(folder, revision)
+        if commit and (snapshot := whole_snapshot(folder, commit)):
+            return CachedSnapshot(DirectorySource.open(str(snapshot)), commit)
+    commit = exact or (cache.commit_of(revision) if offline else None)
+    listed = cache.listing(commit) if commit else None
+    if commit and listed is not None:
+        known = Commit(commit, listed)
+    elif offline:
+        raise CkptfixError(
+            f"{visible(str(repository))}: not in the cache, and --offline or HF_HUB_OFFLINE allows "
+            "no request",
+            advice="run once without it",
+        )
+    else:
+        known = client.look_up()
+        cache.keep_commit(revision, known.sha)
+        cache.keep_listing(known.sha, known.files)
+    files = _beside_config(known.files, repository)
+    return HubSource(repository, known.sha, files, cache, None if offline else client)
+
+
+def _beside_config(files: dict[str, int], repository: Repository) -> dict[str, int]:
+    """The files in the top folder; a name that no terminal can show is refused where it matters."""
+    beside = {}
+    for name, size in files.items():
+        if "/" in name or "\\" in name or name in (".", ".."):
+            continue
+        if name.isprintable():
+            beside[name] = size
+        elif name.endswith((".safetensors", ".json")):
+            raise CkptfixError(
+                f"{visible(str(repository))}: a file has an unprintable name, {visible(name)!r}"
+            )
+    return beside

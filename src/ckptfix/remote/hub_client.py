@@ -1,0 +1,207 @@
+"""Requests to a Hub, through huggingface_hub: its session, tokens, endpoint and proxies.
+
+Bytes are asked for by range and never more than asked for is read: an answer that would send the
+whole file is dropped at its headers. huggingface_hub has no ranged read, and its own retries wait
+as long as a server asks; so the requests for bytes are made here, on its session.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx2
+from huggingface_hub import HfApi, constants, get_session, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, logging
+
+from ckptfix import __version__
+from ckptfix.errors import CkptfixError, Place
+from ckptfix.names import visible
+from ckptfix.remote.hub_failures import CutShortError, TooSlowError, as_sentence, pause_after
+from ckptfix.remote.patience import Patience
+from ckptfix.remote.reference import Repository
+
+LIBRARY: Final = "ckptfix"
+FAILURES: Final = (
+    HfHubHTTPError,
+    httpx2.HTTPError,
+    OSError,
+    ValueError,
+    CutShortError,
+    TooSlowError,
+)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What a revision is at this moment."""
+
+    sha: str
+    files: dict[str, int]
+    """Path in the repository -> size in bytes."""
+
+
+@dataclass
+class RemoteFile:
+    """One file of a commit, and what earlier answers said of it."""
+
+    name: str
+    size: int
+    location: str = ""
+    """Where the Hub redirected to; asked directly next time."""
+    etags: dict[str, str] = field(default_factory=dict)
+    """Who said it -> ETag."""
+
+
+class HubClient:
+    """One repository of the Hub."""
+
+    def __init__(self, repository: Repository) -> None:
+        # The Hub's own words go through our reports or nowhere: they may hold control characters.
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        self.repository = repository
+        self.api = HfApi(library_name=LIBRARY, library_version=__version__)
+        self.host = urlsplit(self.api.endpoint).netloc
+        self.patience = Patience.of_environment(float(constants.HF_HUB_DOWNLOAD_TIMEOUT))
+
+    def look_up(self) -> Commit:
+        """The commit of the revision, with all files and sizes: one request.
+
+        Raises:
+            CkptfixError: it cannot be had.
+        """
+        name, revision = self.repository.name, self.repository.revision
+        with self.told():
+            info = self.patience.insist(
+                lambda: self.api.model_info(
+                    name, revision=revision, files_metadata=True, timeout=self.patience.timeout
+                ),
+                pause_after,
+            )
+        files = {file.rfilename: file.size for file in info.siblings or ()}
+        if not info.sha or any(size is None for size in files.values()):
+            raise CkptfixError(
+                f"{self.repository}: the server names no commit, or files without a size",
+                advice="HF_ENDPOINT must be a server that speaks as the Hub does",
+            )
+        return Commit(info.sha, {file: size or 0 for file, size in files.items()})
+
+    def fetch(self, commit: str, file: RemoteFile, start: int, length: int) -> bytes:
+        """`length` bytes of a file from byte `start`, which the file must have.
+
+        Raises:
+            CkptfixError: they cannot be had, the server would send more than asked for, or the
+                file is another than before.
+        """
+        if not length:
+            return b""
+        with self.told():
+            return self.patience.insist(
+                lambda: self._fetch(commit, file, start, length), pause_after
+            )
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Tell a failure in one sentence."""
+        try:
+            yield
+        except FAILURES as error:
+            raise as_sentence(error, str(self.repository)) from error
+
+    def _fetch(self, commit: str, file: RemoteFile, start: int, length: int) -> bytes:
+        url = hf_hub_url(
+            self.repository.name, file.name, revision=commit, endpoint=self.api.endpoint
+        )
+        direct = file.location
+        headers = {"Accept-Encoding": "identity"}
+        if not direct or urlsplit(direct).netloc == self.host:
+            headers |= build_hf_headers(library_name=LIBRARY, library_version=__version__)
+        whole = start == 0 and length == file.size
+        if not whole:
+            headers["Range"] = f"bytes={start}-{start + length - 1}"
+        file.location = ""  # a signed location may have run out: after any failure ask the Hub
+        with get_session().stream(
+            "GET",
+            direct or url,
+            headers=headers,
+            timeout=self.patience.timeout,
+            follow_redirects=True,
+        ) as answer:
+            if direct and 400 <= answer.status_code < 500:
+                raise CutShortError
+            hf_raise_for_status(answer)
+            if not whole:
+                _require_range(answer, file, start)
+            _require_same(answer, file, commit, direct=bool(direct))
+            data = _read(answer, length, self.patience.deadline(length), file)
+        if direct or answer.history:
+            file.location = direct or str(answer.url)
+        return data
+
+
+def _require_range(answer: httpx2.Response, file: RemoteFile, start: int) -> None:
+    """Refuse, before its body, an answer that is not the range that was asked for."""
+    if answer.status_code != 206:
+        raise CkptfixError(
+            f"the server ignores range requests and would send the whole file "
+            f"({file.size / 1e9:.1f} GB), which was not read",
+            place=Place(visible(file.name)),
+            advice="use another endpoint, or download the checkpoint and name its directory",
+        )
+    sent = answer.headers.get("Content-Range", "")
+    if not sent.startswith(f"bytes {start}-"):
+        raise CkptfixError(
+            f"the server sends another range than asked for ({visible(sent) or 'it does not say'})",
+            place=Place(visible(file.name)),
+        )
+    total = sent.rpartition("/")[2]
+    if total.isdecimal() and int(total) != file.size:
+        raise _changed(file, f"it has {total} bytes, {file.size} are listed")
+
+
+def _require_same(answer: httpx2.Response, file: RemoteFile, commit: str, *, direct: bool) -> None:
+    """Refuse bytes of another file than those that came before."""
+    if (_said(answer, "X-Repo-Commit") or commit) != commit:
+        raise _changed(file, "the server answers with another commit")
+    said: dict[str, str | None] = {}
+    if direct or answer.history:
+        said["storage"] = answer.headers.get("ETag")
+    if not direct:
+        said["hub"] = _said(answer, "X-Linked-ETag") or _said(answer, "ETag")
+        # The Hub may redirect to another storage than before, which has ETags of its own.
+        file.etags.pop("storage", None)
+    for who, etag in said.items():
+        if etag and file.etags.setdefault(who, etag) != etag:
+            raise _changed(file, "its ETag is another than before")
+
+
+def _said(answer: httpx2.Response, header: str) -> str | None:
+    """What the first of the answers says, redirects before the last one."""
+    answers = (*answer.history, answer)
+    return next((a.headers[header] for a in answers if header in a.headers), None)
+
+
+def _changed(file: RemoteFile, why: str) -> CkptfixError:
+    return CkptfixError(
+        f"changed on the server while it was read: {why}",
+        place=Place(visible(file.name)),
+        advice="run again",
+    )
+
+
+def _read(answer: httpx2.Response, length: int, deadline: float, file: RemoteFile) -> bytes:
+    parts: list[bytes] = []
+    here = 0
+    for part in answer.iter_bytes():
+        parts.append(part)
+        here += len(part)
+        if here > length:
+            raise _changed(file, f"more than the {length} bytes asked for are sent")
+        if here < length and time.monotonic() > deadline:
+            raise TooSlowError(f"{here} of {length} bytes came in time")
+    if here < length:
+        raise CutShortError
+    return b"".join(parts)

@@ -1,0 +1,131 @@
+"""What can go wrong between here and a Hub, each as one sentence; and whether to ask again."""
+
+from typing import Final
+
+import httpx2
+from huggingface_hub.errors import (
+    DisabledRepoError,
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import parse_ratelimit_headers
+
+from ckptfix.errors import CkptfixError
+from ckptfix.names import visible
+
+RETRIED_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class CutShortError(Exception):
+    """An answer ended before all of it was there."""
+
+
+class TooSlowError(Exception):
+    """Bytes came, but slower than anybody waits for."""
+
+
+RETRIED: Final = (
+    httpx2.TimeoutException,
+    httpx2.NetworkError,
+    httpx2.RemoteProtocolError,
+    CutShortError,
+)
+
+
+def pause_after(error: Exception) -> float | None:
+    """Seconds that the server wants before the next attempt; None where another is no use."""
+    if isinstance(error, RETRIED):
+        return 0.0
+    if isinstance(error, HfHubHTTPError) and error.response.status_code in RETRIED_STATUS:
+        return _asked_pause(error)
+    return None
+
+
+def _asked_pause(error: HfHubHTTPError) -> float:
+    limit = parse_ratelimit_headers(error.response.headers)
+    if error.response.status_code == 429 and limit is not None and limit.remaining == 0:
+        return float(limit.reset_in_seconds)
+    asked: str = error.response.headers.get("Retry-After", "")
+    return float(asked) if asked.isdecimal() else 0.0
+
+
+_SENTENCES: Final[tuple[tuple[type[Exception], str, str], ...]] = (
+    (
+        GatedRepoError,
+        "gated, and you have no access to it",
+        "ask for access on its page, then log in with hf auth login or set HF_TOKEN",
+    ),
+    (DisabledRepoError, "the Hub has disabled this repository", ""),
+    (
+        RepositoryNotFoundError,
+        "no such directory here, and no such repository on the Hub that you may read",
+        "check the name; for a private one log in with hf auth login or set HF_TOKEN",
+    ),
+    (RevisionNotFoundError, "the repository has no such revision", ""),
+    (EntryNotFoundError, "the Hub lists a file that it does not have", "run again"),
+    (HFValidationError, "not a name that a repository can have", ""),
+    (
+        OfflineModeIsEnabled,
+        "not in the cache, and HF_HUB_OFFLINE allows no request",
+        "run once without it",
+    ),
+)
+"""Exception, sentence, advice; a class stands before those that it is made from."""
+
+
+def as_sentence(error: Exception, what: str) -> CkptfixError:
+    """The failure for the user.
+
+    Args:
+        error: of huggingface_hub, its HTTP client, or one of this module.
+        what: the repository, with its revision, as the user knows it.
+    """
+    shown = visible(what)
+    for kind, sentence, advice in _SENTENCES:
+        if isinstance(error, kind):
+            return CkptfixError(f"{shown}: {sentence}", advice=advice)
+    if isinstance(error, HfHubHTTPError):
+        return _of_status(error, shown)
+    return CkptfixError(f"{shown}: {_of_connection(error)}", advice="try again later")
+
+
+def _of_status(error: HfHubHTTPError, shown: str) -> CkptfixError:
+    status = error.response.status_code
+    if status == 429:
+        pause = _asked_pause(error)
+        asked = f", it asks to wait {pause:.0f} seconds" if pause else ""
+        return CkptfixError(
+            f"{shown}: too many requests, the Hub refuses more for now{asked}",
+            advice="try again later; a token (HF_TOKEN) has a higher limit",
+        )
+    if status in (401, 403):
+        return CkptfixError(
+            f"{shown}: the Hub refuses access (HTTP {status})",
+            advice="log in with hf auth login, or set HF_TOKEN to a token that may read it",
+        )
+    if status >= 500:
+        return CkptfixError(f"{shown}: the server fails (HTTP {status})", advice="try again later")
+    return CkptfixError(f"{shown}: the server answers HTTP {status}")
+
+
+def _of_connection(error: Exception) -> str:
+    match error:
+        case TooSlowError():
+            return f"the server is too slow, {error}"
+        case httpx2.ConnectTimeout() | httpx2.TimeoutException():
+            return (
+                "the server does not answer in time (HF_HUB_DOWNLOAD_TIMEOUT sets how long to wait)"
+            )
+        case CutShortError() | httpx2.RemoteProtocolError() | httpx2.ReadError():
+            return "the server cuts the connection"
+        case httpx2.ProxyError():
+            return f"the proxy fails: {visible(str(error))}"
+        case httpx2.TransportError():
+            return f"cannot connect to the server: {visible(str(error))}"
+        case _:
+            return visible(f"{type(error).__name__}: {error}")

@@ -1,0 +1,65 @@
+"""From what a user named to a source."""
+
+from dataclasses import dataclass
+
+from ckptfix.checkpoint.source import DirectorySource, Source
+from ckptfix.errors import CkptfixError
+from ckptfix.names import visible
+from ckptfix.remote.reference import Directory, Reference, Repository
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far a command may go for its bytes."""
+
+    revision: str | None = None
+    offline: bool = False
+    refresh: bool = False
+    """Ask the Hub even where a snapshot is in the local cache."""
+
+
+HERE_AND_THERE = Reach()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A source, and what is known of where it comes from."""
+
+    source: Source
+    reference: Reference
+    commit: str = ""
+    """Of the repository; empty for anything else."""
+
+    @property
+    def note(self) -> str:
+        """What the user should know before the report, if anything."""
+        if self.commit and isinstance(self.source, DirectorySource):
+            return (
+                f"{visible(str(self.reference))}: read from the local cache, commit "
+                f"{self.commit[:12]}; --refresh asks the Hub for the newest"
+            )
+        return ""
+
+
+def open_reference(reference: Reference, reach: Reach) -> Opened:
+    """The source; huggingface_hub and fsspec are imported where one is needed.
+
+    Raises:
+        CkptfixError: there is none, or it cannot be reached.
+    """
+    if isinstance(reference, Directory):
+        return Opened(DirectorySource.open(reference.path), reference)
+    if isinstance(reference, Repository):
+        from ckptfix.remote.hub import CachedSnapshot, open_repository  # noqa: PLC0415
+
+        found = open_repository(reference, offline=reach.offline, refresh=reach.refresh)
+        if isinstance(found, CachedSnapshot):
+            return Opened(found.source, reference, found.commit)
+        return Opened(found, reference, found.commit)
+    if reach.offline:
+        raise CkptfixError(
+            f"{visible(reference.url)}: nothing of it is cached, and --offline allows no request"
+        )
+    from ckptfix.remote.url import UrlSource  # noqa: PLC0415
+
+    return Opened(UrlSource.open(reference.url), reference)

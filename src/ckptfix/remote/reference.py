@@ -1,0 +1,150 @@
+"""What a user can name: a directory, a repository of the Hub, a URL. Pure but for one look at disk.
+
+Imports neither huggingface_hub nor fsspec: a local command pays for neither.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from ckptfix.errors import CkptfixError
+from ckptfix.names import visible
+
+HUB_HOSTS: Final = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:::[A-Za-z0-9+.:-]+)?://")
+_PART: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
+_REPOSITORY: Final = re.compile(rf"(?P<repo>{_PART}/{_PART})(?:@(?P<revision>.+))?")
+"""As huggingface_hub 2.4.0 allows it (utils/_validators.py), with both parts."""
+_REVISION: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._/+-]*")
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A path on this machine, whether it is there or not."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A model repository of the Hub."""
+
+    name: str
+    """`org/name`."""
+    revision: str | None = None
+    """A branch, a tag, `refs/pr/1` or a commit; None for the default branch."""
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}" if self.revision else self.name
+
+
+@dataclass(frozen=True)
+class Url:
+    """Any other URL that fsspec opens."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+
+Reference = Directory | Repository | Url
+
+
+def parse_reference(text: str, revision: str | None = None) -> Reference:
+    """What `text` names; a directory or file of that name wins over a repository.
+
+    Args:
+        text: as the user wrote it.
+        revision: of `--revision`.
+
+    Raises:
+        CkptfixError: a repository that cannot be, or a revision where there is none.
+    """
+    found = _parse(text)
+    if revision is None:
+        return found
+    if not isinstance(found, Repository):
+        raise CkptfixError(f"--revision is for repositories of the Hub, not for {visible(text)}")
+    if found.revision not in (None, revision):
+        raise CkptfixError(
+            f"{visible(text)} and --revision {visible(revision)} contradict each other"
+        )
+    return Repository(found.name, _checked(revision, text))
+
+
+def is_remote(text: str) -> bool:
+    """True when the name does not stand for a path on this machine."""
+    return not isinstance(_parse(text), Directory)
+
+
+def _parse(text: str) -> Reference:
+    if not _SCHEME.match(text):
+        match = _REPOSITORY.fullmatch(text)
+        if match is None or _exists(text):
+            return Directory(text)
+        return Repository(match["repo"], _checked(match["revision"], text))
+    if text.startswith("hf://"):
+        return _of_hf_uri(text)
+    parts = urlsplit(text)
+    own = urlsplit(os.environ.get("HF_ENDPOINT", "")).netloc
+    if parts.scheme in ("http", "https") and parts.netloc in HUB_HOSTS | {own}:
+        return _of_page(text, parts.path)
+    return Url(text)
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except OSError:
+        return False
+
+
+def _of_hf_uri(text: str) -> Repository:
+    """`hf://org/name`, `hf://models/org/name@revision`."""
+    rest = text.removeprefix("hf://").removeprefix("models/").rstrip("/")
+    if rest.startswith(("datasets/", "spaces/", "kernels/", "buckets/")):
+        raise CkptfixError(f"{visible(text)}: not a model repository")
+    match = _REPOSITORY.fullmatch(rest)
+    if match is None:
+        raise _no_repository(text)
+    revision = match["revision"]
+    return Repository(match["repo"], _checked(unquote(revision) if revision else None, text))
+
+
+def _of_page(text: str, path: str) -> Repository:
+    """A page of the Hub: the repository, one of its trees, files or pull requests."""
+    parts = path.strip("/").split("/")
+    if parts[:1] == ["models"]:
+        parts = parts[1:]
+    match = _REPOSITORY.fullmatch("/".join(parts[:2]))
+    if match is None or match["revision"] or parts[0] in ("datasets", "spaces", "docs", "papers"):
+        raise _no_repository(text)
+    name, what, rest = match["repo"], parts[2:3], parts[3:]
+    if not what:
+        return Repository(name)
+    if not rest:
+        raise _no_repository(text)
+    if what[0] in ("tree", "blob", "resolve", "raw", "commit"):
+        return Repository(name, _checked(unquote(rest[0]), text))
+    if what[0] == "discussions" and rest[0].isdecimal():
+        return Repository(name, f"refs/pr/{rest[0]}")
+    raise _no_repository(text)
+
+
+def _checked(revision: str | None, text: str) -> str | None:
+    if revision is None or _REVISION.fullmatch(revision):
+        return revision
+    raise CkptfixError(f"{visible(text)}: {visible(revision)!r} is no branch, tag or commit")
+
+
+def _no_repository(text: str) -> CkptfixError:
+    return CkptfixError(
+        f"{visible(text)}: names no model repository", advice="write org/name, or org/name@revision"
+    )

@@ -1,0 +1,125 @@
+"""Any URL that fsspec opens as a source: object stores, web servers, archives, memory.
+
+Nothing is cached: such a place has no commit that would tell whether it is still the same.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import fsspec
+
+from ckptfix.checkpoint.source import require_json_size
+from ckptfix.errors import CkptfixError, Place
+from ckptfix.names import visible
+
+_INSTALL: Final = {
+    "s3": "ckptfix[s3]",
+    "s3a": "ckptfix[s3]",
+    "gs": "ckptfix[gs]",
+    "gcs": "ckptfix[gs]",
+}
+"""Scheme -> what to install where fsspec has no driver for it."""
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class UrlSource:
+    """The files directly under a URL."""
+
+    where: str
+    file_system: Any
+    """fsspec's; it has no types."""
+    root: str
+
+    @classmethod
+    def open(cls, url: str) -> "UrlSource":
+        """The source for a URL that a user named.
+
+        Raises:
+            CkptfixError: no driver for it, or nothing is there.
+        """
+        shown = visible(url)
+        scheme = urlsplit(url).scheme
+        try:
+            file_system, root = fsspec.core.url_to_fs(url)
+        except ImportError as error:
+            package = _INSTALL.get(scheme)
+            raise CkptfixError(
+                f"{shown}: {visible(str(error))}",
+                advice=f"pip install '{package}'" if package else "",
+            ) from error
+        except Exception as error:
+            raise CkptfixError(f"{shown}: {_told(error)}") from error
+        source = cls(shown, file_system, root.rstrip("/"))
+        if not source.names():
+            raise CkptfixError(f"{shown}: nothing is there")
+        return source
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        rows = _ask(lambda: self.file_system.ls(self.root, detail=True), self.where)
+        return {
+            name: int(row["size"] or 0)
+            for row in rows
+            if row["type"] == "file" and (name := str(row["name"]).rpartition("/")[2]).isprintable()
+        }
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the files directly under the URL, sorted."""
+        return tuple(sorted(self._sizes))
+
+    def has(self, name: str) -> bool:
+        """True when there is a file of this name."""
+        return name in self._sizes
+
+    def size(self, name: str) -> int:
+        """Size of a file in bytes, as it was listed."""
+        try:
+            return self._sizes[name]
+        except KeyError:
+            raise CkptfixError("no such file", place=Place(visible(name))) from None
+
+    def read(self, name: str) -> bytes:
+        """The whole of a JSON file."""
+        require_json_size(visible(name), self.size(name))
+        return self._bytes(name, 0, self.size(name))
+
+    def read_range(self, name: str, start: int, length: int) -> bytes:
+        """Up to `length` bytes of a file from byte `start`."""
+        return self._bytes(name, start, min(start + length, self.size(name)))
+
+    def _bytes(self, name: str, start: int, end: int) -> bytes:
+        if start >= end:
+            return b""
+        path = f"{self.root}/{name}"
+        place = f"{self.where.rstrip('/')}/{visible(name)}"
+        data: bytes = _ask(lambda: self.file_system.cat_file(path, start=start, end=end), place)
+        if len(data) != end - start:
+            raise CkptfixError(
+                f"{len(data)} bytes came, {end - start} were asked for: it changed meanwhile",
+                place=Place(place),
+                advice="run again",
+            )
+        return data
+
+
+def _ask(call: Callable[[], Answer], where: str) -> Answer:
+    try:
+        return call()
+    except Exception as error:
+        raise CkptfixError(f"{where}: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    """What a driver says, in one line; each has exceptions of its own."""
+    match error:
+        case FileNotFoundError():
+            return "nothing is there"
+        case PermissionError():
+            return "access is refused; the driver takes its credentials as it does elsewhere"
+        case _:
+            return visible(" ".join(f"{type(error).__name__}: {error}".split()))

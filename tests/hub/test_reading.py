@@ -1,0 +1,226 @@
+"""`check` and `inspect` of a repository: what is moved, what is kept, what needs no request."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from huggingface_hub import snapshot_download
+
+from ckptfix.checkpoint.source import in_hub_blobs
+from tests.builders import Shapes, bf16, nvfp4
+from tests.conftest import DATA, Call
+from tests.hub.conftest import HubRun
+from tests.hub.repositories import Blob, blobs_of, declared_blob
+from tests.hub.state import Fault, Hub
+
+NANO_VL = DATA / "nanovl-mixed-sharded-split"
+SHARDS = 60
+
+
+def big_repository() -> dict[str, Blob]:
+    """60 GB in 60 shard files, as their headers declare; nobody could download it here."""
+    files: dict[str, Blob] = {}
+    weight_map: dict[str, str] = {}
+    for shard in range(SHARDS):
+        tensors: Shapes = bf16("lm_head", 4096, 4096) if shard == 0 else {}
+        for layer in range(170):
+            name = f"model.layers.{shard}.mlp.experts.{layer}.down_proj"
+            tensors |= nvfp4(name, 4096, 2816)
+        file = f"model-{shard + 1:05}-of-{SHARDS:05}.safetensors"
+        files[file] = declared_blob(tensors)
+        weight_map |= dict.fromkeys(tensors, file)
+    quantization = {"quant_method": "modelopt", "quant_algo": "NVFP4", "group_size": 16}
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "quantization_config": quantization | {"ignore": ["lm_head"]},
+    }
+    files["config.json"] = Blob.of(json.dumps(config).encode())
+    index = {"weight_map": weight_map, "metadata": {}}
+    files["model.safetensors.index.json"] = Blob.of(json.dumps(index).encode())
+    return files
+
+
+def test_60_gb_are_checked_for_less_than_a_hundredth_over_their_headers(
+    hub: Hub, hub_run: HubRun
+) -> None:
+    files = big_repository()
+    hub.add("org/big", files)
+    shards = {name: blob for name, blob in files.items() if name.endswith(".safetensors")}
+    assert sum(blob.size for blob in shards.values()) > 60e9
+    done = hub_run("check", "org/big")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "org/big: clean" in done.stdout
+    headers = sum(len(blob.head) for blob in shards.values())
+    moved = sum(hub.bodies[name] for name in shards)
+    assert headers <= moved < 1.01 * headers
+    assert hub.bodies["config.json"] == files["config.json"].size
+    # All that went over the wire, status lines and redirects too: a few MB.
+    assert hub.wire < 1.1 * (headers + sum(len(files[n].head) for n in files if n not in shards))
+
+
+def test_the_report_is_that_of_the_directory(hub: Hub, hub_call: Call) -> None:
+    hub.add("org/nano", blobs_of(NANO_VL))
+    there = hub_call("inspect", "org/nano")
+    here = hub_call("inspect", NANO_VL)
+    assert there.returncode == here.returncode == 0
+    assert there.stdout == here.stdout.replace(str(NANO_VL), "org/nano")
+    assert there.stderr == ""
+
+
+def test_a_private_repository_is_not_read_without_a_token(hub: Hub, hub_call: Call) -> None:
+    hub.add("org/nano", blobs_of(NANO_VL), readers=frozenset({"hf_reader"}))
+    refused = hub_call("check", "org/nano")
+    assert refused.returncode == 2
+    assert "no such repository on the Hub that you may read" in refused.stderr
+
+
+def test_the_token_goes_to_the_hub_and_not_to_its_storage(hub: Hub, hub_run: HubRun) -> None:
+    hub.add("org/nano", blobs_of(NANO_VL), readers=frozenset({"hf_reader"}))
+    done = hub_run("inspect", "org/nano", HF_TOKEN="hf_reader")
+    assert done.returncode == 0, done.stderr
+    assert hub.tokens_at_storage == []
+
+
+def test_what_was_fetched_is_kept_by_commit(hub: Hub, hub_call: Call) -> None:
+    repository = hub.add("org/nano", blobs_of(NANO_VL))
+    first = hub_call("check", "org/nano")
+    hub.requests.clear()
+    hub.bodies.clear()
+    again = hub_call("check", "org/nano")
+    assert again == first
+    assert not hub.bodies
+    assert [path for _, path in hub.requests if "resolve" in path] == []
+    # The branch moves: the answer is of the new commit.
+    repository.commit(blobs_of(DATA / "nanovl-fp8"))
+    hub_call("check", "org/nano")
+    assert hub.bodies["config.json"]
+
+
+def test_offline_answers_from_what_was_fetched(hub: Hub, hub_run: HubRun, hub_call: Call) -> None:
+    repository = hub.add("org/nano", blobs_of(NANO_VL))
+    told = "not in the cache, and --offline or HF_HUB_OFFLINE allows no request"
+    never = hub_call("inspect", "org/nano", "--offline")
+    assert (never.returncode, told in never.stderr) == (2, True)
+    online = hub_call("inspect", "org/nano")
+    hub.requests.clear()
+    assert hub_call("inspect", "org/nano", "--offline").stdout == online.stdout
+    assert hub_run("inspect", "org/nano", HF_HUB_OFFLINE="1").stdout == online.stdout
+    commit = repository.refs["main"]
+    by_commit = hub_call("inspect", f"org/nano@{commit}", "--offline")
+    assert by_commit.stdout.replace(f"@{commit}", "") == online.stdout
+    assert hub.requests == []
+
+
+def test_a_file_that_was_not_fetched_is_missed_offline(
+    hub: Hub, hub_call: Call, environment: dict[str, str]
+) -> None:
+    hub.add("org/nano", blobs_of(NANO_VL))
+    hub_call("inspect", "org/nano")
+    for heads in Path(environment["XDG_CACHE_HOME"]).rglob("heads"):
+        shutil.rmtree(heads)
+    done = hub_call("inspect", "org/nano", "--offline")
+    assert done.returncode == 2
+    assert "safetensors: not in the cache, and --offline allows no request" in done.stderr
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(
+    hub: Hub, hub_call: Call, environment: dict[str, str]
+) -> None:
+    hub.add("org/nano", blobs_of(NANO_VL))
+    Path(environment["XDG_CACHE_HOME"]).touch()
+    assert hub_call("inspect", "org/nano").returncode == 0
+
+
+def test_a_snapshot_in_the_local_cache_needs_no_request(
+    hub: Hub, hub_call: Call, environment: dict[str, str]
+) -> None:
+    repository = hub.add("org/nano", blobs_of(NANO_VL))
+    cache = Path(environment["HF_HOME"]) / "hub"
+    snapshot = Path(snapshot_download("org/nano", cache_dir=cache, endpoint=hub.url))
+    hub.requests.clear()
+    done = hub_call("inspect", "org/nano")
+    assert done.stdout == hub_call("inspect", NANO_VL).stdout.replace(str(NANO_VL), "org/nano")
+    commit = repository.refs["main"][:12]
+    assert done.stderr.rpartition("\r")[2].endswith(
+        f"note: org/nano: read from the local cache, commit {commit}; "
+        "--refresh asks the Hub for the newest\n"
+    )
+    assert hub_call("inspect", "org/nano", "--offline").returncode == 0
+    assert hub.requests == []
+    # A snapshot that lacks a shard file is none.
+    (snapshot / "model-00003-of-00017.safetensors").unlink()
+    assert hub_call("inspect", "org/nano").stderr == ""
+    assert hub.requests
+
+
+def test_refresh_asks_although_there_is_a_snapshot(
+    hub: Hub, hub_call: Call, environment: dict[str, str]
+) -> None:
+    repository = hub.add("org/nano", blobs_of(NANO_VL))
+    snapshot_download("org/nano", cache_dir=Path(environment["HF_HOME"]) / "hub", endpoint=hub.url)
+    repository.commit(blobs_of(DATA / "nanovl-fp8"))
+    old, new = hub_call("inspect", "org/nano"), hub_call("inspect", "org/nano", "--refresh")
+    assert "17 shard files" in old.stdout
+    assert "1 shard file" in new.stdout
+
+
+def test_blobs_that_repositories_share_belong_to_the_cache(tmp_path: Path) -> None:
+    blob = tmp_path / "blobs" / "ab" / ("ab" + 62 * "0")
+    blob.parent.mkdir(parents=True)
+    blob.touch()
+    assert not in_hub_blobs(blob)
+    (tmp_path / "blobs" / ".huggingface-shared-blobs").write_text("1\n")
+    assert in_hub_blobs(blob)
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (["config.json", "model.gguf"], "GGUF weights only, no .safetensors file"),
+        (["config.json", "pytorch_model.bin"], "pickled weights only, no .safetensors file"),
+        (["config.json"], "no .safetensors file"),
+        (["model.safetensors"], "neither config.json nor hf_quant_config.json"),
+        (
+            ["config.json", "model-00001-of-00002.safetensors"],
+            "no model.safetensors.index.json, and by their names 1 of 2 shard files are there",
+        ),
+    ],
+)
+def test_what_is_no_safetensors_checkpoint_is_said_to_be_so(
+    hub: Hub, hub_call: Call, files: list[str], told: str
+) -> None:
+    real = blobs_of(DATA / "nanovl-mixed")
+    hub.add("org/odd", {file: real.get(file, Blob.of(b"GGUF")) for file in files})
+    done = hub_call("check", "org/odd")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: org/odd: {told}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_file_in_a_subfolder_is_not_of_the_checkpoint(hub: Hub, hub_call: Call) -> None:
+    files = blobs_of(DATA / "nanovl-mixed")
+    hub.add("org/nano", files | {"original/model-00001-of-00002.safetensors": Blob.of(b"x")})
+    assert "1 shard file" in hub_call("inspect", "org/nano").stdout
+
+
+def test_a_hostile_name_does_not_reach_the_terminal(hub: Hub, hub_call: Call) -> None:
+    files = blobs_of(DATA / "nanovl-mixed")
+    hub.add("org/nano", files | {"a\x1b[31m.png": Blob.of(b"x")})
+    assert hub_call("inspect", "org/nano").returncode == 0
+    hub.add("org/evil", files | {"a\x1b[31m.safetensors": Blob.of(b"x")})
+    hub.faults.append(
+        Fault("org/warn", 500, {"X-HF-Warning": "a; \x1b[31mred", "X-Error-Message": "\x1b[31m"})
+    )
+    for name in ("org/evil", "org/warn"):
+        done = hub_call("inspect", name)
+        assert done.returncode == 2
+        assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_a_local_command_imports_no_client(hub_run: HubRun) -> None:
+    done = hub_run("inspect", DATA / "nanovl-mixed", PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "ckptfix.remote.reference" in imported
+    assert not imported & {"huggingface_hub", "httpx2", "fsspec", "rich"}

@@ -1,0 +1,78 @@
+"""What a user can name."""
+
+from pathlib import Path
+
+import pytest
+
+from ckptfix.errors import CkptfixError
+from ckptfix.remote.reference import Directory, Reference, Repository, Url, parse_reference
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("org/name", Repository("org/name")),
+        ("org/name@v1.0", Repository("org/name", "v1.0")),
+        ("org/name@refs/pr/3", Repository("org/name", "refs/pr/3")),
+        ("hf://org/name", Repository("org/name")),
+        ("hf://models/org/name@dev", Repository("org/name", "dev")),
+        ("hf://org/name@refs%2Fpr%2F3", Repository("org/name", "refs/pr/3")),
+        ("https://huggingface.co/org/name", Repository("org/name")),
+        ("https://huggingface.co/org/name/", Repository("org/name")),
+        ("https://hf.co/org/name/tree/dev", Repository("org/name", "dev")),
+        ("https://huggingface.co/org/name/blob/main/config.json", Repository("org/name", "main")),
+        ("https://huggingface.co/org/name/tree/refs%2Fpr%2F3", Repository("org/name", "refs/pr/3")),
+        ("https://huggingface.co/org/name/discussions/3", Repository("org/name", "refs/pr/3")),
+        ("s3://bucket/a/b", Url("s3://bucket/a/b")),
+        ("gs://bucket", Url("gs://bucket")),
+        ("memory://a", Url("memory://a")),
+        ("zip://a::s3://bucket/c.zip", Url("zip://a::s3://bucket/c.zip")),
+        ("https://example.org/a/b", Url("https://example.org/a/b")),
+        ("name", Directory("name")),
+        ("./org/name", Directory("./org/name")),
+        ("/org/name", Directory("/org/name")),
+        ("a/b/c", Directory("a/b/c")),
+        ("../name", Directory("../name")),
+    ],
+)
+def test_what_a_name_stands_for(text: str, expected: Reference) -> None:
+    assert parse_reference(text) == expected
+
+
+def test_a_page_of_ones_own_endpoint_is_a_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.example.org")
+    assert parse_reference("https://hub.example.org/org/name") == Repository("org/name")
+
+
+def test_a_directory_of_that_name_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "org" / "name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert parse_reference("org/name") == Directory("org/name")
+    assert parse_reference("hf://org/name") == Repository("org/name")
+
+
+def test_a_revision_of_its_own_option() -> None:
+    assert parse_reference("org/name", "dev") == Repository("org/name", "dev")
+    assert parse_reference("org/name@dev", "dev") == Repository("org/name", "dev")
+
+
+@pytest.mark.parametrize(
+    ("text", "revision", "told"),
+    [
+        ("org/name@dev", "main", "contradict each other"),
+        ("./here", "dev", "--revision is for repositories of the Hub"),
+        ("s3://bucket/a", "dev", "--revision is for repositories of the Hub"),
+        ("org/name@../../x", None, "is no branch, tag or commit"),
+        ("org/name", "a\x1b[31m", r"'a\\x1b[31m' is no branch"),
+        ("hf://datasets/org/name", None, "not a model repository"),
+        ("hf://name", None, "names no model repository"),
+        ("https://huggingface.co/datasets/org/name", None, "names no model repository"),
+        ("https://huggingface.co/org", None, "names no model repository"),
+        ("https://huggingface.co/org/name/settings", None, "names no model repository"),
+    ],
+)
+def test_a_name_that_cannot_be(text: str, revision: str | None, told: str) -> None:
+    with pytest.raises(CkptfixError) as failed:
+        parse_reference(text, revision)
+    assert told in str(failed.value)
+    assert str(failed.value).isprintable()
