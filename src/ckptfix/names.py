@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
+from ckptfix.regex_time import StrangersRegex
+
 RuleKind = Literal["prefix", "substr", "suffix", "regex"]
 
 REGEX_MARK: Final = "re:"
@@ -56,8 +58,8 @@ class Rule:
     whole_segments: bool = True
 
     @cached_property
-    def _regex(self) -> re.Pattern[str]:
-        return re.compile(self.old)
+    def _regex(self) -> StrangersRegex:
+        return StrangersRegex(self.old)
 
     def __str__(self) -> str:
         new = "(drop)" if self.new is None else visible(self.new) or "(nothing)"

@@ -12,6 +12,7 @@ from ckptfix.cli.check import check
 from ckptfix.cli.demo import demo
 from ckptfix.cli.explain import explain
 from ckptfix.cli.inspect import inspect
+from ckptfix.cli.limits import limited
 from ckptfix.cli.resolve import resolve
 from ckptfix.cli.rewrite import rewrite
 from ckptfix.cli.rules import rules
@@ -59,7 +60,8 @@ def main() -> None:
     # What a command builds lives to its end: a collector that walks a million names finds nothing.
     gc.disable()
     try:
-        app(prog_name="ckptfix")
+        with limited():
+            app(prog_name="ckptfix")
     except CkptfixError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)

@@ -10,6 +10,7 @@ from ckptfix.checkpoint.checkpoint import METADATA_FILES, Checkpoint
 from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.cli.configuration import Configuration
 from ckptfix.cli.judging import asked_targets, judge_all, known_targets, without_releases
+from ckptfix.cli.limits import limited
 from ckptfix.cli.loading import builtin_name_map, load, own_name_map
 from ckptfix.errors import CkptfixError
 from ckptfix.names import visible
@@ -73,7 +74,8 @@ def check_all(directories: Sequence[str], options: CheckOptions) -> CheckReport:
     checked = []
     for directory in dict.fromkeys(map(_checkpoint_of, directories)):
         try:
-            checked.append(_check(directory, options))
+            with limited():
+                checked.append(_check(directory, options))
         except CkptfixError as error:
             told = _with_directory(directory, error)
             show([line(f"error: {told}")], sys.stderr)

@@ -15,6 +15,7 @@ import msgspec
 
 from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import NameMapper, Rule, visible
+from ckptfix.regex_time import StrangersRegex
 
 MAX_MAPPER_BYTES = 1 << 20
 
@@ -81,10 +82,10 @@ def _rule(spec: RuleSpec, origin: str, number: int) -> Rule:
         raise CkptfixError(f"a {spec.kind} rule with an empty old matches everything", place=where)
     if spec.kind == "regex":
         try:
-            pattern = re.compile(spec.old)
+            pattern = StrangersRegex(spec.old)
             if spec.new is not None:
                 pattern.sub(spec.new, "")  # an unknown group in `new` raises here
-        except (re.error, IndexError, RecursionError, OverflowError) as error:
+        except (re.error, IndexError) as error:
             raise CkptfixError(
                 f"{visible(spec.old)!r} is not a valid regular expression: {error}", place=where
             ) from error

@@ -16,6 +16,7 @@ from typing import Literal
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.names import REGEX_MARK, is_regex
+from ckptfix.regex_time import StrangersRegex
 from ckptfix.runtimes.family import family_for
 from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
 from ckptfix.runtimes.name_maps import NameMap
@@ -62,7 +63,7 @@ class NameIndex:
         """
         if is_regex(pattern):
             try:
-                regex = re.compile(pattern.removeprefix(REGEX_MARK))
+                regex = StrangersRegex(pattern.removeprefix(REGEX_MARK))
             except re.error:
                 return []
             return [self.module_of[n] for n in self._sorted if regex.match(n)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from ckptfix.regex_time import StrangersRegex
 from ckptfix.runtimes.lookup.patterns import (
     Excluded,
     LookupDisagreementError,
@@ -35,7 +36,7 @@ class RegexTable:
     table: PatternTable
 
     @cached_property
-    def _compiled(self) -> dict[int, re.Pattern[str] | None]:
+    def _compiled(self) -> dict[int, StrangersRegex | None]:
         """Position -> expression, for patterns that say more than a name; None: not valid."""
         special = {at: text for text, at in self.table.position.items() if _SPECIAL.search(text)}
         return {at: _compile(text) for at, text in special.items()}
@@ -45,19 +46,19 @@ class RegexTable:
         return [at for at, regex in self._compiled.items() if regex is None]
 
     @cached_property
-    def _single(self) -> dict[int, re.Pattern[str]]:
+    def _single(self) -> dict[int, StrangersRegex]:
         texts = self.table.patterns
         return {at: r for at, r in self._compiled.items() if r and _UNSAFE.search(texts[at].text)}
 
     @cached_property
-    def _joined(self) -> re.Pattern[str] | None:
+    def _joined(self) -> StrangersRegex | None:
         """The others as one expression, which is quick to say no."""
         others = [
             f"(?:{regex.pattern})"
             for at, regex in self._compiled.items()
             if regex and at not in self._single
         ]
-        return re.compile("|".join(others)) if others else None
+        return StrangersRegex("|".join(others)) if others else None
 
     @cached_property
     def _tails(self) -> dict[str, int]:
@@ -103,8 +104,8 @@ class RegexTable:
         return "path part" if fits(asked) else "fused part"
 
 
-def _compile(text: str) -> re.Pattern[str] | None:
+def _compile(text: str) -> StrangersRegex | None:
     try:
-        return re.compile(_expression(text))
+        return StrangersRegex(_expression(text))
     except re.error:
         return None

@@ -1,0 +1,108 @@
+"""Regular expressions of a stranger, with a limit on the time they may take.
+
+`re:` patterns in the metadata, exclude patterns as SGLang reads them, and mapper files hold
+expressions that may backtrack for ever. They must mean what they mean to the runtimes, so Python's
+own `re` runs them, and a timer of the process sees how long: `re` lets signal handlers run while it
+matches.
+"""
+
+import re
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final, TypeVar
+
+SECONDS: Final = 2.0
+"""Processor time that all matches together may take, besides `SECONDS_PER_MATCH`."""
+SECONDS_PER_MATCH: Final = 0.0002
+"""Added for every match: a million names against a long expression are work, not an attack."""
+_TICK: Final = 0.1
+
+_T = TypeVar("_T")
+
+
+class RegexTimeError(Exception):
+    """An expression takes too long; the message is the expression."""
+
+
+class _Meter:
+    """What is being matched, how often something was, and for how long."""
+
+    def __init__(self) -> None:
+        self.expression: str | None = None
+        self.matches = 0
+        self.seconds = 0.0
+
+    def tick(self, signal_number: int, frame: FrameType | None) -> None:
+        """Called by the timer, in the middle of a match or outside of one."""
+        del signal_number, frame
+        if self.expression is None:
+            return
+        self.seconds += _TICK
+        if self.seconds > SECONDS + SECONDS_PER_MATCH * self.matches:
+            raise RegexTimeError(self.expression)
+
+
+_meter = _Meter()
+
+
+class StrangersRegex:
+    """A compiled expression whose matches are timed."""
+
+    def __init__(self, expression: str) -> None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about its style; nobody here can change it
+                self._regex = re.compile(expression)
+        except (RecursionError, OverflowError) as error:
+            raise re.error(str(error), expression) from error
+        self.pattern = expression
+
+    def _timed(self, function: Callable[..., _T], *arguments: object) -> _T:
+        _meter.expression = self.pattern
+        _meter.matches += 1
+        try:
+            return function(*arguments)
+        finally:
+            _meter.expression = None
+
+    def match(self, text: str) -> re.Match[str] | None:
+        """As `re.Pattern.match`."""
+        return self._timed(self._regex.match, text)
+
+    def fullmatch(self, text: str) -> re.Match[str] | None:
+        """As `re.Pattern.fullmatch`."""
+        return self._timed(self._regex.fullmatch, text)
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """As `re.Pattern.search`."""
+        return self._timed(self._regex.search, text)
+
+    def sub(self, new: str, text: str) -> str:
+        """As `re.Pattern.sub`."""
+        return self._timed(self._regex.sub, new, text)
+
+
+@contextmanager
+def limited_regexes() -> Iterator[None]:
+    """Keep the matches of a block within their time; outside the main thread there is no limit.
+
+    Raises:
+        RegexTimeError: they took longer.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = _meter.matches, _meter.seconds
+    _meter.matches, _meter.seconds = 0, 0.0
+    handler = signal.signal(signal.SIGVTALRM, _meter.tick)
+    timer = signal.setitimer(signal.ITIMER_VIRTUAL, _TICK, _TICK)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, *timer)
+        signal.signal(signal.SIGVTALRM, handler)
+        _meter.matches, _meter.seconds = before
