@@ -31,14 +31,18 @@ class Dequantizer:
     largest: float
     """Of the codes."""
     activations: QuantizeActivations
+    input_range: float = 0.0
+    """What `input_scale` is multiplied with to give the largest input; 0 if there is none."""
 
 
 _FP4, _INT4, _INT8 = 6.0, 7.0, 127.0
-_NVFP4 = Dequantizer(nvfp4.codes, nvfp4.scales, _FP4, activations.nvfp4)
+_NVFP4 = Dequantizer(nvfp4.codes, nvfp4.scales, _FP4, activations.nvfp4, _FP4 * fp8.E4M3_MAX)
 
 DEQUANTIZERS: Final[Mapping[str, Dequantizer]] = MappingProxyType(
     {
-        "FP8": Dequantizer(fp8.codes, per_tensor, fp8.E4M3_MAX, activations.fp8_per_tensor),
+        "FP8": Dequantizer(
+            fp8.codes, per_tensor, fp8.E4M3_MAX, activations.fp8_per_tensor, fp8.E4M3_MAX
+        ),
         "FP8_PER_CHANNEL_PER_TOKEN": Dequantizer(
             fp8.codes, per_channel, fp8.E4M3_MAX, activations.fp8_per_token
         ),
@@ -53,16 +57,24 @@ DEQUANTIZERS: Final[Mapping[str, Dequantizer]] = MappingProxyType(
         "NVFP4_AWQ": _NVFP4,
         "NVFP4_SVD": _NVFP4,
         "W4A16_NVFP4": Dequantizer(nvfp4.codes, nvfp4.scales, _FP4, activations.unquantized),
-        "W4A8_NVFP4_FP8": Dequantizer(nvfp4.codes, nvfp4.scales, _FP4, activations.fp8_per_tensor),
+        "W4A8_NVFP4_FP8": Dequantizer(
+            nvfp4.codes, nvfp4.scales, _FP4, activations.fp8_per_tensor, fp8.E4M3_MAX
+        ),
         "W4A8_MXFP4_FP8": Dequantizer(
-            mxfp.fp4_codes, mxfp.exponents, _FP4, activations.fp8_per_tensor_or_dynamic
+            mxfp.fp4_codes,
+            mxfp.exponents,
+            _FP4,
+            activations.fp8_per_tensor_or_dynamic,
+            fp8.E4M3_MAX,
         ),
         "mxfp4": Dequantizer(mxfp.fp4_codes, mxfp.exponents, _FP4, activations.unquantized),
         "W4A16_AWQ": Dequantizer(int4.codes, per_group, _INT4, activations.unquantized),
-        "W4A8_AWQ": Dequantizer(int4.codes, per_group, _INT4, activations.fp8_per_tensor),
+        "W4A8_AWQ": Dequantizer(
+            int4.codes, per_group, _INT4, activations.fp8_per_tensor, fp8.E4M3_MAX
+        ),
         "W8A16": Dequantizer(int8.codes, per_channel, _INT8, activations.unquantized),
         "W8A8_SQ_PER_CHANNEL": Dequantizer(
-            int8.codes, per_channel, _INT8, activations.int8_per_tensor
+            int8.codes, per_channel, _INT8, activations.int8_per_tensor, _INT8
         ),
     }
 )

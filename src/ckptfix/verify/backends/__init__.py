@@ -1,0 +1,1 @@
+"""Who multiplies: one file a backend, `choice` picks one for a layer."""
