@@ -20,6 +20,16 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch $@
 
+# The CPU build alone: the plain name would bring CUDA along, some gigabytes, where pip finds it.
+# Without one, the tests of `ckptfix verify` are skipped and say so.
+$(VENV)/.installed-torch: $(VENV)/.installed-dev requirements-torch.txt
+	@$(BIN)/python -c 'import torch' 2>/dev/null \
+	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-torch.txt \
+	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-torch.txt \
+		--extra-index-url https://download.pytorch.org/whl/cpu \
+	|| echo 'no CPU build of torch: the tests of verify are skipped; install one into $(VENV) to run them'
+	@touch $@
+
 demo: $(VENV)/.installed ## make a small Nano VL checkpoint with the bug, and repair it
 	@$(BIN)/ckptfix demo
 
@@ -30,10 +40,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-cache
 
-types: $(VENV)/.installed-dev
+types: $(VENV)/.installed-torch
 	$(BIN)/mypy
 
-unit: $(VENV)/.installed-dev
+unit: $(VENV)/.installed-torch
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet

@@ -16,6 +16,7 @@ FAMILY_TITLES: Final = {
     "CKF5": "files and index",
     "CKF6": "draft layers",
     "CKF7": "runtimes",
+    "CKF8": "numbers",
 }
 """The beginning of a code -> what its rules are about."""
 

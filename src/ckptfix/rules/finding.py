@@ -9,6 +9,7 @@ from typing import Literal
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.formats import StoredFormat
 from ckptfix.checkpoint.metadata import MetadataFile
+from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
 from ckptfix.errors import Place
 from ckptfix.rules.reading import Declared, covered_by_entries, declarations, excluded
 from ckptfix.runtimes.naming import Naming
@@ -55,6 +56,8 @@ class Context:
     naming: Naming
     verdicts: tuple[TargetVerdict, ...] = ()
     """Of the releases that the user asked about."""
+    numbers: Numbers = NOT_MEASURED
+    """What reading the weights gave; nothing unless `verify` asks."""
     _excluded: dict[str, dict[str, int]] = field(default_factory=dict)
     _covered: dict[str, dict[str, str]] = field(default_factory=dict)
 

@@ -1,31 +1,50 @@
 """All rules. A new family is one import here; a new rule in a family needs nothing."""
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
 from ckptfix.rules import (
     banks,
     coverage,
     draft,
     files,
     formats,
+    joined_numbers,
     kernels,
     kv_cache,
     names,
     patterns,
     runtimes,
 )
+from ckptfix.rules import numbers as number_rules
 from ckptfix.rules.finding import Context, Finding, Rule, declared_rules
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.verdict import TargetVerdict
 
-FAMILIES = (names, patterns, coverage, banks, formats, kernels, kv_cache, files, draft, runtimes)
+FAMILIES = (
+    names,
+    patterns,
+    coverage,
+    banks,
+    formats,
+    kernels,
+    kv_cache,
+    files,
+    draft,
+    runtimes,
+    number_rules,
+    joined_numbers,
+)
 
 RULES: dict[str, Rule] = {rule.code: rule for rule in declared_rules()}
 
 
 def find_all(
-    checkpoint: Checkpoint, name_map: NameMap, verdicts: tuple[TargetVerdict, ...] = ()
+    checkpoint: Checkpoint,
+    name_map: NameMap,
+    verdicts: tuple[TargetVerdict, ...] = (),
+    numbers: Numbers = NOT_MEASURED,
 ) -> tuple[Finding, ...]:
     """Every finding, by code, then in the order of the files."""
-    context = Context(checkpoint, Naming(checkpoint, name_map), verdicts)
+    context = Context(checkpoint, Naming(checkpoint, name_map), verdicts, numbers)
     return tuple(finding for rule in RULES.values() for finding in rule.find(context))

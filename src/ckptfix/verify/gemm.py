@@ -1,6 +1,7 @@
 """Run one layer and hold it against the reference."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
@@ -50,11 +51,26 @@ class _Product:
 
 
 def run_layer(
-    layer: Layer, device: Device, backends: tuple[Backend, ...], tokens: int, observe: Observe
+    layer: Layer,
+    device: Device,
+    backends: tuple[Backend, ...],
+    tokens: int,
+    observe: Observe,
+    before_joining: Callable[[], None] = lambda: None,
 ) -> GemmOutcome:
-    """Reference first, then as a runtime would: join, choose a GEMM, multiply, compare."""
+    """Reference first, then as a runtime would: join, choose a GEMM, multiply, compare.
+
+    Args:
+        layer: weights of it are overwritten where a runtime requantizes them.
+        device: where the layer is.
+        backends: asked in this order.
+        tokens: rows of the input.
+        observe: sees the weights as they are stored.
+        before_joining: called when all of them were seen and none was overwritten.
+    """
     given = random_input(layer, tokens)
     expected = reference(layer, given, observe)
+    before_joining()
     held = hold_as_runtime(layer)
     made = _multiply(held.layer, given, device, backends)
     error = relative_error(_with_low_rank(made.output, held.layer, given), expected)
@@ -64,7 +80,7 @@ def run_layer(
     if not error <= tolerance:
         how = "failed"
         reason = (
-            f"differs from the reference by {error:.2g}, rounding explains {tolerance:.2g}"
+            f"differs from the reference by {error:.1%}, rounding explains {tolerance:.1%}"
             if isfinite(error)
             else "the answer is not finite"
         )

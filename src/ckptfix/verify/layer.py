@@ -18,6 +18,8 @@ class Layer:
     name: str
     members: tuple[StoredWeight, ...]
     """In packed order; all of one quant_algo and one input size."""
+    in_bank: bool = False
+    """It is an expert of a fused bank."""
 
     @property
     def quant_algo(self) -> str:
@@ -91,11 +93,11 @@ def hold_as_runtime(layer: Layer) -> Held:
     """Give the members of a packed module the one scale that a runtime has room for.
 
     FP8 per tensor: weights are requantized to the largest scale. NVFP4: the largest
-    `weight_scale_2` is taken and nothing is requantized. Weights are overwritten: what needs the
-    stored ones comes before.
+    `weight_scale_2` is taken, of an expert the first, and nothing is requantized. Weights are
+    overwritten: what needs the stored ones comes before.
 
-    Source: vLLM 0.33.0, vllm/model_executor/layers/quantization/modelopt.py (lines 2093 and 2187)
-    and utils/w8a8_utils.py `requantize_with_max_scale`.
+    Source: vLLM 0.33.0, vllm/model_executor/layers/quantization/modelopt.py (lines 1063, 2093 and
+    2187) and utils/w8a8_utils.py `requantize_with_max_scale`.
     """
     if len(layer.members) == 1:
         return Held(layer)
@@ -107,7 +109,8 @@ def hold_as_runtime(layer: Layer) -> Held:
     if bool((scales == largest).all()):
         return Held(layer)
     if role == "weight_scale_2":
-        members = tuple(m.with_tensors(weight_scale_2=largest) for m in layer.members)
+        taken = scales[0] if layer.in_bank else largest
+        members = tuple(m.with_tensors(weight_scale_2=taken) for m in layer.members)
         return Held(replace(layer, members=members))
     added, whole = torch.zeros(2, device=layer.device, dtype=torch.float64)
     for member in layer.members:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+_BY_ROW = ("weight", "weight_scale", "svdquant_lora_b", "source")
 ROW_BLOCK = 128
 """Rows per scale of the block formats; a slice of rows begins at a multiple of it."""
 
@@ -39,7 +40,7 @@ class StoredWeight:
 
     def _rows_of(self, role: str, start: int, stop: int) -> Tensor:
         tensor, out = self.tensors[role], self.shape[0]
-        if role not in ("weight", "weight_scale", "svdquant_lora_b") or tensor.numel() == 1:
+        if role not in _BY_ROW or tensor.numel() == 1:
             return tensor
         rows_each = max(1, -(-out // tensor.shape[0]))
         if rows_each == 1:

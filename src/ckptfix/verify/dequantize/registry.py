@@ -17,8 +17,8 @@ from ckptfix.verify.dequantize.activations import QuantizeActivations
 from ckptfix.verify.dequantize.scales import Scales, per_channel, per_group, per_tensor
 from ckptfix.verify.stored import ROW_BLOCK, StoredWeight
 
-CHUNK_VALUES: Final = 1 << 24
-"""Values dequantized at a time: 64 MiB of F32, however large the weight."""
+CHUNK_VALUES: Final = 1 << 22
+"""Values dequantized at a time: 16 MiB of F32, however large the weight."""
 
 
 @dataclass(frozen=True)

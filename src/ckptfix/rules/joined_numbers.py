@@ -1,0 +1,187 @@
+"""CKF80x, CKF81x: numbers of modules that a runtime joins, and what its GEMM answers."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from ckptfix.checkpoint.numbers import JoinedNumbers, ModuleNumbers
+from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.rules.numbers import EXPORT_AGAIN, found, scale_place
+
+_SHARED: Final = ("weight_scale_2", "input_scale", "pre_quant_scale")
+_MOST_REQUANTIZED: Final = 0.05
+"""Relative error of a weight; FP8 itself has 0.027."""
+_MOST_PEERS: Final = 0.75
+"""Share of the modules that must have one and the same input_scale before others stand out."""
+
+
+@rule(
+    "CKF805",
+    "joined modules differ in what the runtime takes one of",
+    Severity.ERROR,
+    why=(
+        "One qkv_proj has room for one weight_scale_2, one input_scale and one pre_quant_scale. "
+        "vLLM 0.33.0 takes the largest weight_scale_2, of gate and up of an expert the first, "
+        "warns of reduced accuracy, and multiplies the codes of the others by a scale that is not "
+        "theirs. ModelOpt exports them alike, 0.27.0 not for every expert. The experts of a bank "
+        "share input_scale for the same reason."
+    ),
+    fix="Export again, so that ModelOpt unifies the scales of modules with one input.",
+)
+def unlike_members(context: Context) -> Iterable[Finding]:
+    """Packed members, and experts of a bank, that differ from the others."""
+    modules = context.numbers.modules
+    for joined in context.numbers.joined:
+        members = [modules[name] for name in joined.members if name in modules]
+        for role in _SHARED:
+            yield from _unlike(context, joined.name, members, role)
+    for bank, names in context.numbers.banks.items():
+        by_part: dict[str, list[ModuleNumbers]] = {}
+        for name in names:
+            if name in modules:
+                by_part.setdefault(name.rpartition(".")[2].partition("[")[0], []).append(
+                    modules[name]
+                )
+        for members in by_part.values():
+            if _common(members, "input_scale")[1] * 2 > len(members):
+                yield from _unlike(context, bank, members, "input_scale")
+
+
+def _common(members: Sequence[ModuleNumbers], role: str) -> tuple[str, int]:
+    """The value that most have, and how many."""
+    digests = Counter(m.scales[role].digest for m in members if role in m.scales)
+    return digests.most_common(1)[0] if digests else ("", 0)
+
+
+def _unlike(
+    context: Context, name: str, members: Sequence[ModuleNumbers], role: str
+) -> Iterator[Finding]:
+    having = [member for member in members if role in member.scales]
+    usual, number = _common(having, role)
+    if number == len(having):
+        return
+    # With no majority nobody can tell which is right: all are named.
+    odd = [m for m in having if m.scales[role].digest != usual or number * 2 <= len(having)]
+    for member in odd:
+        told = f"has another {role} than what {name} joins it with"
+        yield found(context, "CKF805", member, told, role=role)
+
+
+@rule(
+    "CKF807",
+    "input_scale stands alone",
+    Severity.ERROR,
+    why=(
+        "SmoothQuant makes the largest input of every layer 1, so that every input_scale is 1/127 "
+        "(nvidia-modelopt 0.47.0, INT8_SMOOTHQUANT_CFG). A layer that differs clips its input, or "
+        "wastes its range."
+    ),
+    fix="Export the module again.",
+)
+def lone_input_scale(context: Context) -> Iterable[Finding]:
+    """INT8 modules whose input_scale is not what nearly all others have."""
+    modules = [
+        numbers
+        for numbers in context.numbers.modules.values()
+        if numbers.quant_algo == "W8A8_SQ_PER_CHANNEL" and "input_scale" in numbers.scales
+    ]
+    usual, number = _common(modules, "input_scale")
+    if len(modules) < 4 or number < _MOST_PEERS * len(modules):
+        return
+    for numbers in modules:
+        scale = numbers.scales["input_scale"]
+        if scale.digest != usual:
+            told = f"has input_scale {scale.largest:.3e}, {number:,} other modules share another"
+            yield found(context, "CKF807", numbers, told, role="input_scale")
+
+
+def _of_joined(context: Context, code: str, joined: JoinedNumbers, message: str) -> Finding:
+    first = context.numbers.modules[joined.members[0]]
+    modules = tuple(dict.fromkeys(name.partition("[")[0] for name in joined.members))
+    place = scale_place(context, first)
+    return Finding(code, joined.name, message, place, EXPORT_AGAIN, modules)
+
+
+@rule(
+    "CKF810",
+    "joining the members costs accuracy",
+    Severity.WARNING,
+    why=(
+        "FP8 members with scales of their own are requantized to the largest one (vLLM 0.33.0, "
+        "requantize_with_max_scale). Where the scales are far apart the smaller weights end among "
+        "the subnormal codes of FP8."
+    ),
+    fix="Export again with one scale for the members, or quantize by channel.",
+)
+def costly_join(context: Context) -> Iterable[Finding]:
+    """Packed modules whose weights lose more than FP8 costs."""
+    for joined in context.numbers.joined:
+        error = joined.requantized_error
+        if error is not None and not error <= _MOST_REQUANTIZED:
+            told = f"loses {error:.1%} of its weight when its members get one scale"
+            yield _of_joined(context, "CKF810", joined, told)
+
+
+@rule(
+    "CKF811",
+    "quantized GEMM does not give what the tensors say",
+    Severity.ERROR,
+    why=(
+        "The layer was run on random input and held against an F32 reference of the same weights "
+        "and the same quantized input. Rounding explains a part of the difference, not this one."
+    ),
+    fix=(
+        "Look at the scales of the members first: a runtime takes one where they differ. If they "
+        "are alike, the kernel is at fault: try another --backend."
+    ),
+)
+def wrong_gemm(context: Context) -> Iterable[Finding]:
+    """Layers whose GEMM failed."""
+    for joined in context.numbers.joined:
+        if joined.problem:
+            yield _of_joined(context, "CKF811", joined, joined.problem)
+
+
+_BANDS: Final = {
+    "FP8": (0.04, 0.004),
+    "INT8": (0.03, 0.004),
+    "FP4": (0.17, 0.03),
+    "INT4": (0.2, 0.03),
+}
+"""Relative error and deviation of the factor, with room: on real exports FP8 has an error of
+0.027, INT8 0.006, NVFP4 0.097, MXFP4 0.12, INT4 0.12."""
+
+
+def _band(quant_algo: str) -> tuple[float, float]:
+    if "FP4" in quant_algo.upper():
+        return _BANDS["FP4"]
+    if quant_algo.endswith("AWQ"):
+        return _BANDS["INT4"]
+    return _BANDS["INT8" if quant_algo.startswith("W8A") else "FP8"]
+
+
+@rule(
+    "CKF812",
+    "weight is not the quantized form of its source",
+    Severity.ERROR,
+    why=(
+        "The dequantized weight was compared with the unquantized one that --source names. Each "
+        "format has its rounding error; a larger one, or a common factor, means wrong codes or "
+        "wrong scales. Only this comparison sees a scale that is wrong by the same factor for the "
+        "whole tensor."
+    ),
+    fix="Export the module again, from the source that it is compared with.",
+)
+def unlike_source(context: Context) -> Iterable[Finding]:
+    """Weights out of the band of their format."""
+    for numbers in context.numbers.modules.values():
+        source = numbers.source
+        if source is None:
+            continue
+        error, deviation = _band(numbers.quant_algo)
+        if not (source.error <= error and abs(source.factor - 1) <= deviation):
+            told = (
+                f"differs from its source by {source.error:.1%} with a factor of "
+                f"{source.factor:.1%}, {numbers.quant_algo} explains {error:.1%}"
+            )
+            yield found(context, "CKF812", numbers, told, role="weight_scale")

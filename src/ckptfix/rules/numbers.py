@@ -1,0 +1,276 @@
+"""CKF80x: what a module's own numbers say; only `verify` reads weights, `check` finds nothing."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from ckptfix.checkpoint.numbers import ModuleNumbers, ScaleNumbers
+from ckptfix.errors import Place
+from ckptfix.names import visible
+from ckptfix.rules.finding import Context, Finding, Severity, rule
+
+EXPORT_AGAIN: Final = "export the module again"
+
+_LARGEST_WEIGHT: Final = 65504.0
+"""The largest F16: no weight of a model is beyond."""
+_SATURATED: Final = 0.2
+"""Share of codes at the limit; real exports have below 0.03, weights of three values have more."""
+_MOST_ZERO_BLOCKS: Final = 0.01
+"""An E4M3 scale of a block far below the others rounds to zero, with no harm."""
+_BELONGS: Final = -3.0
+"""Standard deviations; a pairing by chance is above in 999 cases of 1,000, real exports are below
+-4 even where they have 32 blocks."""
+_LOWEST_TOP: Final = 200.0
+"""Of the block scales of a weight: 448 by construction, 256 with four-over-six, and less where
+the scales are searched (nvidia-modelopt 0.47.0, modelopt/torch/quantization/qtensor,
+nvfp4_tensor.py)."""
+_FEW: Final = 8
+_PILE: Final = 0.15
+"""Block scales at 448 that need no explanation, and the share of all that does. Scales that fall
+off towards the largest leave few there."""
+_W4A8_TOP: Final = (37.0, 80.0)
+"""W4A8_NVFP4_FP8 since ModelOpt 0.39 leaves room: 448 / 6, in E4M3."""
+
+
+def scale_place(context: Context, numbers: ModuleNumbers, role: str = "weight") -> Place:
+    """The tensor of a role in its shard file."""
+    checkpoint = context.checkpoint
+    names = checkpoint.modules[numbers.module].tensor_names
+    tensor = names.get(role, next(iter(names.values())))
+    return Place(checkpoint.table.file_of[tensor], tensor=visible(tensor))
+
+
+def found(
+    context: Context, code: str, numbers: ModuleNumbers, message: str, *, role: str = "weight"
+) -> Finding:
+    """A finding about one module."""
+    place = scale_place(context, numbers, role)
+    return Finding(code, numbers.name, message, place, EXPORT_AGAIN, (numbers.module,))
+
+
+@rule(
+    "CKF801",
+    "scale is zero, negative or not a number",
+    Severity.ERROR,
+    why=(
+        "Every value of the weight or of the input is multiplied with it. A zero silences the "
+        "layer or divides by zero where the runtime takes the reciprocal; one NaN spreads to every "
+        "answer."
+    ),
+    fix="Calibrate and export again; no metadata repairs tensors.",
+)
+def bad_scale(context: Context) -> Iterable[Finding]:
+    """Companions with values that no calibration gives, or that make weights beyond F16."""
+    for numbers in context.numbers.modules.values():
+        for role, scale in numbers.scales.items():
+            if told := _bad(scale, numbers, role):
+                yield found(context, "CKF801", numbers, f"has {told}", role=role)
+        weight = numbers.weight
+        if weight is not None and weight.largest > _LARGEST_WEIGHT:
+            told = f"means weights up to {weight.largest:.1e}"
+            yield found(context, "CKF801", numbers, told, role="weight_scale")
+
+
+def _bad(scale: ScaleNumbers, numbers: ModuleNumbers, role: str) -> str:
+    of = f"in {scale.count:,} values of {role}" if scale.count > 1 else f"as {role}"
+    if scale.not_finite:
+        return f"{scale.not_finite:,} NaN or infinity {of}"
+    if scale.negatives:
+        return f"{scale.negatives:,} negative {of}"
+    few = role == "weight_scale" and "NVFP4" in numbers.quant_algo
+    if scale.zeros > (_MOST_ZERO_BLOCKS * scale.count if few else 0):
+        return f"{scale.zeros:,} zero {of}"
+    return ""
+
+
+@rule(
+    "CKF802",
+    "weight is zero, saturated or not a number",
+    Severity.ERROR,
+    why=(
+        "An expert that is all zero was never loaded or never quantized, codes that stand at the "
+        "limit of the format were clipped by a scale that is too small, and the FP8 code 0x7f is "
+        "NaN."
+    ),
+    fix="Export the module again.",
+)
+def bad_weight(context: Context) -> Iterable[Finding]:
+    """Weights whose codes carry nothing, or less than they could."""
+    for numbers in context.numbers.modules.values():
+        weight = numbers.weight
+        if weight is None:
+            continue
+        clipped = (weight.at_limit - weight.blocks) / weight.count
+        if weight.not_a_number:
+            yield found(
+                context, "CKF802", numbers, f"has {weight.not_a_number:,} NaN in its weight"
+            )
+        elif weight.zeros == weight.count:
+            yield found(context, "CKF802", numbers, "has a weight of zeros only")
+        elif clipped > _SATURATED:
+            told = f"has {clipped:.0%} of its codes at the limit of the format"
+            yield found(context, "CKF802", numbers, told)
+
+
+@rule(
+    "CKF803",
+    "scales do not belong to the weight",
+    Severity.ERROR,
+    why=(
+        "A block with an outlier has a large scale and, for the rest, small codes. Where scales "
+        "and codes show no such relation, the scales are those of another tensor, or in another "
+        "order, for example swizzled for a kernel before they were stored."
+    ),
+    fix="Export the module again, without post-processing for a kernel.",
+)
+def foreign_scales(context: Context) -> Iterable[Finding]:
+    """Block scales and codes that are paired as by chance."""
+    for numbers in context.numbers.modules.values():
+        weight = numbers.weight
+        if weight is not None and weight.pairing is not None and weight.pairing > _BELONGS:
+            told = (
+                "has scales and codes that are paired as by chance, "
+                f"{round(weight.pairing)} standard deviations where -3 and below is expected"
+            )
+            yield found(context, "CKF803", numbers, told, role="weight_scale")
+
+
+@rule(
+    "CKF804",
+    "the two levels of scales contradict each other",
+    Severity.ERROR,
+    why=(
+        "weight_scale_2 is chosen so that the largest block scale is the largest E4M3, 448 (NVFP4),"
+        " or as the step of the FP8 GEMM (W4A8_AWQ). Block scales far below, or a pile of them at "
+        "the limit, were made for another weight_scale_2."
+    ),
+    fix="Export the module again.",
+)
+def two_levels(context: Context) -> Iterable[Finding]:
+    """Block scales against weight_scale_2, over the modules of a layer that share one."""
+    groups: dict[tuple[str, str, str], list[ModuleNumbers]] = {}
+    for numbers in context.numbers.modules.values():
+        second = numbers.scales.get("weight_scale_2")
+        if second is not None and "weight_scale" in numbers.scales:
+            # ModelOpt gives modules with one input the largest weight_scale_2 of them.
+            key = _layer(numbers.name), second.digest, numbers.quant_algo
+            groups.setdefault(key, []).append(numbers)
+    for members in groups.values():
+        yield from _contradictions(context, members)
+
+
+def _contradictions(context: Context, members: list[ModuleNumbers]) -> Iterator[Finding]:
+    tops = [member.scales["weight_scale"].largest for member in members]
+    highest = members[tops.index(max(tops))]
+    if highest.quant_algo == "W4A8_AWQ":
+        wanted = 7 * max(tops) / 448
+        held = highest.scales["weight_scale_2"].largest
+        if not 0.99 < held / max(wanted, 1e-30) < 1.01:
+            told = f"has weight_scale_2 {held:.3e}, its group scales give {wanted:.3e}"
+            yield found(context, "CKF804", highest, told, role="weight_scale_2")
+        return
+    low, high = _W4A8_TOP
+    top = max(tops)
+    if highest.quant_algo == "W4A8_NVFP4_FP8" and high < top < _LOWEST_TOP * 2:
+        told = f"has block scales up to {top:g}, weight_scale_2 leaves room for {448 / 6:.0f}"
+        yield found(context, "CKF804", highest, told, role="weight_scale")
+    elif top < (low if highest.quant_algo == "W4A8_NVFP4_FP8" else _LOWEST_TOP):
+        told = f"has block scales up to {top:g} only, weight_scale_2 leaves room for 448"
+        yield found(context, "CKF804", highest, told, role="weight_scale")
+    for member in members:
+        scale = member.scales["weight_scale"]
+        if scale.at_limit > _FEW and scale.at_limit > min(scale.near_limit, _PILE * scale.count):
+            told = f"has {scale.at_limit:,} block scales at 448 and {scale.near_limit:,} near it"
+            yield found(context, "CKF804", member, told, role="weight_scale")
+
+
+def _layer(name: str) -> str:
+    """The name up to the number of the decoder layer."""
+    parts = name.split(".")
+    number = next((i for i, part in enumerate(parts) if part.isdecimal()), len(parts) - 2)
+    return ".".join(parts[: number + 1])
+
+
+@rule(
+    "CKF806",
+    "input_scale is exactly 1",
+    Severity.WARNING,
+    why=(
+        "That is what the parameter starts with: the layer was never calibrated, and the runtime "
+        "clips or wastes the range of its input."
+    ),
+    fix="Calibrate with data that reaches the layer and export again.",
+)
+def uncalibrated(context: Context) -> Iterable[Finding]:
+    """Static input scales that no calibration touched."""
+    for numbers in context.numbers.modules.values():
+        scale = numbers.scales.get("input_scale")
+        if scale is not None and scale.smallest == scale.largest == 1.0:
+            yield found(context, "CKF806", numbers, "has input_scale 1.0", role="input_scale")
+
+
+_AWQ: Final = ("NVFP4_AWQ", "NVFP4_SVD", "W4A16_AWQ", "W4A8_AWQ")
+_AWQ_PRODUCT: Final = (0.35, 2.8)
+
+
+@rule(
+    "CKF808",
+    "pre_quant_scale has another magnitude than AWQ gives",
+    Severity.ERROR,
+    why=(
+        "AWQ divides its scales by the root of the largest times the smallest, so that the product "
+        "of both is 1 (nvidia-modelopt 0.47.0, modelopt/torch/quantization/model_calib.py). The "
+        "input of the layer is multiplied with them."
+    ),
+    fix="Export the module again.",
+)
+def awq_magnitude(context: Context) -> Iterable[Finding]:
+    """Largest times smallest value of pre_quant_scale."""
+    low, high = _AWQ_PRODUCT
+    for numbers in context.numbers.modules.values():
+        scale = numbers.scales.get("pre_quant_scale")
+        if scale is None or numbers.quant_algo not in _AWQ or scale.smallest <= 0:
+            continue
+        product = scale.smallest * scale.largest
+        if not low < product < high:
+            told = f"has a pre_quant_scale whose largest times smallest is {product:.1e}, not 1"
+            yield found(context, "CKF808", numbers, told, role="pre_quant_scale")
+
+
+_MOST_ALONG: Final = 0.25
+"""Rounding to FP4 alone gives 0.1."""
+_STEP: Final = (0.75, 1.5)
+
+
+@rule(
+    "CKF809",
+    "low-rank part does not belong to the weight",
+    Severity.ERROR,
+    why=(
+        "SVDQuant takes the largest singular vectors out of the weight and quantizes the rest: "
+        "lora_a is orthonormal, nothing of the rest lies along either part, and the spectrum goes "
+        "on where it was cut. Otherwise the layer adds something that was never taken out."
+    ),
+    fix="Export the module again.",
+)
+def foreign_low_rank(context: Context) -> Iterable[Finding]:
+    """Low-rank parts that are no cut of the spectrum."""
+    low, high = _STEP
+    for numbers in context.numbers.modules.values():
+        part = numbers.low_rank
+        if part is None:
+            continue
+        if part.is_zero:
+            told = "has a lora_b of zeros only"
+            yield found(context, "CKF809", numbers, told, role="svdquant_lora_b")
+        elif not part.orthogonality < 0.05:
+            told = f"has a lora_a that is {part.orthogonality:.1%} off an orthonormal set"
+            yield found(context, "CKF809", numbers, told, role="svdquant_lora_a")
+        elif not part.along_input < _MOST_ALONG:
+            told = "has a rest that lies along lora_a"
+            yield found(context, "CKF809", numbers, told, role="svdquant_lora_a")
+        elif not part.along_output < _MOST_ALONG:
+            told = "has a rest that lies along lora_b"
+            yield found(context, "CKF809", numbers, told, role="svdquant_lora_b")
+        elif not low < part.step < high:
+            told = f"has a lora_b whose spectrum ends at {part.step:.0%} of where the rest begins"
+            yield found(context, "CKF809", numbers, told, role="svdquant_lora_b")
