@@ -18,6 +18,7 @@ from ckptfix.cli.configuration import Configuration
 from ckptfix.report.check_json import check_schema
 from ckptfix.report.check_text import checkpoint_lines
 from ckptfix.report.console import write_plain
+from ckptfix.report.verify_json import verify_schema
 from ckptfix.rules.catalogue import FAMILY_TITLES, family_of
 from ckptfix.rules.finding import Rule
 from ckptfix.rules.registry import RULES
@@ -39,7 +40,8 @@ RULES_HEAD = """\
 Made from the registry by `tools/generate_docs.py`; `ckptfix rules` and `ckptfix explain CODE` say
 the same. An error means that a runtime which goes by the metadata builds the module wrongly; a
 warning, that the effect depends on the runtime. `check` exits 1 on either, unless `--fail-on error`
-or the [configuration](../configuration.md) says else.
+or the [configuration](../configuration.md) says else. Those of CKF8 need the weights: only
+[`ckptfix verify`](../verify.md) finds them.
 """
 FAMILIES_HEAD = """\
 # Families
@@ -50,7 +52,17 @@ the model classes were read, and so it is known where a runtime puts the modules
 names follow from more than the checkpoint's own. `not read`: nobody has read them yet. `-`: the
 newest known release does not register the architecture. Only `known` gets a verdict.
 """
-COMMANDS = ("rewrite", "check", "inspect", "resolve", "rules", "explain", "runtimes", "demo")
+COMMANDS = (
+    "rewrite",
+    "check",
+    "verify",
+    "inspect",
+    "resolve",
+    "rules",
+    "explain",
+    "runtimes",
+    "demo",
+)
 EXAMPLE_RUNTIMES = ("vllm==0.17.1",)
 """Asked for the examples of the rules that depend on a release."""
 
@@ -163,6 +175,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     **{f"rules/{rule.code}.md": partial(rule_page, rule) for rule in RULES.values()},
     "families.md": families_reference,
     "check.schema.json": check_schema,
+    "verify.schema.json": verify_schema,
     "mapper.schema.json": mapper_schema,
 }
 

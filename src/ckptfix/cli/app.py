@@ -17,6 +17,7 @@ from ckptfix.cli.resolve import resolve
 from ckptfix.cli.rewrite import rewrite
 from ckptfix.cli.rules import rules
 from ckptfix.cli.runtimes import runtimes
+from ckptfix.cli.verify import verify
 from ckptfix.errors import CkptfixError
 from ckptfix.report.console import make_robust
 
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (rewrite, check, inspect, resolve, rules, explain, runtimes, demo):
+for command in (rewrite, check, verify, inspect, resolve, rules, explain, runtimes, demo):
     app.command()(command)
 
 

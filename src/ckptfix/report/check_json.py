@@ -114,8 +114,13 @@ def check_json(report: CheckReport, _verbose: bool) -> Iterator[Line]:
 
 def check_schema() -> str:
     """The JSON Schema of the report."""
+    return json_schema(ReportObject)
+
+
+def json_schema(type_: type[msgspec.Struct]) -> str:
+    """The JSON Schema of a report's type."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return json.dumps(schema | msgspec.json.schema(ReportObject), indent=2) + "\n"
+    return json.dumps(schema | msgspec.json.schema(type_), indent=2) + "\n"
 
 
 def _checkpoint(checked: CheckedCheckpoint) -> CheckpointObject:
@@ -127,12 +132,13 @@ def _checkpoint(checked: CheckedCheckpoint) -> CheckpointObject:
         checked.clean,
         Counts(counts[Severity.ERROR], counts[Severity.WARNING]),
         dict(checked.ignored),
-        [_finding(finding) for finding in checked.findings],
-        [_release(verdict) for verdict in checked.verdicts],
+        [finding_object(finding) for finding in checked.findings],
+        [release_object(verdict) for verdict in checked.verdicts],
     )
 
 
-def _finding(finding: Finding) -> FindingObject:
+def finding_object(finding: Finding) -> FindingObject:
+    """A finding, as every report has it."""
     return FindingObject(
         finding.code,
         severity_of(finding).value,
@@ -150,7 +156,8 @@ def _finding(finding: Finding) -> FindingObject:
     )
 
 
-def _release(verdict: TargetVerdict) -> ReleaseObject:
+def release_object(verdict: TargetVerdict) -> ReleaseObject:
+    """A verdict, as every report has it."""
     return ReleaseObject(
         verdict.target.runtime,
         verdict.target.version,

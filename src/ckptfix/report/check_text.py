@@ -1,6 +1,6 @@
 """`check` for people."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ckptfix.names import visible
 from ckptfix.report.check_report import CheckedCheckpoint, CheckReport, count_severities
@@ -40,16 +40,21 @@ def checkpoint_lines(
     if checked.outlook is not None and (alone or checked.findings):
         yield from outlook_lines(checked, checked.outlook)
     shown = [f for f in checked.findings if verbose or not is_runtime_code(f.code)]
-    for code in sorted({finding.code for finding in shown}):
-        rule = RULES[code]
-        yield line((f"{rule.severity.value} {code}", _STYLE[rule.severity]), f" {rule.title}")
-        of_rule = [finding for finding in shown if finding.code == code]
-        yield from _unfolded(of_rule) if verbose else _folded(of_rule)
-        yield line()
+    yield from finding_lines(shown, verbose=verbose)
     yield from matrix_lines(checked.verdicts)
     if checked.verdicts:
         yield line()
     yield _summary_line(checked)
+
+
+def finding_lines(findings: Sequence[Finding], *, verbose: bool) -> Iterator[Line]:
+    """Findings under their rules."""
+    for code in sorted({finding.code for finding in findings}):
+        rule = RULES[code]
+        yield line((f"{rule.severity.value} {code}", _STYLE[rule.severity]), f" {rule.title}")
+        of_rule = [finding for finding in findings if finding.code == code]
+        yield from _unfolded(of_rule) if verbose else _folded(of_rule)
+        yield line()
 
 
 def _folded(findings: Iterable[Finding]) -> Iterator[Line]:

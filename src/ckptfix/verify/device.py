@@ -99,3 +99,8 @@ def out_of_memory(device: Device, what: str) -> CkptfixError:
         f"{device.torch_device} ran out of memory at {visible(what)}",
         advice="free the GPU, use a larger one, or choose --device cpu",
     )
+
+
+def torch_version() -> str:
+    """For the report."""
+    return str(torch.__version__)

@@ -1,0 +1,120 @@
+"""`verify` for people: GEMMs in groups, why some are emulated, what the numbers say."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ckptfix.names import visible
+from ckptfix.report.check_text import finding_lines
+from ckptfix.report.console import Line, columns, count, line, size
+from ckptfix.report.folding import fold_names, mask_numbers
+from ckptfix.report.matrix import matrix_lines
+from ckptfix.verify.outcome import GemmResult, VerifyReport
+
+_STYLES = {"failed": "bold red", "emulated": "yellow", "native": "green", "measured": ""}
+_HEADER = ("module", "algo", "kernel", "how", "error", "joining adds", "size", "time")
+_NEAR_ZERO = 5e-5
+
+
+@dataclass(frozen=True)
+class _Group:
+    """GEMMs that differ in numbers of their names only."""
+
+    results: tuple[GemmResult, ...]
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        first = self.results[0]
+        names = [result.planned.name for result in self.results]
+        number = f" ({len(names):,})" if len(names) > 1 else ""
+        return (
+            visible(fold_names(names)) + number,
+            first.planned.quant_algo,
+            first.kernel or "-",
+            "numbers only" if first.how == "measured" else first.how,
+            _worst([r.error for r in self.results]),
+            _worst([r.requantized_error for r in self.results]),
+            size(sum(r.planned.nbytes for r in self.results)),
+            _milliseconds(sum(r.seconds for r in self.results)),
+        )
+
+
+def verify_text(report: VerifyReport, *, verbose: bool) -> Iterator[Line]:
+    """Everything, folded unless verbose."""
+    yield line((visible(report.checkpoint), "bold"), f" on {report.device}, torch {report.torch}")
+    yield line(f"modules joined as {report.joined_as}")
+    yield line()
+    yield from _table(_groups(report.results, fold=not verbose))
+    yield from _reasons(report.results)
+    yield line()
+    yield from matrix_lines(report.verdicts)
+    if report.verdicts:
+        yield line()
+    yield from finding_lines(report.findings, verbose=verbose)
+    yield _summary(report)
+
+
+def _groups(results: Sequence[GemmResult], *, fold: bool) -> list[_Group]:
+    alike: dict[tuple[str, ...], list[GemmResult]] = {}
+    for result in results:
+        name = mask_numbers(result.planned.name) if fold else result.planned.name
+        reason = result.reason if result.how == "emulated" else ""
+        key = name, result.planned.quant_algo, result.how, result.kernel, reason
+        alike.setdefault(key, []).append(result)
+    return [_Group(tuple(members)) for members in alike.values()]
+
+
+def _table(groups: Sequence[_Group]) -> Iterator[Line]:
+    if not groups:
+        return
+    header, *rows = columns([_HEADER, *(group.cells for group in groups)])
+    yield line((header, "bold"))
+    for text, group in zip(rows, groups, strict=True):
+        yield line((text, _STYLES[group.results[0].how]))
+
+
+def _reasons(results: Sequence[GemmResult]) -> Iterator[Line]:
+    """Each reason once."""
+    for how in ("emulated", "failed"):
+        reasons: dict[str, list[GemmResult]] = {}
+        for result in results:
+            if result.how == how:
+                reasons.setdefault(result.reason, []).append(result)
+        for reason, of_reason in reasons.items():
+            yield line((f"{how}, {count(len(of_reason), 'module')}", _STYLES[how]), f": {reason}")
+
+
+def _worst(errors: Sequence[float | None]) -> str:
+    known = [error for error in errors if error is not None]
+    if not known:
+        return "-"
+    worst = max(known)
+    return "0" if worst < _NEAR_ZERO else f"{worst:.4f}" if worst < 1 else f"{worst:.3g}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms" if seconds else "-"
+
+
+def _summary(report: VerifyReport) -> Line:
+    """`NAME: 14 modules agree (...)`, or what does not."""
+    hows = [result.how for result in report.results]
+    agree = len(hows) - hows.count("failed") - hows.count("measured")
+    native, emulated = hows.count("native"), hows.count("emulated")
+    word = "agrees" if agree == 1 else "agree"
+    parts = [f"{count(agree, 'GEMM')} {word} ({native:,} native, {emulated:,} emulated)"]
+    if "measured" in hows:
+        parts.append(f"numbers alone of {hows.count('measured'):,} more, --all runs them")
+    if report.sources:
+        parts.append(f"{count(report.sources, 'module')} compared with the source")
+    failed = hows.count("failed")
+    if failed:
+        parts.insert(0, f"{count(failed, 'GEMM')} failed")
+    if report.errors:
+        parts.insert(0, count(len(report.errors), "error"))
+    read = f"{size(report.nbytes)} in {report.seconds:.1f} s"
+    if report.ranks > 1:
+        read += f" on {report.ranks} ranks"
+    if report.interrupted:
+        parts.insert(0, f"interrupted after {len(hows):,} of {count(report.planned, 'GEMM')}")
+    style = {0: "bold green", 1: "bold red"}.get(report.exit_code, "bold yellow")
+    return line(f"{visible(report.checkpoint)}: ", ("; ".join(parts), style), f"; {read}")
