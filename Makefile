@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit format oracle record bench clean
+.PHONY: help demo test lint types unit format oracle verify-all record bench clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -57,6 +57,9 @@ format: $(VENV)/.installed-dev ## format the code and regenerate the generated d
 oracle: $(VENV)/.installed-dev ## judge rewrites with the real vLLM loader of ../shared/oracle (minutes)
 	../shared/oracle/setup.sh
 	$(BIN)/python -m pytest tests/oracle -m oracle -v
+
+verify-all: $(VENV)/.installed-torch ## run `verify` on every fixture, and with every companion corrupted (half an hour)
+	$(BIN)/python -m pytest tests/verify -m full -v
 
 record: ## record again what the real vLLM objects of ../shared/oracle hold (minutes)
 	../shared/oracle/setup.sh

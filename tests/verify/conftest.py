@@ -1,4 +1,4 @@
-"""Everything here needs torch; where it is not installed, each file is one skipped test."""
+"""Everything here needs torch and numpy; where one is missing, each file is one skipped test."""
 
 import os
 from collections.abc import Iterator
@@ -11,14 +11,17 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-class _WithoutTorch(pytest.Module):
+_MISSING = [name for name in ("torch", "numpy") if find_spec(name) is None]
+
+
+class _NotInstalled(pytest.Module):
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
-        pytest.skip("torch is not installed", allow_module_level=True)
+        pytest.skip(f"{' and '.join(_MISSING)} not installed", allow_module_level=True)
 
 
 def pytest_pycollect_makemodule(
     module_path: Path, parent: pytest.Collector
 ) -> pytest.Module | None:
-    if find_spec("torch") is None:
-        return _WithoutTorch.from_parent(parent, path=module_path)
+    if _MISSING:
+        return _NotInstalled.from_parent(parent, path=module_path)
     return None

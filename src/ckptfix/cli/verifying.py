@@ -1,6 +1,7 @@
 """What `ckptfix verify` does, in order."""
 
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -50,7 +51,7 @@ class VerifyOptions:
 
 
 def require_torch() -> None:
-    """Torch can be imported.
+    """See that torch can be imported, and quietly.
 
     Raises:
         CkptfixError: it is not installed.
@@ -60,6 +61,8 @@ def require_torch() -> None:
             "verify needs torch, which is not installed",
             advice="pip install 'ckptfix[verify]', or follow https://pytorch.org for your CUDA",
         )
+    # Torch runs without NumPy and so does this; the user need not hear of it.
+    warnings.filterwarnings("ignore", "Failed to initialize NumPy")
 
 
 def run_verify(directory: str, options: VerifyOptions) -> int:
