@@ -18,7 +18,8 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.cli.checking import CheckFlags, check_all, options_of
 from ckptfix.cli.configuration import Configuration
 from ckptfix.cli.loading import load
-from ckptfix.cli.rewriting import RewriteOptions, run_rewrite
+from ckptfix.cli.planning import RewriteOptions
+from ckptfix.cli.rewriting import run_rewrite
 from ckptfix.report.check_json import check_json
 from ckptfix.report.check_text import check_text
 from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, safetensors_bytes

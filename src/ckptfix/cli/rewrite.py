@@ -4,7 +4,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from ckptfix.cli.options import CheckpointArgument, MapOption, MapperOption, RuntimeOption
+from ckptfix.cli.options import (
+    CheckpointArgument,
+    MapOption,
+    MapperOption,
+    OfflineOption,
+    RefreshOption,
+    RevisionOption,
+    RuntimeOption,
+)
 
 StrategyOption = Annotated[
     Literal["auto", "rename", "alias"],
@@ -28,7 +36,8 @@ OutputOption = Annotated[
         "--output",
         "-o",
         metavar="DIR",
-        help="Leave the checkpoint alone and make a repaired one here; weights are linked.",
+        help="Leave the checkpoint alone and make a repaired one here; weights are linked, and of "
+        "a repository left out unless --with-weights.",
         show_default=False,
     ),
 ]
@@ -40,13 +49,24 @@ FromTensorsOption = Annotated[
         "algorithms, group sizes and exclude patterns, or all of it.",
     ),
 ]
+WithWeightsOption = Annotated[
+    bool, typer.Option("--with-weights", help="With --output: download the weights too.")
+]
+CreatePrOption = Annotated[
+    bool,
+    typer.Option(
+        "--create-pr",
+        help="Open a pull request with the changed files on the Hub; --dry-run shows diff, title "
+        "and body.",
+    ),
+]
 UndoOption = Annotated[
     bool, typer.Option("--undo", help="Restore the files as they were before the first rewrite.")
 ]
 
 
 def rewrite(
-    directory: CheckpointArgument,
+    checkpoint: CheckpointArgument,
     dry_run: DryRunOption = False,
     exit_code: ExitCodeOption = False,
     maps: MapOption = None,
@@ -56,6 +76,11 @@ def rewrite(
     strategy: StrategyOption = "auto",
     from_tensors: FromTensorsOption = False,
     undo_: UndoOption = False,
+    with_weights: WithWeightsOption = False,
+    create_pr: CreatePrOption = False,
+    revision: RevisionOption = None,
+    offline: OfflineOption = False,
+    refresh: RefreshOption = False,
 ) -> None:
     """Rename modules in the metadata so that the runtime finds them. Tensors are not touched.
 
@@ -67,7 +92,9 @@ def rewrite(
 
     Example: ckptfix rewrite ./Nemotron-Nano-VL-12B-V2-NVFP4 --dry-run
     """
-    from ckptfix.cli.rewriting import RewriteOptions, run_rewrite
+    from ckptfix.cli.planning import RewriteOptions
+    from ckptfix.cli.rewriting import run_rewrite
+    from ckptfix.remote.opening import Reach
 
     options = RewriteOptions(
         dry_run,
@@ -79,5 +106,9 @@ def rewrite(
         tuple(runtime or ()),
         strategy,
         from_tensors,
+        # What a pull request changes must be what the Hub has now.
+        Reach(revision, offline, refresh or create_pr),
+        with_weights,
+        create_pr,
     )
-    raise typer.Exit(run_rewrite(directory, options))
+    raise typer.Exit(run_rewrite(checkpoint, options))

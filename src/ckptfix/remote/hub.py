@@ -1,6 +1,5 @@
 """A repository of the Hub as a source: headers and JSON, each byte fetched once and kept."""
 
-import re
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +12,10 @@ from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import visible
 from ckptfix.remote.cache import RepositoryCache
 from ckptfix.remote.hub_client import Commit, HubClient, RemoteFile
-from ckptfix.remote.reference import Repository
+from ckptfix.remote.reference import Repository, is_commit
 from ckptfix.remote.snapshots import cached_commit, repository_folder, whole_snapshot
 
 DEFAULT_BRANCH: Final = "main"
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def open_repository(
     client = HubClient(repository)
     cache = RepositoryCache.of(client.host, repository.name)
     revision = repository.revision or DEFAULT_BRANCH
-    exact = revision if _COMMIT.fullmatch(revision) else None
+    exact = revision if is_commit(revision) else None
     folder = repository_folder(Path(constants.HF_HUB_CACHE), repository.name)
     offline = offline or constants.is_offline_mode()
     if not refresh or exact or offline:

@@ -9,6 +9,7 @@ from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
+    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -67,6 +68,7 @@ _SENTENCES: Final[tuple[tuple[type[Exception], str, str], ...]] = (
         "check the name; for a private one log in with hf auth login or set HF_TOKEN",
     ),
     (RevisionNotFoundError, "the repository has no such revision", ""),
+    (LocalEntryNotFoundError, "a file could not be downloaded", "try again later"),
     (EntryNotFoundError, "the Hub lists a file that it does not have", "run again"),
     (HFValidationError, "not a name that a repository can have", ""),
     (

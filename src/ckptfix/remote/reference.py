@@ -79,6 +79,11 @@ def parse_reference(text: str, revision: str | None = None) -> Reference:
     return Repository(found.name, _checked(revision, text))
 
 
+def is_commit(revision: str | None) -> bool:
+    """True for the hash of a commit, which never stands for anything else."""
+    return revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
+
+
 def is_remote(text: str) -> bool:
     """True when the name does not stand for a path on this machine."""
     return not isinstance(_parse(text), Directory)

@@ -31,7 +31,7 @@ def portable_lines(portable: PortablePlan | None) -> Iterator[Line]:
         return
     yield line("modules built otherwise than stored")
     pairs = zip(portable.before, portable.after, strict=True)
-    states = [(new, (_state(old), "before,", _state(new), "after")) for old, new in pairs]
+    states = [(new, (state_of(old), "before,", state_of(new), "after")) for old, new in pairs]
     rows = [(f"  {release_range(alike)}", *state) for alike, state in runs_of_releases(states)]
     yield from (line(row) for row in columns(rows))
     remaining = [(verdict, _remains(verdict)) for verdict in portable.after if verdict.fails]
@@ -42,7 +42,8 @@ def portable_lines(portable: PortablePlan | None) -> Iterator[Line]:
             yield from (line(text) for text in remains[1:])
 
 
-def _state(verdict: TargetVerdict) -> str:
+def state_of(verdict: TargetVerdict) -> str:
+    """How many modules a release builds otherwise than stored, or why it says nothing."""
     if verdict.problem:
         return "stops" if verdict.refused else "no verdict"
     return f"{len(verdict.wrong):,}"
@@ -55,7 +56,7 @@ def _remains(verdict: TargetVerdict) -> tuple[str, ...]:
 
 def plan_lines(plan: Plan) -> Iterator[Line]:
     """Files, and how many names each rule changed."""
-    rows = [(f"  {file.file}", ", ".join(_done(file))) for file in plan.files]
+    rows = [(f"  {file.file}", ", ".join(done_to(file))) for file in plan.files]
     yield from (line(row) for row in columns(rows))
     used = [(f"  {rule}", count(n, "name")) for rule, n in plan.names_per_rule if n]
     if used:
@@ -63,7 +64,8 @@ def plan_lines(plan: Plan) -> Iterator[Line]:
         yield from (line(row) for row in columns(used))
 
 
-def _done(file: FileChange) -> Iterator[str]:
+def done_to(file: FileChange) -> Iterator[str]:
+    """What changes in a file, by kind."""
     if file.renamed:
         yield f"{count(file.renamed, 'name')} changed"
     if file.removed:
@@ -99,7 +101,10 @@ def unchanged_lines(name: str, plan: Plan, *, for_releases: bool) -> Iterator[Li
 
 def output_lines(output: Output) -> Iterator[Line]:
     """What `--output` made, and how."""
-    linked = ", ".join(
-        f"{count(number, 'weight file')} by {kind}" for kind, number in output.linked
-    )
-    yield line(f"made {output.directory}: {linked}, {count(output.copied, 'file')} copied")
+    parts = [f"{count(number, 'weight file')} by {kind}" for kind, number in output.linked]
+    parts.append(f"{count(output.copied, 'file')} copied")
+    yield line(f"made {output.directory}: {', '.join(parts)}")
+    if output.left_out:
+        yield line(
+            f"without {count(len(output.left_out), 'file')}; --with-weights fetches them too"
+        )

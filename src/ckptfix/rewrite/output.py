@@ -9,18 +9,23 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.checkpoint.safetensors import MOST_READS
+from ckptfix.checkpoint.source import DirectorySource, Source
 from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import visible
 from ckptfix.rewrite.plan import FileChange
 from ckptfix.rewrite.store import FOLDER, sync_folder, write_durably
 
 WEIGHT_SUFFIXES: Final = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
+MAX_FETCHED_BYTES: Final = 100_000_000
+"""A larger file than the largest tokenizer is fetched only together with the weights."""
 _LEFT_BEHIND: Final = frozenset({FOLDER, ".git", ".cache"})
 _FICLONE: Final = 0x40049409
 """ioctl number of a reflink on Linux (linux/fs.h)."""
@@ -37,18 +42,24 @@ class Output:
     """How many weight files were linked, per kind."""
     copied: int
     """Files copied, rewritten metadata included."""
+    left_out: tuple[str, ...] = ()
+    """Files that were not fetched: weights, and what is too large to be anything else."""
 
 
-def require_free(source: DirectorySource, output: str) -> Path:
+def require_free(output: str, root: Path | None = None) -> Path:
     """The absolute path of a directory that may be made.
 
+    Args:
+        output: as the user named it.
+        root: the directory of the checkpoint, if it has one.
+
     Raises:
-        CkptfixError: it exists and is not empty, is a file, or lies in the source.
+        CkptfixError: it exists and is not empty, is a file, or lies in the checkpoint.
     """
     path = Path(output).absolute()
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise CkptfixError(f"--output {visible(output)}: is not a directory")
-    if path.resolve().is_relative_to(source.root):
+    if root is not None and path.resolve().is_relative_to(root):
         raise CkptfixError(
             f"--output {visible(output)}: lies in the checkpoint itself",
             advice="name a directory elsewhere",
@@ -64,15 +75,38 @@ def require_free(source: DirectorySource, output: str) -> Path:
 
 def make_output(source: DirectorySource, output: Path, changes: Sequence[FileChange]) -> Output:
     """Build the directory beside its final place, then rename it there in one step."""
+    mode = stat.S_IMODE(source.root.stat().st_mode) | stat.S_IRWXU
+    with _staging(output, changes, mode) as staging:
+        linked, copied = _fill(source, source.root, staging)
+    return Output(output, tuple(linked.items()), copied)
+
+
+def make_metadata_output(source: Source, output: Path, changes: Sequence[FileChange]) -> Output:
+    """The same without the weights, from a checkpoint that is not on this machine."""
+    small = [
+        name
+        for name in source.names()
+        if not name.endswith(WEIGHT_SUFFIXES) and source.size(name) <= MAX_FETCHED_BYTES
+    ]
+    with _staging(output, changes, 0o755) as staging, ThreadPoolExecutor(MOST_READS) as pool:
+        for name, data in zip(small, pool.map(source.read, small), strict=True):
+            (staging / name).write_bytes(data)
+    left_out = tuple(name for name in source.names() if name not in small)
+    return Output(output, (), len(small), left_out)
+
+
+@contextmanager
+def _staging(output: Path, changes: Sequence[FileChange], mode: int) -> Iterator[Path]:
+    """A directory to fill, which gets the new metadata and then its final name, or goes away."""
     try:
         staging = Path(tempfile.mkdtemp(prefix=f".{output.name}.ckptfix-", dir=output.parent))
         try:
-            linked, copied = _fill(source, source.root, staging)
+            yield staging
             for change in changes:
                 path = staging / change.file
-                mode = stat.S_IMODE(path.stat().st_mode)
-                write_durably(path, change.after.encode("utf-8"), mode)
-            staging.chmod(stat.S_IMODE(source.root.stat().st_mode) | stat.S_IRWXU)
+                file_mode = stat.S_IMODE(path.stat().st_mode)
+                write_durably(path, change.after.encode("utf-8"), file_mode)
+            staging.chmod(mode)
             os.replace(staging, output)
             sync_folder(output.parent)
         except BaseException:
@@ -80,7 +114,6 @@ def make_output(source: DirectorySource, output: Path, changes: Sequence[FileCha
             raise
     except OSError as error:
         raise CkptfixError(f"--output {output}: cannot write: {error.strerror}") from error
-    return Output(output, tuple(linked.items()), copied)
 
 
 def _fill(source: DirectorySource, folder: Path, target: Path) -> tuple[dict[LinkKind, int], int]:

@@ -1,0 +1,92 @@
+"""A pull request on the Hub: one commit of the files that change, through huggingface_hub."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from huggingface_hub import CommitOperationAdd, get_session, get_token
+from huggingface_hub.errors import HfHubHTTPError
+
+from ckptfix.errors import CkptfixError
+from ckptfix.names import visible
+from ckptfix.remote.hub_client import FAILURES, HubClient
+from ckptfix.remote.hub_failures import as_sentence, pause_after
+from ckptfix.remote.reference import Repository, is_commit
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """One that was opened."""
+
+    url: str
+    revision: str
+    """`refs/pr/N`: what to check or to serve before it is merged."""
+
+
+def require_token(repository: Repository) -> None:
+    """Ask for the token before the work and not after it.
+
+    Raises:
+        CkptfixError: there is none.
+    """
+    if not get_token():
+        raise CkptfixError(
+            f"{repository}: --create-pr needs a token of the Hub",
+            advice="log in with hf auth login, or set HF_TOKEN",
+        )
+
+
+def open_pull_request(
+    repository: Repository, commit: str, files: Mapping[str, bytes], title: str, body: str
+) -> PullRequest:
+    """Open it against the revision that the user named, made from the commit that was read.
+
+    Raises:
+        CkptfixError: the Hub does not take it. It is sent once, unless the Hub refuses it for its
+            number of requests: a second one could be a second pull request.
+    """
+    client = HubClient(repository)
+    get_session().timeout = 3 * client.patience.timeout  # the Hub writes a commit before it answers
+
+    def send() -> PullRequest:
+        made = client.api.create_commit(
+            repository.name,
+            [CommitOperationAdd(name, data) for name, data in files.items()],
+            commit_message=title,
+            commit_description=body,
+            revision=None if is_commit(repository.revision) else repository.revision,
+            parent_commit=commit,
+            create_pr=True,
+        )
+        url = visible(made.pr_url or made.commit_url)
+        number = re.search(r"/discussions/(\d+)", url)
+        return PullRequest(url, f"refs/pr/{number[1]}" if number else made.oid)
+
+    try:
+        return client.patience.insist(send, _pause_after_refusal)
+    except FAILURES as error:
+        raise _as_sentence(error, repository) from error
+
+
+def _pause_after_refusal(error: Exception) -> float | None:
+    if isinstance(error, HfHubHTTPError) and error.response.status_code == 429:
+        return pause_after(error)
+    return None
+
+
+def _as_sentence(error: Exception, repository: Repository) -> CkptfixError:
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+    if status in (401, 403):
+        said = error.server_message if isinstance(error, HfHubHTTPError) else None
+        reason = f": {visible(' '.join(said.split()))}" if said else ""
+        return CkptfixError(
+            f"{repository}: the Hub does not let you open a pull request (HTTP {status}{reason})",
+            advice="use a token with write access, or --output DIR and send the files by hand",
+        )
+    told = as_sentence(error, str(repository))
+    if status is None or status >= 500:
+        page = f"{repository.name}/discussions"
+        return CkptfixError(
+            told.problem, advice=f"look at {page} whether it was opened, before you try again"
+        )
+    return told

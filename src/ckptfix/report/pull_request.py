@@ -1,0 +1,122 @@
+"""The title and the body of a pull request: what was wrong, for whom, before and after."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ckptfix import __version__
+from ckptfix.names import visible
+from ckptfix.report.folding import fold
+from ckptfix.report.releases import release_range, runs_of_releases
+from ckptfix.report.rewrite_text import done_to, state_of
+from ckptfix.rewrite.plan import Plan
+from ckptfix.rewrite.portable import PortablePlan
+from ckptfix.rules.finding import Finding
+from ckptfix.rules.registry import RULES
+
+MOST_EXAMPLES: Final = 5
+_PROJECT: Final = "ckptfix"
+
+
+@dataclass(frozen=True)
+class ProposedChange:
+    """A plan for a repository."""
+
+    plan: Plan
+    portable: PortablePlan | None
+    repository: str
+    commit: str
+    """The commit that was read."""
+
+
+def title_of(change: ProposedChange) -> str:
+    """One line: what the commit does, in which files."""
+    files = change.plan.files
+    totals = Counter[str]()
+    for file in files:
+        totals["rename"] += file.renamed
+        totals["remove"] += file.removed
+        totals["add"] += file.added
+        totals["set from the tensors"] += file.rebuilt
+    parts = [f"{what} {number:,}" for what, number in totals.items() if number]
+    named = " and ".join(file.file for file in files)
+    return f"Correct module names in {named}: {', '.join(parts)}"
+
+
+def body_of(change: ProposedChange) -> str:
+    """Markdown; every name of the checkpoint stands as code."""
+    return "\n".join(_body_lines(change)) + "\n"
+
+
+def _body_lines(change: ProposedChange) -> Iterator[str]:
+    plan = change.plan
+    files = " and ".join(_code(file.file) for file in plan.files)
+    yield (
+        f"Only {files} change; no weights, no other file. Runtimes look modules up by the names in "
+        "these files, and where the names do not meet they build a module otherwise than it is "
+        "stored."
+    )
+    yield from _runtimes(change.portable)
+    yield from _findings(plan)
+    yield "\n## What changes\n"
+    yield from _table(
+        ("file", "change"), ((_code(file.file), ", ".join(done_to(file))) for file in plan.files)
+    )
+    used = [(_code(str(rule)), f"{number:,}") for rule, number in plan.names_per_rule if number]
+    if used:
+        yield ""
+        yield from _table(("rule", "names"), used)
+    yield (
+        f"\nMade by {_PROJECT} {__version__} from commit {change.commit[:12]} and checked against "
+        f"the headers of the tensors: {len(plan.findings_before):,} findings before, "
+        f"{len(plan.findings_after):,} after. See for yourself: "
+        f"{_code(f'{_PROJECT} check {change.repository}')}, before and after."
+    )
+
+
+def _runtimes(portable: PortablePlan | None) -> Iterator[str]:
+    if portable is None:
+        return
+    yield "\n## For which runtimes\n"
+    yield "Modules that a release builds otherwise than they are stored:\n"
+    pairs = zip(portable.before, portable.after, strict=True)
+    states = [(new, (state_of(old), state_of(new))) for old, new in pairs]
+    rows = ((release_range(alike), *state) for alike, state in runs_of_releases(states))
+    yield from _table(("release", "before", "after"), rows)
+
+
+def _findings(plan: Plan) -> Iterator[str]:
+    if not plan.findings_before:
+        return
+    yield "\n## What is wrong\n"
+    before = Counter(finding.code for finding in plan.findings_before)
+    after = Counter(finding.code for finding in plan.findings_after)
+    rows = (
+        (code, RULES[code].title, f"{before[code]:,}", f"{after[code]:,}")
+        for code in sorted(before | after)
+    )
+    yield from _table(("rule", "what", "before", "after"), rows)
+    yield "\nFor example:\n"
+    for code in sorted(before):
+        yield from _examples([f for f in plan.findings_before if f.code == code])
+
+
+def _examples(findings: Iterable[Finding]) -> Iterator[str]:
+    for group in fold(findings):
+        for subject, expected, number in group.subjects[:MOST_EXAMPLES]:
+            instead = f", asked for as {_code(expected)}" if expected else ""
+            yield f"- {_code(subject)}{instead}" + (f" ({number:,})" if number > 1 else "")
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        cells = [cell.replace("|", "\\|") for cell in row]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _code(text: str) -> str:
+    """A code span that nothing in the text can end, so that it mentions and links nobody."""
+    return f"`{visible(text).replace('`', chr(0x27))}`"

@@ -1,0 +1,201 @@
+"""`rewrite` of a repository: a directory, a pull request, or nothing."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ckptfix import __version__
+from tests.conftest import DATA, Call, files_of
+from tests.hub.conftest import HubRun
+from tests.hub.repositories import Blob, blobs_of
+from tests.hub.state import Fault, Hub
+
+FOLDER = DATA / "nanovl-mixed-sharded-split"
+NANO_VL = blobs_of(FOLDER) | {"README.md": Blob.of(b"# Nano\n"), "nested/x.json": Blob.of(b"{}")}
+
+
+def test_the_pull_request_makes_the_repository_clean(
+    hub: Hub, hub_run: HubRun, hub_call: Call
+) -> None:
+    repository = hub.add("org/nano", NANO_VL)
+    assert hub_call("check", "org/nano").returncode == 1
+    done = hub_run("rewrite", "org/nano", "--create-pr", HF_TOKEN="hf_writer")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-2:] == [
+        f"opened {hub.url}/org/nano/discussions/1",
+        "check it with: ckptfix check org/nano@refs/pr/1",
+    ]
+    checked = hub_call("check", "org/nano@refs/pr/1")
+    assert checked.returncode == 0
+    assert checked.stdout.endswith("org/nano@refs/pr/1: clean\n")
+
+    before = repository.commits[repository.refs["main"]]
+    after = repository.commits[repository.refs["refs/pr/1"]]
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {"config.json", "hf_quant_config.json"}
+    assert set(after) == set(before)
+    ((title, body),) = repository.pull_requests
+    assert title.startswith("Correct module names in config.json and hf_quant_config.json: rename ")
+    assert "| CKF101 | name is spelled for the checkpoint" in body
+    assert "| vllm 0.17.1 | 10 | 0 |" in body
+    assert "36 findings before, 0 after" in body
+    assert f"ckptfix {__version__} from commit {repository.refs['main'][:12]}" in body
+
+
+def test_the_dry_run_shows_the_patch_and_the_body_and_sends_nothing(
+    hub: Hub, hub_call: Call, tmp_path: Path
+) -> None:
+    hub.add("org/nano", NANO_VL)
+    done = hub_call("rewrite", "org/nano", "--create-pr", "--dry-run")
+    assert done.returncode == 0
+    assert "title: Correct module names in config.json" in done.stderr
+    assert "## For which runtimes" in done.stderr
+    assert {method for method, _ in hub.requests} == {"GET"}
+    for name in ("config.json", "hf_quant_config.json"):
+        (tmp_path / name).write_bytes(NANO_VL[name].head)
+    apply = ["git", "apply", "--unsafe-paths", "-"]
+    subprocess.run(apply, input=done.stdout, text=True, check=True, cwd=tmp_path)
+    assert "language_model.backbone" not in (tmp_path / "hf_quant_config.json").read_text()
+
+
+def test_nothing_is_proposed_where_nothing_changes(
+    hub: Hub, hub_call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    repository = hub.add("org/nano", NANO_VL)
+    hub_call("rewrite", "org/nano", "--create-pr")
+    done = hub_call("rewrite", "org/nano@refs/pr/1", "--create-pr")
+    assert done.returncode == 0
+    assert "org/nano@refs/pr/1: no name to change" in done.stderr
+    assert len(repository.pull_requests) == 1
+
+
+def test_the_plan_is_made_from_what_the_hub_has_now(
+    hub: Hub, hub_call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    repository = hub.add("org/nano", NANO_VL)
+    hub_call("rewrite", "org/nano", "--output", tmp_path / "first", "--with-weights")
+    config = json.loads(NANO_VL["config.json"].head) | {"new": 1}
+    repository.commit(NANO_VL | {"config.json": Blob.of(json.dumps(config).encode())})
+    assert hub_call("rewrite", "org/nano", "--create-pr").returncode == 0
+    proposed = repository.commits[repository.refs["refs/pr/1"]]["config.json"]
+    assert json.loads(proposed.head)["new"] == 1
+
+
+REFUSALS = [
+    ("", None, "error: org/nano: --create-pr needs a token of the Hub; log in with hf auth login"),
+    (
+        "hf_reader",
+        None,
+        "error: org/nano: the Hub does not let you open a pull request (HTTP 403: Forbidden",
+    ),
+    (
+        "hf_writer",
+        Fault("/commit/", 500, method="POST"),
+        "error: org/nano: the server fails (HTTP 500); look at org/nano/discussions whether",
+    ),
+    (
+        "hf_writer",
+        Fault("/commit/", silence=5, method="POST"),
+        "error: org/nano: the server does not answer in time",
+    ),
+    (
+        "hf_writer",
+        Fault("/commit/", 429, {"Retry-After": "900"}, method="POST"),
+        "error: org/nano: too many requests, the Hub refuses more for now, it asks to wait 900",
+    ),
+]
+
+
+@pytest.mark.parametrize(("token", "fault", "told"), REFUSALS, ids=[r[2] for r in REFUSALS])
+def test_a_pull_request_that_is_not_taken(
+    hub: Hub,
+    hub_call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+    token: str,
+    fault: Fault | None,
+    told: str,
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    repository = hub.add("org/nano", NANO_VL)
+    hub.faults += [fault] if fault else []
+    done = hub_call("rewrite", "org/nano", "--create-pr")
+    assert done.returncode == 2
+    assert done.stderr.startswith(told)
+    assert done.stderr.count("\n") == 1
+    assert repository.pull_requests == []
+    assert sum("/commit/" in path for _, path in hub.requests) <= 1
+
+
+def test_a_commit_that_is_refused_for_their_number_is_sent_again(
+    hub: Hub, hub_call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    repository = hub.add("org/nano", NANO_VL)
+    hub.faults.append(Fault("/commit/", 429, {"Retry-After": "0"}, times=1, method="POST"))
+    assert hub_call("rewrite", "org/nano", "--create-pr").returncode == 0
+    assert len(repository.pull_requests) == 1
+
+
+def test_an_output_without_weights(hub: Hub, hub_call: Call, tmp_path: Path) -> None:
+    hub.add("org/nano", NANO_VL)
+    target = tmp_path / "out"
+    done = hub_call("rewrite", "org/nano", "--output", target)
+    assert done.returncode == 0
+    copied = {name for name in NANO_VL if not name.endswith(".safetensors") and "/" not in name}
+    assert done.stdout.splitlines()[:2] == [
+        f"made {target}: {len(copied)} files copied",
+        "without 17 files; --with-weights fetches them too",
+    ]
+    assert set(files_of(target)) == copied
+    assert b"language_model.backbone" not in (target / "hf_quant_config.json").read_bytes()
+    assert (target / "README.md").read_bytes() == b"# Nano\n"
+    assert sum(hub.bodies[n] for n in hub.bodies if n.endswith(".safetensors")) < 60_000
+
+
+def test_an_output_with_weights_is_a_checkpoint(hub: Hub, hub_call: Call, tmp_path: Path) -> None:
+    hub.add("org/nano", NANO_VL)
+    target = tmp_path / "out"
+    done = hub_call("rewrite", "org/nano", "--output", target, "--with-weights")
+    assert done.returncode == 0
+    assert "17 weight files by" in done.stdout
+    assert hub_call("check", target).returncode == 0
+    for name in (n for n in NANO_VL if n.endswith(".safetensors")):
+        assert (target / name).read_bytes() == (FOLDER / name).read_bytes()
+
+
+def test_weights_that_cannot_be_had_leave_nothing(hub: Hub, hub_call: Call, tmp_path: Path) -> None:
+    hub.add("org/nano", NANO_VL)
+    hub_call("inspect", "org/nano")
+    hub.faults.append(Fault("?signature", 404))
+    done = hub_call("rewrite", "org/nano", "--output", tmp_path / "out", "--with-weights")
+    assert done.returncode == 2
+    assert done.stderr.rpartition("\r")[2].count("\n") <= 2
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["org/nano"],
+            "org/nano: is not rewritten where it is; use --output DIR to get the repair",
+        ),
+        (["memory://x", "--create-pr"], "memory://x: nothing is there"),
+        (["org/nano", "--undo"], "--undo is for directories, not for org/nano"),
+        (["org/nano", "--create-pr", "--offline"], "--create-pr and --offline contradict"),
+        (["org/nano", "--create-pr", "--output", "x"], "--create-pr and --output contradict"),
+        (["org/nano", "--with-weights"], "--with-weights is for --output"),
+        ([str(FOLDER), "--create-pr"], "--create-pr is for repositories of the Hub"),
+    ],
+)
+def test_what_cannot_be_asked(hub: Hub, hub_call: Call, arguments: list[str], told: str) -> None:
+    hub.add("org/nano", NANO_VL)
+    if "--offline" in arguments:
+        hub_call("inspect", "org/nano")
+    done = hub_call("rewrite", *arguments)
+    assert done.returncode == 2
+    assert told in done.stderr
