@@ -134,6 +134,24 @@ def read_header(source: Source, file: str, layouts: Layouts) -> Header:
         CkptfixError: not a safetensors file, truncated, or a header that contradicts itself or
             the size of the file.
     """
+    rows, start = _read_rows(source, file)
+    data_bytes = source.size(file) - start
+    header = _in_order(rows, data_bytes, layouts)
+    return _checked(rows, file, data_bytes, layouts) if header is None else header
+
+
+def read_starts(source: Source, file: str) -> dict[str, int]:
+    """Where the data of each tensor begins, in bytes from the beginning of the file.
+
+    Raises:
+        CkptfixError: as `read_header`, as far as it looks.
+    """
+    rows, start = _read_rows(source, file)
+    return {name: start + row.data_offsets[0] for name, row in rows.items()}
+
+
+def _read_rows(source: Source, file: str) -> tuple[Mapping[str, _Row], int]:
+    """The rows of a header, and the first byte behind it."""
     place = Place(file)
     size = source.size(file)
     start = source.read_range(file, 0, 24)
@@ -163,10 +181,7 @@ def read_header(source: Source, file: str, layouts: Layouts) -> Header:
             place=place,
             advice="download the file again",
         )
-    rows = _decode(source.read_range(file, 8, length), file)
-    data_bytes = size - 8 - length
-    header = _in_order(rows, data_bytes, layouts)
-    return _checked(rows, file, data_bytes, layouts) if header is None else header
+    return _decode(source.read_range(file, 8, length), file), 8 + length
 
 
 def _decode(data: bytes, file: str) -> Mapping[str, _Row]:

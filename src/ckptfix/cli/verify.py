@@ -4,8 +4,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from ckptfix.cli.options import CheckpointArgument, JsonOption, RuntimeOption, VerboseOption
+from ckptfix.cli.options import JsonOption, RuntimeOption, VerboseOption
 
+DirectoryArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DIR",
+        help="Checkpoint directory: the weights are read, so they have to be here.",
+        show_default=False,
+    ),
+]
 DeviceOption = Annotated[
     str | None,
     typer.Option(
@@ -62,7 +70,7 @@ PrefetchOption = Annotated[
 
 
 def verify(
-    directory: CheckpointArgument,
+    directory: DirectoryArgument,
     device: DeviceOption = None,
     runtime: RuntimeOption = None,
     modules: ModulesOption = None,

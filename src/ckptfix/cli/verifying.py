@@ -73,6 +73,7 @@ def run_verify(directory: str, options: VerifyOptions) -> int:
     """
     if options.all and options.sample is not None:
         raise CkptfixError("--all and --sample contradict each other")
+    DirectorySource.open(directory)  # the weights are read: no reference to another place will do
     checkpoint = load(directory)
     require_torch()
     from ckptfix.verify.ranks import ranks

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from ckptfix.checkpoint.safetensors import MOST_READS
 from ckptfix.checkpoint.source import DirectorySource, Source
+from ckptfix.checkpoint.tensor_table import MOST_READS
 from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import visible
 from ckptfix.rewrite.plan import FileChange

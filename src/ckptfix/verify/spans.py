@@ -7,8 +7,9 @@ from pathlib import Path
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.formats import FLOAT_DTYPES
 from ckptfix.checkpoint.modules import Module, group_modules
-from ckptfix.checkpoint.safetensors import TensorTable, read_tensors
+from ckptfix.checkpoint.safetensors import read_starts
 from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
 from ckptfix.verify.measure import SOURCE
 from ckptfix.verify.plan import Plan, PlannedGemm, companions
 from ckptfix.verify.stream import TensorSpan, Unit
@@ -16,16 +17,16 @@ from ckptfix.verify.stream import TensorSpan, Unit
 
 @dataclass
 class _Files:
-    """Real paths and the first byte of data of shard files, each looked up once."""
+    """Real paths of shard files and where their tensors begin, each looked up once."""
 
     source: DirectorySource
-    _known: dict[str, tuple[Path, int]] = field(default_factory=dict)
+    _known: dict[str, tuple[Path, dict[str, int]]] = field(default_factory=dict)
 
-    def at(self, file: str) -> tuple[Path, int]:
+    def at(self, file: str, tensor: str) -> tuple[Path, int]:
         if file not in self._known:
-            length = int.from_bytes(self.source.read_range(file, 0, 8), "little")
-            self._known[file] = self.source.path(file), 8 + length
-        return self._known[file]
+            self._known[file] = self.source.path(file), read_starts(self.source, file)
+        path, starts = self._known[file]
+        return path, starts[tensor]
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,7 @@ def _spans(table: TensorTable, files: _Files, module: Module) -> Iterator[Tensor
     for role in companions(module):
         tensor = module.tensor_names[role]
         row = module.tensors[role]
-        path, data = files.at(table.file_of[tensor])
-        start = data + row.data_offsets[0]
+        path, start = files.at(table.file_of[tensor], tensor)
         yield TensorSpan(module.name, role, path, start, row.nbytes, row.dtype, row.shape)
 
 
