@@ -22,8 +22,12 @@ def test_one_report_on_several_checkpoints(run: Run, tmp_path: Path) -> None:
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert lines[:2] == ["a: clean", "== b"]
-    assert lines[-3:] == [
+    assert [" ".join(line.split()) for line in lines[-7:]] == [
         "b: 36 errors; ckptfix rewrite repairs 36",
+        "",
+        "will it load vllm 0.33.0 sglang 0.5.23 findings",
+        "a yes yes clean",
+        "b yes no, 1 module 36",
         "",
         "2 checkpoints: 1 clean, 1 with findings",
     ]
@@ -38,8 +42,13 @@ def test_an_unreadable_checkpoint_does_not_stop_the_others(run: Run, tmp_path: P
         "error: bad/config.json:1:7: not valid JSON: expecting value",
         "error: nowhere: no such directory",
     ]
-    assert done.stdout.splitlines() == [
+    assert [" ".join(line.split()) for line in done.stdout.splitlines()] == [
         f"{HEALTHY}: clean",
+        "will it load vllm 0.33.0 sglang 0.5.23 findings",
+        "bad - - could not be checked",
+        "nowhere - - could not be checked",
+        f"{HEALTHY} yes yes clean",
+        "",
         "3 checkpoints: 1 clean, 2 could not be checked",
     ]
 

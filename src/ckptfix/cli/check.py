@@ -5,17 +5,47 @@ from typing import Annotated, Literal
 
 import typer
 
-from ckptfix.cli.options import MapOption, MapperOption, RuntimeOption, VerboseOption
+from ckptfix.cli.options import (
+    MapOption,
+    MapperOption,
+    OfflineOption,
+    RefreshOption,
+    RevisionOption,
+    RuntimeOption,
+    VerboseOption,
+)
 
-DirectoriesArgument = Annotated[
-    list[str],
-    typer.Argument(metavar="DIR...", help="Checkpoint directories.", show_default=False),
+CheckpointsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="CHECKPOINT...",
+        help="Directories, repositories of the Hub (org/name, org/name@revision, hf://..., "
+        "https://huggingface.co/...), or any fsspec URLs (s3://..., gs://...).",
+        show_default=False,
+    ),
+]
+FromFileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from-file",
+        metavar="FILE",
+        help="Check those that FILE names, one a line, - for stdin; a table of verdicts instead of "
+        "reports unless --verbose, and --json means --format jsonl.",
+        show_default=False,
+    ),
+]
+JobsOption = Annotated[
+    int,
+    typer.Option(
+        "--jobs", metavar="N", min=1, max=64, help="Repositories or URLs checked at a time."
+    ),
 ]
 FormatOption = Annotated[
-    Literal["text", "json", "sarif", "github", "junit"] | None,
+    Literal["text", "json", "jsonl", "sarif", "github", "junit"] | None,
     typer.Option(
         "--format",
-        help="How to report; text is for people, github for the log of a workflow.",
+        help="How to report; text is for people, github for the log of a workflow, jsonl writes "
+        "one line for each checkpoint as it is done.",
         show_default="text",
     ),
 ]
@@ -68,7 +98,7 @@ NoConfigOption = Annotated[bool, typer.Option("--no-config", help="Read no confi
 
 
 def check(
-    directories: DirectoriesArgument,
+    checkpoints: CheckpointsArgument = None,
     maps: MapOption = None,
     mapper: MapperOption = None,
     runtime: RuntimeOption = None,
@@ -81,6 +111,11 @@ def check(
     config: ConfigOption = None,
     no_config: NoConfigOption = False,
     verbose: VerboseOption = False,
+    from_file: FromFileOption = None,
+    jobs: JobsOption = 4,
+    revision: RevisionOption = None,
+    offline: OfflineOption = False,
+    refresh: RefreshOption = False,
 ) -> None:
     """Compare metadata and tensors; nothing is written.
 
@@ -90,22 +125,37 @@ def check(
 
     Example: ckptfix check ./Nemotron-Nano-VL-12B-V2-NVFP4 --runtime vllm==0.17.1
     """
-    from ckptfix.cli.checking import CheckFlags, check_all, options_of
+    from dataclasses import replace
+
+    from ckptfix.cli.checking import CheckFlags, check_all, names_from, options_of
     from ckptfix.cli.configuration import configuration
     from ckptfix.cli.output_file import require_writable, write_report
     from ckptfix.errors import CkptfixError
+    from ckptfix.remote.opening import Reach
     from ckptfix.report.console import show, write_plain
     from ckptfix.report.formats import renderer
 
     if json and format_ not in (None, "json"):
         raise CkptfixError(f"--json and --format {format_} contradict each other")
+    names = [*(checkpoints or ()), *(names_from(from_file) if from_file is not None else ())]
+    if not names:
+        raise CkptfixError("no checkpoint is named", advice="name one, or give --from-file FILE")
     flags = CheckFlags(tuple(maps or ()), mapper, runtime, select, ignore, fail_on)
-    chosen = "json" if json else format_ or "text"
+    chosen = format_ or ("text" if not json else "jsonl" if from_file is not None else "json")
     found = configuration(config, none=no_config)
-    options = options_of(flags, found, for_people=chosen == "text")
+    options = replace(
+        options_of(flags, found, for_people=chosen == "text"),
+        reach=Reach(revision, offline, refresh),
+        jobs=jobs,
+        brief=from_file is not None,
+    )
     target = require_writable(output_file) if output_file is not None else None
-    report = check_all(directories, options)
-    lines = renderer(chosen)(report, verbose)
+    render = renderer(chosen)
+    if chosen == "jsonl" and target is None:
+        each = check_all(names, options, lambda one: write_plain(render(one, verbose), sys.stdout))
+        raise typer.Exit(each.exit_code)
+    report = check_all(names, options)
+    lines = render(report, verbose)
     if target is not None:
         write_report(target, lines)
     else:

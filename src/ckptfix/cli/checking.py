@@ -2,27 +2,39 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Final, Literal
 
 from ckptfix.checkpoint.checkpoint import METADATA_FILES, Checkpoint
 from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.cli.configuration import Configuration
-from ckptfix.cli.judging import asked_targets, judge_all, known_targets, without_releases
+from ckptfix.cli.examining import examine
+from ckptfix.cli.judging import asked_targets
 from ckptfix.cli.limits import limited
-from ckptfix.cli.loading import builtin_name_map, load, own_name_map
+from ckptfix.cli.loading import load_opened, open_told, own_name_map
 from ckptfix.errors import CkptfixError
 from ckptfix.names import visible
+from ckptfix.remote.opening import HERE_AND_THERE, Reach
+from ckptfix.remote.reference import (
+    Directory,
+    Reference,
+    Repository,
+    Url,
+    is_remote,
+    parse_reference,
+)
 from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
 from ckptfix.report.console import line, show
+from ckptfix.report.progress import Watch, watching
 from ckptfix.rules.finding import Finding, Severity
-from ckptfix.rules.folded import holds_for_all, with_all_experts
-from ckptfix.rules.registry import RULES, find_all
+from ckptfix.rules.registry import RULES
 from ckptfix.rules.selection import EVERY, Selection, parse_codes
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict, judge
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,10 @@ class CheckOptions:
     configuration: Configuration
     for_people: bool = True
     """Ask every known release where the user names none, to say where it would load."""
+    reach: Reach = HERE_AND_THERE
+    jobs: int = 1
+    """Checkpoints read at a time, where one is not on this machine."""
+    brief: bool = False
 
 
 def options_of(flags: CheckFlags, found: Configuration, *, for_people: bool = True) -> CheckOptions:
@@ -69,37 +85,113 @@ def options_of(flags: CheckFlags, found: Configuration, *, for_people: bool = Tr
     )
 
 
-def check_all(directories: Sequence[str], options: CheckOptions) -> CheckReport:
-    """Check every directory; one that cannot be checked does not stop the others."""
-    checked = []
-    for directory in dict.fromkeys(map(_checkpoint_of, directories)):
+def check_all(
+    names: Sequence[str],
+    options: CheckOptions,
+    done: Callable[[CheckReport], None] | None = None,
+) -> CheckReport:
+    """Check every checkpoint; one that cannot be checked does not stop the others.
+
+    Args:
+        names: directories, repositories, URLs; metadata files stand for their directory.
+        options: what counts, and how many checkpoints that are not directories at a time.
+        done: called with the report on each checkpoint as it is done.
+    """
+    unlike = list(dict.fromkeys(map(_checkpoint_of, names)))
+    report = partial(CheckReport, fail_on=options.fail_on, base=Path.cwd(), brief=options.brief)
+    checked: dict[str, CheckedCheckpoint] = {}
+    with watching(sys.stderr) as watch:
+        for name, loaded in _loaded(unlike, options, watch):
+            found = checked[name] = _check_or_tell(name, loaded, options)
+            if done is not None:
+                done(report((found,)))
+    return report(tuple(checked[name] for name in unlike))
+
+
+_Loaded = Callable[[], tuple[Reference, Checkpoint]]
+"""Raises what went wrong while it was read."""
+
+
+def _loaded(
+    names: Sequence[str], options: CheckOptions, watch: Watch
+) -> Iterator[tuple[str, _Loaded]]:
+    """Each name and its checkpoint; what is not on this machine is read ahead, several at a time.
+
+    Only reading is done by threads: the time of a stranger's expressions can be limited in the
+    main thread only.
+    """
+    load = partial(_load, options=options, watch=watch)
+    if not any(map(is_remote_name, names)):
+        yield from ((name, partial(load, name)) for name in names)
+        return
+    with ThreadPoolExecutor(min(options.jobs, len(names))) as pool:
+        waiting = {pool.submit(load, name): name for name in names}
         try:
-            with limited():
-                checked.append(_check(directory, options))
-        except CkptfixError as error:
-            told = _with_directory(directory, error)
-            show([line(f"error: {told}")], sys.stderr)
-            checked.append(CheckedCheckpoint(directory, error=told))
-    return CheckReport(tuple(checked), options.fail_on, Path.cwd())
+            for finished in as_completed(waiting):
+                yield waiting[finished], finished.result
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _load(name: str, options: CheckOptions, watch: Watch) -> tuple[Reference, Checkpoint]:
+    reference = parse_reference(name, options.reach.revision)
+    return reference, load_opened(open_told(reference, options.reach), watch)
+
+
+def _check_or_tell(name: str, loaded: _Loaded, options: CheckOptions) -> CheckedCheckpoint:
+    try:
+        reference, checkpoint = loaded()
+        with limited():
+            return _check(reference, checkpoint, options)
+    except CkptfixError as error:
+        shown = _shown(name, options)
+        told = _with_name(shown, error)
+        show([line(f"error: {told}")], sys.stderr)
+        return CheckedCheckpoint(shown, error=told)
+
+
+def _shown(name: str, options: CheckOptions) -> str:
+    try:
+        return str(parse_reference(name, options.reach.revision))
+    except CkptfixError:
+        return name
+
+
+def is_remote_name(name: str) -> bool:
+    """True when something must be fetched to check it, as far as its name tells."""
+    try:
+        return is_remote(name)
+    except CkptfixError:
+        return False
 
 
 def _checkpoint_of(path: str) -> str:
     """The directory of a metadata file: what `pre-commit` names are the files that changed."""
     named = Path(path)
-    if named.name in (*METADATA_FILES, INDEX_FILE) and not named.is_dir():
-        return str(named.parent)
-    return path
+    is_file = named.name in (*METADATA_FILES, INDEX_FILE) and not named.is_dir()
+    return str(named.parent) if is_file and "://" not in path else path
 
 
-def _check(directory: str, options: CheckOptions) -> CheckedCheckpoint:
-    selection = options.selection.without(options.configuration.ignored_in(directory))
-    checkpoint = load(directory)
-    examined = _examine(checkpoint, options)
+_KINDS: Final[dict[type, Literal["directory", "repository", "url"]]] = {
+    Directory: "directory",
+    Repository: "repository",
+    Url: "url",
+}
+
+
+def _check(
+    reference: Reference, checkpoint: Checkpoint, options: CheckOptions
+) -> CheckedCheckpoint:
+    name = str(reference)
+    selection = options.selection.without(options.configuration.ignored_in(name))
+    examined = examine(checkpoint, options.own_map, options.targets, ask_all=options.for_people)
     found = examined.findings
     counted = [finding for finding in found if selection.takes(finding.code)]
     left_out = (f.code for f in found if not selection.takes(f.code))
     return CheckedCheckpoint(
-        directory,
+        name,
+        kind=_KINDS[type(reference)],
         name_map=examined.name_map.origin,
         rules=tuple(filter(selection.takes, RULES)),
         findings=tuple(_with_lines(counted, checkpoint)),
@@ -107,40 +199,6 @@ def _check(directory: str, options: CheckOptions) -> CheckedCheckpoint:
         verdicts=examined.verdicts,
         outlook=examined.outlook if options.for_people else None,
     )
-
-
-@dataclass(frozen=True)
-class _Examined:
-    name_map: NameMap
-    verdicts: tuple[TargetVerdict, ...]
-    """Of the releases asked about."""
-    findings: tuple[Finding, ...]
-    outlook: tuple[TargetVerdict, ...]
-    """The verdicts, or those of every known release where the user asked about none."""
-
-
-def _examine(checkpoint: Checkpoint, options: CheckOptions) -> _Examined:
-    """What is found, in the folded checkpoint if that says all."""
-    if checkpoint.folded is not checkpoint and options.own_map is None:
-        examined = _examine_as_it_is(checkpoint.folded, options)
-        if holds_for_all(examined.findings, examined.verdicts or examined.outlook):
-            if options.for_people:
-                return examined
-            verdicts = tuple(with_all_experts(checkpoint, v) for v in examined.verdicts)
-            return replace(examined, verdicts=verdicts)
-    return _examine_as_it_is(checkpoint, options)
-
-
-def _examine_as_it_is(checkpoint: Checkpoint, options: CheckOptions) -> _Examined:
-    name_map = options.own_map or builtin_name_map(checkpoint)
-    verdicts = judge_all(checkpoint, options.targets)
-    found = find_all(checkpoint, without_releases(name_map) if verdicts else name_map, verdicts)
-    outlook = verdicts if verdicts or not options.for_people else _outlook(checkpoint)
-    return _Examined(name_map, verdicts, found, outlook)
-
-
-def _outlook(checkpoint: Checkpoint) -> tuple[TargetVerdict, ...]:
-    return tuple(judge(checkpoint, target) for target in known_targets(checkpoint))
 
 
 def _with_lines(findings: Iterable[Finding], checkpoint: Checkpoint) -> Iterable[Finding]:
@@ -154,9 +212,27 @@ def _with_lines(findings: Iterable[Finding], checkpoint: Checkpoint) -> Iterable
         yield finding
 
 
-def _with_directory(directory: str, error: CkptfixError) -> str:
+def _with_name(checkpoint: str, error: CkptfixError) -> str:
     """The sentence, with the checkpoint it is about: there may be several."""
-    name = visible(directory)
+    name = visible(checkpoint)
     if error.place is not None:
-        return f"{name.rstrip('/')}/{error}"
+        return str(error) if name in error.place.file else f"{name.rstrip('/')}/{error}"
     return str(error) if name in str(error) else f"{name}: {error}"
+
+
+def names_from(path: str) -> list[str]:
+    """One checkpoint a line of a file, or of stdin for `-`; # starts a comment.
+
+    Raises:
+        CkptfixError: it cannot be read, or names none.
+    """
+    shown = visible(path)
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise CkptfixError(f"--from-file {shown}: {reason}") from error
+    found = [name for line_ in text.splitlines() if (name := line_.partition("#")[0].strip())]
+    if not found:
+        raise CkptfixError(f"--from-file {shown}: names no checkpoint")
+    return found

@@ -9,7 +9,7 @@ from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.errors import CkptfixError
 from ckptfix.names import NameMapper, visible
 from ckptfix.remote.opening import HERE_AND_THERE, Opened, Reach, open_reference
-from ckptfix.remote.reference import parse_reference
+from ckptfix.remote.reference import Reference, parse_reference
 from ckptfix.report.console import line, show
 from ckptfix.report.progress import Watch, watching
 from ckptfix.rewrite.store import require_whole
@@ -30,8 +30,13 @@ def load(name: str, reach: Reach = HERE_AND_THERE) -> Checkpoint:
 
 
 def open_named(name: str, reach: Reach) -> Opened:
-    """The source of what a user named, and on stderr what should be known of it."""
-    opened = open_reference(parse_reference(name, reach.revision), reach)
+    """The source of what a user named."""
+    return open_told(parse_reference(name, reach.revision), reach)
+
+
+def open_told(reference: Reference, reach: Reach) -> Opened:
+    """The source, and on stderr what should be known of it."""
+    opened = open_reference(reference, reach)
     if opened.note:
         show([line(f"note: {opened.note}")], sys.stderr)
     return opened

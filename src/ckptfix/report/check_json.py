@@ -105,11 +105,16 @@ class ReportObject(_Object, frozen=True):
 
 def check_json(report: CheckReport, _verbose: bool) -> Iterator[Line]:
     """Everything, whether verbose or not."""
-    made = ReportObject(
-        SCHEMA, __version__, report.exit_code, [_checkpoint(c) for c in report.checkpoints]
-    )
+    made = report_object(report)
     # json, not msgspec: names may hold lone surrogates, which only json can write.
     yield line(json.dumps(msgspec.to_builtins(made), indent=2))
+
+
+def report_object(report: CheckReport) -> ReportObject:
+    """The report as the schema has it."""
+    return ReportObject(
+        SCHEMA, __version__, report.exit_code, [_checkpoint(c) for c in report.checkpoints]
+    )
 
 
 def check_schema() -> str:

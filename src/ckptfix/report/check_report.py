@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
+from typing import Literal
 
 from ckptfix.rules.finding import Finding, Severity
 from ckptfix.rules.registry import RULES
@@ -15,7 +16,9 @@ class CheckedCheckpoint:
     """One checkpoint, or why it could not be checked."""
 
     name: str
-    """As the user named it."""
+    """As the user named it; a repository as org/name@revision."""
+    kind: Literal["directory", "repository", "url"] = "directory"
+    """What the name stands for: what can be done to it depends on that."""
     error: str = ""
     """Why it could not be checked; empty when it was."""
     name_map: str = ""
@@ -52,6 +55,8 @@ class CheckReport:
     """The mildest severity that makes the call fail."""
     base: PurePath
     """Absolute; what paths in machine-readable formats are relative to."""
+    brief: bool = False
+    """Of several checkpoints, only the table for people."""
 
     def fails(self, finding: Finding) -> bool:
         """True when this finding alone makes the call fail."""

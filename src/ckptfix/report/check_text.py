@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ckptfix.names import visible
 from ckptfix.report.check_report import CheckedCheckpoint, CheckReport, count_severities
+from ckptfix.report.check_table import table_lines
 from ckptfix.report.console import Line, count, line
 from ckptfix.report.folding import fold
 from ckptfix.report.matrix import matrix_lines
@@ -22,14 +23,16 @@ def check_text(report: CheckReport, verbose: bool) -> Iterator[Line]:
     """Every checkpoint under its name, and a summary where there are several."""
     several = len(report.checkpoints) > 1
     for checked in report.checkpoints:
-        if checked.error:
-            continue  # said on stderr
+        if checked.error or (report.brief and not verbose):
+            continue  # errors are said on stderr
         if several and (checked.findings or checked.verdicts):
             yield line((f"== {visible(checked.name)}", "bold"))
         yield from checkpoint_lines(checked, verbose=verbose, alone=not several)
         if several and (checked.findings or checked.verdicts):
             yield line()
-    if several:
+    if several or report.brief:
+        yield from table_lines(report)
+        yield line()
         yield _total_line(report)
 
 

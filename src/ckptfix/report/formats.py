@@ -13,6 +13,7 @@ Render = Callable[[CheckReport, bool], Iterable[Line]]
 FORMATS: Final = {
     "text": "check_text",
     "json": "check_json",
+    "jsonl": "check_jsonl",
     "sarif": "check_sarif",
     "github": "check_github",
     "junit": "check_junit",

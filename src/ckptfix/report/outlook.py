@@ -39,8 +39,13 @@ def outlook_lines(checked: CheckedCheckpoint, outlook: Sequence[TargetVerdict]) 
     yield line()
 
 
+def blocking_codes(checked: CheckedCheckpoint) -> list[str]:
+    """Codes of the findings that no release gets past."""
+    return sorted({f.code for f in checked.findings if f.code in BLOCKING})
+
+
 def _answer(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:
-    blocking = sorted({f.code for f in checked.findings if f.code in BLOCKING})
+    blocking = blocking_codes(checked)
     if verdict.refused:
         return f"no, {verdict.problem}"
     if blocking:
@@ -59,23 +64,44 @@ def _commands(
     """(command, what it is for), most useful first."""
     name = shlex.quote(visible(checked.name))
     repairs = {RULES[finding.code].fixed_by for finding in checked.findings}
-    blocked = any(finding.code in BLOCKING for finding in checked.findings)
+    blocked = bool(blocking_codes(checked))
     if "rewrite --from-tensors" in repairs:
-        yield f"  ckptfix rewrite {name} --from-tensors", "# repairs names and content"
+        yield from _rewrites(checked, " --from-tensors", "repairs names and content")
     elif "rewrite" in repairs:
-        yield f"  ckptfix rewrite {name}", "# repairs the names"
+        yield from _rewrites(checked, "", "repairs the names")
     elif wrong and checked.verdicts and not blocked:
         specs = "".join(
             f" --runtime {v.target.runtime}=={v.target.version}" for v in checked.verdicts
         )
-        yield f"  ckptfix rewrite {name}{specs}", "# repairs what names can repair"
+        yield from _rewrites(checked, specs, "repairs what names can repair")
     elif loading:
         for alike in loading[:1]:
-            command = SERVE[alike[0].target.runtime].format(name)
-            yield f"  {command}", f"# {release_range(alike)}"
+            yield f"  {_served(checked, alike[0])}", f"# {release_range(alike)}"
         if wrong:
             yield f"  ckptfix rewrite {name} --dry-run", "# what names can repair for the others"
     elif wrong and not blocked:
         yield f"  ckptfix rewrite {name} --dry-run", "# what names can repair"
     else:
         yield "  nothing: no metadata repairs it", "# the findings say what does"
+
+
+def _rewrites(checked: CheckedCheckpoint, flags: str, effect: str) -> Iterator[tuple[str, str]]:
+    """How to carry a rewrite out: in place, into a directory, or for all who use the repository."""
+    command = f"  ckptfix rewrite {shlex.quote(visible(checked.name))}{flags}"
+    if checked.kind == "directory":
+        yield command, f"# {effect}"
+        return
+    yield f"{command} --output DIR", f"# {effect}"
+    if checked.kind == "repository":
+        yield f"{command} --create-pr", "# proposes that to its owners"
+
+
+def _served(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:
+    """The command that serves it; a URL is served from the directory it is copied to."""
+    command = SERVE[verdict.target.runtime]
+    if checked.kind == "url":
+        return command.format("DIR")
+    name, _, revision = checked.name.partition("@")
+    if checked.kind == "directory" or not revision:
+        return command.format(shlex.quote(visible(checked.name)))
+    return f"{command.format(shlex.quote(name))} --revision {shlex.quote(revision)}"
