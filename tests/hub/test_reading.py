@@ -132,6 +132,15 @@ def test_a_cache_that_cannot_be_written_is_no_error(
     assert hub_call("inspect", "org/nano").returncode == 0
 
 
+def test_a_commit_that_is_none_names_no_folder(hub: Hub, hub_call: Call) -> None:
+    repository = hub.add("org/nano", blobs_of(NANO_VL))
+    repository.commits["../.."] = repository.commits[repository.refs["main"]]
+    repository.refs["main"] = "../.."
+    done = hub_call("inspect", "org/nano")
+    assert done.returncode == 2
+    assert "the server names no commit" in done.stderr
+
+
 def test_a_snapshot_in_the_local_cache_needs_no_request(
     hub: Hub, hub_call: Call, environment: dict[str, str]
 ) -> None:

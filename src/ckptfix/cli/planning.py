@@ -139,11 +139,11 @@ def show_dry_run(directory: str, planned: Planned) -> None:
     _show_verdicts(directory, planned, sys.stderr)
 
 
-def show_result(directory: str, planned: Planned, *, can_undo: bool) -> None:
+def show_result(directory: str, planned: Planned, *, can_undo: bool, verb: str = "rewrote") -> None:
     """What was changed, and what each release makes of it."""
     plan = planned.plan
     if plan.files:
-        show([line(f"rewrote {visible(directory)}"), *plan_lines(plan)], sys.stdout)
+        show([line(f"{verb} {visible(directory)}"), *plan_lines(plan)], sys.stdout)
     else:
         show(_unchanged(directory, planned), sys.stdout)
     _show_verdicts(directory, planned, sys.stdout)

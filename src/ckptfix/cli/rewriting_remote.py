@@ -82,7 +82,7 @@ def _propose(repository: Repository, commit: str, planned: Planned, *, dry_run: 
 
     files = {file.file: file.after.encode("utf-8") for file in planned.plan.files}
     made = open_pull_request(repository, commit, files, title, body)
-    show_result(str(repository), planned, can_undo=False)
+    show_result(str(repository), planned, can_undo=False, verb="proposed to")
     show(
         [
             line("opened ", (made.url, "bold")),

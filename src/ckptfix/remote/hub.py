@@ -111,12 +111,14 @@ def open_repository(
         CkptfixError: it cannot be read, or is not in the cache and may not be fetched.
     """
     client = HubClient(repository)
-    cache = RepositoryCache.of(client.host, repository.name)
+    cache = RepositoryCache.of(client.origin[1], repository.name)
     revision = repository.revision or DEFAULT_BRANCH
     exact = revision if is_commit(revision) else None
     folder = repository_folder(Path(constants.HF_HUB_CACHE), repository.name)
     offline = offline or constants.is_offline_mode()
-    if not refresh or exact or offline:
+    if offline and refresh:
+        raise CkptfixError("--refresh asks the Hub, and --offline or HF_HUB_OFFLINE forbids it")
+    if not refresh or exact:
         commit = exact or cached_commit(folder, revision)
         if commit and (snapshot := whole_snapshot(folder, commit)):
             return CachedSnapshot(DirectorySource.open(str(snapshot)), commit)

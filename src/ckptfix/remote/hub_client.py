@@ -22,7 +22,7 @@ from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import visible
 from ckptfix.remote.hub_failures import CutShortError, TooSlowError, as_sentence, pause_after
 from ckptfix.remote.patience import Patience
-from ckptfix.remote.reference import Repository
+from ckptfix.remote.reference import Repository, is_commit
 
 LIBRARY: Final = "ckptfix"
 FAILURES: Final = (
@@ -64,7 +64,7 @@ class HubClient:
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         self.repository = repository
         self.api = HfApi(library_name=LIBRARY, library_version=__version__)
-        self.host = urlsplit(self.api.endpoint).netloc
+        self.origin = urlsplit(self.api.endpoint)[:2]
         self.patience = Patience.of_environment(float(constants.HF_HUB_DOWNLOAD_TIMEOUT))
 
     def look_up(self) -> Commit:
@@ -82,7 +82,7 @@ class HubClient:
                 pause_after,
             )
         files = {file.rfilename: file.size for file in info.siblings or ()}
-        if not info.sha or any(size is None for size in files.values()):
+        if not info.sha or not is_commit(info.sha) or None in files.values():
             raise CkptfixError(
                 f"{self.repository}: the server names no commit, or files without a size",
                 advice="HF_ENDPOINT must be a server that speaks as the Hub does",
@@ -117,7 +117,7 @@ class HubClient:
         )
         direct = file.location
         headers = {"Accept-Encoding": "identity"}
-        if not direct or urlsplit(direct).netloc == self.host:
+        if not direct or urlsplit(direct)[:2] == self.origin:
             headers |= build_hf_headers(library_name=LIBRARY, library_version=__version__)
         whole = start == 0 and length == file.size
         if not whole:

@@ -65,7 +65,7 @@ class UrlSource:
         return {
             name: int(row["size"] or 0)
             for row in rows
-            if row["type"] == "file" and (name := str(row["name"]).rpartition("/")[2]).isprintable()
+            if row["type"] == "file" and _is_name(name := str(row["name"]).rpartition("/")[2])
         }
 
     def names(self) -> tuple[str, ...]:
@@ -105,6 +105,10 @@ class UrlSource:
                 advice="run again",
             )
         return data
+
+
+def _is_name(text: str) -> bool:
+    return text.isprintable() and text not in ("", ".", "..")
 
 
 def _ask(call: Callable[[], Answer], where: str) -> Answer:

@@ -1,0 +1,32 @@
+"""A bar on a terminal, and nothing of it in the report."""
+
+import os
+import pty
+import subprocess
+import sys
+
+from tests.conftest import DATA
+from tests.hub.repositories import blobs_of
+from tests.hub.state import Fault, Hub
+
+
+def test_a_terminal_sees_which_headers_are_read(hub: Hub, environment: dict[str, str]) -> None:
+    hub.add("org/nano", blobs_of(DATA / "nanovl-mixed-sharded-split"))
+    hub.faults.append(Fault("model-00017-of-00017.safetensors?signature", silence=0.5))
+    leader, follower = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "ckptfix", "inspect", "org/nano"],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        text=True,
+        env={**os.environ, **environment, "TERM": "xterm", "COLUMNS": "80", "NO_COLOR": "1"},
+    )
+    os.close(follower)
+    shown = os.read(leader, 1 << 16).decode()
+    os.close(leader)
+    assert done.returncode == 0
+    assert "org/nano" in shown
+    assert "94%" in shown  # 16 of 17
+    assert done.stdout.startswith("checkpoint    org/nano\n")
+    assert "\x1b" not in done.stdout
