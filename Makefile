@@ -45,7 +45,7 @@ types: $(VENV)/.installed-torch
 
 unit: $(VENV)/.installed-torch
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --numprocesses auto
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
