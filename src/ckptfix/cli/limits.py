@@ -1,10 +1,12 @@
-"""What a stranger's checkpoint may cost."""
+"""What a stranger's checkpoint may cost.
+
+Imports little: `--help` and `--version` pay for it.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
 from ckptfix.regex_time import SECONDS, RegexTimeError, limited_regexes
 
 _SHOWN = 80
@@ -21,6 +23,8 @@ def limited() -> Iterator[None]:
         with limited_regexes():
             yield
     except RegexTimeError as error:
+        from ckptfix.names import visible
+
         expression = visible(str(error))
         if len(expression) > _SHOWN:
             expression = f"{expression[:_SHOWN]}..."
