@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit format oracle verify-all record bench clean
+.PHONY: help demo test lint types unit format fuzz oracle verify-all record bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ format: $(VENV)/.installed-dev ## format the code and regenerate the generated d
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/python tools/generate_docs.py
+
+fuzz: $(VENV)/.installed-dev ## hostile files for ten minutes, or FUZZ_SECONDS; counts executions
+	$(BIN)/python -m tests.fuzz.long_run
 
 oracle: $(VENV)/.installed-dev ## judge rewrites with the real vLLM loader of ../shared/oracle (minutes)
 	../shared/oracle/setup.sh

@@ -18,8 +18,15 @@ RuleKind = Literal["prefix", "substr", "suffix", "regex"]
 REGEX_MARK: Final = "re:"
 """Patterns that start with this are regular expressions (compressed-tensors' convention)."""
 
+LONGEST_NAME: Final = 10_000
+"""Rules that double a name would fill the memory; no runtime has names of hundreds."""
+
 _CLASS_NAME: Final = re.compile(r"[A-Z][A-Za-z0-9_]*\Z")
 _SEGMENT_ENDS: Final = ".*"
+
+
+class NameLengthError(Exception):
+    """A rule makes a name that is longer than `LONGEST_NAME`."""
 
 
 def is_class_name(name: str) -> bool:
@@ -150,7 +157,11 @@ class NameMapper:
     rules: tuple[Rule, ...] = ()
 
     def trace(self, name: str) -> Mapped:
-        """Apply every rule and remember which ones changed the name."""
+        """Apply every rule and remember which ones changed the name.
+
+        Raises:
+            NameLengthError: the name has grown out of all proportion.
+        """
         hits: list[int] = []
         current = name
         for index, rule in enumerate(self.rules):
@@ -158,6 +169,8 @@ class NameMapper:
             if changed is None:
                 return Mapped(None, (*hits, index))
             if changed != current:
+                if len(changed) > LONGEST_NAME:
+                    raise NameLengthError(f"{rule} makes a name of {len(changed):,} characters")
                 hits.append(index)
                 current = changed
         return Mapped(current, tuple(hits))

@@ -3,7 +3,7 @@
 import gc
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,7 +19,8 @@ from ckptfix.cli.rules import rules
 from ckptfix.cli.runtimes import runtimes
 from ckptfix.cli.verify import verify
 from ckptfix.errors import CkptfixError
-from ckptfix.report.console import make_robust
+from ckptfix.names import visible
+from ckptfix.report.console import make_robust, printable
 
 app = typer.Typer(
     name="ckptfix",
@@ -35,6 +36,10 @@ app = typer.Typer(
 )
 for command in (rewrite, check, verify, inspect, resolve, rules, explain, runtimes, demo):
     app.command()(command)
+
+
+_UsageError: Any = typer.BadParameter.__bases__[0]
+"""Of Click, which Typer has inside or beside it, depending on its release."""
 
 
 def _version(asked: bool) -> None:
@@ -62,10 +67,16 @@ def main() -> None:
     gc.disable()
     try:
         with limited():
-            app(prog_name="ckptfix")
+            sys.exit(app(prog_name="ckptfix", standalone_mode=False))
     except CkptfixError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {visible(str(error))}", err=True)
         sys.exit(2)
+    except _UsageError as error:
+        error.message = printable(error.message)
+        error.show()
+        sys.exit(2)
+    except typer.Abort:
+        sys.exit(1)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(130)

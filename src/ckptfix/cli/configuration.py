@@ -83,6 +83,8 @@ def _table(path: Path) -> dict[str, Any] | None:
     shown = visible(str(path))
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise CkptfixError(f"{shown}: nested too deeply") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"not valid TOML: {error}"
         raise CkptfixError(f"{shown}: {reason}") from error

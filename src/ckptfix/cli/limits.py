@@ -1,12 +1,10 @@
-"""What a stranger's checkpoint may cost.
-
-Imports little: `--help` and `--version` pay for it.
-"""
+"""What a stranger's checkpoint may cost."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ckptfix.errors import CkptfixError
+from ckptfix.names import NameLengthError, visible
 from ckptfix.regex_time import SECONDS, RegexTimeError, limited_regexes
 
 _SHOWN = 80
@@ -14,17 +12,17 @@ _SHOWN = 80
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Bound the time of the regular expressions that are matched inside.
+    """Bound what the rules and patterns of a block may cost.
 
     Raises:
-        CkptfixError: they took longer.
+        CkptfixError: regular expressions took too long, or rules made a name too long.
     """
     try:
         with limited_regexes():
             yield
+    except NameLengthError as error:
+        raise CkptfixError(f"rule {error}", advice="correct the rules") from error
     except RegexTimeError as error:
-        from ckptfix.names import visible
-
         expression = visible(str(error))
         if len(expression) > _SHOWN:
             expression = f"{expression[:_SHOWN]}..."

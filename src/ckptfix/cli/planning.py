@@ -11,7 +11,7 @@ from ckptfix.cli.judging import asked_targets, judge_all, known_targets, without
 from ckptfix.cli.loading import name_map_for
 from ckptfix.names import visible
 from ckptfix.remote.opening import HERE_AND_THERE, Reach
-from ckptfix.report.console import Line, count, line, show
+from ckptfix.report.console import Line, count, line, show, show_exactly
 from ckptfix.report.diff import diff_lines, unified_diff
 from ckptfix.report.rewrite_text import (
     more_lines,
@@ -130,7 +130,7 @@ def show_dry_run(directory: str, planned: Planned) -> None:
     """The patch alone on stdout, so that it can be piped; the summary on stderr."""
     plan = planned.plan
     for change in plan.files:
-        show(diff_lines(unified_diff(change)), sys.stdout)
+        show_exactly(diff_lines(unified_diff(change)), sys.stdout)
     if plan.files:
         summary = line(f"would rewrite {visible(directory)}, {count(plan.changes, 'change')}")
         show([summary, *plan_lines(plan)], sys.stderr)

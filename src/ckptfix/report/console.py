@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterable
 from typing import TextIO
 
+from ckptfix.names import visible
+
 _NUMBER = re.compile(r"[\d,]+(\.\d+)?( [kMGT]?B)?\Z")
 
 Line = tuple[tuple[str, str], ...]
@@ -35,6 +37,15 @@ def wants_colour(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def printable(text: str) -> str:
+    r"""Text that no terminal acts upon; only line breaks and tabs stay.
+
+    >>> printable("one\ntwo \x1b[2J")
+    'one\ntwo \\x1b[2J'
+    """
+    return text if text.isprintable() else "".join(c if c in "\n\t" else visible(c) for c in text)
+
+
 def show(lines: Iterable[Line], stream: TextIO) -> None:
     """Print lines as they are: nothing is wrapped, cropped or interpreted."""
     if not wants_colour(stream):
@@ -45,13 +56,22 @@ def show(lines: Iterable[Line], stream: TextIO) -> None:
 
     console = Console(file=stream, force_terminal=True, highlight=False, soft_wrap=True)
     for pieces in lines:
-        console.print(Text.assemble(*pieces))
+        console.print(Text.assemble(*((printable(text), style) for text, style in pieces)))
 
 
 def write_plain(lines: Iterable[Line], stream: TextIO) -> None:
     """Write lines without any style."""
-    stream.writelines(plain(pieces) + "\n" for pieces in lines)
+    stream.writelines(printable(plain(pieces)) + "\n" for pieces in lines)
     stream.flush()
+
+
+def show_exactly(lines: Iterable[Line], stream: TextIO) -> None:
+    """Print lines that a program will read with every character; a person gets them escaped."""
+    if stream.isatty() or wants_colour(stream):
+        show(lines, stream)
+    else:
+        stream.writelines(plain(pieces) + "\n" for pieces in lines)
+        stream.flush()
 
 
 def make_robust() -> None:

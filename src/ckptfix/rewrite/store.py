@@ -150,6 +150,10 @@ class Store:
         for record in transaction.files:
             if Path(record.file).name != record.file or record.file in ("", ".", ".."):
                 raise self.damaged(f"{name} names a file outside the checkpoint directory")
+            if not record.file.endswith(".json") or "\x00" in record.file:
+                raise self.damaged(f"{name} names a file that no rewrite changes")
+            if not 0 <= record.mode <= 0o7777:
+                raise self.damaged(f"{name} asks for a mode that no rewrite leaves")
         return transaction
 
     def write(self, name: str, transaction: Transaction) -> None:

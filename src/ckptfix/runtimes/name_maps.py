@@ -18,6 +18,8 @@ from ckptfix.names import NameMapper, Rule, visible
 from ckptfix.regex_time import StrangersRegex
 
 MAX_MAPPER_BYTES = 1 << 20
+LONGEST_NEW = 1_000
+"""A rule may put `new` into a name at every character."""
 
 
 class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,6 +82,8 @@ def _rule(spec: RuleSpec, origin: str, number: int) -> Rule:
         )
     if spec.old == "" and spec.kind != "prefix":
         raise CkptfixError(f"a {spec.kind} rule with an empty old matches everything", place=where)
+    if len(spec.new or "") > LONGEST_NEW:
+        raise CkptfixError(f"new is longer than {LONGEST_NEW:,} characters", place=where)
     if spec.kind == "regex":
         try:
             pattern = StrangersRegex(spec.old)
@@ -104,14 +108,14 @@ def parse_name_map(text: str, origin: str) -> NameMapSpec:
     """
     try:
         return msgspec.convert(tomllib.loads(text), NameMapSpec)
-    except tomllib.TOMLDecodeError as error:
-        raise CkptfixError(f"not valid TOML: {error}", place=Place(origin)) from error
     except RecursionError as error:
         raise CkptfixError("nested too deeply", place=Place(origin)) from error
     except msgspec.ValidationError as error:
         raise CkptfixError(
             f"not a name map: {error}", place=Place(origin), advice="see docs/mapper.md"
         ) from error
+    except ValueError as error:  # also an integer with too many digits
+        raise CkptfixError(f"not valid TOML: {error}", place=Place(origin)) from error
 
 
 def compile_rules(spec: NameMapSpec, origin: str) -> NameMapper:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from ckptfix.errors import CkptfixError
@@ -51,15 +51,17 @@ def parse_target(spec: str, known: Mapping[str, Sequence[str]]) -> tuple[Target,
         )
     try:
         specifiers = SpecifierSet(match.group(2) if match else "", prereleases=True)
-    except InvalidSpecifier as error:
+        exact = [
+            s.version for s in specifiers if s.operator == "==" and not s.version.endswith(".*")
+        ]
+        if exact:
+            return (_one_release(spec, runtime, exact[0], known[runtime]),)
+        targets = tuple(Target(runtime, v, v) for v in known[runtime] if v in specifiers)
+    except ValueError as error:  # InvalidSpecifier, or a number with thousands of digits
         raise CkptfixError(
             f"--runtime {visible(spec)}: not a version specifier",
             advice=f"write {runtime}==0.20.0, {runtime}>=0.20 or {runtime}",
         ) from error
-    exact = [s.version for s in specifiers if s.operator == "==" and not s.version.endswith(".*")]
-    if exact:
-        return (_one_release(spec, runtime, exact[0], known[runtime]),)
-    targets = tuple(Target(runtime, v, v) for v in known[runtime] if v in specifiers)
     if not targets:
         raise CkptfixError(
             f"--runtime {visible(spec)}: no known release fits",

@@ -1,0 +1,1 @@
+"""Hostile input: whatever a file says, a report or one sentence."""
