@@ -12,8 +12,7 @@ from ckptfix.checkpoint.numbers import JoinedNumbers, ModuleNumbers, Numbers
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import choose_name_map
-from ckptfix.verify.measure import SOURCE, Meter
-from ckptfix.verify.reference import walk
+from ckptfix.verify.measure import SOURCE, measure
 from ckptfix.verify.stored import StoredWeight
 from tests.conftest import DATA, load
 from tests.verify.modules import stored_weights
@@ -29,10 +28,7 @@ def measured(layers: Iterable[tuple[StoredWeight, ...]]) -> Numbers:
     modules: dict[str, ModuleNumbers] = {}
     joined = []
     for members in layers:
-        meter = Meter()
-        for member in members:
-            walk(member, lambda *_: None, meter.observe)
-        modules |= {numbers.name: numbers for numbers in meter.numbers(members)}
+        modules |= {numbers.name: numbers for numbers in measure(members)}
         joined.append(JoinedNumbers(members[0].name, tuple(member.name for member in members)))
     return Numbers(modules, tuple(joined))
 

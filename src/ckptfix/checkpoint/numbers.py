@@ -40,9 +40,7 @@ class WeightNumbers:
     blocks: int
     """Number of scales that the weight has."""
     largest: float
-    """Of the dequantized values."""
-    rms: float
-    """Root mean square of the dequantized values."""
+    """What the dequantized values are at most."""
     pairing: float | None
     """How well scales and codes belong together: the correlation of log scale and log rms of the
     codes of a block, times the square root of the number of blocks. A block with an outlier has a

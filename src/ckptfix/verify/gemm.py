@@ -1,7 +1,6 @@
 """Run one layer and hold it against the reference."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
@@ -15,7 +14,7 @@ from ckptfix.verify.backends.interface import Backend
 from ckptfix.verify.device import Device
 from ckptfix.verify.inputs import Input, random_input
 from ckptfix.verify.layer import Layer, hold_as_runtime
-from ckptfix.verify.reference import Observe, low_rank, reference, relative_error
+from ckptfix.verify.reference import low_rank, reference, relative_error
 
 FP8_ERROR = 0.045
 """Relative error of rounding normal values to FP8, with room: 0.025 to 0.028 on real exports."""
@@ -51,26 +50,14 @@ class _Product:
 
 
 def run_layer(
-    layer: Layer,
-    device: Device,
-    backends: tuple[Backend, ...],
-    tokens: int,
-    observe: Observe,
-    before_joining: Callable[[], None] = lambda: None,
+    layer: Layer, device: Device, backends: tuple[Backend, ...], tokens: int
 ) -> GemmOutcome:
     """Reference first, then as a runtime would: join, choose a GEMM, multiply, compare.
 
-    Args:
-        layer: weights of it are overwritten where a runtime requantizes them.
-        device: where the layer is.
-        backends: asked in this order.
-        tokens: rows of the input.
-        observe: sees the weights as they are stored.
-        before_joining: called when all of them were seen and none was overwritten.
+    The weights of the layer are overwritten where a runtime requantizes them.
     """
     given = random_input(layer, tokens)
-    expected = reference(layer, given, observe)
-    before_joining()
+    expected = reference(layer, given)
     held = hold_as_runtime(layer)
     made = _multiply(held.layer, given, device, backends)
     error = relative_error(_with_low_rank(made.output, held.layer, given), expected)

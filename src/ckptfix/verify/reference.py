@@ -1,40 +1,21 @@
 """What a layer should answer: F32 throughout, from the stored tensors."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from ckptfix.verify.dequantize.registry import dequantizer, in_chunks
-from ckptfix.verify.dequantize.scales import Scales
+from ckptfix.verify.dequantize.registry import dequantize, in_chunks
 from ckptfix.verify.inputs import Input
 from ckptfix.verify.layer import Layer
 from ckptfix.verify.stored import StoredWeight
 
-Observe = Callable[[StoredWeight, slice, Tensor, Scales, Tensor], None]
-"""Sees every chunk of a weight once: (module, its rows, codes, scales, dequantized)."""
 
-
-def walk(stored: StoredWeight, row: Callable[[slice, Tensor], None], observe: Observe) -> None:
-    """Dequantize a weight by chunks of rows and hand each out."""
-    format_ = dequantizer(stored)
-    for rows, chunk in in_chunks(stored):
-        codes, scales = format_.codes(chunk), format_.scales(chunk)
-        weight = scales.over(codes)
-        observe(stored, rows, codes, scales, weight)
-        row(rows, weight)
-
-
-def reference(layer: Layer, given: Input, observe: Observe) -> Tensor:
+def reference(layer: Layer, given: Input) -> Tensor:
     """F32 `[tokens, out]` of the stored weights and the quantized input; each member by itself."""
     outputs = []
     for member in layer.members:
         output = torch.empty(given.x.shape[0], member.shape[0], device=layer.device)
-
-        def multiply(rows: slice, weight: Tensor, output: Tensor = output) -> None:
-            output[:, rows] = given.activations.dequantized @ weight.T
-
-        walk(member, multiply, observe)
+        for rows, chunk in in_chunks(member):
+            output[:, rows] = given.activations.dequantized @ dequantize(chunk).T
         outputs.append(output + low_rank(member, given.x))
     return torch.cat(outputs, 1)
 

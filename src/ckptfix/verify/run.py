@@ -1,7 +1,7 @@
 """Every planned GEMM in turn: load, measure, multiply, compare."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -13,10 +13,9 @@ from ckptfix.verify.backends.interface import Backend
 from ckptfix.verify.device import Device, out_of_memory
 from ckptfix.verify.gemm import run_layer
 from ckptfix.verify.layer import Layer
-from ckptfix.verify.measure import Meter, loose_scales
+from ckptfix.verify.measure import loose_scales, measure
 from ckptfix.verify.outcome import GemmResult, Part
 from ckptfix.verify.plan import Plan, PlannedGemm
-from ckptfix.verify.reference import walk
 from ckptfix.verify.spans import Unquantized, units_of
 from ckptfix.verify.stored import StoredWeight, unstacked
 from ckptfix.verify.stream import PREFETCH_BYTES, Stream, Tensors
@@ -41,6 +40,9 @@ class _Found:
     modules: dict[str, ModuleNumbers] = field(default_factory=dict)
     joined: dict[int, tuple[JoinedNumbers, ...]] = field(default_factory=dict)
     nbytes: int = 0
+
+    def see(self, measured: Iterable[ModuleNumbers]) -> None:
+        self.modules |= {numbers.name: numbers for numbers in measured}
 
 
 def run_plan(
@@ -149,34 +151,17 @@ def _numbers_of_misfits(
     for member in gemm.members:
         if not checkpoint.formats[member].fits:
             found.modules[member] = loose_scales(member, _of(tensors, member))
-    _measure(_stored(checkpoint, gemm, tensors), found)
-
-
-def _measure(members: Sequence[StoredWeight], found: _Found) -> None:
-    meter = Meter()
-    for member in members:
-        walk(member, lambda *_: None, meter.observe)
-    found.modules |= {numbers.name: numbers for numbers in meter.numbers(members)}
+    found.see(measure(_stored(checkpoint, gemm, tensors)))
 
 
 def _layer(
     layer: Layer, gemm: PlannedGemm, settings: RunSettings, found: _Found
 ) -> tuple[GemmResult, JoinedNumbers]:
     names = tuple(member.name for member in layer.members)
+    found.see(measure(layer.members))
     if not gemm.runs:
-        _measure(layer.members, found)
         return GemmResult(gemm, "measured"), JoinedNumbers(layer.name, names)
-    meter = Meter()
-    measured: list[ModuleNumbers] = []
-    outcome = run_layer(
-        layer,
-        settings.device,
-        settings.backends,
-        settings.tokens,
-        meter.observe,
-        lambda: measured.extend(meter.numbers(layer.members)),
-    )
-    found.modules |= {numbers.name: numbers for numbers in measured}
+    outcome = run_layer(layer, settings.device, settings.backends, settings.tokens)
     result = GemmResult(
         gemm,
         outcome.how,

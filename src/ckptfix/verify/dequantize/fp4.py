@@ -8,11 +8,27 @@ _E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 """Values of the codes 0 to 7; bit 3 of a code is the sign."""
 
 
+def _values(device: torch.device) -> Tensor:
+    """Of the codes 0 to 15."""
+    return torch.tensor((*_E2M1, *(-value for value in _E2M1)), device=device)
+
+
 def unpack(data: Tensor) -> Tensor:
     """`[..., n]` bytes -> `[..., 2 n]` values in F32."""
-    values = torch.tensor((*_E2M1, *(-value for value in _E2M1)), device=data.device)
-    halves = torch.stack((data & 0xF, data >> 4), dim=-1).flatten(-2)
-    return values[halves.int()]
+    values = _values(data.device)
+    # Two F32 values are looked up as one of 64 bits: several times faster than one by one.
+    pairs = torch.stack((values.repeat(16), values.repeat_interleave(16)), 1).view(torch.int64)
+    found = pairs.reshape(256).index_select(0, data.reshape(-1).int())
+    return found.view(torch.float32).reshape(*data.shape[:-1], -1)
+
+
+def squares_of_fours(data: Tensor) -> Tensor:
+    """`[..., 2 n]` bytes -> `[..., n]`, the sum of the squares of four values each."""
+    squares = _values(data.device).square()
+    two = squares.repeat(16) + squares.repeat_interleave(16)
+    four = two.repeat(256) + two.repeat_interleave(256)
+    index = data.reshape(-1).view(torch.int16).int() & 0xFFFF
+    return four.index_select(0, index).reshape(*data.shape[:-1], -1)
 
 
 def pack(values: Tensor) -> Tensor:
