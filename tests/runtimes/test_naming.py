@@ -58,3 +58,12 @@ def test_the_nearest_name_is_suggested() -> None:
         "backbone.embedding"
     )
     assert index(NAMES).nearest("something.else.entirely") is None
+
+
+def test_names_that_differ_in_numbers_each_get_their_own_suggestion() -> None:
+    index = NameIndex({n: n for n in (f"model.layers.{layer}.mlp.up_proj" for layer in range(9))})
+    wrong = [f"model.layer.{layer}.mlp.up_proj" for layer in range(9)]
+    assert [index.nearest(name) for name in wrong] == list(index.module_of)
+    assert index.nearest("model.layer.77.mlp.up_proj") in index.module_of
+    assert index.nearest("visual.blocks.3") is None
+    assert index.nearest("visual.blocks.4") is None

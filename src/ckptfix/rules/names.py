@@ -27,7 +27,7 @@ def abbreviates(context: Context, statement: Statement) -> bool:
         return False
     if context.naming.read_pattern(statement.name).spelling is not None:
         return False
-    return any(statement.name in name for name in context.checkpoint.modules)
+    return "\n" not in statement.name and statement.name in context.all_names
 
 
 def is_corrupt(name: str) -> bool:

@@ -27,6 +27,7 @@ Spelling = Literal["runtime", "checkpoint"]
 MOST_LIKELY = 64
 """Names compared for a suggestion, of each of two kinds."""
 _WILDCARD = re.compile(r"[*?\[]")
+_NUMBERS = re.compile(r"\d+")
 
 
 class NameIndex:
@@ -82,13 +83,58 @@ class NameIndex:
             found.setdefault(name.rpartition(".")[2], []).append(name)
         return found
 
+    @cached_property
+    def _nearest_of(self) -> dict[str, "_Difference | None"]:
+        """Name with its numbers masked -> how the nearest name differs, None if there is none."""
+        return {}
+
     def nearest(self, name: str) -> str | None:
-        """The most similar existing name, for a suggestion; looks at a few likely ones only."""
+        """The most similar existing name, for a suggestion.
+
+        Looks at a few likely ones only, and only once for names that differ in numbers: metadata
+        with one wrong name usually has as many as there are modules.
+        """
+        masked = _NUMBERS.sub("0", name)
+        if masked in self._nearest_of:
+            difference = self._nearest_of[masked]
+            if difference is None:
+                return None
+            alike = difference.applied_to(name)
+            if alike in self.module_of:
+                return alike
+        found = self._most_similar(name)
+        self._nearest_of[masked] = _difference(name, found) if found else None
+        return found
+
+    def _most_similar(self, name: str) -> str | None:
         parent, _, last = name.rpartition(".")
         likely = self._by_last_segment.get(last, [])[:MOST_LIKELY]
         likely += self.starting(parent)[:MOST_LIKELY]
         close = get_close_matches(name, likely, n=1, cutoff=0.8)
         return close[0] if close else None
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """Which dotted parts of a name are others in a similar name."""
+
+    start: int
+    end: int
+    instead: tuple[str, ...]
+
+    def applied_to(self, name: str) -> str:
+        parts = name.split(".")
+        return ".".join((*parts[: self.start], *self.instead, *parts[self.end :]))
+
+
+def _difference(name: str, other: str) -> _Difference:
+    ours, theirs = name.split("."), other.split(".")
+    shorter = min(len(ours), len(theirs))
+    start = next((n for n in range(shorter) if ours[n] != theirs[n]), shorter)
+    alike = 0
+    while alike < shorter - start and ours[-1 - alike] == theirs[-1 - alike]:
+        alike += 1
+    return _Difference(start, len(ours) - alike, tuple(theirs[start : len(theirs) - alike]))
 
 
 @dataclass(frozen=True)
