@@ -15,6 +15,13 @@ from ckptfix.verify.stream import Stream, TensorSpan, Unit
 from tests.conftest import DATA
 
 CPU = torch.device("cpu")
+DEVICES = [
+    CPU,
+    pytest.param(
+        torch.device("cuda"),
+        marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    ),
+]
 
 
 def spans(path: Path) -> Iterator[TensorSpan]:
@@ -30,13 +37,14 @@ def spans(path: Path) -> Iterator[TensorSpan]:
 
 
 def bytes_of(tensor: torch.Tensor) -> list[int]:
-    made: list[int] = tensor.reshape(-1).view(torch.uint8).tolist()
+    made: list[int] = tensor.reshape(-1).view(torch.uint8).cpu().tolist()
     return made
 
 
+@pytest.mark.parametrize("device", DEVICES, ids=str)
 @pytest.mark.parametrize("piece", [16 << 20, 100])
 def test_every_tensor_is_what_the_safetensors_package_reads(
-    piece: int, monkeypatch: pytest.MonkeyPatch
+    piece: int, device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_module, "_PIECE", piece)
     path = DATA / "nanovl-fp8" / "model.safetensors"
@@ -44,7 +52,7 @@ def test_every_tensor_is_what_the_safetensors_package_reads(
     wanted = [span for span in spans(path) if span.dtype in stream_module.TORCH_DTYPES]
     units = [Unit(i, tuple(wanted[i : i + 7])) for i in range(0, len(wanted), 7)]
     seen: dict[str, torch.Tensor] = {}
-    with Stream(units, CPU, prefetch=2_000) as stream:
+    with Stream(units, device, prefetch=2_000) as stream:
         for _, tensors in stream:
             seen |= {
                 f"{module}.{role}": tensor.clone() for (module, role), tensor in tensors.items()

@@ -39,20 +39,16 @@ _MOST_DIGESTED = 1 << 16
 
 def scale_numbers(tensor: Tensor) -> ScaleNumbers:
     """Numbers of one companion."""
-    values = e8m0(tensor) if tensor.dtype == torch.uint8 else tensor.float()
-    finite = values[values.isfinite()]
+    values, counts = _counted(tensor)
+    finite = values[values.isfinite() & (counts > 0)]
     is_e4m3 = tensor.dtype == torch.float8_e4m3fn
-    counts = [
-        (~values.isfinite()).sum(),
-        (values == 0).sum(),
-        (values < 0).sum(),
-        (values == 448).sum() if is_e4m3 else torch.zeros(()),
-        ((values >= 320) & (values < 448)).sum() if is_e4m3 else torch.zeros(()),
-    ]
-    not_finite, zeros, negatives, at_limit, near_limit = (int(number) for number in counts)
+    near = (values >= 320) & (values < 448) if is_e4m3 else values < -torch.inf
+    top = values == 448 if is_e4m3 else values < -torch.inf
+    kinds = torch.stack([~values.isfinite(), values == 0, values < 0, top, near])
+    not_finite, zeros, negatives, at_limit, near_limit = (kinds * counts).sum(-1).tolist()
     ends = (float(finite.amin()), float(finite.amax())) if finite.numel() else (0.0, 0.0)
     return ScaleNumbers(
-        values.numel(),
+        tensor.numel(),
         not_finite,
         zeros,
         negatives,
@@ -61,6 +57,17 @@ def scale_numbers(tensor: Tensor) -> ScaleNumbers:
         near_limit,
         _digest(tensor) if tensor.nbytes <= _MOST_DIGESTED else "",
     )
+
+
+def _counted(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """Values, and how often each is there; of a dtype of one byte every possible value once."""
+    if tensor.element_size() > 1:
+        values = tensor.float().reshape(-1)
+        return values, torch.ones_like(values, dtype=torch.int64)
+    every = torch.arange(256, dtype=torch.uint8, device=tensor.device)
+    counts = torch.bincount(tensor.reshape(-1).view(torch.uint8), minlength=256)
+    values = e8m0(every) if tensor.dtype == torch.uint8 else every.view(tensor.dtype).float()
+    return values, counts
 
 
 def _digest(tensor: Tensor) -> str:
