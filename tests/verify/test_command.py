@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from ckptfix.verify.device import open_device, out_of_memory
-from tests.conftest import DATA, Call, load
+from tests.conftest import DATA, Call, files_of, load
 from tests.verify.corruption import Corruption, Editor
 
 ROOT = Path(__file__).parents[2]
@@ -193,3 +193,52 @@ def test_ctrl_c_reports_what_is_known_so_far(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert stderr == ""
     assert "interrupted after 1 of 8 GEMMs; 1 GEMM agrees (1 native, 0 emulated)" in stdout
+
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+@needs_cuda
+@pytest.mark.parametrize("name", ["llama-fp8-kv8", "llama-nvfp4-svd", "nanovl-mixed-sharded-split"])
+def test_the_whole_command_runs_on_a_gpu(name: str, call: Call) -> None:
+    done = call("verify", DATA / name, "--device", "cuda", "--all", "--json")
+    made = json.loads(done.stdout)
+    assert done.returncode == 0, made["findings"]
+    assert made["device"].startswith("cuda:0 (")
+
+
+@needs_cuda
+def test_a_gpu_that_is_not_there_is_one_sentence(call: Call) -> None:
+    done = call("verify", DATA / "llama-fp8-kv8", "--device", "cuda:99")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --device cuda:99: there is no GPU 99; this machine has")
+
+
+def test_rewrite_verifies_its_result(call: Call, copy_of: CopyOf) -> None:
+    directory = copy_of("nanovl-mixed")
+    done = call("rewrite", directory, "--verify", "--runtime", "vllm==0.17.1")
+    assert done.returncode == 0, done.stdout
+    assert "rewrote" in done.stdout
+    assert "modules joined as vllm 0.17.1" in done.stdout
+    assert "vllm 0.17.1: every module is built as it is stored" in done.stdout
+    wrong = copy_of("llama-fp8-kv8")
+    module = "model.layers.0.mlp.down_proj"
+    Editor(wrong, load(wrong)).corrupt(Corruption(module, "input_scale", "zero"))
+    done = call("rewrite", wrong, "--verify")
+    assert done.returncode == 1
+    assert "has 1 zero as input_scale" in done.stdout
+
+
+def test_rewrite_verify_asks_for_torch_before_it_writes(
+    call: Call, copy_of: CopyOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = copy_of("nanovl-mixed")
+    before = files_of(directory)
+    monkeypatch.setattr("ckptfix.cli.verifying.find_spec", lambda _: None)
+    done = call("rewrite", directory, "--verify")
+    assert done.returncode == 2
+    assert "verify needs torch" in done.stderr
+    assert call("rewrite", directory, "--verify", "--dry-run").stderr == (
+        "error: --dry-run writes nothing that --verify could run on\n"
+    )
+    assert files_of(directory) == before

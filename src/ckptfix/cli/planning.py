@@ -44,6 +44,7 @@ class RewriteOptions:
     reach: Reach = HERE_AND_THERE
     with_weights: bool = False
     create_pr: bool = False
+    verify: bool = False
 
 
 @dataclass(frozen=True)

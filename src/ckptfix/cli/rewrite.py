@@ -60,6 +60,13 @@ CreatePrOption = Annotated[
         "and body.",
     ),
 ]
+VerifyOption = Annotated[
+    bool,
+    typer.Option(
+        "--verify",
+        help="Then run ckptfix verify on the result, with the releases of --runtime; needs torch.",
+    ),
+]
 UndoOption = Annotated[
     bool, typer.Option("--undo", help="Restore the files as they were before the first rewrite.")
 ]
@@ -75,6 +82,7 @@ def rewrite(
     runtime: RuntimeOption = None,
     strategy: StrategyOption = "auto",
     from_tensors: FromTensorsOption = False,
+    verify: VerifyOption = False,
     undo_: UndoOption = False,
     with_weights: WithWeightsOption = False,
     create_pr: CreatePrOption = False,
@@ -88,7 +96,7 @@ def rewrite(
     the architecture, newest first; with --map or --mapper alone as these say. The result is
     verified against the tensors, and against what each release would resolve, before a byte is
     written. Exit code 0 if done or nothing to do, 1 if the rewrite would do harm and was refused,
-    2 if it could not run.
+    or if --verify fails, 2 if it could not run.
 
     Example: ckptfix rewrite ./Nemotron-Nano-VL-12B-V2-NVFP4 --dry-run
     """
@@ -110,5 +118,6 @@ def rewrite(
         Reach(revision, offline, refresh or create_pr),
         with_weights,
         create_pr,
+        verify,
     )
     raise typer.Exit(run_rewrite(checkpoint, options))

@@ -30,6 +30,11 @@ def run_rewrite(name: str, options: RewriteOptions) -> int:
     if not isinstance(opened.reference, Directory) or not isinstance(source, DirectorySource):
         from ckptfix.cli.rewriting_remote import run_remote_rewrite
 
+        if options.verify:
+            raise CkptfixError(
+                f"--verify is for directories, {visible(name)} is not one",
+                advice="add --output DIR --with-weights, then run ckptfix verify DIR",
+            )
         return run_remote_rewrite(opened, options)
     if options.create_pr or options.with_weights:
         option = "--create-pr" if options.create_pr else "--with-weights"
@@ -62,12 +67,20 @@ def _rewrite_directory(directory: str, source: DirectorySource, options: Rewrite
         require_own_files(source, [change.file for change in plan.files])
         apply_changes(source, plan.files)
     show_result(options.output or directory, planned, can_undo=free is None)
-    return 0
+    return _verified(options.output or directory, options) if options.verify else 0
+
+
+def _verified(directory: str, options: RewriteOptions) -> int:
+    from ckptfix.cli.verifying import VerifyOptions, run_verify  # a rewrite alone is quick
+
+    show([line()], sys.stdout)
+    return run_verify(directory, VerifyOptions(runtimes=options.runtimes))
 
 
 def _require_sensible(options: RewriteOptions) -> None:
     asks = options.dry_run or options.exit_code or options.output is not None
     asks = asks or options.from_tensors or options.strategy != "auto" or options.create_pr
+    asks = asks or options.verify
     if options.undo and (asks or options.maps or options.mapper or options.runtimes):
         raise CkptfixError("--undo takes no other option")
     if options.create_pr and options.output is not None:
@@ -76,6 +89,12 @@ def _require_sensible(options: RewriteOptions) -> None:
         raise CkptfixError("--with-weights is for --output", advice="add --output DIR")
     if options.exit_code and not options.dry_run:
         raise CkptfixError("--exit-code is for --dry-run", advice="add --dry-run")
+    if options.verify:
+        if options.dry_run:
+            raise CkptfixError("--dry-run writes nothing that --verify could run on")
+        from ckptfix.cli.verifying import require_torch
+
+        require_torch()  # before anything is written
 
 
 def _complete_interrupted(source: DirectorySource, directory: str) -> None:
