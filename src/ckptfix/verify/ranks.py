@@ -1,6 +1,7 @@
 """Several processes under torchrun: each reads its share, the first makes the report."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -41,10 +42,24 @@ def ranks() -> Iterator[Ranks]:
     except (RuntimeError, ValueError) as error:
         first, *_ = str(error).splitlines()
         raise CkptfixError(f"the ranks of torchrun cannot be joined: {first}") from error
+    # torchrun ends all ranks when one has died; the sentence must not depend on who is faster.
+    previous = signal.signal(signal.SIGTERM, _stopped)
     try:
         yield Ranks(dist.get_rank(), size)
     finally:
+        signal.signal(signal.SIGTERM, previous)
         dist.destroy_process_group()
+
+
+def _died() -> CkptfixError:
+    return CkptfixError(
+        "another rank ended before it had reported",
+        advice="see what it said above; the run gives no report",
+    )
+
+
+def _stopped(*_: object) -> None:
+    raise _died()
 
 
 def gather(part: Part, of: Ranks, plan: Plan) -> Part | None:
@@ -59,10 +74,7 @@ def gather(part: Part, of: Ranks, plan: Plan) -> Part | None:
     try:
         dist.gather_object(part, parts)
     except RuntimeError as error:
-        raise CkptfixError(
-            "another rank ended before it had reported",
-            advice="see what it said above; the run gives no report",
-        ) from error
+        raise _died() from error
     return None if parts is None else _joined(parts, plan)
 
 
