@@ -37,7 +37,7 @@ ROUNDS = 3
 HIDDEN, INNER, KEYS = 4096, 14336, 1024
 ATTENTION = {"q_proj": HIDDEN, "k_proj": KEYS, "v_proj": KEYS, "o_proj": HIDDEN}
 MLP = {"gate_proj": (INNER, HIDDEN), "up_proj": (INNER, HIDDEN), "down_proj": (HIDDEN, INNER)}
-METHODS: Final = ("cat", "load_file", "stream", "verify")
+LOADING: Final = ("cat", "load_file", "stream")
 NAMES = {
     "cat": "`cat` to /dev/null",
     "load_file": "`safetensors.torch.load_file`, every tensor copied",
@@ -185,29 +185,34 @@ def table(directory: Path, nbytes: int, device: str) -> None:
     print(
         f"{nbytes / 1e9:.1f} GB in {len(shards(directory))} files on {open_device(device)}; "
         f"{os.cpu_count()} cores, torch {torch.__version__}, {platform.platform()}; "
-        f"budget {PREFETCH_BYTES / 1e9:.1f} GB; medians of {ROUNDS} rounds\n"
+        f"budget {PREFETCH_BYTES / 1e9:.1f} GB; medians of {ROUNDS} rounds\n",
+        flush=True,
     )
     for state in ("cold", "warm"):
-        found: dict[str, list[dict[str, float]]] = {method: [] for method in METHODS}
-        for number in range(ROUNDS):
-            # The computing of `verify` takes long on a CPU and varies little: one round of it.
-            for method in METHODS if number == 0 else METHODS[:-1]:
+        found: dict[str, list[dict[str, float]]] = {method: [] for method in LOADING}
+        for _ in range(ROUNDS):
+            for method in LOADING:
                 if state == "cold":
                     forget(directory)
                 found[method].append(run_once(method, directory, device))
-        rates = {
-            method: nbytes / 1e9 / statistics.median(run["seconds"] for run in runs)
-            for method, runs in found.items()
-        }
-        print(
-            f"| page cache {state} | GB/s | of `cat` | peak memory above start |\n|---|---|---|---|"
-        )
-        for method, runs in found.items():
-            most = max(run["memory"] for run in runs) / 1e9
-            held = "-" if method == "cat" else f"{most:.2f} GB"
-            ratio = rates[method] / rates["cat"]
-            print(f"| {NAMES[method]} | {rates[method]:.2f} | {ratio:.2f} | {held} |")
-        print()
+        show(found, f"page cache {state}", nbytes)
+    forget(directory)
+    show({"verify": [run_once("verify", directory, device)]}, "cold, one round", nbytes)
+
+
+def show(found: dict[str, list[dict[str, float]]], state: str, nbytes: int) -> None:
+    """A Markdown table."""
+    rates = {
+        method: nbytes / 1e9 / statistics.median(run["seconds"] for run in runs)
+        for method, runs in found.items()
+    }
+    print(f"| {state} | GB/s | of `cat` | peak memory above start |\n|---|---|---|---|")
+    for method, runs in found.items():
+        ratio = f"{rates[method] / rates['cat']:.2f}" if "cat" in rates else "-"
+        most = max(run["memory"] for run in runs) / 1e9
+        held = "-" if method == "cat" else f"{most:.2f} GB"
+        print(f"| {NAMES[method]} | {rates[method]:.2f} | {ratio} | {held} |")
+    print(flush=True)
 
 
 def main() -> None:
@@ -216,7 +221,7 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=4.5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--directory", type=Path)
-    parser.add_argument("--measure", choices=METHODS)
+    parser.add_argument("--measure", choices=NAMES)
     arguments = parser.parse_args()
     if arguments.measure:
         measure(arguments.measure, arguments.directory, arguments.device)

@@ -84,6 +84,8 @@ def nan(tensor: Tensor) -> Tensor:
         ("llama-fp8-kv8", DOWN, "weight_scale", nan, "CKF801"),
         ("llama-fp8-pc-pt", DOWN, "weight_scale", torch.neg, "CKF801"),
         ("llama-int8-wo", DOWN, "weight_scale", lambda t: t * 1e9, "CKF801"),
+        ("llama-mxfp8", DOWN, "weight_scale", zero, "CKF801"),
+        ("llama-w4a8-mxfp4-fp8", DOWN, "weight_scale", zero, "CKF801"),
         ("llama-fp8-kv8", DOWN, "weight", zero, "CKF802"),
         ("llama-fp8-kv8", DOWN, "weight", nan, "CKF802"),
         (

@@ -16,6 +16,8 @@ _SATURATED: Final = 0.2
 """Share of codes at the limit; real exports have below 0.03, weights of three values have more."""
 _MOST_ZERO_BLOCKS: Final = 0.01
 """An E4M3 scale of a block far below the others rounds to zero, with no harm."""
+_MOST_ZERO_EXPONENTS: Final = 0.5
+"""The least exponent stands for a block of zeros, of which a padded weight has many."""
 _BELONGS: Final = -3.0
 """Standard deviations; a pairing by chance is above in 999 cases of 1,000, real exports are below
 -4 even where they have 32 blocks."""
@@ -76,10 +78,17 @@ def _bad(scale: ScaleNumbers, numbers: ModuleNumbers, role: str) -> str:
         return f"{scale.not_finite:,} NaN or infinity {of}"
     if scale.negatives:
         return f"{scale.negatives:,} negative {of}"
-    few = role == "weight_scale" and "NVFP4" in numbers.quant_algo
-    if scale.zeros > (_MOST_ZERO_BLOCKS * scale.count if few else 0):
+    if scale.zeros > _zeros_allowed(numbers.quant_algo, role) * scale.count:
         return f"{scale.zeros:,} zero {of}"
     return ""
+
+
+def _zeros_allowed(quant_algo: str, role: str) -> float:
+    if role != "weight_scale":
+        return 0.0
+    if "MXFP" in quant_algo.upper():
+        return _MOST_ZERO_EXPONENTS
+    return _MOST_ZERO_BLOCKS if "NVFP4" in quant_algo else 0.0
 
 
 @rule(

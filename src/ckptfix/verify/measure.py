@@ -66,8 +66,10 @@ def _counted(tensor: Tensor) -> tuple[Tensor, Tensor]:
         return values, torch.ones_like(values, dtype=torch.int64)
     every = torch.arange(256, dtype=torch.uint8, device=tensor.device)
     counts = torch.bincount(tensor.reshape(-1).view(torch.uint8), minlength=256)
-    values = e8m0(every) if tensor.dtype == torch.uint8 else every.view(tensor.dtype).float()
-    return values, counts
+    if tensor.dtype != torch.uint8:
+        return every.view(tensor.dtype).float(), counts
+    # 2^-127 is as near to zero as E8M0 comes, and what a block of zeros gets.
+    return torch.where(every == 0, 0.0, e8m0(every)), counts
 
 
 def _digest(tensor: Tensor) -> str:
