@@ -85,6 +85,8 @@ def _require_sensible(options: RewriteOptions) -> None:
         raise CkptfixError("--undo takes no other option")
     if options.create_pr and options.output is not None:
         raise CkptfixError("--create-pr and --output contradict each other")
+    if options.create_pr and options.reach.offline:
+        raise CkptfixError("--create-pr and --offline contradict each other")
     if options.with_weights and options.output is None:
         raise CkptfixError("--with-weights is for --output", advice="add --output DIR")
     if options.exit_code and not options.dry_run:

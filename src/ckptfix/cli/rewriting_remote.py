@@ -57,8 +57,6 @@ def _require_possible(opened: Opened, options: RewriteOptions) -> None:
     if not is_repository and (options.create_pr or options.with_weights):
         option = "--create-pr" if options.create_pr else "--with-weights"
         raise CkptfixError(f"{option} is for repositories of the Hub, not for {shown}")
-    if options.create_pr and options.reach.offline:
-        raise CkptfixError("--create-pr and --offline contradict each other")
     if not (options.create_pr or options.dry_run or options.output is not None):
         either = ", or --create-pr to propose the change" if is_repository else ""
         raise CkptfixError(
