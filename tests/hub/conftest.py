@@ -32,7 +32,7 @@ def environment(hub: Hub, tmp_path: Path) -> dict[str, str]:
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "CKPTFIX_RETRIES": "2",
         "CKPTFIX_RETRY_WAIT": "0.01",
-        "NO_PROXY": "127.0.0.1",
+        "NO_PROXY": "127.0.0.1,localhost",
     }
 
 

@@ -1,7 +1,8 @@
 """A Hub on loopback: the endpoints that huggingface_hub 2.4.0 uses, and faults on request.
 
-Files that the Hub keeps in LFS are redirected to a storage server, another port as another host:
-signed locations, no token, ETags of its own. All other files are redirected to a path of the Hub.
+Files that the Hub keeps in LFS are redirected to a storage server, localhost as another host than
+127.0.0.1: signed locations, no token, ETags of its own. All other files are redirected to a path of
+the Hub.
 """
 
 import base64
@@ -280,7 +281,8 @@ def serving() -> Iterator[Hub]:
         type("StorageHandler", (_Handler,), {"hub": hub, "is_storage": True}),
     ]
     servers = [_Server(("127.0.0.1", 0), handler) for handler in handlers]
-    hub.url, hub.storage_url = (f"http://127.0.0.1:{s.server_address[1]}" for s in servers)
+    hub.url = f"http://127.0.0.1:{servers[0].server_address[1]}"
+    hub.storage_url = f"http://localhost:{servers[1].server_address[1]}"
     threads = [Thread(target=s.serve_forever, args=(0.05,), daemon=True) for s in servers]
     for thread in threads:
         thread.start()

@@ -58,6 +58,7 @@ LASTING = [
         Fault("blobs=true", 403, {"X-Error-Message": "Access to this resource is disabled."}),
         "disabled",
     ),
+    (Fault("blobs=true", 200), "the server's answer is not one of a Hub; HF_ENDPOINT must be"),
     (Fault("blobs=true", 418), "the server answers HTTP 418"),
     (Fault("blobs=true", 404, {"X-Error-Code": "RevisionNotFound"}), "has no such revision"),
     (Fault("config.json", 404, {"X-Error-Code": "EntryNotFound"}), "a file that it does not have"),

@@ -20,7 +20,13 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, logging
 from ckptfix import __version__
 from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import visible
-from ckptfix.remote.hub_failures import CutShortError, TooSlowError, as_sentence, pause_after
+from ckptfix.remote.hub_failures import (
+    NOT_A_HUB,
+    CutShortError,
+    TooSlowError,
+    as_sentence,
+    pause_after,
+)
 from ckptfix.remote.patience import Patience
 from ckptfix.remote.reference import Repository, is_commit
 
@@ -29,9 +35,9 @@ FAILURES: Final = (
     HfHubHTTPError,
     httpx2.HTTPError,
     OSError,
-    ValueError,
     CutShortError,
     TooSlowError,
+    *NOT_A_HUB,
 )
 
 

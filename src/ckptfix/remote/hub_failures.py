@@ -22,6 +22,10 @@ from ckptfix.names import visible
 RETRIED_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 
+NOT_A_HUB: Final = (ValueError, KeyError, TypeError, AttributeError)
+"""What huggingface_hub raises where an answer is no JSON, or lacks what it takes for granted."""
+
+
 class CutShortError(Exception):
     """An answer ended before all of it was there."""
 
@@ -93,6 +97,11 @@ def as_sentence(error: Exception, what: str) -> CkptfixError:
             return CkptfixError(f"{shown}: {sentence}", advice=advice)
     if isinstance(error, HfHubHTTPError):
         return _of_status(error, shown)
+    if isinstance(error, NOT_A_HUB):
+        return CkptfixError(
+            f"{shown}: the server's answer is not one of a Hub",
+            advice="HF_ENDPOINT must be a server that speaks as the Hub does",
+        )
     return CkptfixError(f"{shown}: {_of_connection(error)}", advice="try again later")
 
 
