@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
@@ -124,11 +125,17 @@ def _loaded(
     if not any(map(is_remote_name, names)):
         yield from ((name, partial(load, name)) for name in names)
         return
-    with ThreadPoolExecutor(min(options.jobs, len(names))) as pool:
-        waiting = {pool.submit(load, name): name for name in names}
+    left = iter(names)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        # Read ahead by `jobs` and no more: judging is slower, and what waits for it takes memory.
+        waiting = {pool.submit(load, name): name for name in islice(left, options.jobs)}
         try:
-            for finished in as_completed(waiting):
-                yield waiting[finished], finished.result
+            while waiting:
+                finished = next(as_completed(waiting))
+                name = waiting.pop(finished)
+                yield name, finished.result
+                del finished
+                waiting |= {pool.submit(load, name): name for name in islice(left, 1)}
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
