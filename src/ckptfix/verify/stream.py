@@ -91,6 +91,8 @@ class _Loading:
     unit: Unit
     buffer: Tensor
     pieces: list[Future[None]]
+    copied: torch.cuda.Event | None = None
+    """Recorded behind the copy to the GPU."""
 
 
 class Stream:
@@ -134,8 +136,8 @@ class Stream:
             if loading is None or data is None:
                 return
             ahead = self._copied_ahead(loading.unit.nbytes)
-            if self._copies is not None:
-                torch.cuda.current_stream(self._device).wait_event(self._marked(data))
+            if loading.copied is not None:
+                torch.cuda.current_stream(self._device).wait_event(loading.copied)
             yield loading.unit, views(loading.unit, data)
             self.held -= loading.unit.nbytes
             del loading, data
@@ -162,6 +164,9 @@ class Stream:
         self._copies.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._copies):
             data.copy_(loading.buffer, non_blocking=True)
+            loading.copied = torch.cuda.Event()
+            loading.copied.record(self._copies)
+        data.record_stream(self._copies)
         return loading, data
 
     def _copied_ahead(self, current: int) -> tuple[_Loading, Tensor] | None:
@@ -171,12 +176,6 @@ class Stream:
         first = self._loading[0]
         room = current + first.unit.nbytes <= self._limit
         return self._next() if room and all(p.done() for p in first.pieces) else None
-
-    def _marked(self, data: Tensor) -> torch.cuda.Event:
-        data.record_stream(torch.cuda.current_stream(self._device))
-        event = torch.cuda.Event()
-        event.record(self._copies)
-        return event
 
 
 def views(unit: Unit, data: Tensor) -> Tensors:
