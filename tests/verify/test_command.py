@@ -12,8 +12,10 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ckptfix.verify.device import open_device, out_of_memory
+from tests.builders import mixed, write_checkpoint
 from tests.conftest import DATA, Call, files_of, load
 from tests.verify.corruption import Corruption, Editor
 
@@ -242,3 +244,27 @@ def test_rewrite_verify_asks_for_torch_before_it_writes(
         "error: --dry-run writes nothing that --verify could run on\n"
     )
     assert files_of(directory) == before
+
+
+def test_a_stacked_bank_is_run_expert_by_expert(call: Call, tmp_path: Path) -> None:
+    bank = "model.layers.0.feed_forward.experts"
+    weight = torch.randn(3, 64, 32, generator=torch.Generator().manual_seed(0))
+    scales = weight.abs().amax((1, 2)) / 448
+    tensors = {
+        f"{bank}.gate_up_proj": (weight / scales[:, None, None]).to(torch.float8_e4m3fn),
+        f"{bank}.gate_up_proj_weight_scale": scales,
+        f"{bank}.gate_up_proj_input_scale": torch.tensor(0.01),
+    }
+    write_checkpoint(tmp_path, {}, mixed({bank: "FP8"}), architecture="Llama4ForCausalLM")
+    save_file(tensors, tmp_path / "model.safetensors")
+    (gemm,) = report(call, tmp_path)["gemms"]
+    assert (gemm["name"], gemm["kind"], gemm["shape"]) == (
+        f"{bank}.gate_up_proj",
+        "experts",
+        [64, 32],
+    )
+    assert gemm["how"] == "native"
+    tensors[f"{bank}.gate_up_proj_weight_scale"][1] = 0
+    save_file(tensors, tmp_path / "model.safetensors")
+    made = report(call, tmp_path, exit_code=1)
+    assert {finding["subject"] for finding in made["findings"]} >= {f"{bank}.gate_up_proj[1]"}
