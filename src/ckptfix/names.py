@@ -18,7 +18,7 @@ RuleKind = Literal["prefix", "substr", "suffix", "regex"]
 REGEX_MARK: Final = "re:"
 """Patterns that start with this are regular expressions (compressed-tensors' convention)."""
 
-LONGEST_NAME: Final = 10_000
+LONGEST_NAME: Final = 2_000
 """Rules that double a name would fill the memory; no runtime has names of hundreds."""
 
 _CLASS_NAME: Final = re.compile(r"[A-Z][A-Za-z0-9_]*\Z")

@@ -20,6 +20,11 @@ from ckptfix.names import visible
 _SPACE: Final = " \t\r\n"
 _DECODER: Final = json.JSONDecoder()
 
+MAX_VALUES: Final = 4_000_000
+"""More values than any metadata has; an index of a million tensors has a million."""
+MAX_DEPTH: Final = 100
+"""Deeper nesting than any metadata has."""
+
 Path = tuple[str | int, ...]
 """Keys and array positions from the root."""
 
@@ -85,6 +90,8 @@ class JsonText:
             CkptfixError: not UTF-8, not JSON, a duplicate key, nested too deeply, or not an
                 object; with line and column where there is one.
         """
+        if data.count(b",") >= MAX_VALUES:
+            raise CkptfixError(f"holds more than {MAX_VALUES:,} values", place=Place(file))
         value = decode_plain(data)
         if isinstance(value, dict):
             return cls(file, data, value)
@@ -113,7 +120,7 @@ class JsonText:
                 place=Place(file, line=error.lineno, column=error.colno),
             ) from error
         except RecursionError as error:
-            raise CkptfixError("JSON nested too deeply", place=Place(file)) from error
+            raise _too_deep_error(file) from error
         except ValueError as error:
             raise CkptfixError("a number has too many digits", place=Place(file)) from error
         if not isinstance(value, dict):
@@ -233,9 +240,15 @@ def _after_space(text: str, at: int) -> int:
     return at
 
 
+def _too_deep_error(file: str) -> CkptfixError:
+    return CkptfixError("JSON nested too deeply", place=Place(file))
+
+
 def _duplicate_key_error(file: str, text: str, key: str) -> CkptfixError:
     seen: set[Path] = set()
     for member in JsonText(file, text.encode("utf-8"), {}).walk():
+        if len(member.path) > MAX_DEPTH:
+            return _too_deep_error(file)
         if member.path in seen and member.path[-1] == key:
             line = text.count("\n", 0, member.start) + 1
             column = member.start - (text.rfind("\n", 0, member.start) + 1) + 1

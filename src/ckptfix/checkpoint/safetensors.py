@@ -17,6 +17,8 @@ from ckptfix.names import visible
 
 MAX_HEADER_BYTES: Final = 100_000_000
 """safetensors 0.8.0, `MAX_HEADER_SIZE`."""
+LONGEST_NAME: Final = 1_000
+"""Lookups try every part of a name; those of real tensors have at most some hundred characters."""
 
 Dtype = Literal[
     "BOOL",
@@ -200,6 +202,13 @@ def _decode(data: bytes, file: str) -> Mapping[str, _Row]:
             advice="download the file again",
         ) from error
     rows.pop("__metadata__", None)
+    longest = max(map(len, rows), default=0)
+    if longest > LONGEST_NAME:
+        raise CkptfixError(
+            f"a tensor name has {longest:,} characters, more than {LONGEST_NAME:,}",
+            place=Place(file),
+            advice="download the file again",
+        )
     return rows
 
 

@@ -15,7 +15,7 @@ from typing import Protocol
 from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import visible
 
-MAX_JSON_BYTES = 1 << 30
+MAX_JSON_BYTES = 1 << 28
 """A larger JSON file is not metadata: the largest known, of 1.0 M tensors, is 140 MB."""
 
 
@@ -63,7 +63,7 @@ def require_json_size(name: str, size: int) -> None:
     """
     if size > MAX_JSON_BYTES:
         raise CkptfixError(
-            f"{size / 1e9:.1f} GB is too large for a JSON file (limit 1.1 GB)", place=Place(name)
+            f"{size / 1e9:.1f} GB is too large for a JSON file (limit 0.3 GB)", place=Place(name)
         )
 
 

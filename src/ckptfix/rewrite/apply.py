@@ -64,15 +64,17 @@ def apply_changes(source: DirectorySource, changes: Sequence[FileChange]) -> Non
     """
     require_own_files(source, [change.file for change in changes])
     store = Store(source.root)
+    decided = False
     try:
         with store.locked():
             before_first = {r.file: r for r in _records(store.read(UNDO))}
             records = [_stage(store, source.root, change, before_first) for change in changes]
             untouched = [r for f, r in before_first.items() if f not in {c.file for c in changes}]
             store.write(JOURNAL, Transaction(VERSION, tuple(records)))
+            decided = True
             _carry_out(store, Transaction(VERSION, tuple(records)), keep=untouched)
     except OSError as error:
-        raise _cannot_write(source.root, error) from error
+        raise _cannot_write(source.root, error, "rewrite", decided=decided) from error
 
 
 def undo(source: DirectorySource) -> tuple[str, ...]:
@@ -86,6 +88,7 @@ def undo(source: DirectorySource) -> tuple[str, ...]:
     store = Store(source.root)
     if not store.folder.is_dir():
         raise _nothing_to_undo(source.root)
+    decided = False
     try:
         with store.locked():
             pending = store.read(JOURNAL)
@@ -110,9 +113,10 @@ def undo(source: DirectorySource) -> tuple[str, ...]:
                 )
             transaction = Transaction(VERSION, tuple(back), undo=True)
             store.write(JOURNAL, transaction)
+            decided = True
             _carry_out(store, transaction, keep=())
     except OSError as error:
-        raise _cannot_write(source.root, error) from error
+        raise _cannot_write(source.root, error, "undo", decided=decided) from error
     return tuple(sorted(known))
 
 
@@ -131,7 +135,7 @@ def recover(source: DirectorySource) -> Recovered | None:
             files = {r.file for r in pending.files}
             _carry_out(store, pending, keep=[r for f, r in done.items() if f not in files])
     except OSError as error:
-        raise _cannot_write(source.root, error) from error
+        raise _cannot_write(source.root, error, "rewrite", decided=True) from error
     return Recovered(tuple(r.file for r in pending.files), pending.undo)
 
 
@@ -195,8 +199,20 @@ def _nothing_to_undo(root: Path) -> CkptfixError:
     return CkptfixError(f"{root}: nothing to undo, ckptfix has not rewritten this checkpoint")
 
 
-def _cannot_write(root: Path, error: OSError) -> CkptfixError:
+def _cannot_write(root: Path, error: OSError, what: str, *, decided: bool) -> CkptfixError:
+    """The error, with what it has left: nothing, everything, or something to complete."""
+    why = error.strerror or str(error)
+    if interrupted(root):
+        return CkptfixError(
+            f"{root}: the {what} was interrupted: {why}",
+            advice="run ckptfix rewrite to complete it or ckptfix rewrite --undo to roll it back",
+        )
+    if decided:
+        return CkptfixError(
+            f"{root}: the {what} is done, but .ckptfix could not be tidied: {why}",
+            advice="the next ckptfix rewrite tidies it",
+        )
     return CkptfixError(
-        f"{root}: cannot write: {error.strerror}",
+        f"{root}: cannot write: {why}; nothing was changed",
         advice="use --output DIR to write a repaired checkpoint elsewhere",
     )

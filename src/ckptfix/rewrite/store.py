@@ -12,8 +12,9 @@ A transaction is decided at the instant `journal.json` appears. Before it, nothi
 import fcntl
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -71,12 +72,17 @@ def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fchmod(file.fileno(), mode)
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
     sync_folder(path.parent)
 
 
@@ -98,23 +104,54 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder against a second ckptfix; the lock ends with the process."""
-        self.create()
-        with (self.folder / LOCK).open("wb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise CkptfixError(
-                    f"{self.root}: another ckptfix is rewriting this checkpoint",
-                    advice="wait for it to end",
-                ) from error
+        """Hold the folder against a second ckptfix; the lock ends with the process.
+
+        Raises:
+            CkptfixError: another one holds it, or the lock is no file of ours.
+            OSError: the file system refuses, or knows no locks.
+        """
+        descriptor = self._open_lock()
+        while not self._is_lock(descriptor):
+            # The one who held it before has removed it, with the folder.
+            os.close(descriptor)
+            descriptor = self._open_lock()
+        try:
             yield
+        finally:
+            os.close(descriptor)
+
+    def _open_lock(self) -> int:
+        self.create()
+        # A stranger's folder may hold a link or a pipe of this name.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(self.folder / LOCK, flags, 0o600)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise self.damaged(f"{LOCK} is not a regular file")
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise CkptfixError(
+                f"{self.root}: another ckptfix is rewriting this checkpoint",
+                advice="wait for it to end",
+            ) from error
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _is_lock(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), (self.folder / LOCK).stat())
+        except FileNotFoundError:
+            return False
 
     def keep(self, data: bytes) -> str:
         """Store bytes under their digest."""
         name = digest(data)
         path = self.folder / name
-        if not (path.is_file() and digest(path.read_bytes()) == name):
+        if not (path.is_file() and not path.is_symlink() and digest(path.read_bytes()) == name):
             write_durably(path, data, 0o600)
         return name
 
@@ -122,8 +159,11 @@ class Store:
         """Stored bytes, checked against their digest."""
         if len(name) != 64 or not all(c in "0123456789abcdef" for c in name):
             raise self.damaged(f"{name!r} is not a digest")
+        path = self.folder / name
+        if path.is_symlink() or not path.is_file():
+            raise self.damaged(f"{name} is missing or not a regular file")
         try:
-            data = (self.folder / name).read_bytes()
+            data = path.read_bytes()
         except OSError as error:
             raise self.damaged(f"{name} cannot be read: {error.strerror}") from error
         if digest(data) != name:
@@ -141,6 +181,8 @@ class Store:
     def read(self, name: str) -> Transaction | None:
         """journal.json or undo.json, if there."""
         path = self.folder / name
+        if path.is_symlink():
+            raise self.damaged(f"{name} is a link")
         if not path.is_file():
             return None
         try:
