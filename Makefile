@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit format fuzz oracle verify-all record bench clean
+.PHONY: help demo test lint types unit format fuzz oracle verify-all record bench clean faults
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,9 @@ format: $(VENV)/.installed-dev ## format the code and regenerate the generated d
 
 fuzz: $(VENV)/.installed-dev ## hostile files for ten minutes, or FUZZ_SECONDS; counts executions
 	$(BIN)/python -m tests.fuzz.long_run
+
+faults: $(VENV)/.installed-dev ## fail every call of a rewrite in every way, and print the matrix (half an hour)
+	FAULTS=all $(BIN)/python -m pytest tests/faults -q
 
 oracle: $(VENV)/.installed-dev ## judge rewrites with the real vLLM loader of ../shared/oracle (minutes)
 	../shared/oracle/setup.sh

@@ -1,0 +1,1 @@
+"""Every system call of a rewrite fails once."""
