@@ -232,6 +232,19 @@ def test_what_is_wrong_with_a_real_export_is_found_and_nothing_else(name: str, c
     assert done.returncode == (1 if found else 0)
 
 
+def test_sentinels_of_the_exporter_are_stripped_where_every_release_would_serve(
+    copy_of: Callable[[str], Path], call: Call
+) -> None:
+    """vLLM and SGLang take `NAME.<NUL>sentinel` for something below NAME; other readers do not."""
+    directory = copy_of("nemotronh-moe-super-nulbug")
+    assert call("rewrite", directory).returncode == 0
+    done = call("check", directory)
+    assert (done.returncode, "pt_name_sentinel" in (directory / "config.json").read_text()) == (
+        0,
+        0,
+    )
+
+
 def test_demo_shows_the_repair(run: Run, tmp_path: Path) -> None:
     done = run("demo", tmp_path / "demo")
     assert done.returncode == 0

@@ -7,7 +7,8 @@ from typing import Literal
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.rewrite.aliases import Wish, as_aliases, wishes_of
 from ckptfix.rewrite.plan import Plan, plan_rewrite, rewritten
-from ckptfix.runtimes.name_maps import NO_MAP, NameMap
+from ckptfix.rules.names import is_corrupt
+from ckptfix.runtimes.name_maps import NO_MAP, NameMap, damage_map
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict, judge
 
@@ -54,8 +55,9 @@ def plan_for_targets(
         strategy: see above.
     """
     before = _judge_all(checkpoint, targets)
+    as_spelled = damage_map() if _is_damaged(checkpoint) else NO_MAP
     if strategy == "alias" or (not name_map.required and not _wrong(before)):
-        return _with_aliases(checkpoint, NO_MAP, name_map, before, targets)
+        return _with_aliases(checkpoint, as_spelled, name_map, before, targets)
     renamed = _proved(checkpoint, plan_rewrite(checkpoint, name_map), before, targets)
     if strategy == "rename":
         return renamed
@@ -63,7 +65,7 @@ def plan_for_targets(
     helps = _wrong(renamed.after) < _wrong(before) or (name_map.required and fewer)
     if helps and not renamed.does_harm:
         return _with_aliases(checkpoint, name_map, name_map, before, targets)
-    kept = _with_aliases(checkpoint, NO_MAP, name_map, before, targets)
+    kept = _with_aliases(checkpoint, as_spelled, name_map, before, targets)
     # A refused rename that would have done more is told, not hidden behind what is left.
     return renamed if helps and _wrong(kept.after) > _wrong(renamed.after) else kept
 
@@ -121,6 +123,10 @@ def _proved(
     targets: Sequence[Target],
 ) -> PortablePlan:
     return PortablePlan(plan, before, _judge_all(rewritten(checkpoint, plan.files), targets))
+
+
+def _is_damaged(checkpoint: Checkpoint) -> bool:
+    return any(is_corrupt(s.name) for m in checkpoint.metadata for s in m.statements)
 
 
 def _wrong(verdicts: Iterable[TargetVerdict]) -> int:

@@ -8,6 +8,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import Statement
 from ckptfix.names import is_class_name, visible
 from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.runtimes.name_maps import damage_map
 from ckptfix.runtimes.naming import Reading
 
 _WILDCARD: Final = re.compile(r"[*?\[]")
@@ -134,16 +135,18 @@ def is_dropped_tied_head(checkpoint: Checkpoint, pattern: str) -> bool:
 )
 def corrupt_name(context: Context) -> Iterable[Finding]:
     """Names with a NUL byte, the exporter's sentinel, or other unprintable characters."""
+    name_map = context.naming.name_map
+    mapper = (name_map if name_map.required else damage_map()).mapper
     for statement in statements(context):
         if not is_corrupt(statement.name):
             continue
-        repaired = context.naming.name_map.mapper.map(statement.name)
+        repaired = mapper.map(statement.name)
         known = repaired is not None and repaired != statement.name and not is_corrupt(repaired)
         yield Finding(
             "CKF108",
             statement.name,
             "holds unprintable characters, so it matches no module",
             statement.place,
-            "run ckptfix rewrite" if known else "remove the characters",
+            "run ckptfix rewrite" if known else "run ckptfix rewrite --from-tensors",
             expected=repaired if known and repaired else "",
         )

@@ -52,7 +52,7 @@ class NameMapSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rules: tuple[RuleSpec, ...]
     description: str = ""
     architectures: tuple[str, ...] = ()
-    """Built-in maps only: entries of `architectures` in config.json that select this map."""
+    """Built-in maps only: `architectures` of config.json that select this map; `*` for all."""
     needed_by: tuple[NeededBy, ...] = ()
     """Built-in maps only: who needs the rename."""
 
@@ -62,7 +62,7 @@ class NameMap(msgspec.Struct, frozen=True):
 
     mapper: NameMapper
     origin: str
-    """For the user: an architecture name, a file, `--map`, or `no map`."""
+    """For the user: architecture names, a file, `--map`, or `no map`."""
     needed_by: tuple[NeededBy, ...] = ()
     """Empty when the map came from the user: then the user says that it is needed."""
     required: bool = False
@@ -70,6 +70,8 @@ class NameMap(msgspec.Struct, frozen=True):
 
 
 NO_MAP = NameMap(NameMapper(), "no map")
+_ANY = "*"
+"""Stands in `architectures` of a built-in map whose rules come before those of every other."""
 
 
 def _rule(spec: RuleSpec, origin: str, number: int) -> Rule:
@@ -142,6 +144,12 @@ def builtin_maps() -> tuple[NameMapSpec, ...]:
     return tuple(parse_name_map(path.read_text("utf-8"), path.name) for path in paths)
 
 
+@cache
+def damage_map() -> NameMap:
+    """Strips what exporters put into names by mistake, and keeps every spelling."""
+    return NameMap(compile_rules(_map_of(_ANY) or NameMapSpec(()), _ANY), "every architecture")
+
+
 def choose_name_map(
     architectures: Sequence[str], nested: Sequence[tuple[str, Sequence[str]]]
 ) -> NameMap:
@@ -151,17 +159,21 @@ def choose_name_map(
         architectures: `architectures` at the top of config.json.
         nested: ``(prefix, architectures)`` of the language model's own config, for wrappers
             that have no map of their own; its prefix rules are moved below that prefix.
+
+    Returns:
+        The map of the architecture, behind the rules that hold for every one.
     """
+    damage = damage_map().mapper
     for architecture in architectures:
         if spec := _map_of(architecture):
-            mapper = compile_rules(spec, architecture)
+            mapper = damage.then(compile_rules(spec, architecture))
             return NameMap(mapper, architecture, spec.needed_by, required=bool(spec.needed_by))
     for prefix, inner in nested:
         for architecture in inner:
             if spec := _map_of(architecture):
-                mapper = compile_rules(spec, architecture).below(prefix)
+                mapper = damage.then(compile_rules(spec, architecture).below(prefix))
                 return NameMap(mapper, f"{architecture} below {prefix}", spec.needed_by)
-    return NO_MAP
+    return damage_map()
 
 
 def _map_of(architecture: str) -> NameMapSpec | None:
