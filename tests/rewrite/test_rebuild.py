@@ -154,12 +154,14 @@ def test_patterns_spare_quantized_modules_and_cover_the_others(tmp_path: Path) -
         **fp8("model.layers.0.mlp.up_proj"),
         **fp8("model.layers.1.mlp.up_proj"),
         **bf16("model.layers.0.mlp.gate"),
+        **bf16("model.layers.1.mlp.gate"),
         **bf16("visual.blocks.0.proj"),
         **bf16("visual.blocks.1.proj"),
     }
     quantization = {"quant_algo": "FP8", "ignore": ["model.layers.0*"], "quant_method": "modelopt"}
     made = rebuilt(llama(tmp_path / "c", tensors, quantization))
-    assert quantization_of(made)["ignore"] == ["model.layers.0.mlp.gate", "visual*"]
+    gates = [f"model.layers.{layer}.mlp.gate" for layer in (0, 1)]
+    assert quantization_of(made)["ignore"] == [*gates, "visual*"]
     assert codes(made) == set()
 
 

@@ -33,6 +33,13 @@ EXPERTS: Shapes = {
 BANK = mixed({"l.0.mlp.experts": "NVFP4"})
 
 
+def attention(layer: str, parts: str = "qkvo") -> Shapes:
+    made: Shapes = {}
+    for part in parts:
+        made |= fp8(f"m.layers.{layer}.attn.{part}_proj")
+    return made
+
+
 def without(tensors: Shapes, *names: str) -> Shapes:
     return {name: row for name, row in tensors.items() if name not in names}
 
@@ -113,6 +120,38 @@ def without(tensors: Shapes, *names: str) -> Shapes:
             },
             uniform([], kv_cache_scheme="FP8"),
             {"CKF403": ["l.0.attn"]},
+        ),
+        (
+            {**fp8("l.0.attn.k_proj"), "l.0.attn.v_proj.v_scale": ("F32", ())},
+            uniform([], kv_cache_scheme="FP8"),
+            {"CKF403": ["l.0.attn"]},
+        ),
+        (
+            {
+                n: r
+                for at in "012"
+                for n, r in attention(at).items()
+                if n not in attention("1", "o")
+            },
+            uniform([]),
+            {"CKF209": ["m.layers.1.attn.o_proj"]},
+        ),
+        (
+            {
+                n.replace("1.attn.o_", "1.attn.xo_"): r
+                for at in "012"
+                for n, r in attention(at).items()
+            },
+            uniform([]),
+            {"CKF209": ["m.layers.1.attn.o_proj"]},
+        ),
+        (  # two layers of three share keys and values: meant so
+            {
+                **attention("0"),
+                **{n: r for at in "12" for n, r in attention(at, "qo").items()},
+            },
+            uniform([]),
+            {},
         ),
         (
             {**MLP, **bf16("mtp.fc"), **bf16("mtp.layers.0.up")},

@@ -81,14 +81,17 @@ def kv_cache_unsaid(context: Context) -> Iterable[Finding]:
     fix="Export the checkpoint again.",
 )
 def one_kv_scale(context: Context) -> Iterable[Finding]:
-    """Attention layers with one of the two scales, in a checkpoint that has both elsewhere."""
+    """A lone v_scale, or a lone k_scale in a checkpoint that has v_scale elsewhere.
+
+    Old exports keep one scale for both, as k_scale throughout.
+    """
     checkpoint = context.checkpoint
     holders: dict[str, dict[str, str]] = {"k_scale": {}, "v_scale": {}}
     for name, module in checkpoint.modules.items():
         for role, layers in holders.items():
             if role in module.tensors:
                 layers[name.rpartition(".")[0] if name.endswith("_proj") else name] = name
-    if not holders["k_scale"] or not holders["v_scale"]:
+    if not holders["v_scale"]:
         return
     for role, other in (("k_scale", "v_scale"), ("v_scale", "k_scale")):
         for layer, holder in holders[role].items():

@@ -1,0 +1,79 @@
+"""CKF209: layers that are built alike hold the same modules."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Final
+
+from ckptfix.checkpoint.expert_banks import EXPERTS
+from ckptfix.rules.banks import place_of
+from ckptfix.rules.finding import Context, Finding, Severity, rule
+
+_Blocks = Mapping[str, Mapping[str, str]]
+"""Block (`model.layers.0.mlp`) -> last part of a module's name -> module."""
+
+_SHARED_PARTS: Final = 2
+"""With fewer modules in common, another one instead of the lost must at least be named like it."""
+
+
+@rule(
+    "CKF209",
+    "layer lacks a module that all its like have",
+    Severity.WARNING,
+    why=(
+        "A module that was lost or misnamed on the way is seen in one layer only. vLLM stops at "
+        "weights 'not initialized from checkpoint', SGLang serves the memory as it was."
+    ),
+    fix="Export the checkpoint again, or rename the tensors if the module is there misspelled.",
+)
+def lost_module(context: Context) -> Iterable[Finding]:
+    """A block like all others that share modules with it, but for one that each of them has.
+
+    Blocks that differ on purpose (dense layers before expert layers, layers that share keys and
+    values) come in numbers, or differ in more than one module.
+    """
+    modules = context.checkpoint.modules
+    for blocks in _kinds(modules):
+        for block, parts in blocks.items():
+            if (lost := _lost(block, blocks)) is None:
+                continue
+            part, instead = lost
+            beside = parts[instead] if instead else next(iter(parts.values()))
+            kind = block.rpartition(".")[2]
+            found = f", and holds {instead}, which none of them has" if instead else ""
+            yield Finding(
+                "CKF209",
+                f"{block}.{part}",
+                f"is missing, every other layer with such a {kind} has it{found}",
+                place_of(context.checkpoint, beside),
+                "rename its tensors" if instead else "export the checkpoint again",
+                (beside,) if instead else (),
+            )
+
+
+def _kinds(modules: Iterable[str]) -> Iterable[_Blocks]:
+    """Blocks whose names differ in one number only, such as the `mlp` of all layers."""
+    kinds: dict[tuple[str, str], dict[str, dict[str, str]]] = defaultdict(dict)
+    for name in modules:
+        block, _, part = name.rpartition(".")
+        head, dot, tail = block.partition(".layers.")
+        number, _, inner = tail.partition(".")
+        if dot and inner and number.isdigit() and EXPERTS not in block:
+            kinds[head, inner].setdefault(block, {})[part] = name
+    return kinds.values()
+
+
+def _lost(block: str, blocks: _Blocks) -> tuple[str, str] | None:
+    """The part that every other block of the kind has, and the part found in its stead, if any."""
+    own = blocks[block].keys()
+    alike = [set(parts) for name, parts in blocks.items() if name != block and parts.keys() & own]
+    if not alike:
+        return None
+    common = set.intersection(*alike)
+    lost, more = common - own, own - set.union(*alike)
+    if len(lost) != 1 or len(more) > 1:
+        return None
+    part, instead = lost.pop(), next(iter(more), "")
+    if instead and len(common & own) < _SHARED_PARTS and not get_close_matches(part, [instead]):
+        return None
+    return part, instead
