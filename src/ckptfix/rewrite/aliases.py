@@ -51,7 +51,8 @@ def wishes_of(
     A quantized module that a release does not find wants its own name beside the entry of its last
     member, in every file that has it. An unquantized one that a release would quantize wants a
     pattern, in every file that excludes it under another name or, where a layer map decides and
-    the release took the entry of another module, in all of them.
+    the release took the entry of another module, in all of them. A packed module of which only
+    some members are excluded wants patterns for the rest.
 
     Args:
         checkpoint: both sides, names as they are.
@@ -117,9 +118,22 @@ def _wanted_patterns(
     module: ModuleVerdict, excluded: Iterable[tuple[MetadataFile, _Patterns]]
 ) -> Iterator[Wish]:
     for metadata, patterns in excluded:
-        if all(member in patterns for member in module.members):
-            name = _respelled(patterns[module.members[0]], module.members[0], module.name)
-            yield Wish(metadata.place, name, True, module.label)
+        if not all(member in patterns for member in module.members):
+            continue
+        if module.resolution and module.resolution.exclusion_error:
+            names = tuple(_members_left_out(module.members, patterns))
+        else:
+            names = (_respelled(patterns[module.members[0]], module.members[0], module.name),)
+        yield from (Wish(metadata.place, name, True, module.label) for name in names)
+
+
+def _members_left_out(members: Iterable[str], patterns: _Patterns) -> Iterator[str]:
+    """Patterns for the members that have none, spelled like that of a member which has one."""
+    spelled = [(pattern, member) for member in members if (pattern := patterns[member])]
+    for member in members:
+        if patterns[member] is None:
+            fitting = (_respelled(pattern, other, member) for pattern, other in spelled)
+            yield next(fitting, member)
 
 
 def _respelled(pattern: str | None, member: str, asked: str) -> str:

@@ -83,7 +83,7 @@ def stored_layers(checkpoint: Checkpoint, declared: Mapping[str, str]) -> Stored
     """
     found = {name: stored for name, stored in checkpoint.formats.items() if stored.fits}
     shared = _shared(found.values())
-    quantized = {name: _layer(stored, declared.get(name, shared)) for name, stored in found.items()}
+    quantized = {name: _layer(stored, declared.get(name), shared) for name, stored in found.items()}
     return StoredLayers(quantized, tuple(checkpoint.unquantized_linears))
 
 
@@ -98,7 +98,7 @@ def _shared(formats: Iterable[StoredFormat]) -> str | None:
     return next((algo for algo in fitting[0] if algo in common), None) if fitting else None
 
 
-def _layer(stored: StoredFormat, declared: str | None) -> StoredLayer:
-    fit = stored.fit(declared) or stored.fits[0]
+def _layer(stored: StoredFormat, *preferred: str | None) -> StoredLayer:
+    fit = next(filter(None, map(stored.fit, preferred)), stored.fits[0])
     sized = fit.group_size and fit.quant_algo not in BLOCK_ALGOS
     return StoredLayer(fit.quant_algo, fit.group_size if sized else None)
