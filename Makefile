@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit format fuzz oracle verify-all record bench clean faults
+.PHONY: help demo test lint types unit format fuzz mutations oracle verify-all record bench clean faults
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,9 @@ fuzz: $(VENV)/.installed-dev ## hostile files for ten minutes, or FUZZ_SECONDS; 
 
 faults: $(VENV)/.installed-dev ## fail every call of a rewrite in every way, and print the matrix (half an hour)
 	FAULTS=all $(BIN)/python -m pytest tests/faults -q
+
+mutations: $(VENV)/.installed-dev ## break every healthy fixture in every way, and print the kill rate (minutes)
+	MUTATION_SEEDS=4 $(BIN)/python -m pytest tests/mutations -q
 
 oracle: $(VENV)/.installed-dev ## judge rewrites with the real vLLM loader of ../shared/oracle (minutes)
 	../shared/oracle/setup.sh

@@ -1,0 +1,1 @@
+"""Break one thing at a time in healthy checkpoints, and see that `check` tells it."""
