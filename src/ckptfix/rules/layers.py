@@ -1,7 +1,7 @@
 """CKF209: layers that are built alike hold the same modules."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Set
 from difflib import get_close_matches
 from typing import Final
 
@@ -34,21 +34,27 @@ def lost_module(context: Context) -> Iterable[Finding]:
     """
     modules = context.checkpoint.modules
     for blocks in _kinds(modules):
-        for block, parts in blocks.items():
-            if (lost := _lost(block, blocks)) is None:
-                continue
-            part, instead = lost
-            beside = parts[instead] if instead else next(iter(parts.values()))
-            kind = block.rpartition(".")[2]
-            found = f", and holds {instead}, which none of them has" if instead else ""
-            yield Finding(
-                "CKF209",
-                f"{block}.{part}",
-                f"is missing, every other layer with such a {kind} has it{found}",
-                place_of(context.checkpoint, beside),
-                "rename its tensors" if instead else "export the checkpoint again",
-                (beside,) if instead else (),
-            )
+        built = Counter(frozenset(parts) for parts in blocks.values())
+        for own, number in built.items():
+            if number == 1 and (found := _lost(own, built.keys() - {own})):
+                block = next(name for name, parts in blocks.items() if parts.keys() == own)
+                yield _finding(context, block, blocks[block], *found)
+
+
+def _finding(
+    context: Context, block: str, parts: Mapping[str, str], part: str, instead: str
+) -> Finding:
+    beside = parts[instead] if instead else next(iter(parts.values()))
+    kind = block.rpartition(".")[2]
+    found = f", and holds {instead}, which none of them has" if instead else ""
+    return Finding(
+        "CKF209",
+        f"{block}.{part}",
+        f"is missing, every other layer with such a {kind} has it{found}",
+        place_of(context.checkpoint, beside),
+        "rename its tensors" if instead else "export the checkpoint again",
+        (beside,) if instead else (),
+    )
 
 
 def _kinds(modules: Iterable[str]) -> Iterable[_Blocks]:
@@ -63,10 +69,14 @@ def _kinds(modules: Iterable[str]) -> Iterable[_Blocks]:
     return kinds.values()
 
 
-def _lost(block: str, blocks: _Blocks) -> tuple[str, str] | None:
-    """The part that every other block of the kind has, and the part found in its stead, if any."""
-    own = blocks[block].keys()
-    alike = [set(parts) for name, parts in blocks.items() if name != block and parts.keys() & own]
+def _lost(own: Set[str], others: Iterable[Set[str]]) -> tuple[str, str] | None:
+    """The part that every like block has, and the part found in its stead, if any.
+
+    Args:
+        own: the parts of one block.
+        others: what the other blocks of the kind consist of.
+    """
+    alike = [set(parts) for parts in others if parts & own]
     if not alike:
         return None
     common = set.intersection(*alike)
