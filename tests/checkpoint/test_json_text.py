@@ -62,6 +62,7 @@ def count_members(value: Any) -> int:
     [
         (b'{"a": 1,\n "b": }', "config.json:2:7: not valid JSON: expecting value"),
         (b'{"a": {"b": 1,\n "b": 2}}', 'config.json:2:2 /a/b: duplicate key "b"'),
+        (b'{"a": {"b": 1, "b": 2}', "config.json:1:23: not valid JSON: expecting ',' delimiter"),
         (b'{"a": 1}{', "not valid JSON: extra data"),
         (b"", "config.json:1:1: not valid JSON"),
         (b"[]", "expected a JSON object"),
