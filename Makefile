@@ -2,30 +2,38 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RELEASE := .venv-release
+LOCK ?=
+COMPILE = $(RELEASE)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(LOCK) \
+	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit format fuzz mutations oracle verify-all record bench clean faults
+.PHONY: help demo test lint types unit format fuzz mutations oracle verify-all record bench lock build sbom clean faults
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+# Every file that comes from an index is pinned by its hash; the project itself is built by the pinned backend.
+$(VENV)/.installed: $(BIN)/python pyproject.toml requirements.txt requirements-build.txt
+	$(BIN)/python $(PIP_INSTALL) --require-hashes --requirement requirements.txt --requirement requirements-build.txt
+	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	$(BIN)/python $(PIP_INSTALL) --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
 # The CPU build alone: the plain name would bring CUDA along, some gigabytes, where pip finds it.
 # Without one, the tests of `ckptfix verify` are skipped and say so.
 $(VENV)/.installed-torch: $(VENV)/.installed-dev requirements-torch.txt
 	@$(BIN)/python -c 'import torch' 2>/dev/null \
-	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-torch.txt \
-	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-torch.txt \
+	|| $(BIN)/python $(PIP_INSTALL) --requirement requirements-torch.txt \
+	|| $(BIN)/python $(PIP_INSTALL) --requirement requirements-torch.txt \
 		--extra-index-url https://download.pytorch.org/whl/cpu \
 	|| echo 'no CPU build of torch: the tests of verify are skipped; install one into $(VENV) to run them'
 	@touch $@
@@ -78,5 +86,33 @@ bench: $(VENV)/.installed-dev ## measure start-up and large checkpoints next to 
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/large.py
 
+# The tools of a release live apart: nothing that the tests need depends on them.
+$(RELEASE)/.installed: requirements-release.txt
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python $(PIP_INSTALL) --require-hashes --requirement requirements-release.txt
+	@touch $@
+
+lock: $(RELEASE)/.installed ## write the pinned requirements again; LOCK=--upgrade for newer versions
+	$(COMPILE) pyproject.toml --output-file requirements.txt
+	$(COMPILE) requirements-build.in --constraint requirements.txt --output-file requirements-build.txt
+	$(COMPILE) pyproject.toml requirements-dev.in \
+		--constraint requirements.txt --constraint requirements-build.txt --output-file requirements-dev.txt
+	$(COMPILE) requirements-release.in --constraint requirements-build.txt --output-file requirements-release.txt
+
+build: $(RELEASE)/.installed ## wheel and source distribution, in dist/
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} \
+		$(RELEASE)/bin/python -m build --no-isolation
+
+sbom: build ## software bill of materials of the wheel and its pinned dependencies, in sbom/
+	rm -rf sbom && mkdir sbom && $(PYTHON) -m venv --without-pip sbom/venv
+	$(RELEASE)/bin/uv pip install --quiet --python sbom/venv --require-hashes --requirement requirements.txt
+	$(RELEASE)/bin/uv pip install --quiet --python sbom/venv --no-deps dist/*.whl
+	@# cyclonedx-py takes the version from pyproject.toml, where ours is dynamic.
+	sed "s/^dynamic = .*/version = \"$$(basename dist/*.whl | cut -d- -f2)\"/" pyproject.toml > sbom/venv/pyproject.toml
+	$(RELEASE)/bin/cyclonedx-py environment --pyproject sbom/venv/pyproject.toml --mc-type application \
+		--output-reproducible --output-file sbom/ckptfix.cdx.json sbom/venv/bin/python
+	rm -rf sbom/venv
+
 clean: ## remove what make has made
-	rm -rf $(VENV) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf $(VENV) $(RELEASE) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist sbom
