@@ -75,6 +75,10 @@ def main() -> None:
         error.message = printable(error.message)
         error.show()
         sys.exit(2)
+    except MemoryError as error:
+        error.__traceback__ = None  # its frames hold what filled the memory
+        typer.echo("error: this needs more memory than the process may have", err=True)
+        sys.exit(2)
     except typer.Abort:
         sys.exit(1)
     except KeyboardInterrupt:
