@@ -8,52 +8,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ckptfix.cli.app import main
 from ckptfix.errors import CkptfixError
 from ckptfix.rewrite.store import require_whole
 from tests.conftest import Run, files_of
+from tests.rewrite.killing import killed_at
 
 CopyOf = Callable[[str], Path]
-
-STEPS = ("open", "fsync", "replace", "mkdir", "rmdir", "unlink")
-
-
-def killed_at(step: int, *arguments: object) -> int:
-    """Run the command line in a child process that is killed for real at its N-th durable step.
-
-    Returns the exit code, or minus the number of the signal.
-    """
-    child = os.fork()
-    if child == 0:
-        count = 0
-
-        def counted(real: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*args: Any, **kwargs: Any) -> Any:
-                nonlocal count
-                count += 1
-                if count == step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return real(*args, **kwargs)
-
-            return call
-
-        silent = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (1, 2):
-            os.dup2(silent, descriptor)
-        for name in STEPS:
-            setattr(os, name, counted(getattr(os, name)))
-        sys.argv = ["ckptfix", *map(str, arguments)]
-        try:
-            main()
-        except SystemExit as done:
-            os._exit(done.code if isinstance(done.code, int) else 1)
-        finally:
-            os._exit(99)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def metadata(directory: Path) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.cli.judging import asked_targets, judge_all, known_targets, without_releases
 from ckptfix.cli.loading import name_map_for
+from ckptfix.cli.renaming import NOTHING_ELSE, Written, harmed_by, plan_names_of_tensors
 from ckptfix.names import visible
 from ckptfix.remote.opening import HERE_AND_THERE, Reach
 from ckptfix.report.console import Line, count, line, show, show_exactly
@@ -21,9 +22,11 @@ from ckptfix.report.rewrite_text import (
     unchanged_lines,
     verdict_lines,
 )
+from ckptfix.report.tensors_text import no_tensor_lines, tensor_diff_lines, tensor_lines
 from ckptfix.rewrite.plan import Plan, plan_rewrite, rewritten
 from ckptfix.rewrite.portable import PortablePlan, Strategy, plan_for_targets
 from ckptfix.rewrite.rebuild.plan import join_plans, plan_rebuild
+from ckptfix.rewrite.tensors.plan import TensorPlan
 from ckptfix.rules.folded import holds_for_all
 from ckptfix.runtimes.verdict import TargetVerdict
 
@@ -41,6 +44,7 @@ class RewriteOptions:
     runtimes: tuple[str, ...] = ()
     strategy: Strategy = "auto"
     from_tensors: bool = False
+    tensors: bool = False
     reach: Reach = HERE_AND_THERE
     with_weights: bool = False
     create_pr: bool = False
@@ -54,12 +58,16 @@ class Planned:
     plan: Plan
     portable: PortablePlan | None
     """None where no release is known to ask."""
-    tensors_say_more: bool
+    harmed: tuple[TargetVerdict, ...]
+    """Releases that the plan would break."""
+    tensors: TensorPlan | None
+    """None without --tensors."""
+    tensors_say_more: bool = False
 
     @property
-    def harmed(self) -> tuple[TargetVerdict, ...]:
-        """Releases that the plan would break."""
-        return self.portable.harmed if self.portable else ()
+    def changes_something(self) -> bool:
+        """True when a file would be written."""
+        return bool(self.plan.files) or bool(self.tensors and self.tensors.renames.new_names)
 
     @property
     def leaves_faults(self) -> bool:
@@ -76,7 +84,7 @@ def make_plan(checkpoint: Checkpoint, options: RewriteOptions) -> Planned:
     Raises:
         CkptfixError: a map or a runtime that cannot be.
     """
-    own = options.maps or options.mapper or options.from_tensors
+    own = options.maps or options.mapper or options.from_tensors or options.tensors
     if checkpoint.folded is not checkpoint and not own:
         planned = _plan_as_it_is(checkpoint.folded, options)
         if _holds_for_all(checkpoint.folded, planned):
@@ -94,28 +102,41 @@ def _holds_for_all(folded: Checkpoint, planned: Planned) -> bool:
 
 
 def _plan_as_it_is(checkpoint: Checkpoint, options: RewriteOptions) -> Planned:
-    name_map = name_map_for(checkpoint, options.maps, options.mapper)
+    tensors = None
+    maps, mapper = options.maps, options.mapper
+    if options.tensors:
+        tensors = plan_names_of_tensors(checkpoint, maps, mapper)
+        maps, mapper = (), None
+    named = tensors.checkpoint if tensors else checkpoint
+    name_map = name_map_for(named, maps, mapper)
     targets = asked_targets(options.runtimes)
-    judge_all(checkpoint, targets)  # complains of releases that cannot be asked
+    judge_all(named, targets)  # complains of releases that cannot be asked
     if targets:
         name_map = without_releases(name_map)
-    elif not options.maps and not options.mapper:
-        targets = known_targets(checkpoint)
-    rebuilt = plan_rebuild(checkpoint, name_map) if options.from_tensors else ()
-    start = rewritten(checkpoint, rebuilt)
+    elif not maps and not mapper:
+        targets = known_targets(named)
+    rebuilt = plan_rebuild(named, name_map) if options.from_tensors else ()
+    start = rewritten(named, rebuilt)
     portable = None
     if targets:
         portable = plan_for_targets(start, name_map, targets, options.strategy)
     plan = portable.plan if portable else plan_rewrite(start, name_map)
     if rebuilt:
-        plan = join_plans(checkpoint, name_map, rebuilt, plan)
+        plan = join_plans(named, name_map, rebuilt, plan)
+    harmed: tuple[TargetVerdict, ...] = ()
     if portable:
-        before = judge_all(checkpoint, targets) if rebuilt else portable.before
+        before = judge_all(named, targets) if rebuilt else portable.before
         portable = replace(portable, plan=plan, before=before)
-    planned = Planned(plan, portable, tensors_say_more=False)
+        harmed = portable.harmed
+    if tensors and tensors.changes_something:
+        plan = tensors.joined_with(plan)
+        harmed = (*harmed_by(tensors, targets), *harmed)
+        if portable:
+            portable = replace(portable, plan=plan, before=judge_all(checkpoint, targets))
+    planned = Planned(plan, portable, harmed, tensors)
     if options.from_tensors or not planned.leaves_faults:
         return planned
-    return replace(planned, tensors_say_more=bool(plan_rebuild(checkpoint, name_map)))
+    return replace(planned, tensors_say_more=bool(plan_rebuild(named, name_map)))
 
 
 def refused(name: str, planned: Planned, options: RewriteOptions) -> bool:
@@ -127,33 +148,53 @@ def refused(name: str, planned: Planned, options: RewriteOptions) -> bool:
     return True
 
 
-def show_dry_run(directory: str, planned: Planned) -> None:
+def show_dry_run(directory: str, planned: Planned, written: Written = NOTHING_ELSE) -> None:
     """The patch alone on stdout, so that it can be piped; the summary on stderr."""
     plan = planned.plan
+    show(tensor_diff_lines(written.changes), sys.stdout)
     for change in plan.files:
         show_exactly(diff_lines(unified_diff(change)), sys.stdout)
-    if plan.files:
-        summary = line(f"would rewrite {visible(directory)}, {count(plan.changes, 'change')}")
-        show([summary, *plan_lines(plan)], sys.stderr)
+    if planned.changes_something:
+        number = plan.changes + sum(len(shard.renames) for shard in written.changes.shards)
+        summary = line(f"would rewrite {visible(directory)}, {count(number, 'change')}")
+        show([summary, *_done_lines(planned, written)], sys.stderr)
     else:
         show(_unchanged(directory, planned), sys.stderr)
     _show_verdicts(directory, planned, sys.stderr)
 
 
-def show_result(directory: str, planned: Planned, *, can_undo: bool, verb: str = "rewrote") -> None:
+def show_result(
+    directory: str,
+    planned: Planned,
+    written: Written = NOTHING_ELSE,
+    *,
+    can_undo: bool,
+    verb: str = "rewrote",
+) -> None:
     """What was changed, and what each release makes of it."""
-    plan = planned.plan
-    if plan.files:
-        show([line(f"{verb} {visible(directory)}"), *plan_lines(plan)], sys.stdout)
+    if planned.changes_something:
+        show([line(f"{verb} {visible(directory)}"), *_done_lines(planned, written)], sys.stdout)
     else:
         show(_unchanged(directory, planned), sys.stdout)
     _show_verdicts(directory, planned, sys.stdout)
-    if plan.files and can_undo:
+    if planned.changes_something and can_undo:
         show([line(f"undo with: ckptfix rewrite {visible(directory)} --undo")], sys.stdout)
 
 
+def _done_lines(planned: Planned, written: Written) -> Iterator[Line]:
+    yield from tensor_lines(written.changes, written.copied)
+    yield from plan_lines(planned.plan)
+    yield from _no_tensors(planned)
+
+
 def _unchanged(directory: str, planned: Planned) -> Iterator[Line]:
-    return unchanged_lines(directory, planned.plan, for_releases=planned.portable is not None)
+    yield from unchanged_lines(directory, planned.plan, for_releases=planned.portable is not None)
+    yield from _no_tensors(planned)
+
+
+def _no_tensors(planned: Planned) -> Iterator[Line]:
+    if planned.tensors is not None and not planned.tensors.changes_something:
+        yield from no_tensor_lines(planned.tensors.renames.name_map.origin)
 
 
 def _show_verdicts(directory: str, planned: Planned, stream: TextIO) -> None:

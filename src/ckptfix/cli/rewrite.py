@@ -49,6 +49,14 @@ FromTensorsOption = Annotated[
         "algorithms, group sizes and exclude patterns, or all of it.",
     ),
 ]
+TensorsOption = Annotated[
+    bool,
+    typer.Option(
+        "--tensors",
+        help="First rename tensors, in the headers of the shard files: those that --map or "
+        "--mapper name, else those that no runtime loads as they are called. Data are not moved.",
+    ),
+]
 WithWeightsOption = Annotated[
     bool, typer.Option("--with-weights", help="With --output: download the weights too.")
 ]
@@ -82,6 +90,7 @@ def rewrite(
     runtime: RuntimeOption = None,
     strategy: StrategyOption = "auto",
     from_tensors: FromTensorsOption = False,
+    tensors: TensorsOption = False,
     verify: VerifyOption = False,
     undo_: UndoOption = False,
     with_weights: WithWeightsOption = False,
@@ -90,7 +99,7 @@ def rewrite(
     offline: OfflineOption = False,
     refresh: RefreshOption = False,
 ) -> None:
-    """Rename modules in the metadata so that the runtime finds them. Tensors are not touched.
+    """Rename modules in the metadata so that the runtime finds them; --tensors for tensors.
 
     Names are chosen for the releases of --runtime; without it for every known release that builds
     the architecture, newest first; with --map or --mapper alone as these say. The result is
@@ -114,6 +123,7 @@ def rewrite(
         tuple(runtime or ()),
         strategy,
         from_tensors,
+        tensors,
         # What a pull request changes must be what the Hub has now.
         Reach(revision, offline, refresh or create_pr),
         with_weights,

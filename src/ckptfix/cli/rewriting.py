@@ -12,12 +12,13 @@ from ckptfix.cli.planning import (
     show_dry_run,
     show_result,
 )
+from ckptfix.cli.renaming import read_written
 from ckptfix.errors import CkptfixError
 from ckptfix.names import visible
 from ckptfix.remote.reference import Directory
 from ckptfix.report.console import line, show
 from ckptfix.report.rewrite_text import output_lines
-from ckptfix.rewrite.apply import apply_changes, recover, require_own_files, undo
+from ckptfix.rewrite.apply import apply_changes, recover, undo
 from ckptfix.rewrite.output import make_output, require_free
 from ckptfix.rewrite.store import require_whole
 
@@ -57,16 +58,17 @@ def _rewrite_directory(directory: str, source: DirectorySource, options: Rewrite
     planned = make_plan(load_checkpoint(source, directory), options)
     if refused(directory, planned, options):
         return 1
-    plan = planned.plan
+    written = read_written(source, planned.tensors, elsewhere=free is not None)
     if options.dry_run:
-        show_dry_run(directory, planned)
-        return 1 if options.exit_code and plan.files else 0
+        show_dry_run(directory, planned, written)
+        return 1 if options.exit_code and planned.changes_something else 0
+    changes = (*planned.plan.files, *written.changes.json_files)
+    shards = written.changes.shards
     if free is not None:
-        show(output_lines(make_output(source, free, plan.files)), sys.stdout)
-    elif plan.files:
-        require_own_files(source, [change.file for change in plan.files])
-        apply_changes(source, plan.files)
-    show_result(options.output or directory, planned, can_undo=free is None)
+        show(output_lines(make_output(source, free, changes, shards)), sys.stdout)
+    elif changes or shards:
+        apply_changes(source, changes, shards)
+    show_result(options.output or directory, planned, written, can_undo=free is None)
     return _verified(options.output or directory, options) if options.verify else 0
 
 
@@ -79,12 +81,17 @@ def _verified(directory: str, options: RewriteOptions) -> int:
 
 def _require_sensible(options: RewriteOptions) -> None:
     asks = options.dry_run or options.exit_code or options.output is not None
-    asks = asks or options.from_tensors or options.strategy != "auto" or options.create_pr
-    asks = asks or options.verify
+    asks = asks or options.from_tensors or options.tensors or options.strategy != "auto"
+    asks = asks or options.create_pr or options.verify
     if options.undo and (asks or options.maps or options.mapper or options.runtimes):
         raise CkptfixError("--undo takes no other option")
     if options.create_pr and options.output is not None:
         raise CkptfixError("--create-pr and --output contradict each other")
+    if options.create_pr and options.tensors:
+        raise CkptfixError(
+            "--create-pr and --tensors contradict each other",
+            advice="a pull request changes JSON files only; use --output DIR --with-weights",
+        )
     if options.create_pr and options.reach.offline:
         raise CkptfixError("--create-pr and --offline contradict each other")
     if options.with_weights and options.output is None:

@@ -14,6 +14,7 @@ from ckptfix.cli.planning import (
     show_dry_run,
     show_result,
 )
+from ckptfix.cli.renaming import read_written
 from ckptfix.errors import CkptfixError
 from ckptfix.names import visible
 from ckptfix.remote.opening import Opened
@@ -43,10 +44,11 @@ def run_remote_rewrite(opened: Opened, options: RewriteOptions) -> int:
     if options.create_pr and planned.plan.files and isinstance(reference, Repository):
         _propose(reference, opened.commit, planned, dry_run=options.dry_run)
     elif options.dry_run or options.create_pr:
-        show_dry_run(name, planned)
+        written = read_written(opened.source, planned.tensors, elsewhere=True)
+        show_dry_run(name, planned, written)
     elif free is not None:
         _make(opened, checkpoint, planned, free, options)
-    return 1 if options.exit_code and planned.plan.files else 0
+    return 1 if options.exit_code and planned.changes_something else 0
 
 
 def _require_possible(opened: Opened, options: RewriteOptions) -> None:
@@ -93,17 +95,25 @@ def _propose(repository: Repository, commit: str, planned: Planned, *, dry_run: 
 def _make(
     opened: Opened, checkpoint: Checkpoint, planned: Planned, free: Path, options: RewriteOptions
 ) -> None:
-    source, files = opened.source, planned.plan.files
+    source = opened.source
+    written = read_written(source, planned.tensors, elsewhere=True)
+    files, shards = (*planned.plan.files, *written.changes.json_files), written.changes.shards
     fetched = isinstance(source, DirectorySource)
     if options.with_weights and not fetched and isinstance(opened.reference, Repository):
         from ckptfix.remote.download import download
 
-        shards = set(checkpoint.table.shard_files)
-        names = [n for n in source.names() if n in shards or not n.endswith(WEIGHT_SUFFIXES)]
+        stored = set(checkpoint.table.shard_files)
+        names = [n for n in source.names() if n in stored or not n.endswith(WEIGHT_SUFFIXES)]
         source = download(opened.reference, opened.commit, names)
     if isinstance(source, DirectorySource):
-        made = make_output(source, free, files)
+        made = make_output(source, free, files, shards)
+    elif shards:
+        raise CkptfixError(
+            f"--tensors changes shard files, and those of {visible(str(opened.reference))} are not "
+            "fetched",
+            advice="add --with-weights",
+        )
     else:
         made = make_metadata_output(source, free, files)
     show(output_lines(made), sys.stdout)
-    show_result(str(free), planned, can_undo=False)
+    show_result(str(free), planned, written, can_undo=False)

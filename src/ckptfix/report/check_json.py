@@ -48,7 +48,7 @@ class FindingObject(_Object, frozen=True):
     tensor: Annotated[str | None, Meta(description="Name of the tensor in the file.")]
     advice: str
     fixed_by: Annotated[
-        Literal["rewrite", "rewrite --from-tensors"] | None,
+        Literal["rewrite", "rewrite --from-tensors", "rewrite --tensors"] | None,
         Meta(description="The ckptfix command that repairs it."),
     ]
     modules: Annotated[list[str], Meta(description="Checkpoint names of the modules concerned.")]

@@ -11,7 +11,7 @@ from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.verdict import TargetVerdict
 
-BLOCKING: Final = frozenset({"CKF208", "CKF301", "CKF308", "CKF502"})
+BLOCKING: Final = frozenset({"CKF109", "CKF208", "CKF301", "CKF308", "CKF502"})
 """Findings in the tensors themselves: no release loads them rightly, whatever it resolves."""
 
 SERVE: Final = {
@@ -65,7 +65,10 @@ def _commands(
     name = shlex.quote(visible(checked.name))
     repairs = {RULES[finding.code].fixed_by for finding in checked.findings}
     blocked = bool(blocking_codes(checked))
-    if "rewrite --from-tensors" in repairs:
+    if "rewrite --tensors" in repairs:
+        both = " --from-tensors" if "rewrite --from-tensors" in repairs else ""
+        yield from _rewrites(checked, f" --tensors{both}", "renames tensors, repairs the metadata")
+    elif "rewrite --from-tensors" in repairs:
         yield from _rewrites(checked, " --from-tensors", "repairs names and content")
     elif "rewrite" in repairs:
         yield from _rewrites(checked, "", "repairs the names")

@@ -101,9 +101,11 @@ def unchanged_lines(name: str, plan: Plan, *, for_releases: bool) -> Iterator[Li
 
 def output_lines(output: Output) -> Iterator[Line]:
     """What `--output` made, and how."""
-    parts = [f"{count(number, 'weight file')} by {kind}" for kind, number in output.linked]
-    parts.append(f"{count(output.copied, 'file')} copied")
-    yield line(f"made {output.directory}: {', '.join(parts)}")
+    made = [f"{count(number, 'weight file')} by {kind}" for kind, number in output.linked]
+    if output.renamed:
+        made.append(f"{count(output.renamed, 'weight file')} copied with new names")
+    made.append(f"{count(output.copied, 'file')} copied")
+    yield line(f"made {output.directory}: {', '.join(made)}")
     if output.left_out:
         yield line(
             f"without {count(len(output.left_out), 'file')}; --with-weights fetches them too"

@@ -13,11 +13,21 @@ from ckptfix.rewrite.store import (
     JOURNAL,
     UNDO,
     FileRecord,
+    ShardRecord,
     Store,
     Transaction,
     digest,
     interrupted,
     write_durably,
+)
+from ckptfix.rewrite.tensors.headers import ShardChange
+from ckptfix.rewrite.tensors.shards import (
+    carry_out_shard,
+    is_known,
+    require_own_shards,
+    require_room,
+    stage_shard,
+    way_back,
 )
 
 VERSION = 1
@@ -56,23 +66,37 @@ def require_own_files(source: DirectorySource, files: Sequence[str]) -> None:
         )
 
 
-def apply_changes(source: DirectorySource, changes: Sequence[FileChange]) -> None:
+def apply_changes(
+    source: DirectorySource, changes: Sequence[FileChange], shards: Sequence[ShardChange] = ()
+) -> None:
     """Write the new bytes of every file, keeping the originals for undo.
+
+    Args:
+        source: the checkpoint.
+        changes: JSON files, written whole.
+        shards: shard files whose tensors get other names; of these the headers are kept.
 
     Raises:
         CkptfixError: a file is a link, has changed since it was read, or cannot be written.
     """
-    require_own_files(source, [change.file for change in changes])
+    require_own_files(source, [*(c.file for c in changes), *(s.file for s in shards)])
+    require_own_shards(source, shards)
     store = Store(source.root)
     decided = False
     try:
+        require_room(source, shards)
         with store.locked():
-            before_first = {r.file: r for r in _records(store.read(UNDO))}
-            records = [_stage(store, source.root, change, before_first) for change in changes]
-            untouched = [r for f, r in before_first.items() if f not in {c.file for c in changes}]
-            store.write(JOURNAL, Transaction(VERSION, tuple(records)))
+            done = store.read(UNDO) or Transaction(VERSION, ())
+            files = {r.file: r for r in done.files}
+            heads = {r.file: r for r in done.shards}
+            transaction = Transaction(
+                VERSION,
+                tuple(_stage(store, source.root, change, files) for change in changes),
+                shards=tuple(stage_shard(store, change, heads) for change in shards),
+            )
+            store.write(JOURNAL, transaction)
             decided = True
-            _carry_out(store, Transaction(VERSION, tuple(records)), keep=untouched)
+            _carry_out(store, transaction, _joined(done, transaction))
     except OSError as error:
         raise _cannot_write(source.root, error, "rewrite", decided=decided) from error
 
@@ -93,14 +117,14 @@ def undo(source: DirectorySource) -> tuple[str, ...]:
         with store.locked():
             pending = store.read(JOURNAL)
             done = store.read(UNDO)
-            known = {r.file: r for r in (*_records(done), *_records(pending))}
-            if not known:
+            known = _joined(done, pending)
+            if not known.records:
                 store.sweep()
                 raise _nothing_to_undo(source.root)
             if pending is not None:
-                _require_known_bytes(source.root, pending)
+                _require_known_bytes(store, pending)
             back = []
-            for record in known.values():
+            for record in known.files:
                 current = digest(_read(source.root / record.file))
                 if current not in {record.before, record.after, record.original}:
                     raise CkptfixError(
@@ -111,13 +135,14 @@ def undo(source: DirectorySource) -> tuple[str, ...]:
                 back.append(
                     FileRecord(record.file, current, record.original, record.original, record.mode)
                 )
-            transaction = Transaction(VERSION, tuple(back), undo=True)
+            heads = tuple(way_back(store, record) for record in known.shards)
+            transaction = Transaction(VERSION, tuple(back), undo=True, shards=heads)
             store.write(JOURNAL, transaction)
             decided = True
-            _carry_out(store, transaction, keep=())
+            _carry_out(store, transaction, known)
     except OSError as error:
         raise _cannot_write(source.root, error, "undo", decided=decided) from error
-    return tuple(sorted(known))
+    return tuple(sorted(record.file for record in known.records))
 
 
 def recover(source: DirectorySource) -> Recovered | None:
@@ -130,17 +155,22 @@ def recover(source: DirectorySource) -> Recovered | None:
             pending = store.read(JOURNAL)
             if pending is None:
                 return None
-            _require_known_bytes(source.root, pending)
-            done = {r.file: r for r in _records(store.read(UNDO))}
-            files = {r.file for r in pending.files}
-            _carry_out(store, pending, keep=[r for f, r in done.items() if f not in files])
+            _require_known_bytes(store, pending)
+            _carry_out(store, pending, _joined(store.read(UNDO), pending))
     except OSError as error:
         raise _cannot_write(source.root, error, "rewrite", decided=True) from error
-    return Recovered(tuple(r.file for r in pending.files), pending.undo)
+    return Recovered(tuple(r.file for r in pending.records), pending.undo)
 
 
-def _records(transaction: Transaction | None) -> tuple[FileRecord, ...]:
-    return transaction.files if transaction is not None else ()
+def _joined(*transactions: Transaction | None) -> Transaction:
+    """Every file of all of them; where several hold it, the last one says how."""
+    files: dict[str, FileRecord] = {}
+    shards: dict[str, ShardRecord] = {}
+    for transaction in transactions:
+        if transaction is not None:
+            files |= {r.file: r for r in transaction.files}
+            shards |= {r.file: r for r in transaction.shards}
+    return Transaction(VERSION, tuple(files.values()), shards=tuple(shards.values()))
 
 
 def _stage(
@@ -166,8 +196,10 @@ def _stage(
     )
 
 
-def _carry_out(store: Store, transaction: Transaction, keep: Sequence[FileRecord]) -> None:
+def _carry_out(store: Store, transaction: Transaction, undoable: Transaction) -> None:
     """Put every file in place, then trade the journal for the undo record."""
+    for shard in transaction.shards:
+        carry_out_shard(store, shard, undo=transaction.undo)
     for record in transaction.files:
         path = store.root / record.file
         data = store.bytes_of(record.after)
@@ -176,19 +208,25 @@ def _carry_out(store: Store, transaction: Transaction, keep: Sequence[FileRecord
     if transaction.undo:
         store.remove(UNDO)
     else:
-        store.write(UNDO, Transaction(VERSION, (*transaction.files, *keep)))
+        store.write(UNDO, undoable)
     store.remove(JOURNAL)
     store.sweep()
 
 
-def _require_known_bytes(root: Path, transaction: Transaction) -> None:
-    for record in transaction.files:
-        if digest(_read(root / record.file)) not in {record.before, record.after}:
+def _require_known_bytes(store: Store, transaction: Transaction) -> None:
+    for record in transaction.records:
+        if not _is_known(store, record):
             raise CkptfixError(
                 "was edited after the rewrite was interrupted; nothing was written",
                 place=Place(record.file),
-                advice=f"the bytes before the rewrite are {root}/.ckptfix/{record.before}",
+                advice=f"the bytes before the rewrite are {store.folder}/{record.before}",
             )
+
+
+def _is_known(store: Store, record: FileRecord | ShardRecord) -> bool:
+    if isinstance(record, ShardRecord):
+        return is_known(store, record)
+    return digest(_read(store.root / record.file)) in {record.before, record.after}
 
 
 def _read(path: Path) -> bytes:

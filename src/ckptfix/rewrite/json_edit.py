@@ -43,22 +43,22 @@ def edit_json(
 def _rename(document: JsonText, member: Member, new: str) -> TextEdit:
     is_key = isinstance(member.path[-1], str)
     start, end = (member.start, member.key_end) if is_key else (member.value_start, member.end)
-    return TextEdit(start, end, _encode(new, document.text[start:end]))
+    return TextEdit(start, end, encode_like(document.text[start:end], new))
 
 
 def _addition(document: JsonText, member: Member, names: Sequence[str]) -> TextEdit:
     space = document.space_before(member.start)
     if not isinstance(member.path[-1], str):
         old = document.text[member.value_start : member.end]
-        added = [_encode(name, old) for name in names]
+        added = [encode_like(old, name) for name in names]
     else:
         old = document.text[member.start : member.key_end]
         value = document.text[member.key_end : member.end]
-        added = [_encode(name, old) + value for name in names]
+        added = [encode_like(old, name) + value for name in names]
     return TextEdit(member.end, member.end, "".join(f",{space}{text}" for text in added))
 
 
-def _encode(text: str, replaced: str) -> str:
+def encode_like(replaced: str, text: str) -> str:
     """A JSON string that escapes non-ASCII characters if the string it replaces did."""
     lone_surrogate = any("\ud800" <= c <= "\udfff" for c in text)
     return json.dumps(text, ensure_ascii=replaced.isascii() or lone_surrogate)

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +22,8 @@ from ckptfix.errors import CkptfixError, Place
 from ckptfix.names import visible
 from ckptfix.rewrite.plan import FileChange
 from ckptfix.rewrite.store import FOLDER, sync_folder, write_durably
+from ckptfix.rewrite.tensors.headers import ShardChange
+from ckptfix.rewrite.tensors.shard_file import copy_with_head
 
 WEIGHT_SUFFIXES: Final = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 MAX_FETCHED_BYTES: Final = 100_000_000
@@ -44,6 +46,8 @@ class Output:
     """Files copied, rewritten metadata included."""
     left_out: tuple[str, ...] = ()
     """Files that were not fetched: weights, and what is too large to be anything else."""
+    renamed: int = 0
+    """Weight files copied because their tensors have other names."""
 
 
 def require_free(output: str, root: Path | None = None) -> Path:
@@ -73,12 +77,22 @@ def require_free(output: str, root: Path | None = None) -> Path:
     return path
 
 
-def make_output(source: DirectorySource, output: Path, changes: Sequence[FileChange]) -> Output:
+def make_output(
+    source: DirectorySource,
+    output: Path,
+    changes: Sequence[FileChange],
+    shards: Sequence[ShardChange] = (),
+) -> Output:
     """Build the directory beside its final place, then rename it there in one step."""
     mode = stat.S_IMODE(source.root.stat().st_mode) | stat.S_IRWXU
     with _staging(output, changes, mode) as staging:
-        linked, copied = _fill(source, source.root, staging)
-    return Output(output, tuple(linked.items()), copied)
+        linked, copied = _fill(source, source.root, staging, {s.file for s in shards})
+        for shard in shards:
+            real = source.path(shard.file)
+            shard_mode = stat.S_IMODE(real.stat().st_mode) | stat.S_IWUSR
+            target = staging / shard.file
+            copy_with_head(real, target, len(shard.before), shard.after, shard_mode)
+    return Output(output, tuple(linked.items()), copied, renamed=len(shards))
 
 
 def make_metadata_output(source: Source, output: Path, changes: Sequence[FileChange]) -> Output:
@@ -116,11 +130,13 @@ def _staging(output: Path, changes: Sequence[FileChange], mode: int) -> Iterator
         raise CkptfixError(f"--output {output}: cannot write: {error.strerror}") from error
 
 
-def _fill(source: DirectorySource, folder: Path, target: Path) -> tuple[dict[LinkKind, int], int]:
+def _fill(
+    source: DirectorySource, folder: Path, target: Path, left_out: Set[str] = frozenset()
+) -> tuple[dict[LinkKind, int], int]:
     linked: dict[LinkKind, int] = {}
     copied = 0
     for entry in sorted(folder.iterdir()):
-        if folder == source.root and entry.name in _LEFT_BEHIND:
+        if folder == source.root and entry.name in _LEFT_BEHIND | left_out:
             continue
         if entry.is_dir() and not entry.is_symlink():
             (target / entry.name).mkdir()

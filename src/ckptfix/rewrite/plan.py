@@ -62,7 +62,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Draft:
+class Draft:
     """The changes to one file, before they are proved."""
 
     renames: dict[Path, str]
@@ -108,7 +108,7 @@ def plan_rewrite(
     counts = Counter(rule for result in mapped.values() for rule in result.rules)
     drafts = {
         m.file: replace(
-            _draft(m.statements, mapped),
+            draft_names(m.statements, mapped),
             additions={
                 s.path: aliases.entries[s.place]
                 for s in m.of_kind("entry")
@@ -121,7 +121,7 @@ def plan_rewrite(
     changes = [
         change
         for m in checkpoint.metadata
-        if (change := _file_change(checkpoint.documents[m.file], m, drafts[m.file])).edits
+        if (change := change_file(checkpoint.documents[m.file], m, drafts[m.file])).edits
     ]
     after = rewritten(checkpoint, changes)
     understood = spelling or name_map
@@ -152,7 +152,7 @@ def _require_stable(name_map: NameMap, names: Iterable[str]) -> None:
     )
 
 
-def _draft(statements: tuple[Statement, ...], mapped: dict[tuple[str, Path], Mapped]) -> _Draft:
+def draft_names(statements: tuple[Statement, ...], mapped: dict[tuple[str, Path], Mapped]) -> Draft:
     """Renames and removals for one file; statements that meet in one name are merged or refused."""
     renames: dict[Path, str] = {}
     removals: set[Path] = set()
@@ -182,7 +182,7 @@ def _draft(statements: tuple[Statement, ...], mapped: dict[tuple[str, Path], Map
                     statement.place,
                 )
             )
-    return _Draft(renames, removals, tuple(refusals))
+    return Draft(renames, removals, tuple(refusals))
 
 
 def _content(statement: Statement) -> str:
@@ -190,7 +190,8 @@ def _content(statement: Statement) -> str:
     return f"{visible(statement.quant_algo or 'null')}{size}"
 
 
-def _file_change(document: JsonText, metadata: MetadataFile, draft: _Draft) -> FileChange:
+def change_file(document: JsonText, metadata: MetadataFile, draft: Draft) -> FileChange:
+    """What a draft does to the text of its file."""
     additions = {p: n for p, n in draft.additions.items() if p not in draft.removals}
     settings: dict[Path, object] = {}
     appended: dict[Path, list[str]] = {}
@@ -224,7 +225,7 @@ def rewritten(checkpoint: Checkpoint, changes: Iterable[FileChange]) -> Checkpoi
 
 
 def _renamed_places(
-    before: Checkpoint, after: Checkpoint, drafts: dict[str, _Draft]
+    before: Checkpoint, after: Checkpoint, drafts: dict[str, Draft]
 ) -> dict[Place, Statement]:
     """Place after the rewrite -> the renamed entry or target as it stood before."""
     places = {}

@@ -44,13 +44,35 @@ class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Permission bits, kept."""
 
 
-class Transaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ShardRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One shard file of a transaction: its heads (length and header), named by their SHA-256."""
+
+    file: str
+    before: str
+    after: str
+    original: str
+    """As in a FileRecord."""
+    data_bytes: int
+    """Bytes behind the head, the same before and after."""
+    mode: int
+    mtime_ns: int
+    """Of the original; `--undo` restores it with the bytes."""
+
+
+class Transaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The content of journal.json and undo.json."""
 
     version: int
     files: tuple[FileRecord, ...]
     undo: bool = False
     """True when the transaction restores the originals."""
+    shards: tuple[ShardRecord, ...] = ()
+    """Shard files whose tensors are renamed."""
+
+    @property
+    def records(self) -> tuple[FileRecord | ShardRecord, ...]:
+        """Files of both kinds."""
+        return (*self.files, *self.shards)
 
 
 def digest(data: bytes) -> str:
@@ -189,10 +211,11 @@ class Store:
             transaction = msgspec.json.decode(path.read_bytes(), type=Transaction)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise self.damaged(f"{name} cannot be read: {error}") from error
-        for record in transaction.files:
+        for record in transaction.records:
+            ending = ".safetensors" if isinstance(record, ShardRecord) else ".json"
             if Path(record.file).name != record.file or record.file in ("", ".", ".."):
                 raise self.damaged(f"{name} names a file outside the checkpoint directory")
-            if not record.file.endswith(".json") or "\x00" in record.file:
+            if not record.file.endswith(ending) or "\x00" in record.file:
                 raise self.damaged(f"{name} names a file that no rewrite changes")
             if not 0 <= record.mode <= 0o7777:
                 raise self.damaged(f"{name} asks for a mode that no rewrite leaves")
@@ -213,7 +236,7 @@ class Store:
             path.unlink()
         needed = set()
         for transaction in (self.read(JOURNAL), self.read(UNDO)):
-            for record in transaction.files if transaction else ():
+            for record in transaction.records if transaction else ():
                 needed |= {record.before, record.after, record.original}
         for path in self.folder.iterdir():
             if path.name not in needed | {JOURNAL, UNDO, LOCK}:

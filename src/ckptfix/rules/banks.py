@@ -143,7 +143,9 @@ def _unlike(
         "Qwen3-VL-MoE: the scales are dropped, or loading stops with an IndexError "
         "(vllm-project/vllm issues 40885, 42800)."
     ),
-    fix="Export again with ModelOpt 0.44 or later; the tensors' names are wrong, not the metadata.",
+    fix="ckptfix rewrite --tensors puts the number in front; or export again with ModelOpt 0.44 or "
+    "later. The tensors' names are wrong, not the metadata.",
+    fixed_by="rewrite --tensors",
 )
 def expert_behind_projection(context: Context) -> Iterable[Finding]:
     """Modules named `experts.gate_proj.42`."""
@@ -154,7 +156,7 @@ def expert_behind_projection(context: Context) -> Iterable[Finding]:
                 name,
                 "names the projection before the expert, so runtimes do not find its tensors",
                 place_of(context.checkpoint, name),
-                "export again with a later ModelOpt",
+                "ckptfix rewrite --tensors renames them, or export again with a later ModelOpt",
                 (name,),
                 f"{found[1]}.{found[3]}.{found[2]}",
             )

@@ -25,7 +25,7 @@ class Severity(Enum):
     """A statement without effect, or an effect that depends on the runtime."""
 
 
-Repair = Literal["", "rewrite", "rewrite --from-tensors"]
+Repair = Literal["", "rewrite", "rewrite --from-tensors", "rewrite --tensors"]
 
 
 @dataclass(frozen=True)

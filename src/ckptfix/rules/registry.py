@@ -15,6 +15,7 @@ from ckptfix.rules import (
     names,
     patterns,
     runtimes,
+    tensor_names,
 )
 from ckptfix.rules import numbers as number_rules
 from ckptfix.rules.finding import Context, Finding, Rule, declared_rules
@@ -34,6 +35,7 @@ FAMILIES = (
     files,
     draft,
     runtimes,
+    tensor_names,
     number_rules,
     joined_numbers,
 )

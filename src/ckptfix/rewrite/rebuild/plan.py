@@ -113,13 +113,13 @@ def join_plans(
     before = find_all(checkpoint, name_map)
     return replace(
         plan,
-        files=_join_changes(rebuilt, plan.files),
+        files=join_changes(rebuilt, plan.files),
         findings_before=before,
         refusals=(*new_errors(name_map, before, plan.findings_after), *plan.refusals),
     )
 
 
-def _join_changes(
+def join_changes(
     first: Iterable[FileChange], second: Iterable[FileChange]
 ) -> tuple[FileChange, ...]:
     """What both do in turn, by file; the second starts from the texts that the first leaves."""
@@ -135,6 +135,7 @@ def _join(first: FileChange, second: FileChange) -> FileChange:
         second,
         before=first.before,
         edits=compose_edits(first.before, first.edits, second.edits),
+        renamed=first.renamed + second.renamed,
         removed=first.removed + second.removed,
-        rebuilt=first.rebuilt,
+        rebuilt=first.rebuilt + second.rebuilt,
     )

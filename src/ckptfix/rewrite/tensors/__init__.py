@@ -1,0 +1,1 @@
+"""Tensors renamed in the headers of shard files, without moving their data."""

@@ -1,0 +1,41 @@
+"""CKF109: tensors under a name that no runtime loads."""
+
+from collections.abc import Iterable
+
+from ckptfix.rules.banks import place_of
+from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.runtimes.tensor_maps import choose_tensor_map
+
+
+@rule(
+    "CKF109",
+    "tensors are stored under a name that no runtime loads",
+    Severity.ERROR,
+    why=(
+        "The native NemotronH of transformers 5 stores backbone.embedding.weight; the runtimes map "
+        "embeddings only. vLLM 0.33.0 stops: no module or parameter named 'model.embedding'. "
+        "SGLang 0.5.10.post1 to 0.5.23 logs a warning and serves with an embedding that was never "
+        "loaded."
+    ),
+    fix="ckptfix rewrite --tensors renames them in the header of the shard file; no name in the "
+    "metadata changes where a tensor goes.",
+    fixed_by="rewrite --tensors",
+)
+def unloadable_name(context: Context) -> Iterable[Finding]:
+    """Modules whose tensors end nowhere, where another name for them is known."""
+    config = context.checkpoint.config
+    name_map = choose_tensor_map(config.architectures, config.nested, general=False)
+    if not name_map.mapper.rules:
+        return
+    for name in context.checkpoint.modules:
+        new = name_map.mapper.map(name)
+        if new is not None and new != name:
+            yield Finding(
+                "CKF109",
+                name,
+                "is the name of tensors that no runtime loads",
+                place_of(context.checkpoint, name),
+                "ckptfix rewrite --tensors renames them",
+                (name,),
+                new,
+            )

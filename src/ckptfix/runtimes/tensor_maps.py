@@ -1,0 +1,47 @@
+"""Tensor names that runtimes do not load as they are, as name maps over tensor names.
+
+The files `runtimes/tensor_maps/*.toml` have the schema of a name map. One without `architectures`
+holds for every checkpoint. A file belongs here only where no runtime loads the old name: what is
+proposed from it needs no word of the user.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+from ckptfix.names import NameMapper
+from ckptfix.runtimes.name_maps import NameMap, NameMapSpec, compile_rules, parse_name_map
+
+
+@cache
+def builtin_tensor_maps() -> tuple[NameMapSpec, ...]:
+    """Every map under `runtimes/tensor_maps/`, in file name order."""
+    folder = files("ckptfix.runtimes") / "tensor_maps"
+    paths = sorted((p for p in folder.iterdir() if p.name.endswith(".toml")), key=lambda p: p.name)
+    return tuple(parse_name_map(path.read_text("utf-8"), path.name) for path in paths)
+
+
+def choose_tensor_map(
+    architectures: Sequence[str],
+    nested: Sequence[tuple[str, Sequence[str]]],
+    *,
+    general: bool = True,
+) -> NameMap:
+    """The tensor names that are known to be wrong for a checkpoint, and the right ones.
+
+    Args:
+        architectures: `architectures` at the top of config.json.
+        nested: ``(prefix, architectures)`` of the language model's own config; prefix rules of its
+            maps are moved below that prefix.
+        general: also the maps that hold for every checkpoint.
+    """
+    mapper = NameMapper()
+    for spec in builtin_tensor_maps():
+        rules = compile_rules(spec, spec.description)
+        holds_for_all = general and not spec.architectures
+        if holds_for_all or set(spec.architectures) & set(architectures):
+            mapper = mapper.then(rules)
+        for prefix, inner in nested:
+            if set(spec.architectures) & set(inner):
+                mapper = mapper.then(rules.below(prefix))
+    return NameMap(mapper, "known tensor names", required=True)
