@@ -65,6 +65,10 @@ _TRANSACTION: Final = {
         | {"mode": 420}
     ],
     "undo": False,
+    "shards": [
+        {"file": "model.safetensors", "before": "2" * 64, "after": "3" * 64, "original": "2" * 64}
+        | {"data_bytes": 100, "mode": 420, "mtime_ns": 5}
+    ],
 }
 
 READING: Final = (
@@ -75,6 +79,7 @@ READING: Final = (
 )  # fmt: skip
 PLANNING: Final = (
     ("rewrite", "--dry-run"), ("rewrite", "--dry-run", "--from-tensors"),
+    ("rewrite", "--dry-run", "--tensors", "--map", "model=m"),
     ("rewrite", "--dry-run", "--strategy", "alias", "--runtime", "vllm==0.17.1"),
 )  # fmt: skip
 WRITING: Final = (("rewrite",), ("rewrite", "--from-tensors"), ("rewrite", "--undo"))

@@ -167,6 +167,21 @@ def test_an_output_with_weights_is_a_checkpoint(hub: Hub, hub_call: Call, tmp_pa
         assert (target / name).read_bytes() == (FOLDER / name).read_bytes()
 
 
+def test_tensors_are_renamed_in_an_output_with_weights_alone(
+    hub: Hub, hub_call: Call, tmp_path: Path
+) -> None:
+    hub.add("org/native", blobs_of(DATA / "nemotronh-moe-super-nulbug"))
+    rename = ("rewrite", "org/native", "--tensors", "--output", tmp_path / "out")
+    done = hub_call(*rename)
+    assert (done.returncode, (tmp_path / "out").exists()) == (2, False)
+    assert done.stderr == (
+        "error: --tensors changes shard files, and those of org/native are not fetched; "
+        "add --with-weights\n"
+    )
+    assert hub_call(*rename, "--with-weights").returncode == 0
+    assert hub_call("check", tmp_path / "out").returncode == 0
+
+
 def test_weights_that_cannot_be_had_leave_nothing(hub: Hub, hub_call: Call, tmp_path: Path) -> None:
     hub.add("org/nano", NANO_VL)
     hub_call("inspect", "org/nano")
@@ -188,6 +203,7 @@ def test_weights_that_cannot_be_had_leave_nothing(hub: Hub, hub_call: Call, tmp_
         (["org/nano", "--undo"], "--undo is for directories, not for org/nano"),
         (["org/nano", "--create-pr", "--offline"], "--create-pr and --offline contradict"),
         (["org/nano", "--create-pr", "--output", "x"], "--create-pr and --output contradict"),
+        (["org/nano", "--create-pr", "--tensors"], "--create-pr and --tensors contradict"),
         (["org/nano", "--with-weights"], "--with-weights is for --output"),
         ([str(FOLDER), "--create-pr"], "--create-pr is for repositories of the Hub"),
     ],

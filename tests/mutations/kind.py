@@ -12,7 +12,7 @@ STOPS = "stops"
 
 FROM_TENSORS: Final = "rewrite --from-tensors"
 
-Repair = Literal["", "rewrite", "rewrite --from-tensors"]
+Repair = Literal["", "rewrite", "rewrite --from-tensors", "rewrite --tensors"]
 Break = Callable[[Editable, Random], str | None]
 """Breaks the checkpoint it is given, and gives what must be named; None where it cannot."""
 

@@ -207,7 +207,16 @@ def expert_lacks_a_projection(files: Editable, random: Random) -> str | None:
     return module.partition(".experts.")[0]
 
 
-@kind("CKF308")
+@kind("CKF109", repair="rewrite --tensors")
+def embedding_has_the_name_of_another_export(files: Editable, random: Random) -> str | None:
+    name = pick(random, _with(files, "backbone.embeddings.weight"))
+    if name is None:
+        return None
+    files.rename_tensor(name, name.replace("embeddings", "embedding"))
+    return _module(name).removesuffix("s")
+
+
+@kind("CKF308", repair="rewrite --tensors")
 def expert_number_stands_last(files: Editable, _random: Random) -> str | None:
     """`experts.0.up_proj` becomes `experts.up_proj.0`, throughout."""
     changed = False

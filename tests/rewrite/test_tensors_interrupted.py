@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from ckptfix.checkpoint.source import DirectorySource
-from ckptfix.cli.renaming import plan_names_of_tensors, read_changes
+from ckptfix.cli.renaming import plan_names_of_tensors, read_written
 from ckptfix.errors import CkptfixError
 from ckptfix.rewrite.apply import apply_changes, recover, undo
 from ckptfix.rewrite.store import interrupted
@@ -44,7 +44,7 @@ def rename(directory: Path, option: str) -> None:
     source = DirectorySource.open(str(directory))
     plan = plan_names_of_tensors(load(directory), (option,), None)
     assert plan.refusals == ()
-    changes = read_changes(source, plan.renames)
+    changes = read_written(source, plan, elsewhere=False).changes
     files = (*plan.followed.files, *changes.json_files)
     apply_changes(source, files, changes.shards)
 
@@ -144,6 +144,18 @@ def test_an_interrupted_rename_is_told_and_the_next_rewrite_completes_it(
     assert "completed an interrupted rewrite of" in completed.stderr
     assert "a.safetensors" in completed.stderr
     assert b"model.tiers.0" in (directory / "a.safetensors").read_bytes()[:400]
+
+
+def test_a_journal_may_name_shard_files_of_the_checkpoint_only(tmp_path: Path) -> None:
+    directory = sharded(tmp_path / "c")
+    interrupt(directory, SHORTER)
+    journal = directory / ".ckptfix" / "journal.json"
+    honest = journal.read_text()
+    for name in ("../a.safetensors", "weights.bin", "config.json", "/etc/passwd"):
+        journal.write_text(honest.replace('"a.safetensors"', f'"{name}"'))
+        for leave in (complete, take_back):
+            with pytest.raises(CkptfixError, match="names a file"):
+                leave(directory)
 
 
 def test_undo_after_two_renames_restores_the_first_names(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ckptfix.cli.rewriting import RewriteOptions, run_rewrite
+from ckptfix.cli.planning import RewriteOptions
+from ckptfix.cli.rewriting import run_rewrite
 from ckptfix.errors import CkptfixError
 from tests.conftest import DATA
 
