@@ -10,10 +10,12 @@ def matrix() -> Iterator[str]:
     """Calls that failed, and how often each fault was tried and held."""
     from tests.faults.test_faults import TRIED
 
-    yield f"{'command':<9} {'call':<8}" + "".join(f"{fault:>8}" for fault in FAULTS)
+    first = max(len(command) for command, _, _ in TRIED)
+    second = max(len(call) for _, call, _ in TRIED)
+    yield f"{'command':<{first}} {'call':<{second}}" + "".join(f"{fault:>8}" for fault in FAULTS)
     for command, call in dict.fromkeys((command, call) for command, call, _ in TRIED):
         numbers = [TRIED[command, call, fault] or "-" for fault in FAULTS]
-        yield f"{command:<9} {call:<8}" + "".join(f"{number:>8}" for number in numbers)
+        yield f"{command:<{first}} {call:<{second}}" + "".join(f"{number:>8}" for number in numbers)
     yield f"{sum(TRIED.values()):,} faults"
 
 

@@ -17,6 +17,7 @@ from ckptfix.cli.app import main
 CALLS: Final = (
     (os, "open"), (os, "fdopen"), (os, "fsync"), (os, "fchmod"), (os, "replace"), (os, "mkdir"),
     (os, "unlink"), (os, "rmdir"), (os, "link"), (os, "symlink"), (os, "chmod"), (os, "close"),
+    (os, "pwrite"), (os, "copy_file_range"), (os, "utime"), (os, "statvfs"),
     (fcntl, "flock"), (fcntl, "ioctl"), (io, "open"),
 )  # fmt: skip
 FAULTS: Final = ("ENOSPC", "EIO", "EACCES", "EROFS", "EXDEV", "SIGKILL")

@@ -1,6 +1,6 @@
 """A fault at any call leaves old bytes, new bytes, or a journal that knows; and it is told.
 
-By default every seventh call fails once, in turn with another error; FAULTS=all (`make faults`)
+By default every thirteenth call fails once, in turn with another error; FAULTS=all (`make faults`)
 lets every call fail in every way. Either way the matrix of what was tried stands in the terminal
 summary.
 """
@@ -18,10 +18,16 @@ import pytest
 from tests.faults.faulty import FAULTS, run_with_fault
 from tests.fuzz.targets import GOOD
 
-STRIDE = 7
+STRIDE = 13
 ALL = os.environ.get("FAULTS") == "all"
 MAP = ("--map", "language_model.backbone=language_model.model")
 """Rules of the user's own: no release is judged, so that thousands of runs take minutes."""
+LONGER = ("--map", "language_model.backbone=language_model.a_trunk_with_a_longer_name")
+WAYS: dict[str, tuple[str, ...]] = {
+    "rewrite": MAP,
+    "rewrite --tensors, in place": (*MAP, "--tensors"),
+    "rewrite --tensors, copied": (*LONGER, "--tensors"),
+}
 TRIED: Counter[tuple[str, str, str]] = Counter()
 """(command, call, fault) -> how often it was tried, and held."""
 
@@ -45,16 +51,20 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def places(folder: Path) -> dict[str, Path]:
-    """The same checkpoint before a rewrite and after it."""
+    """The same checkpoint before all rewrites, and after each."""
     old = folder / "old"
     old.mkdir()
     for name, data in GOOD.items():
         (old / name).write_bytes(data)
     (old / "config.json").chmod(0o640)
-    shutil.copytree(old, folder / "new")
-    assert run_with_fault(folder / "log", 0, "EIO", "rewrite", folder / "new", *MAP).code == 0
-    assert state(folder / "new") != state(old)
-    return {"rewrite": old, "undo": folder / "new"}
+    made = {"old": old}
+    for number, (way, options) in enumerate(WAYS.items()):
+        made[way] = folder / f"new{number}"
+        shutil.copytree(old, made[way])
+        assert run_with_fault(folder / "log", 0, "", "rewrite", made[way], *options).code == 0
+        changed = {name for name, held in state(made[way]).items() if held != state(old)[name]}
+        assert ("model.safetensors" in changed) == ("--tensors" in options)
+    return made
 
 
 def steps(start: int = 1) -> Iterator[tuple[int, str]]:
@@ -63,18 +73,20 @@ def steps(start: int = 1) -> Iterator[tuple[int, str]]:
             yield step, fault
 
 
-@pytest.mark.parametrize("command", ["rewrite", "undo"])
+@pytest.mark.parametrize("undoes", [False, True])
+@pytest.mark.parametrize("way", WAYS)
 def test_no_file_is_torn_none_is_lost_and_the_user_is_told(
-    folder: Path, places: dict[str, Path], command: str
+    folder: Path, places: dict[str, Path], way: str, undoes: bool
 ) -> None:
-    old, new = state(places["rewrite"]), state(places["undo"])
-    goal = new if command == "rewrite" else old
-    options = ["--undo"] if command == "undo" else MAP
+    old, new = state(places["old"]), state(places[way])
+    start, goal = (places[way], old) if undoes else (places["old"], new)
+    options = ("--undo",) if undoes else WAYS[way]
+    command = f"undo of {way}" if undoes else way
     directory, log = folder / "c", folder / "log"
     interrupted = 0
     for step, fault in steps():
         shutil.rmtree(directory, ignore_errors=True)
-        shutil.copytree(places[command], directory)
+        shutil.copytree(start, directory)
         ended = run_with_fault(log, step, fault, "rewrite", directory, *options)
         if not ended.call:
             break
@@ -90,7 +102,7 @@ def test_no_file_is_torn_none_is_lost_and_the_user_is_told(
             is_told_as(ended.told, ended.code, journal, now == goal, case)
         if not journal:
             assert now in (old, new), case
-        can_end_either_way(directory, log, old, new, case)
+        can_end_either_way(directory, log, old, new, WAYS[way], case)
         TRIED[command, ended.call, fault] += 1
     else:
         pytest.fail("the command makes more calls than the test has")
@@ -117,13 +129,14 @@ def can_end_either_way(
     log: Path,
     old: dict[str, tuple[bytes, int]],
     new: dict[str, tuple[bytes, int]],
+    options: tuple[str, ...],
     case: str,
 ) -> None:
     """The next rewrite completes it; the next undo brings the originals back, with nothing left."""
     twin = directory.with_name("twin")
     shutil.rmtree(twin, ignore_errors=True)
     shutil.copytree(directory, twin)
-    assert run_with_fault(log, 0, "", "rewrite", directory, *MAP).code == 0, case
+    assert run_with_fault(log, 0, "", "rewrite", directory, *options).code == 0, case
     assert state(directory) == new, case
     for place in (directory, twin):
         ended = run_with_fault(log, 0, "", "rewrite", place, "--undo")
@@ -136,7 +149,7 @@ def can_end_either_way(
 def test_an_output_directory_appears_whole_or_not_at_all(
     folder: Path, places: dict[str, Path]
 ) -> None:
-    source, output = places["rewrite"], folder / "out"
+    source, output = places["old"], folder / "out"
     before, log = state(source), folder / "log"
     for step, fault in steps():
         shutil.rmtree(output, ignore_errors=True)
@@ -147,7 +160,7 @@ def test_an_output_directory_appears_whole_or_not_at_all(
         assert state(source) == before, case
         if ended.code == 0:
             whole = {name: data for name, (data, _) in state(output).items()}
-            assert whole == {n: d for n, (d, _) in state(places["undo"]).items()}, case
+            assert whole == {n: d for n, (d, _) in state(places["rewrite"]).items()}, case
         else:
             assert ended.code in (2, -9), case
             assert ended.code == -9 or "cannot write" in ended.told, case
