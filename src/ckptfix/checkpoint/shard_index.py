@@ -63,7 +63,9 @@ def _checked_index(index: JsonText, source: Source) -> ShardIndex:
         )
 
     def path_of(file: object) -> Path:
-        return "weight_map", next(tensor for tensor, named in weight_map.items() if named == file)
+        # NaN, which is JSON to Python, equals nothing, not even itself.
+        same = (tensor for tensor, named in weight_map.items() if named is file or named == file)
+        return "weight_map", next(same)
 
     for file in _distinct(weight_map.values()):
         if not isinstance(file, str) or not file.endswith(".safetensors"):
