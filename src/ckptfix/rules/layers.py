@@ -21,8 +21,10 @@ _SHARED_PARTS: Final = 2
     "layer lacks a module that all its like have",
     Severity.WARNING,
     why=(
-        "A module that was lost or misnamed on the way is seen in one layer only. vLLM stops at "
-        "weights 'not initialized from checkpoint', SGLang serves the memory as it was."
+        "A module that was lost or misnamed on the way is seen in one layer only. vLLM 0.33.0 "
+        "checks that every parameter was loaded for unquantized checkpoints alone "
+        "(vllm/model_executor/model_loader/default_loader.py): of a quantized one the "
+        "layer serves memory as it was."
     ),
     fix="Export the checkpoint again, or rename the tensors if the module is there misspelled.",
 )
