@@ -11,12 +11,10 @@ from ckptfix.checkpoint.metadata import (
     CONFIG_FILE,
     HF_QUANT_FILE,
     QUANT_CFG_FILE,
-    LeftOut,
     MetadataFile,
-    ModelConfig,
-    parse_metadata,
-    parse_model_config,
 )
+from ckptfix.checkpoint.metadata_files import LeftOut, parse_metadata
+from ckptfix.checkpoint.model_config import ModelConfig, parse_model_config
 from ckptfix.checkpoint.modules import Module, group_modules
 from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.checkpoint.source import Source

@@ -1,10 +1,10 @@
 import json
-from typing import Any
 
 import pytest
 
 from ckptfix.checkpoint.json_text import JsonText
-from ckptfix.checkpoint.metadata import parse_metadata, parse_model_config
+from ckptfix.checkpoint.metadata_files import parse_metadata
+from ckptfix.checkpoint.model_config import parse_model_config
 from ckptfix.errors import CkptfixError
 from tests.conftest import SHARED
 
@@ -89,23 +89,6 @@ def test_a_field_of_the_wrong_type_is_told_with_its_pointer(
 def test_hf_quant_config_without_its_object_is_told() -> None:
     with pytest.raises(CkptfixError, match="has no quantization object"):
         parse_metadata(documents(hf_quant_config={"producer": {}}))
-
-
-@pytest.mark.parametrize(
-    ("config", "nested", "tied"),
-    [
-        ({"llm_config": {"architectures": ["B"], "tie_word_embeddings": True}}, ("B",), True),
-        ({"text_config": {"architectures": "odd"}, "tie_word_embeddings": False}, (), False),
-        ({}, None, None),
-    ],
-)
-def test_the_language_models_own_config_counts(
-    config: dict[str, Any], nested: tuple[str, ...] | None, *, tied: bool | None
-) -> None:
-    parsed = parse_model_config(documents(config={"architectures": ["A"], **config})["config.json"])
-    assert parsed.architectures == ("A",)
-    assert parsed.nested == (() if nested is None else (("language_model", nested),))
-    assert parsed.tied_embeddings is tied
 
 
 def test_another_quantizers_dialect_is_left_out_beside_modelopts_own_file() -> None:

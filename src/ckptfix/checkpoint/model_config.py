@@ -1,0 +1,74 @@
+"""config.json, but for its quantization -> architectures, ties and numbers of layers."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ckptfix.checkpoint.json_text import JsonText, Path, pointer
+
+
+@dataclass(frozen=True)
+class DraftLayers:
+    """The number of draft layers (MTP, NextN) that config.json announces."""
+
+    number: int
+    pointer: str
+    """JSON pointer of the number."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The part of config.json that is not about quantization."""
+
+    architectures: tuple[str, ...] = ()
+    nested: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(prefix of the language model in the wrapper, its architectures)."""
+    tied_embeddings: bool | None = None
+    """`tie_word_embeddings`, of the language model where it has its own config."""
+    num_hidden_layers: int | None = None
+    """Of the language model; layers with this number and above are draft layers."""
+    draft_layers: DraftLayers | None = None
+
+
+NESTED_CONFIGS: Final = (("llm_config", "language_model"), ("text_config", "language_model"))
+"""Key of a language model's config inside a wrapper's -> its attribute in the wrapper."""
+
+
+def parse_model_config(document: JsonText) -> ModelConfig:
+    """Architectures and ties; tolerant, because every architecture has its own config."""
+    value = document.value
+    nested = []
+    tied = value.get("tie_word_embeddings")
+    places: list[tuple[Path, dict[str, Any]]] = [((), value)]
+    for key, prefix in NESTED_CONFIGS:
+        inner = value.get(key)
+        if isinstance(inner, dict):
+            nested.append((prefix, _strings(inner.get("architectures"))))
+            tied = inner.get("tie_word_embeddings", tied)
+            places.insert(0, ((key,), inner))
+    return ModelConfig(
+        _strings(value.get("architectures")),
+        tuple(nested),
+        tied if isinstance(tied, bool) else None,
+        next(_counts(places, ("num_hidden_layers",)), (None, ""))[0],
+        next((DraftLayers(n, p) for n, p in _counts(places, _DRAFT_KEYS)), None),
+    )
+
+
+_DRAFT_KEYS: Final = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
+"""vLLM 0.33.0, vllm/config/speculative.py, and configs of MiniMax."""
+
+
+def _counts(
+    places: Iterable[tuple[Path, Mapping[str, Any]]], keys: Iterable[str]
+) -> Iterator[tuple[int, str]]:
+    """Whole numbers under these keys, with their pointers."""
+    for path, value in places:
+        for key in keys:
+            number = value.get(key)
+            if isinstance(number, int) and not isinstance(number, bool):
+                yield number, pointer((*path, key))
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
