@@ -170,7 +170,8 @@ def test_ctrl_c_reports_what_is_known_so_far(tmp_path: Path) -> None:
     """In a process of its own, stopped while its second GEMM runs."""
     script = tmp_path / "slow.py"
     script.write_text(
-        "import sys, time\n"
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it\n"
         "from ckptfix.verify import run\n"
         "real, runs = run.run_layer, []\n"
         "def slow(*arguments):\n"
