@@ -6,14 +6,15 @@ one expert differs, by a tensor, a shape, an entry or a pattern, is left as it i
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS, bank_sizes, expert_blocks, without_others
 from ckptfix.checkpoint.json_text import JsonText, Path
+from ckptfix.checkpoint.safetensors import Header
 from ckptfix.checkpoint.tensor_table import TensorTable
 from ckptfix.names import is_regex
 
@@ -60,11 +61,19 @@ def fold_banks(table: TensorTable, documents: Mapping[str, JsonText]) -> Fold | 
             left_out[file, path] = unread
             seen.append((named, unread))
     kept = without_others(names, blocks, {head for head in sizes if sizes[head] == size})
-    headers = {
-        file: {name: header[name] for name in kept if name in header}
-        for file, header in table.headers.items()
-    }
-    return Fold(replace(table, headers=headers), left_out)
+    return Fold(replace(table, headers=_only(kept, table.headers)), left_out)
+
+
+def _only(kept: Sequence[str], headers: Mapping[str, Header]) -> dict[str, Header]:
+    """The headers with some of their tensors, which are named in the order of the headers."""
+    left = deque(kept)
+    small: dict[str, Header] = {}
+    for file, header in headers.items():
+        small[file] = {}
+        while left and left[0] in header:
+            name = left.popleft()
+            small[file][name] = header[name]
+    return small
 
 
 def _usual(sizes: Iterable[int]) -> int:

@@ -5,6 +5,7 @@ https://huggingface.co/docs/safetensors (checked against safetensors 0.8.0).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 from typing import Final, Literal
@@ -129,31 +130,49 @@ _NOT_SAFETENSORS: Final = (
 )
 
 
-def read_header(source: Source, file: str, layouts: Layouts) -> Header:
+@dataclass(frozen=True)
+class RawHeader:
+    """The JSON of a header, not decoded yet."""
+
+    file: str
+    data: bytes
+    file_size: int
+    """Bytes of the whole file."""
+
+    @property
+    def data_start(self) -> int:
+        """The first byte behind the header."""
+        return 8 + len(self.data)
+
+
+def read_header(raw: RawHeader, layouts: Layouts) -> Header:
     """The tensors of one shard file.
 
     Raises:
-        CkptfixError: not a safetensors file, truncated, or a header that contradicts itself or
-            the size of the file.
+        CkptfixError: a header that contradicts itself or the size of the file.
     """
-    rows, start = _read_rows(source, file)
-    data_bytes = source.size(file) - start
+    rows = _decode(raw.data, raw.file)
+    data_bytes = raw.file_size - raw.data_start
     header = _in_order(rows, data_bytes, layouts)
-    return _checked(rows, file, data_bytes, layouts) if header is None else header
+    return _checked(rows, raw.file, data_bytes, layouts) if header is None else header
 
 
-def read_starts(source: Source, file: str) -> dict[str, int]:
+def read_starts(raw: RawHeader) -> dict[str, int]:
     """Where the data of each tensor begins, in bytes from the beginning of the file.
 
     Raises:
         CkptfixError: as `read_header`, as far as it looks.
     """
-    rows, start = _read_rows(source, file)
-    return {name: start + row.data_offsets[0] for name, row in rows.items()}
+    rows = _decode(raw.data, raw.file)
+    return {name: raw.data_start + row.data_offsets[0] for name, row in rows.items()}
 
 
-def _read_rows(source: Source, file: str) -> tuple[Mapping[str, _Row], int]:
-    """The rows of a header, and the first byte behind it."""
+def fetch_header(source: Source, file: str) -> RawHeader:
+    """The bytes of one header.
+
+    Raises:
+        CkptfixError: not a safetensors file, or truncated.
+    """
     place = Place(file)
     size = source.size(file)
     start = source.read_range(file, 0, 24)
@@ -183,7 +202,7 @@ def _read_rows(source: Source, file: str) -> tuple[Mapping[str, _Row], int]:
             place=place,
             advice="download the file again",
         )
-    return _decode(source.read_range(file, 8, length), file), 8 + length
+    return RawHeader(file, source.read_range(file, 8, length), size)
 
 
 def _decode(data: bytes, file: str) -> Mapping[str, _Row]:
@@ -214,16 +233,16 @@ def _decode(data: bytes, file: str) -> Mapping[str, _Row]:
 
 def _in_order(rows: Mapping[str, _Row], data_bytes: int, layouts: Layouts) -> Header | None:
     """The header, if its rows cover the data one after the other, as writers leave it."""
-    header = {}
+    tensors = []
     at = 0
-    for name, row in rows.items():
+    for row in rows.values():
         start, end = row.data_offsets
         tensor = layouts[row.dtype, row.shape]
         if tensor is None or start != at or end - start != tensor.nbytes:
             return None
-        header[name] = tensor
+        tensors.append(tensor)
         at = end
-    return header if at == data_bytes else None
+    return dict(zip(rows, tensors, strict=True)) if at == data_bytes else None
 
 
 def _row_problem(row: _Row, data_bytes: int) -> str:

@@ -49,8 +49,8 @@ def _plain_index(data: bytes, source: Source) -> ShardIndex | None:
         index = msgspec.json.decode(data, type=plain)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    told = {"weight_map": index.weight_map, "metadata": index.metadata}
-    if not index.weight_map or number_of_keys(told) != data.count(b":"):
+    keys = len(("weight_map", "metadata")) + len(index.weight_map) + number_of_keys(index.metadata)
+    if not index.weight_map or keys != data.count(b":"):
         return None
     return ShardIndex(index.weight_map, _total_size(index.metadata))
 

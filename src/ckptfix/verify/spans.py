@@ -7,7 +7,7 @@ from pathlib import Path
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.formats import FLOAT_DTYPES
 from ckptfix.checkpoint.modules import Module, group_modules
-from ckptfix.checkpoint.safetensors import read_starts
+from ckptfix.checkpoint.safetensors import fetch_header, read_starts
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
 from ckptfix.verify.measure import SOURCE
@@ -24,7 +24,7 @@ class _Files:
 
     def at(self, file: str, tensor: str) -> tuple[Path, int]:
         if file not in self._known:
-            self._known[file] = self.source.path(file), read_starts(self.source, file)
+            self._known[file] = self.source.path(file), read_starts(fetch_header(self.source, file))
         path, starts = self._known[file]
         return path, starts[tensor]
 
