@@ -65,7 +65,7 @@ format: $(VENV)/.installed-dev ## format the code and regenerate the generated d
 fuzz: $(VENV)/.installed-dev ## hostile files for ten minutes, or FUZZ_SECONDS; counts executions
 	$(BIN)/python -m tests.fuzz.long_run
 
-faults: $(VENV)/.installed-dev ## fail every call of a rewrite in every way, and print the matrix (half an hour)
+faults: $(VENV)/.installed-dev ## fail every call of a rewrite in every way, and print the matrix (an hour)
 	FAULTS=all $(BIN)/python -m pytest tests/faults -q
 
 mutations: $(VENV)/.installed-dev ## break every healthy fixture in every way, and print the kill rate (minutes)
