@@ -8,7 +8,7 @@ COMPILE = $(RELEASE)/bin/uv pip compile --quiet --universal --python-version 3.1
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit format fuzz mutations oracle verify-all record bench lock build sbom clean faults
+.PHONY: help demo test lint types unit coverage format fuzz mutations oracle verify-all record bench lock build sbom clean faults
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,9 @@ types: $(VENV)/.installed-torch
 	$(BIN)/mypy
 
 unit: $(VENV)/.installed-torch
+	$(BIN)/python -m pytest --numprocesses auto
+
+coverage: $(VENV)/.installed-torch ## run all tests and list the lines none of them reaches (twice the time of the tests)
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest --numprocesses auto
 	$(BIN)/coverage combine --quiet
