@@ -7,7 +7,7 @@ exception but a value, and ends in exit code 1.
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where in a checkpoint something stands."""
 

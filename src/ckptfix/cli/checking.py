@@ -194,13 +194,14 @@ def _check(
     selection = options.selection.without(options.configuration.ignored_in(name))
     examined = examine(checkpoint, options.own_map, options.targets, ask_all=options.for_people)
     found = examined.findings
-    counted = [finding for finding in found if selection.takes(finding.code)]
-    left_out = (f.code for f in found if not selection.takes(f.code))
+    rules = tuple(filter(selection.takes, RULES))
+    counted = [finding for finding in found if finding.code in rules]
+    left_out = (finding.code for finding in found if finding.code not in rules)
     return CheckedCheckpoint(
         name,
         kind=_KINDS[type(reference)],
         name_map=examined.name_map.origin,
-        rules=tuple(filter(selection.takes, RULES)),
+        rules=rules,
         findings=tuple(_with_lines(counted, checkpoint)),
         ignored=Counter(left_out),
         verdicts=examined.verdicts,

@@ -15,6 +15,7 @@ from ckptfix.report.check_report import (
     severity_of,
 )
 from ckptfix.report.console import Line, line
+from ckptfix.report.json_output import indented
 from ckptfix.rules.finding import Finding, Severity
 from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict
@@ -105,9 +106,7 @@ class ReportObject(_Object, frozen=True):
 
 def check_json(report: CheckReport, _verbose: bool) -> Iterator[Line]:
     """Everything, whether verbose or not."""
-    made = report_object(report)
-    # json, not msgspec: names may hold lone surrogates, which only json can write.
-    yield line(json.dumps(msgspec.to_builtins(made), indent=2))
+    yield line(indented(report_object(report)))
 
 
 def report_object(report: CheckReport) -> ReportObject:

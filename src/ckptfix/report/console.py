@@ -43,7 +43,7 @@ def printable(text: str) -> str:
     >>> printable("one\ntwo \x1b[2J")
     'one\ntwo \\x1b[2J'
     """
-    return text if text.isprintable() else "".join(c if c in "\n\t" else visible(c) for c in text)
+    return "\n".join("\t".join(map(visible, row.split("\t"))) for row in text.split("\n"))
 
 
 def show(lines: Iterable[Line], stream: TextIO) -> None:

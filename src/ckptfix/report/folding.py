@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from ckptfix.names import visible
 from ckptfix.rules.finding import Finding
@@ -80,11 +81,12 @@ class Group:
 def fold(findings: Iterable[Finding]) -> list[Group]:
     """Group findings, in the order of the first of each group."""
     groups: dict[tuple[str | tuple[str, ...], ...], list[Finding]] = {}
+    masked = cache(mask_numbers)  # thousands of findings share a message and an advice
     for finding in findings:
         key = (
             finding.code,
-            mask_numbers(finding.message),
-            mask_numbers(finding.advice),
+            masked(finding.message),
+            masked(finding.advice),
             finding.releases,  # the numbers of a release are not those of layers
         )
         groups.setdefault(key, []).append(finding)

@@ -1,6 +1,5 @@
 """`verify --json`: the types are the schema, docs/verify.schema.json is made from them."""
 
-import json
 from collections.abc import Iterator
 from math import isfinite
 from typing import Annotated, Final, Literal
@@ -17,6 +16,7 @@ from ckptfix.report.check_json import (
     release_object,
 )
 from ckptfix.report.console import Line, line
+from ckptfix.report.json_output import indented
 from ckptfix.verify.outcome import GemmResult, VerifyReport
 
 SCHEMA: Final = 1
@@ -91,8 +91,7 @@ def verify_json(report: VerifyReport) -> Iterator[Line]:
         [finding_object(finding) for finding in report.findings],
         [release_object(verdict) for verdict in report.verdicts],
     )
-    # json, not msgspec: names may hold lone surrogates, which only json can write.
-    yield line(json.dumps(msgspec.to_builtins(made), indent=2))
+    yield line(indented(made))
 
 
 def verify_schema() -> str:

@@ -1,6 +1,7 @@
 """CKF5xx: the files of a checkpoint against each other."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from sys import intern
 
 from ckptfix.checkpoint.metadata import QUANT_CFG_FILE, MetadataFile
 from ckptfix.checkpoint.shard_index import INDEX_FILE
@@ -31,7 +32,7 @@ def index_disagrees(context: Context) -> Iterable[Finding]:
         yield Finding(
             "CKF502",
             tensor,
-            f"is placed in {file} by the index, and {where}",
+            intern(f"is placed in {file} by the index, and {where}"),
             Place(table.index_file, f"/weight_map/{visible(tensor)}"),
             "rebuild the index",
         )

@@ -28,7 +28,7 @@ class Severity(Enum):
 Repair = Literal["", "rewrite", "rewrite --from-tensors", "rewrite --tensors"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """A broken rule at a place."""
 

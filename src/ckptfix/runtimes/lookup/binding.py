@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ckptfix.errors import CkptfixError
 from ckptfix.names import visible
@@ -107,8 +108,14 @@ def bind(
         if model_class.mapper is not None:
             table = _map_entries(dialect, model_class.mapper, table)
             patterns = _map_patterns(dialect, model_class.mapper, patterns)
+    indexed, regexes = _indexed(patterns)
+    return BoundMetadata(dialect, EntryTable(table), indexed, regexes, packed)
+
+
+@lru_cache(maxsize=4)  # most releases map the patterns to the same ones
+def _indexed(patterns: tuple[Pattern, ...]) -> tuple[PatternTable, RegexTable]:
     indexed = PatternTable(patterns)
-    return BoundMetadata(dialect, EntryTable(table), indexed, RegexTable(indexed), packed)
+    return indexed, RegexTable(indexed)
 
 
 def _classes(

@@ -22,7 +22,7 @@ class LookupDisagreementError(Exception):
     """The runtime raises: members are treated differently, or a pattern cannot be compiled."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pattern:
     """A pattern after mapping."""
 
@@ -71,14 +71,13 @@ class PatternTable:
         return "\n".join(text for text in self.position if "experts" in text)
 
     @cached_property
-    def _globs(self) -> tuple[re.Pattern[str], list[tuple[int, re.Pattern[str]]]]:
-        """All globs as one expression, which is quick to say no, and each of them."""
-        each = [
-            (at, re.compile(fnmatch.translate(text)))
-            for text, at in self.position.items()
-            if _SHELL_SPECIAL.search(text)
-        ]
-        return re.compile("|".join(regex.pattern for _, regex in each)), each
+    def _globs(self) -> list[str]:
+        return [text for text in self.position if _SHELL_SPECIAL.search(text)]
+
+    @cached_property
+    def _any_glob(self) -> re.Pattern[str]:
+        """All globs as one expression, which is quick to say no."""
+        return re.compile("|".join(map(fnmatch.translate, self._globs)))
 
     def earliest(self, positions: Iterable[int]) -> Pattern | None:
         """The pattern at the lowest of some positions, None when there is none."""
@@ -112,9 +111,9 @@ class PatternTable:
     def glob_for(self, name: str) -> Pattern | None:
         """The pattern that matches the name as `fnmatch` does; equal names match too."""
         positions = [] if _SHELL_SPECIAL.search(name) else self.positions((name,))
-        any_glob, each = self._globs
-        if each and any_glob.match(name):
-            positions += [at for at, regex in each if regex.match(name)]
+        if self._globs and self._any_glob.match(name):
+            first = next(text for text in self._globs if fnmatch.fnmatchcase(name, text))
+            positions.append(self.position[first])
         return self.earliest(positions)
 
     def expert_below(self, name: str) -> Pattern | None:
