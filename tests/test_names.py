@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfix.names import NameMapper, Rule, RuleKind, is_class_name, visible
+from ckptfix.names import NameMapper, Rule, RuleKind, is_class_name
+from ckptfix.text import visible
 
 segments = st.sampled_from(["backbone", "backbone2", "model", "layers", "0", "1*", "in_proj", "*"])
 names = st.lists(segments, min_size=1, max_size=5).map(".".join)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
-from ckptfix.regex_time import StrangersRegex
+from ckptfix.text import visible
+from ckptfix.untrusted_regex import UntrustedRegex
 
 RuleKind = Literal["prefix", "substr", "suffix", "regex"]
 
@@ -39,17 +40,6 @@ def is_regex(name: str) -> bool:
     return name.startswith(REGEX_MARK)
 
 
-def visible(name: str) -> str:
-    r"""The name with every unprintable character escaped, safe to show on any terminal.
-
-    >>> print(visible("lm_head.\x00sentinel"))
-    lm_head.\x00sentinel
-    """
-    if name.isprintable():
-        return name
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-
-
 @dataclass(frozen=True)
 class Rule:
     """One rewriting step.
@@ -65,8 +55,8 @@ class Rule:
     whole_segments: bool = True
 
     @cached_property
-    def _regex(self) -> StrangersRegex:
-        return StrangersRegex(self.old)
+    def _regex(self) -> UntrustedRegex:
+        return UntrustedRegex(self.old)
 
     def __str__(self) -> str:
         new = "(drop)" if self.new is None else visible(self.new) or "(nothing)"

@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from ckptfix.checkpoint.json_text import JsonText
 from ckptfix.checkpoint.metadata_files import parse_metadata
 from ckptfix.checkpoint.model_config import parse_model_config
 from ckptfix.errors import CkptfixError
+from ckptfix.jsontext.text import JsonText
 from tests.conftest import SHARED
 
 

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from ckptfix.checkpoint.json_text import JsonText
 from ckptfix.checkpoint.model_config import parse_model_config
+from ckptfix.jsontext.text import JsonText
 
 
 @pytest.mark.parametrize(

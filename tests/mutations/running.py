@@ -15,9 +15,9 @@ from ckptfix.cli.examining import examine
 from ckptfix.cli.judging import asked_targets
 from ckptfix.cli.loading import load
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
 from ckptfix.rules.finding import Finding
 from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.text import visible
 from tests.mutations import of_entries, of_files, of_patterns, of_tensors
 from tests.mutations.editable import Editable, read_editable
 from tests.mutations.kind import KINDS, STOPS, Kind

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.json_text import JsonText
 from ckptfix.cli.judging import known_targets
+from ckptfix.jsontext.text import JsonText
 from ckptfix.rewrite.plan import rewritten
 from ckptfix.rewrite.portable import PortablePlan, plan_for_targets
 from ckptfix.rewrite.rebuild.plan import plan_rebuild

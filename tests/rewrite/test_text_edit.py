@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfix.rewrite.text_edit import TextEdit, apply_edits, compose_edits
+from ckptfix.jsontext.spans import TextEdit, apply_edits, compose_edits
 
 
 @st.composite

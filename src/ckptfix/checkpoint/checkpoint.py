@@ -6,13 +6,7 @@ from functools import cached_property
 
 from ckptfix.checkpoint.fold import fold_banks
 from ckptfix.checkpoint.formats import StoredFormat, stored_format
-from ckptfix.checkpoint.json_text import JsonText
-from ckptfix.checkpoint.metadata import (
-    CONFIG_FILE,
-    HF_QUANT_FILE,
-    QUANT_CFG_FILE,
-    MetadataFile,
-)
+from ckptfix.checkpoint.metadata import CONFIG_FILE, HF_QUANT_FILE, QUANT_CFG_FILE, MetadataFile
 from ckptfix.checkpoint.metadata_files import LeftOut, parse_metadata
 from ckptfix.checkpoint.model_config import ModelConfig, parse_model_config
 from ckptfix.checkpoint.modules import Module, group_modules
@@ -20,6 +14,7 @@ from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.checkpoint.source import Source
 from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
 from ckptfix.errors import CkptfixError
+from ckptfix.jsontext.text import JsonText
 
 METADATA_FILES = (CONFIG_FILE, HF_QUANT_FILE, QUANT_CFG_FILE)
 _EMBEDDING_WORDS = ("embed", "wte", "wpe")

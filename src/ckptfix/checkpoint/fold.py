@@ -13,9 +13,9 @@ from itertools import chain
 from typing import Any, Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS, bank_sizes, expert_blocks, without_others
-from ckptfix.checkpoint.json_text import JsonText, Path
 from ckptfix.checkpoint.safetensors import Header
 from ckptfix.checkpoint.tensor_table import TensorTable
+from ckptfix.jsontext.text import JsonText, Path
 from ckptfix.names import is_regex
 
 _DIGITS: Final = re.compile(r"\d+")

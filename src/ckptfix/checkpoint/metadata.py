@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
-from ckptfix.checkpoint.json_text import Path, pointer
-from ckptfix.errors import Place
+from ckptfix.jsontext.text import Path, pointer
+from ckptfix.place import Place
 
 CONFIG_FILE: Final = "config.json"
 HF_QUANT_FILE: Final = "hf_quant_config.json"

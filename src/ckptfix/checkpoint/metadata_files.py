@@ -9,7 +9,6 @@ from collections.abc import Mapping, Set
 from types import MappingProxyType
 from typing import Any
 
-from ckptfix.checkpoint.json_text import JsonText, Path
 from ckptfix.checkpoint.metadata import (
     CONFIG_FILE,
     CONFIG_ROOT,
@@ -19,8 +18,10 @@ from ckptfix.checkpoint.metadata import (
     Statement,
     StatementKind,
 )
-from ckptfix.errors import CkptfixError, Place
-from ckptfix.names import visible
+from ckptfix.errors import CkptfixError
+from ckptfix.jsontext.text import JsonText, Path
+from ckptfix.place import Place
+from ckptfix.text import visible
 
 LeftOut = Mapping[tuple[str, Path], Set[str]]
 """(file, path of quantized_layers or of a list) -> names in it that are not to be read."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ckptfix.checkpoint.json_text import JsonText, Path, pointer
+from ckptfix.jsontext.text import JsonText, Path, pointer
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from typing import Final, Literal
 import msgspec
 
 from ckptfix.checkpoint.source import Source
-from ckptfix.errors import CkptfixError, Place
-from ckptfix.names import visible
+from ckptfix.errors import CkptfixError
+from ckptfix.place import Place
+from ckptfix.text import visible
 
 MAX_HEADER_BYTES: Final = 100_000_000
 """safetensors 0.8.0, `MAX_HEADER_SIZE`."""

@@ -6,11 +6,12 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from ckptfix.checkpoint.fast_json import number_of_keys
-from ckptfix.checkpoint.json_text import JsonText, Path
 from ckptfix.checkpoint.source import Source
-from ckptfix.errors import CkptfixError, Place
-from ckptfix.names import visible
+from ckptfix.errors import CkptfixError
+from ckptfix.jsontext.decode import number_of_keys
+from ckptfix.jsontext.text import JsonText, Path
+from ckptfix.place import Place
+from ckptfix.text import visible
 
 INDEX_FILE: Final = "model.safetensors.index.json"
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ckptfix.errors import CkptfixError, Place
-from ckptfix.names import visible
+from ckptfix.errors import CkptfixError
+from ckptfix.place import Place
+from ckptfix.text import visible
 
 MAX_JSON_BYTES = 1 << 28
 """A larger JSON file is not metadata: the largest known, of 1.0 M tensors, is 140 MB."""

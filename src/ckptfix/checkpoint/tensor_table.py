@@ -13,8 +13,9 @@ from typing import Final
 from ckptfix.checkpoint.safetensors import Header, Layouts, fetch_header, read_header
 from ckptfix.checkpoint.shard_index import INDEX_FILE, read_index
 from ckptfix.checkpoint.source import Source
-from ckptfix.errors import CkptfixError, Place
-from ckptfix.names import visible
+from ckptfix.errors import CkptfixError
+from ckptfix.place import Place
+from ckptfix.text import visible
 
 SINGLE_FILE: Final = "model.safetensors"
 MOST_READS: Final = 16

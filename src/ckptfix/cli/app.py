@@ -19,8 +19,8 @@ from ckptfix.cli.rules import rules
 from ckptfix.cli.runtimes import runtimes
 from ckptfix.cli.verify import verify
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
-from ckptfix.report.console import make_robust, printable
+from ckptfix.report.console import make_robust
+from ckptfix.text import printable, visible
 
 app = typer.Typer(
     name="ckptfix",

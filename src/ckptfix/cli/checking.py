@@ -18,7 +18,6 @@ from ckptfix.cli.judging import asked_targets
 from ckptfix.cli.limits import limited
 from ckptfix.cli.loading import load_opened, open_told, own_name_map
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
 from ckptfix.remote.opening import HERE_AND_THERE, Reach
 from ckptfix.remote.reference import (
     Directory,
@@ -36,6 +35,7 @@ from ckptfix.rules.registry import RULES
 from ckptfix.rules.selection import EVERY, Selection, parse_codes
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.targets import Target
+from ckptfix.text import visible
 
 
 @dataclass(frozen=True)

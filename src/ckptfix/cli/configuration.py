@@ -13,8 +13,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
 from ckptfix.rules.selection import parse_codes
+from ckptfix.text import visible
 
 OWN_FILE: Final = "ckptfix.toml"
 PROJECT_FILE: Final = "pyproject.toml"

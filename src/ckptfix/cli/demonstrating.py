@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ckptfix.demo.checkpoint import make_demo_checkpoint
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
 from ckptfix.report.console import line, show
+from ckptfix.text import visible
 
 STEPS = (
     ("The metadata names backbone, the runtime asks for model:", ("check",), 1),

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ckptfix.errors import CkptfixError
-from ckptfix.names import NameLengthError, visible
-from ckptfix.regex_time import SECONDS, RegexTimeError, limited_regexes
+from ckptfix.names import NameLengthError
+from ckptfix.text import visible
+from ckptfix.untrusted_regex import SECONDS, RegexTimeError, limited_regexes
 
 _SHOWN = 80
 

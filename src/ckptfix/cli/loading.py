@@ -7,7 +7,7 @@ from pathlib import Path
 from ckptfix.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.errors import CkptfixError
-from ckptfix.names import NameMapper, visible
+from ckptfix.names import NameMapper
 from ckptfix.remote.opening import HERE_AND_THERE, Opened, Reach, open_reference
 from ckptfix.remote.reference import Reference, parse_reference
 from ckptfix.report.console import line, show
@@ -21,6 +21,7 @@ from ckptfix.runtimes.name_maps import (
     parse_map_option,
     parse_name_map,
 )
+from ckptfix.text import visible
 
 
 def load(name: str, reach: Reach = HERE_AND_THERE) -> Checkpoint:

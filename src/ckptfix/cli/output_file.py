@@ -5,10 +5,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from ckptfix.durable import write_durably
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
 from ckptfix.report.console import Line, write_plain
-from ckptfix.rewrite.store import write_durably
+from ckptfix.text import visible
 
 
 def require_writable(path: str) -> Path:

@@ -10,7 +10,6 @@ from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.cli.judging import asked_targets, judge_all, known_targets, without_releases
 from ckptfix.cli.loading import name_map_for
 from ckptfix.cli.renaming import NOTHING_ELSE, Written, harmed_by, plan_names_of_tensors
-from ckptfix.names import visible
 from ckptfix.remote.opening import HERE_AND_THERE, Reach
 from ckptfix.report.console import Line, count, line, show, show_exactly
 from ckptfix.report.diff import diff_lines, unified_diff
@@ -29,6 +28,7 @@ from ckptfix.rewrite.rebuild.plan import join_plans, plan_rebuild
 from ckptfix.rewrite.tensors.plan import TensorPlan
 from ckptfix.rules.folded import holds_for_all
 from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.text import visible
 
 
 @dataclass(frozen=True)

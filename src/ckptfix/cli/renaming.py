@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.json_text import JsonText
 from ckptfix.checkpoint.source import DirectorySource, Source
 from ckptfix.cli.judging import judge_all
 from ckptfix.cli.loading import builtin_name_map, own_name_map
+from ckptfix.jsontext.text import JsonText
 from ckptfix.rewrite.tensors.headers import rename_in_head
 from ckptfix.rewrite.tensors.index import rename_in_index
 from ckptfix.rewrite.tensors.plan import NO_CHANGES, TensorChanges, TensorPlan, plan_tensors

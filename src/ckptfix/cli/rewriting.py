@@ -5,22 +5,16 @@ import sys
 from ckptfix.checkpoint.checkpoint import load_checkpoint
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.cli.loading import open_named
-from ckptfix.cli.planning import (
-    RewriteOptions,
-    make_plan,
-    refused,
-    show_dry_run,
-    show_result,
-)
+from ckptfix.cli.planning import RewriteOptions, make_plan, refused, show_dry_run, show_result
 from ckptfix.cli.renaming import read_written
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
 from ckptfix.remote.reference import Directory
 from ckptfix.report.console import line, show
 from ckptfix.report.rewrite_text import output_lines
 from ckptfix.rewrite.apply import apply_changes, recover, undo
 from ckptfix.rewrite.output import make_output, require_free
 from ckptfix.rewrite.store import require_whole
+from ckptfix.text import visible
 
 
 def run_rewrite(name: str, options: RewriteOptions) -> int:

@@ -16,7 +16,6 @@ from ckptfix.cli.planning import (
 )
 from ckptfix.cli.renaming import read_written
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
 from ckptfix.remote.opening import Opened
 from ckptfix.remote.reference import Repository
 from ckptfix.report.console import line, show
@@ -24,6 +23,7 @@ from ckptfix.report.progress import watching
 from ckptfix.report.pull_request import ProposedChange, body_of, title_of
 from ckptfix.report.rewrite_text import output_lines
 from ckptfix.rewrite.output import WEIGHT_SUFFIXES, make_metadata_output, make_output, require_free
+from ckptfix.text import visible
 
 
 def run_remote_rewrite(opened: Opened, options: RewriteOptions) -> int:

@@ -8,12 +8,13 @@ from typing import Final
 from huggingface_hub import constants
 
 from ckptfix.checkpoint.source import DirectorySource, require_json_size
-from ckptfix.errors import CkptfixError, Place
-from ckptfix.names import visible
+from ckptfix.errors import CkptfixError
+from ckptfix.place import Place
 from ckptfix.remote.cache import RepositoryCache
 from ckptfix.remote.hub_client import Commit, HubClient, RemoteFile
 from ckptfix.remote.reference import Repository, is_commit
 from ckptfix.remote.snapshots import cached_commit, repository_folder, whole_snapshot
+from ckptfix.text import visible
 
 DEFAULT_BRANCH: Final = "main"
 

@@ -18,8 +18,8 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, logging
 
 from ckptfix import __version__
-from ckptfix.errors import CkptfixError, Place
-from ckptfix.names import visible
+from ckptfix.errors import CkptfixError
+from ckptfix.place import Place
 from ckptfix.remote.hub_failures import (
     NOT_A_HUB,
     CutShortError,
@@ -29,6 +29,7 @@ from ckptfix.remote.hub_failures import (
 )
 from ckptfix.remote.patience import Patience
 from ckptfix.remote.reference import Repository, is_commit
+from ckptfix.text import visible
 
 LIBRARY: Final = "ckptfix"
 FAILURES: Final = (

@@ -17,7 +17,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import parse_ratelimit_headers
 
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
+from ckptfix.text import visible
 
 RETRIED_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from ckptfix.checkpoint.source import DirectorySource, Source
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
 from ckptfix.remote.reference import Directory, Reference, Repository
+from ckptfix.text import visible
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from huggingface_hub import CommitOperationAdd, get_session, get_token
 from huggingface_hub.errors import HfHubHTTPError
 
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
 from ckptfix.remote.hub_client import FAILURES, HubClient
 from ckptfix.remote.hub_failures import as_sentence, pause_after
 from ckptfix.remote.reference import Repository, is_commit
+from ckptfix.text import visible
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import fsspec
 
 from ckptfix.checkpoint.source import require_json_size
-from ckptfix.errors import CkptfixError, Place
-from ckptfix.names import visible
+from ckptfix.errors import CkptfixError
+from ckptfix.place import Place
+from ckptfix.text import visible
 
 _INSTALL: Final = {
     "s3": "ckptfix[s3]",

@@ -8,12 +8,12 @@ import os
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from ckptfix.names import visible
 from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
 from ckptfix.report.console import count
 from ckptfix.report.folding import Group, fold
 from ckptfix.rules.finding import Severity
 from ckptfix.rules.registry import RULES
+from ckptfix.text import visible
 
 MOST_SUBJECTS = 6
 """Groups of names spelled out in one message."""

@@ -8,14 +8,14 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from ckptfix import __version__
-from ckptfix.errors import Place
-from ckptfix.names import visible
+from ckptfix.place import Place
 from ckptfix.report.check_groups import group_text, groups, outcomes, path_of
 from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
 from ckptfix.report.console import Line, line
 from ckptfix.report.folding import Group, container, mask_numbers
 from ckptfix.rules.finding import Finding, Rule
 from ckptfix.rules.registry import RULES
+from ckptfix.text import visible
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _FINGERPRINT: Final = "ckptfix/v1"

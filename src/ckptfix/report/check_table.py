@@ -5,12 +5,12 @@ from itertools import groupby
 
 from packaging.version import Version
 
-from ckptfix.names import visible
 from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
 from ckptfix.report.console import Line, columns, count, line
 from ckptfix.report.outlook import blocking_codes
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.text import visible
 
 
 def table_lines(report: CheckReport) -> Iterator[Line]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ckptfix.names import visible
 from ckptfix.report.check_report import CheckedCheckpoint, CheckReport, count_severities
 from ckptfix.report.check_table import table_lines
 from ckptfix.report.console import Line, count, line
@@ -12,6 +11,7 @@ from ckptfix.report.outlook import outlook_lines
 from ckptfix.rules.finding import Finding, Severity
 from ckptfix.rules.registry import RULES
 from ckptfix.rules.selection import is_runtime_code
+from ckptfix.text import visible
 
 MOST_SUBJECTS = 12
 """Groups of names shown under one finding before the rest is only counted."""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from typing import TextIO
 
-from ckptfix.names import visible
+from ckptfix.text import printable
 
 _NUMBER = re.compile(r"[\d,]+(\.\d+)?( [kMGT]?B)?\Z")
 
@@ -35,15 +35,6 @@ def wants_colour(stream: TextIO) -> bool:
     if os.environ.get("FORCE_COLOR"):
         return True
     return stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def printable(text: str) -> str:
-    r"""Text that no terminal acts upon; only line breaks and tabs stay.
-
-    >>> printable("one\ntwo \x1b[2J")
-    'one\ntwo \\x1b[2J'
-    """
-    return "\n".join("\t".join(map(visible, row.split("\t"))) for row in text.split("\n"))
 
 
 def show(lines: Iterable[Line], stream: TextIO) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from ckptfix.jsontext.spans import TextEdit, apply_edits
 from ckptfix.report.console import Line, line
 from ckptfix.rewrite.plan import FileChange
-from ckptfix.rewrite.text_edit import TextEdit, apply_edits
 
 CONTEXT_LINES = 3
 

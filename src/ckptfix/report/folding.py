@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from ckptfix.names import visible
 from ckptfix.rules.finding import Finding
+from ckptfix.text import visible
 
 _NUMBER = re.compile(r"(?<=\.)\d+(?=[.*\s,;]|$)")
 

@@ -8,10 +8,10 @@ from ckptfix import __version__
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import MetadataFile
 from ckptfix.checkpoint.modules import KV_ROLES
-from ckptfix.names import visible
 from ckptfix.report.console import Line, columns, count, line, size
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
+from ckptfix.text import visible
 
 SCHEMA = 1
 """Of the JSON; changes when a field changes its meaning or goes away."""

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ckptfix.names import visible
 from ckptfix.report.console import Line, columns, count, line
 from ckptfix.report.folding import fold_all, fold_names, mask_numbers
 from ckptfix.runtimes.verdict import UNQUANTIZED, ModuleVerdict, TargetVerdict
+from ckptfix.text import visible
 
 MOST_NAMES = 8
 """Groups of names shown under one reason."""

@@ -4,12 +4,12 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ckptfix.names import visible
 from ckptfix.report.check_report import CheckedCheckpoint
 from ckptfix.report.console import Line, columns, count, line
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.text import visible
 
 BLOCKING: Final = frozenset({"CKF109", "CKF208", "CKF301", "CKF308", "CKF502"})
 """Findings in the tensors themselves: no release loads them rightly, whatever it resolves."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from ckptfix import __version__
-from ckptfix.names import visible
 from ckptfix.report.folding import fold
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.report.rewrite_text import done_to, state_of
@@ -14,6 +13,7 @@ from ckptfix.rewrite.plan import Plan
 from ckptfix.rewrite.portable import PortablePlan
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import RULES
+from ckptfix.text import visible
 
 MOST_EXAMPLES: Final = 5
 _PROJECT: Final = "ckptfix"

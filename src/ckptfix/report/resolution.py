@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from ckptfix.names import visible
 from ckptfix.report.console import Line, count, line
 from ckptfix.report.folding import fold_all
 from ckptfix.runtimes.lookup.binding import Resolution
 from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.text import visible
 
 
 def resolution_lines(verdict: TargetVerdict, wanted: re.Pattern[str]) -> Iterator[Line]:

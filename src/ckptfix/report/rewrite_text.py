@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ckptfix.names import visible
 from ckptfix.report.console import Line, columns, count, line, plain
 from ckptfix.report.matrix import summary_of_target
 from ckptfix.report.releases import release_range, runs_of_releases
@@ -12,6 +11,7 @@ from ckptfix.rewrite.plan import FileChange, Plan
 from ckptfix.rewrite.portable import PortablePlan
 from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.text import visible
 
 
 def refusal_lines(name: str, plan: Plan, harmed: Sequence[TargetVerdict] = ()) -> Iterator[Line]:

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
 from ckptfix.report.console import Line, columns, line
 from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper
 from ckptfix.runtimes.profile_store import known_releases, known_runtimes, load_profile
+from ckptfix.text import visible
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from ckptfix.names import visible
 from ckptfix.report.console import Line, columns, count, line
 from ckptfix.report.folding import fold_names, mask_numbers
 from ckptfix.rewrite.tensors.plan import TensorChanges
+from ckptfix.text import visible
 
 
 def tensor_diff_lines(tensors: TensorChanges) -> Iterator[Line]:

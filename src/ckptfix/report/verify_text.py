@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ckptfix.names import visible
 from ckptfix.report.check_text import finding_lines
 from ckptfix.report.console import Line, columns, count, line, size
 from ckptfix.report.folding import fold_names, mask_numbers
 from ckptfix.report.matrix import matrix_lines
+from ckptfix.text import visible
 from ckptfix.verify.outcome import GemmResult, VerifyReport
 
 _STYLES = {"failed": "bold red", "emulated": "yellow", "native": "green", "measured": ""}

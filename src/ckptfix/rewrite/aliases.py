@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import QUANT_CFG_FILE, MetadataFile
-from ckptfix.errors import Place
 from ckptfix.names import is_regex
+from ckptfix.place import Place
 from ckptfix.rewrite.plan import Aliases
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming

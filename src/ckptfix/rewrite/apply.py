@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptfix.checkpoint.source import DirectorySource, in_hub_blobs
-from ckptfix.errors import CkptfixError, Place
+from ckptfix.durable import digest, write_durably
+from ckptfix.errors import CkptfixError
+from ckptfix.place import Place
 from ckptfix.rewrite.plan import FileChange
 from ckptfix.rewrite.store import (
     JOURNAL,
@@ -16,9 +18,7 @@ from ckptfix.rewrite.store import (
     ShardRecord,
     Store,
     Transaction,
-    digest,
     interrupted,
-    write_durably,
 )
 from ckptfix.rewrite.tensors.headers import ShardChange
 from ckptfix.rewrite.tensors.shards import (

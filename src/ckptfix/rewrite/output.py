@@ -18,12 +18,14 @@ from typing import Final, Literal
 
 from ckptfix.checkpoint.source import DirectorySource, Source
 from ckptfix.checkpoint.tensor_table import MOST_READS
-from ckptfix.errors import CkptfixError, Place
-from ckptfix.names import visible
+from ckptfix.durable import sync_folder, write_durably
+from ckptfix.errors import CkptfixError
+from ckptfix.place import Place
 from ckptfix.rewrite.plan import FileChange
-from ckptfix.rewrite.store import FOLDER, sync_folder, write_durably
+from ckptfix.rewrite.store import FOLDER
 from ckptfix.rewrite.tensors.headers import ShardChange
 from ckptfix.rewrite.tensors.shard_file import copy_with_head
+from ckptfix.text import visible
 
 WEIGHT_SUFFIXES: Final = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 MAX_FETCHED_BYTES: Final = 100_000_000

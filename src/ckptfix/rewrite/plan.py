@@ -12,16 +12,18 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.json_text import JsonText, Path
 from ckptfix.checkpoint.metadata import MetadataFile, Statement
-from ckptfix.errors import CkptfixError, Place
-from ckptfix.names import Mapped, Rule, visible
-from ckptfix.rewrite.document_edit import DocumentEdit, edit_document
+from ckptfix.errors import CkptfixError
+from ckptfix.jsontext.edit import DocumentEdit, edit_document
+from ckptfix.jsontext.spans import TextEdit, apply_edits
+from ckptfix.jsontext.text import JsonText, Path
+from ckptfix.names import Mapped, Rule
+from ckptfix.place import Place
 from ckptfix.rewrite.proof import Refusal, find_harm
-from ckptfix.rewrite.text_edit import TextEdit, apply_edits
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import NameMap
+from ckptfix.text import visible
 
 
 @dataclass(frozen=True)

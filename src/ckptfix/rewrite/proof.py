@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ckptfix.checkpoint.metadata import Statement
-from ckptfix.errors import Place
-from ckptfix.names import visible
+from ckptfix.place import Place
 from ckptfix.rules.finding import Finding, Severity
 from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.name_maps import NameMap
+from ckptfix.text import visible
 
 
 @dataclass(frozen=True)

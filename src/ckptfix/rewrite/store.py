@@ -10,24 +10,23 @@ A transaction is decided at the instant `journal.json` appears. Before it, nothi
 """
 
 import fcntl
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from ckptfix.errors import CkptfixError, Place
+from ckptfix.durable import TEMPORARY, digest, sync_folder, write_durably
+from ckptfix.errors import CkptfixError
+from ckptfix.place import Place
 
 FOLDER: Final = ".ckptfix"
 JOURNAL: Final = "journal.json"
 UNDO: Final = "undo.json"
 LOCK: Final = "lock"
-TEMPORARY: Final = ".ckptfix-tmp"
-"""Ending of a file that is still being written."""
 
 
 class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,39 +72,6 @@ class Transaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     def records(self) -> tuple[FileRecord | ShardRecord, ...]:
         """Files of both kinds."""
         return (*self.files, *self.shards)
-
-
-def digest(data: bytes) -> str:
-    """SHA-256 in hex."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a file whole or not at all: temporary file beside it, fsync, rename, fsync folder."""
-    temporary = path.with_name(f".{path.name}{TEMPORARY}")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    sync_folder(path.parent)
 
 
 class Store:

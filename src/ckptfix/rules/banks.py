@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.errors import Place
-from ckptfix.names import visible
+from ckptfix.place import Place
 from ckptfix.rules.finding import Context, Finding, Severity, rule
 from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
+from ckptfix.text import visible
 
 _EXPERT: Final = re.compile(r"(.*\.experts)\.(\d+)\.(.+)")
 _EXPERT_LAST: Final = re.compile(r"(.*\.experts)\.([a-z_]+_proj|w[123])\.(\d+)")

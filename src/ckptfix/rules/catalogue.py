@@ -3,10 +3,10 @@
 from typing import Final
 
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
 from ckptfix.rules.finding import Rule
 from ckptfix.rules.registry import RULES
 from ckptfix.rules.selection import meant
+from ckptfix.text import visible
 
 FAMILY_TITLES: Final = {
     "CKF1": "names",

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.metadata import CONFIG_FILE, QUANT_CFG_FILE, MetadataFile
-from ckptfix.errors import Place
-from ckptfix.names import visible
+from ckptfix.place import Place
 from ckptfix.rules.finding import Context, Finding, Severity, rule
 from ckptfix.rules.names import is_corrupt
+from ckptfix.text import visible
 
 
 def decides(metadata: MetadataFile) -> bool:

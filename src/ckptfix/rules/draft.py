@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.metadata import CONFIG_FILE, MetadataFile
-from ckptfix.errors import Place
-from ckptfix.names import visible
+from ckptfix.place import Place
 from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.text import visible
 
 
 @rule(

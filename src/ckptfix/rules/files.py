@@ -5,10 +5,10 @@ from sys import intern
 
 from ckptfix.checkpoint.metadata import QUANT_CFG_FILE, MetadataFile
 from ckptfix.checkpoint.shard_index import INDEX_FILE
-from ckptfix.errors import Place
-from ckptfix.names import visible
+from ckptfix.place import Place
 from ckptfix.rules.coverage import decides
 from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.text import visible
 
 
 @rule(

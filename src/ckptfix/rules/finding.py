@@ -10,7 +10,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.formats import StoredFormat
 from ckptfix.checkpoint.metadata import MetadataFile
 from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
-from ckptfix.errors import Place
+from ckptfix.place import Place
 from ckptfix.rules.reading import Declared, covered_by_entries, declarations, excluded
 from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.verdict import TargetVerdict

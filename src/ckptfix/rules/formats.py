@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from ckptfix.errors import Place
-from ckptfix.names import visible
+from ckptfix.place import Place
 from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.text import visible
 
 
 @rule(

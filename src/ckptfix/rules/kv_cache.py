@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from ckptfix.checkpoint.metadata import QUANT_CFG_FILE
-from ckptfix.names import visible
 from ckptfix.rules.banks import place_of
 from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.text import visible
 
 
 @rule(

@@ -6,10 +6,11 @@ from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import Statement
-from ckptfix.names import is_class_name, visible
+from ckptfix.names import is_class_name
 from ckptfix.rules.finding import Context, Finding, Severity, rule
 from ckptfix.runtimes.name_maps import damage_map
 from ckptfix.runtimes.naming import Reading
+from ckptfix.text import visible
 
 _WILDCARD: Final = re.compile(r"[*?\[]")
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ckptfix.checkpoint.numbers import ModuleNumbers, ScaleNumbers
-from ckptfix.errors import Place
-from ckptfix.names import visible
+from ckptfix.place import Place
 from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.text import visible
 
 EXPORT_AGAIN: Final = "export the module again"
 

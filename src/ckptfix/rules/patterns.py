@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from ckptfix.checkpoint.metadata import MetadataFile, Statement
-from ckptfix.names import is_regex, visible
+from ckptfix.names import is_regex
 from ckptfix.rules.finding import Context, Finding, Severity, rule
 from ckptfix.rules.names import abbreviates, is_corrupt, statements
 from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
+from ckptfix.text import visible
 
 _WILDCARD: Final = re.compile(r"[*?\[]")
 _EXPERT: Final = re.compile(r"(.*\.experts)\.\d+(?:\.|\Z)")

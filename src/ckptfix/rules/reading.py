@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import MetadataFile, Statement
-from ckptfix.errors import Place
+from ckptfix.place import Place
 from ckptfix.runtimes.naming import Naming
 
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import CONFIG_FILE
-from ckptfix.errors import Place
-from ckptfix.names import visible
+from ckptfix.place import Place
 from ckptfix.rules.finding import Context, Finding, Severity, rule
 from ckptfix.runtimes.effective import effective_metadata
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import ModuleVerdict
+from ckptfix.text import visible
 
 
 @rule(

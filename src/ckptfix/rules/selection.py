@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
 from ckptfix.rules.registry import RULES
+from ckptfix.text import visible
 
 EVERY = "CKF"
 """The prefix of every code."""

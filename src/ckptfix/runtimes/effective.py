@@ -2,12 +2,7 @@
 
 from dataclasses import dataclass
 
-from ckptfix.checkpoint.metadata import (
-    CONFIG_FILE,
-    HF_QUANT_FILE,
-    MetadataFile,
-    Statement,
-)
+from ckptfix.checkpoint.metadata import CONFIG_FILE, HF_QUANT_FILE, MetadataFile, Statement
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from typing import Final
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from ckptfix.errors import CkptfixError, Place
+from ckptfix.errors import CkptfixError
 from ckptfix.names import NameMapper
+from ckptfix.place import Place
 from ckptfix.runtimes.name_maps import NameMapSpec, RuleSpec, compile_rules
 
 _FOLDER: Final = "families"

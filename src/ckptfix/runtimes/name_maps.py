@@ -13,9 +13,11 @@ from typing import Literal
 
 import msgspec
 
-from ckptfix.errors import CkptfixError, Place
-from ckptfix.names import NameMapper, Rule, visible
-from ckptfix.regex_time import StrangersRegex
+from ckptfix.errors import CkptfixError
+from ckptfix.names import NameMapper, Rule
+from ckptfix.place import Place
+from ckptfix.text import visible
+from ckptfix.untrusted_regex import UntrustedRegex
 
 MAX_MAPPER_BYTES = 1 << 20
 LONGEST_NEW = 1_000
@@ -88,7 +90,7 @@ def _rule(spec: RuleSpec, origin: str, number: int) -> Rule:
         raise CkptfixError(f"new is longer than {LONGEST_NEW:,} characters", place=where)
     if spec.kind == "regex":
         try:
-            pattern = StrangersRegex(spec.old)
+            pattern = UntrustedRegex(spec.old)
             if spec.new is not None:
                 pattern.sub(spec.new, "")  # an unknown group in `new` raises here
         except (re.error, IndexError) as error:

@@ -16,11 +16,11 @@ from typing import Literal
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.names import REGEX_MARK, is_regex
-from ckptfix.regex_time import StrangersRegex
 from ckptfix.runtimes.family import family_for
 from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.profile_store import known_releases, known_runtimes
+from ckptfix.untrusted_regex import UntrustedRegex
 
 Spelling = Literal["runtime", "checkpoint"]
 
@@ -64,7 +64,7 @@ class NameIndex:
         """
         if is_regex(pattern):
             try:
-                regex = StrangersRegex(pattern.removeprefix(REGEX_MARK))
+                regex = UntrustedRegex(pattern.removeprefix(REGEX_MARK))
             except re.error:
                 return []
             return [self.module_of[n] for n in self._sorted if regex.match(n)]

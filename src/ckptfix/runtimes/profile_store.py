@@ -15,7 +15,6 @@ import msgspec
 from packaging.version import Version
 
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
 from ckptfix.runtimes.profile import (
     ArchitectureProfile,
     ConfigMapper,
@@ -23,6 +22,7 @@ from ckptfix.runtimes.profile import (
     RuntimeProfile,
     SubModel,
 )
+from ckptfix.text import visible
 
 
 class ArchitectureRecord(msgspec.Struct, frozen=True, omit_defaults=True, rename="kebab"):

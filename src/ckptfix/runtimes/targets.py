@@ -8,7 +8,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
+from ckptfix.text import visible
 
 _SPEC = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)\s*(.*?)\s*\Z", re.DOTALL)
 

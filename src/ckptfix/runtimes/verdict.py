@@ -10,7 +10,6 @@ from fnmatch import fnmatchcase
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import CONFIG_FILE
-from ckptfix.names import visible
 from ckptfix.runtimes.binding import RuntimeModule, runtime_modules
 from ckptfix.runtimes.effective import EffectiveMetadata, effective_metadata
 from ckptfix.runtimes.family import family_for, why_unknown
@@ -18,6 +17,7 @@ from ckptfix.runtimes.lookup.binding import BoundMetadata, Resolution, bind
 from ckptfix.runtimes.profile import RuntimeProfile
 from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.targets import Target
+from ckptfix.text import visible
 
 UNQUANTIZED = "unquantized"
 

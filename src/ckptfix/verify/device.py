@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
+from ckptfix.text import visible
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from typing import Final
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.modules import KV_ROLES, Module
 from ckptfix.errors import CkptfixError
-from ckptfix.names import NameMapper, visible
+from ckptfix.names import NameMapper
 from ckptfix.rules.reading import declarations
 from ckptfix.runtimes.binding import RuntimeModule, runtime_modules
 from ckptfix.runtimes.family import Family, FamilySpec
 from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
 from ckptfix.runtimes.naming import Naming
+from ckptfix.text import visible
 
 _EXPERT: Final = re.compile(r"(.*\.\d+)\.([^.]+)")
 """An expert of a bank and the last part of its module's name."""

@@ -17,8 +17,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from ckptfix.errors import CkptfixError, Place
-from ckptfix.names import visible
+from ckptfix.errors import CkptfixError
+from ckptfix.place import Place
+from ckptfix.text import visible
 
 PREFETCH_BYTES: Final = 1 << 30
 THREADS: Final = 4

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.json_text import Path
+from ckptfix.jsontext.text import Path
 from ckptfix.names import is_regex
 from ckptfix.rewrite.rebuild.stored_layers import StoredLayer, StoredLayers
 from ckptfix.rules.names import is_dropped_tied_head

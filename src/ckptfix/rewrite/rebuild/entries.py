@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from ckptfix.checkpoint.formats import BLOCK_ALGOS
-from ckptfix.checkpoint.json_text import Path
 from ckptfix.checkpoint.metadata import MetadataFile, Statement
+from ckptfix.jsontext.text import Path
 from ckptfix.names import is_class_name
 from ckptfix.rewrite.rebuild.changes import Changes, Sources, config_group
 from ckptfix.rewrite.rebuild.stored_layers import StoredLayer

@@ -4,26 +4,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.json_text import JsonText
-from ckptfix.checkpoint.metadata import (
-    CONFIG_FILE,
-    CONFIG_ROOT,
-    QUANT_CFG_FILE,
-    MetadataFile,
-)
+from ckptfix.checkpoint.metadata import CONFIG_FILE, CONFIG_ROOT, QUANT_CFG_FILE, MetadataFile
 from ckptfix.checkpoint.modules import KV_ROLES
-from ckptfix.rewrite.document_edit import DocumentEdit, edit_document
+from ckptfix.jsontext.edit import DocumentEdit, edit_document
+from ckptfix.jsontext.spans import apply_edits, compose_edits
+from ckptfix.jsontext.text import JsonText
 from ckptfix.rewrite.plan import FileChange, Plan
 from ckptfix.rewrite.proof import new_errors
 from ckptfix.rewrite.rebuild.changes import Changes, Sources
 from ckptfix.rewrite.rebuild.entries import rebuild_entries
 from ckptfix.rewrite.rebuild.stored_layers import stored_layers
-from ckptfix.rewrite.rebuild.whole import (
-    new_quantization_config,
-    rebuild_common,
-    rebuild_uniform,
-)
-from ckptfix.rewrite.text_edit import apply_edits, compose_edits
+from ckptfix.rewrite.rebuild.whole import new_quantization_config, rebuild_common, rebuild_uniform
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ckptfix.checkpoint.safetensors import MAX_HEADER_BYTES
-from ckptfix.errors import CkptfixError, Place
-from ckptfix.names import visible
-from ckptfix.rewrite.tensors.json_keys import key_edits, keys_of
-from ckptfix.rewrite.text_edit import apply_edits
+from ckptfix.errors import CkptfixError
+from ckptfix.jsontext.keys import key_edits, keys_of
+from ckptfix.jsontext.spans import apply_edits
+from ckptfix.place import Place
+from ckptfix.text import visible
 
 GROWTH: Final = 4096
 """A header that has to grow does so by blocks of a file system, so that the data behind it keep

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from ckptfix.checkpoint.json_text import JsonText
+from ckptfix.jsontext.keys import key_edits, keys_of
+from ckptfix.jsontext.spans import apply_edits
+from ckptfix.jsontext.text import JsonText
 from ckptfix.rewrite.plan import FileChange
-from ckptfix.rewrite.tensors.json_keys import key_edits, keys_of
-from ckptfix.rewrite.text_edit import apply_edits
 
 
 def rename_in_index(document: JsonText, renames: Mapping[str, str]) -> FileChange:

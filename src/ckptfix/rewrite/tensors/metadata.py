@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ckptfix.checkpoint.json_text import Path
 from ckptfix.checkpoint.metadata import Statement
+from ckptfix.jsontext.text import Path
 from ckptfix.names import Mapped, is_class_name
 from ckptfix.rewrite.plan import FileChange, change_file, draft_names
 from ckptfix.rewrite.proof import Refusal

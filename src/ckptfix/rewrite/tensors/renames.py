@@ -7,10 +7,11 @@ from functools import cached_property
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.checkpoint.tensor_table import TensorTable
-from ckptfix.errors import CkptfixError, Place
-from ckptfix.names import visible
+from ckptfix.errors import CkptfixError
+from ckptfix.place import Place
 from ckptfix.rewrite.proof import Refusal
 from ckptfix.runtimes.name_maps import NameMap
+from ckptfix.text import visible
 
 
 @dataclass(frozen=True)

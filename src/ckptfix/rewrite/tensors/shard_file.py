@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ckptfix.checkpoint.safetensors import MAX_HEADER_BYTES
-from ckptfix.rewrite.store import TEMPORARY, sync_folder
+from ckptfix.durable import TEMPORARY, sync_folder
 from ckptfix.rewrite.tensors.headers import GROWTH
 
 _CHUNK: Final = 1 << 24

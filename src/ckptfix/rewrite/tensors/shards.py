@@ -5,11 +5,13 @@ import stat
 from collections.abc import Iterable, Mapping
 
 from ckptfix.checkpoint.source import DirectorySource, in_hub_blobs
-from ckptfix.errors import CkptfixError, Place
-from ckptfix.names import visible
-from ckptfix.rewrite.store import ShardRecord, Store, digest
+from ckptfix.durable import digest
+from ckptfix.errors import CkptfixError
+from ckptfix.place import Place
+from ckptfix.rewrite.store import ShardRecord, Store
 from ckptfix.rewrite.tensors.headers import ShardChange
 from ckptfix.rewrite.tensors.shard_file import Heads, put_head, read_head, why_copied
+from ckptfix.text import visible
 
 
 def require_own_shards(source: DirectorySource, changes: Iterable[ShardChange]) -> None:

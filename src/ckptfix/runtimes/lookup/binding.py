@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ckptfix.errors import CkptfixError
-from ckptfix.names import visible
 from ckptfix.runtimes.lookup.dialects import Dialect, dialect_of
 from ckptfix.runtimes.lookup.exclusion import find_exclusion
 from ckptfix.runtimes.lookup.mapping import map_config_name, split_wildcard
@@ -26,6 +25,7 @@ from ckptfix.runtimes.lookup.quant_algo import (
 )
 from ckptfix.runtimes.lookup.regexes import RegexTable
 from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper, RuntimeProfile
+from ckptfix.text import visible
 
 _WRAPPER = "language_model."
 

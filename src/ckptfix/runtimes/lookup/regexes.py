@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from ckptfix.regex_time import StrangersRegex
 from ckptfix.runtimes.lookup.patterns import (
     Excluded,
     LookupDisagreementError,
     Pattern,
     PatternTable,
 )
+from ckptfix.untrusted_regex import UntrustedRegex
 
 _WRAPPER: Final = "language_model."
 _MLA_PARTS: Final = frozenset({"q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj"})
@@ -36,7 +36,7 @@ class RegexTable:
     table: PatternTable
 
     @cached_property
-    def _compiled(self) -> dict[int, StrangersRegex | None]:
+    def _compiled(self) -> dict[int, UntrustedRegex | None]:
         """Position -> expression, for patterns that say more than a name; None: not valid."""
         special = {at: text for text, at in self.table.position.items() if _SPECIAL.search(text)}
         return {at: _compile(text) for at, text in special.items()}
@@ -46,19 +46,19 @@ class RegexTable:
         return [at for at, regex in self._compiled.items() if regex is None]
 
     @cached_property
-    def _single(self) -> dict[int, StrangersRegex]:
+    def _single(self) -> dict[int, UntrustedRegex]:
         texts = self.table.patterns
         return {at: r for at, r in self._compiled.items() if r and _UNSAFE.search(texts[at].text)}
 
     @cached_property
-    def _joined(self) -> StrangersRegex | None:
+    def _joined(self) -> UntrustedRegex | None:
         """The others as one expression, which is quick to say no."""
         others = [
             f"(?:{regex.pattern})"
             for at, regex in self._compiled.items()
             if regex and at not in self._single
         ]
-        return StrangersRegex("|".join(others)) if others else None
+        return UntrustedRegex("|".join(others)) if others else None
 
     @cached_property
     def _tails(self) -> dict[str, int]:
@@ -104,8 +104,8 @@ class RegexTable:
         return "path part" if fits(asked) else "fused part"
 
 
-def _compile(text: str) -> StrangersRegex | None:
+def _compile(text: str) -> UntrustedRegex | None:
     try:
-        return StrangersRegex(_expression(text))
+        return UntrustedRegex(_expression(text))
     except re.error:
         return None

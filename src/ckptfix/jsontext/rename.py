@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
 
-from ckptfix.checkpoint.json_text import JsonText, Member, Path
-from ckptfix.rewrite.text_edit import TextEdit
+from ckptfix.jsontext.spans import TextEdit
+from ckptfix.jsontext.text import JsonText, Member, Path
 
 
 def edit_json(

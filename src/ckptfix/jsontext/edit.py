@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
-from ckptfix.checkpoint.json_text import JsonText, Path
-from ckptfix.rewrite.json_edit import edit_json
-from ckptfix.rewrite.json_set import set_values
-from ckptfix.rewrite.text_edit import TextEdit, apply_edits, compose_edits
+from ckptfix.jsontext.rename import edit_json
+from ckptfix.jsontext.set_values import set_values
+from ckptfix.jsontext.spans import TextEdit, apply_edits, compose_edits
+from ckptfix.jsontext.text import JsonText, Path
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from ckptfix.checkpoint.fast_json import decode_plain
-from ckptfix.errors import CkptfixError, Place
-from ckptfix.names import visible
+from ckptfix.errors import CkptfixError
+from ckptfix.jsontext.decode import decode_plain
+from ckptfix.place import Place
+from ckptfix.text import visible
 
 _SPACE: Final = " \t\r\n"
 _DECODER: Final = json.JSONDecoder()

@@ -6,12 +6,12 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ckptfix.checkpoint.json_text import JsonText, Path
+from ckptfix.jsontext.rename import edit_json
+from ckptfix.jsontext.spans import apply_edits
+from ckptfix.jsontext.text import JsonText, Path
 from ckptfix.report.diff import unified_diff
-from ckptfix.rewrite.json_edit import edit_json
 from ckptfix.rewrite.plan import FileChange
-from ckptfix.rewrite.text_edit import apply_edits
-from tests.checkpoint.test_json_text import documents, indents
+from tests.jsontext.test_text import documents, indents
 
 
 def document_of(value: dict[str, Any], indent: int | str | None, *, ascii_only: bool) -> JsonText:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from ckptfix.regex_time import RegexTimeError, StrangersRegex, limited_regexes
+from ckptfix.untrusted_regex import RegexTimeError, UntrustedRegex, limited_regexes
 from tests.builders import bf16, fp8, mixed, write_checkpoint
 from tests.conftest import Call, Run
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ckptfix.regex_time.SECONDS", 0.3)
+    monkeypatch.setattr("ckptfix.untrusted_regex.SECONDS", 0.3)
 
 
 NAME = "model.layers." + "a" * 60
@@ -21,13 +21,13 @@ NAME = "model.layers." + "a" * 60
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("expression", [r"(a+)+b", ".*a" * 12 + ".*b"])
 def test_one_that_backtracks_for_ever_is_stopped(expression: str) -> None:
-    regex = StrangersRegex(expression)
+    regex = UntrustedRegex(expression)
     with pytest.raises(RegexTimeError), limited_regexes():
         regex.fullmatch("a" * 300)
 
 
 def test_many_short_matches_are_work_and_not_an_attack() -> None:
-    regex = StrangersRegex(r"a+b")
+    regex = UntrustedRegex(r"a+b")
     with limited_regexes():
         assert not any(regex.match("aaa") for _ in range(300_000))
 
@@ -35,7 +35,7 @@ def test_many_short_matches_are_work_and_not_an_attack() -> None:
 @pytest.mark.parametrize("expression", ["(", "a{99999999999}", "(" * 5000 + ")" * 5000])
 def test_what_is_no_expression_is_one_kind_of_error(expression: str) -> None:
     with pytest.raises(re.error):
-        StrangersRegex(expression)
+        UntrustedRegex(expression)
 
 
 @pytest.mark.usefixtures("short")

@@ -49,7 +49,7 @@ class _Meter:
 _meter = _Meter()
 
 
-class StrangersRegex:
+class UntrustedRegex:
     """A compiled expression whose matches are timed."""
 
     def __init__(self, expression: str) -> None:

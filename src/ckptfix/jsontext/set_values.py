@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from ckptfix.checkpoint.json_text import JsonText, Member, Path
-from ckptfix.rewrite.text_edit import TextEdit
+from ckptfix.jsontext.spans import TextEdit
+from ckptfix.jsontext.text import JsonText, Member, Path
 
 _INDENT: Final = re.compile(r"\n([ \t]*)\Z")
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfix.checkpoint.json_text import JsonText, Path
-from ckptfix.rewrite.json_set import set_values
-from ckptfix.rewrite.text_edit import apply_edits
-from tests.checkpoint.test_json_text import documents, indents
+from ckptfix.jsontext.set_values import set_values
+from ckptfix.jsontext.spans import apply_edits
+from ckptfix.jsontext.text import JsonText, Path
+from tests.jsontext.test_text import documents, indents
 
 
 def set_in(text: str, settings: dict[Path, object], appended: Any = None) -> str:

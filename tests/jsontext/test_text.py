@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfix.checkpoint.json_text import JsonText, pointer
 from ckptfix.errors import CkptfixError
+from ckptfix.jsontext.text import JsonText, pointer
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

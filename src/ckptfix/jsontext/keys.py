@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ckptfix.rewrite.json_edit import encode_like
-from ckptfix.rewrite.text_edit import TextEdit
+from ckptfix.jsontext.rename import encode_like
+from ckptfix.jsontext.spans import TextEdit
 
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _decode = json.JSONDecoder().raw_decode

@@ -1,0 +1,1 @@
+"""JSON texts: decoded, searched for positions, edited without reformatting."""
