@@ -6,15 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import redirect_stderr
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from ckptfix.cli.checking import CheckFlags, check_all, options_of
-from ckptfix.cli.configuration import Configuration
+import ckptfix
 from ckptfix.report.check_json import check_schema
 from ckptfix.report.check_text import checkpoint_lines
 from ckptfix.report.console import write_plain
@@ -119,13 +117,13 @@ def rule_page(rule: Rule) -> str:
 def _example(rule: Rule) -> Iterator[str]:
     """The first checkpoint under tests/data that the rule finds something in."""
     asked = EXAMPLE_RUNTIMES if is_runtime_code(rule.code) else ()
-    flags = CheckFlags((), None, asked, [rule.code], None, None)
-    options = options_of(flags, Configuration(), for_people=False)
     for directory in sorted(path.parent for path in DATA.glob("*/config.json")):
-        with redirect_stderr(io.StringIO()):  # a release that does not know the architecture
-            (checked,) = check_all([str(directory)], options).checkpoints
+        try:
+            checked = ckptfix.check(directory, runtimes=asked, select=[rule.code])
+        except ckptfix.CkptfixError:
+            continue  # the release does not register the architecture
         if checked.findings:
-            shown = replace(checked, name=directory.name, ignored={})
+            shown = replace(checked, name=directory.name, ignored={}, outlook=None)
             text = io.StringIO()
             write_plain(checkpoint_lines(shown, verbose=False), text)
             more = "".join(f" --runtime {spec}" for spec in asked)

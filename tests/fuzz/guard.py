@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import ckptfix
-from ckptfix.cli.app import main
+from ckptfix.__main__ import main
 
 SECONDS = 60
 """No input of these sizes may keep a command busy for longer, on however slow a machine."""

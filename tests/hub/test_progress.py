@@ -12,7 +12,7 @@ from tests.hub.state import Fault, Hub
 
 def test_a_terminal_sees_which_headers_are_read(hub: Hub, environment: dict[str, str]) -> None:
     hub.add("org/nano", blobs_of(DATA / "nanovl-mixed-sharded-split"))
-    hub.faults.append(Fault("model-00017-of-00017.safetensors?signature", silence=0.5))
+    hub.faults.append(Fault("model-00017-of-00017.safetensors?signature", silence=1.5))
     leader, follower = pty.openpty()
     done = subprocess.run(
         [sys.executable, "-m", "ckptfix", "inspect", "org/nano"],
@@ -27,6 +27,7 @@ def test_a_terminal_sees_which_headers_are_read(hub: Hub, environment: dict[str,
     os.close(leader)
     assert done.returncode == 0
     assert "org/nano" in shown
-    assert "94%" in shown  # 16 of 17
+    assert "reading headers" in shown
+    assert "16/17" in shown
     assert done.stdout.startswith("checkpoint    org/nano\n")
     assert "\x1b" not in done.stdout

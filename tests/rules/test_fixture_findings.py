@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from ckptfix.cli.examining import examine
-from ckptfix.cli.judging import asked_targets
-from ckptfix.cli.loading import load
-from ckptfix.report.check_report import severity_of
+from ckptfix.operations.checked import severity_of
+from ckptfix.operations.examine import examine
+from ckptfix.operations.loading import load
+from ckptfix.runtimes.releases import asked_targets
 from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES
 
 NEWEST = "vllm==0.33.0"

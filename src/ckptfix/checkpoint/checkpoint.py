@@ -15,6 +15,7 @@ from ckptfix.checkpoint.source import Source
 from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
 from ckptfix.errors import CkptfixError
 from ckptfix.jsontext.text import JsonText
+from ckptfix.progress import SILENT, Listener
 
 METADATA_FILES = (CONFIG_FILE, HF_QUANT_FILE, QUANT_CFG_FILE)
 _EMBEDDING_WORDS = ("embed", "wte", "wpe")
@@ -88,7 +89,7 @@ class Checkpoint:
         return next((m.producer for m in self.metadata if m.producer), "")
 
 
-def load_checkpoint(source: Source, name: str) -> Checkpoint:
+def load_checkpoint(source: Source, name: str, listener: Listener = SILENT) -> Checkpoint:
     """Read both sides.
 
     Raises:
@@ -105,7 +106,7 @@ def load_checkpoint(source: Source, name: str) -> Checkpoint:
     config = ModelConfig()
     if CONFIG_FILE in documents:
         config = parse_model_config(documents[CONFIG_FILE])
-    checkpoint = Checkpoint(name, config, documents, read_tensors(source))
+    checkpoint = Checkpoint(name, config, documents, read_tensors(source, listener))
     small = checkpoint.folded
     if not small.metadata and not any(f.is_quantized for f in small.formats.values()):
         raise CkptfixError(

@@ -12,13 +12,13 @@ from ckptfix.cli.check import check
 from ckptfix.cli.demo import demo
 from ckptfix.cli.explain import explain
 from ckptfix.cli.inspect import inspect
-from ckptfix.cli.limits import limited
 from ckptfix.cli.resolve import resolve
 from ckptfix.cli.rewrite import rewrite
 from ckptfix.cli.rules import rules
 from ckptfix.cli.runtimes import runtimes
 from ckptfix.cli.verify import verify
 from ckptfix.errors import CkptfixError
+from ckptfix.operations.limits import limited
 from ckptfix.report.console import make_robust
 from ckptfix.text import printable, visible
 

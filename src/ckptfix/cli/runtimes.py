@@ -24,13 +24,8 @@ def runtimes(
     Example: ckptfix runtimes NemotronH_Nano_VL_V2
     """
     from ckptfix.report.console import show
-    from ckptfix.report.runtimes import (
-        architecture_lines,
-        architecture_rows,
-        release_lines,
-        release_rows,
-        rows_json,
-    )
+    from ckptfix.report.runtimes_text import architecture_lines, release_lines, rows_json
+    from ckptfix.runtimes.catalogue import architecture_rows, release_rows
 
     if architecture is None:
         releases = release_rows()

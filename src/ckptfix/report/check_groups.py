@@ -8,7 +8,8 @@ import os
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
+from ckptfix.operations.checked import CheckedCheckpoint
+from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import count
 from ckptfix.report.folding import Group, fold
 from ckptfix.rules.finding import Severity

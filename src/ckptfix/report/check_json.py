@@ -8,12 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from ckptfix import __version__
-from ckptfix.report.check_report import (
-    CheckedCheckpoint,
-    CheckReport,
-    count_severities,
-    severity_of,
-)
+from ckptfix.operations.checked import CheckedCheckpoint, count_severities, severity_of
+from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, line
 from ckptfix.report.json_output import indented
 from ckptfix.rules.finding import Finding, Severity

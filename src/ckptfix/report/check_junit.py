@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.report.check_groups import group_text, groups, outcomes
-from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
+from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, count, line
 from ckptfix.report.folding import Group
 from ckptfix.rules.registry import RULES

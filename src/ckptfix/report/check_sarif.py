@@ -8,9 +8,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from ckptfix import __version__
+from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.place import Place
 from ckptfix.report.check_groups import group_text, groups, outcomes, path_of
-from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
+from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, line
 from ckptfix.report.folding import Group, container, mask_numbers
 from ckptfix.rules.finding import Finding, Rule

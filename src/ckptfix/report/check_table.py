@@ -5,7 +5,8 @@ from itertools import groupby
 
 from packaging.version import Version
 
-from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
+from ckptfix.operations.checked import CheckedCheckpoint
+from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, columns, count, line
 from ckptfix.report.outlook import blocking_codes
 from ckptfix.runtimes.targets import Target

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ckptfix.report.check_report import CheckedCheckpoint, CheckReport, count_severities
+from ckptfix.operations.checked import CheckedCheckpoint, count_severities
+from ckptfix.report.check_report import CheckReport
 from ckptfix.report.check_table import table_lines
 from ckptfix.report.console import Line, count, line
 from ckptfix.report.folding import fold

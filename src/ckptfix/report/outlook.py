@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ckptfix.report.check_report import CheckedCheckpoint
+from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.report.console import Line, columns, count, line
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.rules.registry import RULES

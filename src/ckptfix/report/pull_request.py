@@ -9,8 +9,8 @@ from ckptfix import __version__
 from ckptfix.report.folding import fold
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.report.rewrite_text import done_to, state_of
-from ckptfix.rewrite.plan import Plan
-from ckptfix.rewrite.portable import PortablePlan
+from ckptfix.rewriting.plan import Plan
+from ckptfix.rewriting.portable import PortablePlan
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import RULES
 from ckptfix.text import visible

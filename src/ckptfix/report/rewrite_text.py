@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ckptfix.operations.plan import RewritePlan
 from ckptfix.report.console import Line, columns, count, line, plain
 from ckptfix.report.matrix import summary_of_target
 from ckptfix.report.releases import release_range, runs_of_releases
-from ckptfix.rewrite.output import Output
-from ckptfix.rewrite.plan import FileChange, Plan
-from ckptfix.rewrite.portable import PortablePlan
+from ckptfix.report.tensors_text import no_tensor_lines, tensor_lines
+from ckptfix.rewriting.output import Output
+from ckptfix.rewriting.plan import FileChange, Plan
+from ckptfix.rewriting.portable import PortablePlan
+from ckptfix.rewriting.tensors.written import Written
 from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
@@ -110,3 +113,39 @@ def output_lines(output: Output) -> Iterator[Line]:
         yield line(
             f"without {count(len(output.left_out), 'file')}; --with-weights fetches them too"
         )
+
+
+def dry_run_lines(name: str, planned: RewritePlan, written: Written) -> Iterator[Line]:
+    """What would be changed."""
+    if not planned.changes_something:
+        yield from nothing_lines(name, planned)
+        return
+    number = planned.plan.changes + sum(len(shard.renames) for shard in written.changes.shards)
+    yield line(f"would rewrite {visible(name)}, {count(number, 'change')}")
+    yield from done_lines(planned, written)
+
+
+def done_lines(planned: RewritePlan, written: Written) -> Iterator[Line]:
+    """What is changed, tensors first."""
+    yield from tensor_lines(written.changes, written.copied)
+    yield from plan_lines(planned.plan)
+    yield from _no_tensors(planned)
+
+
+def nothing_lines(name: str, planned: RewritePlan) -> Iterator[Line]:
+    """A plan that changes nothing."""
+    yield from unchanged_lines(name, planned.plan, for_releases=planned.portable is not None)
+    yield from _no_tensors(planned)
+
+
+def after_lines(name: str, planned: RewritePlan) -> Iterator[Line]:
+    """What check and each release make of the result, and what else can be repaired."""
+    yield from verdict_lines(name, planned.plan)
+    yield from portable_lines(planned.portable)
+    if planned.tensors_say_more:
+        yield from more_lines(name)
+
+
+def _no_tensors(planned: RewritePlan) -> Iterator[Line]:
+    if planned.tensors is not None and not planned.tensors.changes_something:
+        yield from no_tensor_lines(planned.tensors.renames.name_map.origin)

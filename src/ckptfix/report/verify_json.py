@@ -17,7 +17,7 @@ from ckptfix.report.check_json import (
 )
 from ckptfix.report.console import Line, line
 from ckptfix.report.json_output import indented
-from ckptfix.verify.outcome import GemmResult, VerifyReport
+from ckptfix.verifying.outcome import GemmResult, VerifyReport
 
 SCHEMA: Final = 1
 """Changes when a field changes its meaning or goes away; a new field leaves it as it is."""

@@ -8,7 +8,7 @@ from ckptfix.report.console import Line, columns, count, line, size
 from ckptfix.report.folding import fold_names, mask_numbers
 from ckptfix.report.matrix import matrix_lines
 from ckptfix.text import visible
-from ckptfix.verify.outcome import GemmResult, VerifyReport
+from ckptfix.verifying.outcome import GemmResult, VerifyReport
 
 _STYLES = {"failed": "bold red", "emulated": "yellow", "native": "green", "measured": ""}
 _HEADER = ("module", "algo", "kernel", "how", "error", "joining adds", "size", "time")
