@@ -12,7 +12,7 @@ from tests.hub.state import Fault, Hub
 
 def test_a_terminal_sees_which_headers_are_read(hub: Hub, environment: dict[str, str]) -> None:
     hub.add("org/nano", blobs_of(DATA / "nanovl-mixed-sharded-split"))
-    hub.faults.append(Fault("model-00017-of-00017.safetensors?signature", silence=1.5))
+    hub.faults.append(Fault("model-00017-of-00017.safetensors?signature", silence=3))
     leader, follower = pty.openpty()
     done = subprocess.run(
         [sys.executable, "-m", "ckptfix", "inspect", "org/nano"],
@@ -20,7 +20,14 @@ def test_a_terminal_sees_which_headers_are_read(hub: Hub, environment: dict[str,
         stdout=subprocess.PIPE,
         stderr=follower,
         text=True,
-        env={**os.environ, **environment, "TERM": "xterm", "COLUMNS": "80", "NO_COLOR": "1"},
+        env={
+            **os.environ,
+            **environment,
+            "TERM": "xterm",
+            "COLUMNS": "80",
+            "NO_COLOR": "1",
+            "HF_HUB_DOWNLOAD_TIMEOUT": "20",
+        },
     )
     os.close(follower)
     shown = os.read(leader, 1 << 16).decode()

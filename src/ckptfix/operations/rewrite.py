@@ -153,8 +153,8 @@ def write_output(
         made = make_output(source, free, files, shards)
     elif shards:
         raise CkptfixError(
-            f"--tensors changes shard files, and those of {visible(str(plan.opened.reference))} are not "
-            "fetched",
+            f"--tensors changes shard files, and those of {visible(str(plan.opened.reference))} "
+            "are not fetched",
             advice="add --with-weights",
         )
     else:
