@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ckptfix.errors import CkptfixError as CkptfixError
     from ckptfix.operations.check import check as check
     from ckptfix.operations.checked import CheckedCheckpoint as CheckedCheckpoint
+    from ckptfix.operations.checked import ReleaseAnswer as ReleaseAnswer
     from ckptfix.operations.inspect import Inspection as Inspection
     from ckptfix.operations.inspect import inspect as inspect
     from ckptfix.operations.plan import RewritePlan as RewritePlan
@@ -45,6 +46,7 @@ _HOME = {
     "Inspection": "ckptfix.operations.inspect",
     "Listener": "ckptfix.progress",
     "Place": "ckptfix.place",
+    "ReleaseAnswer": "ckptfix.operations.checked",
     "ResolvedModules": "ckptfix.operations.resolve",
     "RewritePlan": "ckptfix.operations.plan",
     "RewriteRefusedError": "ckptfix.operations.rewrite",

@@ -3,11 +3,27 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from ckptfix.rules.finding import Finding, Severity
 from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.verdict import TargetVerdict
+
+BLOCKING: Final = frozenset({"CKF109", "CKF208", "CKF301", "CKF308", "CKF502"})
+"""Findings in the tensors themselves: no release loads them, whatever it resolves."""
+
+Loads = Literal["yes", "no", "unknown"]
+
+
+@dataclass(frozen=True)
+class ReleaseAnswer:
+    """Whether one release loads the checkpoint as it is."""
+
+    runtime: str
+    version: str
+    loads: Loads
+    reasons: tuple[str, ...]
+    """Why not, or why nobody knows; empty where it loads."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,35 @@ class CheckedCheckpoint:
     outlook: tuple[TargetVerdict, ...] | None = None
     """The same, or of every known release where the user asked about none, newest first; None
     where nobody wants to know."""
+
+    @property
+    def runtimes(self) -> tuple[ReleaseAnswer, ...]:
+        """The answer for each release that was asked, newest first where none was named."""
+        return tuple(self.answer(verdict) for verdict in self.verdicts or self.outlook or ())
+
+    def answer(self, verdict: TargetVerdict) -> ReleaseAnswer:
+        """Whether the release of a verdict loads the checkpoint."""
+        loads, reason = self._loads(verdict)
+        target = verdict.target
+        return ReleaseAnswer(target.runtime, target.version, loads, (reason,) if reason else ())
+
+    def _loads(self, verdict: TargetVerdict) -> tuple[Loads, str]:
+        if verdict.refused:
+            return "no", verdict.problem
+        if self.blocking_codes:
+            return "no", f"its tensors are at fault: {', '.join(self.blocking_codes)}"
+        if verdict.problem:
+            return "unknown", verdict.problem
+        if verdict.wrong:
+            number, total = len(verdict.wrong), len(verdict.modules)
+            modules = "module" if total == 1 else "modules"
+            return "no", f"{number:,} of {total:,} {modules} built otherwise than stored"
+        return "yes", ""
+
+    @property
+    def blocking_codes(self) -> list[str]:
+        """Codes of the findings that no release gets past."""
+        return sorted({f.code for f in self.findings if f.code in BLOCKING})
 
     @property
     def clean(self) -> bool:

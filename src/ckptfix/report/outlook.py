@@ -5,14 +5,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ckptfix.operations.checked import CheckedCheckpoint
-from ckptfix.report.console import Line, columns, count, line
+from ckptfix.report.console import Line, columns, line
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
-
-BLOCKING: Final = frozenset({"CKF109", "CKF208", "CKF301", "CKF308", "CKF502"})
-"""Findings in the tensors themselves: no release loads them rightly, whatever it resolves."""
 
 SERVE: Final = {
     "vllm": "vllm serve {}",
@@ -39,23 +36,10 @@ def outlook_lines(checked: CheckedCheckpoint, outlook: Sequence[TargetVerdict]) 
     yield line()
 
 
-def blocking_codes(checked: CheckedCheckpoint) -> list[str]:
-    """Codes of the findings that no release gets past."""
-    return sorted({f.code for f in checked.findings if f.code in BLOCKING})
-
-
 def _answer(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:
-    blocking = blocking_codes(checked)
-    if verdict.refused:
-        return f"no, {verdict.problem}"
-    if blocking:
-        return f"no, its tensors are at fault: {', '.join(blocking)}"
-    if verdict.problem:
-        return f"not known, {verdict.problem}"
-    if verdict.wrong:
-        total = count(len(verdict.modules), "module")
-        return f"no, {len(verdict.wrong):,} of {total} built otherwise than stored"
-    return "yes"
+    answer = checked.answer(verdict)
+    said = "not known" if answer.loads == "unknown" else answer.loads
+    return ", ".join((said, *answer.reasons))
 
 
 def _commands(
@@ -64,7 +48,7 @@ def _commands(
     """(command, what it is for), most useful first."""
     name = shlex.quote(visible(checked.name))
     repairs = {RULES[finding.code].fixed_by for finding in checked.findings}
-    blocked = bool(blocking_codes(checked))
+    blocked = bool(checked.blocking_codes)
     if "rewrite --tensors" in repairs:
         both = " --from-tensors" if "rewrite --from-tensors" in repairs else ""
         yield from _rewrites(checked, f" --tensors{both}", "renames tensors, repairs the metadata")
