@@ -17,7 +17,7 @@ from ckptfix.report.console import show, write_plain
 from ckptfix.report.verify_json import verify_json
 from ckptfix.report.verify_progress import progress_bar
 from ckptfix.report.verify_text import verify_text
-from ckptfix.rules.finding import Context, Finding
+from ckptfix.rules.finding import Facts, Finding
 from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.naming import Naming
@@ -28,9 +28,6 @@ from ckptfix.verify.plan import GENERIC_FAMILY, Plan, plan_gemms, sampled, share
 
 if TYPE_CHECKING:
     from ckptfix.verify.ranks import Ranks
-
-_RULES = ("CKF301", "CKF7", "CKF8")
-"""Tensors that cannot be run, modules that are not resolved, numbers. `check` has the rest."""
 
 
 @dataclass(frozen=True)
@@ -165,11 +162,14 @@ def _verify(
 def _findings(
     checkpoint: Checkpoint, asked: _Asked, numbers: Numbers, options: VerifyOptions
 ) -> Iterable[Finding]:
-    """What the rules that count here find; with --modules in these only."""
-    context = Context(checkpoint, asked.naming, asked.verdicts, numbers)
+    """Tensors that cannot be run, modules that are not resolved, numbers; `check` has the rest.
+
+    With --modules in these only.
+    """
+    facts = Facts(checkpoint, asked.naming, asked.verdicts, numbers)
     chosen = {member for gemm in asked.plan.gemms for member in gemm.members}
-    for code, rule in RULES.items():
-        if code.startswith(_RULES):
-            for finding in rule.find(context):
+    for rule in RULES.values():
+        if rule.needs != "headers" or rule.blocks_verify:
+            for finding in rule.find(facts):
                 if not options.modules or chosen.intersection(finding.modules):
                     yield finding

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Literal
 
-from ckptfix.rules.finding import Finding, Severity
-from ckptfix.rules.registry import RULES
+from ckptfix.rules.finding import Finding, Rule, Severity
 from ckptfix.runtimes.verdict import TargetVerdict
 
 
@@ -25,8 +24,8 @@ class CheckedCheckpoint:
     """Where the name map comes from."""
     findings: tuple[Finding, ...] = ()
     """Those that count."""
-    rules: tuple[str, ...] = ()
-    """Codes of the rules that count."""
+    rules: tuple[Rule, ...] = ()
+    """Those that count."""
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Code -> number of findings that the user does not want to hear of."""
     verdicts: tuple[TargetVerdict, ...] = ()
@@ -60,7 +59,7 @@ class CheckReport:
 
     def fails(self, finding: Finding) -> bool:
         """True when this finding alone makes the call fail."""
-        return self.fail_on is Severity.WARNING or severity_of(finding) is Severity.ERROR
+        return self.fail_on is Severity.WARNING or finding.rule.severity is Severity.ERROR
 
     @property
     def exit_code(self) -> int:
@@ -70,12 +69,7 @@ class CheckReport:
         return int(any(self.fails(f) for checked in self.checkpoints for f in checked.findings))
 
 
-def severity_of(finding: Finding) -> Severity:
-    """How bad the rule says it is."""
-    return RULES[finding.code].severity
-
-
 def count_severities(findings: Iterable[Finding]) -> dict[Severity, int]:
     """Severity -> number of findings, none left out."""
-    found = Counter(map(severity_of, findings))
+    found = Counter(finding.rule.severity for finding in findings)
     return {severity: found[severity] for severity in Severity}

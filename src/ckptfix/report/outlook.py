@@ -7,12 +7,8 @@ from typing import Final
 from ckptfix.report.check_report import CheckedCheckpoint
 from ckptfix.report.console import Line, columns, count, line
 from ckptfix.report.releases import release_range, runs_of_releases
-from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
-
-BLOCKING: Final = frozenset({"CKF109", "CKF208", "CKF301", "CKF308", "CKF502"})
-"""Findings in the tensors themselves: no release loads them rightly, whatever it resolves."""
 
 SERVE: Final = {
     "vllm": "vllm serve {}",
@@ -41,7 +37,7 @@ def outlook_lines(checked: CheckedCheckpoint, outlook: Sequence[TargetVerdict]) 
 
 def blocking_codes(checked: CheckedCheckpoint) -> list[str]:
     """Codes of the findings that no release gets past."""
-    return sorted({f.code for f in checked.findings if f.code in BLOCKING})
+    return sorted({f.code for f in checked.findings if f.rule.blocks_loading})
 
 
 def _answer(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:
@@ -63,7 +59,7 @@ def _commands(
 ) -> Iterator[tuple[str, str]]:
     """(command, what it is for), most useful first."""
     name = shlex.quote(visible(checked.name))
-    repairs = {RULES[finding.code].fixed_by for finding in checked.findings}
+    repairs = {finding.fixed_by for finding in checked.findings}
     blocked = bool(blocking_codes(checked))
     if "rewrite --tensors" in repairs:
         both = " --from-tensors" if "rewrite --from-tensors" in repairs else ""

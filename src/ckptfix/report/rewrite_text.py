@@ -9,7 +9,6 @@ from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.rewrite.output import Output
 from ckptfix.rewrite.plan import FileChange, Plan
 from ckptfix.rewrite.portable import PortablePlan
-from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
@@ -81,8 +80,9 @@ def verdict_lines(name: str, plan: Plan) -> Iterator[Line]:
     before, after = len(plan.findings_before), len(plan.findings_after)
     yield line(f"check: {count(before, 'finding')} before, {count(after, 'finding')} after")
     if plan.findings_after:
-        for code, number in sorted(Counter(f.code for f in plan.findings_after).items()):
-            yield line(f"  {number:,} {code} {RULES[code].title}")
+        counted = Counter(finding.rule for finding in plan.findings_after)
+        for rule, number in sorted(counted.items(), key=lambda row: row[0].code):
+            yield line(f"  {number:,} {rule.code} {rule.title}")
         yield line(f"details: ckptfix check {visible(name)}")
 
 

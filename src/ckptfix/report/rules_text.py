@@ -5,7 +5,6 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from ckptfix.report.console import Line, columns, line
-from ckptfix.rules.catalogue import family_of
 from ckptfix.rules.finding import Rule, Severity
 
 WIDTH = 88
@@ -22,7 +21,7 @@ def rules_lines(rules: Iterable[Rule]) -> Iterator[Line]:
             rule.code,
             rule.severity.value,
             rule.fixed_by or "-",
-            family_of(rule),
+            rule.family.title,
             rule.title,
         )
         for rule in rules
@@ -38,7 +37,7 @@ def rules_json(rules: Iterable[Rule]) -> str:
         {
             "code": rule.code,
             "severity": rule.severity.value,
-            "family": family_of(rule),
+            "family": rule.family.title,
             "title": rule.title,
             "why": rule.why,
             "fix": rule.fix,
@@ -52,7 +51,7 @@ def rules_json(rules: Iterable[Rule]) -> str:
 def rule_lines(rule: Rule) -> Iterator[Line]:
     """One rule, to be read."""
     yield line((f"{rule.severity.value} {rule.code}", f"bold {_STYLE[rule.severity]}"))
-    yield from _paragraph(f"{rule.title} ({family_of(rule)})")
+    yield from _paragraph(f"{rule.title} ({rule.family.title})")
     yield line()
     yield line(("why", "bold"))
     yield from _paragraph(rule.why)
