@@ -103,11 +103,13 @@ def _standing(runtime: str, architecture: str, table: Mapping[tuple[str, str], s
 def rule_page(rule: Rule) -> str:
     """docs/rules/CODE.md: one rule, with what `check` says of a real checkpoint."""
     repairs = f", `ckptfix {rule.fixed_by}` repairs it" if rule.fixed_by else ""
+    head = f"{rule.severity.value}, {rule.family.title}{repairs}, since ckptfix {rule.since}"
     parts = [
         f"# {rule.code}: {rule.title}\n",
-        f"{rule.severity.value}, {rule.family.title}{repairs}. [All rules](README.md).\n",
+        f"{head}. [All rules](README.md).\n",
         f"## Why\n\n{rule.why}\n",
         f"## Fix\n\n{rule.fix}\n",
+        f"## Example\n\n```diff\n{rule.example}\n```\n",
         *_example(rule),
     ]
     return "\n".join(parts)
@@ -127,7 +129,7 @@ def _example(rule: Rule) -> Iterator[str]:
             write_plain(checkpoint_lines(shown, verbose=False), text)
             more = "".join(f" --runtime {spec}" for spec in asked)
             command = f"$ ckptfix check {directory.name} --select {rule.code}{more}"
-            yield f"## Example\n\n```console\n{command}\n{text.getvalue()}```\n"
+            yield f"## In a checkpoint\n\n```console\n{command}\n{text.getvalue()}```\n"
             return
 
 

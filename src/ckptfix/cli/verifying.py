@@ -17,7 +17,8 @@ from ckptfix.report.console import show, write_plain
 from ckptfix.report.verify_json import verify_json
 from ckptfix.report.verify_progress import progress_bar
 from ckptfix.report.verify_text import verify_text
-from ckptfix.rules.finding import Facts, Finding
+from ckptfix.rules.context import Facts
+from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.naming import Naming
@@ -170,6 +171,6 @@ def _findings(
     chosen = {member for gemm in asked.plan.gemms for member in gemm.members}
     for rule in RULES.values():
         if rule.needs != "headers" or rule.blocks_verify:
-            for finding in rule.find(facts):
+            for finding in facts.findings(rule):
                 if not options.modules or chosen.intersection(finding.modules):
                     yield finding

@@ -42,6 +42,10 @@ def rules_json(rules: Iterable[Rule]) -> str:
             "why": rule.why,
             "fix": rule.fix,
             "fixed_by": rule.fixed_by or None,
+            "needs": rule.needs,
+            "blocks_loading": rule.blocks_loading,
+            "since": rule.since,
+            "example": rule.example,
         }
         for rule in rules
     ]
@@ -62,8 +66,14 @@ def rule_lines(rule: Rule) -> Iterator[Line]:
         command = rule.fixed_by.replace("rewrite", "rewrite DIR")
         yield from _paragraph(f"ckptfix {command} repairs it; add --dry-run to see the diff.")
     yield line()
+    yield line(("example", "bold"))
+    for text in rule.example.splitlines():
+        yield line("  ", (text, {"-": "red", "+": "green"}.get(text[:1], "")))
+    yield line()
     yield line(("leave it out", "bold"))
     yield line(f"  ckptfix check DIR --ignore {rule.code}")
+    yield line()
+    yield line(f"since ckptfix {rule.since}")
 
 
 def _paragraph(text: str) -> Iterator[Line]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.rules.finding import Context, Family, Finding, Related, Severity
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Related, Severity
 from ckptfix.rules.reading import place_of
 from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
 
@@ -27,6 +28,12 @@ _EXPERT: Final = re.compile(r"(.*\.experts)\.(\d+)\.(.+)")
     ),
     fix="Quantize the members alike and export again.",
     since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.mlp.gate_proj stored as FP8
+    - layers.0.mlp.up_proj stored as BF16
+    + layers.0.mlp.up_proj stored as FP8
+    """,
 )
 def packed_members_differ(context: Context) -> Iterable[Finding]:
     """q, k, v or gate, up beside each other in formats that have nothing in common."""
@@ -75,6 +82,13 @@ def _differ(checkpoint: Checkpoint, names: Iterable[str]) -> bool:
     fix="Calibrate with data that reaches every expert and export again.",
     since="0.1.0",
     blocks_loading=True,
+    example="""
+    model.safetensors
+      layers.0.mlp.experts.0.up_proj stored as NVFP4
+    - layers.0.mlp.experts.1.up_proj stored as NVFP4 without input_scale
+    + layers.0.mlp.experts.1.up_proj stored as NVFP4
+      layers.0.mlp.experts.2.up_proj stored as NVFP4
+    """,
 )
 def incomplete_bank(context: Context) -> Iterable[Finding]:
     """Experts that lack what most experts of their bank have, or are stored otherwise."""

@@ -7,7 +7,8 @@ from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.metadata import CONFIG_FILE, QUANT_CFG_FILE, MetadataFile
 from ckptfix.place import Place
-from ckptfix.rules.finding import Context, Family, Finding, Severity
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.rules.names import is_corrupt
 from ckptfix.text import visible
 
@@ -35,6 +36,17 @@ def decides(metadata: MetadataFile) -> bool:
     fix="Add the module to quantized_layers with its stored format; never exclude it.",
     fixed_by="rewrite --from-tensors",
     since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.mlp.up_proj stored as FP8
+      layers.0.mlp.down_proj stored as FP8
+    config.json /quantization_config
+      "quant_algo": "MIXED_PRECISION",
+      "quantized_layers": {
+    +   "layers.0.mlp.up_proj": {"quant_algo": "FP8"},
+        "layers.0.mlp.down_proj": {"quant_algo": "FP8"}
+      }
+    """,
 )
 def named_nowhere(context: Context) -> Iterable[Finding]:
     """Quantized modules that a per-layer file does not list."""
@@ -68,6 +80,14 @@ def named_nowhere(context: Context) -> Iterable[Finding]:
     fix="Narrow or remove the pattern.",
     fixed_by="rewrite --from-tensors",
     since="0.1.0",
+    example="""
+    model.safetensors
+      lm_head stored as FP8
+    config.json /quantization_config
+      "quant_algo": "FP8",
+    - "ignore": ["lm_head*"]
+    + "ignore": []
+    """,
 )
 def excluded_but_quantized(context: Context) -> Iterable[Finding]:
     """Patterns that cover quantized modules."""
@@ -100,6 +120,14 @@ def excluded_but_quantized(context: Context) -> Iterable[Finding]:
     fix="Add the module to ignore and exclude_modules.",
     fixed_by="rewrite --from-tensors",
     since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.mlp.gate stored as BF16
+    config.json /quantization_config
+      "quant_algo": "FP8",
+    - "ignore": []
+    + "ignore": ["layers.0.mlp.gate"]
+    """,
 )
 def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
     """2-D weights in float that a uniform file leaves to be quantized."""
@@ -131,6 +159,13 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
     fix="Copy quantized_layers into hf_quant_config.json, or export with ModelOpt 0.27 or later.",
     fixed_by="rewrite --from-tensors",
     since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.mlp.up_proj stored as FP8
+    hf_quant_config.json /quantization
+    + "quantized_layers": {"layers.0.mlp.up_proj": {"quant_algo": "FP8"}},
+      "quant_algo": "MIXED_PRECISION"
+    """,
 )
 def no_layer_map(context: Context) -> Iterable[Finding]:
     """Mixed checkpoints whose map stands in no file that a runtime reads."""

@@ -8,7 +8,8 @@ from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.metadata import CONFIG_FILE, MetadataFile, Statement
 from ckptfix.place import Place
-from ckptfix.rules.finding import Context, Family, Finding, Severity
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF6", "draft layers")
@@ -27,6 +28,15 @@ FAMILY: Final = Family("CKF6", "draft layers")
     fix="Exclude the whole subtree; ckptfix rewrite --from-tensors does so.",
     fixed_by="rewrite --from-tensors",
     since="0.1.0",
+    example="""
+    model.safetensors
+      mtp.fc stored as BF16
+      mtp.layers.0.mlp.up_proj stored as BF16
+    config.json /quantization_config
+      "quant_algo": "NVFP4",
+    - "ignore": ["mtp.layers.0*"]
+    + "ignore": ["mtp*"]
+    """,
 )
 def draft_not_excluded(context: Context) -> Iterable[Finding]:
     """Unquantized draft modules that a uniform file leaves to be quantized."""
@@ -79,6 +89,13 @@ def _narrower(metadata: MetadataFile, root: str) -> list[Statement]:
     ),
     fix="Copy the draft tensors from the original checkpoint, or serve without a drafter.",
     since="0.1.0",
+    example="""
+    config.json
+      "num_nextn_predict_layers": 1
+    model.safetensors
+      layers.0.mlp.up_proj stored as FP8
+    + mtp.fc stored as BF16
+    """,
 )
 def draft_absent(context: Context) -> Iterable[Finding]:
     """A number of draft layers above zero, and no module among them."""

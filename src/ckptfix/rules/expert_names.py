@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from ckptfix.rules.finding import Context, Family, Finding, Severity
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.rules.reading import place_of
 
 FAMILY: Final = Family("CKF3", "formats and scales")
@@ -26,6 +27,11 @@ _EXPERT_LAST: Final = re.compile(r"(.*\.experts)\.([a-z_]+_proj|w[123])\.(\d+)")
     fixed_by="rewrite --tensors",
     since="0.1.0",
     blocks_loading=True,
+    example="""
+    model.safetensors
+    - layers.0.mlp.experts.gate_proj.0 stored as NVFP4
+    + layers.0.mlp.experts.0.gate_proj stored as NVFP4
+    """,
 )
 def expert_behind_projection(context: Context) -> Iterable[Finding]:
     """Modules named `experts.gate_proj.42`."""

@@ -7,8 +7,9 @@ from typing import Final
 from ckptfix.checkpoint.metadata import QUANT_CFG_FILE, MetadataFile
 from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.place import Place
+from ckptfix.rules.context import Context
 from ckptfix.rules.coverage import decides
-from ckptfix.rules.finding import Context, Family, Finding, Related, Severity
+from ckptfix.rules.finding import Family, Finding, Related, Severity
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF5", "files and index")
@@ -25,6 +26,18 @@ FAMILY: Final = Family("CKF5", "files and index")
     fix="Rebuild model.safetensors.index.json from the headers.",
     since="0.1.0",
     blocks_loading=True,
+    example="""
+    model-00001-of-00002.safetensors
+      layers.0.mlp.gate stored as BF16
+    model-00002-of-00002.safetensors
+      lm_head stored as BF16
+    model.safetensors.index.json
+      "weight_map": {
+        "layers.0.mlp.gate.weight": "model-00001-of-00002.safetensors",
+    -   "lm_head.weight": "model-00001-of-00002.safetensors"
+    +   "lm_head.weight": "model-00002-of-00002.safetensors"
+      }
+    """,
 )
 def index_disagrees(context: Context) -> Iterable[Finding]:
     """Tensors that the index places where no header lists them, or does not place at all."""
@@ -65,6 +78,13 @@ def index_disagrees(context: Context) -> Iterable[Finding]:
     fix="Say the same in both files; ckptfix rewrite --from-tensors sets both right.",
     fixed_by="rewrite --from-tensors",
     since="0.1.0",
+    example="""
+    config.json /quantization_config
+      "quant_algo": "FP8"
+    hf_quant_config.json /quantization
+    - "quant_algo": "NVFP4"
+    + "quant_algo": "FP8"
+    """,
 )
 def files_disagree(context: Context) -> Iterable[Finding]:
     """Algorithm, entries and exclude patterns of the two files, whatever their spelling."""
@@ -136,6 +156,14 @@ def _different(
     ),
     fix="Rebuild model.safetensors.index.json from the headers.",
     since="0.1.0",
+    example="""
+    model.safetensors
+      lm_head stored as BF16, [64, 32]
+    model.safetensors.index.json
+    - "metadata": {"total_size": 8192},
+    + "metadata": {"total_size": 4096},
+      "weight_map": {"lm_head.weight": "model.safetensors"}
+    """,
 )
 def total_size_differs(context: Context) -> Iterable[Finding]:
     """`metadata.total_size` against the bytes that the headers declare."""
@@ -161,6 +189,17 @@ def total_size_differs(context: Context) -> Iterable[Finding]:
     ),
     fix="Rebuild model.safetensors.index.json from the headers, or remove the file.",
     since="0.1.0",
+    example="""
+    model.safetensors
+      lm_head stored as BF16
+    mtp.safetensors
+      mtp.fc stored as BF16
+    model.safetensors.index.json
+      "weight_map": {
+    +   "mtp.fc.weight": "mtp.safetensors",
+        "lm_head.weight": "model.safetensors"
+      }
+    """,
 )
 def unlisted_file(context: Context) -> Iterable[Finding]:
     """`.safetensors` files that lie beside an index which does not name them."""
@@ -185,6 +224,17 @@ def unlisted_file(context: Context) -> Iterable[Finding]:
     ),
     fix="Write model.safetensors.index.json from the headers.",
     since="0.1.0",
+    example="""
+    model-00001-of-00002.safetensors
+      lm_head stored as BF16
+    model-00002-of-00002.safetensors
+      mtp.fc stored as BF16
+    model.safetensors.index.json
+    + "weight_map": {
+    +   "lm_head.weight": "model-00001-of-00002.safetensors",
+    +   "mtp.fc.weight": "model-00002-of-00002.safetensors"
+    + }
+    """,
 )
 def no_index(context: Context) -> Iterable[Finding]:
     """More than one shard file, and nothing that says which tensor is in which."""

@@ -1,19 +1,15 @@
 """What a rule is and what it finds."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
-from typing import Final, Literal
+from inspect import cleandoc
+from typing import TYPE_CHECKING, Final, Literal
 
-from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.formats import StoredFormat
-from ckptfix.checkpoint.metadata import MetadataFile
-from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
 from ckptfix.place import Place
-from ckptfix.rules.reading import Declared, covered_by_entries, declarations, excluded
-from ckptfix.runtimes.naming import Naming
-from ckptfix.runtimes.verdict import TargetVerdict
+
+if TYPE_CHECKING:
+    from ckptfix.rules.context import Context
 
 
 class Severity(Enum):
@@ -45,7 +41,7 @@ class Related:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A broken rule at a place; rules make them with `Context.finding`."""
+    """A broken rule at a place; `Context.finding` makes them."""
 
     rule: "Rule"
     subject: str
@@ -75,120 +71,7 @@ class Finding:
         return self.rule.code
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What all rules look at; whatever several of them read is read once."""
-
-    checkpoint: Checkpoint
-    naming: Naming
-    verdicts: tuple[TargetVerdict, ...] = ()
-    """Of the requested releases."""
-    numbers: Numbers = NOT_MEASURED
-    """Measured from the weights by `verify`, otherwise empty."""
-    _excluded: dict[str, dict[str, int]] = field(default_factory=dict)
-    _covered: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    def excluded(self, metadata: MetadataFile) -> Mapping[str, int]:
-        """Module -> index of the first pattern that excludes it."""
-        if metadata.file not in self._excluded:
-            self._excluded[metadata.file] = excluded(self.naming, metadata)
-        return self._excluded[metadata.file]
-
-    def covered_by_entries(self, metadata: MetadataFile) -> Mapping[str, str]:
-        """Module -> the entry that stands for it."""
-        if metadata.file not in self._covered:
-            self._covered[metadata.file] = covered_by_entries(self.naming, metadata)
-        return self._covered[metadata.file]
-
-    @cached_property
-    def all_names(self) -> str:
-        """All checkpoint names, one per line, to look for a part of any of them at once."""
-        return "\n".join(self.checkpoint.modules)
-
-    @cached_property
-    def declared(self) -> tuple[tuple[Declared, StoredFormat], ...]:
-        """What each file declares for each module, and what is stored."""
-        formats = self.checkpoint.formats
-        made = declarations(self.checkpoint, self.naming)
-        return tuple((declared, formats[declared.module]) for declared in made)
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """The facts as one rule sees them."""
-
-    rule: "Rule"
-    facts: Facts
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """The checkpoint."""
-        return self.facts.checkpoint
-
-    @property
-    def naming(self) -> Naming:
-        """How the names in its metadata are read."""
-        return self.facts.naming
-
-    @property
-    def verdicts(self) -> tuple[TargetVerdict, ...]:
-        """Of the requested releases."""
-        return self.facts.verdicts
-
-    @property
-    def numbers(self) -> Numbers:
-        """Measured from the weights by `verify`, otherwise empty."""
-        return self.facts.numbers
-
-    @property
-    def all_names(self) -> str:
-        """See `Facts`."""
-        return self.facts.all_names
-
-    @property
-    def declared(self) -> tuple[tuple[Declared, StoredFormat], ...]:
-        """See `Facts`."""
-        return self.facts.declared
-
-    def excluded(self, metadata: MetadataFile) -> Mapping[str, int]:
-        """See `Facts`."""
-        return self.facts.excluded(metadata)
-
-    def covered_by_entries(self, metadata: MetadataFile) -> Mapping[str, str]:
-        """See `Facts`."""
-        return self.facts.covered_by_entries(metadata)
-
-    def finding(  # noqa: PLR0913 - one for each field of a finding
-        self,
-        *,
-        subject: str,
-        message: str,
-        place: Place,
-        advice: str,
-        modules: tuple[str, ...] = (),
-        expected: str = "",
-        releases: tuple[str, ...] = (),
-        related: tuple[Related, ...] = (),
-        fixed_by: Repair | None = None,
-        depends_on_experts: bool = False,
-    ) -> Finding:
-        """A finding of this rule; `fixed_by` where it differs from that of the rule."""
-        return Finding(
-            self.rule,
-            subject,
-            message,
-            place,
-            advice,
-            self.rule.fixed_by if fixed_by is None else fixed_by,
-            modules,
-            expected,
-            releases,
-            related,
-            depends_on_experts,
-        )
-
-
-Find = Callable[[Context], Iterable[Finding]]
+Find = Callable[["Context"], Iterable[Finding]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -213,14 +96,14 @@ class Rule:
     """`verify` cannot decode such a module, so it reports the finding too."""
     since: str
     """The version of ckptfix that had it first."""
-    look: Find
+    example: str
+    """Part of a checkpoint that breaks the rule and its repair, as a diff: under the name of each
+    file, with a JSON pointer where it is not the whole of it, what matters in it. Modules of a
+    shard file as `NAME stored as QUANT_ALGO`; under `on SPEC`, nothing: the release."""
+    find: Find
 
     def __repr__(self) -> str:
         return f"<{self.code} {self.title}>"
-
-    def find(self, facts: Facts) -> Iterable[Finding]:
-        """Everything that breaks the rule, in the order of the files."""
-        return self.look(Context(self, facts))
 
 
 @dataclass(frozen=True)
@@ -240,6 +123,7 @@ class Family:
         why: str,
         fix: str,
         since: str,
+        example: str,
         fixed_by: Repair = "",
         needs: Needs = "headers",
         blocks_loading: bool = False,
@@ -253,7 +137,7 @@ class Family:
                 gives the family another title.
         """
 
-        def declare(look: Find) -> Rule:
+        def declare(find: Find) -> Rule:
             if not code.startswith(self.prefix) or code in _declared:
                 raise ValueError(f"{code} is not a new code of {self.prefix}")
             same = (
@@ -274,7 +158,8 @@ class Family:
                 refuses_rename,
                 blocks_verify,
                 since,
-                look,
+                cleandoc(example),
+                find,
             )
             _declared[code] = made
             return made

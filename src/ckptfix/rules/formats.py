@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
-from ckptfix.rules.finding import Context, Family, Finding, Severity
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.rules.reading import place_of
 from ckptfix.text import visible
 
@@ -24,6 +25,11 @@ FAMILY: Final = Family("CKF3", "formats and scales")
     since="0.1.0",
     blocks_loading=True,
     blocks_verify=True,
+    example="""
+    model.safetensors
+    - layers.0.mlp.up_proj stored as FP8 without weight_scale
+    + layers.0.mlp.up_proj stored as FP8
+    """,
 )
 def unrecognized(context: Context) -> Iterable[Finding]:
     """Modules whose tensors contradict each other or lack a companion."""
@@ -51,6 +57,14 @@ def unrecognized(context: Context) -> Iterable[Finding]:
     fixed_by="rewrite --from-tensors",
     since="0.1.0",
     refuses_rename=True,
+    example="""
+    model.safetensors
+      layers.0.mixer.conv1d stored as BF16
+    config.json /quantization_config
+      "quant_algo": "MIXED_PRECISION",
+    - "quantized_layers": {"layers.0.mixer.conv1d": {"quant_algo": "FP8"}}
+    + "quantized_layers": {}
+    """,
 )
 def listed_but_unquantized(context: Context) -> Iterable[Finding]:
     """Entries that name an unquantized module."""
@@ -80,6 +94,14 @@ def listed_but_unquantized(context: Context) -> Iterable[Finding]:
     fixed_by="rewrite --from-tensors",
     since="0.1.0",
     refuses_rename=True,
+    example="""
+    model.safetensors
+      layers.0.mlp.up_proj stored as FP8
+    config.json /quantization_config
+      "quant_algo": "MIXED_PRECISION",
+    - "quantized_layers": {"layers.0.mlp.up_proj": {"quant_algo": "NVFP4"}}
+    + "quantized_layers": {"layers.0.mlp.up_proj": {"quant_algo": "FP8"}}
+    """,
 )
 def declared_otherwise(context: Context) -> Iterable[Finding]:
     """Modules whose tensors refute the declared quant_algo."""
@@ -107,6 +129,14 @@ def declared_otherwise(context: Context) -> Iterable[Finding]:
     fixed_by="rewrite --from-tensors",
     since="0.1.0",
     refuses_rename=True,
+    example="""
+    model.safetensors
+      layers.0.mlp.up_proj stored as NVFP4
+    hf_quant_config.json /quantization
+      "quant_algo": "NVFP4",
+    - "group_size": 32
+    + "group_size": 16
+    """,
 )
 def group_size_differs(context: Context) -> Iterable[Finding]:
     """Modules whose scales are not as many as the declared group_size says."""
@@ -136,6 +166,11 @@ def group_size_differs(context: Context) -> Iterable[Finding]:
     ),
     fix="Calibrate and export the module again, or leave it unquantized.",
     since="0.1.0",
+    example="""
+    model.safetensors
+    - lm_head stored as FP8 without input_scale
+    + lm_head stored as FP8
+    """,
 )
 def no_input_scale(context: Context) -> Iterable[Finding]:
     """FP8 modules without an activation scale."""

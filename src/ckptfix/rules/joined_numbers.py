@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from ckptfix.checkpoint.numbers import JoinedNumbers, ModuleNumbers
-from ckptfix.rules.finding import Context, Family, Finding, Severity
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.rules.numbers import EXPORT_AGAIN, found
 from ckptfix.rules.reading import place_of
 
@@ -32,6 +33,12 @@ _MOST_PEERS: Final = 0.75
     fix="Export again, so that ModelOpt unifies the scales of modules with one input.",
     since="0.1.0",
     needs="weights",
+    example="""
+    model.safetensors
+      layers.0.self_attn.q_proj.weight_scale_2 = 0.000153
+    - layers.0.self_attn.k_proj.weight_scale_2 = 0.000091
+    + layers.0.self_attn.k_proj.weight_scale_2 = 0.000153
+    """,
 )
 def unlike_members(context: Context) -> Iterable[Finding]:
     """Packed members, and experts of a bank, that differ from the others."""
@@ -84,6 +91,12 @@ def _unlike(
     fix="Export the module again.",
     since="0.1.0",
     needs="weights",
+    example="""
+    model.safetensors
+      layers.0.mlp.up_proj.input_scale = 0.00787
+    - layers.1.mlp.up_proj.input_scale = 0.0312
+    + layers.1.mlp.up_proj.input_scale = 0.00787
+    """,
 )
 def lone_input_scale(context: Context) -> Iterable[Finding]:
     """INT8 modules whose input_scale is not what nearly all others have."""
@@ -123,6 +136,12 @@ def _of_joined(context: Context, joined: JoinedNumbers, message: str) -> Finding
     fix="Export again with one scale for the members, or quantize by channel.",
     since="0.1.0",
     needs="weights",
+    example="""
+    model.safetensors
+      layers.0.self_attn.q_proj.weight_scale = 0.0214
+    - layers.0.self_attn.k_proj.weight_scale = 0.000031
+    + layers.0.self_attn.k_proj.weight_scale = 0.0214
+    """,
 )
 def costly_join(context: Context) -> Iterable[Finding]:
     """Packed modules whose weights lose more than FP8 costs."""
@@ -147,6 +166,12 @@ def costly_join(context: Context) -> Iterable[Finding]:
     ),
     since="0.1.0",
     needs="weights",
+    example="""
+    model.safetensors
+      layers.0.mlp.gate_proj.weight_scale_2 = 0.000153
+    - layers.0.mlp.up_proj.weight_scale_2 = 0.000612
+    + layers.0.mlp.up_proj.weight_scale_2 = 0.000153
+    """,
 )
 def wrong_gemm(context: Context) -> Iterable[Finding]:
     """Layers whose GEMM failed."""
@@ -186,6 +211,11 @@ def _band(quant_algo: str) -> tuple[float, float]:
     fix="Export the module again, from the source that it is compared with.",
     since="0.1.0",
     needs="weights",
+    example="""
+    model.safetensors
+    - layers.0.mlp.up_proj.weight_scale = 0.00342
+    + layers.0.mlp.up_proj.weight_scale = 0.00171
+    """,
 )
 def unlike_source(context: Context) -> Iterable[Finding]:
     """Weights out of the band of their format."""

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
-from ckptfix.rules.finding import Context, Family, Finding, Severity
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.rules.reading import place_of
 
 FAMILY: Final = Family("CKF3", "formats and scales")
@@ -27,6 +28,11 @@ _SMALLEST_REAL: Final = 512
     ),
     fix="Leave the layer unquantized, or serve on a GPU with FP4 tensor cores.",
     since="0.1.0",
+    example="""
+    model.safetensors
+    - visual.blocks.0.mlp.fc1 stored as NVFP4, [4304, 1152]
+    + visual.blocks.0.mlp.fc1 stored as BF16, [4304, 1152]
+    """,
 )
 def not_in_tiles(context: Context) -> Iterable[Finding]:
     """FP4 layers whose output features are no multiple of 64."""

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from ckptfix.checkpoint.metadata import QUANT_CFG_FILE
-from ckptfix.rules.finding import Context, Family, Finding, Related, Severity
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Related, Severity
 from ckptfix.rules.reading import place_of
 from ckptfix.text import visible
 
@@ -22,6 +23,14 @@ FAMILY: Final = Family("CKF4", "KV cache")
     ),
     fix="Say the same in both files; ckptfix rewrite --from-tensors adds what one does not say.",
     since="0.1.0",
+    example="""
+    config.json /quantization_config
+      "quant_algo": "FP8",
+      "kv_cache_scheme": "FP8"
+    hf_quant_config.json /quantization
+    + "kv_cache_quant_algo": "FP8",
+      "quant_algo": "FP8"
+    """,
 )
 def kv_cache_differs(context: Context) -> Iterable[Finding]:
     """Two files that state different KV cache algorithms, or one that states none."""
@@ -54,6 +63,14 @@ def kv_cache_differs(context: Context) -> Iterable[Finding]:
     fix="ckptfix rewrite --from-tensors states FP8.",
     fixed_by="rewrite --from-tensors",
     since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.self_attn.k_proj stored as FP8 with k_scale
+      layers.0.self_attn.v_proj stored as FP8 with v_scale
+    config.json /quantization_config
+    + "kv_cache_scheme": "FP8",
+      "quant_algo": "FP8"
+    """,
 )
 def kv_cache_unsaid(context: Context) -> Iterable[Finding]:
     """Scales without a statement in any file."""
@@ -85,6 +102,14 @@ def kv_cache_unsaid(context: Context) -> Iterable[Finding]:
     ),
     fix="Export the checkpoint again.",
     since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.self_attn.k_proj stored as FP8 with k_scale
+      layers.0.self_attn.v_proj stored as FP8 with v_scale
+      layers.1.self_attn.k_proj stored as FP8 with k_scale
+    - layers.1.self_attn.v_proj stored as FP8
+    + layers.1.self_attn.v_proj stored as FP8 with v_scale
+    """,
 )
 def one_kv_scale(context: Context) -> Iterable[Finding]:
     """A lone v_scale, or a lone k_scale in a checkpoint that has v_scale elsewhere.

@@ -6,7 +6,8 @@ from difflib import get_close_matches
 from typing import Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
-from ckptfix.rules.finding import Context, Family, Finding, Severity
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.rules.reading import place_of
 
 FAMILY: Final = Family("CKF2", "coverage")
@@ -30,6 +31,15 @@ _SHARED_PARTS: Final = 2
     ),
     fix="Export the checkpoint again, or rename the tensors if the module is there misspelled.",
     since="0.1.0",
+    example="""
+    model.safetensors
+      model.layers.0.mlp.up_proj stored as FP8
+      model.layers.0.mlp.down_proj stored as FP8
+      model.layers.1.mlp.up_proj stored as FP8
+    + model.layers.1.mlp.down_proj stored as FP8
+      model.layers.2.mlp.up_proj stored as FP8
+      model.layers.2.mlp.down_proj stored as FP8
+    """,
 )
 def lost_module(context: Context) -> Iterable[Finding]:
     """A block like all others that share modules with it, but for one that each of them has.

@@ -8,7 +8,8 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.metadata import Statement
 from ckptfix.names import is_class_name
-from ckptfix.rules.finding import Context, Family, Finding, Severity
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.runtimes.name_maps import damage_map
 from ckptfix.runtimes.naming import Reading
 from ckptfix.text import visible
@@ -60,6 +61,18 @@ def read(context: Context, statement: Statement) -> Reading:
     fix="ckptfix rewrite renames the statement in every file.",
     fixed_by="rewrite",
     since="0.1.0",
+    example="""
+    config.json
+      "architectures": ["NemotronH_Nano_VL_V2"]
+    model.safetensors
+      language_model.backbone.layers.0.mixer.in_proj stored as FP8
+    config.json /quantization_config
+      "quant_algo": "MIXED_PRECISION",
+      "quantized_layers": {
+    -   "language_model.backbone.layers.0.mixer.in_proj": {"quant_algo": "FP8"}
+    +   "language_model.model.layers.0.mixer.in_proj": {"quant_algo": "FP8"}
+      }
+    """,
 )
 def checkpoint_spelling(context: Context) -> Iterable[Finding]:
     """Old spellings, where the name map says that some release needs the new one."""
@@ -99,6 +112,14 @@ def checkpoint_spelling(context: Context) -> Iterable[Finding]:
     fixed_by="rewrite --from-tensors",
     since="0.1.0",
     refuses_rename=True,
+    example="""
+    model.safetensors
+      model.layers.0.mlp.gate stored as BF16
+    config.json /quantization_config
+      "quant_algo": "FP8",
+    - "ignore": ["model.layers.language_model.layers.0.mlp.gate"]
+    + "ignore": ["model.layers.0.mlp.gate"]
+    """,
 )
 def matches_nothing(context: Context) -> Iterable[Finding]:
     """Entries, targets and patterns that name no module of the checkpoint."""
@@ -140,6 +161,14 @@ def is_dropped_tied_head(checkpoint: Checkpoint, pattern: str) -> bool:
     fix="ckptfix rewrite strips the sentinel.",
     fixed_by="rewrite",
     since="0.1.0",
+    example=r"""
+    model.safetensors
+      lm_head stored as BF16
+    config.json /quantization_config
+      "quant_algo": "FP8",
+    - "ignore": ["lm_head\u0000_sentinel"]
+    + "ignore": ["lm_head"]
+    """,
 )
 def corrupt_name(context: Context) -> Iterable[Finding]:
     """Names with a NUL byte, the exporter's sentinel, or other unprintable characters."""

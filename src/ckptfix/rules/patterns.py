@@ -7,7 +7,8 @@ from typing import Final
 
 from ckptfix.checkpoint.metadata import MetadataFile, Statement
 from ckptfix.names import is_regex
-from ckptfix.rules.finding import Context, Family, Finding, Severity
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.rules.names import abbreviates, is_corrupt, statements
 from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
 from ckptfix.text import visible
@@ -30,6 +31,20 @@ _EXPERT: Final = re.compile(r"(.*\.experts)\.\d+(?:\.|\Z)")
     ),
     fix="Name the members too, with the same content.",
     since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.self_attn.q_proj stored as BF16
+      layers.0.self_attn.k_proj stored as BF16
+      layers.0.self_attn.v_proj stored as BF16
+    config.json /quantization_config
+      "quant_algo": "FP8",
+      "ignore": [
+    +   "layers.0.self_attn.q_proj",
+    +   "layers.0.self_attn.k_proj",
+    +   "layers.0.self_attn.v_proj",
+        "layers.0.self_attn.qkv_proj"
+      ]
+    """,
 )
 def packed_without_members(context: Context) -> Iterable[Finding]:
     """Statements for a packed module whose members the same list does not name."""
@@ -66,6 +81,14 @@ def packed_without_members(context: Context) -> Iterable[Finding]:
     fix="Write the names or shell wildcards; ckptfix rewrite --from-tensors does so.",
     fixed_by="rewrite --from-tensors",
     since="0.1.0",
+    example="""
+    model.safetensors
+      lm_head stored as BF16
+    config.json /quantization_config
+      "quant_algo": "FP8",
+    - "ignore": ["re:.*lm_head"]
+    + "ignore": ["lm_head"]
+    """,
 )
 def foreign_dialect(context: Context) -> Iterable[Finding]:
     """Exclude patterns that start with `re:`."""
@@ -92,6 +115,15 @@ def foreign_dialect(context: Context) -> Iterable[Finding]:
     ),
     fix="Write the whole name of each module that is meant.",
     since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.self_attn.b_proj stored as BF16
+      layers.0.self_attn.q_b_proj stored as FP8
+    config.json /quantization_config
+      "quant_algo": "FP8",
+    - "ignore": ["b_proj"]
+    + "ignore": ["layers.0.self_attn.b_proj"]
+    """,
 )
 def ambiguous_pattern(context: Context) -> Iterable[Finding]:
     """Plain patterns that are only part of a name, or the beginning of a quantized one."""
@@ -145,6 +177,18 @@ def _longer(names: Sequence[str], beginning: str) -> list[str]:
     ),
     fix="Add the name of the bank, ...experts, to the list.",
     since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.mlp.experts.0.up_proj stored as BF16
+      layers.0.mlp.experts.1.up_proj stored as BF16
+    config.json /quantization_config
+      "quant_algo": "FP8",
+      "ignore": [
+    +   "layers.0.mlp.experts",
+        "layers.0.mlp.experts.0.up_proj",
+        "layers.0.mlp.experts.1.up_proj"
+      ]
+    """,
 )
 def experts_one_by_one(context: Context) -> Iterable[Finding]:
     """Banks of which a list names single experts only."""

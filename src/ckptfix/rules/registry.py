@@ -7,13 +7,14 @@ from typing import Final
 import ckptfix.rules
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
-from ckptfix.rules.finding import Facts, Family, Finding, Rule, declared_rules
+from ckptfix.rules.context import Facts
+from ckptfix.rules.finding import Family, Finding, Rule, declared_rules
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.verdict import TargetVerdict
 
 _MACHINERY: Final = frozenset(
-    {"catalogue", "finding", "folded", "reading", "registry", "selection"}
+    {"catalogue", "context", "finding", "folded", "reading", "registry", "selection"}
 )
 
 
@@ -41,4 +42,4 @@ def find_all(
 ) -> tuple[Finding, ...]:
     """Every finding, by code, then in the order of the files."""
     facts = Facts(checkpoint, Naming(checkpoint, name_map), verdicts, numbers)
-    return tuple(finding for rule in RULES.values() for finding in rule.find(facts))
+    return tuple(finding for rule in RULES.values() for finding in facts.findings(rule))

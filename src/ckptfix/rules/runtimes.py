@@ -7,7 +7,8 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.metadata import CONFIG_FILE
 from ckptfix.place import Place
-from ckptfix.rules.finding import Context, Family, Finding, Severity
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.runtimes.effective import effective_metadata
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import ModuleVerdict
@@ -33,6 +34,20 @@ FAMILY: Final = Family("CKF7", "runtimes")
     ),
     since="0.1.0",
     needs="release",
+    example="""
+    on vllm==0.17.1
+    config.json
+      "architectures": ["NemotronH_Nano_VL_V2"]
+    model.safetensors
+      language_model.backbone.layers.0.mixer.in_proj stored as FP8
+    config.json /quantization_config
+      "quant_method": "modelopt",
+      "quant_algo": "MIXED_PRECISION",
+      "quantized_layers": {
+    -   "language_model.backbone.layers.0.mixer.in_proj": {"quant_algo": "FP8"}
+    +   "language_model.model.layers.0.mixer.in_proj": {"quant_algo": "FP8"}
+      }
+    """,
 )
 def wrong_module(context: Context) -> Iterable[Finding]:
     """Modules whose stored format a release does not resolve, once for releases that agree."""
@@ -79,6 +94,15 @@ def wrong_module(context: Context) -> Iterable[Finding]:
     ),
     since="0.1.0",
     needs="release",
+    example="""
+    on vllm==0.33.0
+    model.safetensors
+      model.layers.0.mlp.down_proj stored as FP8
+    config.json /quantization_config
+    + "quantized_layers": {"model.layers.0.mlp.down_proj": {"quant_algo": "FP8"}},
+      "quant_algo": "MIXED_PRECISION",
+      "quant_method": "modelopt"
+    """,
 )
 def refused_metadata(context: Context) -> Iterable[Finding]:
     """Releases that would stop before they build a layer, once for releases that agree."""

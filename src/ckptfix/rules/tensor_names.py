@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
-from ckptfix.rules.finding import Context, Family, Finding, Severity
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.rules.reading import place_of
 from ckptfix.runtimes.tensor_maps import choose_tensor_map
 
@@ -25,6 +26,13 @@ FAMILY: Final = Family("CKF1", "names")
     fixed_by="rewrite --tensors",
     since="0.1.0",
     blocks_loading=True,
+    example="""
+    config.json
+      "architectures": ["NemotronHForCausalLM"]
+    model.safetensors
+    - backbone.embedding stored as BF16
+    + backbone.embeddings stored as BF16
+    """,
 )
 def unloadable_name(context: Context) -> Iterable[Finding]:
     """Modules whose tensors end nowhere, where another name for them is known."""
