@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from ckptfix.report.check_report import CheckedCheckpoint
@@ -21,15 +22,15 @@ def outlook_lines(checked: CheckedCheckpoint, outlook: Sequence[TargetVerdict]) 
     """Both answers, for the releases asked about or else for every known one."""
     yield line(("will it load, as far as names and formats tell", "bold"))
     runs = list(runs_of_releases((v, _answer(checked, v)) for v in outlook))
-    rows = [(f"  {release_range(alike)}", answer) for alike, answer in runs]
+    rows = [(f"  {release_range(alike)}", answer.text) for alike, answer in runs]
     if not rows:
         yield line(
             "  not known: where a runtime puts the modules of this architecture was not read"
         )
     for text, (_, answer) in zip(columns(rows), runs, strict=True):
-        yield line((text, "green" if answer == "yes" else "red" if answer[:2] == "no" else ""))
+        yield line((text, _STYLE[answer.loads]))
     yield line(("now type", "bold"))
-    loading = [alike for alike, answer in runs if answer == "yes"]
+    loading = [alike for alike, answer in runs if answer.loads]
     told = list(_commands(checked, loading, wrong=any(verdict.wrong for verdict in outlook)))
     yield from (line(text) for text in columns(told))
     yield line()
@@ -40,18 +41,30 @@ def blocking_codes(checked: CheckedCheckpoint) -> list[str]:
     return sorted({f.code for f in checked.findings if f.rule.blocks_loading})
 
 
-def _answer(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:
+@dataclass(frozen=True)
+class _Answer:
+    """Whether a release loads the checkpoint; None where that is not known."""
+
+    loads: bool | None
+    text: str
+
+
+_STYLE: Final = {True: "green", False: "red", None: ""}
+
+
+def _answer(checked: CheckedCheckpoint, verdict: TargetVerdict) -> _Answer:
     blocking = blocking_codes(checked)
     if verdict.refused:
-        return f"no, {verdict.problem}"
+        return _Answer(False, f"no, {verdict.problem}")
     if blocking:
-        return f"no, its tensors are at fault: {', '.join(blocking)}"
+        return _Answer(False, f"no, its tensors are at fault: {', '.join(blocking)}")
     if verdict.problem:
-        return f"not known, {verdict.problem}"
+        return _Answer(None, f"not known, {verdict.problem}")
     if verdict.wrong:
         total = count(len(verdict.modules), "module")
-        return f"no, {len(verdict.wrong):,} of {total} built otherwise than stored"
-    return "yes"
+        wrong = f"{len(verdict.wrong):,} of {total} built otherwise than stored"
+        return _Answer(False, f"no, {wrong}")
+    return _Answer(True, "yes")
 
 
 def _commands(
