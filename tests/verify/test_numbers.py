@@ -12,8 +12,8 @@ from ckptfix.checkpoint.numbers import JoinedNumbers, ModuleNumbers, Numbers
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import choose_name_map
-from ckptfix.verify.measure import SOURCE, measure
-from ckptfix.verify.stored import StoredWeight
+from ckptfix.verify.measure import measure
+from ckptfix.verify.stored import SOURCE, StoredWeight
 from tests.conftest import DATA, load
 from tests.verify.modules import stored_weights
 

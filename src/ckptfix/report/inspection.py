@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from ckptfix import __version__
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import MetadataFile
-from ckptfix.checkpoint.modules import KV_ROLES
+from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.report.console import Line, columns, count, line, size
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ckptfix.checkpoint.metadata import QUANT_CFG_FILE
+from ckptfix.checkpoint.roles import KV_SCALES
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Related, Severity
 from ckptfix.rules.reading import place_of
@@ -78,7 +79,7 @@ def kv_cache_unsaid(context: Context) -> Iterable[Finding]:
     if not checkpoint.metadata or any(m.kv_cache_quant_algo for m in checkpoint.metadata):
         return
     holders = [
-        n for n, m in checkpoint.modules.items() if m.tensors.keys() & {"k_scale", "v_scale"}
+        n for n, m in checkpoint.modules.items() if not m.tensors.keys().isdisjoint(KV_SCALES)
     ]
     if holders:
         yield context.finding(
@@ -117,7 +118,7 @@ def one_kv_scale(context: Context) -> Iterable[Finding]:
     Old exports keep one scale for both, as k_scale throughout.
     """
     checkpoint = context.checkpoint
-    holders: dict[str, dict[str, str]] = {"k_scale": {}, "v_scale": {}}
+    holders: dict[str, dict[str, str]] = {role: {} for role in KV_SCALES}
     for name, module in checkpoint.modules.items():
         for role, layers in holders.items():
             if role in module.tensors:
