@@ -268,7 +268,7 @@ def test_demo_shows_the_repair(run: Run, tmp_path: Path) -> None:
 )
 def test_start_up_imports_no_heavy_package(arguments: list[str]) -> None:
     code = (
-        "import sys; from ckptfix.cli.app import main\n"
+        "import sys; from ckptfix.__main__ import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'huggingface_hub', 'safetensors', 'numpy', 'rich'} & set(sys.modules)\n"

@@ -60,7 +60,7 @@ def test_every_public_name_is_there_and_no_other() -> None:
         assert getattr(ckptfix, name) is not None
     assert set(ckptfix.__all__) <= set(dir(ckptfix))
     with pytest.raises(AttributeError, match="no attribute 'chekc'"):
-        _ = ckptfix.chekc  # type: ignore[attr-defined]
+        _ = ckptfix.chekc
 
 
 def test_all_of_it_works_in_a_thread(nano_vl: Path) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from ckptfix.operations.checked import severity_of
 from ckptfix.operations.examine import examine
 from ckptfix.operations.loading import load
 from ckptfix.runtimes.releases import asked_targets
@@ -22,7 +21,7 @@ TABLE: list[dict[str, Any]] = tomllib.loads(
 def test_the_findings_are_those_of_the_table(name: str) -> None:
     checkpoint = load(str(FIXTURES / name))
     examined = examine(checkpoint, None, asked_targets([NEWEST]), ask_all=False)
-    found = Counter((f.code, severity_of(f).value) for f in examined.findings)
+    found = Counter((f.code, f.rule.severity.value) for f in examined.findings)
     rows = [row for row in TABLE if row["fixture"] == name]
     assert found == {(row["code"], row["severity"]): row["count"] for row in rows}
 

@@ -12,8 +12,8 @@ from ckptfix.checkpoint.numbers import JoinedNumbers, ModuleNumbers, Numbers
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import choose_name_map
-from ckptfix.verifying.measure import SOURCE, measure
-from ckptfix.verifying.stored import StoredWeight
+from ckptfix.verifying.measure import measure
+from ckptfix.verifying.stored import SOURCE, StoredWeight
 from tests.conftest import DATA, load
 from tests.verifying.modules import stored_weights
 

@@ -11,6 +11,7 @@ from math import prod
 from typing import Final, Literal
 
 from ckptfix.checkpoint.modules import Module
+from ckptfix.checkpoint.roles import OPTIONAL_COMPANIONS
 from ckptfix.checkpoint.safetensors import Tensor
 
 FLOAT_DTYPES: Final = frozenset({"BF16", "F16", "F32", "F64"})
@@ -73,13 +74,6 @@ class FormatRow:
 
 FP8, FP4, INT4, INT8 = "F8_E4M3", "U8", "U8", "I8"
 FLOAT, FP8_SCALE, E8M0 = "F32", "F8_E4M3", "U8"
-OPTIONAL_COMPANIONS: Final = (
-    "weight_scale_2",
-    "input_scale",
-    "pre_quant_scale",
-    "svdquant_lora_a",
-    "svdquant_lora_b",
-)
 _STATIC: Final = ("weight_scale_2", "input_scale")
 _LORA: Final = ("svdquant_lora_a", "svdquant_lora_b")
 _PQS: Final = ("pre_quant_scale",)
@@ -211,7 +205,8 @@ def _fits_layout(row: FormatRow, weight: Tensor, scale: Tensor) -> int | None:
 def _companion_faults(row: FormatRow, module: Module) -> list[str]:
     missing = [role for role in row.needs if role not in module.tensors]
     expected = row.needs + row.may_have
-    extra = [r for r in OPTIONAL_COMPANIONS if r in module.tensors and r not in expected]
+    optional = (role.name for role in OPTIONAL_COMPANIONS)
+    extra = [role for role in optional if role in module.tensors and role not in expected]
     faults = [f"{role} is missing" for role in missing]
     faults += [f"{role} is not expected" for role in extra]
     return faults + _companion_shape_faults(row, module)
@@ -221,13 +216,16 @@ def _companion_shape_faults(row: FormatRow, module: Module) -> list[str]:
     faults = []
     weight = module.tensors["weight"]
     logical = _logical(row, weight)
-    for role in ("weight_scale_2", "input_scale"):
-        tensor = module.tensors.get(role)
-        if tensor is not None and (tensor.dtype != "F32" or _scalar(logical, tensor.shape) is None):
-            faults.append(f"{role} is {tensor.dtype} {list(tensor.shape)}, expected an F32 scalar")
-    tensor = module.tensors.get("pre_quant_scale")
-    if tensor is not None and tensor.shape != (logical[-1],):
-        faults.append(f"pre_quant_scale is {list(tensor.shape)}, expected [{logical[-1]}]")
+    for role in OPTIONAL_COMPANIONS:
+        tensor = module.tensors.get(role.name)
+        if tensor is None:
+            continue
+        held = f"{role.name} is {tensor.dtype} {list(tensor.shape)}"
+        scalar = tensor.dtype == "F32" and _scalar(logical, tensor.shape) is not None
+        if role.holds == "scalar" and not scalar:
+            faults.append(f"{held}, expected an F32 scalar")
+        elif role.holds == "inputs" and tensor.shape != (logical[-1],):
+            faults.append(f"{role.name} is {list(tensor.shape)}, expected [{logical[-1]}]")
     return faults
 
 

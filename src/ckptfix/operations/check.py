@@ -17,6 +17,7 @@ from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.operations.examine import examine
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load_opened, open_noted
+from ckptfix.place import Place
 from ckptfix.progress import SILENT, Listener
 from ckptfix.remote.opening import HERE_AND_THERE, Reach
 from ckptfix.remote.reference import (
@@ -173,14 +174,14 @@ def _check(
     examined = examine(
         checkpoint, request.own_map, request.targets, ask_all=request.ask_all, listener=listener
     )
-    rules = tuple(filter(selection.takes, RULES))
-    counted = [finding for finding in examined.findings if finding.code in rules]
-    left_out = (finding.code for finding in examined.findings if finding.code not in rules)
+    rules = {rule: None for rule in RULES.values() if selection.takes(rule.code)}
+    counted = [finding for finding in examined.findings if finding.rule in rules]
+    left_out = (finding.code for finding in examined.findings if finding.rule not in rules)
     return CheckedCheckpoint(
         name,
         kind=_KINDS[type(reference)],
         name_map=examined.name_map.origin,
-        rules=rules,
+        rules=tuple(rules),
         findings=tuple(_with_lines(counted, checkpoint)),
         ignored=Counter(left_out),
         verdicts=examined.verdicts,
@@ -191,12 +192,19 @@ def _check(
 def _with_lines(findings: Iterable[Finding], checkpoint: Checkpoint) -> Iterable[Finding]:
     """The same findings, with the lines of their places where the file is JSON."""
     for finding in findings:
-        place = finding.place
-        document = checkpoint.documents.get(place.file)
-        if document is not None and place.pointer is not None:
-            line_ = document.line_of_pointer(place.pointer)
-            finding = replace(finding, place=replace(place, line=line_))  # noqa: PLW2901
-        yield finding
+        place = _with_line(finding.place, checkpoint)
+        related = tuple(replace(r, place=_with_line(r.place, checkpoint)) for r in finding.related)
+        if place is finding.place and not related:
+            yield finding
+        else:
+            yield replace(finding, place=place, related=related)
+
+
+def _with_line(place: Place, checkpoint: Checkpoint) -> Place:
+    document = checkpoint.documents.get(place.file)
+    if document is None or place.pointer is None:
+        return place
+    return replace(place, line=document.line_of_pointer(place.pointer))
 
 
 def _with_name(checkpoint: str, error: CkptfixError) -> str:

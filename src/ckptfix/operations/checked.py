@@ -3,14 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Literal
 
-from ckptfix.rules.finding import Finding, Severity
-from ckptfix.rules.registry import RULES
+from ckptfix.rules.finding import Finding, Rule, Severity
 from ckptfix.runtimes.verdict import TargetVerdict
-
-BLOCKING: Final = frozenset({"CKF109", "CKF208", "CKF301", "CKF308", "CKF502"})
-"""Findings in the tensors themselves: no release loads them, whatever it resolves."""
 
 Loads = Literal["yes", "no", "unknown"]
 
@@ -40,8 +36,8 @@ class CheckedCheckpoint:
     """Where the name map comes from."""
     findings: tuple[Finding, ...] = ()
     """Those that count."""
-    rules: tuple[str, ...] = ()
-    """Codes of the rules that count."""
+    rules: tuple[Rule, ...] = ()
+    """Those that count."""
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Code -> number of findings that the user does not want to hear of."""
     verdicts: tuple[TargetVerdict, ...] = ()
@@ -77,7 +73,7 @@ class CheckedCheckpoint:
     @property
     def blocking_codes(self) -> list[str]:
         """Codes of the findings that no release gets past."""
-        return sorted({f.code for f in self.findings if f.code in BLOCKING})
+        return sorted({f.code for f in self.findings if f.rule.blocks_loading})
 
     @property
     def clean(self) -> bool:
@@ -90,12 +86,7 @@ class CheckedCheckpoint:
         return count_severities(self.findings)
 
 
-def severity_of(finding: Finding) -> Severity:
-    """How bad the rule says it is."""
-    return RULES[finding.code].severity
-
-
 def count_severities(findings: Iterable[Finding]) -> dict[Severity, int]:
     """Severity -> number of findings, none left out."""
-    found = Counter(map(severity_of, findings))
+    found = Counter(finding.rule.severity for finding in findings)
     return {severity: found[severity] for severity in Severity}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import MetadataFile
-from ckptfix.checkpoint.modules import KV_ROLES
+from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load
 from ckptfix.progress import SILENT, Listener

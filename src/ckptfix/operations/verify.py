@@ -15,7 +15,8 @@ from ckptfix.errors import CkptfixError
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load
 from ckptfix.progress import SILENT, Listener
-from ckptfix.rules.finding import Context, Finding
+from ckptfix.rules.context import Facts
+from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.name_maps import builtin_name_map
@@ -28,9 +29,6 @@ from ckptfix.verifying.plan import GENERIC_FAMILY, Plan, plan_gemms, sampled, sh
 
 if TYPE_CHECKING:
     from ckptfix.verifying.ranks import Ranks
-
-_RULES = ("CKF301", "CKF7", "CKF8")
-"""Tensors that cannot be run, modules that are not resolved, numbers. `check` has the rest."""
 
 Bar = Callable[[int, int], AbstractContextManager[Callable[[int], None]]]
 """(bytes, modules) -> a context whose value is called with the bytes of each module done."""
@@ -171,12 +169,15 @@ def _verify(
 def _findings(
     checkpoint: Checkpoint, asked: _Asked, numbers: Numbers, request: VerifyRequest
 ) -> Iterable[Finding]:
-    """What the rules that count here find; only in the modules asked about."""
-    context = Context(checkpoint, asked.naming, asked.verdicts, numbers)
+    """Tensors that cannot be run, modules that are not resolved, numbers; `check` has the rest.
+
+    Only in the modules asked about.
+    """
+    facts = Facts(checkpoint, asked.naming, asked.verdicts, numbers)
     chosen = {member for gemm in asked.plan.gemms for member in gemm.members}
-    for code, rule in RULES.items():
-        if code.startswith(_RULES):
-            for finding in rule.find(context):
+    for rule in RULES.values():
+        if rule.needs != "headers" or rule.blocks_verify:
+            for finding in facts.findings(rule):
                 if not request.modules or chosen.intersection(finding.modules):
                     yield finding
 

@@ -8,12 +8,11 @@ import msgspec
 from msgspec import Meta
 
 from ckptfix import __version__
-from ckptfix.operations.checked import CheckedCheckpoint, count_severities, severity_of
+from ckptfix.operations.checked import CheckedCheckpoint, count_severities
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, line
 from ckptfix.report.json_output import indented
-from ckptfix.rules.finding import Finding, Severity
-from ckptfix.rules.registry import RULES
+from ckptfix.rules.finding import Finding, RepairCommand, Severity
 from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict
 
 SCHEMA: Final = 2
@@ -45,7 +44,7 @@ class FindingObject(_Object, frozen=True):
     tensor: Annotated[str | None, Meta(description="Name of the tensor in the file.")]
     advice: str
     fixed_by: Annotated[
-        Literal["rewrite", "rewrite --from-tensors", "rewrite --tensors"] | None,
+        RepairCommand | None,
         Meta(description="The ckptfix command that repairs it."),
     ]
     modules: Annotated[list[str], Meta(description="Checkpoint names of the modules concerned.")]
@@ -141,7 +140,7 @@ def finding_object(finding: Finding) -> FindingObject:
     """A finding, as every report has it."""
     return FindingObject(
         finding.code,
-        severity_of(finding).value,
+        finding.rule.severity.value,
         finding.subject,
         finding.message,
         finding.expected or None,
@@ -150,7 +149,7 @@ def finding_object(finding: Finding) -> FindingObject:
         finding.place.line,
         finding.place.tensor,
         finding.advice,
-        RULES[finding.code].fixed_by or None,
+        finding.fixed_by or None,
         list(finding.modules),
         list(finding.releases),
     )

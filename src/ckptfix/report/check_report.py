@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from ckptfix.operations.checked import CheckedCheckpoint, severity_of
+from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.rules.finding import Finding, Severity
 
 
@@ -21,7 +21,7 @@ class CheckReport:
 
     def fails(self, finding: Finding) -> bool:
         """True when this finding alone makes the call fail."""
-        return self.fail_on is Severity.WARNING or severity_of(finding) is Severity.ERROR
+        return self.fail_on is Severity.WARNING or finding.rule.severity is Severity.ERROR
 
     @property
     def exit_code(self) -> int:

@@ -28,7 +28,7 @@ MOST_PLACES: Final = 10
 
 def check_sarif(report: CheckReport, verbose: bool) -> Iterator[Line]:
     """One run; like findings are one result, what could not be checked is a notification."""
-    codes, documentation = list(RULES), _documentation()
+    order, documentation = {code: i for i, code in enumerate(RULES)}, _documentation()
     driver = {
         "name": "ckptfix",
         "version": __version__,
@@ -36,7 +36,7 @@ def check_sarif(report: CheckReport, verbose: bool) -> Iterator[Line]:
         "rules": [_rule(rule, documentation) for rule in RULES.values()],
     }
     results = [
-        _result(report, checked, group, codes.index(group.code))
+        _result(report, checked, group, order[group.rule.code])
         for checked in report.checkpoints
         for group in groups(checked, verbose)
     ]
@@ -109,9 +109,9 @@ def _result(
 ) -> dict[str, Any]:
     fingerprint = _fingerprint(report, checked, group)
     return {
-        "ruleId": group.code,
+        "ruleId": group.rule.code,
         "ruleIndex": index,
-        "level": RULES[group.code].severity.value,
+        "level": group.rule.severity.value,
         "message": _message(group_text(group)),
         "locations": [_location(report, checked, group)],
         **_related(report, checked, group),
@@ -141,17 +141,19 @@ def _location(report: CheckReport, checked: CheckedCheckpoint, group: Group) -> 
 
 
 def _related(report: CheckReport, checked: CheckedCheckpoint, group: Group) -> dict[str, Any]:
-    """The other lists that hold findings of the group, by the first in each."""
+    """Further places of the first finding, and the first in each other list of the group."""
     first: dict[str, Place] = {}
     for finding in group.members:
         first.setdefault(container(finding), finding.place)
+    places = [(related.note, related.place) for related in group.members[0].related]
+    places += [(f"the same in {name}", place) for name, place in list(first.items())[1:]]
     others = [
         {
             "id": number,
-            "message": _message(f"the same in {visible(name)}"),
+            "message": _message(visible(note)),
             "physicalLocation": _physical(report, checked, place),
         }
-        for number, (name, place) in enumerate(list(first.items())[1:MOST_PLACES], 1)
+        for number, (note, place) in enumerate(places[: MOST_PLACES - 1], 1)
     ]
     return {"relatedLocations": others} if others else {}
 
@@ -178,7 +180,7 @@ def _fingerprint(report: CheckReport, checked: CheckedCheckpoint, group: Group) 
     names = {mask_numbers(finding.subject) for finding in group.members}
     one = len(group.members) == 1
     parts = (
-        group.code,
+        group.rule.code,
         path_of(report, checked, "").as_posix(),
         mask_numbers(group.message),
         mask_numbers(group.advice),

@@ -4,10 +4,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ckptfix.operations.checked import CheckedCheckpoint
+from ckptfix.operations.checked import CheckedCheckpoint, Loads, ReleaseAnswer
 from ckptfix.report.console import Line, columns, line
 from ckptfix.report.releases import release_range, runs_of_releases
-from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
@@ -21,25 +20,27 @@ SERVE: Final = {
 def outlook_lines(checked: CheckedCheckpoint, outlook: Sequence[TargetVerdict]) -> Iterator[Line]:
     """Both answers, for the releases asked about or else for every known one."""
     yield line(("will it load, as far as names and formats tell", "bold"))
-    runs = list(runs_of_releases((v, _answer(checked, v)) for v in outlook))
-    rows = [(f"  {release_range(alike)}", answer) for alike, answer in runs]
+    runs = list(runs_of_releases((v, _loads_and_text(checked.answer(v))) for v in outlook))
+    rows = [(f"  {release_range(alike)}", text) for alike, (_, text) in runs]
     if not rows:
         yield line(
             "  not known: where a runtime puts the modules of this architecture was not read"
         )
-    for text, (_, answer) in zip(columns(rows), runs, strict=True):
-        yield line((text, "green" if answer == "yes" else "red" if answer[:2] == "no" else ""))
+    for text, (_, (loads, _)) in zip(columns(rows), runs, strict=True):
+        yield line((text, _STYLE[loads]))
     yield line(("now type", "bold"))
-    loading = [alike for alike, answer in runs if answer == "yes"]
+    loading = [alike for alike, (loads, _) in runs if loads == "yes"]
     told = list(_commands(checked, loading, wrong=any(verdict.wrong for verdict in outlook)))
     yield from (line(text) for text in columns(told))
     yield line()
 
 
-def _answer(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:
-    answer = checked.answer(verdict)
+_STYLE: Final[dict[Loads, str]] = {"yes": "green", "no": "red", "unknown": ""}
+
+
+def _loads_and_text(answer: ReleaseAnswer) -> tuple[Loads, str]:
     said = "not known" if answer.loads == "unknown" else answer.loads
-    return ", ".join((said, *answer.reasons))
+    return answer.loads, ", ".join((said, *answer.reasons))
 
 
 def _commands(
@@ -47,7 +48,7 @@ def _commands(
 ) -> Iterator[tuple[str, str]]:
     """(command, what it is for), most useful first."""
     name = shlex.quote(visible(checked.name))
-    repairs = {RULES[finding.code].fixed_by for finding in checked.findings}
+    repairs = {finding.fixed_by for finding in checked.findings}
     blocked = bool(checked.blocking_codes)
     if "rewrite --tensors" in repairs:
         both = " --from-tensors" if "rewrite --from-tensors" in repairs else ""

@@ -12,7 +12,6 @@ from ckptfix.report.rewrite_text import done_to, state_of
 from ckptfix.rewriting.plan import Plan
 from ckptfix.rewriting.portable import PortablePlan
 from ckptfix.rules.finding import Finding
-from ckptfix.rules.registry import RULES
 from ckptfix.text import visible
 
 MOST_EXAMPLES: Final = 5
@@ -90,16 +89,16 @@ def _findings(plan: Plan) -> Iterator[str]:
     if not plan.findings_before:
         return
     yield "\n## What is wrong\n"
-    before = Counter(finding.code for finding in plan.findings_before)
-    after = Counter(finding.code for finding in plan.findings_after)
+    before = Counter(finding.rule for finding in plan.findings_before)
+    after = Counter(finding.rule for finding in plan.findings_after)
     rows = (
-        (code, RULES[code].title, f"{before[code]:,}", f"{after[code]:,}")
-        for code in sorted(before | after)
+        (rule.code, rule.title, f"{before[rule]:,}", f"{after[rule]:,}")
+        for rule in sorted(before | after, key=lambda rule: rule.code)
     )
     yield from _table(("rule", "what", "before", "after"), rows)
     yield "\nFor example:\n"
-    for code in sorted(before):
-        yield from _examples([f for f in plan.findings_before if f.code == code])
+    for rule in sorted(before, key=lambda rule: rule.code):
+        yield from _examples([f for f in plan.findings_before if f.rule is rule])
 
 
 def _examples(findings: Iterable[Finding]) -> Iterator[str]:

@@ -12,7 +12,6 @@ from ckptfix.rewriting.output import Output
 from ckptfix.rewriting.plan import FileChange, Plan
 from ckptfix.rewriting.portable import PortablePlan
 from ckptfix.rewriting.tensors.written import Written
-from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
@@ -84,8 +83,9 @@ def verdict_lines(name: str, plan: Plan) -> Iterator[Line]:
     before, after = len(plan.findings_before), len(plan.findings_after)
     yield line(f"check: {count(before, 'finding')} before, {count(after, 'finding')} after")
     if plan.findings_after:
-        for code, number in sorted(Counter(f.code for f in plan.findings_after).items()):
-            yield line(f"  {number:,} {code} {RULES[code].title}")
+        counted = Counter(finding.rule for finding in plan.findings_after)
+        for rule, number in sorted(counted.items(), key=lambda row: row[0].code):
+            yield line(f"  {number:,} {rule.code} {rule.title}")
         yield line(f"details: ckptfix check {visible(name)}")
 
 

@@ -5,7 +5,6 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from ckptfix.report.console import Line, columns, line
-from ckptfix.rules.catalogue import family_of
 from ckptfix.rules.finding import Rule, Severity
 
 WIDTH = 88
@@ -22,7 +21,7 @@ def rules_lines(rules: Iterable[Rule]) -> Iterator[Line]:
             rule.code,
             rule.severity.value,
             rule.fixed_by or "-",
-            family_of(rule),
+            rule.family.title,
             rule.title,
         )
         for rule in rules
@@ -38,11 +37,15 @@ def rules_json(rules: Iterable[Rule]) -> str:
         {
             "code": rule.code,
             "severity": rule.severity.value,
-            "family": family_of(rule),
+            "family": rule.family.title,
             "title": rule.title,
             "why": rule.why,
             "fix": rule.fix,
             "fixed_by": rule.fixed_by or None,
+            "needs": rule.needs,
+            "blocks_loading": rule.blocks_loading,
+            "since": rule.since,
+            "example": rule.example,
         }
         for rule in rules
     ]
@@ -52,7 +55,7 @@ def rules_json(rules: Iterable[Rule]) -> str:
 def rule_lines(rule: Rule) -> Iterator[Line]:
     """One rule, to be read."""
     yield line((f"{rule.severity.value} {rule.code}", f"bold {_STYLE[rule.severity]}"))
-    yield from _paragraph(f"{rule.title} ({family_of(rule)})")
+    yield from _paragraph(f"{rule.title} ({rule.family.title})")
     yield line()
     yield line(("why", "bold"))
     yield from _paragraph(rule.why)
@@ -63,8 +66,14 @@ def rule_lines(rule: Rule) -> Iterator[Line]:
         command = rule.fixed_by.replace("rewrite", "rewrite DIR")
         yield from _paragraph(f"ckptfix {command} repairs it; add --dry-run to see the diff.")
     yield line()
+    yield line(("example", "bold"))
+    for text in rule.example.splitlines():
+        yield line("  ", (text, {"-": "red", "+": "green"}.get(text[:1], "")))
+    yield line()
     yield line(("leave it out", "bold"))
     yield line(f"  ckptfix check DIR --ignore {rule.code}")
+    yield line()
+    yield line(f"since ckptfix {rule.since}")
 
 
 def _paragraph(text: str) -> Iterator[Line]:

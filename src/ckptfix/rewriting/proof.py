@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from ckptfix.checkpoint.metadata import Statement
 from ckptfix.place import Place
-from ckptfix.rules.finding import Finding, Severity
-from ckptfix.rules.registry import RULES
+from ckptfix.rules.finding import Finding, Rule, Severity
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.text import visible
 
@@ -19,10 +18,6 @@ class Refusal:
     name: str
     reason: str
     place: Place
-
-
-_REFUSING = frozenset({"CKF105", "CKF302", "CKF303", "CKF304"})
-"""Findings that a renamed entry or target must not have, even if its old spelling had them."""
 
 
 def find_harm(
@@ -40,7 +35,7 @@ def find_harm(
     for finding in after:
         identity = _identity(finding, name_map)
         statement = renamed.get(finding.place)
-        if statement is not None and finding.code in _REFUSING:
+        if statement is not None and finding.rule.refuses_rename:
             new = name_map.mapper.map(statement.name) or ""
             of_module = "" if finding.subject == new else f"module {visible(finding.subject)} "
             refusals.append(
@@ -72,10 +67,10 @@ def new_errors(
 
     Warnings are left out: metadata that was lost did not declare what they are about.
     """
-    errors = tuple(f for f in after if RULES[f.code].severity is Severity.ERROR)
+    errors = tuple(f for f in after if f.rule.severity is Severity.ERROR)
     return find_harm({}, name_map, before, errors)
 
 
-def _identity(finding: Finding, name_map: NameMap) -> tuple[str, str, str]:
+def _identity(finding: Finding, name_map: NameMap) -> tuple[Rule, str, str]:
     """What makes a finding after the rewrite the same as one before it."""
-    return finding.code, finding.place.file, name_map.mapper.map(finding.subject) or ""
+    return finding.rule, finding.place.file, name_map.mapper.map(finding.subject) or ""

@@ -7,6 +7,14 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import MetadataFile, Statement
 from ckptfix.place import Place
 from ckptfix.runtimes.naming import Naming
+from ckptfix.text import visible
+
+
+def place_of(checkpoint: Checkpoint, module: str, role: str = "weight") -> Place:
+    """The shard file and a tensor of a module; its first one where it has none of that role."""
+    names = checkpoint.modules[module].tensor_names
+    tensor = names.get(role, next(iter(names.values())))
+    return Place(checkpoint.table.file_of[tensor], tensor=visible(tensor))
 
 
 def covered_by_entries(naming: Naming, metadata: MetadataFile) -> dict[str, str]:

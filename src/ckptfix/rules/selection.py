@@ -12,13 +12,6 @@ from ckptfix.text import visible
 EVERY = "CKF"
 """The prefix of every code."""
 
-_RUNTIMES = "CKF7"
-
-
-def is_runtime_code(code: str) -> bool:
-    """True for what is found by asking a release, not by looking at the checkpoint alone."""
-    return code.startswith(_RUNTIMES)
-
 
 @dataclass(frozen=True)
 class Selection:

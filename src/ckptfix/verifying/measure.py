@@ -15,23 +15,14 @@ from ckptfix.checkpoint.numbers import (
     SourceNumbers,
     WeightNumbers,
 )
+from ckptfix.checkpoint.roles import SCALES
 from ckptfix.verifying.dequantize.fp4 import squares_of_fours
 from ckptfix.verifying.dequantize.mxfp import e8m0
 from ckptfix.verifying.dequantize.registry import dequantize, dequantizer, in_chunks
 from ckptfix.verifying.dequantize.scales import Scales
 from ckptfix.verifying.low_rank import low_ranks
-from ckptfix.verifying.stored import StoredWeight
+from ckptfix.verifying.stored import SOURCE, StoredWeight
 
-SOURCE = "source"
-"""Role of the unquantized weight, where there is one to compare with."""
-SCALE_ROLES = (
-    "weight_scale",
-    "weight_scale_2",
-    "input_scale",
-    "pre_quant_scale",
-    "k_scale",
-    "v_scale",
-)
 _FEWEST_BLOCKS = 32
 """Fewer blocks than that prove nothing about scales and codes."""
 _MOST_DIGESTED = 1 << 16
@@ -79,7 +70,7 @@ def _digest(tensor: Tensor) -> str:
 
 def loose_scales(name: str, tensors: Mapping[str, Tensor]) -> ModuleNumbers:
     """Of a module whose weight is not quantized: scales of the KV cache."""
-    scales = {role: scale_numbers(tensors[role]) for role in SCALE_ROLES if role in tensors}
+    scales = {role: scale_numbers(tensors[role]) for role in SCALES if role in tensors}
     return ModuleNumbers(name, "", scales)
 
 
@@ -91,7 +82,7 @@ def measure(members: Sequence[StoredWeight]) -> list[ModuleNumbers]:
 
 def _of(stored: StoredWeight, low_rank: LowRankNumbers | None) -> ModuleNumbers:
     scales = {
-        role: scale_numbers(stored.tensors[role]) for role in SCALE_ROLES if role in stored.tensors
+        role: scale_numbers(stored.tensors[role]) for role in SCALES if role in stored.tensors
     }
     return ModuleNumbers(
         stored.name, stored.quant_algo, scales, _weight(stored), low_rank, _source(stored)

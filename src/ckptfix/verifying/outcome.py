@@ -5,7 +5,6 @@ from typing import Literal
 
 from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
 from ckptfix.rules.finding import Finding, Severity
-from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.verifying.plan import PlannedGemm
 
@@ -70,7 +69,7 @@ class VerifyReport:
     @property
     def errors(self) -> tuple[Finding, ...]:
         """Findings that make the run fail."""
-        return tuple(f for f in self.findings if RULES[f.code].severity is Severity.ERROR)
+        return tuple(f for f in self.findings if f.rule.severity is Severity.ERROR)
 
     @property
     def exit_code(self) -> int:

@@ -8,7 +8,8 @@ from math import prod
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.modules import KV_ROLES, Module
+from ckptfix.checkpoint.modules import Module
+from ckptfix.checkpoint.roles import KV_SCALES, ROLES
 from ckptfix.errors import CkptfixError
 from ckptfix.names import NameMapper
 from ckptfix.rules.reading import declarations
@@ -25,16 +26,6 @@ _EXPERT_PACKED: Final[Mapping[str, tuple[str, ...]]] = {
     "w13": ("w1", "w3"),
 }
 """What fused MoE kernels multiply at once (vLLM 0.33.0, vllm/model_executor/layers/fused_moe)."""
-_COMPANIONS: Final = (
-    "weight",
-    "weight_scale",
-    "weight_scale_2",
-    "input_scale",
-    "pre_quant_scale",
-    "svdquant_lora_a",
-    "svdquant_lora_b",
-    *KV_ROLES,
-)
 _DIGITS: Final = re.compile(r"\d+")
 
 
@@ -99,7 +90,7 @@ GENERIC_FAMILY: Final = Family(
 
 def companions(module: Module) -> tuple[str, ...]:
     """Roles of a module that are read."""
-    return tuple(role for role in _COMPANIONS if role in module.tensors)
+    return tuple(role.name for role in ROLES if role.name in module.tensors)
 
 
 def plan_gemms(
@@ -125,7 +116,7 @@ def plan_gemms(
     loose = tuple(
         name
         for name, module in checkpoint.modules.items()
-        if name not in algos and any(role in module.tensors for role in ("k_scale", "v_scale"))
+        if name not in algos and any(role in module.tensors for role in KV_SCALES)
     )
     banks = {
         module.name: module.members

@@ -10,8 +10,8 @@ from ckptfix.checkpoint.modules import Module, group_modules
 from ckptfix.checkpoint.safetensors import fetch_header, read_starts
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
-from ckptfix.verifying.measure import SOURCE
 from ckptfix.verifying.plan import Plan, PlannedGemm, companions
+from ckptfix.verifying.stored import SOURCE
 from ckptfix.verifying.stream import TensorSpan, Unit
 
 

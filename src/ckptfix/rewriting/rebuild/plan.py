@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import CONFIG_FILE, CONFIG_ROOT, QUANT_CFG_FILE, MetadataFile
-from ckptfix.checkpoint.modules import KV_ROLES
+from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.jsontext.edit import DocumentEdit, edit_document
 from ckptfix.jsontext.spans import apply_edits, compose_edits
 from ckptfix.jsontext.text import JsonText
