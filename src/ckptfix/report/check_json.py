@@ -73,6 +73,17 @@ class ReleaseObject(_Object, frozen=True):
     version: str
     profile: Annotated[str, Meta(description="The known release that answers for it.")]
     refused: Annotated[bool, Meta(description="It would stop before it builds a layer.")]
+    loads: Annotated[
+        Literal["yes", "no", "unknown"],
+        Meta(description="Whether it loads the checkpoint as it is stored."),
+    ]
+    effect: Annotated[
+        Literal["stops while loading", "computes with wrong weights"] | None,
+        Meta(description="What a user would see; null unless `loads` is no."),
+    ]
+    reasons: Annotated[
+        list[str], Meta(description="Why not, or why it is unknown; empty if it loads.")
+    ]
     problem: Annotated[str | None, Meta(description="Why there is no verdict by module.")]
     modules: list[ModuleObject]
 
@@ -157,11 +168,15 @@ def finding_object(finding: Finding) -> FindingObject:
 
 def release_object(verdict: TargetVerdict) -> ReleaseObject:
     """A verdict, as every report has it."""
+    loads = verdict.loads
     return ReleaseObject(
         verdict.target.runtime,
         verdict.target.version,
         verdict.target.profile_version,
         verdict.refused,
+        loads.answer.value,
+        loads.effect.value if loads.effect else None,
+        [loads.unknown_because] if loads.unknown_because else list(map(str, loads.reasons)),
         verdict.problem or None,
         [_module(module) for module in verdict.modules],
     )

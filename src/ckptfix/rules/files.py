@@ -246,3 +246,27 @@ def no_index(context: Context) -> Iterable[Finding]:
             place=Place(INDEX_FILE),
             advice="write the index",
         )
+
+
+@rule(
+    "CKF506",
+    "field of the metadata has another type than ModelOpt writes",
+    Severity.WARNING,
+    why=(
+        'Each release makes of it what its own code does: vLLM 0.33.0 reads a group_size of "16" '
+        "as 16 and SGLang 0.5.23 stops at it; vLLM stops at an ignore that is null or a string, "
+        "and SGLang takes it for an empty list or for the letters."
+    ),
+    fix="Write the type that ModelOpt writes; check --runtime shows what a release makes of it.",
+)
+def wrong_type(context: Context) -> Iterable[Finding]:
+    """Fields that are read as if they were not there."""
+    for metadata in context.checkpoint.metadata:
+        for fault in metadata.faults:
+            yield Finding(
+                "CKF506",
+                fault.place.pointer or metadata.file,
+                f"is not {fault.expected}, which is what ModelOpt writes",
+                fault.place,
+                f"write {fault.expected}",
+            )

@@ -13,6 +13,7 @@ from ckptfix.checkpoint.metadata import CONFIG_FILE
 from ckptfix.runtimes.binding import RuntimeModule, runtime_modules
 from ckptfix.runtimes.effective import EffectiveMetadata, effective_metadata
 from ckptfix.runtimes.family import family_for, why_unknown
+from ckptfix.runtimes.loads import Answer, Effect, Loads, Reason
 from ckptfix.runtimes.lookup.binding import BoundMetadata, Resolution, bind
 from ckptfix.runtimes.profile import RuntimeProfile
 from ckptfix.runtimes.profile_store import load_profile
@@ -63,6 +64,16 @@ class TargetVerdict:
     """What the release goes by, where it got that far."""
     bound: BoundMetadata | None = None
     """The same as the release holds it."""
+
+    @property
+    def loads(self) -> Loads:
+        """Whether the release loads the checkpoint as it is stored; every output uses this."""
+        if self.refused:
+            return Loads(Answer.NO, (Reason(self.problem, Effect.STOPS),))
+        if self.problem:
+            return Loads(Answer.UNKNOWN, unknown_because=self.problem)
+        reasons = tuple(Reason(m.reason, Effect.STOPS, m.label) for m in self.wrong)
+        return Loads(Answer.NO if reasons else Answer.YES, reasons)
 
     @property
     def fails(self) -> bool:
