@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest import mock
 
-from ckptfix.cli.app import main
+from ckptfix.__main__ import main
 
 RELEASES = ("vllm==0.33.0", "sglang==0.5.23")
 LIST = Path(__file__).parent / "known_disagreements.toml"

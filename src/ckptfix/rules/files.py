@@ -248,7 +248,7 @@ def no_index(context: Context) -> Iterable[Finding]:
         )
 
 
-@rule(
+@FAMILY.rule(
     "CKF506",
     "field of the metadata has another type than ModelOpt writes",
     Severity.WARNING,
@@ -258,15 +258,23 @@ def no_index(context: Context) -> Iterable[Finding]:
         "and SGLang takes it for an empty list or for the letters."
     ),
     fix="Write the type that ModelOpt writes; check --runtime shows what a release makes of it.",
+    since="0.2.0",
+    example="""
+    model.safetensors
+      layers.0.mlp.up_proj stored as NVFP4
+    hf_quant_config.json /quantization
+      "quant_algo": "NVFP4",
+    - "group_size": "16"
+    + "group_size": 16
+    """,
 )
 def wrong_type(context: Context) -> Iterable[Finding]:
     """Fields that are read as if they were not there."""
     for metadata in context.checkpoint.metadata:
         for fault in metadata.faults:
-            yield Finding(
-                "CKF506",
-                fault.place.pointer or metadata.file,
-                f"is not {fault.expected}, which is what ModelOpt writes",
-                fault.place,
-                f"write {fault.expected}",
+            yield context.finding(
+                subject=fault.place.pointer or metadata.file,
+                message=f"is not {fault.expected}, which is what ModelOpt writes",
+                place=fault.place,
+                advice=f"write {fault.expected}",
             )
