@@ -18,6 +18,7 @@ from ckptfix.cli.judging import asked_targets
 from ckptfix.cli.limits import limited
 from ckptfix.cli.loading import load_opened, open_told, own_name_map
 from ckptfix.errors import CkptfixError
+from ckptfix.remote.local_url import local_path
 from ckptfix.remote.opening import HERE_AND_THERE, Reach
 from ckptfix.remote.reference import (
     Directory,
@@ -173,8 +174,12 @@ def is_remote_name(name: str) -> bool:
         return False
 
 
-def _checkpoint_of(path: str) -> str:
+def _checkpoint_of(name: str) -> str:
     """The directory of a metadata file: what `pre-commit` names are the files that changed."""
+    try:
+        path = local_path(name) or name
+    except CkptfixError:
+        return name  # it is said where it is opened
     named = Path(path)
     is_file = named.name in (*METADATA_FILES, INDEX_FILE) and not named.is_dir()
     return str(named.parent) if is_file and "://" not in path else path

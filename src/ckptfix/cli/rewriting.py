@@ -36,7 +36,7 @@ def run_rewrite(name: str, options: RewriteOptions) -> int:
         raise CkptfixError(
             f"{option} is for repositories of the Hub, {visible(name)} is a directory"
         )
-    return _rewrite_directory(name, source, options)
+    return _rewrite_directory(opened.reference.path, source, options)
 
 
 def _rewrite_directory(directory: str, source: DirectorySource, options: RewriteOptions) -> int:

@@ -13,6 +13,7 @@ from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.cli.judging import asked_targets, judge_all, known_targets, without_releases
 from ckptfix.cli.loading import builtin_name_map, load
 from ckptfix.errors import CkptfixError
+from ckptfix.remote.local_url import local_path
 from ckptfix.report.console import show, write_plain
 from ckptfix.report.verify_json import verify_json
 from ckptfix.report.verify_progress import progress_bar
@@ -73,6 +74,7 @@ def run_verify(directory: str, options: VerifyOptions) -> int:
     """
     if options.all and options.sample is not None:
         raise CkptfixError("--all and --sample contradict each other")
+    directory = local_path(directory) or directory
     DirectorySource.open(directory)  # the weights are read: no reference to another place will do
     checkpoint = load(directory)
     require_torch()
@@ -136,7 +138,9 @@ def _verify(
     settings = RunSettings(
         device, asked_backends(options.backend), options.tokens, options.prefetch
     )
-    unquantized = open_unquantized(options.source) if options.source else None
+    unquantized = None
+    if options.source is not None:
+        unquantized = open_unquantized(local_path(options.source) or options.source)
     mine = share_of(asked.plan, of.rank, of.size)
     with progress_bar(mine.nbytes, len(mine.gemms)) as progress:
         source = DirectorySource.open(directory)
