@@ -152,7 +152,7 @@ TARGETS: Final[Mapping[str, Target]] = {
     ),
     "undo": Target(".ckptfix/undo.json", json.dumps(_TRANSACTION).encode(), WRITING),
     "arguments": Target(
-        "", b"--runtime\nvllm>=0.20\n--map\na=b\n", (("check",), *PLANNING), "lines"
+        "", b"--runtime\nvllm>=0.20\n--map\na=b", (("check",), *PLANNING), "lines"
     ),
 }
 
