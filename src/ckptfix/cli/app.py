@@ -9,6 +9,7 @@ import typer
 
 from ckptfix import __version__
 from ckptfix.cli.check import check
+from ckptfix.cli.command import Command
 from ckptfix.cli.demo import demo
 from ckptfix.cli.explain import explain
 from ckptfix.cli.inspect import inspect
@@ -35,7 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (rewrite, check, verify, inspect, resolve, rules, explain, runtimes, demo):
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 _UsageError: Any = typer.BadParameter.__bases__[0]

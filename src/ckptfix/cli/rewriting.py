@@ -53,8 +53,8 @@ def run_rewrite(name: str, flags: RewriteFlags) -> int:
         require_possible(opened, flags)
         _require_token(opened, flags)
         if flags.undo:
-            return _undo(name, opened)
-        return _rewrite(name, opened, flags, listener)
+            return _undo(opened)
+        return _rewrite(opened, flags, listener)
 
 
 def _require_token(opened: Opened, flags: RewriteFlags) -> None:
@@ -64,32 +64,32 @@ def _require_token(opened: Opened, flags: RewriteFlags) -> None:
         require_token(opened.reference)
 
 
-def _undo(name: str, opened: Opened) -> int:
+def _undo(opened: Opened) -> int:
     files = undo(in_place(opened))
-    show([line(f"restored {', '.join(files)} in {visible(name)}")], sys.stdout)
+    show([line(f"restored {', '.join(files)} in {visible(str(opened.reference))}")], sys.stdout)
     return 0
 
 
-def _rewrite(name: str, opened: Opened, flags: RewriteFlags, listener: Listener) -> int:
+def _rewrite(opened: Opened, flags: RewriteFlags, listener: Listener) -> int:
+    name = str(opened.reference)
     local = isinstance(opened.reference, Directory)
     if flags.output is not None:
         require_free_output(opened, flags.output)
     elif local and not flags.dry_run:
         _complete_interrupted(name, opened)
     planned = plan_rewrite_of(opened, flags.request(), listener)
-    shown = name if local else str(opened.reference)
     if planned.refused:
         stream = sys.stderr if flags.dry_run else sys.stdout
-        show(refusal_lines(shown, planned.plan, planned.harmed), stream)
+        show(refusal_lines(name, planned.plan, planned.harmed), stream)
         return 1
     if flags.create_pr and planned.plan.files and isinstance(opened.reference, Repository):
         _propose(opened.reference, planned, dry_run=flags.dry_run)
     elif flags.dry_run or flags.create_pr:
         elsewhere = flags.output is not None or not local
         written = read_written(opened.source, planned.tensors, elsewhere=elsewhere)
-        _show_dry_run(shown, planned, written)
+        _show_dry_run(name, planned, written)
     else:
-        return _carry_out(shown, planned, flags, listener)
+        return _carry_out(name, planned, flags, listener)
     return 1 if flags.exit_code and planned.changes_something else 0
 
 

@@ -19,6 +19,7 @@ from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load_opened, open_noted
 from ckptfix.place import Place
 from ckptfix.progress import SILENT, Listener
+from ckptfix.remote.local_url import local_path
 from ckptfix.remote.opening import HERE_AND_THERE, Reach
 from ckptfix.remote.reference import (
     Directory,
@@ -152,8 +153,12 @@ def is_remote_name(name: str) -> bool:
         return False
 
 
-def _checkpoint_of(path: str) -> str:
+def _checkpoint_of(name: str) -> str:
     """The directory of a metadata file: what `pre-commit` names are the files that changed."""
+    try:
+        path = local_path(name) or name
+    except CkptfixError:
+        return name  # reported where it is opened
     named = Path(path)
     is_file = named.name in (*METADATA_FILES, INDEX_FILE) and not named.is_dir()
     return str(named.parent) if is_file and "://" not in path else path

@@ -237,4 +237,4 @@ def undo(directory: str | os.PathLike[str]) -> tuple[str, ...]:
     Raises:
         CkptfixError: there is nothing to undo, or a file was edited after the rewrite.
     """
-    return restore(DirectorySource.open(os.fspath(directory)))
+    return restore(in_place(open_named(os.fspath(directory))))

@@ -15,6 +15,7 @@ from ckptfix.errors import CkptfixError
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load
 from ckptfix.progress import SILENT, Listener
+from ckptfix.remote.local_url import local_path
 from ckptfix.rules.context import Facts
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import RULES
@@ -85,6 +86,7 @@ def verify_directory(
     Raises:
         CkptfixError: torch or the device is missing, a file cannot be read, nothing to verify.
     """
+    directory = local_path(directory) or directory
     DirectorySource.open(directory)  # the weights are read: no reference to another place will do
     checkpoint = load(directory, listener=listener)
     require_torch()
@@ -140,7 +142,9 @@ def _verify(
     settings = RunSettings(
         device, asked_backends(request.backend), request.tokens, request.prefetch
     )
-    unquantized = open_unquantized(request.source) if request.source else None
+    unquantized = None
+    if request.source is not None:
+        unquantized = open_unquantized(local_path(request.source) or request.source)
     mine = share_of(asked.plan, of.rank, of.size)
     with bar(mine.nbytes, len(mine.gemms)) as progress:
         source = DirectorySource.open(directory)

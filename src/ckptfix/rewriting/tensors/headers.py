@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ckptfix.checkpoint.safetensors import MAX_HEADER_BYTES
+from ckptfix.checkpoint.file_kind import MAX_HEADER_BYTES
 from ckptfix.errors import CkptfixError
 from ckptfix.jsontext.keys import key_edits, keys_of
 from ckptfix.jsontext.spans import apply_edits

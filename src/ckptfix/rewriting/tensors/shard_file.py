@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ckptfix.checkpoint.safetensors import MAX_HEADER_BYTES
+from ckptfix.checkpoint.file_kind import MAX_HEADER_BYTES
 from ckptfix.durable import TEMPORARY, sync_folder
 from ckptfix.rewriting.tensors.headers import GROWTH
 
