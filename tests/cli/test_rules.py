@@ -44,7 +44,7 @@ def test_every_rule_is_explained_in_lines_that_fit_a_terminal(code: str, call: C
     assert f"ckptfix check DIR --ignore {code}" in words
     assert textwrap.indent(RULES[code].example, "  ") in done.stdout
     assert f"since ckptfix {RULES[code].since}" in words
-    assert Version(RULES[code].since) <= Version(__version__)
+    assert Version(RULES[code].since).release <= Version(__version__).release
     assert max(map(len, done.stdout.splitlines())) <= 88
 
 
