@@ -7,6 +7,7 @@ from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.cli.loading import open_named
 from ckptfix.cli.planning import RewriteOptions, make_plan, refused, show_dry_run, show_result
 from ckptfix.cli.renaming import read_written
+from ckptfix.cli.streams import already_done
 from ckptfix.errors import CkptfixError
 from ckptfix.remote.reference import Directory
 from ckptfix.report.console import line, show
@@ -42,7 +43,8 @@ def run_rewrite(name: str, options: RewriteOptions) -> int:
 def _rewrite_directory(directory: str, source: DirectorySource, options: RewriteOptions) -> int:
     if options.undo:
         files = undo(source)
-        show([line(f"restored {', '.join(files)} in {visible(directory)}")], sys.stdout)
+        with already_done(f"the undo in {visible(directory)} is done"):
+            show([line(f"restored {', '.join(files)} in {visible(directory)}")], sys.stdout)
         return 0
     free = require_free(options.output, source.root) if options.output is not None else None
     if options.dry_run or free is not None:
@@ -58,12 +60,14 @@ def _rewrite_directory(directory: str, source: DirectorySource, options: Rewrite
         return 1 if options.exit_code and planned.changes_something else 0
     changes = (*planned.plan.files, *written.changes.json_files)
     shards = written.changes.shards
-    if free is not None:
-        show(output_lines(make_output(source, free, changes, shards)), sys.stdout)
-    elif changes or shards:
+    made = make_output(source, free, changes, shards) if free is not None else None
+    if made is None and (changes or shards):
         apply_changes(source, changes, shards)
-    show_result(options.output or directory, planned, written, can_undo=free is None)
-    return _verified(options.output or directory, options) if options.verify else 0
+    target = options.output or directory
+    with already_done(f"the rewrite of {visible(target)} is done"):
+        show(output_lines(made) if made is not None else (), sys.stdout)
+        show_result(target, planned, written, can_undo=made is None)
+        return _verified(target, options) if options.verify else 0
 
 
 def _verified(directory: str, options: RewriteOptions) -> int:

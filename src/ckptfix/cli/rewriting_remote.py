@@ -15,6 +15,7 @@ from ckptfix.cli.planning import (
     show_result,
 )
 from ckptfix.cli.renaming import read_written
+from ckptfix.cli.streams import already_done
 from ckptfix.errors import CkptfixError
 from ckptfix.remote.opening import Opened
 from ckptfix.remote.reference import Repository
@@ -82,14 +83,15 @@ def _propose(repository: Repository, commit: str, planned: Planned, *, dry_run: 
 
     files = {file.file: file.after.encode("utf-8") for file in planned.plan.files}
     made = open_pull_request(repository, commit, files, title, body)
-    show_result(str(repository), planned, can_undo=False, verb="proposed to")
-    show(
-        [
-            line("opened ", (made.url, "bold")),
-            line(f"check it with: ckptfix check {repository.name}@{made.revision}"),
-        ],
-        sys.stdout,
-    )
+    with already_done(f"{made.url} is opened"):
+        show_result(str(repository), planned, can_undo=False, verb="proposed to")
+        show(
+            [
+                line("opened ", (made.url, "bold")),
+                line(f"check it with: ckptfix check {repository.name}@{made.revision}"),
+            ],
+            sys.stdout,
+        )
 
 
 def _make(
@@ -115,5 +117,6 @@ def _make(
         )
     else:
         made = make_metadata_output(source, free, files)
-    show(output_lines(made), sys.stdout)
-    show_result(str(free), planned, written, can_undo=False)
+    with already_done(f"{visible(str(free))} is made"):
+        show(output_lines(made), sys.stdout)
+        show_result(str(free), planned, written, can_undo=False)

@@ -3,10 +3,8 @@
 Rich is imported only where colour is printed. NO_COLOR, FORCE_COLOR and TERM=dumb are honoured.
 """
 
-import io
 import os
 import re
-import sys
 from collections.abc import Iterable
 from typing import TextIO
 
@@ -63,14 +61,6 @@ def show_exactly(lines: Iterable[Line], stream: TextIO) -> None:
     else:
         stream.writelines(plain(pieces) + "\n" for pieces in lines)
         stream.flush()
-
-
-def make_robust() -> None:
-    """Let no name break the output; what goes to a pipe or file is UTF-8, as a patch must be."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            encoding = stream.encoding if stream.isatty() else "utf-8"
-            stream.reconfigure(encoding=encoding, errors="backslashreplace", newline="\n")
 
 
 def columns(rows: Iterable[tuple[str, ...]], gap: int = 2) -> list[str]:
