@@ -24,12 +24,12 @@ def inspect(
     """
     from ckptfix.cli.loading import load, name_map_for
     from ckptfix.remote.opening import Reach
-    from ckptfix.report.console import show
+    from ckptfix.report.console import show, write_plain
     from ckptfix.report.inspection import inspect_checkpoint, inspection_json, inspection_lines
 
     loaded = load(checkpoint, Reach(revision, offline, refresh))
     inspection = inspect_checkpoint(loaded, name_map_for(loaded, None, None))
     if json:
-        sys.stdout.write(inspection_json(inspection))
+        write_plain(inspection_json(inspection), sys.stdout)
     else:
         show(inspection_lines(inspection), sys.stdout)

@@ -1,6 +1,5 @@
 """What a checkpoint is: the numbers behind `inspect`, its text and its JSON."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
@@ -9,6 +8,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import MetadataFile
 from ckptfix.checkpoint.modules import KV_ROLES
 from ckptfix.report.console import Line, columns, count, line, size
+from ckptfix.report.json_output import indented
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
 from ckptfix.text import visible
@@ -148,10 +148,10 @@ def _formats(checkpoint: Checkpoint, naming: Naming) -> tuple[FormatCount, ...]:
     return tuple(counts)
 
 
-def inspection_json(inspection: Inspection) -> str:
+def inspection_json(inspection: Inspection) -> Iterator[Line]:
     """The report of `inspect --json`."""
     made = {"schema": SCHEMA, "ckptfix": __version__, **asdict(inspection)}
-    return json.dumps(made, indent=2) + "\n"
+    yield line(indented(made))
 
 
 def inspection_lines(inspection: Inspection) -> Iterator[Line]:

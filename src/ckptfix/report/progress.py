@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from ckptfix.checkpoint.source import Source
+from ckptfix.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -66,7 +67,9 @@ class _WatchedSource:
         with self.lock:
             if self.task is None:
                 shards = sum(name.endswith(".safetensors") for name in self.names())
-                self.task = self.bar.add_task(self.where.replace("[", "\\["), total=shards)
+                self.task = self.bar.add_task(
+                    printable(self.where).replace("[", "\\["), total=shards
+                )
         data = self.source.read_range(name, start, length)
         if start:
             with self.lock:

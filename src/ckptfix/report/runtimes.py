@@ -1,12 +1,12 @@
 """What is known of the runtimes, for people and machines."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 
 from ckptfix.errors import CkptfixError
 from ckptfix.report.console import Line, columns, line
+from ckptfix.report.json_output import indented
 from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper
 from ckptfix.runtimes.profile_store import known_releases, known_runtimes, load_profile
 from ckptfix.text import visible
@@ -139,6 +139,6 @@ def _same(one: ArchitectureRow, other: ArchitectureRow) -> bool:
     return facts(one) == facts(other)
 
 
-def rows_json(rows: Sequence[ReleaseRow | ArchitectureRow]) -> str:
+def rows_json(rows: Sequence[ReleaseRow | ArchitectureRow]) -> Iterator[Line]:
     """Rows as JSON."""
-    return json.dumps([asdict(row) for row in rows], indent=2) + "\n"
+    yield line(indented([asdict(row) for row in rows]))
