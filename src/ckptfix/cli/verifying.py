@@ -2,7 +2,8 @@
 
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.cli.judging import asked_targets, judge_all, known_targets, without_releases
 from ckptfix.cli.loading import builtin_name_map, load
 from ckptfix.errors import CkptfixError
-from ckptfix.report.console import show, write_plain
+from ckptfix.report.console import count, show, write_plain
 from ckptfix.report.verify_json import verify_json
 from ckptfix.report.verify_progress import progress_bar
 from ckptfix.report.verify_text import verify_text
@@ -23,6 +24,7 @@ from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict, is_known
+from ckptfix.text import visible
 from ckptfix.verify.outcome import VerifyReport
 from ckptfix.verify.plan import GENERIC_FAMILY, Plan, plan_gemms, sampled, share_of
 
@@ -129,14 +131,17 @@ def _verify(
     from ckptfix.verify.device import open_device, torch_version
     from ckptfix.verify.ranks import gather
     from ckptfix.verify.run import RunSettings, run_plan
-    from ckptfix.verify.spans import open_unquantized
+    from ckptfix.verify.spans import not_compared, open_unquantized
 
     asked = _asked(checkpoint, options)
     device = open_device(options.device)
     settings = RunSettings(
         device, asked_backends(options.backend), options.tokens, options.prefetch
     )
-    unquantized = open_unquantized(options.source) if options.source else None
+    unquantized = open_unquantized(options.source) if options.source is not None else None
+    left_out = not_compared(checkpoint, asked.plan, unquantized) if unquantized else {}
+    if options.source is not None:
+        _require_counterpart(asked.plan, left_out, options.source)
     mine = share_of(asked.plan, of.rank, of.size)
     with progress_bar(mine.nbytes, len(mine.gemms)) as progress:
         source = DirectorySource.open(directory)
@@ -159,6 +164,22 @@ def _verify(
         interrupted=whole.interrupted,
         verdicts=asked.verdicts,
         sources=sum(n.source is not None for n in whole.numbers.modules.values()),
+        not_compared=left_out,
+    )
+
+
+def _require_counterpart(plan: Plan, left_out: Mapping[str, str], source: str) -> None:
+    """Refuse a --source that proves nothing, before a weight is read."""
+    members = {member for gemm in plan.gemms for member in gemm.members}
+    if len(left_out) < len(members):
+        return
+    why = "; the checkpoint has no quantized weight"
+    if left_out:
+        ((reason, _),) = Counter(left_out.values()).most_common(1)
+        why = f" with any of {count(len(members), 'quantized module')}: {reason}"
+    raise CkptfixError(
+        f"--source {visible(source)}: cannot be compared{why}",
+        advice="name the unquantized checkpoint that this one was made from, or leave --source out",
     )
 
 
