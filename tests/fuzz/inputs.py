@@ -12,10 +12,11 @@ TEXTS = (
     "layers." * 40, "a" * 3_000, "." * 300, "experts.9999999999999999999999.w1", "x.experts.٣.w1",
     "\x00", "a\nb", "a\r", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x9b2J", "\x7f", "\u202egpj",
     "\u2028", "\ud800", "\udfff\ud800", "\U0010ffff", "[bold red]x[/]", ":smile:",
-    "%0A::error::x", "]]>", "<&\"'>", "../../etc/passwd", "/etc/passwd", "a/../b", "NaN", "FP8",
-    "NVFP4", "fp8_pb_wo", "MIXED_PRECISION", "modelopt", "W4A16_AWQ",
-    ".".join("a" * 400), "model.layers.0." * 60, ".".join("*" * 200), "experts.0." * 90,
-    "\N{COMBINING ACUTE ACCENT}", "ﬀ", "İ", "ß",
+    "%0A::error::x", "::add-mask::x", " ::error::", "##[error]x", "##vso[task.complete]x",
+    "##teamcity[buildStop]", "section_start:1:x\r\x1b[0K", "]]>", "<&\"'>", "../../etc/passwd",
+    "/etc/passwd", "a/../b", "NaN", "FP8", "NVFP4", "fp8_pb_wo", "MIXED_PRECISION", "modelopt",
+    "W4A16_AWQ", ".".join("a" * 400), "model.layers.0." * 60, ".".join("*" * 200),
+    "experts.0." * 90, "\N{COMBINING ACUTE ACCENT}", "ﬀ", "İ", "ß",
 )  # fmt: skip
 KEYS = (
     "quantization_config", "quantization", "quantized_layers", "quant_algo", "group_size", "ignore",

@@ -67,6 +67,8 @@ def names_from(path: str) -> list[str]:
         CkptfixError: it cannot be read, or names none.
     """
     shown = visible(path)
+    if path == "-" and sys.stdin is None:
+        raise CkptfixError("--from-file -: standard input is closed")
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

@@ -26,7 +26,7 @@ def inspect(
     from ckptfix.operations.inspect import inspect_checkpoint
     from ckptfix.operations.loading import load
     from ckptfix.remote.opening import Reach
-    from ckptfix.report.console import show
+    from ckptfix.report.console import show, write_plain
     from ckptfix.report.inspect_json import inspection_json
     from ckptfix.report.inspect_text import inspection_lines
     from ckptfix.runtimes.name_maps import builtin_name_map
@@ -35,6 +35,6 @@ def inspect(
         loaded = load(checkpoint, Reach(revision, offline, refresh), listener)
         inspection = inspect_checkpoint(loaded, builtin_name_map(loaded))
     if json:
-        sys.stdout.write(inspection_json(inspection))
+        write_plain(inspection_json(inspection), sys.stdout)
     else:
         show(inspection_lines(inspection), sys.stdout)

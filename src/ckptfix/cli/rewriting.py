@@ -4,6 +4,7 @@ import sys
 
 from ckptfix.cli.listening import listening
 from ckptfix.cli.rewrite_flags import RewriteFlags, require_possible, require_sensible
+from ckptfix.cli.streams import already_done
 from ckptfix.operations.loading import open_named
 from ckptfix.operations.plan import RewritePlan
 from ckptfix.operations.rewrite import (
@@ -66,7 +67,9 @@ def _require_token(opened: Opened, flags: RewriteFlags) -> None:
 
 def _undo(opened: Opened) -> int:
     files = undo(in_place(opened))
-    show([line(f"restored {', '.join(files)} in {visible(str(opened.reference))}")], sys.stdout)
+    name = visible(str(opened.reference))
+    with already_done(f"the undo in {name} is done"):
+        show([line(f"restored {', '.join(files)} in {name}")], sys.stdout)
     return 0
 
 
@@ -104,13 +107,14 @@ def _complete_interrupted(name: str, opened: Opened) -> None:
 
 def _carry_out(name: str, planned: RewritePlan, flags: RewriteFlags, listener: Listener) -> int:
     if flags.output is None:
-        _show_result(name, apply(planned, listener), can_undo=True)
+        made = apply(planned, listener)
+    else:
+        name = flags.output
+        made = write_output(planned, name, with_weights=flags.with_weights, listener=listener)
+    with already_done(f"the rewrite of {visible(name)} is done"):
+        show(output_lines(made.output) if made.output is not None else (), sys.stdout)
+        _show_result(name, made, can_undo=made.output is None)
         return _verified(name, flags) if flags.verify else 0
-    made = write_output(planned, flags.output, with_weights=flags.with_weights, listener=listener)
-    if made.output is not None:
-        show(output_lines(made.output), sys.stdout)
-    _show_result(flags.output, made, can_undo=False)
-    return _verified(flags.output, flags) if flags.verify else 0
 
 
 def _verified(directory: str, flags: RewriteFlags) -> int:
@@ -132,15 +136,17 @@ def _propose(repository: Repository, planned: RewritePlan, *, dry_run: bool) -> 
 
     files = {file.file: file.after.encode("utf-8") for file in planned.plan.files}
     made = open_pull_request(repository, commit, files, title, body)
-    show([line(f"proposed to {visible(str(repository))}")], sys.stdout)
-    show([*done_lines(planned, NOTHING_ELSE), *after_lines(str(repository), planned)], sys.stdout)
-    show(
-        [
-            line("opened ", (made.url, "bold")),
-            line(f"check it with: ckptfix check {repository.name}@{made.revision}"),
-        ],
-        sys.stdout,
-    )
+    name = str(repository)
+    with already_done(f"{made.url} is opened"):
+        show([line(f"proposed to {visible(name)}")], sys.stdout)
+        show([*done_lines(planned, NOTHING_ELSE), *after_lines(name, planned)], sys.stdout)
+        show(
+            [
+                line("opened ", (made.url, "bold")),
+                line(f"check it with: ckptfix check {repository.name}@{made.revision}"),
+            ],
+            sys.stdout,
+        )
 
 
 def _show_dry_run(name: str, planned: RewritePlan, written: Written = NOTHING_ELSE) -> None:

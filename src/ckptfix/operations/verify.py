@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -25,6 +26,7 @@ from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.releases import asked_targets, judge_all, known_targets
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict, is_known
+from ckptfix.text import visible
 from ckptfix.verifying.outcome import VerifyReport
 from ckptfix.verifying.plan import GENERIC_FAMILY, Plan, plan_gemms, sampled, share_of
 
@@ -135,7 +137,7 @@ def _verify(
     from ckptfix.verifying.device import open_device, torch_version  # noqa: PLC0415
     from ckptfix.verifying.ranks import gather  # noqa: PLC0415
     from ckptfix.verifying.run import RunSettings, run_plan  # noqa: PLC0415
-    from ckptfix.verifying.spans import open_unquantized  # noqa: PLC0415
+    from ckptfix.verifying.spans import not_compared, open_unquantized  # noqa: PLC0415
 
     asked = _asked(checkpoint, request)
     device = open_device(request.device)
@@ -145,6 +147,9 @@ def _verify(
     unquantized = None
     if request.source is not None:
         unquantized = open_unquantized(local_path(request.source) or request.source)
+    left_out = not_compared(checkpoint, asked.plan, unquantized) if unquantized else {}
+    if request.source is not None:
+        _require_counterpart(asked.plan, left_out, request.source)
     mine = share_of(asked.plan, of.rank, of.size)
     with bar(mine.nbytes, len(mine.gemms)) as progress:
         source = DirectorySource.open(directory)
@@ -167,6 +172,23 @@ def _verify(
         interrupted=whole.interrupted,
         verdicts=asked.verdicts,
         sources=sum(n.source is not None for n in whole.numbers.modules.values()),
+        not_compared=left_out,
+    )
+
+
+def _require_counterpart(plan: Plan, left_out: Mapping[str, str], source: str) -> None:
+    """Refuse a source that proves nothing, before a weight is read."""
+    members = {member for gemm in plan.gemms for member in gemm.members}
+    if len(left_out) < len(members):
+        return
+    why = "; the checkpoint has no quantized weight"
+    if left_out:
+        ((reason, _),) = Counter(left_out.values()).most_common(1)
+        modules = "quantized module" if len(members) == 1 else "quantized modules"
+        why = f" with any of {len(members):,} {modules}: {reason}"
+    raise CkptfixError(
+        f"--source {visible(source)}: cannot be compared{why}",
+        advice="name the unquantized checkpoint that this one was made from, or leave --source out",
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ckptfix.report.check_groups import group_text, groups, outcomes, path_of
 from ckptfix.report.check_report import CheckReport
-from ckptfix.report.console import Line, line
+from ckptfix.report.console import COMMAND, Line, line
 from ckptfix.report.folding import Group
 
 
@@ -36,7 +36,7 @@ def _title(group: Group) -> str:
 
 def _command(kind: str, message: str, **properties: str) -> Line:
     shown = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
-    return line(f"::{kind} {shown}::{_data(message)}")
+    return line((f"::{kind} ", COMMAND), f"{shown}::{_data(message)}")
 
 
 def _data(text: str) -> str:

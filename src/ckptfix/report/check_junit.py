@@ -11,6 +11,7 @@ from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, count, line
 from ckptfix.report.folding import Group
 from ckptfix.rules.finding import Rule
+from ckptfix.text import inert
 
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 admits in no spelling."""
@@ -110,4 +111,4 @@ def _numbers(cases: Sequence[_Case]) -> str:
 
 def _xml(text: str) -> str:
     told = _NOT_XML.sub(lambda c: c.group().encode("unicode_escape").decode(), text)
-    return escape(told)
+    return inert(escape(told), lambda character: f"&#{ord(character)};")

@@ -1,7 +1,6 @@
 """`check --format sarif`: SARIF 2.1.0, as code scanning takes it."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any, Final
@@ -14,6 +13,7 @@ from ckptfix.report.check_groups import group_text, groups, outcomes, path_of
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, line
 from ckptfix.report.folding import Group, container, mask_numbers
+from ckptfix.report.json_output import indented
 from ckptfix.rules.finding import Finding, Rule
 from ckptfix.rules.registry import RULES
 from ckptfix.text import visible
@@ -47,7 +47,7 @@ def check_sarif(report: CheckReport, verbose: bool) -> Iterator[Line]:
         "results": results,
     }
     log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
-    yield line(json.dumps(log, indent=2))
+    yield line(indented(log))
 
 
 def _message(text: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
 
 from ckptfix.progress import Step
-from ckptfix.text import visible
+from ckptfix.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -85,7 +85,7 @@ class _Display:
             self._tasks[step.checkpoint] = self._bar.add_task("", total=None, part="")
         self._bar.update(
             self._tasks[step.checkpoint],
-            description=f"{visible(step.checkpoint)}: {visible(step.what)}",
+            description=printable(f"{step.checkpoint}: {step.what}"),
             total=step.total,
             completed=step.done,
             part="" if step.total is None else f"{step.done:,}/{step.total:,}",

@@ -12,7 +12,7 @@ from ckptfix.report.rewrite_text import done_to, state_of
 from ckptfix.rewriting.plan import Plan
 from ckptfix.rewriting.portable import PortablePlan
 from ckptfix.rules.finding import Finding
-from ckptfix.text import visible
+from ckptfix.text import printable, visible
 
 MOST_EXAMPLES: Final = 5
 _PROJECT: Final = "ckptfix"
@@ -44,8 +44,8 @@ def title_of(change: ProposedChange) -> str:
 
 
 def body_of(change: ProposedChange) -> str:
-    """Markdown; every name of the checkpoint stands as code."""
-    return "\n".join(_body_lines(change)) + "\n"
+    """Markdown; every name of the checkpoint is code, and nothing in it acts on a CI runner."""
+    return printable("\n".join(_body_lines(change)) + "\n")
 
 
 def _body_lines(change: ProposedChange) -> Iterator[str]:

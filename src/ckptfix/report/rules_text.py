@@ -1,10 +1,10 @@
 """The catalogue of rules, for people and machines."""
 
-import json
 import textwrap
 from collections.abc import Iterable, Iterator
 
 from ckptfix.report.console import Line, columns, line
+from ckptfix.report.json_output import indented
 from ckptfix.rules.finding import Rule, Severity
 
 WIDTH = 88
@@ -31,7 +31,7 @@ def rules_lines(rules: Iterable[Rule]) -> Iterator[Line]:
     yield from (line(text) for text in body)
 
 
-def rules_json(rules: Iterable[Rule]) -> str:
+def rules_json(rules: Iterable[Rule]) -> Iterator[Line]:
     """Everything that is known of each rule."""
     rows = [
         {
@@ -49,7 +49,7 @@ def rules_json(rules: Iterable[Rule]) -> str:
         }
         for rule in rules
     ]
-    return json.dumps(rows, indent=2) + "\n"
+    yield line(indented(rows))
 
 
 def rule_lines(rule: Rule) -> Iterator[Line]:

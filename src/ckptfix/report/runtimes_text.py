@@ -1,10 +1,10 @@
 """`runtimes`, as text and as JSON."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from ckptfix.report.console import Line, columns, line
+from ckptfix.report.json_output import indented
 from ckptfix.runtimes.catalogue import ArchitectureRow, ReleaseRow
 from ckptfix.text import visible
 
@@ -48,6 +48,6 @@ def _same(one: ArchitectureRow, other: ArchitectureRow) -> bool:
     return facts(one) == facts(other)
 
 
-def rows_json(rows: Sequence[ReleaseRow | ArchitectureRow]) -> str:
+def rows_json(rows: Sequence[ReleaseRow | ArchitectureRow]) -> Iterator[Line]:
     """Rows as JSON."""
-    return json.dumps([asdict(row) for row in rows], indent=2) + "\n"
+    yield line(indented([asdict(row) for row in rows]))

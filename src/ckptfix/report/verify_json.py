@@ -68,6 +68,9 @@ class VerifyObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gemms: list[GemmObject]
     findings: list[FindingObject]
     runtimes: list[ReleaseObject]
+    not_compared_with_source: Annotated[
+        dict[str, str], Meta(description="With --source: module -> why it was not compared.")
+    ] = {}
 
 
 def verify_json(report: VerifyReport) -> Iterator[Line]:
@@ -90,6 +93,7 @@ def verify_json(report: VerifyReport) -> Iterator[Line]:
         [_gemm(result) for result in report.results],
         [finding_object(finding) for finding in report.findings],
         [release_object(verdict) for verdict in report.verdicts],
+        dict(report.not_compared),
     )
     yield line(indented(made))
 

@@ -45,6 +45,7 @@ def verify_text(report: VerifyReport, *, verbose: bool) -> Iterator[Line]:
     yield line()
     yield from _table(_groups(report.results, fold=not verbose))
     yield from _reasons(report.results)
+    yield from _not_compared(report, verbose=verbose)
     yield line()
     yield from matrix_lines(report.verdicts)
     if report.verdicts:
@@ -83,6 +84,18 @@ def _reasons(results: Sequence[GemmResult]) -> Iterator[Line]:
             yield line((f"{how}, {count(len(of_reason), 'module')}", _STYLES[how]), f": {reason}")
 
 
+def _not_compared(report: VerifyReport, *, verbose: bool) -> Iterator[Line]:
+    """Each reason once, and the modules if verbose."""
+    reasons: dict[str, list[str]] = {}
+    for module, reason in report.not_compared.items():
+        reasons.setdefault(reason, []).append(module)
+    for reason, modules in reasons.items():
+        head = f"not compared with the source, {count(len(modules), 'module')}"
+        yield line((head, "yellow"), f": {reason}")
+        if verbose:
+            yield from (line(f"  {visible(module)}") for module in modules)
+
+
 def _worst(errors: Sequence[float | None]) -> str:
     known = [error for error in errors if error is not None]
     if not known:
@@ -104,8 +117,9 @@ def _summary(report: VerifyReport) -> Line:
     parts = [f"{count(agree, 'GEMM')} {word} ({native:,} native, {emulated:,} emulated)"]
     if "measured" in hows:
         parts.append(f"numbers alone of {hows.count('measured'):,} more, --all runs them")
-    if report.sources:
-        parts.append(f"{count(report.sources, 'module')} compared with the source")
+    if report.sources or report.not_compared:
+        rest = f", {len(report.not_compared):,} not" if report.not_compared else ""
+        parts.append(f"{count(report.sources, 'module')} compared with the source{rest}")
     failed = hows.count("failed")
     if failed:
         parts.insert(0, f"{count(failed, 'GEMM')} failed")

@@ -1,6 +1,7 @@
 """What a run of `verify` gives; free of torch, so that reports can be made of it anywhere."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
@@ -65,6 +66,8 @@ class VerifyReport:
     verdicts: tuple[TargetVerdict, ...] = ()
     sources: int = 0
     """Number of modules compared with an unquantized weight."""
+    not_compared: Mapping[str, str] = field(default_factory=dict)
+    """Modules that --source has no counterpart for -> why."""
 
     @property
     def errors(self) -> tuple[Finding, ...]:

@@ -63,7 +63,7 @@ def units_of(
             for member in gemm.members
             for span in _spans(checkpoint.table, files, checkpoint.modules[member])
         ]
-        if unquantized is not None and not gemm.stack and not gemm.problem:
+        if unquantized is not None:
             for member in gemm.members:
                 spans += _source_span(checkpoint, gemm, member, unquantized)
         yield Unit(key, tuple(spans))
@@ -84,19 +84,45 @@ def _spans(table: TensorTable, files: _Files, module: Module) -> Iterator[Tensor
         yield TensorSpan(module.name, role, path, start, row.nbytes, row.dtype, row.shape)
 
 
+def not_compared(checkpoint: Checkpoint, plan: Plan, unquantized: Unquantized) -> dict[str, str]:
+    """Modules that have no counterpart to be compared with -> why; from headers alone."""
+    reasons = {
+        member: _why_not_compared(checkpoint, gemm, member, unquantized)
+        for gemm in plan.gemms
+        for member in gemm.members
+    }
+    return {member: why for member, why in reasons.items() if why}
+
+
+def _why_not_compared(
+    checkpoint: Checkpoint, gemm: PlannedGemm, member: str, unquantized: Unquantized
+) -> str:
+    """Empty where the weight is there in the same shape and nothing was folded into ours."""
+    folds = gemm.quant_algo.endswith(("AWQ", "SVD", "SQ_PER_CHANNEL"))
+    if gemm.problem:
+        return "no GEMM can be chosen for it"
+    if gemm.stack:
+        return "experts in one tensor are not compared"
+    if folds and "pre_quant_scale" not in checkpoint.modules[member].tensors:
+        return "a scale that is not stored was folded into it"
+    there = unquantized.modules.get(member)
+    weight = there.weight if there is not None else None
+    if weight is None:
+        return "the source has no weight of this name"
+    if weight.dtype not in FLOAT_DTYPES:
+        return f"the source has it quantized too, as {weight.dtype}"
+    fits = weight.shape == checkpoint.formats[member].logical_shape
+    return "" if fits else "the source has it in another shape"
+
+
 def _source_span(
     checkpoint: Checkpoint, gemm: PlannedGemm, member: str, unquantized: Unquantized
 ) -> Iterator[TensorSpan]:
-    """The unquantized weight, unless the exporter folded a scale into the stored one."""
-    module, stored = unquantized.modules.get(member), checkpoint.modules[member]
-    if module is None or module.weight is None or module.weight.dtype not in FLOAT_DTYPES:
+    """The unquantized weight, where it can be compared."""
+    if _why_not_compared(checkpoint, gemm, member, unquantized):
         return
-    folds = gemm.quant_algo.endswith(("AWQ", "SVD", "SQ_PER_CHANNEL"))
-    if folds and "pre_quant_scale" not in stored.tensors:
-        return
-    if module.weight.shape == checkpoint.formats[member].logical_shape:
-        for span in _spans(unquantized.table, unquantized.files, module):
-            if span.role == "weight":
-                yield TensorSpan(
-                    member, SOURCE, span.path, span.start, span.nbytes, span.dtype, span.shape
-                )
+    for span in _spans(unquantized.table, unquantized.files, unquantized.modules[member]):
+        if span.role == "weight":
+            yield TensorSpan(
+                member, SOURCE, span.path, span.start, span.nbytes, span.dtype, span.shape
+            )
