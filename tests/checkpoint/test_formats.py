@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from ckptfix.checkpoint.formats import FORMAT_TABLE, stored_format
+from ckptfix.checkpoint.formats.stored import stored_format
+from ckptfix.checkpoint.formats.table import FORMATS
 from ckptfix.checkpoint.modules import group_modules
 from ckptfix.checkpoint.safetensors import Tensor
 from tests.conftest import FIXTURE_NAMES, FIXTURES, load
@@ -79,7 +80,7 @@ def test_every_row_of_the_table_is_recognized(
 
 
 def test_every_row_has_a_case() -> None:
-    assert {algo for algo, _, _ in CASES} == {row.quant_algo for row in FORMAT_TABLE}
+    assert {algo for algo, _, _ in CASES} == {row.quant_algo for row in FORMATS}
 
 
 ALIKE = [

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.formats import StoredFormat
+from ckptfix.checkpoint.formats.stored import StoredFormat
 from ckptfix.checkpoint.metadata import MetadataFile
 from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
 from ckptfix.place import Place

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.formats import FLOAT_DTYPES
+from ckptfix.checkpoint.formats.stored import FLOAT_DTYPES
+from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.checkpoint.modules import Module, group_modules
 from ckptfix.checkpoint.safetensors import fetch_header, read_starts
 from ckptfix.checkpoint.source import DirectorySource
@@ -91,8 +92,8 @@ def _source_span(
     module, stored = unquantized.modules.get(member), checkpoint.modules[member]
     if module is None or module.weight is None or module.weight.dtype not in FLOAT_DTYPES:
         return
-    folds = gemm.quant_algo.endswith(("AWQ", "SVD", "SQ_PER_CHANNEL"))
-    if folds and "pre_quant_scale" not in stored.tensors:
+    row = format_named(gemm.quant_algo)
+    if row is not None and row.smoothing and "pre_quant_scale" not in stored.tensors:
         return
     if module.weight.shape == checkpoint.formats[member].logical_shape:
         for span in _spans(unquantized.table, unquantized.files, module):
