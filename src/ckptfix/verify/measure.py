@@ -137,7 +137,7 @@ def _mean_squares(chunk: StoredWeight, scales: Scales) -> Tensor:
     """Of the codes of each block."""
     out, columns = chunk.shape
     weight = chunk.tensors["weight"]
-    if weight.shape[-1] * 2 == columns and weight.shape[-1] % 2 == 0:
+    if chunk.format.codes.name == "FP4" and weight.shape[-1] % 2 == 0:
         return squares_of_fours(weight).reshape(out, -1, scales.columns // 4).mean(-1) / 4
     codes = dequantizer(chunk.format).codes(chunk)
     if scales.rows == 1:
