@@ -6,8 +6,17 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from ckptfix.checkpoint.formats.format import Format
+from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.verifying.stored import StoredWeight
 from tests.conftest import load
+
+
+def format_row(quant_algo: str) -> Format:
+    """The row of the table of stored formats."""
+    found = format_named(quant_algo)
+    assert found is not None
+    return found
 
 
 def stored_weights(directory: Path) -> Iterator[StoredWeight]:
@@ -24,7 +33,7 @@ def stored_weights(directory: Path) -> Iterator[StoredWeight]:
         out, columns = stored.logical_shape
         yield StoredWeight(
             name,
-            stored.label(declared),
+            (stored.fit(declared) or stored.fits[0]).format,
             (out, columns),
             {role: tensors[tensor] for role, tensor in module.tensor_names.items()},
         )

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from ckptfix.verifying.device import open_device, out_of_memory
-from tests.builders import mixed, write_checkpoint
+from tests.builders import fp8, mixed, write_checkpoint
 from tests.conftest import DATA, Call, files_of, load
 from tests.verifying.corruption import Corruption, Editor
 
@@ -245,6 +245,15 @@ def test_rewrite_verify_asks_for_torch_before_it_writes(
         "error: --dry-run writes nothing that --verify could run on\n"
     )
     assert files_of(directory) == before
+
+
+@pytest.mark.parametrize("dtype", ["I32", "F4", "C64"])
+def test_tensors_of_a_dtype_that_no_decoder_takes_fail(
+    dtype: str, call: Call, tmp_path: Path
+) -> None:
+    tensors = {**fp8("model.a"), "model.a.weight": (dtype, (32, 32))}
+    made = report(call, write_checkpoint(tmp_path, tensors, {"quant_algo": "FP8"}), exit_code=1)
+    assert {finding["code"] for finding in made["findings"]} == {"CKF301", "CKF801", "CKF811"}
 
 
 def test_a_stacked_bank_is_run_expert_by_expert(call: Call, tmp_path: Path) -> None:

@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from ckptfix.checkpoint.formats import FORMAT_TABLE
+from ckptfix.checkpoint.formats.table import FORMATS
+from ckptfix.verifying.backends.torch_gemm import GEMMS
 from ckptfix.verifying.dequantize import activations, fp4, fp8
 from ckptfix.verifying.dequantize.mxfp import e8m0
-from ckptfix.verifying.dequantize.registry import DEQUANTIZERS, dequantize, in_chunks
+from ckptfix.verifying.dequantize.registry import dequantize, in_chunks, missing_decoder
 from ckptfix.verifying.stored import StoredWeight, unstacked
 from tests.conftest import DATA
 from tests.verifying import slow_reference
-from tests.verifying.modules import stored_weights
+from tests.verifying.modules import format_row, stored_weights
 
-FORMATS = [
+FIXTURES = [
     "llama-fp8-kv8",
     "llama-fp8-pc-pt",
     "llama-int8-sq",
@@ -33,11 +34,14 @@ FORMATS = [
 ]
 
 
-def test_every_stored_format_has_a_dequantizer() -> None:
-    assert set(DEQUANTIZERS) == {row.quant_algo for row in FORMAT_TABLE}
+def test_every_stored_format_has_a_decoder_and_every_gemm_a_call() -> None:
+    assert {format_.quant_algo: missing_decoder(format_) for format_ in FORMATS} == dict.fromkeys(
+        (format_.quant_algo for format_ in FORMATS), ""
+    )
+    assert {format_.gemm.recipe for format_ in FORMATS if format_.gemm} == set(GEMMS)
 
 
-@pytest.mark.parametrize("fixture", FORMATS)
+@pytest.mark.parametrize("fixture", FIXTURES)
 def test_a_weight_is_what_a_second_decoder_says(fixture: str) -> None:
     tensors = slow_reference.read(DATA / fixture / "model.safetensors")
     smallest = min(stored_weights(DATA / fixture), key=lambda stored: np.prod(stored.shape))
@@ -86,7 +90,7 @@ def test_a_stacked_bank_is_decoded_expert_by_expert() -> None:
     weights = torch.randn(3, 8, 16).to(torch.float8_e4m3fn)
     scales = torch.tensor([1.0, 2.0, 4.0])
     bank = StoredWeight(
-        "experts.up_proj", "FP8", (8, 16), {"weight": weights, "weight_scale": scales}
+        "experts.up_proj", format_row("FP8"), (8, 16), {"weight": weights, "weight_scale": scales}
     )
     experts = unstacked(bank, 3)
     assert [expert.name for expert in experts] == [f"experts.up_proj[{i}]" for i in range(3)]

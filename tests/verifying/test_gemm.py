@@ -8,7 +8,7 @@ import torch
 
 from ckptfix.errors import CkptfixError
 from ckptfix.verifying.backends.choice import asked_backends
-from ckptfix.verifying.backends.needs import NEEDS
+from ckptfix.verifying.backends.needs import why_not
 from ckptfix.verifying.backends.swizzle import swizzled
 from ckptfix.verifying.backends.torch_gemm import TorchBackend
 from ckptfix.verifying.device import Device, open_device
@@ -19,8 +19,8 @@ from ckptfix.verifying.reference import reference
 from ckptfix.verifying.stored import StoredWeight
 from tests.conftest import DATA
 from tests.verifying import slow_reference
-from tests.verifying.modules import stored_weights
-from tests.verifying.test_dequantize import FORMATS
+from tests.verifying.modules import format_row, stored_weights
+from tests.verifying.test_dequantize import FIXTURES
 
 CPU = open_device("cpu")
 HOPPER = Device(torch.device("cuda"), "H200", (9, 0))
@@ -36,7 +36,7 @@ def layers(fixture: str) -> Iterator[Layer]:
         yield Layer(stored.name, (stored,))
 
 
-@pytest.mark.parametrize("fixture", FORMATS)
+@pytest.mark.parametrize("fixture", FIXTURES)
 def test_every_format_agrees_with_the_reference_on_a_cpu(fixture: str) -> None:
     for layer in layers(fixture):
         outcome = run(layer)
@@ -67,7 +67,7 @@ def test_the_reference_is_the_product_that_a_second_decoder_gives(fixture: str) 
 
 
 def test_a_cpu_runs_fp8_and_int8_natively_and_says_why_not_the_rest() -> None:
-    outcomes = {fixture: run(next(layers(fixture))) for fixture in FORMATS}
+    outcomes = {fixture: run(next(layers(fixture))) for fixture in FIXTURES}
     assert {fixture for fixture, outcome in outcomes.items() if outcome.how == "native"} == {
         "llama-fp8-kv8",
         "llama-fp8-pc-pt",
@@ -83,12 +83,17 @@ def test_a_cpu_runs_fp8_and_int8_natively_and_says_why_not_the_rest() -> None:
 
 
 def test_a_gpu_that_is_too_old_gets_the_reason_and_what_vllm_does() -> None:
-    assert NEEDS["NVFP4"].why_not("NVFP4", HOPPER) == (
+    def answer(quant_algo: str, device: Device) -> str:
+        gemm = format_row(quant_algo).gemm
+        assert gemm is not None
+        return why_not(gemm.gpu, quant_algo, device)
+
+    assert answer("NVFP4", HOPPER) == (
         "NVFP4 needs compute capability 10.0, this GPU has 9.0; vLLM uses Marlin W4A16 here"
     )
-    assert NEEDS["NVFP4"].why_not("NVFP4", BLACKWELL) == ""
-    assert NEEDS["fp8_pb_wo"].why_not("fp8_pb_wo", HOPPER) == ""
-    assert "this GPU has 10.0" in NEEDS["fp8_pb_wo"].why_not("fp8_pb_wo", BLACKWELL)
+    assert answer("NVFP4", BLACKWELL) == ""
+    assert answer("fp8_pb_wo", HOPPER) == ""
+    assert "this GPU has 10.0" in answer("fp8_pb_wo", BLACKWELL)
 
 
 def fp8(name: str, scale: float, out: int = 32) -> StoredWeight:
@@ -96,7 +101,7 @@ def fp8(name: str, scale: float, out: int = 32) -> StoredWeight:
     weight = weight / weight.abs().max() * 448
     return StoredWeight(
         name,
-        "FP8",
+        format_row("FP8"),
         (out, 64),
         {
             "weight": weight.to(torch.float8_e4m3fn),
@@ -176,7 +181,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 
 
 @needs_cuda
-@pytest.mark.parametrize("fixture", FORMATS)
+@pytest.mark.parametrize("fixture", FIXTURES)
 def test_every_format_agrees_with_the_reference_on_a_gpu(fixture: str) -> None:
     device = open_device("cuda")
     for layer in layers(fixture):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ckptfix.checkpoint.fold import fold_banks
-from ckptfix.checkpoint.formats import StoredFormat, stored_format
+from ckptfix.checkpoint.formats.stored import StoredFormat, stored_format
 from ckptfix.checkpoint.metadata import CONFIG_FILE, HF_QUANT_FILE, QUANT_CFG_FILE, MetadataFile
 from ckptfix.checkpoint.metadata_files import LeftOut, parse_metadata
 from ckptfix.checkpoint.model_config import ModelConfig, parse_model_config

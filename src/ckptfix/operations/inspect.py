@@ -10,6 +10,7 @@ from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load
 from ckptfix.progress import SILENT, Listener
 from ckptfix.remote.opening import Reach
+from ckptfix.rules.reading import Declarations
 from ckptfix.runtimes.name_maps import NameMap, builtin_name_map
 from ckptfix.runtimes.naming import Naming
 
@@ -98,31 +99,26 @@ def _summary(metadata: MetadataFile) -> MetadataSummary:
     )
 
 
-def _declared(checkpoint: Checkpoint, naming: Naming) -> dict[str, dict[str, str]]:
-    """Module -> place of the declaration -> quant_algo declared there."""
-    declared: dict[str, dict[str, str]] = {}
-    for metadata in checkpoint.metadata:
-        place = f"{metadata.file} {metadata.place.pointer}".rstrip()
-        for entry in metadata.of_kind("entry"):
-            if entry.quant_algo is not None:
-                for module in naming.read_name(entry.name).modules:
-                    declared.setdefault(module, {})[f"{place}/quantized_layers"] = entry.quant_algo
-        if metadata.quant_algo and not metadata.is_mixed:
-            for module in checkpoint.modules:
-                declared.setdefault(module, {}).setdefault(
-                    f"{place}/quant_algo", metadata.quant_algo
-                )
-    return declared
+def _stated(declarations: Declarations) -> dict[str, dict[str, str]]:
+    """Module -> the map or field that decides for it in each file -> quant_algo there."""
+    stated: dict[str, dict[str, str]] = {}
+    for declared in declarations.all:
+        if declared.overruled is None:
+            metadata = declared.metadata
+            root = f"{metadata.file} {metadata.place.pointer}".rstrip()
+            key = "quant_algo" if declared.entry is None else "quantized_layers"
+            stated.setdefault(declared.module, {})[f"{root}/{key}"] = declared.quant_algo
+    return stated
 
 
 def _formats(checkpoint: Checkpoint, naming: Naming) -> tuple[FormatCount, ...]:
-    declared = _declared(checkpoint, naming)
+    declarations = Declarations(checkpoint, naming)
+    declared = _stated(declarations)
     rows: dict[tuple[str, int], list[str]] = {}
     for name, stored in checkpoint.formats.items():
         if checkpoint.modules[name].weight is None and not stored.is_quantized:
             continue
-        wanted = next((a for a in declared.get(name, {}).values() if stored.fit(a)), None)
-        label = stored.label(wanted)
+        label = stored.label(declarations.names.get(name))
         fit = stored.fit(label)
         rows.setdefault((label, fit.group_size if fit else 0), []).append(name)
     counts = []

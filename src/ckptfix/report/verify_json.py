@@ -37,7 +37,7 @@ class GemmObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="measured: no GEMM was run, only the numbers were looked at."),
     ]
     kernel: str | None
-    reason: Annotated[str | None, Meta(description="Why it is emulated or failed.")]
+    reason: Annotated[str | None, Meta(description="Why it is emulated, failed or not run.")]
     error: Annotated[
         float | None, Meta(description="Relative, against the F32 reference; null if not finite.")
     ]

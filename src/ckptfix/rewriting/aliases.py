@@ -8,6 +8,7 @@ from ckptfix.checkpoint.metadata import QUANT_CFG_FILE, MetadataFile
 from ckptfix.names import is_regex
 from ckptfix.place import Place
 from ckptfix.rewriting.plan import Aliases
+from ckptfix.rules.reading import Declarations
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.verdict import UNQUANTIZED, ModuleVerdict, TargetVerdict
@@ -100,13 +101,13 @@ _Patterns = Mapping[str, str | None]
 
 
 def _excluded(checkpoint: Checkpoint, name_map: NameMap) -> list[tuple[MetadataFile, _Patterns]]:
-    naming = Naming(checkpoint, name_map)
+    declarations = Declarations(checkpoint, Naming(checkpoint, name_map))
     found: list[tuple[MetadataFile, _Patterns]] = []
     for metadata in _read_by_runtimes(checkpoint):
-        patterns: dict[str, str | None] = {}
-        for statement in metadata.of_kind("exclude"):
-            for module in naming.read_pattern(statement.name).modules:
-                patterns.setdefault(module, statement.name)
+        patterns: dict[str, str | None] = {
+            module: metadata.statements[index].name
+            for module, index in declarations.excluded(metadata).items()
+        }
         if metadata.is_mixed and metadata.of_kind("entry"):
             for module in checkpoint.modules:
                 patterns.setdefault(module, None)

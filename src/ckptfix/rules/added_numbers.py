@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from typing import Final
 
+from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.rules.numbers import found
 
 FAMILY: Final = Family("CKF8", "numbers")
 
-_AWQ: Final = ("NVFP4_AWQ", "NVFP4_SVD", "W4A16_AWQ", "W4A8_AWQ")
 _AWQ_PRODUCT: Final = (0.35, 2.8)
 
 
@@ -36,7 +36,8 @@ def awq_magnitude(context: Context) -> Iterable[Finding]:
     low, high = _AWQ_PRODUCT
     for numbers in context.numbers.modules.values():
         scale = numbers.scales.get("pre_quant_scale")
-        if scale is None or numbers.quant_algo not in _AWQ or scale.smallest <= 0:
+        row = format_named(numbers.quant_algo)
+        if scale is None or row is None or row.smoothing != "awq" or scale.smallest <= 0:
             continue
         product = scale.smallest * scale.largest
         if not low < product < high:

@@ -1,16 +1,16 @@
 """What the function of a rule gets: the facts, and a way to report."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.formats import StoredFormat
-from ckptfix.checkpoint.metadata import MetadataFile
+from ckptfix.checkpoint.formats.stored import StoredFormat
+from ckptfix.checkpoint.metadata import MetadataFile, Statement
 from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
 from ckptfix.place import Place
 from ckptfix.rules.finding import Finding, Related, Repair, Rule
-from ckptfix.rules.reading import Declared, covered_by_entries, declarations, excluded
+from ckptfix.rules.reading import Declarations, Declared
 from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.verdict import TargetVerdict
 
@@ -25,20 +25,11 @@ class Facts:
     """Of the requested releases."""
     numbers: Numbers = NOT_MEASURED
     """Measured from the weights by `verify`, otherwise empty."""
-    _excluded: dict[str, dict[str, int]] = field(default_factory=dict)
-    _covered: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def excluded(self, metadata: MetadataFile) -> Mapping[str, int]:
-        """Module -> index of the first pattern that excludes it."""
-        if metadata.file not in self._excluded:
-            self._excluded[metadata.file] = excluded(self.naming, metadata)
-        return self._excluded[metadata.file]
-
-    def covered_by_entries(self, metadata: MetadataFile) -> Mapping[str, str]:
-        """Module -> the entry that stands for it."""
-        if metadata.file not in self._covered:
-            self._covered[metadata.file] = covered_by_entries(self.naming, metadata)
-        return self._covered[metadata.file]
+    @cached_property
+    def declarations(self) -> Declarations:
+        """What the metadata declares for each module."""
+        return Declarations(self.checkpoint, self.naming)
 
     @cached_property
     def all_names(self) -> str:
@@ -47,10 +38,16 @@ class Facts:
 
     @cached_property
     def declared(self) -> tuple[tuple[Declared, StoredFormat], ...]:
-        """What each file declares for each module, and what is stored."""
+        """What each file declares for each module, and what is stored.
+
+        Entries count even where a pattern overrules them, because other readers go by them.
+        """
         formats = self.checkpoint.formats
-        made = declarations(self.checkpoint, self.naming)
-        return tuple((declared, formats[declared.module]) for declared in made)
+        return tuple(
+            (declared, formats[declared.module])
+            for declared in self.declarations.all
+            if declared.overruled is None or declared.entry is not None
+        )
 
     def findings(self, rule: Rule) -> Iterable[Finding]:
         """Everything that breaks a rule, in the order of the files."""
@@ -95,12 +92,12 @@ class Context:
         return self.facts.declared
 
     def excluded(self, metadata: MetadataFile) -> Mapping[str, int]:
-        """See `Facts`."""
-        return self.facts.excluded(metadata)
+        """See `Declarations`."""
+        return self.facts.declarations.excluded(metadata)
 
-    def covered_by_entries(self, metadata: MetadataFile) -> Mapping[str, str]:
-        """See `Facts`."""
-        return self.facts.covered_by_entries(metadata)
+    def entries(self, metadata: MetadataFile) -> Mapping[str, Statement]:
+        """See `Declarations`."""
+        return self.facts.declarations.entries(metadata)
 
     def finding(  # noqa: PLR0913 - one for each field of a finding
         self,

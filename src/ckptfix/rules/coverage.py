@@ -56,7 +56,7 @@ def named_nowhere(context: Context) -> Iterable[Finding]:
             continue
         if any(is_corrupt(s.name) for s in metadata.of_kind("entry")):
             continue  # CKF108 names the cause; every module would follow from it
-        covered = context.covered_by_entries(metadata)
+        covered = context.entries(metadata)
         for module, stored in formats.items():
             if stored.is_quantized and module not in covered:
                 yield context.finding(

@@ -130,11 +130,7 @@ def _said(quant_algo: str | None) -> str:
 
 
 def _named(context: Context, metadata: MetadataFile) -> dict[str, str]:
-    named: dict[str, str] = {}
-    for entry in sorted(metadata.of_kind("entry"), key=lambda e: len(e.name)):
-        for module in context.naming.read_name(entry.name).modules:
-            named[module] = entry.quant_algo or ""
-    return named
+    return {module: entry.quant_algo or "" for module, entry in context.entries(metadata).items()}
 
 
 def _different(

@@ -175,10 +175,11 @@ def group_size_differs(context: Context) -> Iterable[Finding]:
 def no_input_scale(context: Context) -> Iterable[Finding]:
     """FP8 modules without an activation scale."""
     for declared, stored in context.declared:
-        if declared.quant_algo.upper() == "FP8" and stored.weight_only:
+        fit = stored.fit(declared.quant_algo)
+        if stored.weight_only and fit is not None and fit.format.inputs.static:
             yield context.finding(
                 subject=declared.module,
-                message="is declared as FP8 and has no input_scale",
+                message=f"is declared as {fit.quant_algo} and has no input_scale",
                 place=declared.place,
                 advice="calibrate and export it again",
                 modules=(declared.module,),

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.checkpoint.numbers import JoinedNumbers, ModuleNumbers
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity
@@ -103,7 +104,9 @@ def lone_input_scale(context: Context) -> Iterable[Finding]:
     modules = [
         numbers
         for numbers in context.numbers.modules.values()
-        if numbers.quant_algo == "W8A8_SQ_PER_CHANNEL" and "input_scale" in numbers.scales
+        if "input_scale" in numbers.scales
+        and (row := format_named(numbers.quant_algo)) is not None
+        and row.smoothing == "smoothquant"
     ]
     usual, number = _common(modules, "input_scale")
     if len(modules) < 4 or number < _MOST_PEERS * len(modules):
@@ -180,24 +183,6 @@ def wrong_gemm(context: Context) -> Iterable[Finding]:
             yield _of_joined(context, joined, joined.problem)
 
 
-_BANDS: Final = {
-    "FP8": (0.04, 0.004),
-    "INT8": (0.03, 0.004),
-    "FP4": (0.17, 0.03),
-    "INT4": (0.2, 0.03),
-}
-"""Relative error and deviation of the factor, with room: on real exports FP8 has an error of
-0.027, INT8 0.006, NVFP4 0.097, MXFP4 0.12, INT4 0.12."""
-
-
-def _band(quant_algo: str) -> tuple[float, float]:
-    if "FP4" in quant_algo.upper():
-        return _BANDS["FP4"]
-    if quant_algo.endswith("AWQ"):
-        return _BANDS["INT4"]
-    return _BANDS["INT8" if quant_algo.startswith("W8A") else "FP8"]
-
-
 @FAMILY.rule(
     "CKF812",
     "weight is not the quantized form of its source",
@@ -220,10 +205,10 @@ def _band(quant_algo: str) -> tuple[float, float]:
 def unlike_source(context: Context) -> Iterable[Finding]:
     """Weights out of the band of their format."""
     for numbers in context.numbers.modules.values():
-        source = numbers.source
-        if source is None:
+        source, row = numbers.source, format_named(numbers.quant_algo)
+        if source is None or row is None:
             continue
-        error, deviation = _band(numbers.quant_algo)
+        error, deviation = row.codes.error, row.codes.factor_error
         if not (source.error <= error and abs(source.factor - 1) <= deviation):
             told = (
                 f"differs from its source by {source.error:.1%} with a factor of "

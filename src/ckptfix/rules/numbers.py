@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.checkpoint.numbers import ModuleNumbers, ScaleNumbers
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity
@@ -16,10 +17,6 @@ _LARGEST_WEIGHT: Final = 65504.0
 """The largest F16: no weight of a model is beyond."""
 _SATURATED: Final = 0.2
 """Share of codes at the limit; real exports have below 0.03, weights of three values have more."""
-_MOST_ZERO_BLOCKS: Final = 0.01
-"""An E4M3 scale of a block far below the others rounds to zero, with no harm."""
-_MOST_ZERO_EXPONENTS: Final = 0.5
-"""The least exponent stands for a block of zeros, of which a padded weight has many."""
 _BELONGS: Final = -3.0
 """Standard deviations; a pairing by chance is above in 999 cases of 1,000, real exports are below
 -4 even where they have 32 blocks."""
@@ -31,8 +28,8 @@ _FEW: Final = 8
 _PILE: Final = 0.15
 """Block scales at 448 that need no explanation, and the share of all that does. Scales that fall
 off towards the largest leave few there."""
-_W4A8_TOP: Final = (37.0, 80.0)
-"""W4A8_NVFP4_FP8 since ModelOpt 0.39 leaves room: 448 / 6, in E4M3."""
+_TOP_WITH_ROOM: Final = (37.0, 80.0)
+"""Where weight_scale_2 leaves room: 448 / 6, in E4M3."""
 
 
 def found(
@@ -90,11 +87,8 @@ def _bad(scale: ScaleNumbers, numbers: ModuleNumbers, role: str) -> str:
 
 
 def _zeros_allowed(quant_algo: str, role: str) -> float:
-    if role != "weight_scale":
-        return 0.0
-    if "MXFP" in quant_algo.upper():
-        return _MOST_ZERO_EXPONENTS
-    return _MOST_ZERO_BLOCKS if "NVFP4" in quant_algo else 0.0
+    row = format_named(quant_algo)
+    return row.scales.zeros if row is not None and role == "weight_scale" else 0.0
 
 
 @FAMILY.rule(
@@ -196,19 +190,21 @@ def two_levels(context: Context) -> Iterable[Finding]:
 def _contradictions(context: Context, members: list[ModuleNumbers]) -> Iterator[Finding]:
     tops = [member.scales["weight_scale"].largest for member in members]
     highest = members[tops.index(max(tops))]
-    if highest.quant_algo == "W4A8_AWQ":
+    row = format_named(highest.quant_algo)
+    level = row.second_level if row is not None else "full"
+    if level == "step":
         wanted = 7 * max(tops) / 448
         held = highest.scales["weight_scale_2"].largest
         if not 0.99 < held / max(wanted, 1e-30) < 1.01:
             told = f"has weight_scale_2 {held:.3e}, its group scales give {wanted:.3e}"
             yield found(context, highest, told, role="weight_scale_2")
         return
-    low, high = _W4A8_TOP
+    low, high = _TOP_WITH_ROOM
     top = max(tops)
-    if highest.quant_algo == "W4A8_NVFP4_FP8" and high < top < _LOWEST_TOP * 2:
+    if level == "room" and high < top < _LOWEST_TOP * 2:
         told = f"has block scales up to {top:g}, weight_scale_2 leaves room for {448 / 6:.0f}"
         yield found(context, highest, told, role="weight_scale")
-    elif top < (low if highest.quant_algo == "W4A8_NVFP4_FP8" else _LOWEST_TOP):
+    elif top < (low if level == "room" else _LOWEST_TOP):
         told = f"has block scales up to {top:g} only, weight_scale_2 leaves room for 448"
         yield found(context, highest, told, role="weight_scale")
     for member in members:

@@ -32,8 +32,8 @@ def random_input(layer: Layer, tokens: int) -> Input:
     if pre_quant_scale is not None:
         x = x * pre_quant_scale
     scale = layer.input_scale
-    if scale is not None and layer.format.input_range:
-        factor = scale * layer.format.input_range / x.abs().amax()
+    if scale is not None and layer.format.inputs.range:
+        factor = scale * layer.format.inputs.range / x.abs().amax()
         x = torch.where(factor.isfinite() & (factor > 0), x * factor, x)
     x = x.bfloat16().float()
-    return Input(x, layer.format.activations(x, scale))
+    return Input(x, layer.dequantizer.activations(x, scale))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ckptfix.checkpoint.formats.format import Format
 from ckptfix.verifying.dequantize.fp8 import to_e4m3
 from ckptfix.verifying.dequantize.registry import Dequantizer, dequantize, dequantizer, in_chunks
 from ckptfix.verifying.stored import StoredWeight
@@ -24,7 +25,7 @@ class Layer:
     @property
     def quant_algo(self) -> str:
         """Of all members."""
-        return self.members[0].quant_algo
+        return self.format.quant_algo
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -32,9 +33,14 @@ class Layer:
         return sum(member.shape[0] for member in self.members), self.members[0].shape[1]
 
     @property
-    def format(self) -> Dequantizer:
+    def format(self) -> Format:
+        """Of all members."""
+        return self.members[0].format
+
+    @property
+    def dequantizer(self) -> Dequantizer:
         """How its members are decoded."""
-        return dequantizer(self.members[0])
+        return dequantizer(self.format)
 
     @property
     def device(self) -> torch.device:
@@ -101,8 +107,8 @@ def hold_as_runtime(layer: Layer) -> Held:
     """
     if len(layer.members) == 1:
         return Held(layer)
-    role = "weight_scale" if layer.quant_algo == "FP8" else "weight_scale_2"
-    if role not in layer.members[0].tensors or layer.quant_algo == "W4A8_AWQ":
+    role = layer.format.scales.shared
+    if not role:
         return Held(layer)
     scales = torch.stack([member.scalar(role) for member in layer.members])
     largest = scales.amax()

@@ -68,10 +68,10 @@ def _digest(tensor: Tensor) -> str:
     return hashlib.sha256(bytes(raw.tolist())).hexdigest()
 
 
-def loose_scales(name: str, tensors: Mapping[str, Tensor]) -> ModuleNumbers:
-    """Of a module whose weight is not quantized: scales of the KV cache."""
+def loose_scales(name: str, tensors: Mapping[str, Tensor], quant_algo: str = "") -> ModuleNumbers:
+    """Of a module whose weight is not decoded: its scales, and those of the KV cache."""
     scales = {role: scale_numbers(tensors[role]) for role in SCALES if role in tensors}
-    return ModuleNumbers(name, "", scales)
+    return ModuleNumbers(name, quant_algo, scales)
 
 
 def measure(members: Sequence[StoredWeight]) -> list[ModuleNumbers]:
@@ -85,7 +85,7 @@ def _of(stored: StoredWeight, low_rank: LowRankNumbers | None) -> ModuleNumbers:
         role: scale_numbers(stored.tensors[role]) for role in SCALES if role in stored.tensors
     }
     return ModuleNumbers(
-        stored.name, stored.quant_algo, scales, _weight(stored), low_rank, _source(stored)
+        stored.name, stored.format.quant_algo, scales, _weight(stored), low_rank, _source(stored)
     )
 
 
@@ -95,7 +95,7 @@ def _weight(stored: StoredWeight) -> WeightNumbers:
     meanings = _meanings(stored)
     size = meanings.abs()
     per_byte = torch.stack(
-        [meanings.isnan(), meanings == 0, size >= dequantizer(stored).largest]
+        [meanings.isnan(), meanings == 0, size >= stored.format.codes.largest]
     ).sum(-1)
     raw = stored.tensors["weight"].reshape(-1).view(torch.uint8)
     counts = torch.bincount(raw, minlength=256)
@@ -103,7 +103,7 @@ def _weight(stored: StoredWeight) -> WeightNumbers:
     blocks, largest_scale = 0, 0.0
     pairs = [0.0] * 6
     for _, chunk in in_chunks(stored):
-        scales = dequantizer(chunk).scales(chunk)
+        scales = dequantizer(chunk.format).scales(chunk)
         blocks += scales.values.numel()
         largest_scale = max(largest_scale, float(scales.values.abs().nan_to_num().amax()))
         if scales.values.numel() > 1:
@@ -119,7 +119,7 @@ def _meanings(stored: StoredWeight) -> Tensor:
     weight = stored.tensors["weight"]
     every = torch.arange(256, dtype=torch.uint8, device=weight.device).view(weight.dtype)
     one_column = replace(stored, tensors={"weight": every.reshape(256, 1)})
-    return dequantizer(stored).codes(one_column).reshape(256, -1)
+    return dequantizer(stored.format).codes(one_column).reshape(256, -1)
 
 
 def _pairs(chunk: StoredWeight, scales: Scales) -> list[float]:
@@ -137,9 +137,9 @@ def _mean_squares(chunk: StoredWeight, scales: Scales) -> Tensor:
     """Of the codes of each block."""
     out, columns = chunk.shape
     weight = chunk.tensors["weight"]
-    if weight.shape[-1] * 2 == columns and weight.shape[-1] % 2 == 0:
+    if chunk.format.codes.name == "FP4" and weight.shape[-1] % 2 == 0:
         return squares_of_fours(weight).reshape(out, -1, scales.columns // 4).mean(-1) / 4
-    codes = dequantizer(chunk).codes(chunk)
+    codes = dequantizer(chunk.format).codes(chunk)
     if scales.rows == 1:
         return codes.square().reshape(out, -1, scales.columns).mean(-1)
     filled = pad(codes, (0, -columns % scales.columns, 0, -out % scales.rows))

@@ -22,7 +22,7 @@ class GemmResult:
     kernel: str = ""
     """Empty where none was run."""
     reason: str = ""
-    """Why it is emulated or failed."""
+    """Why it is emulated, failed, or cannot be decoded."""
     error: float | None = None
     """Relative, against the F32 reference."""
     requantized_error: float | None = None

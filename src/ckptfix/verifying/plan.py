@@ -12,7 +12,7 @@ from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_SCALES, ROLES
 from ckptfix.errors import CkptfixError
 from ckptfix.names import NameMapper
-from ckptfix.rules.reading import declarations
+from ckptfix.rules.reading import Declarations
 from ckptfix.runtimes.binding import RuntimeModule, runtime_modules
 from ckptfix.runtimes.family import Family, FamilySpec
 from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
@@ -131,11 +131,9 @@ def plan_gemms(
 
 def _quant_algos(checkpoint: Checkpoint, naming: Naming) -> dict[str, str]:
     """Quantized module -> quant_algo, the declared one where the tensors allow several."""
-    declared: dict[str, str] = {}
-    for statement in declarations(checkpoint, naming):
-        declared.setdefault(statement.module, statement.quant_algo)
+    names = Declarations(checkpoint, naming).names
     return {
-        name: stored.label(declared.get(name))
+        name: stored.label(names.get(name))
         for name, stored in checkpoint.formats.items()
         if stored.is_quantized
     }

@@ -3,13 +3,16 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.checkpoint.numbers import JoinedNumbers, ModuleNumbers, Numbers
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.verifying.backends.interface import Backend
+from ckptfix.verifying.dequantize.registry import missing_decoder
 from ckptfix.verifying.device import Device, out_of_memory
 from ckptfix.verifying.gemm import run_layer
 from ckptfix.verifying.layer import Layer
@@ -102,9 +105,11 @@ def _gemm(
     key: int,
 ) -> None:
     try:
-        if gemm.problem:
+        missing = _missing_decoder(gemm)
+        if gemm.problem or missing:
             _numbers_of_misfits(checkpoint, gemm, tensors, found)
-            found.results[key] = GemmResult(gemm, "failed", reason=gemm.problem)
+            how: Literal["failed", "measured"] = "failed" if gemm.problem else "measured"
+            found.results[key] = GemmResult(gemm, how, reason=gemm.problem or missing)
             found.joined[key] = (JoinedNumbers(gemm.name, gemm.members, gemm.problem),)
             return
         outcomes = [
@@ -119,18 +124,24 @@ def _gemm(
     found.results[key] = max(failed or results, key=lambda result: result.error or 0.0)
 
 
+def _missing_decoder(gemm: PlannedGemm) -> str:
+    """Why its weights cannot be decoded; that is no fault of the checkpoint."""
+    rows = filter(None, map(format_named, gemm.quant_algos))
+    return next(filter(None, map(missing_decoder, rows)), "")
+
+
 def _stored(checkpoint: Checkpoint, gemm: PlannedGemm, tensors: Tensors) -> list[StoredWeight]:
     stored = []
     for member, quant_algo in zip(gemm.members, gemm.quant_algos, strict=True):
-        format_ = checkpoint.formats[member]
-        if not format_.fits:
+        fit = checkpoint.formats[member].fit(quant_algo)
+        if fit is None or missing_decoder(fit.format):
             continue
         parts = _of(tensors, member)
-        *outer, out, columns = format_.logical_shape
+        *outer, out, columns = checkpoint.formats[member].logical_shape
         if outer and not gemm.stack:
             parts["weight"] = parts["weight"].reshape(outer[0], -1)
             out, columns = outer[0], parts["weight"].shape[1]
-        stored.append(StoredWeight(member, quant_algo, (out, columns), parts))
+        stored.append(StoredWeight(member, fit.format, (out, columns), parts))
     return stored
 
 
@@ -148,10 +159,13 @@ def _layers(checkpoint: Checkpoint, gemm: PlannedGemm, tensors: Tensors) -> Iter
 def _numbers_of_misfits(
     checkpoint: Checkpoint, gemm: PlannedGemm, tensors: Tensors, found: _Found
 ) -> None:
-    for member in gemm.members:
-        if not checkpoint.formats[member].fits:
-            found.modules[member] = loose_scales(member, _of(tensors, member))
-    found.see(measure(_stored(checkpoint, gemm, tensors)))
+    """Everything of the members that can be decoded, of the others their scales."""
+    stored = _stored(checkpoint, gemm, tensors)
+    decoded = {weight.name for weight in stored}
+    for member, quant_algo in zip(gemm.members, gemm.quant_algos, strict=True):
+        if member not in decoded:
+            found.modules[member] = loose_scales(member, _of(tensors, member), quant_algo)
+    found.see(measure(stored))
 
 
 def _layer(

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.formats import FLOAT_DTYPES
+from ckptfix.checkpoint.formats.stored import FLOAT_DTYPES
+from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.checkpoint.modules import Module, group_modules
 from ckptfix.checkpoint.safetensors import fetch_header, read_starts
 from ckptfix.checkpoint.source import DirectorySource
@@ -98,7 +99,8 @@ def _why_not_compared(
     checkpoint: Checkpoint, gemm: PlannedGemm, member: str, unquantized: Unquantized
 ) -> str:
     """Empty where the weight is there in the same shape and nothing was folded into ours."""
-    folds = gemm.quant_algo.endswith(("AWQ", "SVD", "SQ_PER_CHANNEL"))
+    row = format_named(gemm.quant_algo)
+    folds = row is not None and row.smoothing
     if gemm.problem:
         return "no GEMM can be chosen for it"
     if gemm.stack:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from ckptfix.checkpoint.formats.format import Format
 from ckptfix.checkpoint.roles import ROLES
 
 SOURCE = "source"
@@ -20,8 +21,7 @@ class StoredWeight:
 
     name: str
     """Checkpoint name; of one expert of a stacked bank with its number, `experts.up_proj[3]`."""
-    quant_algo: str
-    """As the table of stored formats spells it."""
+    format: Format
     shape: tuple[int, int]
     """`out`, `in`, before packing."""
     tensors: Mapping[str, Tensor]

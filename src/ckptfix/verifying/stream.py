@@ -180,11 +180,13 @@ class Stream:
 
 
 def views(unit: Unit, data: Tensor) -> Tensors:
-    """The tensors of a unit in its buffer."""
+    """The tensors of a unit in its buffer, without those of a dtype that no decoder takes."""
     made = {}
     for span, start in _layout(unit):
-        flat = data[start : start + span.nbytes].view(TORCH_DTYPES[span.dtype])
-        made[span.module, span.role] = flat.reshape(span.shape)
+        dtype = TORCH_DTYPES.get(span.dtype)
+        if dtype is not None:
+            flat = data[start : start + span.nbytes].view(dtype)
+            made[span.module, span.role] = flat.reshape(span.shape)
     return made
 
 

@@ -1,9 +1,9 @@
 """What a rebuild does to one metadata file, and what it goes by."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.jsontext.text import Path
 from ckptfix.names import is_regex
 from ckptfix.rewriting.rebuild.stored_layers import StoredLayer, StoredLayers
@@ -69,23 +69,14 @@ class Changes:
         self.rebuilt += len(values)
 
 
-_GROUP_SPECS: Mapping[str, tuple[int, bool]] = {
-    "FP8": (8, True),
-    "NVFP4": (4, True),
-    "NVFP4_SVD": (4, True),
-    "W4A16_NVFP4": (4, False),
-}
-"""quant_algo -> bits of a value, whether activations are quantized; only these have config_groups
-(nvidia-modelopt 0.47.0, modelopt/torch/export/convert_hf_config.py, and its exports)."""
-
-
 def config_group(layer: StoredLayer, targets: list[str]) -> dict[str, object] | None:
     """A value of config_groups; None for an algorithm that has none."""
-    if layer.quant_algo not in _GROUP_SPECS:
+    row = format_named(layer.quant_algo)
+    if row is None or not row.has_config_group:
         return None
-    bits, quantizes_activations = _GROUP_SPECS[layer.quant_algo]
-    spec: dict[str, object] = {"dynamic": False, "num_bits": bits, "type": "float"}
+    codes = row.codes
+    spec: dict[str, object] = {"dynamic": False, "num_bits": codes.bits, "type": codes.kind}
     if layer.group_size is not None:
         spec["group_size"] = layer.group_size
-    activations = {"input_activations": dict(spec)} if quantizes_activations else {}
+    activations = {} if row.inputs.is_unquantized else {"input_activations": dict(spec)}
     return {**activations, "weights": spec, "targets": targets}

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from ckptfix.checkpoint.formats import BLOCK_ALGOS
 from ckptfix.checkpoint.metadata import MetadataFile, Statement
 from ckptfix.jsontext.text import Path
 from ckptfix.names import is_class_name
@@ -51,7 +50,7 @@ def _fits(sources: Sources, module: str, entry: Statement) -> bool:
     fit = sources.checkpoint.formats[module].fit(entry.quant_algo)
     if fit is None:
         return False
-    unsaid = fit.quant_algo in BLOCK_ALGOS and entry.group_size is None
+    unsaid = not fit.format.writes_group_size and entry.group_size is None
     return unsaid or (fit.group_size or None) == entry.group_size
 
 

@@ -1,6 +1,6 @@
 """Rebuild every metadata file from the tensors, and prove that nothing got worse."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
@@ -15,6 +15,7 @@ from ckptfix.rewriting.rebuild.changes import Changes, Sources
 from ckptfix.rewriting.rebuild.entries import rebuild_entries
 from ckptfix.rewriting.rebuild.stored_layers import stored_layers
 from ckptfix.rewriting.rebuild.whole import new_quantization_config, rebuild_common, rebuild_uniform
+from ckptfix.rules.reading import Declarations
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
@@ -42,25 +43,12 @@ def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange,
 
 def _sources(checkpoint: Checkpoint, name_map: NameMap) -> Sources:
     naming = Naming(checkpoint, name_map)
-    layers = stored_layers(checkpoint, _declared(checkpoint, naming))
+    layers = stored_layers(checkpoint, Declarations(checkpoint, naming).names)
     stated = (m.kv_cache_quant_algo for m in checkpoint.metadata)
     kv = next((algo for algo in stated if algo), None)
     if kv is None and any(r in m.tensors for m in checkpoint.modules.values() for r in KV_ROLES):
         kv = "FP8"
     return Sources(checkpoint, naming, layers, kv)
-
-
-def _declared(checkpoint: Checkpoint, naming: Naming) -> Mapping[str, str]:
-    declared: dict[str, str] = {}
-    for metadata in checkpoint.metadata:
-        for entry in metadata.of_kind("entry"):
-            if entry.quant_algo is not None:
-                for module in naming.read_name(entry.name).modules:
-                    declared.setdefault(module, entry.quant_algo)
-        if metadata.quant_algo is not None and not metadata.is_mixed:
-            for module in checkpoint.modules:
-                declared.setdefault(module, metadata.quant_algo)
-    return declared
 
 
 def _lacks_quantization_config(checkpoint: Checkpoint) -> bool:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.formats import BLOCK_ALGOS, StoredFormat
+from ckptfix.checkpoint.formats.stored import StoredFormat
 from ckptfix.checkpoint.metadata import MIXED
 
 _EXPERT: Final = re.compile(r"(.*\.experts)\.\d+\.")
@@ -100,5 +100,5 @@ def _shared(formats: Iterable[StoredFormat]) -> str | None:
 
 def _layer(stored: StoredFormat, *preferred: str | None) -> StoredLayer:
     fit = next(filter(None, map(stored.fit, preferred)), stored.fits[0])
-    sized = fit.group_size and fit.quant_algo not in BLOCK_ALGOS
+    sized = fit.group_size and fit.format.writes_group_size
     return StoredLayer(fit.quant_algo, fit.group_size if sized else None)

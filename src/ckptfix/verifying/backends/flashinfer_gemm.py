@@ -10,13 +10,11 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from ckptfix.verifying.backends.needs import NEEDS
+from ckptfix.verifying.backends.needs import why_not
 from ckptfix.verifying.backends.swizzle import swizzled
 from ckptfix.verifying.device import Device
 from ckptfix.verifying.inputs import Input
 from ckptfix.verifying.layer import Layer
-
-_ALGOS = ("NVFP4", "NVFP4_AWQ", "NVFP4_SVD")
 
 
 class FlashInferBackend:
@@ -33,14 +31,14 @@ class FlashInferBackend:
     @staticmethod
     def why_not(layer: Layer, device: Device) -> str:
         """Formats and GPUs that it does not take."""
-        algo = layer.quant_algo
-        if algo not in _ALGOS:
+        algo, gemm = layer.quant_algo, layer.format.gemm
+        if gemm is None or gemm.recipe != "nvfp4":
             return f"ckptfix knows no FlashInfer kernel for {algo}"
         if layer.input_scale is None:
             return f"{algo} without input_scale is weight-only"
         if any(size % 32 for size in layer.shape):
             return "FlashInfer's kernel takes multiples of 32 here"
-        return NEEDS[algo].why_not(algo, device)
+        return why_not(gemm.gpu, algo, device)
 
     @staticmethod
     def kernel(_layer: Layer) -> str:

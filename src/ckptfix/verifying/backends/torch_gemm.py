@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.functional import pad
 
-from ckptfix.verifying.backends.needs import NEEDS, WEIGHT_ONLY
+from ckptfix.checkpoint.formats.format import Gemm
+from ckptfix.verifying.backends.needs import why_not
 from ckptfix.verifying.backends.swizzle import swizzled
 from ckptfix.verifying.dequantize.activations import Activations
 from ckptfix.verifying.dequantize.fp4 import pack
@@ -39,36 +40,42 @@ class TorchBackend:
 
     def why_not(self, layer: Layer, device: Device) -> str:
         """By the format, the device, and what the GEMM takes of shapes."""
-        algo = layer.quant_algo
-        if algo in WEIGHT_ONLY:
-            return f"torch has no GEMM of {WEIGHT_ONLY[algo]}"
-        if algo in ("FP8", *_TWO_LEVELS, "W8A8_SQ_PER_CHANNEL") and layer.input_scale is None:
-            return f"{algo} without input_scale is weight-only, and torch has no such GEMM"
-        return NEEDS[algo].why_not(algo, device) or _shape_problem(layer, device)
+        row = layer.format
+        gemm = row.gemm
+        if gemm is None:
+            return f"torch has no GEMM of {row.sides}"
+        if row.inputs.static and layer.input_scale is None:
+            return (
+                f"{row.quant_algo} without input_scale is weight-only, and torch has no such GEMM"
+            )
+        return why_not(gemm.gpu, row.quant_algo, device) or _shape_problem(layer, gemm, device)
 
     @staticmethod
     def kernel(layer: Layer) -> str:
         """The call and its recipe."""
-        return _GEMMS[layer.quant_algo][0]
+        return GEMMS[_recipe(layer)][0]
 
     @staticmethod
     def run(layer: Layer, given: Input) -> Tensor:
         """The one GEMM of the format."""
         tokens = given.x.shape[0]
-        return _GEMMS[layer.quant_algo][1](layer, _filled_up(given.activations))[:tokens]
+        return GEMMS[_recipe(layer)][1](layer, _filled_up(given.activations))[:tokens]
 
 
-def _shape_problem(layer: Layer, device: Device) -> str:
-    out, columns = layer.shape
-    if layer.quant_algo.startswith("fp8_pb") and not layer.of_one_grid(ROW_BLOCK):
+def _recipe(layer: Layer) -> str:
+    if layer.format.gemm is None:
+        raise ValueError("the two sides differ")  # `why_not` has said so before
+    return layer.format.gemm.recipe
+
+
+def _shape_problem(layer: Layer, gemm: Gemm, device: Device) -> str:
+    if gemm.recipe == "blocks" and not layer.of_one_grid(ROW_BLOCK):
         return "blocks of 128 rows straddle the members of the packed module"
     if not device.is_cuda:
         return ""
-    multiple = 32 if "FP4" in layer.quant_algo or layer.quant_algo == "MXFP8" else 16
-    if layer.quant_algo.startswith("fp8_pb"):
-        multiple = ROW_BLOCK
-    odd = [size for size in (out, columns) if size % multiple]
-    return f"torch takes multiples of {multiple} here, this layer has {odd[0]:,}" if odd else ""
+    odd = [size for size in layer.shape if size % gemm.multiple]
+    told = f"torch takes multiples of {gemm.multiple} here, this layer has"
+    return f"{told} {odd[0]:,}" if odd else ""
 
 
 def _filled_up(activations: Activations) -> Activations:
@@ -122,7 +129,7 @@ def blocks(layer: Layer, activations: Activations) -> Tensor:
     to four blocks along the input.
     """
     codes, scales = _needed(activations)
-    grids = [layer.format.scales(member).values for member in layer.members]
+    grids = [layer.dequantizer.scales(member).values for member in layer.members]
     grid = torch.cat(grids)
     weight_scales = pad(grid, (0, -grid.shape[1] % 4)).t()
     return functional.scaled_mm(
@@ -184,17 +191,12 @@ def int8(layer: Layer, activations: Activations) -> Tensor:
 
 
 _Gemm = Callable[[Layer, Activations], Tensor]
-_TWO_LEVELS = ("NVFP4", "NVFP4_AWQ", "NVFP4_SVD")
-_NVFP4: Final = ("torch scaled_mm BlockWise1x16", nvfp4)
-_BLOCKS: Final = ("torch scaled_mm BlockWise128x128", blocks)
-_GEMMS: Final[Mapping[str, tuple[str, _Gemm]]] = {
-    "FP8": ("torch scaled_mm TensorWise", per_tensor),
-    "FP8_PER_CHANNEL_PER_TOKEN": ("torch scaled_mm RowWise", per_channel),
-    "fp8_pb_wo": _BLOCKS,
-    "fp8_pb_real": _BLOCKS,
-    "MXFP8": ("torch scaled_mm BlockWise1x32", mxfp8),
-    "NVFP4": _NVFP4,
-    "NVFP4_AWQ": _NVFP4,
-    "NVFP4_SVD": _NVFP4,
-    "W8A8_SQ_PER_CHANNEL": ("torch _int_mm", int8),
+GEMMS: Final[Mapping[str, tuple[str, _Gemm]]] = {
+    "tensor": ("torch scaled_mm TensorWise", per_tensor),
+    "channel": ("torch scaled_mm RowWise", per_channel),
+    "blocks": ("torch scaled_mm BlockWise128x128", blocks),
+    "mxfp8": ("torch scaled_mm BlockWise1x32", mxfp8),
+    "nvfp4": ("torch scaled_mm BlockWise1x16", nvfp4),
+    "int8": ("torch _int_mm", int8),
 }
+"""Recipe of a `Gemm` -> its name for the report, and the call."""

@@ -10,13 +10,18 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from ckptfix.verifying.backends.needs import NEEDS
+from ckptfix.verifying.backends.needs import why_not
 from ckptfix.verifying.backends.swizzle import swizzled
 from ckptfix.verifying.device import Device
 from ckptfix.verifying.inputs import Input
 from ckptfix.verifying.layer import Layer
 
-_ALGOS = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "NVFP4", "NVFP4_AWQ", "NVFP4_SVD")
+_KERNELS = {
+    "tensor": "vllm cutlass_scaled_mm",
+    "channel": "vllm cutlass_scaled_mm",
+    "nvfp4": "vllm cutlass_scaled_fp4_mm",
+}
+"""Recipe of a `Gemm` -> operator."""
 
 
 class VllmBackend:
@@ -33,34 +38,32 @@ class VllmBackend:
     @staticmethod
     def why_not(layer: Layer, device: Device) -> str:
         """Formats and GPUs that its CUTLASS kernels do not take."""
-        algo = layer.quant_algo
-        if algo not in _ALGOS:
+        algo, gemm = layer.quant_algo, layer.format.gemm
+        if gemm is None or gemm.recipe not in _KERNELS:
             return f"ckptfix knows no vLLM kernel for {algo}"
         if not device.is_cuda:
             return f"vLLM's kernel for {algo} needs a GPU, this is a CPU"
-        if layer.input_scale is None and algo != "FP8_PER_CHANNEL_PER_TOKEN":
+        if layer.input_scale is None and layer.format.inputs.static:
             return f"{algo} without input_scale is weight-only"
-        multiple = 32 if "FP4" in algo else 16
-        if any(size % multiple for size in layer.shape):
-            return f"vLLM's kernel takes multiples of {multiple} here"
-        return NEEDS[algo].why_not(algo, device)
+        if any(size % gemm.multiple for size in layer.shape):
+            return f"vLLM's kernel takes multiples of {gemm.multiple} here"
+        return why_not(gemm.gpu, algo, device)
 
     @staticmethod
     def kernel(layer: Layer) -> str:
         """The operator."""
-        return (
-            "vllm cutlass_scaled_fp4_mm" if "FP4" in layer.quant_algo else "vllm cutlass_scaled_mm"
-        )
+        return _KERNELS[_recipe(layer)]
 
     @staticmethod
     def run(layer: Layer, given: Input) -> Tensor:
         """By the operators that vLLM's own layers call."""
         ops = import_module("vllm._custom_ops")
-        if "FP4" in layer.quant_algo:
+        recipe = _recipe(layer)
+        if recipe == "nvfp4":
             return _nvfp4(ops, layer, given)
         weight_scale = (
             layer.members[0].scalar("weight_scale").reshape(1, 1)
-            if layer.quant_algo == "FP8"
+            if recipe == "tensor"
             else layer.joined("weight_scale").float().reshape(-1, 1)
         )
         scales = given.activations.scales
@@ -74,6 +77,12 @@ class VllmBackend:
             torch.bfloat16,
         )
         return output
+
+
+def _recipe(layer: Layer) -> str:
+    if layer.format.gemm is None:
+        raise ValueError("the two sides differ")  # `why_not` has said so before
+    return layer.format.gemm.recipe
 
 
 def _nvfp4(ops: ModuleType, layer: Layer, given: Input) -> Tensor:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from ckptfix.verifying.stored import StoredWeight
+
 E2M1_MAX = 6.0
 _E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 """Values of the codes 0 to 7; bit 3 of a code is the sign."""
@@ -20,6 +22,11 @@ def unpack(data: Tensor) -> Tensor:
     pairs = torch.stack((values.repeat(16), values.repeat_interleave(16)), 1).view(torch.int64)
     found = pairs.reshape(256).index_select(0, data.reshape(-1).int())
     return found.view(torch.float32).reshape(*data.shape[:-1], -1)
+
+
+def codes(stored: StoredWeight) -> Tensor:
+    """The values before scaling."""
+    return unpack(stored.tensors["weight"])
 
 
 def squares_of_fours(data: Tensor) -> Tensor:

@@ -6,14 +6,8 @@ Source: OCP Microscaling Formats (MX) Specification 1.0.
 import torch
 from torch import Tensor
 
-from ckptfix.verifying.dequantize.fp4 import unpack
 from ckptfix.verifying.dequantize.scales import Scales, grid
 from ckptfix.verifying.stored import StoredWeight
-
-
-def fp4_codes(stored: StoredWeight) -> Tensor:
-    """The values before scaling."""
-    return unpack(stored.tensors["weight"])
 
 
 def exponents(stored: StoredWeight) -> Scales:

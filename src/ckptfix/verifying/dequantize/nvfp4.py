@@ -3,16 +3,8 @@
 NVFP4, its AWQ, SVDQuant and weight-only forms have groups of 16, W4A8_NVFP4_FP8 of 32.
 """
 
-from torch import Tensor
-
-from ckptfix.verifying.dequantize.fp4 import unpack
 from ckptfix.verifying.dequantize.scales import Scales, grid
 from ckptfix.verifying.stored import StoredWeight
-
-
-def codes(stored: StoredWeight) -> Tensor:
-    """The values before scaling."""
-    return unpack(stored.tensors["weight"])
 
 
 def scales(stored: StoredWeight) -> Scales:
