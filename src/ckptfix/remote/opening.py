@@ -71,8 +71,16 @@ def _open_directory(directory: Directory) -> DirectorySource:
 
 
 def _open_repository(repository: Repository, reach: Reach) -> Opened:
-    from ckptfix.remote.hub import CachedSnapshot, open_repository  # noqa: PLC0415
-    from ckptfix.remote.hub_failures import as_either  # noqa: PLC0415
+    try:
+        from ckptfix.remote.hub import CachedSnapshot, open_repository  # noqa: PLC0415
+        from ckptfix.remote.hub_failures import as_either  # noqa: PLC0415
+    except (ImportError, ValueError) as error:
+        # huggingface_hub reads its environment variables when it is imported.
+        why = visible(" ".join(f"{type(error).__name__}: {error}".split()))
+        raise CkptfixError(
+            f"{visible(str(repository))}: huggingface_hub cannot be imported ({why})",
+            advice="check its environment variables (HF_*), and that its version is 0.34 or later",
+        ) from error
 
     try:
         found = open_repository(repository, offline=reach.offline, refresh=reach.refresh)
