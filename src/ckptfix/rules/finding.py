@@ -74,11 +74,6 @@ class Context:
         return self._covered[metadata.file]
 
     @cached_property
-    def all_names(self) -> str:
-        """All checkpoint names, one a line, to look for a part of any of them at once."""
-        return "\n".join(self.checkpoint.modules)
-
-    @cached_property
     def declared(self) -> tuple[tuple[Declared, StoredFormat], ...]:
         """What each file declares for each module, and what is stored."""
         formats = self.checkpoint.formats
