@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ckptfix.checkpoint.fold import fold_banks
-from ckptfix.checkpoint.formats.stored import StoredFormat, stored_format
+from ckptfix.checkpoint.formats.stored import StoredFormat
 from ckptfix.checkpoint.metadata import CONFIG_FILE, HF_QUANT_FILE, QUANT_CFG_FILE, MetadataFile
 from ckptfix.checkpoint.metadata_files import LeftOut, parse_metadata
 from ckptfix.checkpoint.model_config import ModelConfig, parse_model_config
-from ckptfix.checkpoint.modules import Module, group_modules
+from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.checkpoint.source import Source
 from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
@@ -53,23 +53,15 @@ class Checkpoint:
         fold = fold_banks(self.table, self.documents)
         return self if fold is None else replace(self, table=fold.table, left_out=fold.left_out)
 
-    @cached_property
+    @property
     def modules(self) -> dict[str, Module]:
-        """Checkpoint name -> module."""
-        return group_modules(self.table.tensors)
+        """Checkpoint name -> module; made once for all metadata beside the same tensors."""
+        return self.table.modules
 
-    @cached_property
+    @property
     def formats(self) -> dict[str, StoredFormat]:
-        """Checkpoint name -> what the tensors prove; like modules share one object."""
-        known: dict[tuple[tuple[str, str, tuple[int, ...]], ...], StoredFormat] = {}
-        formats: dict[str, StoredFormat] = {}
-        for name, module in self.modules.items():
-            layout = tuple((role, t.dtype, t.shape) for role, t in module.tensors.items())
-            stored = known.get(layout)
-            if stored is None:
-                stored = known[layout] = stored_format(module)
-            formats[name] = stored
-        return formats
+        """Checkpoint name -> what the tensors prove; made once, like the modules."""
+        return self.table.formats
 
     @cached_property
     def unquantized_linears(self) -> dict[str, Tensor]:

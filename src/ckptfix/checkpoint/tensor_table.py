@@ -10,6 +10,8 @@ from itertools import chain, count, repeat
 from operator import attrgetter, eq
 from typing import Final
 
+from ckptfix.checkpoint.formats.stored import StoredFormat, stored_format
+from ckptfix.checkpoint.modules import Module, group_modules
 from ckptfix.checkpoint.safetensors import Header, Layouts, RawHeader, fetch_header, read_header
 from ckptfix.checkpoint.shard_index import INDEX_FILE, read_index
 from ckptfix.checkpoint.source import Source
@@ -58,6 +60,24 @@ class TensorTable:
     def tensors(self) -> Header:
         """Every tensor, by file, in the order of the headers."""
         return dict(chain.from_iterable(header.items() for header in self.headers.values()))
+
+    @cached_property
+    def modules(self) -> dict[str, Module]:
+        """Checkpoint name -> module."""
+        return group_modules(self.tensors)
+
+    @cached_property
+    def formats(self) -> dict[str, StoredFormat]:
+        """Checkpoint name -> what the tensors prove; like modules share one object."""
+        known: dict[tuple[tuple[str, str, tuple[int, ...]], ...], StoredFormat] = {}
+        formats: dict[str, StoredFormat] = {}
+        for name, module in self.modules.items():
+            layout = tuple((role, t.dtype, t.shape) for role, t in module.tensors.items())
+            stored = known.get(layout)
+            if stored is None:
+                stored = known[layout] = stored_format(module)
+            formats[name] = stored
+        return formats
 
     @cached_property
     def file_of(self) -> Mapping[str, str]:

@@ -9,9 +9,9 @@ from ckptfix.rules.finding import Finding
 from ckptfix.rules.folded import holds_for_all, with_all_experts
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import NameMap, builtin_name_map
-from ckptfix.runtimes.releases import judge_all, judged, known_targets
+from ckptfix.runtimes.releases import judge_all, known_targets
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.runtimes.verdict import TargetVerdict, judge_each
 
 
 @dataclass(frozen=True)
@@ -69,5 +69,5 @@ def _examine(
     found = find_all(checkpoint, name_map.without_releases() if verdicts else name_map, verdicts)
     outlook = verdicts
     if ask_all and not verdicts:
-        outlook = judged(checkpoint, known_targets(checkpoint), listener)
+        outlook = judge_each(checkpoint, known_targets(checkpoint), listener)
     return Examined(name_map, verdicts, found, outlook)

@@ -10,7 +10,7 @@ from ckptfix.rewriting.plan import Plan, plan_rewrite, rewritten
 from ckptfix.rules.names import is_corrupt
 from ckptfix.runtimes.name_maps import NO_MAP, NameMap, damage_map
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict, judge
+from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict, judge_each
 
 Strategy = Literal["auto", "rename", "alias"]
 
@@ -54,7 +54,7 @@ def plan_for_targets(
             earlier one gets them.
         strategy: see above.
     """
-    before = _judge_all(checkpoint, targets)
+    before = judge_each(checkpoint, targets)
     as_spelled = damage_map() if _is_damaged(checkpoint) else NO_MAP
     if strategy == "alias" or (not name_map.required and not _wrong(before)):
         return _with_aliases(checkpoint, as_spelled, name_map, before, targets)
@@ -112,17 +112,13 @@ def _helping(
     return tuple(wish for wish in wishes if wish.module in righted)
 
 
-def _judge_all(checkpoint: Checkpoint, targets: Iterable[Target]) -> tuple[TargetVerdict, ...]:
-    return tuple(judge(checkpoint, target) for target in targets)
-
-
 def _proved(
     checkpoint: Checkpoint,
     plan: Plan,
     before: tuple[TargetVerdict, ...],
     targets: Sequence[Target],
 ) -> PortablePlan:
-    return PortablePlan(plan, before, _judge_all(rewritten(checkpoint, plan.files), targets))
+    return PortablePlan(plan, before, judge_each(rewritten(checkpoint, plan.files), targets))
 
 
 def _is_damaged(checkpoint: Checkpoint) -> bool:

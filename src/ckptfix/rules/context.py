@@ -32,11 +32,6 @@ class Facts:
         return Declarations(self.checkpoint, self.naming)
 
     @cached_property
-    def all_names(self) -> str:
-        """All checkpoint names, one per line, to look for a part of any of them at once."""
-        return "\n".join(self.checkpoint.modules)
-
-    @cached_property
     def declared(self) -> tuple[tuple[Declared, StoredFormat], ...]:
         """What each file declares for each module, and what is stored.
 
@@ -80,11 +75,6 @@ class Context:
     def numbers(self) -> Numbers:
         """Measured from the weights by `verify`, otherwise empty."""
         return self.facts.numbers
-
-    @property
-    def all_names(self) -> str:
-        """See `Facts`."""
-        return self.facts.all_names
 
     @property
     def declared(self) -> tuple[tuple[Declared, StoredFormat], ...]:

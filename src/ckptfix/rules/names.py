@@ -33,7 +33,7 @@ def abbreviates(context: Context, statement: Statement) -> bool:
         return False
     if context.naming.read_pattern(statement.name).spelling is not None:
         return False
-    return "\n" not in statement.name and statement.name in context.all_names
+    return bool(context.naming.checkpoint_names.containing(statement.name))
 
 
 def is_corrupt(name: str) -> bool:

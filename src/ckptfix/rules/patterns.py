@@ -133,7 +133,7 @@ def ambiguous_pattern(context: Context) -> Iterable[Finding]:
     for metadata in context.checkpoint.metadata:
         for statement in _plain_patterns(metadata):
             if abbreviates(context, statement):
-                hit = [name for name in names if statement.name in name]
+                hit = context.naming.checkpoint_names.containing(statement.name)
                 message = "is only part of a name: vLLM excludes all that contain it, others none"
             else:
                 hit = _longer(quantized, statement.name)

@@ -1,32 +1,38 @@
 """Which modules a name in the metadata stands for, in the checkpoint's and the runtime's spelling.
 
 This is the part of a lookup that holds for every runtime: exact names, containers, and the widest
-reading of patterns. It never scans all names per statement: names are sorted once, and a name or
-pattern looks only at those that share its literal beginning.
+reading of patterns. It never scans all names per statement: names are sorted and indexed once, and
+a name or pattern looks only at those that share its beginning, or hold the rarest part of it.
 """
 
-import fnmatch
 import re
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Literal
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.names import REGEX_MARK, is_regex
+from ckptfix.names import LONGEST_NAME, REGEX_MARK, is_regex
 from ckptfix.runtimes.family import family_for
 from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.profile_store import known_releases, known_runtimes
+from ckptfix.search.effort import spend
+from ckptfix.search.globs import COST, SPECIAL, Glob
+from ckptfix.search.grams import TextIndex
+from ckptfix.search.prefixes import Sorted
+from ckptfix.search.regexes import required_pieces
 from ckptfix.untrusted_regex import UntrustedRegex
 
 Spelling = Literal["runtime", "checkpoint"]
 
 MOST_LIKELY = 64
 """Names compared for a suggestion, of each of two kinds."""
-_WILDCARD = re.compile(r"[*?\[]")
+MOST_SUGGESTIONS = 200
+"""Names that are compared at all; a list of more that are unlike each other is no slip."""
+_FEW = 64
+"""Names that are looked at one by one rather than through an index."""
 _NUMBERS = re.compile(r"\d+")
 
 
@@ -35,12 +41,22 @@ class NameIndex:
 
     def __init__(self, module_of: Mapping[str, str]) -> None:
         self.module_of = module_of
-        self._sorted = sorted(module_of)
+        self._sorted = Sorted(tuple(module_of))
+        self._compared = 0
 
     def starting(self, head: str) -> list[str]:
         """Every name that starts with these characters."""
-        start = bisect_left(self._sorted, head)
-        return self._sorted[start : bisect_right(self._sorted, head + "\U0010ffff", lo=start)]
+        return self._sorted.starting(head)
+
+    @cached_property
+    def _texts(self) -> TextIndex:
+        """The names of the weights: a pattern may be one for them."""
+        return TextIndex([f"{name}.weight" for name in self._sorted.texts])
+
+    def containing(self, part: str) -> list[str]:
+        """Every name with these characters in it."""
+        found = map(self._sorted.texts.__getitem__, self._texts.holding([part]))
+        return [name for name in found if part in name]
 
     def stands_for(self, name: str) -> list[str]:
         """The module of this name, or all modules below it; checkpoint names."""
@@ -63,23 +79,42 @@ class NameIndex:
         and `re:` patterns from the start of the name.
         """
         if is_regex(pattern):
-            try:
-                regex = UntrustedRegex(pattern.removeprefix(REGEX_MARK))
-            except re.error:
-                return []
-            return [self.module_of[n] for n in self._sorted if regex.match(n)]
-        wildcard = _WILDCARD.search(pattern)
+            return self._matching_regex(pattern.removeprefix(REGEX_MARK))
+        wildcard = SPECIAL.search(pattern)
         if wildcard is None:
             return self.stands_for(pattern)
-        matches = re.compile(fnmatch.translate(pattern)).match
-        head = pattern[: wildcard.start()]
-        candidates = self.starting(head.removesuffix("."))
-        return [self.module_of[n] for n in candidates if matches(n) or matches(n + ".weight")]
+        glob = Glob(pattern)
+        head = pattern[: wildcard.start()].removesuffix(".")
+        candidates = self._holding(glob.pieces, head)
+        spend(COST * len(candidates))
+        return [
+            self.module_of[name]
+            for name in candidates
+            if glob.matches(name) or glob.matches(f"{name}.weight")
+        ]
+
+    def _matching_regex(self, expression: str) -> list[str]:
+        candidates = self._holding(required_pieces(expression) or ())
+        if not candidates:
+            return []
+        try:
+            regex = UntrustedRegex(expression)
+        except re.error:
+            return []
+        return [self.module_of[name] for name in candidates if regex.match(name)]
+
+    def _holding(self, pieces: Iterable[str], head: str = "") -> Sequence[str]:
+        """Names that begin with `head` and may, with the name of the weight, hold all pieces."""
+        start, end = self._sorted.span(head)
+        if end - start > _FEW:
+            found = (at for at in self._texts.holding(pieces) if start <= at < end)
+            return [self._sorted.texts[at] for at in found]
+        return self._sorted.texts[start:end]
 
     @cached_property
     def _by_last_segment(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        for name in self._sorted:
+        for name in self._sorted.texts:
             found.setdefault(name.rpartition(".")[2], []).append(name)
         return found
 
@@ -94,6 +129,8 @@ class NameIndex:
         Looks at a few likely ones only, and only once for names that differ in numbers: metadata
         with one wrong name usually has as many as there are modules.
         """
+        if len(name) > LONGEST_NAME:
+            return None
         masked = _NUMBERS.sub("0", name)
         if masked in self._nearest_of:
             difference = self._nearest_of[masked]
@@ -102,6 +139,9 @@ class NameIndex:
             alike = difference.applied_to(name)
             if alike in self.module_of:
                 return alike
+        if self._compared >= MOST_SUGGESTIONS:
+            return None
+        self._compared += 1
         found = self._most_similar(name)
         self._nearest_of[masked] = _difference(name, found) if found else None
         return found
@@ -168,7 +208,9 @@ class Naming:
     @cached_property
     def checkpoint_names(self) -> NameIndex:
         """Index over the names in the tensors."""
-        return NameIndex({name: name for name in self.checkpoint.modules})
+        as_stored = {name: name for name in self.checkpoint.modules}
+        same = as_stored == self.runtime_names.module_of
+        return self.runtime_names if same else NameIndex(as_stored)
 
     @cached_property
     def asked_names(self) -> NameIndex:
@@ -184,11 +226,14 @@ class Naming:
             for name in self.checkpoint.modules if family else ():
                 if family and (place := family.mapper.map(name)):
                     asked.setdefault(place, name)
-        return NameIndex(asked)
+        # Both spellings are tried first, so names that are all in one of them are never found here.
+        known = any(asked.keys() <= index.module_of.keys() for _, index in self._indexes())
+        return NameIndex({} if known else asked)
 
     def _indexes(self) -> Iterator[tuple[Spelling, NameIndex]]:
         yield "runtime", self.runtime_names
-        yield "checkpoint", self.checkpoint_names
+        if self.checkpoint_names is not self.runtime_names:
+            yield "checkpoint", self.checkpoint_names
 
     def read_name(self, name: str) -> Reading:
         """What an entry or target names; the runtime's spelling wins."""
@@ -235,4 +280,5 @@ class Naming:
 
     def nearest(self, name: str) -> str | None:
         """The most similar name in either spelling."""
-        return self.runtime_names.nearest(name) or self.checkpoint_names.nearest(name)
+        found = (index.nearest(name) for _, index in self._indexes())
+        return next(filter(None, found), None)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.errors import CkptfixError
-from ckptfix.progress import SILENT, Listener, Step
+from ckptfix.progress import SILENT, Listener
 from ckptfix.runtimes.profile_store import known_releases, known_runtimes
 from ckptfix.runtimes.targets import Target, parse_target
-from ckptfix.runtimes.verdict import TargetVerdict, is_known, judge
+from ckptfix.runtimes.verdict import TargetVerdict, is_known, judge_each
 
 
 def asked_targets(specs: Sequence[str]) -> tuple[Target, ...]:
@@ -45,23 +45,10 @@ def judge_all(
     Raises:
         CkptfixError: none of the releases registers the architecture.
     """
-    verdicts = judged(checkpoint, targets, listener)
+    verdicts = judge_each(checkpoint, targets, listener)
     if verdicts and all(verdict.unregistered for verdict in verdicts):
         first = verdicts[0]
         raise CkptfixError(
             f"{first.target} {first.problem}", advice="see ckptfix runtimes ARCHITECTURE"
         )
     return verdicts
-
-
-def judged(
-    checkpoint: Checkpoint, targets: Sequence[Target], listener: Listener = SILENT
-) -> tuple[TargetVerdict, ...]:
-    """A verdict for every target, registered or not."""
-    verdicts = []
-    for number, target in enumerate(targets):
-        listener.step(
-            Step(f"resolving modules for {target}", checkpoint.name, number, len(targets))
-        )
-        verdicts.append(judge(checkpoint, target))
-    return tuple(verdicts)

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import CONFIG_FILE
+from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.runtimes.binding import RuntimeModule, runtime_modules
 from ckptfix.runtimes.effective import EffectiveMetadata, effective_metadata
 from ckptfix.runtimes.family import family_for, why_unknown
@@ -175,8 +176,32 @@ def _registered(checkpoint: Checkpoint, profile: RuntimeProfile) -> str | None:
     return next((a for a in architectures if a in profile.architectures), None)
 
 
+def judge_each(
+    checkpoint: Checkpoint, targets: Sequence[Target], listener: Listener = SILENT
+) -> tuple[TargetVerdict, ...]:
+    """The verdict for every release; the modules are placed once for those that place them alike.
+
+    Named apart from `judge` because nearly all the work is the same for all releases.
+    """
+    placed: _Placed = {}
+    verdicts = []
+    for number, target in enumerate(targets):
+        step = f"resolving modules for {target}"
+        listener.step(Step(step, checkpoint.name, number, len(targets)))
+        verdicts.append(_judge(checkpoint, target, placed))
+    return tuple(verdicts)
+
+
 def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     """The verdict for one release."""
+    return _judge(checkpoint, target, {})
+
+
+_Placed = dict[int, tuple[RuntimeModule, ...]]
+"""id of a family, which lives as long as the program -> where it puts the modules."""
+
+
+def _judge(checkpoint: Checkpoint, target: Target, placed: _Placed) -> TargetVerdict:
     architectures = checkpoint.config.architectures
     profile = load_profile(target.runtime, target.profile_version)
     outer = _registered(checkpoint, profile)
@@ -204,7 +229,9 @@ def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
         return TargetVerdict(target, refusal, refused=True)
     why = "config.json has no quant_method, so this runtime ignores the metadata" if ignored else ""
     judge_ = _Judge(checkpoint, metadata, bound, why)
-    modules = runtime_modules(checkpoint.modules, family)
+    if id(family) not in placed:
+        placed[id(family)] = runtime_modules(checkpoint.modules, family)
+    modules = placed[id(family)]
     judged = tuple(judge_.module(m) for m in modules if m.kind not in ("embedding", "other"))
     every = judged + _tables(judge_, modules)
     return TargetVerdict(target, "", every, metadata=metadata, bound=bound)

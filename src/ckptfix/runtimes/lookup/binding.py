@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from ckptfix.errors import CkptfixError
-from ckptfix.runtimes.lookup.dialects import Dialect, dialect_of
+from ckptfix.runtimes.lookup.dialects import DIALECTS, Dialect, dialect_of
 from ckptfix.runtimes.lookup.exclusion import find_exclusion
 from ckptfix.runtimes.lookup.mapping import map_config_name, split_wildcard
 from ckptfix.runtimes.lookup.patterns import (
@@ -100,22 +100,35 @@ def bind(
     """
     dialect = dialect_of(profile.runtime, profile.version)
     classes = _classes(dialect, profile, architectures)
-    table = {n: Entry(n, n, algo.upper()) for n, algo in entries.items()}
-    patterns = tuple(Pattern(text, text) for text in excludes)
     packed: dict[str, tuple[str, ...]] = {}
     for model_class in classes:
         packed.update(model_class.packed_modules or {})
-        if model_class.mapper is not None:
-            table = _map_entries(dialect, model_class.mapper, table)
-            patterns = _map_patterns(dialect, model_class.mapper, patterns)
-    indexed, regexes = _indexed(patterns)
-    return BoundMetadata(dialect, EntryTable(table), indexed, regexes, packed)
+    mappers = tuple(c.mapper for c in classes if c.mapper is not None)
+    like = _first_that_maps_so(dialect) if mappers else DIALECTS[0]
+    tables = _mapped(like, mappers, tuple(entries.items()), tuple(excludes))
+    return BoundMetadata(dialect, *tables, packed)
 
 
-@lru_cache(maxsize=4)  # most releases map the patterns to the same ones
-def _indexed(patterns: tuple[Pattern, ...]) -> tuple[PatternTable, RegexTable]:
+@cache
+def _first_that_maps_so(dialect: Dialect) -> Dialect:
+    """The first row whose mappers do the same to names."""
+    return next(row for row in DIALECTS if row.mapping == dialect.mapping)
+
+
+@lru_cache(maxsize=8)  # most releases map the names to the same ones
+def _mapped(
+    dialect: Dialect,
+    mappers: tuple[ConfigMapper, ...],
+    entries: tuple[tuple[str, str], ...],
+    excludes: tuple[str, ...],
+) -> tuple[EntryTable, PatternTable, RegexTable]:
+    table = {n: Entry(n, n, algo.upper()) for n, algo in entries}
+    patterns = tuple(Pattern(text, text) for text in excludes)
+    for mapper in mappers:
+        table = _map_entries(dialect, mapper, table)
+        patterns = _map_patterns(dialect, mapper, patterns)
     indexed = PatternTable(patterns)
-    return indexed, RegexTable(indexed)
+    return EntryTable(table), indexed, RegexTable(indexed)
 
 
 def _classes(
