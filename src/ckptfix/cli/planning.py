@@ -49,6 +49,7 @@ class RewriteOptions:
     with_weights: bool = False
     create_pr: bool = False
     verify: bool = False
+    forget: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from ckptfix.cli.streams import already_done
 from ckptfix.errors import CkptfixError
 from ckptfix.remote.reference import Directory
 from ckptfix.report.console import line, show
-from ckptfix.report.rewrite_text import output_lines
+from ckptfix.report.rewrite_text import forgotten_lines, output_lines
 from ckptfix.rewrite.apply import apply_changes, recover, undo
+from ckptfix.rewrite.forget import forget
 from ckptfix.rewrite.output import make_output, require_free
 from ckptfix.rewrite.store import require_whole
 from ckptfix.text import visible
@@ -34,8 +35,12 @@ def run_rewrite(name: str, options: RewriteOptions) -> int:
         return run_remote_rewrite(opened, options)
     if options.create_pr or options.with_weights:
         option = "--create-pr" if options.create_pr else "--with-weights"
+        upload = (
+            "upload a directory with: hf upload ORG/NAME DIR --exclude '.ckptfix/*' --create-pr"
+        )
         raise CkptfixError(
-            f"{option} is for repositories of the Hub, {visible(name)} is a directory"
+            f"{option} is for repositories of the Hub, {visible(name)} is a directory",
+            advice=upload if options.create_pr else "",
         )
     return _rewrite_directory(name, source, options)
 
@@ -45,6 +50,11 @@ def _rewrite_directory(directory: str, source: DirectorySource, options: Rewrite
         files = undo(source)
         with already_done(f"the undo in {visible(directory)} is done"):
             show([line(f"restored {', '.join(files)} in {visible(directory)}")], sys.stdout)
+        return 0
+    if options.forget:
+        forgotten = forget(source)
+        with already_done(f"{visible(directory)} can no longer be undone"):
+            show(forgotten_lines(directory, forgotten), sys.stdout)
         return 0
     free = require_free(options.output, source.root) if options.output is not None else None
     if options.dry_run or free is not None:
@@ -81,8 +91,11 @@ def _require_sensible(options: RewriteOptions) -> None:
     asks = options.dry_run or options.exit_code or options.output is not None
     asks = asks or options.from_tensors or options.tensors or options.strategy != "auto"
     asks = asks or options.create_pr or options.verify
-    if options.undo and (asks or options.maps or options.mapper or options.runtimes):
-        raise CkptfixError("--undo takes no other option")
+    asks = asks or bool(options.maps or options.mapper or options.runtimes)
+    if options.undo and options.forget:
+        raise CkptfixError("--undo and --forget contradict each other")
+    if (options.undo or options.forget) and asks:
+        raise CkptfixError(f"{'--undo' if options.undo else '--forget'} takes no other option")
     if options.create_pr and options.output is not None:
         raise CkptfixError("--create-pr and --output contradict each other")
     if options.create_pr and options.tensors:

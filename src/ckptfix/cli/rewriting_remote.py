@@ -55,8 +55,9 @@ def run_remote_rewrite(opened: Opened, options: RewriteOptions) -> int:
 def _require_possible(opened: Opened, options: RewriteOptions) -> None:
     shown = visible(str(opened.reference))
     is_repository = isinstance(opened.reference, Repository)
-    if options.undo:
-        raise CkptfixError(f"--undo is for directories, not for {shown}")
+    if options.undo or options.forget:
+        option = "--undo" if options.undo else "--forget"
+        raise CkptfixError(f"{option} is for directories, not for {shown}")
     if not is_repository and (options.create_pr or options.with_weights):
         option = "--create-pr" if options.create_pr else "--with-weights"
         raise CkptfixError(f"{option} is for repositories of the Hub, not for {shown}")
