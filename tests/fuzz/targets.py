@@ -82,7 +82,9 @@ PLANNING: Final = (
     ("rewrite", "--dry-run", "--tensors", "--map", "model=m"),
     ("rewrite", "--dry-run", "--strategy", "alias", "--runtime", "vllm==0.17.1"),
 )  # fmt: skip
-WRITING: Final = (("rewrite",), ("rewrite", "--from-tensors"), ("rewrite", "--undo"))
+WRITING: Final = (
+    ("rewrite",), ("rewrite", "--from-tensors"), ("rewrite", "--forget"), ("rewrite", "--undo"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

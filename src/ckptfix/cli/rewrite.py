@@ -78,6 +78,10 @@ VerifyOption = Annotated[
 UndoOption = Annotated[
     bool, typer.Option("--undo", help="Restore the files as they were before the first rewrite.")
 ]
+ForgetOption = Annotated[
+    bool,
+    typer.Option("--forget", help="Remove what is kept in .ckptfix for --undo, once you are sure."),
+]
 
 
 def rewrite(
@@ -93,6 +97,7 @@ def rewrite(
     tensors: TensorsOption = False,
     verify: VerifyOption = False,
     undo_: UndoOption = False,
+    forget: ForgetOption = False,
     with_weights: WithWeightsOption = False,
     create_pr: CreatePrOption = False,
     revision: RevisionOption = None,
@@ -128,5 +133,6 @@ def rewrite(
         with_weights=with_weights,
         create_pr=create_pr,
         verify=verify,
+        forget=forget,
     )
     raise typer.Exit(run_rewrite(checkpoint, flags))

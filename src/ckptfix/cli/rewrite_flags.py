@@ -1,6 +1,7 @@
 """The flags of `rewrite`, and which of them contradict each other."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.plan import RewriteRequest
@@ -10,6 +11,10 @@ from ckptfix.rewriting.portable import Strategy
 from ckptfix.runtimes.name_maps import own_name_map
 from ckptfix.runtimes.releases import asked_targets
 from ckptfix.text import visible
+
+_UPLOAD: Final = (
+    "upload a directory with: hf upload ORG/NAME DIR --exclude '.ckptfix/*' --create-pr"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +27,7 @@ class RewriteFlags:
     mapper: str | None = None
     output: str | None = None
     undo: bool = False
+    forget: bool = False
     runtimes: tuple[str, ...] = ()
     strategy: Strategy = "auto"
     from_tensors: bool = False
@@ -55,8 +61,11 @@ def require_sensible(flags: RewriteFlags) -> None:
     asks = flags.dry_run or flags.exit_code or flags.output is not None
     asks = asks or flags.from_tensors or flags.tensors or flags.strategy != "auto"
     asks = asks or flags.create_pr or flags.verify
-    if flags.undo and (asks or flags.maps or flags.mapper or flags.runtimes):
-        raise CkptfixError("--undo takes no other option")
+    asks = asks or bool(flags.maps or flags.mapper or flags.runtimes)
+    if flags.undo and flags.forget:
+        raise CkptfixError("--undo and --forget contradict each other")
+    if (flags.undo or flags.forget) and asks:
+        raise CkptfixError(f"{'--undo' if flags.undo else '--forget'} takes no other option")
     if flags.create_pr and flags.output is not None:
         raise CkptfixError("--create-pr and --output contradict each other")
     if flags.create_pr and flags.tensors:
@@ -85,15 +94,19 @@ def require_possible(opened: Opened, flags: RewriteFlags) -> None:
     option = "--create-pr" if flags.create_pr else "--with-weights"
     if isinstance(opened.reference, Directory):
         if flags.create_pr or flags.with_weights:
-            raise CkptfixError(f"{option} is for repositories of the Hub, {shown} is a directory")
+            raise CkptfixError(
+                f"{option} is for repositories of the Hub, {shown} is a directory",
+                advice=_UPLOAD if flags.create_pr else "",
+            )
         return
     if flags.verify:
         raise CkptfixError(
             f"--verify is for directories, {shown} is not one",
             advice="add --output DIR --with-weights, then run ckptfix verify DIR",
         )
-    if flags.undo:
-        raise CkptfixError(f"--undo is for directories, not for {shown}")
+    if flags.undo or flags.forget:
+        option = "--undo" if flags.undo else "--forget"
+        raise CkptfixError(f"{option} is for directories, not for {shown}")
     if not is_repository and (flags.create_pr or flags.with_weights):
         raise CkptfixError(f"{option} is for repositories of the Hub, not for {shown}")
     if not (flags.create_pr or flags.dry_run or flags.output is not None):

@@ -26,12 +26,14 @@ from ckptfix.report.rewrite_text import (
     after_lines,
     done_lines,
     dry_run_lines,
+    forgotten_lines,
     nothing_lines,
     output_lines,
     refusal_lines,
 )
 from ckptfix.report.tensors_text import tensor_diff_lines
 from ckptfix.rewriting.apply import undo
+from ckptfix.rewriting.forget import forget
 from ckptfix.rewriting.tensors.written import NOTHING_ELSE, Written, read_written
 from ckptfix.text import visible
 
@@ -55,6 +57,8 @@ def run_rewrite(name: str, flags: RewriteFlags) -> int:
         _require_token(opened, flags)
         if flags.undo:
             return _undo(opened)
+        if flags.forget:
+            return _forget(opened)
         return _rewrite(opened, flags, listener)
 
 
@@ -70,6 +74,14 @@ def _undo(opened: Opened) -> int:
     name = visible(str(opened.reference))
     with already_done(f"the undo in {name} is done"):
         show([line(f"restored {', '.join(files)} in {name}")], sys.stdout)
+    return 0
+
+
+def _forget(opened: Opened) -> int:
+    name = str(opened.reference)
+    forgotten = forget(in_place(opened))
+    with already_done(f"{visible(name)} can no longer be undone"):
+        show(forgotten_lines(name, forgotten), sys.stdout)
     return 0
 
 

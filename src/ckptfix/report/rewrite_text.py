@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ckptfix.operations.plan import RewritePlan
-from ckptfix.report.console import Line, columns, count, line, plain
+from ckptfix.report.console import Line, columns, count, line, plain, size
 from ckptfix.report.matrix import summary_of_target
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.report.tensors_text import no_tensor_lines, tensor_lines
+from ckptfix.rewriting.forget import Forgotten
 from ckptfix.rewriting.output import Output
 from ckptfix.rewriting.plan import FileChange, Plan
 from ckptfix.rewriting.portable import PortablePlan
@@ -100,6 +101,21 @@ def unchanged_lines(name: str, plan: Plan, *, for_releases: bool) -> Iterator[Li
     if not plan.name_map.mapper.rules and not for_releases:
         why = "; no name map is built in for its architecture, give one with --map or --mapper"
     yield line(f"{visible(name)}: no name to change{why}")
+
+
+def forgotten_lines(name: str, forgotten: Forgotten | None) -> Iterator[Line]:
+    """What `--forget` removed, and what it left."""
+    shown = visible(name)
+    if forgotten is None:
+        yield line(f"{shown}: nothing to forget, ckptfix keeps nothing here")
+        return
+    removed = f"{count(forgotten.files, 'file')}, {size(forgotten.nbytes)}"
+    yield line(f"removed what .ckptfix kept in {shown}: {removed}")
+    if forgotten.originals:
+        files = ", ".join(map(visible, forgotten.originals))
+        yield line(f"the rewrite of {files} can no longer be undone")
+    if forgotten.left:
+        yield line(f"left there, not made by ckptfix: {', '.join(map(visible, forgotten.left))}")
 
 
 def output_lines(output: Output) -> Iterator[Line]:

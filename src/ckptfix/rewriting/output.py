@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 from ckptfix.checkpoint.source import DirectorySource, Source
 from ckptfix.checkpoint.tensor_table import MOST_READS
-from ckptfix.durable import sync_folder, write_durably
+from ckptfix.durable import TEMPORARY, sync_folder, write_durably
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
 from ckptfix.rewriting.plan import FileChange
@@ -30,7 +30,7 @@ from ckptfix.text import visible
 WEIGHT_SUFFIXES: Final = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 MAX_FETCHED_BYTES: Final = 100_000_000
 """A larger file than the largest tokenizer is fetched only together with the weights."""
-_LEFT_BEHIND: Final = frozenset({FOLDER, ".git", ".cache"})
+_LEFT_BEHIND: Final = frozenset({".git", ".cache"})
 _FICLONE: Final = 0x40049409
 """ioctl number of a reflink on Linux (linux/fs.h)."""
 
@@ -138,6 +138,8 @@ def _fill(
     linked: dict[LinkKind, int] = {}
     copied = 0
     for entry in sorted(folder.iterdir()):
+        if entry.name == FOLDER or entry.name.endswith(TEMPORARY):
+            continue
         if folder == source.root and entry.name in _LEFT_BEHIND | left_out:
             continue
         if entry.is_dir() and not entry.is_symlink():

@@ -3,7 +3,9 @@
     .ckptfix/
       journal.json   a transaction that is being carried out: all that is needed is staged
       undo.json      what `--undo` restores, and what it expects to find
-      old/ new/      bytes of files, by SHA-256
+      lock           held by the ckptfix that writes
+      .gitignore     of everything in here: what undoes a rewrite is not part of the checkpoint
+      <SHA-256>      bytes of files, and heads of shard files
 
 A transaction is decided at the instant `journal.json` appears. Before it, nothing outside
 `.ckptfix/` has changed and the next run starts over; after it, every run can complete or roll back.
@@ -27,6 +29,7 @@ FOLDER: Final = ".ckptfix"
 JOURNAL: Final = "journal.json"
 UNDO: Final = "undo.json"
 LOCK: Final = "lock"
+IGNORE: Final = ".gitignore"
 
 
 class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,9 +107,15 @@ class Store:
             os.close(descriptor)
             descriptor = self._open_lock()
         try:
+            self._hide_from_git()
             yield
         finally:
             os.close(descriptor)
+
+    def _hide_from_git(self) -> None:
+        path = self.folder / IGNORE
+        if not os.path.lexists(path):
+            write_durably(path, b"*\n")
 
     def _open_lock(self) -> int:
         self.create()
@@ -205,9 +214,11 @@ class Store:
             for record in transaction.records if transaction else ():
                 needed |= {record.before, record.after, record.original}
         for path in self.folder.iterdir():
-            if path.name not in needed | {JOURNAL, UNDO, LOCK}:
+            if path.name not in needed | {JOURNAL, UNDO, LOCK, IGNORE}:
                 path.unlink()
         if not needed:
+            (self.folder / IGNORE).unlink(missing_ok=True)
+            # Whoever waits for the lock makes the folder again once it is gone.
             (self.folder / LOCK).unlink(missing_ok=True)
             self.folder.rmdir()
             sync_folder(self.root)
