@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import redirect_stderr
+from contextlib import chdir, redirect_stderr
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -122,10 +122,11 @@ def _example(rule: Rule) -> Iterator[str]:
     flags = CheckFlags((), None, asked, [rule.code], None, None)
     options = options_of(flags, Configuration(), for_people=False)
     for directory in sorted(path.parent for path in DATA.glob("*/config.json")):
-        with redirect_stderr(io.StringIO()):  # a release that does not know the architecture
-            (checked,) = check_all([str(directory)], options).checkpoints
+        # On stderr: a release that does not know the architecture.
+        with chdir(DATA), redirect_stderr(io.StringIO()):
+            (checked,) = check_all([directory.name], options).checkpoints
         if checked.findings:
-            shown = replace(checked, name=directory.name, ignored={})
+            shown = replace(checked, ignored={})
             text = io.StringIO()
             write_plain(checkpoint_lines(shown, verbose=False), text)
             more = "".join(f" --runtime {spec}" for spec in asked)

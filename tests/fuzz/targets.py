@@ -151,9 +151,7 @@ TARGETS: Final[Mapping[str, Target]] = {
         ".ckptfix/journal.json", json.dumps(_TRANSACTION).encode(), (("check",), *WRITING)
     ),
     "undo": Target(".ckptfix/undo.json", json.dumps(_TRANSACTION).encode(), WRITING),
-    "arguments": Target(
-        "", b"--runtime\nvllm>=0.20\n--map\na=b", (("check",), *PLANNING), "lines"
-    ),
+    "arguments": Target("", b"--runtime\nvllm>=0.20\n--map\na=b", (("check",), *PLANNING), "lines"),
 }
 
 

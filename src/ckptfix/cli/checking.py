@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
@@ -17,6 +17,7 @@ from ckptfix.cli.examining import examine
 from ckptfix.cli.judging import asked_targets
 from ckptfix.cli.limits import limited
 from ckptfix.cli.loading import load_opened, open_told, own_name_map
+from ckptfix.commands import ELSEWHERE, with_name
 from ckptfix.errors import CkptfixError
 from ckptfix.remote.local_url import local_path
 from ckptfix.remote.opening import HERE_AND_THERE, Reach
@@ -207,22 +208,25 @@ def _check(
         kind=_KINDS[type(reference)],
         name_map=examined.name_map.origin,
         rules=rules,
-        findings=tuple(_with_lines(counted, checkpoint)),
+        findings=tuple(_completed(counted, checkpoint, reference)),
         ignored=Counter(left_out),
         verdicts=examined.verdicts,
         outlook=examined.outlook if options.for_people else None,
     )
 
 
-def _with_lines(findings: Iterable[Finding], checkpoint: Checkpoint) -> Iterable[Finding]:
-    """The same findings, with the lines of their places where the file is JSON."""
+def _completed(
+    findings: Iterable[Finding], checkpoint: Checkpoint, reference: Reference
+) -> Iterator[Finding]:
+    """The same findings, with lines where the file is JSON, and the checkpoint in the advice."""
+    elsewhere = () if isinstance(reference, Directory) else ELSEWHERE
+    named = lru_cache(lambda advice: with_name(advice, str(reference), *elsewhere))
     for finding in findings:
         place = finding.place
         document = checkpoint.documents.get(place.file)
         if document is not None and place.pointer is not None:
-            line_ = document.line_of_pointer(place.pointer)
-            finding = replace(finding, place=replace(place, line=line_))  # noqa: PLW2901
-        yield finding
+            place = replace(place, line=document.line_of_pointer(place.pointer))
+        yield replace(finding, place=place, advice=named(finding.advice))
 
 
 def _with_name(checkpoint: str, error: CkptfixError) -> str:

@@ -10,7 +10,9 @@ from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.cli.judging import asked_targets, judge_all, known_targets, without_releases
 from ckptfix.cli.loading import name_map_for
 from ckptfix.cli.renaming import NOTHING_ELSE, Written, harmed_by, plan_names_of_tensors
+from ckptfix.commands import ELSEWHERE, suggested
 from ckptfix.remote.opening import HERE_AND_THERE, Reach
+from ckptfix.remote.reference import is_remote
 from ckptfix.report.console import Line, count, line, show, show_exactly
 from ckptfix.report.diff import diff_lines, unified_diff
 from ckptfix.report.rewrite_text import (
@@ -178,7 +180,8 @@ def show_result(
         show(_unchanged(directory, planned), sys.stdout)
     _show_verdicts(directory, planned, sys.stdout)
     if planned.changes_something and can_undo:
-        show([line(f"undo with: ckptfix rewrite {visible(directory)} --undo")], sys.stdout)
+        undo = suggested("rewrite", directory, "--undo")
+        show([line(f"undo with: {undo}")], sys.stdout)
 
 
 def _done_lines(planned: Planned, written: Written) -> Iterator[Line]:
@@ -201,4 +204,5 @@ def _show_verdicts(directory: str, planned: Planned, stream: TextIO) -> None:
     show(verdict_lines(directory, planned.plan), stream)
     show(portable_lines(planned.portable), stream)
     if planned.tensors_say_more:
-        show(more_lines(directory), stream)
+        elsewhere = ELSEWHERE if is_remote(directory) else ()
+        show(more_lines(directory, *elsewhere), stream)

@@ -1,6 +1,7 @@
 """What `ckptfix rewrite` does with a checkpoint that is not a directory."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
@@ -15,6 +16,7 @@ from ckptfix.cli.planning import (
     show_result,
 )
 from ckptfix.cli.renaming import read_written
+from ckptfix.commands import suggested
 from ckptfix.errors import CkptfixError
 from ckptfix.remote.opening import Opened
 from ckptfix.remote.reference import Repository
@@ -83,13 +85,8 @@ def _propose(repository: Repository, commit: str, planned: Planned, *, dry_run: 
     files = {file.file: file.after.encode("utf-8") for file in planned.plan.files}
     made = open_pull_request(repository, commit, files, title, body)
     show_result(str(repository), planned, can_undo=False, verb="proposed to")
-    show(
-        [
-            line("opened ", (made.url, "bold")),
-            line(f"check it with: ckptfix check {repository.name}@{made.revision}"),
-        ],
-        sys.stdout,
-    )
+    check = suggested("check", str(replace(repository, revision=made.revision)))
+    show([line("opened ", (made.url, "bold")), line(f"check it with: {check}")], sys.stdout)
 
 
 def _make(

@@ -3,7 +3,7 @@
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from ckptfix.checkpoint.numbers import Numbers
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.cli.judging import asked_targets, judge_all, known_targets, without_releases
 from ckptfix.cli.loading import builtin_name_map, load
+from ckptfix.commands import with_name
 from ckptfix.errors import CkptfixError
 from ckptfix.remote.local_url import local_path
 from ckptfix.report.console import show, write_plain
@@ -176,4 +177,4 @@ def _findings(
         if code.startswith(_RULES):
             for finding in rule.find(context):
                 if not options.modules or chosen.intersection(finding.modules):
-                    yield finding
+                    yield replace(finding, advice=with_name(finding.advice, checkpoint.name))

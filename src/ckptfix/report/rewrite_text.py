@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ckptfix.commands import suggested
 from ckptfix.report.console import Line, columns, count, line, plain
 from ckptfix.report.matrix import summary_of_target
 from ckptfix.report.releases import release_range, runs_of_releases
@@ -83,12 +84,13 @@ def verdict_lines(name: str, plan: Plan) -> Iterator[Line]:
     if plan.findings_after:
         for code, number in sorted(Counter(f.code for f in plan.findings_after).items()):
             yield line(f"  {number:,} {code} {RULES[code].title}")
-        yield line(f"details: ckptfix check {visible(name)}")
+        yield line(f"details: {suggested('check', name)}")
 
 
-def more_lines(name: str) -> Iterator[Line]:
-    """The other repair, where it would do something."""
-    yield line(f"the tensors say more: ckptfix rewrite {visible(name)} --from-tensors")
+def more_lines(name: str, *options: str) -> Iterator[Line]:
+    """The other repair, where it would do something; `options` are those it needs besides."""
+    more = suggested("rewrite", name, "--from-tensors", *options)
+    yield line(f"the tensors say more: {more}")
 
 
 def unchanged_lines(name: str, plan: Plan, *, for_releases: bool) -> Iterator[Line]:

@@ -4,6 +4,7 @@ import json
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from ckptfix.commands import with_name
 from ckptfix.report.console import Line, columns, line
 from ckptfix.rules.catalogue import family_of
 from ckptfix.rules.finding import Rule, Severity
@@ -60,8 +61,8 @@ def rule_lines(rule: Rule) -> Iterator[Line]:
     yield line(("fix", "bold"))
     yield from _paragraph(rule.fix)
     if rule.fixed_by:
-        command = rule.fixed_by.replace("rewrite", "rewrite DIR")
-        yield from _paragraph(f"ckptfix {command} repairs it; add --dry-run to see the diff.")
+        command = with_name(f"ckptfix {rule.fixed_by}", "DIR")
+        yield from _paragraph(f"{command} repairs it; add --dry-run to see the diff.")
     yield line()
     yield line(("leave it out", "bold"))
     yield line(f"  ckptfix check DIR --ignore {rule.code}")

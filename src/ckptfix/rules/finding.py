@@ -10,6 +10,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.formats import StoredFormat
 from ckptfix.checkpoint.metadata import MetadataFile
 from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
+from ckptfix.commands import with_name
 from ckptfix.place import Place
 from ckptfix.rules.reading import Declared, covered_by_entries, declarations, excluded
 from ckptfix.runtimes.naming import Naming
@@ -115,7 +116,7 @@ def rule(
     """Declare the decorated function as a rule."""
 
     def declare(find: Callable[[Context], Iterable[Finding]]) -> Rule:
-        declared = Rule(code, title, severity, why, fix, fixed_by, find)
+        declared = Rule(code, title, severity, why, with_name(fix, "DIR"), fixed_by, find)
         _declared.append(declared)
         return declared
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import CONFIG_FILE
+from ckptfix.commands import quoted
 from ckptfix.place import Place
 from ckptfix.rules.finding import Context, Finding, Severity, rule
 from ckptfix.runtimes.effective import effective_metadata
@@ -44,7 +45,7 @@ def wrong_module(context: Context) -> Iterable[Finding]:
         module = first[key]
         releases = " and ".join(map(str, targets))
         does = "stop at it" if module.resolved == "error" else f"build it as {module.resolved}"
-        specs = " ".join(f"--runtime {t.runtime}=={t.version}" for t in targets)
+        specs = " ".join(f"--runtime {quoted(f'{t.runtime}=={t.version}')}" for t in targets)
         yield Finding(
             "CKF701",
             module.name,
