@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -118,11 +119,12 @@ def _example(rule: Rule) -> Iterator[str]:
     asked = EXAMPLE_RUNTIMES if rule.needs == "release" else ()
     for directory in sorted(path.parent for path in DATA.glob("*/config.json")):
         try:
-            checked = ckptfix.check(directory, runtimes=asked, select=[rule.code])
+            with chdir(DATA):
+                checked = ckptfix.check(directory.name, runtimes=asked, select=[rule.code])
         except ckptfix.CkptfixError:
             continue  # the release does not register the architecture
         if checked.findings:
-            shown = replace(checked, name=directory.name, ignored={}, outlook=None)
+            shown = replace(checked, ignored={}, outlook=None)
             text = io.StringIO()
             write_plain(checkpoint_lines(shown, verbose=False), text)
             more = "".join(f" --runtime {spec}" for spec in asked)

@@ -1,5 +1,6 @@
 """`a/b` can be a path or a repository: nothing is sent for a path, and both readings are named."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,6 +76,23 @@ def test_the_written_repository_is_read_beside_a_folder_of_that_name(
     written = "hf://models/models/nano"
     assert f"write {written}\n" in hub_run("inspect", "models/nano").stderr
     assert hub_run("inspect", written).returncode == 0
+
+
+def test_what_is_suggested_for_it_names_it_so_that_it_is_found(
+    hub: Hub, hub_run: HubRun, tmp_path: Path
+) -> None:
+    (tmp_path / "zoo").mkdir()
+    hub.add("zoo/nano", blobs_of(DATA / "nanovl-mixed"))
+    hub.add("zoo/healthy", blobs_of(DATA / "llama-fp8-kv8"))
+    name = "hf://zoo/nano"
+    checked = hub_run("check", name).stdout
+    assert f"  ckptfix rewrite {name} --create-pr" in checked
+    assert f"fix: run ckptfix rewrite {name} --output DIR\n" in checked
+    proposed = hub_run("rewrite", name, "--create-pr", HF_TOKEN="hf_writer").stdout
+    (check,) = re.findall(r"check it with: ckptfix (.*)\n", proposed)
+    assert hub_run(*check.split()).returncode == 0
+    served = hub_run("check", "hf://zoo/healthy", "--revision", "main").stdout
+    assert "  vllm serve zoo/healthy --revision main  # " in served
 
 
 NOWHERE = {"HF_ENDPOINT": "http://127.0.0.1:9", "CKPTFIX_RETRIES": "0"}

@@ -49,6 +49,14 @@ def test_packed_modules_are_run_as_the_runtime_joins_them(call: Call) -> None:
     assert made["joined_as"] == "vllm 0.33.0"
 
 
+def test_a_url_is_the_directory_and_advice_names_it(call: Call) -> None:
+    directory = DATA / "nanovl-mixed"
+    asked = ("--device", "cpu", "--runtime", "vllm==0.17.1", "--source", f"file://{directory}")
+    done = call("verify", f"file://localhost{directory}", *asked)
+    assert done.returncode == 1, done.stderr
+    assert f"ckptfix rewrite {directory} --dry-run --runtime vllm==0.17.1\n" in done.stdout
+
+
 def test_the_experts_of_a_bank_are_run_one_by_one(call: Call) -> None:
     made = report(call, DATA / "qwen3vlmoe-nvfp4", "--all", "--modules", "*.experts")
     names = [gemm["name"] for gemm in made["gemms"]]

@@ -49,14 +49,17 @@ STEPS = (
 def _run_steps(directory: str) -> None:
     import subprocess
 
+    from ckptfix.commands import arguments, suggested
     from ckptfix.errors import CkptfixError
     from ckptfix.report.console import line, show
 
     for title, command, expected in STEPS:
-        shown = " ".join(("ckptfix", *command, directory))
+        verb, *options = command
+        shown = suggested(verb, directory, *options)
         show([line((f"# {title}", "dim")), line((f"$ {shown}", "bold"))], sys.stdout)
         # Real processes, so that what is shown is what a user gets.
-        done = subprocess.run([sys.executable, "-m", "ckptfix", *command, directory], check=False)
+        words = [sys.executable, "-m", "ckptfix", *arguments(verb, directory, *options)]
+        done = subprocess.run(words, check=False)
         if done.returncode != expected:
             raise CkptfixError(f"{shown} ended with exit code {done.returncode}, not {expected}")
         show([line()], sys.stdout)

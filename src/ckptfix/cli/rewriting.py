@@ -1,10 +1,12 @@
 """`ckptfix rewrite`: from flags to operations, and what is printed of them."""
 
 import sys
+from dataclasses import replace
 
 from ckptfix.cli.listening import listening
 from ckptfix.cli.rewrite_flags import RewriteFlags, require_possible, require_sensible
 from ckptfix.cli.streams import already_done
+from ckptfix.commands import suggested
 from ckptfix.operations.loading import open_named
 from ckptfix.operations.plan import RewritePlan
 from ckptfix.operations.rewrite import (
@@ -152,13 +154,8 @@ def _propose(repository: Repository, planned: RewritePlan, *, dry_run: bool) -> 
     with already_done(f"{made.url} is opened"):
         show([line(f"proposed to {visible(name)}")], sys.stdout)
         show([*done_lines(planned, NOTHING_ELSE), *after_lines(name, planned)], sys.stdout)
-        show(
-            [
-                line("opened ", (made.url, "bold")),
-                line(f"check it with: ckptfix check {repository.name}@{made.revision}"),
-            ],
-            sys.stdout,
-        )
+        check = suggested("check", str(replace(repository, revision=made.revision)))
+        show([line("opened ", (made.url, "bold")), line(f"check it with: {check}")], sys.stdout)
 
 
 def _show_dry_run(name: str, planned: RewritePlan, written: Written = NOTHING_ELSE) -> None:
@@ -179,4 +176,4 @@ def _show_result(name: str, result: RewriteResult, *, can_undo: bool) -> None:
     show([line(f"rewrote {visible(name)}"), *done_lines(planned, result.written)], sys.stdout)
     show(after_lines(name, planned), sys.stdout)
     if can_undo:
-        show([line(f"undo with: ckptfix rewrite {visible(name)} --undo")], sys.stdout)
+        show([line(f"undo with: {suggested('rewrite', name, '--undo')}")], sys.stdout)

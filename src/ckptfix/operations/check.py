@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
 from ckptfix.checkpoint.checkpoint import METADATA_FILES, Checkpoint
 from ckptfix.checkpoint.shard_index import INDEX_FILE
+from ckptfix.commands import ELSEWHERE, with_name
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.operations.examine import examine
@@ -187,22 +188,23 @@ def _check(
         kind=_KINDS[type(reference)],
         name_map=examined.name_map.origin,
         rules=tuple(rules),
-        findings=tuple(_with_lines(counted, checkpoint)),
+        findings=tuple(_completed(counted, checkpoint, reference)),
         ignored=Counter(left_out),
         verdicts=examined.verdicts,
         outlook=examined.outlook if request.ask_all else None,
     )
 
 
-def _with_lines(findings: Iterable[Finding], checkpoint: Checkpoint) -> Iterable[Finding]:
-    """The same findings, with the lines of their places where the file is JSON."""
+def _completed(
+    findings: Iterable[Finding], checkpoint: Checkpoint, reference: Reference
+) -> Iterator[Finding]:
+    """The same findings, with lines where the file is JSON, and the checkpoint in the advice."""
+    elsewhere = () if isinstance(reference, Directory) else ELSEWHERE
+    named = lru_cache(lambda advice: with_name(advice, str(reference), *elsewhere))
     for finding in findings:
         place = _with_line(finding.place, checkpoint)
         related = tuple(replace(r, place=_with_line(r.place, checkpoint)) for r in finding.related)
-        if place is finding.place and not related:
-            yield finding
-        else:
-            yield replace(finding, place=place, related=related)
+        yield replace(finding, place=place, related=related, advice=named(finding.advice))
 
 
 def _with_line(place: Place, checkpoint: Checkpoint) -> Place:

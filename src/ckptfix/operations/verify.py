@@ -5,13 +5,14 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.numbers import Numbers
 from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.commands import with_name
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load
@@ -205,7 +206,7 @@ def _findings(
         if rule.needs != "headers" or rule.blocks_verify:
             for finding in facts.findings(rule):
                 if not request.modules or chosen.intersection(finding.modules):
-                    yield finding
+                    yield replace(finding, advice=with_name(finding.advice, checkpoint.name))
 
 
 def verify(

@@ -20,6 +20,8 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:::[A-Za-z0-9+.:-]+)?://"
 _PART: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
 _REPOSITORY: Final = re.compile(rf"(?P<repo>{_PART}/{_PART})(?:@(?P<revision>.+))?")
 """As huggingface_hub 2.4.0 allows it (utils/_validators.py), with both parts."""
+_URI: Final = "hf://"
+_AMONG_MODELS: Final = "hf://models/"
 _FILE_ENDINGS: Final = (".json", ".safetensors")
 """Of a file in a checkpoint, not of a repository."""
 _REVISION: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._/+-]*")
@@ -47,9 +49,12 @@ class Repository:
     """A branch, a tag, `refs/pr/1` or a commit; None for the default branch."""
     like_a_path: bool = field(default=False, compare=False)
     """Written as a relative path could be, one where nothing is."""
+    prefix: str = field(default="", compare=False)
+    """What makes the name that of a repository where it would be a path: `hf://`, else empty."""
 
     def __str__(self) -> str:
-        return f"{self.name}@{self.revision}" if self.revision else self.name
+        name = f"{self.prefix}{self.name}"
+        return f"{name}@{self.revision}" if self.revision else name
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,11 @@ def is_commit(revision: str | None) -> bool:
     return revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
+def plain_name(repository: str) -> str:
+    """A repository as `str` writes it, without the prefix: what a runtime takes."""
+    return repository.removeprefix(_AMONG_MODELS).removeprefix(_URI)
+
+
 def is_remote(text: str) -> bool:
     """True when the name does not stand for a path on this machine."""
     return not isinstance(_parse(text), Directory)
@@ -109,7 +119,7 @@ def _parse(text: str) -> Reference:
     path = local_path(text)
     if path is not None:
         return Directory(path)
-    if text.startswith("hf://"):
+    if text.startswith(_URI):
         return _of_hf_uri(text)
     parts = urlsplit(text)
     own = urlsplit(os.environ.get("HF_ENDPOINT", "")).netloc
@@ -124,11 +134,23 @@ def _of_plain_text(text: str) -> Directory | Repository:
     if match is None or _ask_disk(Path(text).exists):
         return Directory(text)
     name = match["repo"]
-    parent = Path(name).parent
-    if text.endswith(("/", *_FILE_ENDINGS)) or _ask_disk(parent.is_dir):
-        prefix = "hf://models/" if parent.name == "models" else "hf://"  # which is taken off once
-        return Directory(text, prefix + text.rstrip("/"))
+    if text.endswith("/") or _is_path(name):
+        return Directory(text, _prefix_of(name) + text.rstrip("/"))
     return Repository(name, _checked(match["revision"], text), like_a_path=True)
+
+
+def _is_path(name: str) -> bool:
+    """True where `org/name` is read as a path, whether it is there or not."""
+    return name.endswith(_FILE_ENDINGS) or _ask_disk(Path(name).parent.is_dir)
+
+
+def _prefix_of(name: str) -> str:
+    return _AMONG_MODELS if name.startswith("models/") else _URI  # it is taken off once
+
+
+def _repository(name: str, revision: str | None = None) -> Repository:
+    """A repository whose name was no path, to be shown so that it is read again as one."""
+    return Repository(name, revision, prefix=_prefix_of(name) if _is_path(name) else "")
 
 
 def _ask_disk(question: Callable[[], bool]) -> bool:
@@ -140,14 +162,14 @@ def _ask_disk(question: Callable[[], bool]) -> bool:
 
 def _of_hf_uri(text: str) -> Repository:
     """`hf://org/name`, `hf://models/org/name@revision`."""
-    rest = text.removeprefix("hf://").removeprefix("models/").rstrip("/")
+    rest = text.removeprefix(_AMONG_MODELS).removeprefix(_URI).rstrip("/")
     if rest.startswith(("datasets/", "spaces/", "kernels/", "buckets/")):
         raise CkptfixError(f"{visible(text)}: not a model repository")
     match = _REPOSITORY.fullmatch(rest)
     if match is None:
         raise _no_repository(text)
     revision = match["revision"]
-    return Repository(match["repo"], _checked(unquote(revision) if revision else None, text))
+    return _repository(match["repo"], _checked(unquote(revision) if revision else None, text))
 
 
 def _of_page(text: str, path: str) -> Repository:
@@ -160,13 +182,13 @@ def _of_page(text: str, path: str) -> Repository:
         raise _no_repository(text)
     name, what, rest = match["repo"], parts[2:3], parts[3:]
     if not what:
-        return Repository(name)
+        return _repository(name)
     if not rest:
         raise _no_repository(text)
     if what[0] in ("tree", "blob", "resolve", "raw", "commit"):
-        return Repository(name, _checked(unquote(rest[0]), text))
+        return _repository(name, _checked(unquote(rest[0]), text))
     if what[0] == "discussions" and rest[0].isdecimal():
-        return Repository(name, f"refs/pr/{rest[0]}")
+        return _repository(name, f"refs/pr/{rest[0]}")
     raise _no_repository(text)
 
 

@@ -1,14 +1,14 @@
 """The two questions that a user comes with: will it load, and what do I type now."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from ckptfix.commands import ELSEWHERE, path_word, quoted, suggested
 from ckptfix.operations.checked import CheckedCheckpoint, Loads, ReleaseAnswer
+from ckptfix.remote.reference import plain_name
 from ckptfix.report.console import Line, columns, line
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.runtimes.verdict import TargetVerdict
-from ckptfix.text import visible
 
 SERVE: Final = {
     "vllm": "vllm serve {}",
@@ -47,41 +47,42 @@ def _commands(
     checked: CheckedCheckpoint, loading: Sequence[Sequence[TargetVerdict]], *, wrong: bool
 ) -> Iterator[tuple[str, str]]:
     """(command, what it is for), most useful first."""
-    name = shlex.quote(visible(checked.name))
+    dry_run = f"  {suggested('rewrite', checked.name, '--dry-run')}"
     repairs = {finding.fixed_by for finding in checked.findings}
     blocked = bool(checked.blocking_codes)
     if "rewrite --tensors" in repairs:
-        both = " --from-tensors" if "rewrite --from-tensors" in repairs else ""
-        yield from _rewrites(checked, f" --tensors{both}", "renames tensors, repairs the metadata")
+        both = ("--from-tensors",) if "rewrite --from-tensors" in repairs else ()
+        effect = "renames tensors, repairs the metadata"
+        yield from _rewrites(checked, effect, "--tensors", *both)
     elif "rewrite --from-tensors" in repairs:
-        yield from _rewrites(checked, " --from-tensors", "repairs names and content")
+        yield from _rewrites(checked, "repairs names and content", "--from-tensors")
     elif "rewrite" in repairs:
-        yield from _rewrites(checked, "", "repairs the names")
+        yield from _rewrites(checked, "repairs the names")
     elif wrong and checked.verdicts and not blocked:
-        specs = "".join(
-            f" --runtime {v.target.runtime}=={v.target.version}" for v in checked.verdicts
-        )
-        yield from _rewrites(checked, specs, "repairs what names can repair")
+        specs = [f"{v.target.runtime}=={v.target.version}" for v in checked.verdicts]
+        asked = [word for spec in specs for word in ("--runtime", spec)]
+        yield from _rewrites(checked, "repairs what names can repair", *asked)
     elif loading:
         for alike in loading[:1]:
             yield f"  {_served(checked, alike[0])}", f"# {release_range(alike)}"
         if wrong:
-            yield f"  ckptfix rewrite {name} --dry-run", "# what names can repair for the others"
+            yield dry_run, "# what names can repair for the others"
     elif wrong and not blocked:
-        yield f"  ckptfix rewrite {name} --dry-run", "# what names can repair"
+        yield dry_run, "# what names can repair"
     else:
         yield "  nothing: no metadata repairs it", "# the findings say what does"
 
 
-def _rewrites(checked: CheckedCheckpoint, flags: str, effect: str) -> Iterator[tuple[str, str]]:
+def _rewrites(checked: CheckedCheckpoint, effect: str, *options: str) -> Iterator[tuple[str, str]]:
     """How to carry a rewrite out: in place, into a directory, or for all who use the repository."""
-    command = f"  ckptfix rewrite {shlex.quote(visible(checked.name))}{flags}"
+    name = checked.name
     if checked.kind == "directory":
-        yield command, f"# {effect}"
+        yield f"  {suggested('rewrite', name, *options)}", f"# {effect}"
         return
-    yield f"{command} --output DIR", f"# {effect}"
+    yield f"  {suggested('rewrite', name, *options, *ELSEWHERE)}", f"# {effect}"
     if checked.kind == "repository":
-        yield f"{command} --create-pr", "# proposes that to its owners"
+        proposes = suggested("rewrite", name, *options, "--create-pr")
+        yield f"  {proposes}", "# proposes that to its owners"
 
 
 def _served(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:
@@ -89,7 +90,8 @@ def _served(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:
     command = SERVE[verdict.target.runtime]
     if checked.kind == "url":
         return command.format("DIR")
-    name, _, revision = checked.name.partition("@")
-    if checked.kind == "directory" or not revision:
-        return command.format(shlex.quote(visible(checked.name)))
-    return f"{command.format(shlex.quote(name))} --revision {shlex.quote(revision)}"
+    if checked.kind == "directory":
+        return command.format(path_word(checked.name))
+    name, _, revision = plain_name(checked.name).partition("@")
+    more = f" --revision {quoted(revision)}" if revision else ""
+    return f"{command.format(quoted(name))}{more}"

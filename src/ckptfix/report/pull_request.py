@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ckptfix import __version__
+from ckptfix.commands import suggested
 from ckptfix.report.folding import fold
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.report.rewrite_text import done_to, state_of
@@ -70,7 +71,7 @@ def _body_lines(change: ProposedChange) -> Iterator[str]:
         f"\nMade by {_PROJECT} {__version__} from commit {change.commit[:12]} and checked against "
         f"the headers of the tensors: {len(plan.findings_before):,} findings before, "
         f"{len(plan.findings_after):,} after. See for yourself: "
-        f"{_code(f'{_PROJECT} check {change.repository}')}, before and after."
+        f"{_code(suggested('check', change.repository))}, before and after."
     )
 
 

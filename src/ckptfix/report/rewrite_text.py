@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ckptfix.commands import ELSEWHERE, suggested
 from ckptfix.operations.plan import RewritePlan
+from ckptfix.remote.reference import is_remote
 from ckptfix.report.console import Line, columns, count, line, plain, size
 from ckptfix.report.matrix import summary_of_target
 from ckptfix.report.releases import release_range, runs_of_releases
@@ -87,12 +89,13 @@ def verdict_lines(name: str, plan: Plan) -> Iterator[Line]:
         counted = Counter(finding.rule for finding in plan.findings_after)
         for rule, number in sorted(counted.items(), key=lambda row: row[0].code):
             yield line(f"  {number:,} {rule.code} {rule.title}")
-        yield line(f"details: ckptfix check {visible(name)}")
+        yield line(f"details: {suggested('check', name)}")
 
 
-def more_lines(name: str) -> Iterator[Line]:
-    """The other repair, where it would do something."""
-    yield line(f"the tensors say more: ckptfix rewrite {visible(name)} --from-tensors")
+def more_lines(name: str, *options: str) -> Iterator[Line]:
+    """The other repair, where it would do something; `options` are those it needs besides."""
+    more = suggested("rewrite", name, "--from-tensors", *options)
+    yield line(f"the tensors say more: {more}")
 
 
 def unchanged_lines(name: str, plan: Plan, *, for_releases: bool) -> Iterator[Line]:
@@ -159,7 +162,8 @@ def after_lines(name: str, planned: RewritePlan) -> Iterator[Line]:
     yield from verdict_lines(name, planned.plan)
     yield from portable_lines(planned.portable)
     if planned.tensors_say_more:
-        yield from more_lines(name)
+        elsewhere = ELSEWHERE if is_remote(name) else ()
+        yield from more_lines(name, *elsewhere)
 
 
 def _no_tensors(planned: RewritePlan) -> Iterator[Line]:

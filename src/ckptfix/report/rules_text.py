@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from ckptfix.commands import with_name
 from ckptfix.report.console import Line, columns, line
 from ckptfix.report.json_output import indented
 from ckptfix.rules.finding import Rule, Severity
@@ -63,8 +64,8 @@ def rule_lines(rule: Rule) -> Iterator[Line]:
     yield line(("fix", "bold"))
     yield from _paragraph(rule.fix)
     if rule.fixed_by:
-        command = rule.fixed_by.replace("rewrite", "rewrite DIR")
-        yield from _paragraph(f"ckptfix {command} repairs it; add --dry-run to see the diff.")
+        command = with_name(f"ckptfix {rule.fixed_by}", "DIR")
+        yield from _paragraph(f"{command} repairs it; add --dry-run to see the diff.")
     yield line()
     yield line(("example", "bold"))
     for text in rule.example.splitlines():

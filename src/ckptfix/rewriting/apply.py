@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptfix.checkpoint.source import DirectorySource, in_hub_blobs
+from ckptfix.commands import suggested
 from ckptfix.durable import digest, write_durably
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
@@ -18,6 +19,7 @@ from ckptfix.rewriting.store import (
     ShardRecord,
     Store,
     Transaction,
+    how_to_complete,
     interrupted,
 )
 from ckptfix.rewriting.tensors.headers import ShardChange
@@ -243,12 +245,12 @@ def _cannot_write(root: Path, error: OSError, what: str, *, decided: bool) -> Ck
     if interrupted(root):
         return CkptfixError(
             f"{root}: the {what} was interrupted: {why}",
-            advice="run ckptfix rewrite to complete it or ckptfix rewrite --undo to roll it back",
+            advice=how_to_complete(root),
         )
     if decided:
         return CkptfixError(
             f"{root}: the {what} is done, but .ckptfix could not be tidied: {why}",
-            advice="the next ckptfix rewrite tidies it",
+            advice=f"{suggested('rewrite', str(root))} tidies it",
         )
     return CkptfixError(
         f"{root}: cannot write: {why}; nothing was changed",

@@ -21,6 +21,7 @@ from typing import Final
 
 import msgspec
 
+from ckptfix.commands import suggested
 from ckptfix.durable import TEMPORARY, digest, sync_folder, write_durably
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
@@ -229,6 +230,12 @@ def interrupted(root: Path) -> bool:
     return (root / FOLDER / JOURNAL).is_file()
 
 
+def how_to_complete(root: Path) -> str:
+    """What the user does about an interrupted rewrite."""
+    again, back = suggested("rewrite", str(root)), suggested("rewrite", str(root), "--undo")
+    return f"run {again} to complete it or {back} to roll it back"
+
+
 def require_whole(root: Path) -> None:
     """Refuse to read a checkpoint whose rewrite was interrupted.
 
@@ -238,5 +245,5 @@ def require_whole(root: Path) -> None:
     if interrupted(root):
         raise CkptfixError(
             f"{root}: a rewrite was interrupted, the files may not belong together",
-            advice="run ckptfix rewrite to complete it or ckptfix rewrite --undo to roll it back",
+            advice=how_to_complete(root),
         )

@@ -6,6 +6,7 @@ from enum import Enum
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Final, Literal
 
+from ckptfix.commands import with_name
 from ckptfix.place import Place
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class Family:
                 severity,
                 self,
                 why,
-                fix,
+                with_name(fix, "DIR"),
                 fixed_by,
                 needs,
                 blocks_loading,

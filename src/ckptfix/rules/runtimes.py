@@ -6,6 +6,7 @@ from typing import Final
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.metadata import CONFIG_FILE
+from ckptfix.commands import quoted
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity
@@ -66,7 +67,7 @@ def wrong_module(context: Context) -> Iterable[Finding]:
         releases = " and ".join(map(str, targets))
         deciding = _deciding(module)
         does = "stop at it" if module.resolved == "error" else f"build it as {module.resolved}"
-        specs = " ".join(f"--runtime {t.runtime}=={t.version}" for t in targets)
+        specs = " ".join(f"--runtime {quoted(f'{t.runtime}=={t.version}')}" for t in targets)
         yield context.finding(
             subject=module.name,
             message=f"is stored as {module.stored}, {releases} would {does}: "
