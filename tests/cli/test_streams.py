@@ -125,18 +125,25 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     report = tmp_path / "report"
     done = shell(f"> '{report}'", "check", NANO_VL, "--json")
     assert (done.returncode, report.stat().st_size > 10_000) == (1, True)
-    limited = subprocess.run(
-        [
-            *("bash", "-c", 'ulimit -f 4; "$@" > "$0"', str(report)),
-            *(sys.executable, "-m", "ckptfix", "check", str(NANO_VL), "--json"),
-        ],
-        check=False,
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert limited.returncode == 2
-    assert limited.stderr == "error: cannot write to standard output: File too large\n"
-    assert report.stat().st_size == 4096
+    for redirection, option, sentence in (
+        ('> "$0"', (), "error: cannot write to standard output: File too large\n"),
+        ("", ("--output-file", report), f"error: --output-file {report}: File too large\n"),
+    ):
+        report.unlink()
+        report.touch()
+        limited = subprocess.run(
+            [
+                *("bash", "-c", f'ulimit -f 4; "$@" {redirection}', str(report)),
+                *(sys.executable, "-m", "ckptfix", "check", str(NANO_VL), "--json"),
+                *map(str, option),
+            ],
+            check=False,
+            capture_output=True,
+            encoding="utf-8",
+        )
+        assert (limited.returncode, limited.stderr) == (2, sentence)
+        assert report.stat().st_size == (0 if option else 4096)
+        assert os.listdir(tmp_path) == ["report"]
 
 
 def test_a_pipe_that_does_not_block_gets_all_of_a_long_report() -> None:
