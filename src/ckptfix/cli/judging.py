@@ -42,7 +42,7 @@ def judge_all(checkpoint: Checkpoint, targets: Sequence[Target]) -> tuple[Target
         CkptfixError: none of the releases registers the architecture.
     """
     verdicts = tuple(judge(checkpoint, target) for target in targets)
-    if verdicts and all(verdict.unregistered for verdict in verdicts):
+    if verdicts and all(v.unregistered and not v.refused for v in verdicts):
         first = verdicts[0]
         raise CkptfixError(
             f"{first.target} {first.problem}", advice="see ckptfix runtimes ARCHITECTURE"

@@ -18,7 +18,8 @@ from ckptfix.report.console import Line, line
 from ckptfix.report.json_output import indented
 from ckptfix.rules.finding import Finding, Severity
 from ckptfix.rules.registry import RULES
-from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict
+from ckptfix.runtimes.module_verdict import ModuleVerdict
+from ckptfix.runtimes.verdict import TargetVerdict
 
 SCHEMA: Final = 2
 """Changes when a field changes its meaning or goes away; a new field leaves it as it is."""

@@ -8,6 +8,7 @@ from packaging.version import Version
 from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
 from ckptfix.report.console import Line, columns, count, line
 from ckptfix.report.outlook import blocking_codes
+from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
@@ -48,6 +49,7 @@ def _cell(checked: CheckedCheckpoint, verdict: TargetVerdict | None) -> str:
         return "not known"
     if verdict.refused or blocking_codes(checked):
         return "no"
-    if verdict.problem:
+    answer = verdict.loads.answer
+    if answer is Answer.UNKNOWN:
         return "not known"
-    return f"no, {count(len(verdict.wrong), 'module')}" if verdict.wrong else "yes"
+    return f"no, {count(len(verdict.wrong), 'module')}" if verdict.wrong else answer.value

@@ -8,6 +8,7 @@ from ckptfix.report.check_report import CheckedCheckpoint
 from ckptfix.report.console import Line, columns, count, line
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.rules.registry import RULES
+from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
@@ -46,16 +47,19 @@ def blocking_codes(checked: CheckedCheckpoint) -> list[str]:
 
 def _answer(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:
     blocking = blocking_codes(checked)
-    if verdict.refused:
-        return f"no, {verdict.problem}"
-    if blocking:
+    if blocking and not verdict.refused:
         return f"no, its tensors are at fault: {', '.join(blocking)}"
-    if verdict.problem:
-        return f"not known, {verdict.problem}"
-    if verdict.wrong:
-        total = count(len(verdict.modules), "module")
-        return f"no, {len(verdict.wrong):,} of {total} built otherwise than stored"
-    return "yes"
+    loads = verdict.loads
+    match loads.answer:
+        case Answer.YES:
+            return "yes"
+        case Answer.UNKNOWN:
+            return f"not known, {loads.unknown_because}"
+        case Answer.NO if verdict.wrong:
+            total = count(len(verdict.modules), "module")
+            return f"no, {len(verdict.wrong):,} of {total} built otherwise than stored"
+        case Answer.NO:
+            return f"no, {loads.reasons[0]}"
 
 
 def _commands(

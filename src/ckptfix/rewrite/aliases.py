@@ -8,9 +8,10 @@ from ckptfix.checkpoint.metadata import QUANT_CFG_FILE, MetadataFile
 from ckptfix.names import is_regex
 from ckptfix.place import Place
 from ckptfix.rewrite.plan import Aliases
+from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
-from ckptfix.runtimes.verdict import UNQUANTIZED, ModuleVerdict, TargetVerdict
+from ckptfix.runtimes.verdict import TargetVerdict
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.rewrite.aliases import Wish, as_aliases, wishes_of
 from ckptfix.rewrite.plan import Plan, plan_rewrite, rewritten
 from ckptfix.rules.names import is_corrupt
+from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.name_maps import NO_MAP, NameMap, damage_map
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict, judge
+from ckptfix.runtimes.verdict import TargetVerdict, judge
 
 Strategy = Literal["auto", "rename", "alias"]
 
