@@ -51,6 +51,19 @@ def ask(directory: Path, releases: tuple[str, ...] = RELEASES) -> dict[str, Answ
     }
 
 
+def with_known_layer_kinds(config: str) -> str:
+    """config.json as SGLang was given it: the kinds of layers that transformers 5.14 writes, which
+    SGLang refuses, by their older names. `sglang-nemotronh-layers-block-type` is the case for that.
+    """
+    value = json.loads(config)
+    for holder in (value, value.get("llm_config"), value.get("text_config")):
+        kinds = holder.get("layers_block_type") if isinstance(holder, dict) else None
+        if isinstance(kinds, list):
+            older = {"linear_attention": "mamba", "full_attention": "attention"}
+            holder["layers_block_type"] = [older.get(kind, kind) for kind in kinds]
+    return json.dumps(value)
+
+
 @cache
 def listed(suite: str, release: str) -> Mapping[str, str]:
     """Id -> what we answer, for the known disagreements of a suite with a release."""

@@ -109,7 +109,9 @@ def test_the_command_says_what_each_release_makes_of_it(
     assert "  config.json           24 names changed, 1 alias added\n" in done.stdout
     assert "  vllm 0.17.1    10  before,  0  after\n" in done.stdout
     assert "  sglang 0.5.23   1  before,  0  after\n" in done.stdout
-    assert run("check", directory, *specs).returncode == 0
+    assert run("check", directory, *specs[:2]).returncode == 0
+    # SGLang does not know the kinds of layers that transformers 5.14 writes: no name repairs that.
+    assert "wrong in 1 of 2 releases" in run("check", directory, *specs).stdout
     assert run("check", directory).returncode == 0
     again = run("rewrite", directory, *specs)
     assert f"{directory}: no name to change\n" in again.stdout

@@ -208,8 +208,7 @@ def test_the_command_makes_a_checkpoint_without_metadata_servable(
     done = run("rewrite", directory, "--from-tensors")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "set from the tensors" in done.stdout
-    asked = ("--runtime", "vllm", "--runtime", "sglang")
-    assert run("check", directory, *asked).returncode == 0
+    assert run("check", directory, "--runtime", "vllm").returncode == 0
     assert run("rewrite", directory, "--undo").returncode == 0
     assert (directory / "config.json").read_bytes() == before
 

@@ -1,9 +1,11 @@
 """A checkpoint as both sides describe it."""
 
+import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from ckptfix.checkpoint.expert_banks import expert_numbers
 from ckptfix.checkpoint.fold import fold_banks
 from ckptfix.checkpoint.formats.stored import StoredFormat
 from ckptfix.checkpoint.metadata import CONFIG_FILE, HF_QUANT_FILE, QUANT_CFG_FILE, MetadataFile
@@ -18,6 +20,7 @@ from ckptfix.jsontext.text import JsonText
 from ckptfix.progress import SILENT, Listener
 
 METADATA_FILES = (CONFIG_FILE, HF_QUANT_FILE, QUANT_CFG_FILE)
+_MISTRAL_FILE = "params.json"
 _EMBEDDING_WORDS = ("embed", "wte", "wpe")
 """Parts of the names of tables, which no runtime builds as a linear layer."""
 
@@ -34,6 +37,10 @@ class Checkpoint:
     table: TensorTable
     left_out: LeftOut = field(default_factory=dict)
     """Names in the metadata that `metadata` leaves out."""
+    whole: "Checkpoint | None" = None
+    """Of a folded checkpoint, the one that it was made from."""
+    mistral: JsonText | None = None
+    """params.json, where the weights are there in Mistral's own files too."""
 
     @cached_property
     def metadata(self) -> tuple[MetadataFile, ...]:
@@ -51,7 +58,19 @@ class Checkpoint:
         Whatever does not mention an expert holds for both: see `fold_banks`.
         """
         fold = fold_banks(self.table, self.documents)
-        return self if fold is None else replace(self, table=fold.table, left_out=fold.left_out)
+        return (
+            self
+            if fold is None
+            else replace(self, table=fold.table, left_out=fold.left_out, whole=self)
+        )
+
+    @cached_property
+    def expert_numbers(self) -> dict[str, frozenset[str]]:
+        """What comes before `.experts.` -> the numbers of all experts that are stored there."""
+        if self.whole is not None:
+            return self.whole.expert_numbers
+        names = [name for header in self.table.headers.values() for name in header]
+        return expert_numbers(names)
 
     @property
     def modules(self) -> dict[str, Module]:
@@ -81,6 +100,17 @@ class Checkpoint:
         return next((m.producer for m in self.metadata if m.producer), "")
 
 
+def _mistral(source: Source) -> JsonText | None:
+    """Mistral's own config: vLLM prefers it where `consolidated*.safetensors` is there.
+
+    (vLLM 0.33.0, vllm/transformers_utils/repo_utils.py `is_mistral_model_repo`.)
+    """
+    consolidated = fnmatch.filter(source.names(), "consolidated*.safetensors")
+    if not consolidated or not source.has(_MISTRAL_FILE):
+        return None
+    return JsonText.parse(_MISTRAL_FILE, source.read(_MISTRAL_FILE))
+
+
 def load_checkpoint(source: Source, name: str, listener: Listener = SILENT) -> Checkpoint:
     """Read both sides.
 
@@ -98,7 +128,8 @@ def load_checkpoint(source: Source, name: str, listener: Listener = SILENT) -> C
     config = ModelConfig()
     if CONFIG_FILE in documents:
         config = parse_model_config(documents[CONFIG_FILE])
-    checkpoint = Checkpoint(name, config, documents, read_tensors(source, listener))
+    table = read_tensors(source, listener)
+    checkpoint = Checkpoint(name, config, documents, table, mistral=_mistral(source))
     small = checkpoint.folded
     if not small.metadata and not any(f.is_quantized for f in small.formats.values()):
         raise CkptfixError(

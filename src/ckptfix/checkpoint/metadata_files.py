@@ -201,7 +201,7 @@ def _quant_method(reader: _Reader) -> str:
 
 
 def _is_modelopt(reader: _Reader) -> bool:
-    return _quant_method(reader).startswith("modelopt")
+    return _quant_method(reader).lower().startswith("modelopt")
 
 
 def _not_modelopt(reader: _Reader) -> CkptfixError:

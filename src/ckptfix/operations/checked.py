@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ckptfix.rules.finding import Finding, Rule, Severity
+from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.verdict import TargetVerdict
 
 Loads = Literal["yes", "no", "unknown"]
@@ -53,22 +54,25 @@ class CheckedCheckpoint:
 
     def answer(self, verdict: TargetVerdict) -> ReleaseAnswer:
         """Whether the release of a verdict loads the checkpoint."""
-        loads, reason = self._loads(verdict)
         target = verdict.target
-        return ReleaseAnswer(target.runtime, target.version, loads, (reason,) if reason else ())
+        loads, reasons = self._loads(verdict)
+        return ReleaseAnswer(target.runtime, target.version, loads, reasons)
 
-    def _loads(self, verdict: TargetVerdict) -> tuple[Loads, str]:
-        if verdict.refused:
-            return "no", verdict.problem
-        if self.blocking_codes:
-            return "no", f"its tensors are at fault: {', '.join(self.blocking_codes)}"
-        if verdict.problem:
-            return "unknown", verdict.problem
-        if verdict.wrong:
-            number, total = len(verdict.wrong), len(verdict.modules)
-            modules = "module" if total == 1 else "modules"
-            return "no", f"{number:,} of {total:,} {modules} built otherwise than stored"
-        return "yes", ""
+    def _loads(self, verdict: TargetVerdict) -> tuple[Loads, tuple[str, ...]]:
+        if self.blocking_codes and not verdict.refused:
+            return "no", (f"its tensors are at fault: {', '.join(self.blocking_codes)}",)
+        loads = verdict.loads
+        match loads.answer:
+            case Answer.YES:
+                return "yes", ()
+            case Answer.UNKNOWN:
+                return "unknown", (loads.unknown_because,)
+            case Answer.NO if verdict.wrong:
+                number, total = len(verdict.wrong), len(verdict.modules)
+                modules = "module" if total == 1 else "modules"
+                return "no", (f"{number:,} of {total:,} {modules} built otherwise than stored",)
+            case Answer.NO:
+                return "no", tuple(map(str, loads.reasons))
 
     @property
     def blocking_codes(self) -> list[str]:

@@ -11,9 +11,10 @@ from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load
 from ckptfix.progress import SILENT, Listener
 from ckptfix.remote.opening import Reach
+from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.releases import asked_targets, judge_all, newest_targets
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict
+from ckptfix.runtimes.verdict import TargetVerdict
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, line
 from ckptfix.report.json_output import indented
 from ckptfix.rules.finding import Finding, RepairCommand, Severity
-from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict
+from ckptfix.runtimes.module_verdict import ModuleVerdict
+from ckptfix.runtimes.verdict import TargetVerdict
 
 SCHEMA: Final = 2
 """Changes when a field changes its meaning or goes away; a new field leaves it as it is."""

@@ -40,7 +40,7 @@ _STYLE: Final[dict[Loads, str]] = {"yes": "green", "no": "red", "unknown": ""}
 
 def _loads_and_text(answer: ReleaseAnswer) -> tuple[Loads, str]:
     said = "not known" if answer.loads == "unknown" else answer.loads
-    return answer.loads, ", ".join((said, *answer.reasons))
+    return answer.loads, ", ".join((said, *answer.reasons[:1]))
 
 
 def _commands(

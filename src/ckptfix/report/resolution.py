@@ -50,7 +50,7 @@ def _entry(verdict: TargetVerdict, resolution: Resolution | None) -> Iterator[Li
     if resolution is None or verdict.metadata is None or verdict.bound is None:
         return
     if not verdict.metadata.is_mixed:
-        algo = visible(verdict.metadata.quant_algo or "null")
+        algo = visible(verdict.metadata.quant_algo or "none")
         yield line(f"    quant_algo? {algo} for the whole checkpoint, by {verdict.metadata.file}")
         return
     if resolution.algo_error:

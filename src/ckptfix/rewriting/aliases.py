@@ -9,9 +9,10 @@ from ckptfix.names import is_regex
 from ckptfix.place import Place
 from ckptfix.rewriting.plan import Aliases
 from ckptfix.rules.reading import Declarations
+from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
-from ckptfix.runtimes.verdict import UNQUANTIZED, ModuleVerdict, TargetVerdict
+from ckptfix.runtimes.verdict import TargetVerdict
 
 
 @dataclass(frozen=True)

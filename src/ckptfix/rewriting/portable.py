@@ -8,9 +8,10 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.rewriting.aliases import Wish, as_aliases, wishes_of
 from ckptfix.rewriting.plan import Plan, plan_rewrite, rewritten
 from ckptfix.rules.names import is_corrupt
+from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.name_maps import NO_MAP, NameMap, damage_map
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict, judge_each
+from ckptfix.runtimes.verdict import TargetVerdict, judge_each
 
 Strategy = Literal["auto", "rename", "alias"]
 

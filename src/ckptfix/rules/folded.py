@@ -6,7 +6,8 @@ from dataclasses import replace
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.rules.finding import Finding
-from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict
+from ckptfix.runtimes.module_verdict import ModuleVerdict
+from ckptfix.runtimes.verdict import TargetVerdict
 
 
 def holds_for_all(findings: Iterable[Finding], verdicts: Iterable[TargetVerdict]) -> bool:

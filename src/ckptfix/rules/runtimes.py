@@ -10,9 +10,10 @@ from ckptfix.commands import quoted
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity
-from ckptfix.runtimes.effective import effective_metadata
+from ckptfix.runtimes.loads import Reason
+from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import ModuleVerdict
+from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF7", "runtimes")
@@ -61,7 +62,7 @@ def wrong_module(context: Context) -> Iterable[Finding]:
             first.setdefault(key, module)
     if not alike:
         return
-    whole, stated = _whole(context.checkpoint), _stated(context.checkpoint)
+    whole, stated = _whole(context.checkpoint), _stated(context.verdicts)
     for key, targets in alike.items():
         module = first[key]
         releases = " and ".join(map(str, targets))
@@ -124,6 +125,57 @@ def refused_metadata(context: Context) -> Iterable[Finding]:
         )
 
 
+@FAMILY.rule(
+    "CKF703",
+    "a release has no place for a tensor, or leaves a weight unwritten",
+    Severity.ERROR,
+    why=(
+        "What a model class builds follows from config.json. vLLM 0.33.0 stops at a tensor that it "
+        "has no place for, and does not notice a weight that nothing fills: it checks that for "
+        "unquantized checkpoints alone (vllm/model_executor/model_loader/default_loader.py). "
+        "SGLang 0.5.23 notices neither, and the server answers garbage."
+    ),
+    fix="Export the checkpoint again, or set config.json to what is stored.",
+    since="0.2.0",
+    needs="release",
+    example="""
+    on vllm==0.33.0
+    model.safetensors
+      model.layers.0.mlp.down_proj stored as FP8
+    - model.layers.0.mlp.left_over stored as BF16
+    config.json /quantization_config
+      "quant_algo": "FP8",
+      "quant_method": "modelopt"
+    """,
+)
+def not_loaded(context: Context) -> Iterable[Finding]:
+    """What keeps a release from loading the checkpoint, besides modules built otherwise."""
+    alike: dict[Reason, list[Target]] = {}
+    for verdict in context.verdicts:
+        for fault in verdict.faults:
+            alike.setdefault(fault, []).append(verdict.target)
+    file_of = context.checkpoint.table.file_of
+    for fault, targets in alike.items():
+        tensor = next(iter(_tensors_of(context.checkpoint, fault.tensor)), "")
+        place = Place(file_of[tensor], tensor=visible(tensor)) if tensor else Place(CONFIG_FILE)
+        yield context.finding(
+            subject=fault.tensor or CONFIG_FILE,
+            message=f"is not loaded as stored by {' and '.join(map(str, targets))}: it "
+            f"{fault.text}",
+            place=place,
+            advice="export the checkpoint again, or set config.json to what is stored",
+            releases=tuple(map(str, targets)),
+        )
+
+
+def _tensors_of(checkpoint: Checkpoint, name: str) -> tuple[str, ...]:
+    """The tensor of a name, or those of the module of that name."""
+    if name in checkpoint.table.file_of:
+        return (name,)
+    module = checkpoint.modules.get(name)
+    return tuple(module.tensor_names.values()) if module else ()
+
+
 def _deciding(module: ModuleVerdict) -> tuple[str, ...]:
     """The name that decided, else those that were meant to."""
     resolution = module.resolution
@@ -134,16 +186,15 @@ def _deciding(module: ModuleVerdict) -> tuple[str, ...]:
     return module.members
 
 
-def _stated(checkpoint: Checkpoint) -> dict[str, Place]:
-    """Where the metadata that runtimes go by states each name."""
-    metadata = effective_metadata(checkpoint.metadata)
-    if metadata is None:
-        return {}
-    return {s.name: s.place for s in (*metadata.entries, *metadata.excludes)}
+def _stated(verdicts: Iterable[TargetVerdict]) -> dict[str, Place]:
+    """Where the metadata that the releases use state each name."""
+    found: dict[str, Place] = {}
+    for metadata in {id(v.metadata): v.metadata for v in verdicts if v.metadata}.values():
+        for statement in (*metadata.entries, *metadata.excludes):
+            found.setdefault(statement.name, statement.place)
+    return found
 
 
 def _whole(checkpoint: Checkpoint) -> Place:
-    """The object that holds the metadata that runtimes go by."""
-    metadata = effective_metadata(checkpoint.metadata)
-    places = (m.place for m in checkpoint.metadata if metadata and m.file == metadata.file)
-    return next(places, Place(CONFIG_FILE))
+    """The object that holds the metadata that runtimes use."""
+    return next((m.place for m in checkpoint.metadata), Place(CONFIG_FILE))

@@ -27,7 +27,9 @@ class Reason:
     """Continues a sentence that starts with the release, or with `module`."""
     effect: Effect
     module: str = ""
-    """Runtime name of the module concerned; empty when it is the whole checkpoint."""
+    """Runtime name of the module concerned; empty when it is none, or more than one."""
+    tensor: str = ""
+    """Name of the first tensor or stored module concerned; empty when config.json is at fault."""
 
     def __str__(self) -> str:
         return f"{self.module}: {self.text}" if self.module else self.text

@@ -46,7 +46,7 @@ def judge_all(
         CkptfixError: none of the releases registers the architecture.
     """
     verdicts = judge_each(checkpoint, targets, listener)
-    if verdicts and all(verdict.unregistered for verdict in verdicts):
+    if verdicts and all(v.unregistered and not v.refused for v in verdicts):
         first = verdicts[0]
         raise CkptfixError(
             f"{first.target} {first.problem}", advice="see ckptfix runtimes ARCHITECTURE"

@@ -14,7 +14,8 @@ from ckptfix.errors import CkptfixError
 from ckptfix.names import NameMapper
 from ckptfix.rules.reading import Declarations
 from ckptfix.runtimes.binding import RuntimeModule, runtime_modules
-from ckptfix.runtimes.family import Family, FamilySpec
+from ckptfix.runtimes.family import Family
+from ckptfix.runtimes.family_spec import FamilySpec
 from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
 from ckptfix.runtimes.naming import Naming
 from ckptfix.text import visible

@@ -27,6 +27,8 @@ def new_quantization_config(sources: Sources) -> dict[str, object]:
     made["quant_algo"] = layers.quant_algo
     if sources.kv_cache_quant_algo:
         made["kv_cache_scheme"] = _kv_scheme(sources.kv_cache_quant_algo)
+    elif layers.uniform is None:
+        made["kv_cache_scheme"] = None  # without it SGLang looks for the map in the other file
     made["quant_method"] = "modelopt"
     return made
 

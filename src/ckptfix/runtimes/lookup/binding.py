@@ -1,12 +1,12 @@
 """Metadata bound to a release's model classes, ready to be asked."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from ckptfix.errors import CkptfixError
 from ckptfix.runtimes.lookup.dialects import DIALECTS, Dialect, dialect_of
-from ckptfix.runtimes.lookup.exclusion import find_exclusion
+from ckptfix.runtimes.lookup.exclusion import find_exclusion, find_module_exclusion
 from ckptfix.runtimes.lookup.mapping import map_config_name, split_wildcard
 from ckptfix.runtimes.lookup.patterns import (
     Excluded,
@@ -73,6 +73,20 @@ class BoundMetadata:
             algo_error = str(error)
         return Resolution(name, excluded, exclusion_error, resolved, algo_error)
 
+    def resolve_module(self, name: str, *, experts: bool) -> Resolution:
+        """What the release finds when it builds the module of this name."""
+        found = self.resolve(name)
+        excluded, error, algo_error = None, "", found.algo_error
+        try:
+            excluded = find_module_exclusion(
+                self.dialect, self.patterns, self.regexes, self.packed, name, experts=experts
+            )
+        except LookupDisagreementError as disagreement:
+            error = str(disagreement)
+        if found.resolved is not None and not found.resolved.entry.quant_algo:
+            algo_error = f"{visible(found.resolved.entry.original)} has no quant_algo"
+        return replace(found, excluded=excluded, exclusion_error=error, algo_error=algo_error)
+
     def steps(self, name: str) -> tuple[Step, ...]:
         """The way to the entry of a runtime name; empty where the release raises."""
         try:
@@ -92,7 +106,7 @@ def bind(
     Args:
         profile: the release.
         architectures: the outer model class, then the inner ones that it builds.
-        entries: name -> quant_algo, in the order of quantized_layers.
+        entries: name -> quant_algo, in the order of quantized_layers; empty where it has none.
         excludes: the exclude patterns, in order.
 
     Raises:

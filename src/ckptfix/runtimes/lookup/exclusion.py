@@ -33,6 +33,28 @@ def find_exclusion(
     return regexes.find(name) or _sglang_skipped(dialect, table, packed, name)
 
 
+def find_module_exclusion(
+    dialect: Dialect,
+    table: PatternTable,
+    regexes: RegexTable,
+    packed: Packed,
+    name: str,
+    *,
+    experts: bool,
+) -> Excluded | None:
+    """The same, asked as the release does when it builds a layer (`get_quant_method`).
+
+    SGLang asks the function that can raise first, and for expert banks the other one only.
+
+    Raises:
+        LookupDisagreementError: the runtime would raise.
+    """
+    if dialect.exclusion == "vllm" or not table.patterns:
+        return find_exclusion(dialect, table, regexes, packed, name)
+    skipped = None if experts else _sglang_skipped(dialect, table, packed, name)
+    return skipped or regexes.find(name)
+
+
 def _found(how: str, pattern: Pattern | None) -> Excluded | None:
     return Excluded(how, pattern) if pattern else None
 
