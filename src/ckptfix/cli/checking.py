@@ -213,12 +213,11 @@ def _check(
 def _with_lines(findings: Iterable[Finding], checkpoint: Checkpoint) -> Iterable[Finding]:
     """The same findings, with the lines of their places where the file is JSON."""
     for finding in findings:
-        place = _with_line(finding.place, checkpoint)
-        related = tuple(replace(r, place=_with_line(r.place, checkpoint)) for r in finding.related)
-        if place is finding.place and not related:
-            yield finding
-        else:
-            yield replace(finding, place=place, related=related)
+        place, related = _with_line(finding.place, checkpoint), finding.related
+        if related:
+            related = tuple(replace(r, place=_with_line(r.place, checkpoint)) for r in related)
+        same = place is finding.place and related is finding.related
+        yield finding if same else replace(finding, place=place, related=related)
 
 
 def _with_line(place: Place, checkpoint: Checkpoint) -> Place:
