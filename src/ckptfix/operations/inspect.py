@@ -102,12 +102,15 @@ def _summary(metadata: MetadataFile) -> MetadataSummary:
 def _stated(declarations: Declarations) -> dict[str, dict[str, str]]:
     """Module -> the map or field that decides for it in each file -> quant_algo there."""
     stated: dict[str, dict[str, str]] = {}
+    files = declarations.checkpoint.metadata
+    roots = {m.file: f"{m.file} {m.place.pointer}".rstrip() for m in files}
+    fields = {
+        file: (f"{root}/quant_algo", f"{root}/quantized_layers") for file, root in roots.items()
+    }
     for declared in declarations.all:
         if declared.overruled is None:
-            metadata = declared.metadata
-            root = f"{metadata.file} {metadata.place.pointer}".rstrip()
-            key = "quant_algo" if declared.entry is None else "quantized_layers"
-            stated.setdefault(declared.module, {})[f"{root}/{key}"] = declared.quant_algo
+            field = fields[declared.metadata.file][declared.entry is not None]
+            stated.setdefault(declared.module, {})[field] = declared.quant_algo
     return stated
 
 

@@ -175,8 +175,8 @@ def group_size_differs(context: Context) -> Iterable[Finding]:
 def no_input_scale(context: Context) -> Iterable[Finding]:
     """FP8 modules without an activation scale."""
     for declared, stored in context.declared:
-        fit = stored.fit(declared.quant_algo)
-        if stored.weight_only and fit is not None and fit.format.inputs.static:
+        fit = stored.fit(declared.quant_algo) if stored.weight_only else None
+        if fit is not None and fit.format.inputs.static:
             yield context.finding(
                 subject=declared.module,
                 message=f"is declared as {fit.quant_algo} and has no input_scale",

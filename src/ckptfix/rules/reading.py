@@ -92,42 +92,34 @@ class Declarations:
         """
         formats = self.checkpoint.formats
         found: dict[str, str] = {}
-        for overruled in (False, True):
-            for declared in self.all:
-                if (declared.overruled is not None) == overruled and declared.module not in found:
-                    fit = formats[declared.module].fit(declared.quant_algo)
-                    if fit is not None:
-                        found[declared.module] = fit.quant_algo
+        for declared in sorted(self.all, key=lambda declared: declared.overruled is not None):
+            if declared.module not in found:
+                fit = formats[declared.module].fit(declared.quant_algo)
+                if fit is not None:
+                    found[declared.module] = fit.quant_algo
         return found
 
-    def _excluding(self, metadata: MetadataFile, module: str) -> Statement | None:
-        index = self.excluded(metadata).get(module)
-        return None if index is None else metadata.statements[index]
-
     def _by_entry(self, metadata: MetadataFile) -> Iterator[Declared]:
-        nearest = self.entries(metadata)
+        nearest, excluded = self.entries(metadata), self.excluded(metadata)
         for entry in metadata.of_kind("entry"):
-            if entry.quant_algo is None:
+            algo, size = entry.quant_algo, entry.group_size
+            if algo is None:
                 continue
             modules = self.naming.read_name(entry.name).modules
+            by_name = len(modules) == 1
             for module in modules:
-                decides = nearest[module]
-                overruled = self._excluding(metadata, module) or (
-                    None if decides is entry else decides
-                )
-                yield Declared(
-                    module,
-                    entry.quant_algo,
-                    entry.group_size,
-                    metadata,
-                    entry,
-                    by_name=len(modules) == 1,
-                    overruled=overruled,
-                )
+                overruled: Statement | None = nearest[module]
+                if module in excluded:
+                    overruled = metadata.statements[excluded[module]]
+                elif overruled is entry:
+                    overruled = None
+                yield Declared(module, algo, size, metadata, entry, by_name, overruled)
 
     def _for_all(self, metadata: MetadataFile) -> Iterator[Declared]:
         algo, size = metadata.quant_algo, metadata.group_size
         if algo and not metadata.is_mixed and not metadata.of_kind("entry"):
+            excluded = self.excluded(metadata)
             for module in self.checkpoint.modules:
-                overruled = self._excluding(metadata, module)
+                index = excluded.get(module)
+                overruled = None if index is None else metadata.statements[index]
                 yield Declared(module, algo, size, metadata, None, False, overruled)

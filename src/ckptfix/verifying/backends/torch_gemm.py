@@ -74,8 +74,9 @@ def _shape_problem(layer: Layer, gemm: Gemm, device: Device) -> str:
     if not device.is_cuda:
         return ""
     odd = [size for size in layer.shape if size % gemm.multiple]
-    told = f"torch takes multiples of {gemm.multiple} here, this layer has"
-    return f"{told} {odd[0]:,}" if odd else ""
+    if not odd:
+        return ""
+    return f"torch takes multiples of {gemm.multiple} here, this layer has {odd[0]:,}"
 
 
 def _filled_up(activations: Activations) -> Activations:

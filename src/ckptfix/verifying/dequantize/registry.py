@@ -69,8 +69,8 @@ def missing_decoder(row: Format) -> str:
         )
         if not known
     ]
-    told = f"ckptfix has no decoder for {row.quant_algo} ({', '.join(missing)})"
-    return told if missing else ""
+    sentence = f"ckptfix has no decoder for {row.quant_algo} ({', '.join(missing)})"
+    return sentence if missing else ""
 
 
 def dequantizer(row: Format) -> Dequantizer:
