@@ -13,8 +13,8 @@ from ckptfix.runtimes.reading.objects import StopsError
 from ckptfix.text import visible
 
 _GENERATIVE: Final = re.compile(r".*For(?:CausalLM|ConditionalGeneration)\Z")
-_OF_TRANSFORMERS: Final = re.compile(r".*(?:Model|For[A-Z]\w*)\Z")
-"""How transformers names its classes."""
+_OTHER: Final = re.compile(r".*(?:Model|For(?!CausalLM|ConditionalGeneration)[A-Z]\w*)\Z")
+"""How transformers names its other classes, which are not listed."""
 
 
 class UnregisteredError(Exception):
@@ -49,7 +49,7 @@ def outer_architecture(config: ModelConfig, profile: RuntimeProfile) -> str:
 def _may_be_of_transformers(architecture: str) -> bool:
     if _GENERATIVE.match(architecture):
         return architecture in _transformers()["classes"]
-    return _OF_TRANSFORMERS.match(architecture) is not None
+    return _OTHER.match(architecture) is not None
 
 
 def _inferred(config: ModelConfig, profile: RuntimeProfile) -> str:
