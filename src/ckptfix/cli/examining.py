@@ -11,7 +11,7 @@ from ckptfix.rules.folded import holds_for_all, with_all_experts
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict, judge_each
+from ckptfix.runtimes.verdict import TargetVerdict, judge
 
 
 @dataclass(frozen=True)
@@ -56,5 +56,5 @@ def _examine(
     found = find_all(checkpoint, without_releases(name_map) if verdicts else name_map, verdicts)
     outlook = verdicts
     if ask_all and not verdicts:
-        outlook = judge_each(checkpoint, known_targets(checkpoint))
+        outlook = tuple(judge(checkpoint, target) for target in known_targets(checkpoint))
     return Examined(name_map, verdicts, found, outlook)

@@ -9,7 +9,7 @@ from ckptfix.errors import CkptfixError
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.profile_store import known_releases, known_runtimes
 from ckptfix.runtimes.targets import Target, parse_target
-from ckptfix.runtimes.verdict import TargetVerdict, is_known, judge_each
+from ckptfix.runtimes.verdict import TargetVerdict, is_known, judge
 
 
 def asked_targets(specs: Sequence[str]) -> tuple[Target, ...]:
@@ -41,7 +41,7 @@ def judge_all(checkpoint: Checkpoint, targets: Sequence[Target]) -> tuple[Target
     Raises:
         CkptfixError: none of the releases registers the architecture.
     """
-    verdicts = judge_each(checkpoint, targets)
+    verdicts = tuple(judge(checkpoint, target) for target in targets)
     if verdicts and all(verdict.unregistered for verdict in verdicts):
         first = verdicts[0]
         raise CkptfixError(

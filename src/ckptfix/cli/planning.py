@@ -27,6 +27,8 @@ from ckptfix.rewrite.portable import PortablePlan, Strategy, plan_for_targets
 from ckptfix.rewrite.rebuild.plan import join_plans, plan_rebuild
 from ckptfix.rewrite.tensors.plan import TensorPlan
 from ckptfix.rules.folded import holds_for_all
+from ckptfix.runtimes.name_maps import damage_map
+from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
@@ -70,6 +72,20 @@ class Planned:
         return bool(self.plan.files) or bool(self.tensors and self.tensors.renames.new_names)
 
     @property
+    def is_refused(self) -> bool:
+        """True when nothing may be written, because something would get worse."""
+        return bool(self.plan.refusals or self.harmed)
+
+    @property
+    def helps(self) -> bool:
+        """True when something is written, and less is wrong then."""
+        if self.is_refused or not self.changes_something:
+            return False
+        portable = self.portable
+        rights = portable is not None and portable.failing_after < portable.failing_before
+        return rights or len(self.plan.findings_after) < len(self.plan.findings_before)
+
+    @property
     def leaves_faults(self) -> bool:
         """True when something is still wrong after it."""
         after = self.portable.after if self.portable else ()
@@ -102,6 +118,16 @@ def _holds_for_all(folded: Checkpoint, planned: Planned) -> bool:
 
 
 def _plan_as_it_is(checkpoint: Checkpoint, options: RewriteOptions) -> Planned:
+    planned = _plan(checkpoint, options)
+    if options.from_tensors or not planned.leaves_faults:
+        return planned
+    named = planned.tensors.checkpoint if planned.tensors else checkpoint
+    next_ = replace(options, from_tensors=True, tensors=False, maps=(), mapper=None)
+    more = _plan(rewritten(named, planned.plan.files), next_)
+    return replace(planned, tensors_say_more=more.helps)
+
+
+def _plan(checkpoint: Checkpoint, options: RewriteOptions) -> Planned:
     tensors = None
     maps, mapper = options.maps, options.mapper
     if options.tensors:
@@ -120,28 +146,33 @@ def _plan_as_it_is(checkpoint: Checkpoint, options: RewriteOptions) -> Planned:
     portable = None
     if targets:
         portable = plan_for_targets(start, name_map, targets, options.strategy)
-    plan = portable.plan if portable else plan_rewrite(start, name_map)
+        plan = portable.plan
+    else:
+        # A map that no release is known to need renames nothing that nobody asked it to rename.
+        unasked = not maps and not mapper and not name_map.required
+        plan = plan_rewrite(start, damage_map() if unasked else name_map, spelling=name_map)
     if rebuilt:
         plan = join_plans(named, name_map, rebuilt, plan)
-    harmed: tuple[TargetVerdict, ...] = ()
-    if portable:
-        before = judge_all(named, targets) if rebuilt else portable.before
-        portable = replace(portable, plan=plan, before=before)
-        harmed = portable.harmed
-    if tensors and tensors.changes_something:
-        plan = tensors.joined_with(plan)
-        harmed = (*harmed_by(tensors, targets), *harmed)
-        if portable:
-            portable = replace(portable, plan=plan, before=judge_all(checkpoint, targets))
-    planned = Planned(plan, portable, harmed, tensors)
-    if options.from_tensors or not planned.leaves_faults:
+        portable = portable and replace(portable, plan=plan, before=judge_all(named, targets))
+    planned = Planned(plan, portable, portable.harmed if portable else (), tensors)
+    return _with_tensors(checkpoint, planned, targets)
+
+
+def _with_tensors(checkpoint: Checkpoint, planned: Planned, targets: tuple[Target, ...]) -> Planned:
+    """The plan and the new names of tensors as one, from the checkpoint as it is."""
+    tensors, portable = planned.tensors, planned.portable
+    if tensors is None or not tensors.changes_something:
         return planned
-    return replace(planned, tensors_say_more=bool(plan_rebuild(named, name_map)))
+    plan = tensors.joined_with(planned.plan)
+    harmed = (*harmed_by(tensors, targets), *planned.harmed)
+    if portable:
+        portable = replace(portable, plan=plan, before=judge_all(checkpoint, targets))
+    return replace(planned, plan=plan, portable=portable, harmed=harmed)
 
 
 def refused(name: str, planned: Planned, options: RewriteOptions) -> bool:
     """True, and said why, when the plan would do harm."""
-    if not planned.plan.refusals and not planned.harmed:
+    if not planned.is_refused:
         return False
     stream = sys.stderr if options.dry_run else sys.stdout
     show(refusal_lines(name, planned.plan, planned.harmed), stream)

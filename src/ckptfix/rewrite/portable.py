@@ -2,17 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.rewrite.aliases import Wish, as_aliases, wishes_of
+from ckptfix.rewrite.layer_map import map_into_config
 from ckptfix.rewrite.plan import Plan, plan_rewrite, rewritten
+from ckptfix.rewrite.rebuild.plan import join_plans
 from ckptfix.rules.names import is_corrupt
 from ckptfix.runtimes.name_maps import NO_MAP, NameMap, damage_map
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict, judge_each
+from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict, judge
 
 Strategy = Literal["auto", "rename", "alias"]
+_REFUSED: Final = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,14 @@ class PortablePlan:
 
     @property
     def harmed(self) -> tuple[TargetVerdict, ...]:
-        """Targets that would build a module wrongly which they build rightly now."""
+        """Targets that would build a module wrongly which they build rightly now.
+
+        One that builds modules wrongly now and would stop afterwards loses nothing.
+        """
         return tuple(
             new
             for old, new in zip(self.before, self.after, strict=True)
-            if new.refused > old.refused or not _names(new.wrong) <= _names(old.wrong)
+            if (new.refused and not old.fails) or not _names(new.wrong) <= _names(old.wrong)
         )
 
     @property
@@ -37,11 +43,42 @@ class PortablePlan:
         """True for a plan that must not be carried out."""
         return bool(self.harmed or self.plan.refusals)
 
+    @property
+    def failing_before(self) -> int:
+        """How much is built wrongly now; a release that builds nothing counts for most."""
+        return _failing(self.before)
+
+    @property
+    def failing_after(self) -> int:
+        """The same after it."""
+        return _failing(self.after)
+
 
 def plan_for_targets(
     checkpoint: Checkpoint, name_map: NameMap, targets: Sequence[Target], strategy: Strategy
 ) -> PortablePlan:
     """The plan that makes most modules right in all targets and none wrong.
+
+    Where config.json lacks the map of layers and some target fails, the map is put there too: what
+    is changed beside it alone does not reach every runtime.
+    """
+    planned = _plan_where_it_stands(checkpoint, name_map, targets, strategy)
+    moved = map_into_config(checkpoint) if planned.failing_before else None
+    if moved is None:
+        return planned
+    start = rewritten(checkpoint, [moved])
+    plan = _plan_where_it_stands(start, name_map, targets, strategy)
+    joined = join_plans(checkpoint, name_map, (moved,), plan.plan)
+    other = PortablePlan(joined, planned.before, plan.after)
+    gain = planned.failing_after - other.failing_after
+    better = gain > 0 or (gain == 0 and planned.plan.files)
+    return other if better and not other.does_harm else planned
+
+
+def _plan_where_it_stands(
+    checkpoint: Checkpoint, name_map: NameMap, targets: Sequence[Target], strategy: Strategy
+) -> PortablePlan:
+    """The plan for the files that have the names now.
 
     `rename` follows the name map. `alias` keeps every spelling and adds the names that a target
     asks for and does not find. `auto` renames where that helps some target, or rids a required
@@ -54,7 +91,7 @@ def plan_for_targets(
             earlier one gets them.
         strategy: see above.
     """
-    before = judge_each(checkpoint, targets)
+    before = _judge_all(checkpoint, targets)
     as_spelled = damage_map() if _is_damaged(checkpoint) else NO_MAP
     if strategy == "alias" or (not name_map.required and not _wrong(before)):
         return _with_aliases(checkpoint, as_spelled, name_map, before, targets)
@@ -112,13 +149,17 @@ def _helping(
     return tuple(wish for wish in wishes if wish.module in righted)
 
 
+def _judge_all(checkpoint: Checkpoint, targets: Iterable[Target]) -> tuple[TargetVerdict, ...]:
+    return tuple(judge(checkpoint, target) for target in targets)
+
+
 def _proved(
     checkpoint: Checkpoint,
     plan: Plan,
     before: tuple[TargetVerdict, ...],
     targets: Sequence[Target],
 ) -> PortablePlan:
-    return PortablePlan(plan, before, judge_each(rewritten(checkpoint, plan.files), targets))
+    return PortablePlan(plan, before, _judge_all(rewritten(checkpoint, plan.files), targets))
 
 
 def _is_damaged(checkpoint: Checkpoint) -> bool:
@@ -127,6 +168,11 @@ def _is_damaged(checkpoint: Checkpoint) -> bool:
 
 def _wrong(verdicts: Iterable[TargetVerdict]) -> int:
     return sum(len(verdict.wrong) for verdict in verdicts)
+
+
+def _failing(verdicts: Iterable[TargetVerdict]) -> int:
+    """Modules built wrongly; a release that builds none counts for more than any number of them."""
+    return sum(len(v.wrong) + (_REFUSED if v.refused else 0) for v in verdicts)
 
 
 def _names(modules: Iterable[ModuleVerdict]) -> set[str]:

@@ -4,7 +4,7 @@ The one invariant: the two must be equal. A release that would refuse the metada
 an architecture whose weights side is not known, gets a reason instead of a verdict.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -12,7 +12,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import CONFIG_FILE
 from ckptfix.runtimes.binding import RuntimeModule, runtime_modules
 from ckptfix.runtimes.effective import EffectiveMetadata, effective_metadata
-from ckptfix.runtimes.family import family_for, why_unknown
+from ckptfix.runtimes.family import Family, family_for, why_unknown
 from ckptfix.runtimes.lookup.binding import BoundMetadata, Resolution, bind
 from ckptfix.runtimes.profile import RuntimeProfile
 from ckptfix.runtimes.profile_store import load_profile
@@ -164,25 +164,17 @@ def _registered(checkpoint: Checkpoint, profile: RuntimeProfile) -> str | None:
     return next((a for a in architectures if a in profile.architectures), None)
 
 
-def judge_each(checkpoint: Checkpoint, targets: Iterable[Target]) -> tuple[TargetVerdict, ...]:
-    """The verdict for every release; the modules are placed once for those that place them alike.
-
-    Named apart from `judge` because nearly all the work is the same for all releases.
-    """
-    placed: _Placed = {}
-    return tuple(_judge(checkpoint, target, placed) for target in targets)
+def _placed(checkpoint: Checkpoint, family: Family) -> tuple[RuntimeModule, ...]:
+    """The runtime's modules; most releases place them alike."""
+    key = "placed", id(family)  # families live as long as the program
+    if key not in checkpoint.table.derived:
+        checkpoint.table.derived[key] = runtime_modules(checkpoint.modules, family)
+    placed: tuple[RuntimeModule, ...] = checkpoint.table.derived[key]
+    return placed
 
 
 def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     """The verdict for one release."""
-    return _judge(checkpoint, target, {})
-
-
-_Placed = dict[int, tuple[RuntimeModule, ...]]
-"""id of a family, which lives as long as the program -> where it puts the modules."""
-
-
-def _judge(checkpoint: Checkpoint, target: Target, placed: _Placed) -> TargetVerdict:
     architectures = checkpoint.config.architectures
     profile = load_profile(target.runtime, target.profile_version)
     outer = _registered(checkpoint, profile)
@@ -210,9 +202,7 @@ def _judge(checkpoint: Checkpoint, target: Target, placed: _Placed) -> TargetVer
         return TargetVerdict(target, refusal, refused=True)
     why = "config.json has no quant_method, so this runtime ignores the metadata" if ignored else ""
     judge_ = _Judge(checkpoint, metadata, bound, why)
-    if id(family) not in placed:
-        placed[id(family)] = runtime_modules(checkpoint.modules, family)
-    modules = placed[id(family)]
+    modules = _placed(checkpoint, family)
     judged = tuple(judge_.module(m) for m in modules if m.kind not in ("embedding", "other"))
     every = judged + _tables(judge_, modules)
     return TargetVerdict(target, "", every, metadata=metadata, bound=bound)
