@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from ckptfix.cli.examining import examine
-from ckptfix.cli.judging import asked_targets
-from ckptfix.cli.loading import load
+from ckptfix.operations.examine import examine
+from ckptfix.operations.loading import load
 from ckptfix.rules.registry import RULES
+from ckptfix.runtimes.releases import asked_targets
 from tests.conftest import SHARED
 from tests.field.mechanisms import PAIRS, Draft
 

@@ -53,13 +53,26 @@ def hub_call(
     """`ckptfix` in this process: what huggingface_hub reads at import is set by hand."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    from huggingface_hub import constants  # an attribute of the package only once something used it
+    # Attributes of the package only once something used them.
+    from huggingface_hub import constants, file_download
 
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
     template = "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + template)
+    for module in (constants, file_download):  # before 1.0 the second has a copy
+        if hasattr(module, "HUGGINGFACE_CO_URL_TEMPLATE"):
+            monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + template)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", f"{environment['HF_HOME']}/hub")
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", f"{environment['HF_HOME']}/token")
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
     yield call
-    huggingface_hub.close_session()
+    close_sessions()
+
+
+def close_sessions() -> None:
+    """Close the connections that huggingface_hub keeps open."""
+    if hasattr(huggingface_hub, "close_session"):
+        huggingface_hub.close_session()
+    else:  # before 1.0
+        from huggingface_hub.utils import reset_sessions
+
+        reset_sessions()

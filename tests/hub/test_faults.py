@@ -94,6 +94,29 @@ def test_no_server_at_all(hub_run: HubRun) -> None:
     one_sentence(done, "cannot connect to the server")
 
 
+def test_a_proxy_that_is_not_there(hub_run: HubRun) -> None:
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+    done = hub_run("inspect", "org/nano", **proxy, CKPTFIX_RETRIES="0")
+    one_sentence(done, "Connection refused")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:9"),  # needs a package that nobody has installed
+        ("HF_ENDPOINT", "http://["),
+        ("HF_ENDPOINT", "nonsense"),
+        ("HF_HUB_DOWNLOAD_TIMEOUT", "ten"),
+    ],
+)
+def test_an_environment_that_the_client_rejects(hub_run: HubRun, variable: str, value: str) -> None:
+    more = {"NO_PROXY": "", "CKPTFIX_RETRIES": "0", variable: value}
+    done = hub_run("inspect", "org/nano", **more)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
 def big_file() -> Blob:
     """5 GB by its header."""
     tensors: Shapes = {}

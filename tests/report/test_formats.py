@@ -64,6 +64,18 @@ def test_sarif_leads_to_the_line_the_modules_and_the_rule(call: Call) -> None:
     assert "{" not in result["message"]["text"]
 
 
+def test_sarif_leads_to_both_files_where_two_disagree(tmp_path: Path, call: Call) -> None:
+    write_checkpoint(tmp_path, fp8("model.a"), {"quant_algo": "FP8"})
+    hf_quant = {"quantization": {"quant_algo": "NVFP4"}}
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps(hf_quant, indent=2))
+    (result,) = results(call("check", tmp_path, "--select", "CKF501", "--format", "sarif").stdout)
+    (related,) = result["relatedLocations"]
+    assert related["message"]["text"] == "says NVFP4"
+    physical = related["physicalLocation"]
+    assert physical["artifactLocation"]["uri"].endswith("/hf_quant_config.json")
+    assert physical["region"]["startLine"] == 2
+
+
 def test_sarif_names_every_rule_with_its_help(call: Call) -> None:
     (run,) = json.loads(call("check", NANO_VL, "--format", "sarif").stdout)["runs"]
     rules = run["tool"]["driver"]["rules"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ckptfix.checkpoint.fold import fold_banks
-from ckptfix.checkpoint.formats import StoredFormat
+from ckptfix.checkpoint.formats.stored import StoredFormat
 from ckptfix.checkpoint.metadata import CONFIG_FILE, HF_QUANT_FILE, QUANT_CFG_FILE, MetadataFile
 from ckptfix.checkpoint.metadata_files import LeftOut, parse_metadata
 from ckptfix.checkpoint.model_config import ModelConfig, parse_model_config
@@ -15,6 +15,7 @@ from ckptfix.checkpoint.source import Source
 from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
 from ckptfix.errors import CkptfixError
 from ckptfix.jsontext.text import JsonText
+from ckptfix.progress import SILENT, Listener
 
 METADATA_FILES = (CONFIG_FILE, HF_QUANT_FILE, QUANT_CFG_FILE)
 _EMBEDDING_WORDS = ("embed", "wte", "wpe")
@@ -80,7 +81,7 @@ class Checkpoint:
         return next((m.producer for m in self.metadata if m.producer), "")
 
 
-def load_checkpoint(source: Source, name: str) -> Checkpoint:
+def load_checkpoint(source: Source, name: str, listener: Listener = SILENT) -> Checkpoint:
     """Read both sides.
 
     Raises:
@@ -97,7 +98,7 @@ def load_checkpoint(source: Source, name: str) -> Checkpoint:
     config = ModelConfig()
     if CONFIG_FILE in documents:
         config = parse_model_config(documents[CONFIG_FILE])
-    checkpoint = Checkpoint(name, config, documents, read_tensors(source))
+    checkpoint = Checkpoint(name, config, documents, read_tensors(source, listener))
     small = checkpoint.folded
     if not small.metadata and not any(f.is_quantized for f in small.formats.values()):
         raise CkptfixError(

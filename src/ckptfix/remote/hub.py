@@ -116,7 +116,7 @@ def open_repository(
     revision = repository.revision or DEFAULT_BRANCH
     exact = revision if is_commit(revision) else None
     folder = repository_folder(Path(constants.HF_HUB_CACHE), repository.name)
-    offline = offline or constants.is_offline_mode()
+    offline = offline or constants.HF_HUB_OFFLINE
     if offline and refresh:
         raise CkptfixError("--refresh asks the Hub, and --offline or HF_HUB_OFFLINE forbids it")
     if not refresh or exact:

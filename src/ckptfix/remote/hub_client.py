@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-import httpx2
-from huggingface_hub import HfApi, constants, get_session, hf_hub_url
+from huggingface_hub import HfApi, constants, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, logging
 
@@ -27,6 +26,7 @@ from ckptfix.remote.hub_failures import (
     as_sentence,
     pause_after,
 )
+from ckptfix.remote.hub_library import HTTP, Answer, open_session
 from ckptfix.remote.patience import Patience
 from ckptfix.remote.reference import Repository, is_commit
 from ckptfix.text import visible
@@ -34,7 +34,7 @@ from ckptfix.text import visible
 LIBRARY: Final = "ckptfix"
 FAILURES: Final = (
     HfHubHTTPError,
-    httpx2.HTTPError,
+    HTTP.errors,
     OSError,
     CutShortError,
     TooSlowError,
@@ -71,7 +71,12 @@ class HubClient:
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         self.repository = repository
         self.api = HfApi(library_name=LIBRARY, library_version=__version__)
-        self.origin = urlsplit(self.api.endpoint)[:2]
+        try:
+            self.origin = urlsplit(self.api.endpoint)[:2]
+        except ValueError as error:
+            raise CkptfixError(
+                f"HF_ENDPOINT={visible(self.api.endpoint)!r}: not a URL ({error})"
+            ) from error
         self.patience = Patience.of_environment(float(constants.HF_HUB_DOWNLOAD_TIMEOUT))
 
     def look_up(self) -> Commit:
@@ -113,6 +118,7 @@ class HubClient:
     @contextmanager
     def told(self) -> Iterator[None]:
         """Tell a failure in one sentence."""
+        open_session()
         try:
             yield
         except FAILURES as error:
@@ -130,16 +136,10 @@ class HubClient:
         if not whole:
             headers["Range"] = f"bytes={start}-{start + length - 1}"
         file.location = ""  # a signed location may have run out: after any failure ask the Hub
-        with get_session().stream(
-            "GET",
-            direct or url,
-            headers=headers,
-            timeout=self.patience.timeout,
-            follow_redirects=True,
-        ) as answer:
+        with HTTP.stream(direct or url, headers, self.patience.timeout) as answer:
             if direct and 400 <= answer.status_code < 500:
                 raise CutShortError
-            hf_raise_for_status(answer)
+            hf_raise_for_status(answer)  # type: ignore[arg-type]
             if not whole:
                 _require_range(answer, file, start)
             _require_same(answer, file, commit, direct=bool(direct))
@@ -149,7 +149,7 @@ class HubClient:
         return data
 
 
-def _require_range(answer: httpx2.Response, file: RemoteFile, start: int) -> None:
+def _require_range(answer: Answer, file: RemoteFile, start: int) -> None:
     """Refuse, before its body, an answer that is not the range that was asked for."""
     if answer.status_code != 206:
         raise CkptfixError(
@@ -169,7 +169,7 @@ def _require_range(answer: httpx2.Response, file: RemoteFile, start: int) -> Non
         raise _changed(file, f"it has {total} bytes, {file.size} are listed")
 
 
-def _require_same(answer: httpx2.Response, file: RemoteFile, commit: str, *, direct: bool) -> None:
+def _require_same(answer: Answer, file: RemoteFile, commit: str, *, direct: bool) -> None:
     """Refuse bytes of another file than those that came before."""
     if (_said(answer, "X-Repo-Commit") or commit) != commit:
         raise _changed(file, "the server answers with another commit")
@@ -185,7 +185,7 @@ def _require_same(answer: httpx2.Response, file: RemoteFile, commit: str, *, dir
             raise _changed(file, "its ETag is another than before")
 
 
-def _said(answer: httpx2.Response, header: str) -> str | None:
+def _said(answer: Answer, header: str) -> str | None:
     """What the first of the answers says, redirects before the last one."""
     answers = (*answer.history, answer)
     return next((a.headers[header] for a in answers if header in a.headers), None)
@@ -199,10 +199,10 @@ def _changed(file: RemoteFile, why: str) -> CkptfixError:
     )
 
 
-def _read(answer: httpx2.Response, length: int, deadline: float, file: RemoteFile) -> bytes:
+def _read(answer: Answer, length: int, deadline: float, file: RemoteFile) -> bytes:
     parts: list[bytes] = []
     here = 0
-    for part in answer.iter_bytes():
+    for part in HTTP.parts(answer):
         parts.append(part)
         here += len(part)
         if here > length:

@@ -1,8 +1,9 @@
 """What can go wrong between here and a Hub, each as one sentence; and whether to ask again."""
 
+import re
+from collections.abc import Mapping
 from typing import Final
 
-import httpx2
 from huggingface_hub.errors import (
     DisabledRepoError,
     EntryNotFoundError,
@@ -14,9 +15,9 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import parse_ratelimit_headers
 
 from ckptfix.errors import CkptfixError
+from ckptfix.remote.hub_library import HTTP, Failure
 from ckptfix.text import visible
 
 RETRIED_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -34,28 +35,32 @@ class TooSlowError(Exception):
     """Bytes came, but slower than anybody waits for."""
 
 
-RETRIED: Final = (
-    httpx2.TimeoutException,
-    httpx2.NetworkError,
-    httpx2.RemoteProtocolError,
-    CutShortError,
-)
+RETRIED: Final = frozenset({Failure.TIMEOUT, Failure.CUT, Failure.UNREACHABLE})
+
+_RATE_LIMIT: Final = re.compile(r'"\w+"\s*;\s*r\s*=\s*(\d+)\s*;\s*t\s*=\s*(\d+)')
+"""Requests left, and seconds until there are more, as huggingface_hub 2.4.0 reads the header
+RateLimit (utils/_http.py); releases before 1.2 do not."""
 
 
 def pause_after(error: Exception) -> float | None:
     """Seconds that the server wants before the next attempt; None where another is no use."""
-    if isinstance(error, RETRIED):
+    if _failure(error) in RETRIED:
         return 0.0
     if isinstance(error, HfHubHTTPError) and error.response.status_code in RETRIED_STATUS:
         return _asked_pause(error)
     return None
 
 
+def _failure(error: Exception) -> Failure | None:
+    return Failure.CUT if isinstance(error, CutShortError) else HTTP.failure(error)
+
+
 def _asked_pause(error: HfHubHTTPError) -> float:
-    limit = parse_ratelimit_headers(error.response.headers)
-    if error.response.status_code == 429 and limit is not None and limit.remaining == 0:
-        return float(limit.reset_in_seconds)
-    asked: str = error.response.headers.get("Retry-After", "")
+    headers: Mapping[str, str] = error.response.headers
+    limit = _RATE_LIMIT.search(headers.get("RateLimit", ""))
+    if error.response.status_code == 429 and limit is not None and int(limit[1]) == 0:
+        return float(limit[2])
+    asked = headers.get("Retry-After", "")
     return float(asked) if asked.isdecimal() else 0.0
 
 
@@ -68,7 +73,7 @@ _SENTENCES: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (DisabledRepoError, "the Hub has disabled this repository", ""),
     (
         RepositoryNotFoundError,
-        "no such directory here, and no such repository on the Hub that you may read",
+        "no such repository on the Hub that you may read",
         "check the name; for a private one log in with hf auth login or set HF_TOKEN",
     ),
     (RevisionNotFoundError, "the repository has no such revision", ""),
@@ -97,12 +102,33 @@ def as_sentence(error: Exception, what: str) -> CkptfixError:
             return CkptfixError(f"{shown}: {sentence}", advice=advice)
     if isinstance(error, HfHubHTTPError):
         return _of_status(error, shown)
-    if isinstance(error, NOT_A_HUB):
+    if isinstance(error, NOT_A_HUB) and _failure(error) is None:
         return CkptfixError(
             f"{shown}: the server's answer is not one of a Hub",
             advice="HF_ENDPOINT must be a server that speaks as the Hub does",
         )
     return CkptfixError(f"{shown}: {_of_connection(error)}", advice="try again later")
+
+
+_EXISTS: Final = (GatedRepoError, DisabledRepoError, RevisionNotFoundError, EntryNotFoundError)
+"""What the Hub says of a repository that it has."""
+
+
+def as_either(error: CkptfixError, what: str) -> CkptfixError:
+    """The failure where the name could be a directory as well, and neither is there.
+
+    Args:
+        error: why the repository could not be opened, made by `as_sentence` or for the user.
+        what: the repository, with its revision, as the user knows it.
+    """
+    cause = error.__cause__
+    shown = visible(what)
+    if isinstance(cause, _EXISTS) or not error.problem.startswith(f"{shown}: "):
+        return error
+    problem = error.problem.removeprefix(f"{shown}: ")
+    if not isinstance(cause, RepositoryNotFoundError):
+        problem = f"as a repository of the Hub: {problem}"
+    return CkptfixError(f"{shown}: no such directory here, and {problem}", advice=error.advice)
 
 
 def _of_status(error: HfHubHTTPError, shown: str) -> CkptfixError:
@@ -125,18 +151,18 @@ def _of_status(error: HfHubHTTPError, shown: str) -> CkptfixError:
 
 
 def _of_connection(error: Exception) -> str:
-    match error:
-        case TooSlowError():
-            return f"the server is too slow, {error}"
-        case httpx2.ConnectTimeout() | httpx2.TimeoutException():
+    if isinstance(error, TooSlowError):
+        return f"the server is too slow, {error}"
+    match _failure(error):
+        case Failure.TIMEOUT:
             return (
                 "the server does not answer in time (HF_HUB_DOWNLOAD_TIMEOUT sets how long to wait)"
             )
-        case CutShortError() | httpx2.RemoteProtocolError() | httpx2.ReadError():
+        case Failure.CUT:
             return "the server cuts the connection"
-        case httpx2.ProxyError():
-            return f"the proxy fails: {visible(str(error))}"
-        case httpx2.TransportError():
-            return f"cannot connect to the server: {visible(str(error))}"
-        case _:
+        case Failure.PROXY:
+            return f"the proxy fails: {visible(HTTP.reason(error))}"
+        case Failure.UNREACHABLE | Failure.NOT_SENT:
+            return f"cannot connect to the server: {visible(HTTP.reason(error))}"
+        case None:
             return visible(f"{type(error).__name__}: {error}")

@@ -48,14 +48,9 @@ def open_reference(reference: Reference, reach: Reach) -> Opened:
         CkptfixError: there is none, or it cannot be reached.
     """
     if isinstance(reference, Directory):
-        return Opened(DirectorySource.open(reference.path), reference)
+        return Opened(_open_directory(reference), reference)
     if isinstance(reference, Repository):
-        from ckptfix.remote.hub import CachedSnapshot, open_repository  # noqa: PLC0415
-
-        found = open_repository(reference, offline=reach.offline, refresh=reach.refresh)
-        if isinstance(found, CachedSnapshot):
-            return Opened(found.source, reference, found.commit)
-        return Opened(found, reference, found.commit)
+        return _open_repository(reference, reach)
     if reach.offline:
         raise CkptfixError(
             f"{visible(reference.url)}: nothing of it is cached, and --offline allows no request"
@@ -63,3 +58,35 @@ def open_reference(reference: Reference, reach: Reach) -> Opened:
     from ckptfix.remote.url import UrlSource  # noqa: PLC0415
 
     return Opened(UrlSource.open(reference.url), reference)
+
+
+def _open_directory(directory: Directory) -> DirectorySource:
+    try:
+        return DirectorySource.open(directory.path)
+    except CkptfixError as error:
+        if not directory.instead:
+            raise
+        advice = f"for the repository of the Hub write {directory.instead}"
+        raise CkptfixError(error.problem, place=error.place, advice=advice) from error
+
+
+def _open_repository(repository: Repository, reach: Reach) -> Opened:
+    try:
+        from ckptfix.remote.hub import CachedSnapshot, open_repository  # noqa: PLC0415
+        from ckptfix.remote.hub_failures import as_either  # noqa: PLC0415
+    except (ImportError, ValueError) as error:
+        # huggingface_hub reads its environment variables when it is imported.
+        why = visible(" ".join(f"{type(error).__name__}: {error}".split()))
+        raise CkptfixError(
+            f"{visible(str(repository))}: huggingface_hub cannot be imported ({why})",
+            advice="check its environment variables (HF_*), and that its version is 0.34 or later",
+        ) from error
+
+    try:
+        found = open_repository(repository, offline=reach.offline, refresh=reach.refresh)
+    except CkptfixError as error:
+        if not repository.like_a_path:
+            raise
+        raise as_either(error, str(repository)) from error.__cause__
+    source = found.source if isinstance(found, CachedSnapshot) else found
+    return Opened(source, repository, found.commit)

@@ -4,12 +4,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from huggingface_hub import CommitOperationAdd, get_session, get_token
+from huggingface_hub import CommitOperationAdd, get_token
 from huggingface_hub.errors import HfHubHTTPError
 
 from ckptfix.errors import CkptfixError
 from ckptfix.remote.hub_client import FAILURES, HubClient
 from ckptfix.remote.hub_failures import as_sentence, pause_after
+from ckptfix.remote.hub_library import HTTP
 from ckptfix.remote.reference import Repository, is_commit
 from ckptfix.text import visible
 
@@ -46,7 +47,7 @@ def open_pull_request(
             number of requests: a second one could be a second pull request.
     """
     client = HubClient(repository)
-    get_session().timeout = 3 * client.patience.timeout  # the Hub writes a commit before it answers
+    HTTP.set_timeout(3 * client.patience.timeout)  # the Hub writes a commit before it answers
 
     def send() -> PullRequest:
         made = client.api.create_commit(

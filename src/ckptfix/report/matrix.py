@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ckptfix.report.console import Line, columns, count, line
 from ckptfix.report.folding import fold_all, fold_names, mask_numbers
+from ckptfix.rules.runtimes import refused_metadata, wrong_module
 from ckptfix.runtimes.verdict import UNQUANTIZED, ModuleVerdict, TargetVerdict
 from ckptfix.text import visible
 
@@ -75,7 +76,7 @@ def summary_of_target(verdict: TargetVerdict) -> Iterator[Line]:
     """What one release builds otherwise than stored, and why."""
     target = str(verdict.target)
     if verdict.refused:
-        yield line((target, "bold"), ": ", (f"{verdict.problem} (CKF702)", "red"))
+        yield line((target, "bold"), ": ", (f"{verdict.problem} ({refused_metadata.code})", "red"))
         return
     if verdict.problem:
         yield line((target, "bold"), ": ", (f"no verdict, {verdict.problem}", "yellow"))
@@ -88,7 +89,7 @@ def summary_of_target(verdict: TargetVerdict) -> Iterator[Line]:
     yield line(
         (target, "bold"),
         ": ",
-        (f"{len(wrong):,} of {total} built otherwise than stored (CKF701)", "red"),
+        (f"{len(wrong):,} of {total} built otherwise than stored ({wrong_module.code})", "red"),
     )
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for module in wrong:

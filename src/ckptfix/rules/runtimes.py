@@ -1,18 +1,24 @@
 """CKF7xx: what the releases that the user asked for would make of the checkpoint."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.metadata import CONFIG_FILE
+from ckptfix.commands import quoted
 from ckptfix.place import Place
-from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.runtimes.effective import effective_metadata
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import ModuleVerdict
 from ckptfix.text import visible
 
+FAMILY: Final = Family("CKF7", "runtimes")
 
-@rule(
+
+@FAMILY.rule(
     "CKF701",
     "a release builds the module otherwise than it is stored",
     Severity.ERROR,
@@ -27,6 +33,22 @@ from ckptfix.text import visible
         "ckptfix rewrite --runtime SPEC repairs what names can repair and says what they cannot; "
         "ckptfix resolve shows how the release got to its answer."
     ),
+    since="0.1.0",
+    needs="release",
+    example="""
+    on vllm==0.17.1
+    config.json
+      "architectures": ["NemotronH_Nano_VL_V2"]
+    model.safetensors
+      language_model.backbone.layers.0.mixer.in_proj stored as FP8
+    config.json /quantization_config
+      "quant_method": "modelopt",
+      "quant_algo": "MIXED_PRECISION",
+      "quantized_layers": {
+    -   "language_model.backbone.layers.0.mixer.in_proj": {"quant_algo": "FP8"}
+    +   "language_model.model.layers.0.mixer.in_proj": {"quant_algo": "FP8"}
+      }
+    """,
 )
 def wrong_module(context: Context) -> Iterable[Finding]:
     """Modules whose stored format a release does not resolve, once for releases that agree."""
@@ -43,20 +65,22 @@ def wrong_module(context: Context) -> Iterable[Finding]:
     for key, targets in alike.items():
         module = first[key]
         releases = " and ".join(map(str, targets))
+        deciding = _deciding(module)
         does = "stop at it" if module.resolved == "error" else f"build it as {module.resolved}"
-        specs = " ".join(f"--runtime {t.runtime}=={t.version}" for t in targets)
-        yield Finding(
-            "CKF701",
-            module.name,
-            f"is stored as {module.stored}, {releases} would {does}: {visible(module.reason)}",
-            next((stated[name] for name in _deciding(module) if name in stated), whole),
-            f"see what names can repair with ckptfix rewrite --dry-run {specs}",
-            module.members,
+        specs = " ".join(f"--runtime {quoted(f'{t.runtime}=={t.version}')}" for t in targets)
+        yield context.finding(
+            subject=module.name,
+            message=f"is stored as {module.stored}, {releases} would {does}: "
+            f"{visible(module.reason)}",
+            place=next((stated[name] for name in deciding if name in stated), whole),
+            advice=f"see what names can repair with ckptfix rewrite --dry-run {specs}",
+            modules=module.members,
             releases=tuple(map(str, targets)),
+            depends_on_experts=any(EXPERTS in name for name in deciding),
         )
 
 
-@rule(
+@FAMILY.rule(
     "CKF702",
     "a release refuses the metadata as a whole",
     Severity.ERROR,
@@ -69,6 +93,17 @@ def wrong_module(context: Context) -> Iterable[Finding]:
         "Serve on a release that takes it: ckptfix check --runtime vllm --runtime sglang asks "
         "every known one."
     ),
+    since="0.1.0",
+    needs="release",
+    example="""
+    on vllm==0.33.0
+    model.safetensors
+      model.layers.0.mlp.down_proj stored as FP8
+    config.json /quantization_config
+    + "quantized_layers": {"model.layers.0.mlp.down_proj": {"quant_algo": "FP8"}},
+      "quant_algo": "MIXED_PRECISION",
+      "quant_method": "modelopt"
+    """,
 )
 def refused_metadata(context: Context) -> Iterable[Finding]:
     """Releases that would stop before they build a layer, once for releases that agree."""
@@ -79,12 +114,12 @@ def refused_metadata(context: Context) -> Iterable[Finding]:
     for problem, targets in alike.items():
         place = _whole(context.checkpoint)
         releases = " and ".join(map(str, targets))
-        yield Finding(
-            "CKF702",
-            place.file,
-            f"is refused: {releases} {problem}",
-            place,
-            "serve on a release that takes it, ckptfix check --runtime vllm asks every known one",
+        yield context.finding(
+            subject=place.file,
+            message=f"is refused: {releases} {problem}",
+            place=place,
+            advice="serve on a release that takes it, ckptfix check --runtime vllm asks every "
+            "known one",
             releases=tuple(map(str, targets)),
         )
 

@@ -10,9 +10,11 @@ from fnmatch import fnmatchcase
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.metadata import CONFIG_FILE
+from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.runtimes.binding import RuntimeModule, runtime_modules
 from ckptfix.runtimes.effective import EffectiveMetadata, effective_metadata
 from ckptfix.runtimes.family import Family, family_for, why_unknown
+from ckptfix.runtimes.loads import Answer, Effect, Loads, Reason
 from ckptfix.runtimes.lookup.binding import BoundMetadata, Resolution, bind
 from ckptfix.runtimes.profile import RuntimeProfile
 from ckptfix.runtimes.profile_store import load_profile
@@ -63,6 +65,16 @@ class TargetVerdict:
     """What the release goes by, where it got that far."""
     bound: BoundMetadata | None = None
     """The same as the release holds it."""
+
+    @property
+    def loads(self) -> Loads:
+        """Whether the release loads the checkpoint as it is stored; every output uses this."""
+        if self.refused:
+            return Loads(Answer.NO, (Reason(self.problem, Effect.STOPS),))
+        if self.problem:
+            return Loads(Answer.UNKNOWN, unknown_because=self.problem)
+        reasons = tuple(Reason(m.reason, Effect.STOPS, m.label) for m in self.wrong)
+        return Loads(Answer.NO if reasons else Answer.YES, reasons)
 
     @property
     def fails(self) -> bool:
@@ -171,6 +183,18 @@ def _placed(checkpoint: Checkpoint, family: Family) -> tuple[RuntimeModule, ...]
         checkpoint.table.derived[key] = runtime_modules(checkpoint.modules, family)
     placed: tuple[RuntimeModule, ...] = checkpoint.table.derived[key]
     return placed
+
+
+def judge_each(
+    checkpoint: Checkpoint, targets: Sequence[Target], listener: Listener = SILENT
+) -> tuple[TargetVerdict, ...]:
+    """The verdict for every release."""
+    verdicts = []
+    for number, target in enumerate(targets):
+        step = f"resolving modules for {target}"
+        listener.step(Step(step, checkpoint.name, number, len(targets)))
+        verdicts.append(judge(checkpoint, target))
+    return tuple(verdicts)
 
 
 def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
