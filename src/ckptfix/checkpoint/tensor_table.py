@@ -2,13 +2,13 @@
 
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, count, repeat
 from operator import attrgetter, eq
-from typing import Final
+from typing import Any, Final
 
 from ckptfix.checkpoint.formats.stored import StoredFormat, stored_format
 from ckptfix.checkpoint.modules import Module, group_modules
@@ -78,6 +78,14 @@ class TensorTable:
                 stored = known[layout] = stored_format(module)
             formats[name] = stored
         return formats
+
+    @cached_property
+    def derived(self) -> dict[Hashable, Any]:
+        """What is made of the names of all modules, under a key of whoever makes it.
+
+        It is made once for all metadata beside the same tensors, and does not refer to the table.
+        """
+        return {}
 
     @cached_property
     def file_of(self) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from ckptfix.rewriting.portable import PortablePlan, Strategy, plan_for_targets
 from ckptfix.rewriting.rebuild.plan import join_plans, plan_rebuild
 from ckptfix.rewriting.tensors.plan import TensorPlan, harmed_by, plan_names_of_tensors
 from ckptfix.rules.folded import holds_for_all
-from ckptfix.runtimes.name_maps import NameMap, builtin_name_map, own_name_map
+from ckptfix.runtimes.name_maps import NameMap, builtin_name_map, damage_map, own_name_map
 from ckptfix.runtimes.releases import asked_targets, judge_all, known_targets
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict
@@ -67,6 +67,15 @@ class RewritePlan:
         return bool(self.plan.refusals or self.harmed)
 
     @property
+    def helps(self) -> bool:
+        """True when something is written, and less is wrong then."""
+        if self.refused or not self.changes_something:
+            return False
+        portable = self.portable
+        rights = portable is not None and portable.failing_after < portable.failing_before
+        return rights or len(self.plan.findings_after) < len(self.plan.findings_before)
+
+    @property
     def leaves_faults(self) -> bool:
         """True when something is still wrong after it."""
         after = self.portable.after if self.portable else ()
@@ -92,10 +101,10 @@ def make_plan(
     own = request.own_map or request.from_tensors or request.tensors
     with limited():
         if checkpoint.folded is not checkpoint and not own:
-            planned = replace(whole, checkpoint=checkpoint.folded).make()
+            planned = replace(whole, checkpoint=checkpoint.folded).make_with_advice()
             if _holds_for_all(checkpoint.folded, planned):
                 return replace(planned, checkpoint=checkpoint)
-        return whole.make()
+        return whole.make_with_advice()
 
 
 def _holds_for_all(folded: Checkpoint, planned: RewritePlan) -> bool:
@@ -137,10 +146,18 @@ class _Planner:
             if portable:
                 before = judge_all(self.checkpoint, targets, self.listener)
                 portable = replace(portable, plan=plan, before=before)
-        planned = RewritePlan(self.opened, self.checkpoint, plan, portable, harmed, tensors)
-        if asked.from_tensors or not planned.leaves_faults:
+        return RewritePlan(self.opened, self.checkpoint, plan, portable, harmed, tensors)
+
+    def make_with_advice(self) -> RewritePlan:
+        """The same, and whether the tensors say more where something is still wrong after it."""
+        planned = self.make()
+        if self.request.from_tensors or not planned.leaves_faults:
             return planned
-        return replace(planned, tensors_say_more=bool(plan_rebuild(named, name_map)))
+        named = planned.tensors.checkpoint if planned.tensors else self.checkpoint
+        then = RewriteRequest(targets=self.request.targets, from_tensors=True)
+        after = rewritten(named, planned.plan.files)
+        more = replace(self, checkpoint=after, request=then).make()
+        return replace(planned, tensors_say_more=more.helps)
 
     def _planned(
         self, named: Checkpoint, name_map: NameMap, targets: tuple[Target, ...]
@@ -152,7 +169,11 @@ class _Planner:
         if targets:
             self.listener.step(Step("proving the plan", named.name))
             portable = plan_for_targets(start, name_map, targets, self.request.strategy)
-        plan = portable.plan if portable else plan_rewrite(start, name_map)
+            plan = portable.plan
+        else:
+            # A map that no release is known to need renames nothing that nobody asked it to rename.
+            asked = self.request.own_map is not None or name_map.required
+            plan = plan_rewrite(start, name_map if asked else damage_map(), spelling=name_map)
         if rebuilt:
             plan = join_plans(named, name_map, rebuilt, plan)
         if portable:

@@ -38,6 +38,7 @@ def title_of(change: ProposedChange) -> str:
         totals["rename"] += file.renamed
         totals["remove"] += file.removed
         totals["add"] += file.added
+        totals["copy"] += file.copied
         totals["set from the tensors"] += file.rebuilt
     parts = [f"{what} {number:,}" for what, number in totals.items() if number]
     named = " and ".join(file.file for file in files)

@@ -77,6 +77,8 @@ def done_to(file: FileChange) -> Iterator[str]:
         yield f"{count(file.removed, 'name')} removed"
     if file.added:
         yield f"{count(file.added, 'alias', 'aliases')} added"
+    if file.copied:
+        yield f"{count(file.copied, 'name')} copied from hf_quant_config.json"
     if file.rebuilt:
         yield f"{count(file.rebuilt, 'value')} set from the tensors"
 

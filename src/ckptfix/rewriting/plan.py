@@ -42,6 +42,13 @@ class FileChange:
     """Statements added under another name than a statement that says the same: aliases."""
     rebuilt: int = 0
     """Statements set or added from the tensors."""
+    copied: int = 0
+    """Statements that another file has, and this one lacked."""
+
+    @property
+    def changes(self) -> int:
+        """Statements that are another way afterwards."""
+        return self.renamed + self.removed + self.added + self.rebuilt + self.copied
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,8 @@ class Plan:
 
     @property
     def changes(self) -> int:
-        """Statements renamed, removed, added or rebuilt."""
-        return sum(f.renamed + f.removed + f.added + f.rebuilt for f in self.files)
+        """Statements renamed, removed, added, rebuilt or copied."""
+        return sum(file.changes for file in self.files)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.rewriting.aliases import Wish, as_aliases, wishes_of
+from ckptfix.rewriting.layer_map import map_into_config
 from ckptfix.rewriting.plan import Plan, plan_rewrite, rewritten
+from ckptfix.rewriting.rebuild.plan import join_plans
 from ckptfix.rules.names import is_corrupt
 from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.name_maps import NO_MAP, NameMap, damage_map
@@ -14,6 +16,7 @@ from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict, judge_each
 
 Strategy = Literal["auto", "rename", "alias"]
+_REFUSED: Final = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,14 @@ class PortablePlan:
 
     @property
     def harmed(self) -> tuple[TargetVerdict, ...]:
-        """Targets that would build a module wrongly which they build rightly now."""
+        """Targets that would build a module wrongly which they build rightly now.
+
+        One that builds modules wrongly now and would stop afterwards loses nothing.
+        """
         return tuple(
             new
             for old, new in zip(self.before, self.after, strict=True)
-            if new.refused > old.refused or not _names(new.wrong) <= _names(old.wrong)
+            if (new.refused and not old.fails) or not _names(new.wrong) <= _names(old.wrong)
         )
 
     @property
@@ -38,11 +44,42 @@ class PortablePlan:
         """True for a plan that must not be carried out."""
         return bool(self.harmed or self.plan.refusals)
 
+    @property
+    def failing_before(self) -> int:
+        """How much is built wrongly now; a release that builds nothing counts for most."""
+        return _failing(self.before)
+
+    @property
+    def failing_after(self) -> int:
+        """The same after it."""
+        return _failing(self.after)
+
 
 def plan_for_targets(
     checkpoint: Checkpoint, name_map: NameMap, targets: Sequence[Target], strategy: Strategy
 ) -> PortablePlan:
     """The plan that makes most modules right in all targets and none wrong.
+
+    Where config.json lacks the map of layers and some target fails, the map is put there too: what
+    is changed beside it alone does not reach every runtime.
+    """
+    planned = _plan_where_it_stands(checkpoint, name_map, targets, strategy)
+    moved = map_into_config(checkpoint) if planned.failing_before else None
+    if moved is None:
+        return planned
+    start = rewritten(checkpoint, [moved])
+    plan = _plan_where_it_stands(start, name_map, targets, strategy)
+    joined = join_plans(checkpoint, name_map, (moved,), plan.plan)
+    other = PortablePlan(joined, planned.before, plan.after)
+    gain = planned.failing_after - other.failing_after
+    better = gain > 0 or (gain == 0 and planned.plan.files)
+    return other if better and not other.does_harm else planned
+
+
+def _plan_where_it_stands(
+    checkpoint: Checkpoint, name_map: NameMap, targets: Sequence[Target], strategy: Strategy
+) -> PortablePlan:
+    """The plan for the files that have the names now.
 
     `rename` follows the name map. `alias` keeps every spelling and adds the names that a target
     asks for and does not find. `auto` renames where that helps some target, or rids a required
@@ -128,6 +165,11 @@ def _is_damaged(checkpoint: Checkpoint) -> bool:
 
 def _wrong(verdicts: Iterable[TargetVerdict]) -> int:
     return sum(len(verdict.wrong) for verdict in verdicts)
+
+
+def _failing(verdicts: Iterable[TargetVerdict]) -> int:
+    """Modules built wrongly; a release that builds none counts for more than any number of them."""
+    return sum(len(v.wrong) + (_REFUSED if v.refused else 0) for v in verdicts)
 
 
 def _names(modules: Iterable[ModuleVerdict]) -> set[str]:

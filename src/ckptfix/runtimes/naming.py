@@ -1,180 +1,22 @@
 """Which modules a name in the metadata stands for, in the checkpoint's and the runtime's spelling.
 
 This is the part of a lookup that holds for every runtime: exact names, containers, and the widest
-reading of patterns. It never scans all names per statement: names are sorted and indexed once, and
-a name or pattern looks only at those that share its beginning, or hold the rarest part of it.
+reading of patterns.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Literal
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.names import LONGEST_NAME, REGEX_MARK, is_regex
+from ckptfix.names import NameMapper
 from ckptfix.runtimes.family import family_for
-from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
+from ckptfix.runtimes.name_index import NameIndex
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.profile_store import known_releases, known_runtimes
-from ckptfix.search.effort import spend
-from ckptfix.search.globs import COST, SPECIAL, Glob
-from ckptfix.search.grams import TextIndex
-from ckptfix.search.prefixes import Sorted
-from ckptfix.search.regexes import required_pieces
-from ckptfix.untrusted_regex import UntrustedRegex
 
 Spelling = Literal["runtime", "checkpoint"]
-
-MOST_LIKELY = 64
-"""Names compared for a suggestion, of each of two kinds."""
-MOST_SUGGESTIONS = 200
-"""Names that are compared at all; a list of more that are unlike each other is no slip."""
-_FEW = 64
-"""Names that are looked at one by one rather than through an index."""
-_NUMBERS = re.compile(r"\d+")
-
-
-class NameIndex:
-    """Names in one spelling, each standing for a module of the checkpoint."""
-
-    def __init__(self, module_of: Mapping[str, str]) -> None:
-        self.module_of = module_of
-        self._sorted = Sorted(tuple(module_of))
-        self._compared = 0
-
-    def starting(self, head: str) -> list[str]:
-        """Every name that starts with these characters."""
-        return self._sorted.starting(head)
-
-    @cached_property
-    def _texts(self) -> TextIndex:
-        """The names of the weights: a pattern may be one for them."""
-        return TextIndex([f"{name}.weight" for name in self._sorted.texts])
-
-    def containing(self, part: str) -> list[str]:
-        """Every name with these characters in it."""
-        found = map(self._sorted.texts.__getitem__, self._texts.holding([part]))
-        return [name for name in found if part in name]
-
-    def stands_for(self, name: str) -> list[str]:
-        """The module of this name, or all modules below it; checkpoint names."""
-        found = [self.module_of[name]] if name in self.module_of else []
-        found += [self.module_of[below] for below in self.starting(name + ".")]
-        return found or self._members_of_packed(name)
-
-    def _members_of_packed(self, name: str) -> list[str]:
-        """The members of a packed module that the checkpoint stores apart: `qkv_proj`."""
-        parent, _, last = name.rpartition(".")
-        members = [f"{parent}.{part}" for part in BUILTIN_PACKED.get(last, ())]
-        if not all(member in self.module_of for member in members):
-            return []
-        return [self.module_of[member] for member in members]
-
-    def matching(self, pattern: str) -> list[str]:
-        """The modules that an exclude pattern covers in its widest reading; checkpoint names.
-
-        Exact name, ancestor, shell wildcards over the module name or over its weight's name,
-        and `re:` patterns from the start of the name.
-        """
-        if is_regex(pattern):
-            return self._matching_regex(pattern.removeprefix(REGEX_MARK))
-        wildcard = SPECIAL.search(pattern)
-        if wildcard is None:
-            return self.stands_for(pattern)
-        glob = Glob(pattern)
-        head = pattern[: wildcard.start()].removesuffix(".")
-        candidates = self._holding(glob.pieces, head)
-        spend(COST * len(candidates))
-        return [
-            self.module_of[name]
-            for name in candidates
-            if glob.matches(name) or glob.matches(f"{name}.weight")
-        ]
-
-    def _matching_regex(self, expression: str) -> list[str]:
-        candidates = self._holding(required_pieces(expression) or ())
-        if not candidates:
-            return []
-        try:
-            regex = UntrustedRegex(expression)
-        except re.error:
-            return []
-        return [self.module_of[name] for name in candidates if regex.match(name)]
-
-    def _holding(self, pieces: Iterable[str], head: str = "") -> Sequence[str]:
-        """Names that begin with `head` and may, with the name of the weight, hold all pieces."""
-        start, end = self._sorted.span(head)
-        if end - start > _FEW:
-            found = (at for at in self._texts.holding(pieces) if start <= at < end)
-            return [self._sorted.texts[at] for at in found]
-        return self._sorted.texts[start:end]
-
-    @cached_property
-    def _by_last_segment(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for name in self._sorted.texts:
-            found.setdefault(name.rpartition(".")[2], []).append(name)
-        return found
-
-    @cached_property
-    def _nearest_of(self) -> dict[str, "_Difference | None"]:
-        """Name with its numbers masked -> how the nearest name differs, None if there is none."""
-        return {}
-
-    def nearest(self, name: str) -> str | None:
-        """The most similar existing name, for a suggestion.
-
-        Looks at a few likely ones only, and only once for names that differ in numbers: metadata
-        with one wrong name usually has as many as there are modules.
-        """
-        if len(name) > LONGEST_NAME:
-            return None
-        masked = _NUMBERS.sub("0", name)
-        if masked in self._nearest_of:
-            difference = self._nearest_of[masked]
-            if difference is None:
-                return None
-            alike = difference.applied_to(name)
-            if alike in self.module_of:
-                return alike
-        if self._compared >= MOST_SUGGESTIONS:
-            return None
-        self._compared += 1
-        found = self._most_similar(name)
-        self._nearest_of[masked] = _difference(name, found) if found else None
-        return found
-
-    def _most_similar(self, name: str) -> str | None:
-        parent, _, last = name.rpartition(".")
-        likely = self._by_last_segment.get(last, [])[:MOST_LIKELY]
-        likely += self.starting(parent)[:MOST_LIKELY]
-        close = get_close_matches(name, likely, n=1, cutoff=0.8)
-        return close[0] if close else None
-
-
-@dataclass(frozen=True)
-class _Difference:
-    """Which dotted parts of a name are others in a similar name."""
-
-    start: int
-    end: int
-    instead: tuple[str, ...]
-
-    def applied_to(self, name: str) -> str:
-        parts = name.split(".")
-        return ".".join((*parts[: self.start], *self.instead, *parts[self.end :]))
-
-
-def _difference(name: str, other: str) -> _Difference:
-    ours, theirs = name.split("."), other.split(".")
-    shorter = min(len(ours), len(theirs))
-    start = next((n for n in range(shorter) if ours[n] != theirs[n]), shorter)
-    alike = 0
-    while alike < shorter - start and ours[-1 - alike] == theirs[-1 - alike]:
-        alike += 1
-    return _Difference(start, len(ours) - alike, tuple(theirs[start : len(theirs) - alike]))
 
 
 @dataclass(frozen=True)
@@ -197,23 +39,67 @@ class Naming:
     name_map: NameMap
 
     @cached_property
+    def _spellings(self) -> "_Spellings":
+        key = "spellings", self.name_map.mapper, self.checkpoint.config.architectures
+        derived = self.checkpoint.table.derived
+        if key not in derived:
+            names = tuple(self.checkpoint.modules)
+            derived[key] = _Spellings(names, self.name_map.mapper, key[-1])
+        found: _Spellings = derived[key]
+        return found
+
+    @property
     def runtime_names(self) -> NameIndex:
         """Index over the names that the runtime asks for."""
+        return self._spellings.runtime
+
+    @property
+    def checkpoint_names(self) -> NameIndex:
+        """Index over the names in the tensors."""
+        return self._spellings.checkpoint
+
+    def read_name(self, name: str) -> Reading:
+        """What an entry or target names; the runtime's spelling wins."""
+        return self._spellings.read_name(name)
+
+    def read_pattern(self, pattern: str) -> Reading:
+        """What an exclude pattern covers; the spelling that covers more wins."""
+        return self._spellings.read_pattern(pattern)
+
+    def nearest(self, name: str) -> str | None:
+        """The most similar name in either spelling."""
+        return self._spellings.nearest(name)
+
+
+class _Spellings:
+    """The names of modules in every spelling, and what was looked up in them.
+
+    It is shared by all metadata beside the same tensors: before and after a rewrite.
+    """
+
+    def __init__(
+        self, names: Sequence[str], mapper: NameMapper, architectures: Sequence[str]
+    ) -> None:
+        self._names, self._mapper, self._architectures = names, mapper, architectures
+        # Rules ask for the same names over and over, in two files and in targets too.
+        self._read_names: dict[str, Reading] = {}
+        self._read_patterns: dict[str, Reading] = {}
+
+    @cached_property
+    def runtime(self) -> NameIndex:
         mapped: dict[str, str] = {}
-        for name in self.checkpoint.modules:
-            runtime_name = self.name_map.mapper.map(name)
+        for name in self._names:
+            runtime_name = self._mapper.map(name)
             mapped.setdefault(name if runtime_name is None else runtime_name, name)
         return NameIndex(mapped)
 
     @cached_property
-    def checkpoint_names(self) -> NameIndex:
-        """Index over the names in the tensors."""
-        as_stored = {name: name for name in self.checkpoint.modules}
-        same = as_stored == self.runtime_names.module_of
-        return self.runtime_names if same else NameIndex(as_stored)
+    def checkpoint(self) -> NameIndex:
+        as_stored = {name: name for name in self._names}
+        return self.runtime if as_stored == self.runtime.module_of else NameIndex(as_stored)
 
     @cached_property
-    def asked_names(self) -> NameIndex:
+    def asked(self) -> NameIndex:
         """Index over the names that the newest known releases ask for, where that is known.
 
         They differ from both spellings where a class builds a module under another prefix than
@@ -222,8 +108,8 @@ class Naming:
         asked: dict[str, str] = {}
         for runtime in known_runtimes():
             newest = known_releases(runtime)[-1]
-            family = family_for(runtime, newest, self.checkpoint.config.architectures)
-            for name in self.checkpoint.modules if family else ():
+            family = family_for(runtime, newest, self._architectures)
+            for name in self._names if family else ():
                 if family and (place := family.mapper.map(name)):
                     asked.setdefault(place, name)
         # Both spellings are tried first, so names that are all in one of them are never found here.
@@ -231,47 +117,36 @@ class Naming:
         return NameIndex({} if known else asked)
 
     def _indexes(self) -> Iterator[tuple[Spelling, NameIndex]]:
-        yield "runtime", self.runtime_names
-        if self.checkpoint_names is not self.runtime_names:
-            yield "checkpoint", self.checkpoint_names
+        yield "runtime", self.runtime
+        if self.checkpoint is not self.runtime:
+            yield "checkpoint", self.checkpoint
 
     def read_name(self, name: str) -> Reading:
-        """What an entry or target names; the runtime's spelling wins."""
         reading = self._read_names.get(name)
         if reading is None:
             reading = self._read_names[name] = self._read_name(name)
         return reading
 
-    @cached_property
-    def _read_names(self) -> dict[str, Reading]:
-        # Rules ask for the same names over and over, in two files and in targets too.
-        return {}
-
     def _read_name(self, name: str) -> Reading:
         for spelling, index in self._indexes():
             if modules := index.stands_for(name):
-                return Reading(spelling, tuple(modules), self.name_map.mapper.map(name) or name)
-        return self._as_asked(name, self.asked_names.stands_for(name))
+                return Reading(spelling, tuple(modules), self._mapper.map(name) or name)
+        return self._as_asked(name, self.asked.stands_for(name))
 
     def read_pattern(self, pattern: str) -> Reading:
-        """What an exclude pattern covers; the spelling that covers more wins."""
         reading = self._read_patterns.get(pattern)
         if reading is None:
             reading = self._read_patterns[pattern] = self._read_pattern(pattern)
         return reading
 
-    @cached_property
-    def _read_patterns(self) -> dict[str, Reading]:
-        return {}
-
     def _read_pattern(self, pattern: str) -> Reading:
         found = [
-            Reading(spelling, tuple(modules), self.name_map.mapper.map(pattern) or pattern)
+            Reading(spelling, tuple(modules), self._mapper.map(pattern) or pattern)
             for spelling, index in self._indexes()
             if (modules := index.matching(pattern))
         ]
         if not found:
-            return self._as_asked(pattern, self.asked_names.matching(pattern))
+            return self._as_asked(pattern, self.asked.matching(pattern))
         return max(found, key=lambda reading: len(reading.modules))
 
     @staticmethod
@@ -279,6 +154,5 @@ class Naming:
         return Reading("runtime", tuple(modules), name) if modules else Reading(None)
 
     def nearest(self, name: str) -> str | None:
-        """The most similar name in either spelling."""
         found = (index.nearest(name) for _, index in self._indexes())
         return next(filter(None, found), None)

@@ -12,7 +12,7 @@ from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
 from ckptfix.runtimes.binding import RuntimeModule, runtime_modules
 from ckptfix.runtimes.effective import read_metadata
-from ckptfix.runtimes.family import family_for, why_unknown
+from ckptfix.runtimes.family import Family, family_for, why_unknown
 from ckptfix.runtimes.loads import Answer, Effect, Loads, Reason
 from ckptfix.runtimes.lookup.binding import BoundMetadata, bind
 from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
@@ -77,34 +77,34 @@ def is_known(checkpoint: Checkpoint, target: Target) -> bool:
     return family_for(profile.runtime, profile.version, [outer]) is not None
 
 
+def _placed(checkpoint: Checkpoint, family: Family) -> tuple[RuntimeModule, ...]:
+    """The runtime's modules; most releases place them alike."""
+    config = checkpoint.config
+    key = "placed", id(family)  # families live as long as the program
+    made_for, modules = checkpoint.table.derived.get(key, (None, ()))
+    if made_for is not config:
+        modules = runtime_modules(checkpoint.modules, family, config)
+        checkpoint.table.derived[key] = config, modules
+    placed: tuple[RuntimeModule, ...] = modules
+    return placed
+
+
 def judge_each(
     checkpoint: Checkpoint, targets: Sequence[Target], listener: Listener = SILENT
 ) -> tuple[TargetVerdict, ...]:
-    """The verdict for every release; the modules are placed once for those that place them alike.
-
-    Named apart from `judge` because nearly all the work is the same for all releases.
-    """
-    placed: _Placed = {}
+    """The verdict for every release."""
     verdicts = []
     for number, target in enumerate(targets):
         step = f"resolving modules for {target}"
         listener.step(Step(step, checkpoint.name, number, len(targets)))
-        verdicts.append(_judge_or_stop(checkpoint, target, placed))
+        verdicts.append(judge(checkpoint, target))
     return tuple(verdicts)
 
 
 def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     """The verdict for one release."""
-    return _judge_or_stop(checkpoint, target, {})
-
-
-_Placed = dict[int, tuple[RuntimeModule, ...]]
-"""id of a family, which lives as long as the program -> where it puts the modules."""
-
-
-def _judge_or_stop(checkpoint: Checkpoint, target: Target, placed: _Placed) -> TargetVerdict:
     try:
-        return _judge(checkpoint, target, placed)
+        return _judge(checkpoint, target)
     except StopsError as stop:
         return TargetVerdict(target, str(stop), refused=True)
     except UnregisteredError as unknown:
@@ -114,7 +114,7 @@ def _judge_or_stop(checkpoint: Checkpoint, target: Target, placed: _Placed) -> T
         return TargetVerdict(target, told, refused=_only_modelopt_stores(checkpoint))
 
 
-def _judge(checkpoint: Checkpoint, target: Target, placed: _Placed) -> TargetVerdict:
+def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     if checkpoint.mistral is not None and target.runtime == "vllm":
         params = checkpoint.mistral
         return TargetVerdict(target, read_mistral(Held(params.file, (), params.value)))
@@ -130,9 +130,7 @@ def _judge(checkpoint: Checkpoint, target: Target, placed: _Placed) -> TargetVer
     excludes = [statement.name for statement in metadata.excludes]
     bound = bind(profile, [outer, *family.inner_of(checkpoint.config.nested)], entries, excludes)
     judge_ = ModuleJudge(checkpoint, metadata, bound)
-    if id(family) not in placed:
-        placed[id(family)] = runtime_modules(checkpoint.modules, family, checkpoint.config)
-    modules = placed[id(family)]
+    modules = _placed(checkpoint, family)
     judged = tuple(judge_.judge(m) for m in modules if m.kind not in ("embedding", "other"))
     every = judged + _tables(judge_, modules)
     faults = tuple(Structure(checkpoint, family, metadata).reasons())

@@ -18,11 +18,22 @@ def rebuild_entries(
     added = sources.layers.as_entries(without=frozenset(right))
     path = (*metadata.root, "quantized_layers")
     if isinstance(value.get("quantized_layers"), dict):
-        changes.settings |= {(*path, name): layer.as_entry() for name, layer in added.items()}
+        for name, layer in added.items():
+            changes.set((*path, name), layer.as_entry())
     elif added:
-        changes.settings[path] = {name: layer.as_entry() for name, layer in added.items()}
-    changes.rebuilt += len(added)
+        made = {name: layer.as_entry() for name, layer in added.items()}
+        changes.set(path, made, statements=len(made))
+    _rebuild_top_size(sources, metadata, value, changes)
     _rebuild_targets(sources, metadata, added, changes)
+
+
+def _rebuild_top_size(
+    sources: Sources, metadata: MetadataFile, value: Mapping[str, object], changes: Changes
+) -> None:
+    """A group_size beside the map, which vLLM goes by, says what the layers have."""
+    sizes = {layer.group_size for layer in sources.layers.quantized.values()} - {None}
+    if value.get("group_size") is not None and len(sizes) == 1:
+        changes.set((*metadata.root, "group_size"), sizes.pop())
 
 
 def _keep_right(sources: Sources, metadata: MetadataFile, changes: Changes) -> set[str]:
@@ -41,8 +52,7 @@ def _keep_right(sources: Sources, metadata: MetadataFile, changes: Changes) -> s
         else:
             named.update(stored)
             if kinds:
-                changes.settings[entry.path] = kinds.pop().as_entry()
-                changes.rebuilt += 1
+                changes.set(entry.path, kinds.pop().as_entry())
     return named
 
 
@@ -101,8 +111,7 @@ def _house(
     groups = (*metadata.root, "config_groups")
     for number, (layer, names) in enumerate(astray.items()):
         if layer in homes:
-            changes.appended.setdefault(homes[layer], []).extend(names)
-            changes.rebuilt += len(names)
+            changes.append(homes[layer], names)
         elif group := config_group(layer, names):
-            changes.settings[*groups, f"group_{len(homes) + number}"] = group
-            changes.rebuilt += len(names)
+            path = (*groups, f"group_{len(homes) + number}")
+            changes.set(path, group, statements=len(names))

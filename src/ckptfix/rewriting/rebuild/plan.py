@@ -36,7 +36,8 @@ def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange,
     ]
     if _lacks_quantization_config(checkpoint):
         made = new_quantization_config(sources)
-        new = Changes(settings={CONFIG_ROOT: made}, rebuilt=len(sources.layers.as_entries()))
+        new = Changes()
+        new.set(CONFIG_ROOT, made, statements=len(sources.layers.as_entries()))
         changes.append(_file_change(checkpoint.documents[CONFIG_FILE], new))
     return tuple(change for change in changes if change.edits)
 
@@ -70,6 +71,7 @@ def _rebuild(sources: Sources, metadata: MetadataFile) -> Changes:
 
 
 def _file_change(document: JsonText, changes: Changes) -> FileChange:
+    changes = changes.without_what_is_there(document)
     edit = DocumentEdit(
         removals=changes.removals, settings=changes.settings, appended=changes.appended
     )
@@ -101,12 +103,15 @@ def join_plans(
 def join_changes(
     first: Iterable[FileChange], second: Iterable[FileChange]
 ) -> tuple[FileChange, ...]:
-    """What both do in turn, by file; the second starts from the texts that the first leaves."""
+    """What both do in turn, by file; the second starts from the texts that the first leaves.
+
+    A file that ends as it was is left out.
+    """
     joined = {change.file: change for change in first}
     for change in second:
         earlier = joined.get(change.file)
         joined[change.file] = change if earlier is None else _join(earlier, change)
-    return tuple(joined.values())
+    return tuple(change for change in joined.values() if change.after != change.before)
 
 
 def _join(first: FileChange, second: FileChange) -> FileChange:
@@ -116,5 +121,7 @@ def _join(first: FileChange, second: FileChange) -> FileChange:
         edits=compose_edits(first.before, first.edits, second.edits),
         renamed=first.renamed + second.renamed,
         removed=first.removed + second.removed,
+        added=first.added + second.added,
         rebuilt=first.rebuilt + second.rebuilt,
+        copied=first.copied + second.copied,
     )

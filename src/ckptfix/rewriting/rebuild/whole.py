@@ -40,15 +40,13 @@ def rebuild_uniform(
     layer = sources.layers.uniform
     root = metadata.root
     if layer is None:
-        entries = sources.layers.as_entries()
-        changes.settings[*root, "quant_algo"] = MIXED
-        changes.settings[*root, "quantized_layers"] = {n: e.as_entry() for n, e in entries.items()}
-        changes.rebuilt += 1 + len(entries)
+        entries = {n: e.as_entry() for n, e in sources.layers.as_entries().items()}
+        changes.set((*root, "quant_algo"), MIXED)
+        changes.set((*root, "quantized_layers"), entries, statements=len(entries))
         changes.removals |= {(*root, k) for k in ("config_groups", "group_size") if k in value}
         return
     if (metadata.quant_algo or "").lower() != layer.quant_algo.lower():
-        changes.settings[*root, "quant_algo"] = layer.quant_algo
-        changes.rebuilt += 1
+        changes.set((*root, "quant_algo"), layer.quant_algo)
     _rebuild_sizes(metadata, layer, value, changes)
     _rebuild_excludes(sources, metadata, value, changes)
 
@@ -56,25 +54,36 @@ def rebuild_uniform(
 def _rebuild_sizes(
     metadata: MetadataFile, layer: StoredLayer, value: Mapping[str, object], changes: Changes
 ) -> None:
-    """group_size, where the file should say it: in config.json inside config_groups."""
+    """group_size, where the file says it: in config.json inside config_groups, or at the top."""
     root = metadata.root
-    stays = (metadata.quant_algo or "").lower() == layer.quant_algo.lower()
     if metadata.file != CONFIG_FILE:
         if layer.group_size != metadata.group_size:
-            changes.settings[*root, "group_size"] = layer.group_size
-            changes.rebuilt += 1
+            changes.set((*root, "group_size"), layer.group_size)
         if _NEEDS_FIELDS in layer.quant_algo:
             wanted: dict[str, object] = {"kv_cache_quant_algo": None, "exclude_modules": []}
-            changes.settings |= {(*root, k): v for k, v in wanted.items() if k not in value}
+            for key, usual in wanted.items():
+                if key not in value:
+                    changes.set((*root, key), usual)
         return
+    stays = (metadata.quant_algo or "").lower() == layer.quant_algo.lower()
+    declared = _sizes_in(value.get("config_groups"))
+    if "group_size" in value and (layer.group_size is not None or not stays):
+        changes.set((*root, "group_size"), layer.group_size)
+        declared.add(layer.group_size)
     group = config_group(layer, ["Linear"])
-    if stays and (group is None or layer.group_size in (None, metadata.group_size)):
+    if stays and (group is None or layer.group_size is None or declared == {layer.group_size}):
         return
     if group is not None:
-        changes.settings[*root, "config_groups"] = {"group_0": group}
-        changes.rebuilt += 1
+        changes.set((*root, "config_groups"), {"group_0": group})
     elif "config_groups" in value:
         changes.removals.add((*root, "config_groups"))
+
+
+def _sizes_in(groups: object) -> set[object]:
+    """Every group_size that config_groups declares for weights."""
+    specs = groups.values() if isinstance(groups, Mapping) else ()
+    weights = [spec.get("weights") for spec in specs if isinstance(spec, Mapping)]
+    return {spec.get("group_size") for spec in weights if isinstance(spec, Mapping)}
 
 
 def rebuild_common(
@@ -88,11 +97,9 @@ def rebuild_common(
     if metadata.kv_cache_quant_algo is None and sources.kv_cache_quant_algo:
         algo = sources.kv_cache_quant_algo
         key = "kv_cache_scheme" if in_config else "kv_cache_quant_algo"
-        changes.settings[*metadata.root, key] = _kv_scheme(algo) if in_config else algo
-        changes.rebuilt += 1
+        changes.set((*metadata.root, key), _kv_scheme(algo) if in_config else algo)
     if in_config and not value.get("quant_method"):
-        changes.settings[*metadata.root, "quant_method"] = "modelopt"
-        changes.rebuilt += 1
+        changes.set((*metadata.root, "quant_method"), "modelopt")
 
 
 def _rebuild_excludes(
@@ -109,7 +116,7 @@ def _rebuild_excludes(
         del changes.settings[path]
     changes.add_to(path, value.get(str(path[-1])), list(cover(left, _spared(sources))))
     if path[-1] not in value and path not in changes.settings:
-        changes.settings[path] = []
+        changes.set(path, [])
 
 
 def _spared(sources: Sources) -> list[str]:

@@ -86,7 +86,7 @@ class TensorPlan:
         """True when a release would build a module wrongly for the new names of its tensors."""
         known = {self.renames.new_name(name) for module in before.wrong for name in module.members}
         wrong = {name for module in after.wrong for name in module.members}
-        return after.refused > before.refused or not wrong <= known
+        return (after.refused and not before.fails) or not wrong <= known
 
 
 def plan_tensors(renames: TensorRenames, name_map: NameMap) -> TensorPlan:
