@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RELEASE := .venv-release
+PINS := requirements
 LOCK ?=
 COMPILE = $(RELEASE)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(LOCK) \
 	--custom-compile-command 'make lock'
@@ -19,21 +20,21 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # Every file that comes from an index is pinned by its hash; the project itself is built by the pinned backend.
-$(VENV)/.installed: $(BIN)/python pyproject.toml requirements.txt requirements-build.txt
-	$(BIN)/python $(PIP_INSTALL) --require-hashes --requirement requirements.txt --requirement requirements-build.txt
+$(VENV)/.installed: $(BIN)/python pyproject.toml $(PINS)/run.txt $(PINS)/build.txt
+	$(BIN)/python $(PIP_INSTALL) --require-hashes --requirement $(PINS)/run.txt --requirement $(PINS)/build.txt
 	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
-	$(BIN)/python $(PIP_INSTALL) --require-hashes --requirement requirements-dev.txt
+$(VENV)/.installed-dev: $(VENV)/.installed $(PINS)/dev.txt
+	$(BIN)/python $(PIP_INSTALL) --require-hashes --requirement $(PINS)/dev.txt
 	@touch $@
 
 # The CPU build alone: the plain name would bring CUDA along, some gigabytes, where pip finds it.
 # Without one, the tests of `ckptfix verify` are skipped and say so.
-$(VENV)/.installed-torch: $(VENV)/.installed-dev requirements-torch.txt
+$(VENV)/.installed-torch: $(VENV)/.installed-dev $(PINS)/torch.txt
 	@$(BIN)/python -c 'import torch' 2>/dev/null \
-	|| $(BIN)/python $(PIP_INSTALL) --requirement requirements-torch.txt \
-	|| $(BIN)/python $(PIP_INSTALL) --requirement requirements-torch.txt \
+	|| $(BIN)/python $(PIP_INSTALL) --requirement $(PINS)/torch.txt \
+	|| $(BIN)/python $(PIP_INSTALL) --requirement $(PINS)/torch.txt \
 		--extra-index-url https://download.pytorch.org/whl/cpu \
 	|| echo 'no CPU build of torch: the tests of verify are skipped; install one into $(VENV) to run them'
 	@touch $@
@@ -90,17 +91,18 @@ bench: $(VENV)/.installed-dev ## measure start-up and large checkpoints next to 
 	$(BIN)/python benchmarks/large.py
 
 # The tools of a release live apart: nothing that the tests need depends on them.
-$(RELEASE)/.installed: requirements-release.txt
+$(RELEASE)/.installed: $(PINS)/release.txt
 	$(PYTHON) -m venv $(RELEASE)
-	$(RELEASE)/bin/python $(PIP_INSTALL) --require-hashes --requirement requirements-release.txt
+	$(RELEASE)/bin/python $(PIP_INSTALL) --require-hashes --requirement $(PINS)/release.txt
 	@touch $@
 
 lock: $(RELEASE)/.installed ## write the pinned requirements again; LOCK=--upgrade for newer versions
-	$(COMPILE) pyproject.toml --output-file requirements.txt
-	$(COMPILE) requirements-build.in --constraint requirements.txt --output-file requirements-build.txt
-	$(COMPILE) pyproject.toml requirements-dev.in \
-		--constraint requirements.txt --constraint requirements-build.txt --output-file requirements-dev.txt
-	$(COMPILE) requirements-release.in --constraint requirements-build.txt --output-file requirements-release.txt
+	$(COMPILE) pyproject.toml --output-file $(PINS)/run.txt
+	$(COMPILE) $(PINS)/build.in --constraint $(PINS)/run.txt --output-file $(PINS)/build.txt
+	$(COMPILE) pyproject.toml $(PINS)/dev.in \
+		--constraint $(PINS)/run.txt --constraint $(PINS)/build.txt --output-file $(PINS)/dev.txt
+	$(COMPILE) $(PINS)/release.in --constraint $(PINS)/build.txt --output-file $(PINS)/release.txt
+	$(COMPILE) --resolution lowest-direct pyproject.toml $(PINS)/oldest.in --output-file $(PINS)/oldest.txt
 
 build: $(RELEASE)/.installed ## wheel and source distribution, in dist/
 	rm -rf dist
@@ -109,7 +111,7 @@ build: $(RELEASE)/.installed ## wheel and source distribution, in dist/
 
 sbom: build ## software bill of materials of the wheel and its pinned dependencies, in sbom/
 	rm -rf sbom && mkdir sbom && $(PYTHON) -m venv --without-pip sbom/venv
-	$(RELEASE)/bin/uv pip install --quiet --python sbom/venv --require-hashes --requirement requirements.txt
+	$(RELEASE)/bin/uv pip install --quiet --python sbom/venv --require-hashes --requirement $(PINS)/run.txt
 	$(RELEASE)/bin/uv pip install --quiet --python sbom/venv --no-deps dist/*.whl
 	@# cyclonedx-py takes the version from pyproject.toml, where ours is dynamic.
 	sed "s/^dynamic = .*/version = \"$$(basename dist/*.whl | cut -d- -f2)\"/" pyproject.toml > sbom/venv/pyproject.toml

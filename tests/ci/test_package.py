@@ -21,7 +21,7 @@ SOURCE = ROOT / "src"
 
 def run(folder: Path, *command: object, code: int = 0) -> str:
     """Run with neither the source tree nor the coverage of the tests on the path."""
-    hidden = ("PYTHON", "COVERAGE", "COV_", "MYPY")
+    hidden = ("PYTHON", "PYTEST", "COVERAGE", "COV_", "MYPY")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
     environment["TMPDIR"] = str(folder)
     done = subprocess.run(
