@@ -1,6 +1,7 @@
 """Metadata made again from the tensors: lost, wrong, or in the wrong file."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import ckptfix
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.rewriting.plan import rewritten
 from ckptfix.rewriting.rebuild.plan import plan_rebuild
@@ -16,7 +18,7 @@ from ckptfix.runtimes.name_maps import choose_name_map
 from ckptfix.runtimes.releases import known_targets
 from ckptfix.runtimes.verdict import judge
 from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, write_checkpoint
-from tests.conftest import FIXTURE_NAMES, FIXTURES, Run, load
+from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, Run, load
 
 KV_ONLY = "llama-kv8-only"
 """Nothing in it is quantized but the KV cache, so no weight tells that it ever was."""
@@ -244,3 +246,20 @@ def test_patterns_that_no_reader_understands_are_written_anew(tmp_path: Path) ->
     made = rebuilt(llama(tmp_path / "c", tensors, quantization))
     assert quantization_of(made)["ignore"] == ["lm_head", "visual*"]  # a tied head is not stored
     assert codes(made) == set()
+
+
+def test_a_pattern_for_what_is_below_a_module_does_not_stand_for_the_module(tmp_path: Path) -> None:
+    """`lm_head.*` excludes no `lm_head` on vLLM, which then builds it as FP8."""
+    directory = tmp_path / "c"
+    shutil.copytree(DATA / "llama-fp8-kv8", directory)
+    for file, root, key in (
+        ("config.json", "quantization_config", "ignore"),
+        ("hf_quant_config.json", "quantization", "exclude_modules"),
+    ):
+        value = json.loads((directory / file).read_text())
+        value[root][key] = ["lm_head.*" if name == "lm_head" else name for name in value[root][key]]
+        (directory / file).write_text(json.dumps(value))
+    runtimes = ["vllm==0.33.0"]
+    assert ckptfix.check(directory, runtimes=runtimes).runtimes[0].loads == "no"
+    ckptfix.rewrite(directory, runtimes=runtimes, from_tensors=True)
+    assert ckptfix.check(directory, runtimes=runtimes).runtimes[0].loads == "yes"

@@ -109,7 +109,7 @@ def _rebuild_excludes(
     covered: set[str] = set()
     for statement in metadata.of_kind("exclude"):
         if sources.is_sound(statement.name):
-            covered.update(sources.naming.read_pattern(statement.name).modules)
+            covered.update(_covered(sources, statement.name))
     left = [name for name in sources.layers.unquantized if name not in covered]
     path = metadata.exclude_list
     if path in changes.settings:
@@ -126,3 +126,13 @@ def _spared(sources: Sources) -> list[str]:
 def _kv_scheme(quant_algo: str) -> object:
     """ModelOpt 0.35 and later: an object for FP8, a bare string otherwise."""
     return _FP8_KV_SCHEME if quant_algo.upper() == "FP8" else quant_algo
+
+
+def _covered(sources: Sources, pattern: str) -> set[str]:
+    """What every runtime excludes by a pattern: by `lm_head.*` vLLM excludes no `lm_head`."""
+    covered = set(sources.naming.read_pattern(pattern).modules)
+    if pattern.endswith(".*"):
+        container, naming = pattern.removesuffix(".*"), sources.naming
+        for index in (naming.runtime_names, naming.checkpoint_names):
+            covered.discard(index.module_of.get(container, ""))
+    return covered
