@@ -4,8 +4,9 @@ import os
 from dataclasses import dataclass
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.metadata import MetadataFile
+from ckptfix.checkpoint.dialects.statements import MetadataFile
 from ckptfix.checkpoint.roles import KV_ROLES
+from ckptfix.jsontext.text import pointer
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load
 from ckptfix.progress import SILENT, Listener
@@ -103,9 +104,9 @@ def _stated(declarations: Declarations) -> dict[str, dict[str, str]]:
     """Module -> the map or field that decides for it in each file -> quant_algo there."""
     stated: dict[str, dict[str, str]] = {}
     files = declarations.checkpoint.metadata
-    roots = {m.file: f"{m.file} {m.place.pointer}".rstrip() for m in files}
     fields = {
-        file: (f"{root}/quant_algo", f"{root}/quantized_layers") for file, root in roots.items()
+        m.file: (f"{m.file} {pointer(m.algo_path)}", f"{m.file} {pointer(m.entries_path)}")
+        for m in files
     }
     for declared in declarations.all:
         if declared.overruled is None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.checkpoint.formats.stored import StoredFormat
-from ckptfix.checkpoint.metadata import MetadataFile, Statement
 from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
 from ckptfix.place import Place
 from ckptfix.rules.finding import Finding, Related, Repair, Rule
