@@ -244,3 +244,14 @@ def test_patterns_that_no_reader_understands_are_written_anew(tmp_path: Path) ->
     made = rebuilt(llama(tmp_path / "c", tensors, quantization))
     assert quantization_of(made)["ignore"] == ["lm_head", "visual*"]  # a tied head is not stored
     assert codes(made) == set()
+
+
+@pytest.mark.parametrize("value", ["FP8", 5, [], True])
+def test_metadata_that_are_no_object_are_made_anew(value: object, run: Run, tmp_path: Path) -> None:
+    extra = {"quantization_config": value}
+    directory = write_checkpoint(tmp_path / "m", fp8("model.layers.0.a"), extra_config=extra)
+    assert run("rewrite", directory, "--dry-run").returncode == 0
+    done = run("rewrite", directory, "--from-tensors")
+    assert done.returncode == 0, done.stderr
+    made = json.loads((directory / "config.json").read_text())["quantization_config"]
+    assert (made["quant_algo"], made["quant_method"]) == ("FP8", "modelopt")

@@ -36,7 +36,16 @@ def map_into_config(checkpoint: Checkpoint) -> FileChange | None:
     edits = edit_document(document, DocumentEdit(settings=settings, appended=appended))
     after = apply_edits(document.text, edits)
     moved = len(layers) + len(patterns)
-    return FileChange(CONFIG_FILE, document.text, after, edits, renamed=0, removed=0, copied=moved)
+    return FileChange(
+        CONFIG_FILE,
+        document.text,
+        after,
+        edits,
+        renamed=0,
+        removed=0,
+        copied=moved,
+        copied_from=other.file,
+    )
 
 
 def _present(checkpoint: Checkpoint, metadata: MetadataFile, path: Path) -> object:

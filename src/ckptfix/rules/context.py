@@ -104,13 +104,16 @@ class Context:
         depends_on_experts: bool = False,
     ) -> Finding:
         """A finding of this rule; `fixed_by` where it differs from that of the rule."""
+        repair = self.rule.fixed_by if fixed_by is None else fixed_by
+        if repair == "rewrite --from-tensors" and self.checkpoint.dialect.writer is None:
+            repair = ""
         return Finding(
             self.rule,
             subject,
             message,
             place,
             advice,
-            self.rule.fixed_by if fixed_by is None else fixed_by,
+            repair,
             modules,
             expected,
             releases,

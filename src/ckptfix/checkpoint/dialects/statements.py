@@ -123,6 +123,11 @@ class MetadataFile:
         kinds: tuple[StatementKind, ...] = ("entry", "exclude", "target")
         return {kind: tuple(s for s in self.statements if s.kind == kind) for kind in kinds}
 
+    @cached_property
+    def schemes(self) -> tuple[Statement, ...]:
+        """The entries and targets that say how what they name is quantized."""
+        return tuple(s for s in self.statements if s.kind != "exclude" and s.quant_algo is not None)
+
     @property
     def is_mixed(self) -> bool:
         """True when entries name each quantized module."""

@@ -80,7 +80,12 @@ def _lacks_quantization_config(checkpoint: Checkpoint) -> bool:
 
 def _rebuild(sources: Sources, metadata: MetadataFile, writer: Writer) -> Changes:
     value = value_at(sources.checkpoint.documents[metadata.file].value, metadata.root)
-    return writer.rebuild(metadata, value, sources)
+    if isinstance(value, dict):
+        return writer.rebuild(metadata, value, sources)
+    changes = Changes()
+    if metadata.file == CONFIG_FILE:  # there is nothing in it that could be kept
+        changes.set(metadata.root, writer.new_config(sources))
+    return changes
 
 
 def _file_change(document: JsonText, changes: Changes) -> FileChange:
@@ -137,4 +142,5 @@ def _join(first: FileChange, second: FileChange) -> FileChange:
         added=first.added + second.added,
         rebuilt=first.rebuilt + second.rebuilt,
         copied=first.copied + second.copied,
+        copied_from=first.copied_from or second.copied_from,
     )
