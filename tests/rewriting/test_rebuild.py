@@ -263,3 +263,14 @@ def test_a_pattern_for_what_is_below_a_module_does_not_stand_for_the_module(tmp_
     assert ckptfix.check(directory, runtimes=runtimes).runtimes[0].loads == "no"
     ckptfix.rewrite(directory, runtimes=runtimes, from_tensors=True)
     assert ckptfix.check(directory, runtimes=runtimes).runtimes[0].loads == "yes"
+
+
+@pytest.mark.parametrize("value", ["FP8", 5, [], True])
+def test_metadata_that_are_no_object_are_made_anew(value: object, run: Run, tmp_path: Path) -> None:
+    extra = {"quantization_config": value}
+    directory = write_checkpoint(tmp_path / "m", fp8("model.layers.0.a"), extra_config=extra)
+    assert run("rewrite", directory, "--dry-run").returncode == 0
+    done = run("rewrite", directory, "--from-tensors")
+    assert done.returncode == 0, done.stderr
+    made = json.loads((directory / "config.json").read_text())["quantization_config"]
+    assert (made["quant_algo"], made["quant_method"]) == ("FP8", "modelopt")

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from ckptfix.checkpoint.metadata import CONFIG_FILE, HF_QUANT_FILE
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.runtimes.effective import read_metadata
 from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.reading.effective import EffectiveMetadata
 from ckptfix.runtimes.reading.foreign import NotModelOptError
+from ckptfix.runtimes.reading.layer_maps import HF_QUANT_FILE
 from ckptfix.runtimes.reading.objects import StopsError
 from tests.builders import bf16, fp8, write_checkpoint
 from tests.conftest import DATA, load

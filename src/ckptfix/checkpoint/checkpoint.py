@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from ckptfix.checkpoint.dialects import registry
+from ckptfix.checkpoint.dialects.interface import Dialect
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, LeftOut, MetadataFile
 from ckptfix.checkpoint.expert_banks import expert_numbers
 from ckptfix.checkpoint.fold import fold_banks
 from ckptfix.checkpoint.formats.stored import StoredFormat
-from ckptfix.checkpoint.metadata import CONFIG_FILE, HF_QUANT_FILE, QUANT_CFG_FILE, MetadataFile
-from ckptfix.checkpoint.metadata_files import LeftOut, parse_metadata
 from ckptfix.checkpoint.model_config import ModelConfig, parse_model_config
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.safetensors import Tensor
@@ -19,7 +20,6 @@ from ckptfix.errors import CkptfixError
 from ckptfix.jsontext.text import JsonText
 from ckptfix.progress import SILENT, Listener
 
-METADATA_FILES = (CONFIG_FILE, HF_QUANT_FILE, QUANT_CFG_FILE)
 _MISTRAL_FILE = "params.json"
 _EMBEDDING_WORDS = ("embed", "wte", "wpe")
 """Parts of the names of tables, which no runtime builds as a linear layer."""
@@ -47,9 +47,18 @@ class Checkpoint:
         """What each file says.
 
         Raises:
-            CkptfixError: as `parse_metadata`.
+            CkptfixError: as `registry.parse_metadata`.
         """
-        return parse_metadata(self.documents, self.left_out)
+        return registry.parse_metadata(self.documents, self.left_out)
+
+    @property
+    def dialect(self) -> Dialect:
+        """In which the metadata are; the likeliest where there are none.
+
+        Raises:
+            CkptfixError: as `registry.dialect_of`.
+        """
+        return registry.dialect_of(self.documents)
 
     @cached_property
     def folded(self) -> "Checkpoint":
@@ -118,11 +127,13 @@ def load_checkpoint(source: Source, name: str, listener: Listener = SILENT) -> C
         CkptfixError: no config, broken JSON, bad headers, or nothing quantized.
     """
     documents = {
-        file: JsonText.parse(file, source.read(file)) for file in METADATA_FILES if source.has(file)
+        file: JsonText.parse(file, source.read(file))
+        for file in registry.METADATA_FILES
+        if source.has(file)
     }
-    if CONFIG_FILE not in documents and HF_QUANT_FILE not in documents:
+    if documents.keys().isdisjoint(registry.READABLE_ALONE):
         raise CkptfixError(
-            f"{source.where}: neither config.json nor hf_quant_config.json",
+            f"{source.where}: neither {' nor '.join(registry.READABLE_ALONE)}",
             advice="name a Hugging Face checkpoint",
         )
     config = ModelConfig()
@@ -134,6 +145,6 @@ def load_checkpoint(source: Source, name: str, listener: Listener = SILENT) -> C
     if not small.metadata and not any(f.is_quantized for f in small.formats.values()):
         raise CkptfixError(
             f"{source.where}: not quantized, no quantization metadata and no scale tensors",
-            advice="ckptfix works on checkpoints quantized by ModelOpt",
+            advice=f"ckptfix works on checkpoints quantized by {registry.QUANTIZERS}",
         )
     return checkpoint

@@ -7,34 +7,21 @@ one expert differs, by a tensor, a shape, an entry or a pattern, is left as it i
 
 import re
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final
 
+from ckptfix.checkpoint.dialects.interface import Documents
+from ckptfix.checkpoint.dialects.registry import name_lists
+from ckptfix.checkpoint.dialects.statements import LeftOut
 from ckptfix.checkpoint.expert_banks import EXPERTS, bank_sizes, expert_blocks, without_others
 from ckptfix.checkpoint.safetensors import Header
 from ckptfix.checkpoint.tensor_table import TensorTable
-from ckptfix.jsontext.text import JsonText, Path
+from ckptfix.jsontext.text import Path
 from ckptfix.names import is_regex
 
 _DIGITS: Final = re.compile(r"\d+")
-
-_IN_CONFIG: Final[tuple[Path, ...]] = (
-    ("quantization_config",),
-    ("text_config", "quantization_config"),
-    ("compression_config",),
-)
-_ROOTS: Final[tuple[Path, ...]] = (
-    *_IN_CONFIG,
-    *((*path, "quantization") for path in _IN_CONFIG),
-    ("quantization",),
-    (),
-)
-"""Wherever a metadata file may hold its quantization object."""
-
-_Container = Mapping[str, Any] | list[Any]
-"""quantized_layers, or a list of names."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +29,19 @@ class Fold:
     """A checkpoint with fewer experts."""
 
     table: TensorTable
-    left_out: Mapping[tuple[str, Path], Set[str]]
-    """(file, path of quantized_layers or a list) -> names of experts that are left out."""
+    left_out: LeftOut
+    """Names of experts."""
 
 
-def fold_banks(table: TensorTable, documents: Mapping[str, JsonText]) -> Fold | None:
+def fold_banks(table: TensorTable, documents: Documents) -> Fold | None:
     """The checkpoint without all but the first expert of regular banks, None if it has to stay.
 
     A bank is regular when its experts are numbered from 0, which comes first, and all alike. Only
     banks of one size are folded, the usual one, in tensors and metadata alike: a layer of 512
     experts of which the metadata names 256 must not look complete.
+
+    Raises:
+        CkptfixError: as `registry.dialect_of`.
     """
     if table.missing or table.unindexed:
         return None
@@ -63,16 +53,15 @@ def fold_banks(table: TensorTable, documents: Mapping[str, JsonText]) -> Fold | 
     if size < 2:
         return None
     left_out: dict[tuple[str, Path], Set[str]] = {}
-    seen: list[tuple[_Container, Set[str]]] = []
-    for file, document in documents.items():
-        for path, named in _containers(document):
-            # Both files usually say the same, which is quicker to see than to fold.
-            same = (unread for before, unread in seen if before == named)
-            unread = next(same, None) or _left_out(named, size)
-            if unread is None:
-                return None
-            left_out[file, path] = unread
-            seen.append((named, unread))
+    seen: list[tuple[Mapping[str, Any] | list[Any], Set[str]]] = []
+    for named in name_lists(documents):
+        # Both files usually say the same, which is quicker to see than to fold.
+        same = (unread for before, unread in seen if before == named.names)
+        unread = next(same, None) or _left_out(named.names, size)
+        if unread is None:
+            return None
+        left_out[named.file, named.path] = unread
+        seen.append((named.names, unread))
     kept = without_others(names, blocks, {head for head in sizes if sizes[head] == size})
     return Fold(replace(table, headers=_only(kept, table.headers)), left_out)
 
@@ -93,28 +82,7 @@ def _usual(sizes: Iterable[int]) -> int:
     return max(Counter(size for size in sizes if size).items(), key=lambda c: c[1], default=(0,))[0]
 
 
-def _containers(document: JsonText) -> Iterator[tuple[Path, _Container]]:
-    """Whatever in a metadata file names modules; what has another type is for its reader to say."""
-    for path in _ROOTS:
-        root: Any = document.value
-        for key in path:
-            root = root.get(key) if isinstance(root, dict) else None
-        if not isinstance(root, dict):
-            continue
-        layers = root.get("quantized_layers")
-        if isinstance(layers, dict):
-            yield (*path, "quantized_layers"), layers
-        for name in ("ignore", "exclude_modules"):
-            if isinstance(root.get(name), list):
-                yield (*path, name), root[name]
-        groups = root.get("config_groups")
-        for name, group in groups.items() if isinstance(groups, dict) else ():
-            targets = group.get("targets") if isinstance(group, dict) else None
-            if isinstance(targets, list):
-                yield (*path, "config_groups", name, "targets"), targets
-
-
-def _left_out(named: _Container, size: int) -> Set[str] | None:
+def _left_out(named: Mapping[str, Any] | list[Any], size: int) -> Set[str] | None:
     """Names of experts that say what the first expert's names say.
 
     None where a list may treat experts differently.

@@ -10,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
-from ckptfix.checkpoint.checkpoint import METADATA_FILES, Checkpoint
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.registry import METADATA_FILES
 from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.commands import ELSEWHERE, with_name
 from ckptfix.errors import CkptfixError

@@ -4,8 +4,9 @@ import os
 from dataclasses import dataclass
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.metadata import MetadataFile
+from ckptfix.checkpoint.dialects.statements import MetadataFile
 from ckptfix.checkpoint.roles import KV_ROLES
+from ckptfix.jsontext.text import Path, pointer
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load
 from ckptfix.progress import SILENT, Listener
@@ -103,15 +104,17 @@ def _stated(declarations: Declarations) -> dict[str, dict[str, str]]:
     """Module -> the map or field that decides for it in each file -> quant_algo there."""
     stated: dict[str, dict[str, str]] = {}
     files = declarations.checkpoint.metadata
-    roots = {m.file: f"{m.file} {m.place.pointer}".rstrip() for m in files}
-    fields = {
-        file: (f"{root}/quant_algo", f"{root}/quantized_layers") for file, root in roots.items()
-    }
+    fields = {m.file: (_field(m, m.algo_path), _field(m, m.entries_path)) for m in files}
     for declared in declarations.all:
         if declared.overruled is None:
             field = fields[declared.metadata.file][declared.entry is not None]
             stated.setdefault(declared.module, {})[field] = declared.quant_algo
     return stated
+
+
+def _field(metadata: MetadataFile, path: Path) -> str:
+    root = f"{metadata.file} {metadata.place.pointer}".rstrip()
+    return root + pointer(path[len(metadata.root) :])
 
 
 def _formats(checkpoint: Checkpoint, naming: Naming) -> tuple[FormatCount, ...]:

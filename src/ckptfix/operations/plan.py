@@ -151,7 +151,8 @@ class _Planner:
     def make_with_advice(self) -> RewritePlan:
         """The same, and whether the tensors say more where something is still wrong after it."""
         planned = self.make()
-        if self.request.from_tensors or not planned.leaves_faults:
+        can_write = self.checkpoint.dialect.writer is not None
+        if self.request.from_tensors or not planned.leaves_faults or not can_write:
             return planned
         named = planned.tensors.checkpoint if planned.tensors else self.checkpoint
         then = RewriteRequest(targets=self.request.targets, from_tensors=True)

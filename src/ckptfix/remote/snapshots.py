@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import Final
 
-from ckptfix.checkpoint.checkpoint import METADATA_FILES
-from ckptfix.checkpoint.metadata import CONFIG_FILE
+from ckptfix.checkpoint.dialects.registry import METADATA_FILES
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.checkpoint.tensor_table import SINGLE_FILE
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
+from ckptfix.checkpoint.dialects.registry import NAME_FIELDS
 from ckptfix.rules.finding import Finding, Rule
 from ckptfix.text import visible
 
@@ -121,7 +122,7 @@ def container(finding: Finding) -> str:
     if place.pointer is None:
         return place.file
     pointer = place.pointer
-    for field in ("quantized_layers", "targets", "ignore", "exclude_modules", "weight_map"):
+    for field in (*NAME_FIELDS, "weight_map"):
         head, found, _ = pointer.partition(f"/{field}/")
         if found:
             return f"{place.file} {head}/{field}"

@@ -78,7 +78,7 @@ def done_to(file: FileChange) -> Iterator[str]:
     if file.added:
         yield f"{count(file.added, 'alias', 'aliases')} added"
     if file.copied:
-        yield f"{count(file.copied, 'name')} copied from hf_quant_config.json"
+        yield f"{count(file.copied, 'name')} copied from {file.copied_from}"
     if file.rebuilt:
         yield f"{count(file.rebuilt, 'value')} set from the tensors"
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.metadata import QUANT_CFG_FILE, MetadataFile
+from ckptfix.checkpoint.dialects.statements import MetadataFile
 from ckptfix.names import is_regex
 from ckptfix.place import Place
 from ckptfix.rewriting.plan import Aliases
@@ -85,7 +85,7 @@ def wishes_of(
 
 
 def _read_by_runtimes(checkpoint: Checkpoint) -> list[MetadataFile]:
-    return [m for m in checkpoint.metadata if m.file != QUANT_CFG_FILE]
+    return [m for m in checkpoint.metadata if m.read_by_runtimes]
 
 
 def _wanted_entries(

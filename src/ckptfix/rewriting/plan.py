@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.metadata import MetadataFile, Statement
+from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.errors import CkptfixError
 from ckptfix.jsontext.edit import DocumentEdit, edit_document
 from ckptfix.jsontext.spans import TextEdit, apply_edits
@@ -44,6 +44,8 @@ class FileChange:
     """Statements set or added from the tensors."""
     copied: int = 0
     """Statements that another file has, and this one lacked."""
+    copied_from: str = ""
+    """The other file."""
 
     @property
     def changes(self) -> int:
@@ -240,13 +242,12 @@ def _renamed_places(
     places = {}
     for old, new in zip(before.metadata, after.metadata, strict=True):
         draft = drafts[old.file]
-        kept = [s for s in old.statements if s.path not in draft.removals]
+        # Patterns are added wherever a dialect keeps them: only other statements are counted.
+        named = [s for s in new.statements if s.kind != "exclude"]
+        kept = (s for s in old.statements if s.kind != "exclude" and s.path not in draft.removals)
         position = 0
-        added = len(draft.excludes)
         for was in kept:
-            if was.kind == "target":  # targets come behind all patterns
-                position, added = position + added, 0
-            if was.path in draft.renames and was.kind != "exclude":
-                places[new.statements[position].place] = was
+            if was.path in draft.renames:
+                places[named[position].place] = was
             position += 1 + len(draft.additions.get(was.path, ()))
     return places

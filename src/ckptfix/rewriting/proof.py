@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ckptfix.checkpoint.metadata import Statement
+from ckptfix.checkpoint.dialects.statements import Statement
 from ckptfix.place import Place
 from ckptfix.rules.finding import Finding, Rule, Severity
 from ckptfix.runtimes.name_maps import NameMap

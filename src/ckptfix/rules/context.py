@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.checkpoint.formats.stored import StoredFormat
-from ckptfix.checkpoint.metadata import MetadataFile, Statement
 from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
 from ckptfix.place import Place
 from ckptfix.rules.finding import Finding, Related, Repair, Rule
@@ -104,13 +104,16 @@ class Context:
         depends_on_experts: bool = False,
     ) -> Finding:
         """A finding of this rule; `fixed_by` where it differs from that of the rule."""
+        repair = self.rule.fixed_by if fixed_by is None else fixed_by
+        if repair == "rewrite --from-tensors" and self.checkpoint.dialect.writer is None:
+            repair = ""
         return Finding(
             self.rule,
             subject,
             message,
             place,
             advice,
-            self.rule.fixed_by if fixed_by is None else fixed_by,
+            repair,
             modules,
             expected,
             releases,

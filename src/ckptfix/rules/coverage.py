@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Final
 
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, MetadataFile
 from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.expert_banks import EXPERTS
-from ckptfix.checkpoint.metadata import CONFIG_FILE, QUANT_CFG_FILE, MetadataFile
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity
@@ -61,7 +61,8 @@ def named_nowhere(context: Context) -> Iterable[Finding]:
             if stored.is_quantized and module not in covered:
                 yield context.finding(
                     subject=module,
-                    message=f"is stored as {stored.label()} and quantized_layers does not name it",
+                    message=f"is stored as {stored.label()} and {metadata.entries_field} does not "
+                    "name it",
                     place=metadata.place,
                     advice=f"ckptfix rewrite --from-tensors adds it as {stored.label()}",
                     modules=(module,),
@@ -170,13 +171,14 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
 def no_layer_map(context: Context) -> Iterable[Finding]:
     """Mixed checkpoints whose map stands in no file that a runtime reads."""
     checkpoint = context.checkpoint
-    read_by_runtimes = [m for m in checkpoint.metadata if m.file != QUANT_CFG_FILE]
+    read_by_runtimes = [m for m in checkpoint.metadata if m.read_by_runtimes]
     quantized = tuple(name for name, stored in checkpoint.formats.items() if stored.is_quantized)
     if not quantized or any(decides(m) for m in read_by_runtimes):
         return
     place = read_by_runtimes[0].place if read_by_runtimes else Place(CONFIG_FILE)
-    if len(checkpoint.metadata) > len(read_by_runtimes):
-        message = "names its layers in quant_cfg.json only, which vLLM and SGLang do not read"
+    unread = [m.file for m in checkpoint.metadata if not m.read_by_runtimes]
+    if unread:
+        message = f"names its layers in {unread[0]} only, which vLLM and SGLang do not read"
     else:
         message = "does not say which layers are quantized"
     covered = {name for m in read_by_runtimes for name in context.excluded(m)}

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, MetadataFile, Statement
 from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.expert_banks import EXPERTS
-from ckptfix.checkpoint.metadata import CONFIG_FILE, MetadataFile, Statement
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity

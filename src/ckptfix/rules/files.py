@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from sys import intern
 from typing import Final
 
-from ckptfix.checkpoint.metadata import QUANT_CFG_FILE, MetadataFile
+from ckptfix.checkpoint.dialects.statements import MetadataFile
 from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
@@ -88,7 +88,7 @@ def index_disagrees(context: Context) -> Iterable[Finding]:
 )
 def files_disagree(context: Context) -> Iterable[Finding]:
     """Algorithm, entries and exclude patterns of the two files, whatever their spelling."""
-    read = [m for m in context.checkpoint.metadata if m.file != QUANT_CFG_FILE and decides(m)]
+    read = [m for m in context.checkpoint.metadata if m.read_by_runtimes and decides(m)]
     if len(read) < 2:
         return
     first, second = read[0], read[1]
@@ -270,7 +270,7 @@ def wrong_type(context: Context) -> Iterable[Finding]:
         for fault in metadata.faults:
             yield context.finding(
                 subject=fault.place.pointer or metadata.file,
-                message=f"is not {fault.expected}, which is what ModelOpt writes",
+                message=f"is not {fault.expected}, which is what {metadata.quantizer} writes",
                 place=fault.place,
                 advice=f"write {fault.expected}",
             )

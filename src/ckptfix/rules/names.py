@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.statements import Statement
 from ckptfix.checkpoint.expert_banks import EXPERTS
-from ckptfix.checkpoint.metadata import Statement
 from ckptfix.names import is_class_name
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from ckptfix.checkpoint.metadata import MetadataFile, Statement
+from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.names import is_regex
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity
@@ -92,8 +92,10 @@ def packed_without_members(context: Context) -> Iterable[Finding]:
 )
 def foreign_dialect(context: Context) -> Iterable[Finding]:
     """Exclude patterns that start with `re:`."""
+    literal = {m.file for m in context.checkpoint.metadata if not m.takes_regexes}
     for statement in statements(context):
-        if statement.kind == "exclude" and is_regex(statement.name):
+        is_pattern = statement.kind == "exclude" and is_regex(statement.name)
+        if is_pattern and statement.file in literal:
             yield context.finding(
                 subject=statement.name,
                 message="is a regular expression, which vLLM and SGLang take literally here",

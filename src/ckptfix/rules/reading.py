@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.metadata import MetadataFile, Statement
+from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.place import Place
 from ckptfix.runtimes.naming import Naming
 from ckptfix.text import visible
@@ -44,7 +44,7 @@ class Declared:
 class Declarations:
     """What the metadata declares for each module; every command reads it here.
 
-    A file excludes a module by a pattern, or names it in quantized_layers, where the nearest entry
+    A file excludes a module by a pattern, or names it with a scheme, where the nearest name
     decides, or declares one quant_algo for the whole checkpoint, which counts if it has no entries.
     """
 
@@ -67,10 +67,9 @@ class Declarations:
     def entries(self, metadata: MetadataFile) -> Mapping[str, Statement]:
         """Module -> the entry nearest to it, of those that name or contain it."""
         if metadata.file not in self._entries:
-            entries = (s for s in metadata.of_kind("entry") if s.quant_algo is not None)
             self._entries[metadata.file] = {
                 module: entry
-                for entry in sorted(entries, key=lambda entry: len(entry.name))
+                for entry in sorted(metadata.schemes, key=lambda entry: len(entry.name))
                 for module in self.naming.read_name(entry.name).modules
             }
         return self._entries[metadata.file]
@@ -101,10 +100,8 @@ class Declarations:
 
     def _by_entry(self, metadata: MetadataFile) -> Iterator[Declared]:
         nearest, excluded = self.entries(metadata), self.excluded(metadata)
-        for entry in metadata.of_kind("entry"):
-            algo, size = entry.quant_algo, entry.group_size
-            if algo is None:
-                continue
+        for entry in metadata.schemes:
+            algo, size = entry.quant_algo or "", entry.group_size
             modules = self.naming.read_name(entry.name).modules
             by_name = len(modules) == 1
             for module in modules:

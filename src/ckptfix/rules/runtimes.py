@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.checkpoint.expert_banks import EXPERTS
-from ckptfix.checkpoint.metadata import CONFIG_FILE
 from ckptfix.commands import quoted
 from ckptfix.place import Place
 from ckptfix.rules.context import Context

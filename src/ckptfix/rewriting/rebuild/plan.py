@@ -4,17 +4,23 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.metadata import CONFIG_FILE, CONFIG_ROOT, QUANT_CFG_FILE, MetadataFile
+from ckptfix.checkpoint.dialects.changes import Changes
+from ckptfix.checkpoint.dialects.interface import Writer
+from ckptfix.checkpoint.dialects.statements import (
+    CONFIG_FILE,
+    CONFIG_ROOT,
+    MetadataFile,
+    value_at,
+)
 from ckptfix.checkpoint.roles import KV_ROLES
+from ckptfix.errors import CkptfixError
 from ckptfix.jsontext.edit import DocumentEdit, edit_document
 from ckptfix.jsontext.spans import apply_edits, compose_edits
 from ckptfix.jsontext.text import JsonText
 from ckptfix.rewriting.plan import FileChange, Plan
 from ckptfix.rewriting.proof import new_errors
-from ckptfix.rewriting.rebuild.changes import Changes, Sources
-from ckptfix.rewriting.rebuild.entries import rebuild_entries
+from ckptfix.rewriting.rebuild.sources import Sources
 from ckptfix.rewriting.rebuild.stored_layers import stored_layers
-from ckptfix.rewriting.rebuild.whole import new_quantization_config, rebuild_common, rebuild_uniform
 from ckptfix.rules.reading import Declarations
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import NameMap
@@ -25,21 +31,36 @@ def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange,
     """The changes that make every file say what the tensors say; empty when all do.
 
     Modules whose tensors fit no format stay as they are: no metadata describes them.
+
+    Raises:
+        CkptfixError: nobody knows how to write the dialect of the metadata.
     """
+    writer = _writer(checkpoint)
     sources = _sources(checkpoint, name_map)
     if not sources.layers.quantized:
         return ()
     changes = [
-        _file_change(checkpoint.documents[metadata.file], _rebuild(sources, metadata))
+        _file_change(checkpoint.documents[metadata.file], _rebuild(sources, metadata, writer))
         for metadata in checkpoint.metadata
-        if metadata.file != QUANT_CFG_FILE
+        if metadata.read_by_runtimes
     ]
     if _lacks_quantization_config(checkpoint):
-        made = new_quantization_config(sources)
         new = Changes()
-        new.set(CONFIG_ROOT, made, statements=len(sources.layers.as_entries()))
+        new.set(
+            CONFIG_ROOT, writer.new_config(sources), statements=len(sources.layers.as_entries())
+        )
         changes.append(_file_change(checkpoint.documents[CONFIG_FILE], new))
     return tuple(change for change in changes if change.edits)
+
+
+def _writer(checkpoint: Checkpoint) -> Writer:
+    dialect = checkpoint.dialect
+    if dialect.writer is None:
+        raise CkptfixError(
+            f"{checkpoint.name}: metadata of {dialect.quantizer} cannot be made from tensors",
+            advice="run ckptfix rewrite without --from-tensors",
+        )
+    return dialect.writer
 
 
 def _sources(checkpoint: Checkpoint, name_map: NameMap) -> Sources:
@@ -57,16 +78,13 @@ def _lacks_quantization_config(checkpoint: Checkpoint) -> bool:
     return document is not None and document.value.get(CONFIG_ROOT[0]) is None
 
 
-def _rebuild(sources: Sources, metadata: MetadataFile) -> Changes:
+def _rebuild(sources: Sources, metadata: MetadataFile, writer: Writer) -> Changes:
+    value = value_at(sources.checkpoint.documents[metadata.file].value, metadata.root)
+    if isinstance(value, dict):
+        return writer.rebuild(metadata, value, sources)
     changes = Changes()
-    value = sources.checkpoint.documents[metadata.file].value
-    for part in metadata.root:
-        value = value[str(part)]
-    if metadata.is_mixed:
-        rebuild_entries(sources, metadata, value, changes)
-    else:
-        rebuild_uniform(sources, metadata, value, changes)
-    rebuild_common(sources, metadata, value, changes)
+    if metadata.file == CONFIG_FILE:  # there is nothing in it that could be kept
+        changes.set(metadata.root, writer.new_config(sources))
     return changes
 
 
@@ -124,4 +142,5 @@ def _join(first: FileChange, second: FileChange) -> FileChange:
         added=first.added + second.added,
         rebuilt=first.rebuilt + second.rebuilt,
         copied=first.copied + second.copied,
+        copied_from=first.copied_from or second.copied_from,
     )

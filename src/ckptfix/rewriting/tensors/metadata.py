@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ckptfix.checkpoint.metadata import Statement
+from ckptfix.checkpoint.dialects.statements import Statement
 from ckptfix.jsontext.text import Path
 from ckptfix.names import Mapped, is_class_name
 from ckptfix.rewriting.plan import FileChange, change_file, draft_names

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ckptfix.checkpoint.metadata import Statement
+from ckptfix.checkpoint.dialects.statements import Statement
 from ckptfix.jsontext.text import Path
 
 DEFAULT_GROUP_SIZE = 16

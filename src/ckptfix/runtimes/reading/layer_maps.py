@@ -4,11 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ckptfix.checkpoint.metadata import MetadataFile, Statement
+from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.jsontext.text import JsonText
 from ckptfix.runtimes.reading.objects import Held, StopsError, kind_of
 from ckptfix.text import visible
 
+HF_QUANT_FILE: Final = "hf_quant_config.json"
+NESTED: Final = "quantization"
+"""Key of the object that hf_quant_config.json, and some config.json, wrap the fields in."""
 ENTRIES: Final = "quantized_layers"
 NVFP4_ALGOS: Final = frozenset({"NVFP4", "W4A16_NVFP4"})
 BLOCK_ALGOS: Final = frozenset({"FP8_PB_WO", "FP8_BLOCK_SCALES"})

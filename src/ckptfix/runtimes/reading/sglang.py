@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from ckptfix.checkpoint.metadata import CONFIG_FILE, CONFIG_ROOT, HF_QUANT_FILE, NESTED, Statement
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, CONFIG_ROOT, Statement
 from ckptfix.runtimes.lookup.dialects import Dialect
 from ckptfix.runtimes.reading.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
 from ckptfix.runtimes.reading.foreign import require_modelopt
 from ckptfix.runtimes.reading.layer_maps import (
     ENTRIES,
+    HF_QUANT_FILE,
+    NESTED,
     NVFP4_ALGOS,
     Files,
     first_group_size,

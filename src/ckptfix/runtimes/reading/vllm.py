@@ -9,11 +9,13 @@ vllm/config/model.py (`_verify_quantization`), vllm/model_executor/model_loader/
 from collections.abc import Mapping
 from typing import Final
 
-from ckptfix.checkpoint.metadata import CONFIG_FILE, CONFIG_ROOT, HF_QUANT_FILE, NESTED, Statement
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, CONFIG_ROOT, Statement
 from ckptfix.runtimes.reading.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
 from ckptfix.runtimes.reading.foreign import require_modelopt
 from ckptfix.runtimes.reading.layer_maps import (
     ENTRIES,
+    HF_QUANT_FILE,
+    NESTED,
     Files,
     first_group_size,
     require_algos,

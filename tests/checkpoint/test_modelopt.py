@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from ckptfix.checkpoint.metadata_files import parse_metadata
+from ckptfix.checkpoint.dialects.registry import parse_metadata
 from ckptfix.checkpoint.model_config import parse_model_config
 from ckptfix.errors import CkptfixError
 from ckptfix.jsontext.text import JsonText

@@ -1,0 +1,57 @@
+"""What a rebuild does to one metadata file, collected before it is edits of a text."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from ckptfix.jsontext.text import JsonText, Path
+
+
+@dataclass
+class Changes:
+    """Collected while a file is gone through; edits are made of it at the end."""
+
+    removals: set[Path] = field(default_factory=set)
+    settings: dict[Path, object] = field(default_factory=dict)
+    appended: dict[Path, list[object]] = field(default_factory=dict)
+    _counted: dict[Path, int] = field(default_factory=dict)
+    """Path of a setting -> how many statements it sets, where it is not one."""
+
+    def set(self, path: Path, value: object, *, statements: int = 1) -> None:
+        """Give a member a value; `statements` is what the user is told it comes to."""
+        self.settings[path] = value
+        self._counted[path] = statements
+
+    def append(self, path: Path, values: Sequence[str]) -> None:
+        """Put names behind those of a list that is there."""
+        self.appended.setdefault(path, []).extend(values)
+
+    def add_to(self, path: Path, present: object, values: list[str]) -> None:
+        """Put names into a list that may not be there; `present` is what stands there now."""
+        if not values:
+            return
+        if isinstance(present, list):
+            self.append(path, values)
+        else:
+            self.set(path, values, statements=len(values))
+
+    def without_what_is_there(self, document: JsonText) -> "Changes":
+        """The same, less the settings that the document has already."""
+        kept = {p: v for p, v in self.settings.items() if not _is_there(document.value, p, v)}
+        return replace(self, settings=kept)
+
+    @property
+    def rebuilt(self) -> int:
+        """Statements set or added."""
+        return sum(self._counted[path] for path in self.settings) + sum(
+            map(len, self.appended.values())
+        )
+
+
+def _is_there(present: object, path: Path, wanted: object) -> bool:
+    """True where a path holds a value that is written the same, the order of keys included."""
+    for part in path:
+        if not isinstance(present, dict) or part not in present:
+            return False
+        present = present[part]
+    return json.dumps(present) == json.dumps(wanted)

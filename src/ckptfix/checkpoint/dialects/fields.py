@@ -1,0 +1,81 @@
+"""Typed access to the JSON of a metadata file, for every dialect."""
+
+from collections.abc import Iterable, Set
+from typing import Any
+
+from ckptfix.checkpoint.dialects.statements import (
+    Fault,
+    LeftOut,
+    Statement,
+    StatementKind,
+    value_at,
+)
+from ckptfix.jsontext.text import JsonText, Path
+
+
+class Fields:
+    """One JSON object; a field that has another type than it should is a fault, and absent."""
+
+    def __init__(
+        self, document: JsonText, path: Path, value: object, left_out: LeftOut, faults: list[Fault]
+    ) -> None:
+        self.document, self.path, self.left_out, self.faults = document, path, left_out, faults
+        if not isinstance(value, dict):
+            self.wrong((), "an object")
+        self.value: dict[str, Any] = value if isinstance(value, dict) else {}
+
+    @classmethod
+    def at(cls, document: JsonText, path: Path, left_out: LeftOut) -> "Fields":
+        """The object at a path of a document."""
+        return cls(document, path, value_at(document.value, path), left_out, [])
+
+    def wrong(self, below: Path, expected: str) -> None:
+        """Note that the value at a path below has not the type that is expected there."""
+        place = self.document.place((*self.path, *below))
+        self.faults.append(Fault(place, expected))
+
+    def text(self, key: str) -> str | None:
+        """A string or null."""
+        value = self.value.get(key)
+        if value is None or isinstance(value, str):
+            return value
+        self.wrong((key,), "a string or null")
+        return None
+
+    def number(self, key: str) -> int | None:
+        """A whole number or null."""
+        value = self.value.get(key)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        self.wrong((key,), "a whole number or null")
+        return None
+
+    def child(self, key: str) -> "Fields | None":
+        """An object; None where it is null or absent."""
+        value = self.value.get(key)
+        return None if value is None else self.below(key, value)
+
+    def below(self, key: str, value: object) -> "Fields":
+        """The object that a key holds."""
+        return Fields(self.document, (*self.path, key), value, self.left_out, self.faults)
+
+    def unread(self, path: Path) -> Set[str]:
+        """The names in a list or object of the document that are left out."""
+        return self.left_out.get((self.document.file, path), frozenset())
+
+    def names(self, kind: StatementKind, path: Path, listed: Iterable[object]) -> list[Statement]:
+        """The statements of a list of names.
+
+        Args:
+            kind: of the statements.
+            path: of the list in the document.
+            listed: its items.
+        """
+        made = []
+        unread = self.unread(path)
+        for index, name in enumerate(listed):
+            if not isinstance(name, str):
+                self.faults.append(Fault(self.document.place((*path, index)), "a string"))
+            elif name not in unread:
+                made.append(Statement(kind, name, self.document.file, (*path, index)))
+        return made

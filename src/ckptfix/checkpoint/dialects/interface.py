@@ -1,0 +1,148 @@
+"""What a quantizer's dialect has to answer.
+
+A file of this folder is a dialect: it has a `DIALECT`, which the registry finds. Reading it,
+inspecting, checking, folding experts and renaming follow from that.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Literal, Protocol
+
+from ckptfix.checkpoint.dialects.changes import Changes
+from ckptfix.checkpoint.dialects.statements import LeftOut, MetadataFile
+from ckptfix.checkpoint.formats.layers import StoredLayers
+from ckptfix.jsontext.text import JsonText, Path
+
+Documents = Mapping[str, JsonText]
+"""The metadata files that are there, by name."""
+
+
+class Claim(IntEnum):
+    """How surely the files of a checkpoint are in a dialect; the highest claim wins."""
+
+    NONE = 0
+    LIKELY = 1
+    """Nothing names another quantizer."""
+    NAMED = 2
+    """config.json names the quantizer."""
+    OVERRIDES = 3
+    """A file of the quantizer's own decides, whatever config.json keeps of another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFile:
+    """A metadata file that a quantizer writes beside config.json."""
+
+    name: str
+    is_enough: bool = False
+    """It can be read where there is no config.json."""
+
+
+@dataclass(frozen=True, slots=True)
+class NameList:
+    """A list of names, or an object whose keys are names."""
+
+    file: str
+    path: Path
+    names: Mapping[str, Any] | list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What one tensor of a module is to it."""
+
+    name: str
+    holds: Literal["scalar", "inputs", ""] = ""
+    """One F32 value for the module, or a value for each input column; empty: by the format."""
+    is_scale: bool = False
+    """Its values are factors, so that their magnitude can be judged."""
+    optional: bool = False
+    """A companion that a format has or has not; it tells formats apart."""
+    of_kv_cache: bool = False
+    """It says nothing about the weight."""
+    by_row: bool = False
+    """Split with the rows of the weight, where it has more than one value."""
+    fused: bool = False
+    """Llama 4 and GPT-OSS keep 3-D expert parameters: `experts.gate_up_proj_weight_scale`."""
+    also: str = ""
+    """Another spelling."""
+
+
+class Stored(Protocol):
+    """What the tensors say, and what names in the metadata stand for."""
+
+    @property
+    def layers(self) -> StoredLayers:
+        """Which module is quantized how."""
+
+    @property
+    def kv_cache_quant_algo(self) -> str | None:
+        """As a file says; else FP8 where the tensors hold scales of a KV cache."""
+
+    @property
+    def quantized(self) -> tuple[str, ...]:
+        """Every quantized module, also those whose tensors fit no format; checkpoint names."""
+
+    def modules_of(self, name: str) -> tuple[str, ...]:
+        """The modules that an entry or target stands for, in whatever spelling it has."""
+
+    def covered_by(self, pattern: str) -> tuple[str, ...]:
+        """The modules that an exclude pattern reaches."""
+
+    def is_sound(self, pattern: str) -> bool:
+        """True for an exclude pattern that reaches modules, none of which is quantized."""
+
+    def fits(self, module: str, quant_algo: str | None, group_size: int | None) -> bool:
+        """True where the tensors of a module can be what an entry says."""
+
+
+class Writer(Protocol):
+    """Makes metadata from what the tensors say: `rewrite --from-tensors`."""
+
+    def new_config(self, stored: Stored) -> dict[str, object]:
+        """A `quantization_config` for a config.json that has none."""
+
+    def rebuild(
+        self, metadata: MetadataFile, value: Mapping[str, object], stored: Stored
+    ) -> Changes:
+        """What makes one file say what the tensors say.
+
+        Args:
+            metadata: what the file says now.
+            value: the quantization object at `metadata.root`.
+            stored: what the tensors say.
+        """
+
+
+class Dialect(Protocol):
+    """How one quantizer writes down which module is quantized how."""
+
+    @property
+    def quantizer(self) -> str:
+        """For people: `ModelOpt`."""
+
+    @property
+    def own_files(self) -> tuple[OwnFile, ...]:
+        """The metadata files beside config.json."""
+
+    @property
+    def name_fields(self) -> tuple[str, ...]:
+        """The keys of lists of names, and of objects whose keys are names."""
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """Tensors of a module that no other quantizer stores; empty for most."""
+
+    @property
+    def writer(self) -> Writer | None:
+        """None where ckptfix cannot make this dialect from tensors."""
+
+    def claim(self, documents: Documents) -> Claim:
+        """How surely the files are in this dialect."""
+
+    def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
+        """What each file says, config.json first; called on files that it claims."""
+
+    def name_lists(self, documents: Documents) -> Iterable[NameList]:
+        """Wherever `read` finds names, without reading them: there may be a million."""

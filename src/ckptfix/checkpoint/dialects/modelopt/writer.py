@@ -1,0 +1,152 @@
+"""Makes ModelOpt's metadata from tensors: one algorithm, or a map where layers differ."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from ckptfix.checkpoint.dialects.changes import Changes
+from ckptfix.checkpoint.dialects.interface import Stored
+from ckptfix.checkpoint.dialects.modelopt.entries import as_entry, config_group, rebuild_entries
+from ckptfix.checkpoint.dialects.modelopt.exclude_cover import cover
+from ckptfix.checkpoint.dialects.modelopt.reader import ENTRIES, FLAT_EXCLUDES, GROUPS
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, MIXED, MetadataFile
+from ckptfix.checkpoint.formats.layers import StoredLayer
+from ckptfix.names import is_regex
+
+_FP8_KV_SCHEME: Final = {"dynamic": False, "num_bits": 8, "type": "float"}
+_NEEDS_FIELDS: Final = "NVFP4"
+"""vLLM 0.33.0 stops when hf_quant_config.json lacks a field of an algorithm with this in its name
+(vllm/model_executor/layers/quantization/modelopt.py, `ModelOptNvFp4Config._from_config`)."""
+
+
+class ModelOptWriter:
+    """ModelOpt's metadata, made from what the tensors say."""
+
+    def new_config(self, stored: Stored) -> dict[str, object]:
+        """A `quantization_config` for a config.json that has none."""
+        layers = stored.layers
+        made: dict[str, object] = {}
+        if layers.uniform is None:
+            made[ENTRIES] = _all_entries(stored)
+            made[FLAT_EXCLUDES] = []
+        else:
+            if group := config_group(layers.uniform, ["Linear"]):
+                made[GROUPS] = {"group_0": group}
+            made[FLAT_EXCLUDES] = list(cover(layers.unquantized, stored.quantized))
+        made["quant_algo"] = layers.uniform.quant_algo if layers.uniform else MIXED
+        if stored.kv_cache_quant_algo:
+            made["kv_cache_scheme"] = _kv_scheme(stored.kv_cache_quant_algo)
+        elif layers.uniform is None:
+            made["kv_cache_scheme"] = None  # without it SGLang looks for the map in the other file
+        made["quant_method"] = "modelopt"
+        return made
+
+    def rebuild(
+        self, metadata: MetadataFile, value: Mapping[str, object], stored: Stored
+    ) -> Changes:
+        """What makes one file say what the tensors say."""
+        changes = Changes()
+        if metadata.is_mixed:
+            rebuild_entries(stored, metadata, value, changes)
+        else:
+            _rebuild_uniform(stored, metadata, value, changes)
+        _rebuild_common(stored, metadata, value, changes)
+        return changes
+
+
+def _all_entries(stored: Stored) -> dict[str, object]:
+    return {name: as_entry(layer) for name, layer in stored.layers.as_entries().items()}
+
+
+def _rebuild_uniform(
+    stored: Stored, metadata: MetadataFile, value: Mapping[str, object], changes: Changes
+) -> None:
+    """One algorithm for the whole checkpoint, or a layer map where the tensors differ."""
+    layer = stored.layers.uniform
+    root = metadata.root
+    if layer is None:
+        entries = _all_entries(stored)
+        changes.set(metadata.algo_path, MIXED)
+        changes.set(metadata.entries_path, entries, statements=len(entries))
+        changes.removals |= {(*root, k) for k in (GROUPS, "group_size") if k in value}
+        return
+    if (metadata.quant_algo or "").lower() != layer.quant_algo.lower():
+        changes.set(metadata.algo_path, layer.quant_algo)
+    _rebuild_sizes(metadata, layer, value, changes)
+    _rebuild_excludes(stored, metadata, value, changes)
+
+
+def _rebuild_sizes(
+    metadata: MetadataFile, layer: StoredLayer, value: Mapping[str, object], changes: Changes
+) -> None:
+    """group_size, where the file says it: in config.json inside config_groups, or at the top."""
+    root = metadata.root
+    if metadata.file != CONFIG_FILE:
+        if layer.group_size != metadata.group_size:
+            changes.set((*root, "group_size"), layer.group_size)
+        if _NEEDS_FIELDS in layer.quant_algo:
+            wanted: dict[str, object] = {"kv_cache_quant_algo": None, "exclude_modules": []}
+            for key, usual in wanted.items():
+                if key not in value:
+                    changes.set((*root, key), usual)
+        return
+    stays = (metadata.quant_algo or "").lower() == layer.quant_algo.lower()
+    declared = _sizes_in(value.get(GROUPS))
+    if "group_size" in value and (layer.group_size is not None or not stays):
+        changes.set((*root, "group_size"), layer.group_size)
+        declared.add(layer.group_size)
+    group = config_group(layer, ["Linear"])
+    if stays and (group is None or layer.group_size is None or declared == {layer.group_size}):
+        return
+    if group is not None:
+        changes.set((*root, GROUPS), {"group_0": group})
+    elif GROUPS in value:
+        changes.removals.add((*root, GROUPS))
+
+
+def _sizes_in(groups: object) -> set[object]:
+    """Every group_size that config_groups declares for weights."""
+    specs = groups.values() if isinstance(groups, Mapping) else ()
+    weights = [spec.get("weights") for spec in specs if isinstance(spec, Mapping)]
+    return {spec.get("group_size") for spec in weights if isinstance(spec, Mapping)}
+
+
+def _rebuild_common(
+    stored: Stored, metadata: MetadataFile, value: Mapping[str, object], changes: Changes
+) -> None:
+    """What every file says: sound patterns, KV cache, quant_method."""
+    for statement in metadata.of_kind("exclude"):
+        if not _is_sound(stored, statement.name):
+            changes.removals.add(statement.path)
+    in_config = metadata.file == CONFIG_FILE
+    if metadata.kv_cache_quant_algo is None and stored.kv_cache_quant_algo:
+        algo = stored.kv_cache_quant_algo
+        key = "kv_cache_scheme" if in_config else "kv_cache_quant_algo"
+        changes.set((*metadata.root, key), _kv_scheme(algo) if in_config else algo)
+    if in_config and not value.get("quant_method"):
+        changes.set((*metadata.root, "quant_method"), "modelopt")
+
+
+def _rebuild_excludes(
+    stored: Stored, metadata: MetadataFile, value: Mapping[str, object], changes: Changes
+) -> None:
+    """Every unquantized linear layer is excluded from an algorithm that holds for the rest."""
+    covered: set[str] = set()
+    for statement in metadata.of_kind("exclude"):
+        if _is_sound(stored, statement.name):
+            covered.update(stored.covered_by(statement.name))
+    left = [name for name in stored.layers.unquantized if name not in covered]
+    path = metadata.exclude_list
+    if path in changes.settings:
+        del changes.settings[path]
+    changes.add_to(path, value.get(str(path[-1])), list(cover(left, stored.quantized)))
+    if path[-1] not in value and path not in changes.settings:
+        changes.set(path, [])
+
+
+def _is_sound(stored: Stored, pattern: str) -> bool:
+    return not is_regex(pattern) and stored.is_sound(pattern)
+
+
+def _kv_scheme(quant_algo: str) -> object:
+    """ModelOpt 0.35 and later: an object for FP8, a bare string otherwise."""
+    return _FP8_KV_SCHEME if quant_algo.upper() == "FP8" else quant_algo

@@ -1,0 +1,92 @@
+"""All dialects: every file of this package that is none of the `_MACHINERY` has a `DIALECT`."""
+
+from collections.abc import Iterable
+from importlib import import_module
+from pkgutil import iter_modules
+from types import MappingProxyType
+from typing import Final
+
+import ckptfix.checkpoint.dialects
+from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Role
+from ckptfix.checkpoint.dialects.statements import (
+    CONFIG_FILE,
+    LeftOut,
+    MetadataFile,
+    config_root,
+    named_quantizer,
+    value_at,
+)
+from ckptfix.errors import CkptfixError
+from ckptfix.text import visible
+
+_MACHINERY: Final = frozenset({"changes", "fields", "interface", "registry", "statements"})
+
+
+def _load() -> tuple[Dialect, ...]:
+    package = ckptfix.checkpoint.dialects
+    names = sorted(module.name for module in iter_modules(package.__path__))
+    modules = (import_module(f"{package.__name__}.{n}") for n in names if n not in _MACHINERY)
+    return tuple(module.DIALECT for module in modules)
+
+
+DIALECTS: Final = _load()
+"""By the names of their files."""
+METADATA_FILES: Final = tuple(
+    dict.fromkeys((CONFIG_FILE, *(own.name for d in DIALECTS for own in d.own_files)))
+)
+"""Every file that some dialect reads."""
+READABLE_ALONE: Final = tuple(
+    dict.fromkeys((CONFIG_FILE, *(o.name for d in DIALECTS for o in d.own_files if o.is_enough)))
+)
+"""The files of which one must be there."""
+NAME_FIELDS: Final = tuple(dict.fromkeys(field for d in DIALECTS for field in d.name_fields))
+"""Keys of whatever holds names, in any dialect."""
+ROLES: Final[tuple[Role, ...]] = tuple(role for d in DIALECTS for role in d.roles)
+QUANTIZERS: Final = " or ".join(d.quantizer for d in DIALECTS)
+"""For people."""
+
+
+def dialect_of(documents: Documents) -> Dialect:
+    """The dialect in which a checkpoint's metadata are; the likeliest where it has none.
+
+    Raises:
+        CkptfixError: config.json names a quantizer that no dialect knows.
+    """
+    claims = [(dialect.claim(documents), dialect) for dialect in DIALECTS]
+    claim, dialect = max(claims, key=lambda claimed: claimed[0])
+    if claim is Claim.NONE:
+        raise _unknown(documents)
+    return dialect
+
+
+def parse_metadata(
+    documents: Documents, left_out: LeftOut = MappingProxyType({})
+) -> tuple[MetadataFile, ...]:
+    """What each file says.
+
+    A field with a type that the quantizer does not write counts as absent and is among the faults:
+    what it does in a runtime differs by release.
+
+    Raises:
+        CkptfixError: as `dialect_of`.
+    """
+    return dialect_of(documents).read(documents, left_out)
+
+
+def name_lists(documents: Documents) -> Iterable[NameList]:
+    """Wherever the metadata name modules.
+
+    Raises:
+        CkptfixError: as `dialect_of`.
+    """
+    return dialect_of(documents).name_lists(documents)
+
+
+def _unknown(documents: Documents) -> CkptfixError:
+    document = documents[CONFIG_FILE]
+    root = config_root(document.value) or ()
+    method = visible(named_quantizer(value_at(document.value, root)) or "nothing")
+    return CkptfixError(
+        f"quant_method is {method!r}; ckptfix reads checkpoints quantized by {QUANTIZERS}",
+        place=document.place((*root, "quant_method")),
+    )

@@ -1,0 +1,144 @@
+"""What the metadata say: statements, each with the file and JSON pointer where it stands."""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Literal
+
+from ckptfix.jsontext.text import Path, pointer
+from ckptfix.place import Place
+
+CONFIG_FILE: Final = "config.json"
+CONFIG_ROOT: Final = ("quantization_config",)
+MIXED: Final = "MIXED_PRECISION"
+"""quant_algo of a file whose entries say which module is quantized how."""
+
+LeftOut = Mapping[tuple[str, Path], Set[str]]
+"""(file, path of an object or list that names modules) -> names in it that are not to be read."""
+
+StatementKind = Literal["entry", "exclude", "target"]
+
+
+def config_root(config: Mapping[str, Any]) -> Path | None:
+    """Where config.json holds its quantization object; None where it holds none.
+
+    In the order in which vLLM and SGLang look (vllm 0.33.0
+    vllm/transformers_utils/model_arch_config_convertor.py, sglang 0.5.23
+    sglang/srt/model_loader/checkpoint_quantization.py); null is the same as absent.
+    """
+    if config.get(CONFIG_ROOT[0]) is not None:
+        return CONFIG_ROOT
+    text = config.get("text_config")
+    if isinstance(text, dict) and text.get(CONFIG_ROOT[0]) is not None:
+        return ("text_config", *CONFIG_ROOT)
+    return ("compression_config",) if config.get("compression_config") is not None else None
+
+
+def value_at(value: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401 - JSON
+    """The value at a path of objects that is known to be there."""
+    found: Any = value
+    for key in path:
+        found = found[key]
+    return found
+
+
+def named_quantizer(value: object) -> str | None:
+    """What a quantization object says of its quantizer; None where it does not say."""
+    if not isinstance(value, dict):
+        return None
+    named = (value.get("quant_method"), value.get("quant_library"))
+    return next((name for name in named if isinstance(name, str) and name), None)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One place where metadata names a module or a pattern over modules."""
+
+    kind: StatementKind
+    """entry: a name with its own scheme; exclude: a pattern over modules that are not quantized;
+    target: a name, or the name of a class, in a list for which one scheme is declared elsewhere."""
+    name: str
+    file: str
+    path: Path
+    quant_algo: str | None = None
+    """The scheme, by the name of its row in the table of stored formats. None: of an entry, that
+    the module is not quantized; of a target, that the file says the scheme in another way."""
+    group_size: int | None = None
+    """Input columns per scale, where the scheme has groups and the file says their size."""
+
+    @property
+    def place(self) -> Place:
+        """File and JSON pointer."""
+        return Place(self.file, pointer(self.path))
+
+    @property
+    def key(self) -> str:
+        """The field that holds it: `quantized_layers`, `ignore`, `exclude_modules`, `targets`."""
+        return next(str(p) for p in reversed(self.path[:-1]) if isinstance(p, str))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A field whose JSON type is not the one that the quantizer writes; read as if absent."""
+
+    place: Place
+    expected: str
+    """The type that the quantizer writes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetadataFile:
+    """What one file says."""
+
+    file: str
+    root: Path
+    """Path of the quantization object inside the file."""
+    quantizer: str
+    """For people: `ModelOpt`."""
+    quant_algo: str | None = None
+    """Of the whole checkpoint; `MIXED_PRECISION` when entries decide for each module."""
+    group_size: int | None = None
+    kv_cache_quant_algo: str | None = None
+    producer: str = ""
+    """Name and version of the exporter; empty if not said."""
+    statements: tuple[Statement, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    algo_path: Path
+    """The field that says `quant_algo`."""
+    entries_path: Path
+    """The object whose keys are entries, whether it is there or not."""
+    exclude_list: Path
+    """The list of exclude patterns that the file has, or would have."""
+    read_by_runtimes: bool = True
+    """False for a file that the quantizer writes and no runtime opens."""
+    takes_regexes: bool = False
+    """Names that begin with `re:` are regular expressions for whoever reads this dialect."""
+
+    def of_kind(self, kind: StatementKind) -> tuple[Statement, ...]:
+        """The statements of one kind, in the order of the file."""
+        return self._by_kind[kind]
+
+    @cached_property
+    def _by_kind(self) -> dict[StatementKind, tuple[Statement, ...]]:
+        kinds: tuple[StatementKind, ...] = ("entry", "exclude", "target")
+        return {kind: tuple(s for s in self.statements if s.kind == kind) for kind in kinds}
+
+    @cached_property
+    def schemes(self) -> tuple[Statement, ...]:
+        """The entries and targets that say how what they name is quantized."""
+        return tuple(s for s in self.statements if s.kind != "exclude" and s.quant_algo is not None)
+
+    @property
+    def is_mixed(self) -> bool:
+        """True when entries name each quantized module."""
+        return (self.quant_algo or "").upper() == MIXED
+
+    @property
+    def entries_field(self) -> str:
+        """The name of the object whose keys are entries: `quantized_layers`."""
+        return str(self.entries_path[-1])
+
+    @property
+    def place(self) -> Place:
+        """The quantization object."""
+        return Place(self.file, pointer(self.root))

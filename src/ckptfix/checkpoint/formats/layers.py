@@ -1,0 +1,59 @@
+"""What the metadata should say of each module: the layers that the tensors hold."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+_EXPERT: Final = re.compile(r"(.*\.experts)\.\d+\.")
+
+
+@dataclass(frozen=True)
+class StoredLayer:
+    """How one module is stored, in the words of the table of stored formats."""
+
+    quant_algo: str
+    group_size: int | None
+    """None when the format has no groups, or blocks whose size the metadata does not say."""
+
+
+@dataclass(frozen=True)
+class StoredLayers:
+    """Both sides of the question which module is quantized how."""
+
+    quantized: Mapping[str, StoredLayer]
+    """Checkpoint name -> layer; without modules whose tensors fit no format."""
+    unquantized: tuple[str, ...]
+    """Linear layers in float; checkpoint names."""
+
+    @cached_property
+    def uniform(self) -> StoredLayer | None:
+        """The one layer that all quantized modules are; None when they differ."""
+        kinds = set(self.quantized.values())
+        return kinds.pop() if len(kinds) == 1 else None
+
+    def as_entries(self, without: frozenset[str] = frozenset()) -> dict[str, StoredLayer]:
+        """Name -> layer; a bank of like experts is one entry, `...experts`.
+
+        Args:
+            without: modules that have an entry already; a bank with one of them is not joined.
+        """
+        banks: dict[str, set[StoredLayer]] = {}
+        split = {bank for name in without if (bank := _bank_of(name))}
+        for name, layer in self.quantized.items():
+            if bank := _bank_of(name):
+                banks.setdefault(bank, set()).add(layer)
+        split |= {bank for bank, kinds in banks.items() if len(kinds) > 1}
+        split |= {bank for name in self.unquantized if (bank := _bank_of(name))}
+        entries: dict[str, StoredLayer] = {}
+        for name, layer in self.quantized.items():
+            bank = _bank_of(name)
+            if name not in without:
+                entries[bank if bank and bank not in split else name] = layer
+        return entries
+
+
+def _bank_of(name: str) -> str | None:
+    found = _EXPERT.match(name)
+    return found[1] if found else None

@@ -1,0 +1,65 @@
+"""What a rebuild goes by: the tensors, and what names stand for."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.formats.layers import StoredLayers
+from ckptfix.rules.names import is_dropped_tied_head
+from ckptfix.runtimes.naming import Naming
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a dialect's writer goes by: `Stored`."""
+
+    checkpoint: Checkpoint
+    naming: Naming
+    layers: StoredLayers
+    kv_cache_quant_algo: str | None
+    """As a file says; else FP8 where the tensors hold k_scale and v_scale."""
+
+    @cached_property
+    def quantized(self) -> tuple[str, ...]:
+        """Every quantized module, also those whose tensors fit no format."""
+        return tuple(n for n, stored in self.checkpoint.formats.items() if stored.is_quantized)
+
+    def modules_of(self, name: str) -> tuple[str, ...]:
+        """The modules that an entry or target stands for, in whatever spelling it has."""
+        found = self.naming.read_name(name).modules
+        if found:
+            return found
+        mapped = self.naming.name_map.mapper.map(name)
+        return self.naming.read_name(mapped).modules if mapped else ()
+
+    def covered_by(self, pattern: str) -> tuple[str, ...]:
+        """The modules that every runtime excludes by a pattern.
+
+        vLLM does not exclude `lm_head` by `lm_head.*`.
+        """
+        covered = self.naming.read_pattern(pattern).modules
+        if not pattern.endswith(".*"):
+            return covered
+        indexes = self.naming.runtime_names, self.naming.checkpoint_names
+        itself = {index.module_of.get(pattern.removesuffix(".*")) for index in indexes}
+        return tuple(module for module in covered if module not in itself)
+
+    def is_sound(self, pattern: str) -> bool:
+        """False for a pattern over a quantized module, or over none.
+
+        A tied lm_head may be excluded though the file does not hold it.
+        """
+        modules = self.naming.read_pattern(pattern).modules
+        if not modules:
+            # Names that the name map repairs are left to it.
+            mapped = self.naming.name_map.mapper.map(pattern)
+            return mapped != pattern or is_dropped_tied_head(self.checkpoint, pattern)
+        return not any(self.checkpoint.formats[module].is_quantized for module in modules)
+
+    def fits(self, module: str, quant_algo: str | None, group_size: int | None) -> bool:
+        """True where the tensors of a module can be what an entry says."""
+        fit = self.checkpoint.formats[module].fit(quant_algo)
+        if fit is None:
+            return False
+        unsaid = not fit.format.writes_group_size and group_size is None
+        return unsaid or (fit.group_size or None) == group_size
