@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ckptfix.errors import CkptfixError
-from ckptfix.runtimes.lookup.binding import BoundMetadata, bind
+from ckptfix.runtimes.common.bound import BoundMetadata, bind
 from ckptfix.runtimes.profile_store import load_profile
 
 Answer = tuple[bool | str, str | None]

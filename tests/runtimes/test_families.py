@@ -1,6 +1,6 @@
 """Where families put modules, against names read in the model classes.
 
-What vLLM 0.33.0 can build on this machine is compared with its own questions in test_binding.py.
+What vLLM 0.33.0 can build on this machine is compared with its own questions in test_placing.py.
 Here are the classes that it cannot build, older releases, and SGLang.
 """
 
@@ -12,8 +12,8 @@ import pytest
 
 from ckptfix.checkpoint.modules import group_modules
 from ckptfix.checkpoint.safetensors import Tensor
-from ckptfix.runtimes.binding import runtime_modules
 from ckptfix.runtimes.family import builtin_family_files, family_for
+from ckptfix.runtimes.placing import runtime_modules
 from ckptfix.runtimes.profile_store import known_releases, load_profile
 from tests.builders import fp8, mixed, write_checkpoint
 from tests.conftest import DATA, load

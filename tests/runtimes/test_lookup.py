@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ckptfix.errors import CkptfixError
-from ckptfix.runtimes.lookup.binding import BoundMetadata, bind
-from ckptfix.runtimes.lookup.dialects import dialect_of
-from ckptfix.runtimes.lookup.mapping import map_config_name
+from ckptfix.runtimes.common.bound import BoundMetadata, bind
+from ckptfix.runtimes.common.lookup_rules import dialect_of
+from ckptfix.runtimes.common.mapping import map_config_name
 from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper, RuntimeProfile
 from tests.conftest import SHARED
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfix.runtimes.lookup.binding import BoundMetadata, bind
-from ckptfix.runtimes.lookup.dialects import dialect_of
-from ckptfix.runtimes.lookup.patterns import Pattern, PatternTable
-from ckptfix.runtimes.lookup.regexes import RegexTable
+from ckptfix.runtimes.common.bound import BoundMetadata, bind
+from ckptfix.runtimes.common.lookup_rules import dialect_of
+from ckptfix.runtimes.common.patterns import Pattern, PatternTable
 from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper, RuntimeProfile
+from ckptfix.runtimes.sglang.regexes import RegexTable
 
 PARTS = st.sampled_from(
     ["a", "b", "experts", "q_a_proj", "fused_q_a_proj", "language_model", "0", "10", ""]

@@ -8,8 +8,8 @@ from importlib.resources import files
 from typing import Any, Final
 
 from ckptfix.checkpoint.model_config import ModelConfig
+from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.profile import RuntimeProfile
-from ckptfix.runtimes.reading.objects import StopsError
 from ckptfix.text import visible
 
 _GENERATIVE: Final = re.compile(r".*For(?:CausalLM|ConditionalGeneration)\Z")

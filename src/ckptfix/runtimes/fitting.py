@@ -14,7 +14,7 @@ from typing import Final
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.formats.stored import StoredFormat
 from ckptfix.checkpoint.modules import Module
-from ckptfix.runtimes.reading.objects import kind_of
+from ckptfix.runtimes.common.objects import kind_of
 from ckptfix.text import visible
 
 _BLOCK: Final = 128

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.runtimes.binding import RuntimeModule
+from ckptfix.runtimes.common.bound import BoundMetadata, Resolution
+from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.fitting import group_error, misfit
 from ckptfix.runtimes.loads import Effect
-from ckptfix.runtimes.lookup.binding import BoundMetadata, Resolution
-from ckptfix.runtimes.reading.effective import EffectiveMetadata
+from ckptfix.runtimes.placing import RuntimeModule
 from ckptfix.text import visible
 
 UNQUANTIZED = "unquantized"

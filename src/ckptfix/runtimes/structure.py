@@ -16,9 +16,9 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES
+from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.family import Family
 from ckptfix.runtimes.loads import Effect, Reason
-from ckptfix.runtimes.reading.effective import EffectiveMetadata
 from ckptfix.text import visible
 
 _ROLES: Final = frozenset(

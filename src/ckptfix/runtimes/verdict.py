@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
-from ckptfix.runtimes.binding import RuntimeModule, runtime_modules
-from ckptfix.runtimes.effective import read_metadata
+from ckptfix.runtimes.common.bound import BoundMetadata, bind
+from ckptfix.runtimes.common.effective import EffectiveMetadata
+from ckptfix.runtimes.common.foreign import NotModelOptError
+from ckptfix.runtimes.common.objects import Held, StopsError
 from ckptfix.runtimes.family import Family, family_for, why_unknown
 from ckptfix.runtimes.loads import Answer, Effect, Loads, Reason
-from ckptfix.runtimes.lookup.binding import BoundMetadata, bind
 from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
+from ckptfix.runtimes.placing import RuntimeModule, runtime_modules
 from ckptfix.runtimes.profile_store import load_profile
-from ckptfix.runtimes.reading.effective import EffectiveMetadata
-from ckptfix.runtimes.reading.foreign import NotModelOptError
-from ckptfix.runtimes.reading.objects import Held, StopsError
-from ckptfix.runtimes.reading.vllm import read_mistral
+from ckptfix.runtimes.reading import read_metadata
 from ckptfix.runtimes.structure import Structure
 from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.vllm.reading import read_mistral
 from ckptfix.text import visible
 
 

@@ -6,8 +6,8 @@ from functools import cached_property
 from itertools import chain
 from typing import Final
 
-from ckptfix.runtimes.lookup.dialects import Dialect
-from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED, LookupDisagreementError, Packed
+from ckptfix.runtimes.common.lookup_rules import Dialect
+from ckptfix.runtimes.common.patterns import BUILTIN_PACKED, LookupDisagreementError, Packed
 from ckptfix.search.prefixes import FirstBelow
 
 

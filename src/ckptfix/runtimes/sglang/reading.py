@@ -13,10 +13,9 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from ckptfix.checkpoint.metadata import CONFIG_FILE, CONFIG_ROOT, HF_QUANT_FILE, NESTED, Statement
-from ckptfix.runtimes.lookup.dialects import Dialect
-from ckptfix.runtimes.reading.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
-from ckptfix.runtimes.reading.foreign import require_modelopt
-from ckptfix.runtimes.reading.layer_maps import (
+from ckptfix.runtimes.common.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
+from ckptfix.runtimes.common.foreign import require_modelopt
+from ckptfix.runtimes.common.layer_maps import (
     ENTRIES,
     NVFP4_ALGOS,
     Files,
@@ -24,8 +23,9 @@ from ckptfix.runtimes.reading.layer_maps import (
     require_algos,
     require_one_block_size,
 )
-from ckptfix.runtimes.reading.objects import Held, StopsError, held, kind_of
-from ckptfix.runtimes.reading.releases import SglangReading
+from ckptfix.runtimes.common.lookup_rules import Dialect
+from ckptfix.runtimes.common.objects import Held, StopsError, held, kind_of
+from ckptfix.runtimes.vllm.releases import SglangReading
 
 _MIXED: Final = "MIXED_PRECISION"
 _OWN: Final = ("modelopt", "modelopt_fp8", "modelopt_fp4", "modelopt_mixed")

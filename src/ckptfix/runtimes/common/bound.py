@@ -5,17 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from ckptfix.errors import CkptfixError
-from ckptfix.runtimes.lookup.dialects import DIALECTS, Dialect, dialect_of
-from ckptfix.runtimes.lookup.exclusion import find_exclusion, find_module_exclusion
-from ckptfix.runtimes.lookup.mapping import map_config_name, split_wildcard
-from ckptfix.runtimes.lookup.patterns import (
-    Excluded,
-    LookupDisagreementError,
-    Packed,
-    Pattern,
-    PatternTable,
-)
-from ckptfix.runtimes.lookup.quant_algo import (
+from ckptfix.runtimes.common.entries import (
     Entry,
     EntryTable,
     Resolved,
@@ -23,8 +13,18 @@ from ckptfix.runtimes.lookup.quant_algo import (
     entry_steps,
     find_entry,
 )
-from ckptfix.runtimes.lookup.regexes import RegexTable
+from ckptfix.runtimes.common.lookup_rules import DIALECTS, Dialect, dialect_of
+from ckptfix.runtimes.common.mapping import map_config_name, split_wildcard
+from ckptfix.runtimes.common.patterns import (
+    Excluded,
+    LookupDisagreementError,
+    Packed,
+    Pattern,
+    PatternTable,
+)
 from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper, RuntimeProfile
+from ckptfix.runtimes.sglang.exclusion import find_exclusion, find_module_exclusion
+from ckptfix.runtimes.sglang.regexes import RegexTable
 from ckptfix.text import visible
 
 _WRAPPER = "language_model."

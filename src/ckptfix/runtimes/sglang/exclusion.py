@@ -1,7 +1,7 @@
 """Whether a module is excluded, as each runtime decides it."""
 
-from ckptfix.runtimes.lookup.dialects import Dialect
-from ckptfix.runtimes.lookup.patterns import (
+from ckptfix.runtimes.common.lookup_rules import Dialect
+from ckptfix.runtimes.common.patterns import (
     BUILTIN_PACKED,
     Excluded,
     Packed,
@@ -9,7 +9,7 @@ from ckptfix.runtimes.lookup.patterns import (
     PatternTable,
     by_members,
 )
-from ckptfix.runtimes.lookup.regexes import RegexTable
+from ckptfix.runtimes.sglang.regexes import RegexTable
 
 
 def find_exclusion(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from ckptfix.runtimes.lookup.dialects import Dialect, RuleKindName
+from ckptfix.runtimes.common.lookup_rules import Dialect, RuleKindName
 from ckptfix.runtimes.profile import ConfigMapper, NameRule
 
 

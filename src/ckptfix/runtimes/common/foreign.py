@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ckptfix.runtimes.reading.objects import Held, StopsError
+from ckptfix.runtimes.common.objects import Held, StopsError
 from ckptfix.text import visible
 
 _KNOWN: Final = {

@@ -1,13 +1,13 @@
 """Which of a checkpoint's metadata a release uses, and what it makes of them."""
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.runtimes.lookup.dialects import dialect_of
+from ckptfix.runtimes.common.effective import EffectiveMetadata
+from ckptfix.runtimes.common.layer_maps import Files
+from ckptfix.runtimes.common.lookup_rules import dialect_of
 from ckptfix.runtimes.profile import RuntimeProfile
-from ckptfix.runtimes.reading.effective import EffectiveMetadata
-from ckptfix.runtimes.reading.layer_maps import Files
-from ckptfix.runtimes.reading.releases import sglang_reading, vllm_reading
-from ckptfix.runtimes.reading.sglang import SglangRelease, read_sglang
-from ckptfix.runtimes.reading.vllm import read_vllm
+from ckptfix.runtimes.sglang.reading import SglangRelease, read_sglang
+from ckptfix.runtimes.vllm.reading import read_vllm
+from ckptfix.runtimes.vllm.releases import sglang_reading, vllm_reading
 
 
 def read_metadata(

@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from typing import Final
 
 from ckptfix.checkpoint.metadata import CONFIG_FILE, CONFIG_ROOT, HF_QUANT_FILE, NESTED, Statement
-from ckptfix.runtimes.reading.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
-from ckptfix.runtimes.reading.foreign import require_modelopt
-from ckptfix.runtimes.reading.layer_maps import (
+from ckptfix.runtimes.common.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
+from ckptfix.runtimes.common.foreign import require_modelopt
+from ckptfix.runtimes.common.layer_maps import (
     ENTRIES,
     Files,
     first_group_size,
     require_algos,
     require_one_block_size,
 )
-from ckptfix.runtimes.reading.objects import Held, StopsError, held, kind_of
-from ckptfix.runtimes.reading.releases import VllmReading
+from ckptfix.runtimes.common.objects import Held, StopsError, held, kind_of
+from ckptfix.runtimes.vllm.releases import VllmReading
 
 _FP8: Final = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO")
 _OWNED: Final = {
