@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ckptfix.runtimes.profile_store import known_runtimes
+from ckptfix.runtimes.registry import known_runtimes
 from profile_extractor.writer import read_releases, render_releases
 from tests.tools.source_trees import vllm_files, write_directory, write_wheel
 

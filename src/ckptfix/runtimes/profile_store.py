@@ -22,6 +22,7 @@ from ckptfix.runtimes.profile import (
     RuntimeProfile,
     SubModel,
 )
+from ckptfix.runtimes.registry import runtime_named
 from ckptfix.text import visible
 
 
@@ -60,12 +61,6 @@ def _folder(runtime: str) -> Traversable:
     return files("ckptfix.runtimes") / runtime / "profiles"
 
 
-def known_runtimes() -> tuple[str, ...]:
-    """Names of the runtimes, vLLM first."""
-    folders = (p.name for p in files("ckptfix.runtimes").iterdir() if p.is_dir())
-    return tuple(sorted((name for name in folders if _folder(name).is_dir()), reverse=True))
-
-
 @cache
 def known_releases(runtime: str) -> tuple[str, ...]:
     """Known releases, oldest first.
@@ -73,12 +68,9 @@ def known_releases(runtime: str) -> tuple[str, ...]:
     Raises:
         CkptfixError: the runtime is unknown.
     """
-    if runtime not in known_runtimes():
-        raise CkptfixError(
-            f"{visible(runtime)}: unknown runtime",
-            advice=f"known are {', '.join(known_runtimes())}",
-        )
-    names = [p.name for p in _folder(runtime).iterdir() if p.name.endswith(".json")]
+    names = [
+        p.name for p in _folder(runtime_named(runtime).name).iterdir() if p.name.endswith(".json")
+    ]
     return tuple(sorted((name.removesuffix(".json") for name in names), key=Version))
 
 

@@ -3,11 +3,8 @@
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.layer_maps import Files
-from ckptfix.runtimes.common.lookup_rules import dialect_of
 from ckptfix.runtimes.profile import RuntimeProfile
-from ckptfix.runtimes.sglang.reading import SglangRelease, read_sglang
-from ckptfix.runtimes.vllm.reading import read_vllm
-from ckptfix.runtimes.vllm.releases import sglang_reading, vllm_reading
+from ckptfix.runtimes.registry import runtime_named
 
 
 def read_metadata(
@@ -20,12 +17,7 @@ def read_metadata(
         NotModelOptError: the release reads them as another quantizer's.
     """
     files = Files.of(checkpoint.documents, checkpoint.metadata)
-    dialect = dialect_of(profile.runtime, profile.version)
-    if profile.runtime == "vllm":
-        found = read_vllm(files, vllm_reading(profile.version), dialect.uniform)
-    else:
-        release = SglangRelease(sglang_reading(profile.version), dialect, architecture)
-        found = read_sglang(files, release)
+    found = runtime_named(profile.runtime).read(files, profile.version, architecture)
     if found is None:
         return EffectiveMetadata("", (), "", ignored="this runtime finds no quantization metadata")
     return found

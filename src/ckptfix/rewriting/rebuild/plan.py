@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.metadata import CONFIG_FILE, CONFIG_ROOT, QUANT_CFG_FILE, MetadataFile
+from ckptfix.checkpoint.metadata import CONFIG_FILE, CONFIG_ROOT, MetadataFile
 from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.jsontext.edit import DocumentEdit, edit_document
 from ckptfix.jsontext.spans import apply_edits, compose_edits
@@ -19,6 +19,7 @@ from ckptfix.rules.reading import Declarations
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
+from ckptfix.runtimes.registry import read_by_runtimes
 
 
 def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange, ...]:
@@ -31,8 +32,7 @@ def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange,
         return ()
     changes = [
         _file_change(checkpoint.documents[metadata.file], _rebuild(sources, metadata))
-        for metadata in checkpoint.metadata
-        if metadata.file != QUANT_CFG_FILE
+        for metadata in read_by_runtimes(checkpoint.metadata)
     ]
     if _lacks_quantization_config(checkpoint):
         made = new_quantization_config(sources)

@@ -1,6 +1,8 @@
-"""Whether a module is excluded, as each runtime decides it."""
+"""Whether SGLang excludes a module: two functions, which it asks in two orders."""
 
-from ckptfix.runtimes.common.lookup_rules import Dialect
+from dataclasses import dataclass
+
+from ckptfix.runtimes.common.exclusion import excluded
 from ckptfix.runtimes.common.patterns import (
     BUILTIN_PACKED,
     Excluded,
@@ -10,87 +12,65 @@ from ckptfix.runtimes.common.patterns import (
     by_members,
 )
 from ckptfix.runtimes.sglang.regexes import RegexTable
+from ckptfix.runtimes.sglang.releases import SglangExcluding
 
 
-def find_exclusion(
-    dialect: Dialect, table: PatternTable, regexes: RegexTable, packed: Packed, name: str
-) -> Excluded | None:
-    """The reason why a runtime excludes a module, None when it does not.
+@dataclass(frozen=True)
+class SglangExclusion:
+    """The patterns as one release applies them."""
 
-    Raises:
-        LookupDisagreementError: the runtime would raise.
-    """
-    if not table.patterns:
-        return None
-    if dialect.exclusion == "vllm":
-        return (
-            _vllm_skipped(dialect, table, packed, name)
-            or _found("substring", table.inside_but_shorter(name))
-            or _found("wildcard", table.glob_for(name))
-        )
-    # In the mixed method SGLang asks the other way round and can raise where this does not; the
-    # conformance data joins the two functions in this order.
-    return regexes.find(name) or _sglang_skipped(dialect, table, packed, name)
+    excluding: SglangExcluding
+    table: PatternTable
+    packed: Packed
 
+    def find(self, name: str) -> Excluded | None:
+        """Why a module of this name is excluded; None when it is not.
 
-def find_module_exclusion(
-    dialect: Dialect,
-    table: PatternTable,
-    regexes: RegexTable,
-    packed: Packed,
-    name: str,
-    *,
-    experts: bool,
-) -> Excluded | None:
-    """The same, asked as the release does when it builds a layer (`get_quant_method`).
+        In the mixed method SGLang asks the other way round and can raise where this does not; the
+        conformance data joins the two functions in this order.
 
-    SGLang asks the function that can raise first, and for expert banks the other one only.
+        Raises:
+            LookupDisagreementError: SGLang would raise.
+        """
+        if not self.table.patterns:
+            return None
+        return self._by_expression(name) or self._skipped(name)
 
-    Raises:
-        LookupDisagreementError: the runtime would raise.
-    """
-    if dialect.exclusion == "vllm" or not table.patterns:
-        return find_exclusion(dialect, table, regexes, packed, name)
-    skipped = None if experts else _sglang_skipped(dialect, table, packed, name)
-    return skipped or regexes.find(name)
+    def find_for_layer(self, name: str, *, experts: bool) -> Excluded | None:
+        """The same, asked as SGLang does when it builds a layer (`get_quant_method`).
 
+        It asks the function that can raise first, and for expert banks the other one only.
 
-def _found(how: str, pattern: Pattern | None) -> Excluded | None:
-    return Excluded(how, pattern) if pattern else None
+        Raises:
+            LookupDisagreementError: SGLang would raise.
+        """
+        if not self.table.patterns:
+            return None
+        skipped = None if experts else self._skipped(name)
+        return skipped or self._by_expression(name)
 
+    def _by_expression(self, name: str) -> Excluded | None:
+        """`is_layer_excluded`."""
+        return self.table.index(RegexTable).find(name)
 
-def _vllm_skipped(
-    dialect: Dialect, table: PatternTable, packed: Packed, name: str
-) -> Excluded | None:
-    last = name.rpartition(".")[2]
-    if last in packed:
-        if dialect.honours_listed_packed_name and (hit := table.equal_to(name)):
-            return Excluded("exact", hit)
-        return by_members(name, packed[last], table.equal_to)
-    if "experts" in name:
-        return _found("experts", table.expert_below(name))
-    return _found("exact", table.equal_to(name))
+    def _hits(self, name: str) -> Pattern | None:
+        if self.excluding.by_substring:
+            return self.table.inside(name)
+        ignores = self.excluding.ignores_trailing_dots
+        return self.table.in_whole_parts(name, ignore_last_dots=ignores)
 
-
-def _sglang_skipped(
-    dialect: Dialect, table: PatternTable, packed: Packed, name: str
-) -> Excluded | None:
-    last = name.rpartition(".")[2]
-    members = packed
-    if last not in packed and dialect.excludes_builtin_packed:
-        members = BUILTIN_PACKED
-
-    def hits(wanted: str) -> Pattern | None:
-        if dialect.excludes_substrings:
-            return table.inside(wanted)
-        return table.in_whole_parts(wanted, ignore_last_dots=dialect.ignores_trailing_dots)
-
-    if last in members:
-        return by_members(name, members[last], hits)
-    if hit := hits(name):
-        return Excluded("substring" if dialect.excludes_substrings else "path", hit)
-    if "gate_up_proj" in name:
-        halves = [name.replace("gate_up_proj", half) for half in ("gate_proj", "up_proj")]
-        found = table.positions(halves)
-        return _found("packed members", table.earliest(found)) if len(found) == 2 else None
-    return _found("experts", table.expert_below(name)) if "experts" in name else None
+    def _skipped(self, name: str) -> Excluded | None:
+        """`is_layer_skipped`."""
+        last = name.rpartition(".")[2]
+        members = self.packed
+        if last not in self.packed and self.excluding.knows_packed:
+            members = BUILTIN_PACKED
+        if last in members:
+            return by_members(name, members[last], self._hits)
+        if hit := self._hits(name):
+            return Excluded("substring" if self.excluding.by_substring else "path", hit)
+        if "gate_up_proj" in name:
+            halves = [name.replace("gate_up_proj", half) for half in ("gate_proj", "up_proj")]
+            found = self.table.positions(halves)
+            return excluded("packed members", self.table.earliest(found)) if found[1:] else None
+        return excluded("experts", self.table.expert_below(name)) if "experts" in name else None

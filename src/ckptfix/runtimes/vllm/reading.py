@@ -20,7 +20,7 @@ from ckptfix.runtimes.common.layer_maps import (
     require_one_block_size,
 )
 from ckptfix.runtimes.common.objects import Held, StopsError, held, kind_of
-from ckptfix.runtimes.vllm.releases import VllmReading
+from ckptfix.runtimes.vllm.releases import QUANT_METHODS, VllmReading
 
 _FP8: Final = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO")
 _OWNED: Final = {
@@ -37,15 +37,12 @@ _REQUIRED: Final = {
 """quant_method -> fields that ModelOpt's wrapped object must have."""
 
 
-def read_vllm(
-    files: Files, reading: VllmReading, uniform: frozenset[str]
-) -> EffectiveMetadata | None:
+def read_vllm(files: Files, reading: VllmReading) -> EffectiveMetadata | None:
     """The metadata as a vLLM release holds them; None where it finds none.
 
     Args:
         files: the metadata files.
         reading: how the release reads them.
-        uniform: values of quant_algo for the whole checkpoint that the release knows.
 
     Raises:
         StopsError: the release stops.
@@ -57,10 +54,10 @@ def read_vllm(
     if not method:
         why = f"{found.place()} has no quant_method, so this runtime ignores the metadata"
         return EffectiveMetadata(found.file, found.path, "", ignored=why)
-    require_modelopt("vllm", found, method, tuple(_OWNED))
+    require_modelopt(found, method, own=_OWNED, known=QUANT_METHODS)
     if method == "modelopt_mixed" and ENTRIES not in found:
         found = _file(files)
-    return _from_config(files, found, method, reading, uniform)
+    return _from_config(files, found, method, reading)
 
 
 def read_mistral(params: Held) -> str:
@@ -142,9 +139,7 @@ def _file(files: Files) -> Held:
     return found
 
 
-def _from_config(
-    files: Files, found: Held, method: str, reading: VllmReading, uniform: frozenset[str]
-) -> EffectiveMetadata:
+def _from_config(files: Files, found: Held, method: str, reading: VllmReading) -> EffectiveMetadata:
     """`from_config` of the config class."""
     wrapped = NESTED in found
     fields = found.child(NESTED) if wrapped else found
@@ -158,7 +153,7 @@ def _from_config(
         told = kind_of(fields.get(listed))
         raise StopsError(f"stops: {fields.place(listed)} is {told}, not a list")
     group_size = _group_size(fields)
-    if algo not in uniform and algo != "MIXED_PRECISION":
+    if algo not in reading.uniform and algo != "MIXED_PRECISION":
         raise StopsError(f"stops: {algo} for the whole checkpoint is not supported")
     if method != "modelopt_mixed" and algo not in _OWNED[method]:
         raise StopsError(f"stops: quant_method {method} does not take quant_algo {algo}")
