@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ckptfix.errors import CkptfixError
-from ckptfix.runtimes.lookup.binding import BoundMetadata, bind
+from ckptfix.runtimes.common.bound import BoundMetadata
 from ckptfix.runtimes.profile_store import load_profile
+from ckptfix.runtimes.registry import runtime_named
 
 Answer = tuple[bool | str, str | None]
 """(excluded: true, false or "error"; quant_algo: upper case, None or "error")."""
@@ -53,7 +54,8 @@ def replay(case: dict[str, Any]) -> Iterator[Outcome]:
     bound: BoundMetadata | str
     try:
         profile = load_profile(case["runtime"], case["version"])
-        bound = bind(profile, case["architectures"], entries, case["exclude_modules"])
+        runtime = runtime_named(profile.runtime)
+        bound = runtime.bind(profile, case["architectures"], entries, case["exclude_modules"])
     except CkptfixError as error:
         bound = str(error)
     for expect in case["expect"]:

@@ -3,9 +3,10 @@
     tools/extract_profiles.py WHEEL_OR_DIRECTORY... [--out FOLDER] [--check]
 
 Each release is read from a .whl file of vLLM or SGLang, or from the directory it was unpacked to,
-with the output of `sha256sum WHEEL` in DIRECTORY.sha256. The releases that are in FOLDER already
-are kept, and all of a runtime are written anew, so that the result does not depend on which were
-read together. What the source alone does not tell is listed on stderr, and is not in the profile.
+with the output of `sha256sum WHEEL` in DIRECTORY.sha256. The releases that are in FOLDER, under
+<runtime>/profiles, are kept, and all of a runtime are written anew, so that the result does not
+depend on which were read together. What the source alone does not tell is listed on stderr, and is
+not in the profile.
 Exit code 0; with --check, which writes nothing, 1 if a file would change; 2 if one cannot be read.
 """
 
@@ -19,7 +20,7 @@ from profile_extractor.release import ExtractedRelease, extract_release
 from profile_extractor.source_tree import open_source_tree
 from profile_extractor.writer import differing, read_releases, render_releases, write
 
-PROFILES: Final = Path(__file__).parents[1] / "src" / "ckptfix" / "runtimes" / "profiles"
+RUNTIMES: Final = Path(__file__).parents[1] / "src" / "ckptfix" / "runtimes"
 
 
 def read(path: Path) -> ExtractedRelease:
@@ -36,7 +37,7 @@ def update(out: Path, releases: list[ExtractedRelease], *, check: bool) -> bool:
     """Put the releases into the folder of their runtime; True when a file changes."""
     changes = False
     for runtime in sorted({release.head.runtime for release in releases}):
-        folder = out / runtime
+        folder = out / runtime / "profiles"
         new = {
             release.head.version: (release.head, release.records)
             for release in releases
@@ -56,7 +57,7 @@ def main() -> int:
     """Read and write; the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("sources", nargs="+", type=Path, metavar="WHEEL_OR_DIRECTORY")
-    parser.add_argument("--out", type=Path, default=PROFILES, metavar="FOLDER")
+    parser.add_argument("--out", type=Path, default=RUNTIMES, metavar="FOLDER")
     parser.add_argument("--check", action="store_true", help="write nothing; 1 if a file differs")
     arguments = parser.parse_args()
     try:

@@ -23,6 +23,7 @@ from ckptfix.rules.registry import RULES, families
 from ckptfix.runtimes.family import builtin_family_files
 from ckptfix.runtimes.name_maps import NameMapSpec
 from ckptfix.runtimes.profile_store import known_releases, load_profile
+from ckptfix.runtimes.registry import known_runtimes, runtime_named
 
 DOCS = Path(__file__).parents[1] / "docs"
 DATA = Path(__file__).parents[1] / "tests" / "data"
@@ -143,9 +144,12 @@ def families_reference() -> str:
         for spec in specs
         for architecture in spec.architectures
     }
-    parts = [FAMILIES_HEAD, "| architecture | vLLM | SGLang |\n|---|---|---|"]
+    runtimes = known_runtimes()
+    titles = " | ".join(runtime_named(runtime).title for runtime in runtimes)
+    head = f"| architecture | {titles} |\n|---|{'---|' * len(runtimes)}"
+    parts = [FAMILIES_HEAD, head]
     for name in sorted({architecture for _, architecture in table}):
-        cells = (_standing(runtime, name, table) for runtime in ("vllm", "sglang"))
+        cells = (_standing(runtime, name, table) for runtime in runtimes)
         parts[-1] += f"\n| {name} | {' | '.join(cells)} |"
     parts[-1] += "\n"
     for file in files.values():

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
-from ckptfix.runtimes.effective import read_metadata
+from ckptfix.runtimes.common.effective import EffectiveMetadata
+from ckptfix.runtimes.common.foreign import NotModelOptError
+from ckptfix.runtimes.common.layer_maps import HF_QUANT_FILE
+from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.profile_store import load_profile
-from ckptfix.runtimes.reading.effective import EffectiveMetadata
-from ckptfix.runtimes.reading.foreign import NotModelOptError
-from ckptfix.runtimes.reading.layer_maps import HF_QUANT_FILE
-from ckptfix.runtimes.reading.objects import StopsError
+from ckptfix.runtimes.reading import read_metadata
 from tests.builders import bf16, fp8, write_checkpoint
 from tests.conftest import DATA, load
 

@@ -1,6 +1,6 @@
 """Where families put modules, against names read in the model classes.
 
-What vLLM 0.33.0 can build on this machine is compared with its own questions in test_binding.py.
+What vLLM 0.33.0 can build on this machine is compared with its own questions in test_placing.py.
 Here are the classes that it cannot build, older releases, and SGLang.
 """
 
@@ -12,9 +12,10 @@ import pytest
 
 from ckptfix.checkpoint.modules import group_modules
 from ckptfix.checkpoint.safetensors import Tensor
-from ckptfix.runtimes.binding import runtime_modules
 from ckptfix.runtimes.family import builtin_family_files, family_for
+from ckptfix.runtimes.placing import runtime_modules
 from ckptfix.runtimes.profile_store import known_releases, load_profile
+from ckptfix.runtimes.registry import known_runtimes
 from tests.builders import fp8, mixed, write_checkpoint
 from tests.conftest import DATA, load
 
@@ -44,7 +45,7 @@ def test_places(case: dict[str, Any]) -> None:
 def test_a_family_is_for_an_architecture_that_some_release_registers() -> None:
     registered = {
         (runtime, architecture)
-        for runtime in ("vllm", "sglang")
+        for runtime in known_runtimes()
         for version in known_releases(runtime)
         for architecture in load_profile(runtime, version).architectures
     }

@@ -9,15 +9,20 @@ from pathlib import Path
 import pytest
 
 from ckptfix.errors import CkptfixError
-from ckptfix.runtimes.lookup.binding import BoundMetadata, bind
-from ckptfix.runtimes.lookup.dialects import dialect_of
-from ckptfix.runtimes.lookup.mapping import map_config_name
+from ckptfix.runtimes.common.bound import BoundMetadata
+from ckptfix.runtimes.common.lookup_rules import LookupRules
+from ckptfix.runtimes.common.mapping import map_config_name
 from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper, RuntimeProfile
+from ckptfix.runtimes.registry import runtime_named
 from tests.conftest import SHARED
 
 CONFORMANCE = SHARED / "conformance" / "lookup.jsonl"
 TOOL = Path(__file__).parents[2] / "tools" / "conformance.py"
 QKV = {"qkv_proj": ("q_proj", "k_proj", "v_proj")}
+
+
+def lookup_rules_of(runtime: str, version: str) -> LookupRules:
+    return runtime_named(runtime).lookup_rules_of(version)
 
 
 def bound(
@@ -30,7 +35,8 @@ def bound(
 ) -> BoundMetadata:
     runtime, version = release.split()
     model = ArchitectureProfile("M", "M", "m.py", mapper, packed)
-    return bind(RuntimeProfile(runtime, version, "test", {"M": model}), ["M"], entries, excludes)
+    profile = RuntimeProfile(runtime, version, "test", {"M": model})
+    return runtime_named(runtime).bind(profile, ["M"], entries, excludes)
 
 
 @pytest.mark.skipif(not CONFORMANCE.exists(), reason="the answers lie in ../shared")
@@ -90,7 +96,7 @@ def test_how_a_release_applies_a_mapper(release: str, name: str, expected: str |
         regex=((r"^r(\d)", r"s\1"),),
         prefix=(("a.", "b."), ("b.", "c."), ("a.b.", "long."), ("mtp.", None)),
     )
-    assert map_config_name(dialect_of(*release.split()), mapper, name) == expected
+    assert map_config_name(lookup_rules_of(*release.split()).mapping, mapper, name) == expected
 
 
 @pytest.mark.parametrize(
@@ -192,12 +198,12 @@ def test_inner_classes_count_in_vllm_and_not_in_sglang() -> None:
     classes = {"Outer": outer, "Inner": inner}
     for runtime, version, expected in (("vllm", "0.33.0", "FP8"), ("sglang", "0.5.23", None)):
         profile = RuntimeProfile(runtime, version, "test", classes)
-        asked = bind(profile, ["Outer", "Inner"], {"a.x": "FP8"}, ())
+        asked = runtime_named(runtime).bind(profile, ["Outer", "Inner"], {"a.x": "FP8"}, ())
         assert asked.resolve("b.x").quant_algo == expected
 
 
 def test_a_release_that_changed_nothing_needs_no_row() -> None:
-    assert dialect_of("vllm", "0.31.0") == dialect_of("vllm", "0.25.0")
-    assert dialect_of("vllm", "0.99.0") == dialect_of("vllm", "0.33.0")
+    assert lookup_rules_of("vllm", "0.31.0") == lookup_rules_of("vllm", "0.25.0")
+    assert lookup_rules_of("vllm", "0.99.0") == lookup_rules_of("vllm", "0.33.0")
     with pytest.raises(CkptfixError, match="how this release looks names up is not known"):
-        dialect_of("vllm", "0.1.0")
+        lookup_rules_of("vllm", "0.1.0")

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfix.runtimes.lookup.binding import BoundMetadata, bind
-from ckptfix.runtimes.lookup.dialects import dialect_of
-from ckptfix.runtimes.lookup.patterns import Pattern, PatternTable
-from ckptfix.runtimes.lookup.regexes import RegexTable
+from ckptfix.runtimes.common.bound import BoundMetadata
+from ckptfix.runtimes.common.patterns import Pattern, PatternTable
 from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper, RuntimeProfile
+from ckptfix.runtimes.registry import runtime_named
+from ckptfix.runtimes.sglang.regexes import RegexTable
 
 PARTS = st.sampled_from(
     ["a", "b", "experts", "q_a_proj", "fused_q_a_proj", "language_model", "0", "10", ""]
@@ -40,7 +40,7 @@ def bound(
     runtime, version = release.split()
     model = ArchitectureProfile("M", "M", "m.py", ConfigMapper(prefix=(("hf.", "model."),)))
     profile = RuntimeProfile(runtime, version, "test", {"M": model})
-    return bind(profile, ["M"], entries or {}, excludes)
+    return runtime_named(runtime).bind(profile, ["M"], entries or {}, excludes)
 
 
 @given(st.lists(TEXTS, max_size=8), NAMES)
@@ -151,7 +151,8 @@ def test_a_packed_name_below_an_empty_part_keeps_its_empty_parent() -> None:
 def test_block_algorithms_that_a_release_dispatches(
     release: str, linear: set[str], experts: set[str]
 ) -> None:
-    dialect = dialect_of(*release.split())
+    runtime, version = release.split()
+    rules = runtime_named(runtime).lookup_rules_of(version)
     blocks = {"MXFP8", "FP8_PB_WO", "FP8_BLOCK_SCALES"}
-    assert dialect.dispatched & blocks == linear
-    assert dialect.dispatched_experts & blocks == experts
+    assert rules.dispatched & blocks == linear
+    assert rules.dispatched_experts & blocks == experts

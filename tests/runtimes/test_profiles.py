@@ -3,7 +3,8 @@ import json
 import pytest
 
 from ckptfix.errors import CkptfixError
-from ckptfix.runtimes.profile_store import known_releases, known_runtimes, load_profile
+from ckptfix.runtimes.profile_store import known_releases, load_profile
+from ckptfix.runtimes.registry import known_runtimes
 from tests.conftest import SHARED
 
 COMPUTED = ("Glm5NextForConditionalGenerationNextN", "Transformers")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ckptfix.runtimes.profile_store import known_runtimes
+from ckptfix.runtimes.registry import known_runtimes
 from profile_extractor.writer import read_releases, render_releases
 from tests.tools.source_trees import vllm_files, write_directory, write_wheel
 
 ROOT = Path(__file__).parents[2]
-PROFILES = ROOT / "src" / "ckptfix" / "runtimes" / "profiles"
+RUNTIMES = ROOT / "src" / "ckptfix" / "runtimes"
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -30,7 +30,7 @@ def wheel(folder: Path, version: str, packed: str) -> Path:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    return {p.name: p.read_text() for p in (folder / "vllm").iterdir()}
+    return {p.name: p.read_text() for p in (folder / "vllm" / "profiles").iterdir()}
 
 
 def test_a_wheel_and_its_directory_give_the_same_profile(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_wheel_and_its_directory_give_the_same_profile(tmp_path: Path) -> None
     assert run(packed, "--out", tmp_path / "one").returncode == 0
     assert run(unpacked, "--out", tmp_path / "other").returncode == 0
     assert contents(tmp_path / "one") == contents(tmp_path / "other")
-    (release, records) = read_releases(tmp_path / "one" / "vllm")["1.2"]
+    (release, records) = read_releases(tmp_path / "one" / "vllm" / "profiles")["1.2"]
     assert release.source == f"{packed.name} sha256 {digest}"
     assert records["Arch"].packed == {"qkv": ("q",)}
 
@@ -58,7 +58,7 @@ def test_a_release_is_added_as_if_all_had_been_read_at_once(tmp_path: Path) -> N
     assert contents(added) != contents(together)
     assert run(middle, "--out", added).returncode == 0
     assert contents(added) == contents(together)
-    releases = read_releases(added / "vllm")
+    releases = read_releases(added / "vllm" / "profiles")
     assert [(v, releases[v][0].base) for v in releases] == [
         ("1.9", None),
         ("1.10.post1", "1.9"),
@@ -76,7 +76,7 @@ def test_check_writes_nothing_and_tells_of_a_change(tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = run(one, "--check", "--out", out)
     assert done.returncode == 1
-    assert f"would change {out / 'vllm' / '1.0.json'}" in done.stdout
+    assert f"would change {out / 'vllm' / 'profiles' / '1.0.json'}" in done.stdout
     assert not out.exists()
     assert run(one, "--out", out).returncode == 0
     before = contents(out)
@@ -96,7 +96,7 @@ def test_what_could_not_be_read_is_told_and_the_rest_written(tmp_path: Path) -> 
         "vllm 1.0: Arch (M in vllm/model_executor/models/m.py): "
         "name mapper: cannot call os.environ.get\n"
     )
-    assert read_releases(tmp_path / "out" / "vllm")["1.0"][1]["Arch"].depends_on_config
+    assert read_releases(tmp_path / "out" / "vllm" / "profiles")["1.0"][1]["Arch"].depends_on_config
 
 
 @pytest.mark.parametrize(
@@ -138,5 +138,6 @@ def test_a_file_that_is_no_archive_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("runtime", known_runtimes())
 def test_the_profiles_here_are_as_the_extractor_writes_them(runtime: str) -> None:
-    texts = render_releases(read_releases(PROFILES / runtime))
-    assert texts == {p.name: p.read_text() for p in (PROFILES / runtime).glob("*.json")}
+    folder = RUNTIMES / runtime / "profiles"
+    texts = render_releases(read_releases(folder))
+    assert texts == {p.name: p.read_text() for p in folder.glob("*.json")}

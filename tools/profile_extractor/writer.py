@@ -15,7 +15,7 @@ Releases = Mapping[str, tuple[ReleaseFile, Records]]
 
 
 def read_releases(folder: Path) -> Releases:
-    """The releases that are in a folder `profiles/<runtime>`.
+    """The releases that are in a folder `<runtime>/profiles`.
 
     Raises:
         CkptfixError: a file is not a profile, or its base is not there.

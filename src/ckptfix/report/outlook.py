@@ -8,13 +8,8 @@ from ckptfix.operations.checked import CheckedCheckpoint, Loads, ReleaseAnswer
 from ckptfix.remote.reference import plain_name
 from ckptfix.report.console import Line, columns, line
 from ckptfix.report.releases import release_range, runs_of_releases
+from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.verdict import TargetVerdict
-
-SERVE: Final = {
-    "vllm": "vllm serve {}",
-    "sglang": "python -m sglang.launch_server --model-path {}",
-}
-"""How each runtime is started."""
 
 
 def outlook_lines(checked: CheckedCheckpoint, outlook: Sequence[TargetVerdict]) -> Iterator[Line]:
@@ -87,7 +82,7 @@ def _rewrites(checked: CheckedCheckpoint, effect: str, *options: str) -> Iterato
 
 def _served(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:
     """The command that serves it; a URL is served from the directory it is copied to."""
-    command = SERVE[verdict.target.runtime]
+    command = runtime_named(verdict.target.runtime).serve_command
     if checked.kind == "url":
         return command.format("DIR")
     if checked.kind == "directory":

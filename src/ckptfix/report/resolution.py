@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ckptfix.operations.resolve import ResolvedModules
 from ckptfix.report.console import Line, count, line
 from ckptfix.report.folding import fold_all
-from ckptfix.runtimes.lookup.binding import Resolution
+from ckptfix.runtimes.common.bound import Resolution
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 

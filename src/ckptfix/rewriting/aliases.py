@@ -12,6 +12,7 @@ from ckptfix.rules.reading import Declarations
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
+from ckptfix.runtimes.registry import read_by_runtimes
 from ckptfix.runtimes.verdict import TargetVerdict
 
 
@@ -64,7 +65,7 @@ def wishes_of(
     """
     entries: dict[str, list[Place]] = {}
     taken: set[tuple[str, str]] = set()
-    for metadata in _read_by_runtimes(checkpoint):
+    for metadata in read_by_runtimes(checkpoint.metadata):
         for statement in metadata.of_kind("entry"):
             entries.setdefault(statement.name, []).append(statement.place)
             taken.add((metadata.file, chosen.mapper.map(statement.name) or ""))
@@ -84,10 +85,6 @@ def wishes_of(
     return tuple(wishes)
 
 
-def _read_by_runtimes(checkpoint: Checkpoint) -> list[MetadataFile]:
-    return [m for m in checkpoint.metadata if m.read_by_runtimes]
-
-
 def _wanted_entries(
     module: ModuleVerdict, entries: Mapping[str, list[Place]], taken: Set[tuple[str, str]]
 ) -> Iterator[Wish]:
@@ -104,7 +101,7 @@ _Patterns = Mapping[str, str | None]
 def _excluded(checkpoint: Checkpoint, name_map: NameMap) -> list[tuple[MetadataFile, _Patterns]]:
     declarations = Declarations(checkpoint, Naming(checkpoint, name_map))
     found: list[tuple[MetadataFile, _Patterns]] = []
-    for metadata in _read_by_runtimes(checkpoint):
+    for metadata in read_by_runtimes(checkpoint.metadata):
         patterns: dict[str, str | None] = {
             module: metadata.statements[index].name
             for module, index in declarations.excluded(metadata).items()

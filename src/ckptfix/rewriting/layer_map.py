@@ -6,6 +6,7 @@ from ckptfix.jsontext.edit import DocumentEdit, edit_document
 from ckptfix.jsontext.spans import apply_edits
 from ckptfix.jsontext.text import Path
 from ckptfix.rewriting.plan import FileChange
+from ckptfix.runtimes.registry import read_by_runtimes
 
 
 def map_into_config(checkpoint: Checkpoint) -> FileChange | None:
@@ -15,7 +16,7 @@ def map_into_config(checkpoint: Checkpoint) -> FileChange | None:
     reads hf_quant_config.json; SGLang does not and takes the checkpoint for W4AFP8, so a name that
     is added to the other file never reaches it. With the map come the exclude patterns beside it.
     """
-    read = [metadata for metadata in checkpoint.metadata if metadata.read_by_runtimes]
+    read = read_by_runtimes(checkpoint.metadata)
     config = next((m for m in read if m.file == CONFIG_FILE), None)
     other = next((m for m in read if m.file != CONFIG_FILE), None)
     if config is None or other is None or not config.is_mixed:

@@ -9,7 +9,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Related, Severity
 from ckptfix.rules.reading import place_of
-from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
+from ckptfix.runtimes.common.patterns import BUILTIN_PACKED
 
 FAMILY: Final = Family("CKF2", "coverage")
 

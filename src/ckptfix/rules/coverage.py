@@ -10,6 +10,7 @@ from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.rules.names import is_corrupt
+from ckptfix.runtimes.registry import read_by_runtimes
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF2", "coverage")
@@ -171,17 +172,17 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
 def no_layer_map(context: Context) -> Iterable[Finding]:
     """Mixed checkpoints whose map stands in no file that a runtime reads."""
     checkpoint = context.checkpoint
-    read_by_runtimes = [m for m in checkpoint.metadata if m.read_by_runtimes]
+    read = read_by_runtimes(checkpoint.metadata)
     quantized = tuple(name for name, stored in checkpoint.formats.items() if stored.is_quantized)
-    if not quantized or any(decides(m) for m in read_by_runtimes):
+    if not quantized or any(decides(m) for m in read):
         return
-    place = read_by_runtimes[0].place if read_by_runtimes else Place(CONFIG_FILE)
-    unread = [m.file for m in checkpoint.metadata if not m.read_by_runtimes]
+    place = read[0].place if read else Place(CONFIG_FILE)
+    unread = [m.file for m in checkpoint.metadata if m not in read]
     if unread:
         message = f"names its layers in {unread[0]} only, which vLLM and SGLang do not read"
     else:
         message = "does not say which layers are quantized"
-    covered = {name for m in read_by_runtimes for name in context.excluded(m)}
+    covered = {name for m in read for name in context.excluded(m)}
     left = [n for n in checkpoint.unquantized_linears if n not in covered]
     if left:
         shown = ", ".join(visible(name) for name in left[:4]) + (", ..." if len(left) > 4 else "")

@@ -10,6 +10,7 @@ from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.coverage import decides
 from ckptfix.rules.finding import Family, Finding, Related, Severity
+from ckptfix.runtimes.registry import read_by_runtimes
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF5", "files and index")
@@ -88,7 +89,7 @@ def index_disagrees(context: Context) -> Iterable[Finding]:
 )
 def files_disagree(context: Context) -> Iterable[Finding]:
     """Algorithm, entries and exclude patterns of the two files, whatever their spelling."""
-    read = [m for m in context.checkpoint.metadata if m.read_by_runtimes and decides(m)]
+    read = [m for m in read_by_runtimes(context.checkpoint.metadata) if decides(m)]
     if len(read) < 2:
         return
     first, second = read[0], read[1]

@@ -7,6 +7,7 @@ from ckptfix.checkpoint.roles import KV_SCALES
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Related, Severity
 from ckptfix.rules.reading import place_of
+from ckptfix.runtimes.registry import read_by_runtimes
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF4", "KV cache")
@@ -34,7 +35,7 @@ FAMILY: Final = Family("CKF4", "KV cache")
 )
 def kv_cache_differs(context: Context) -> Iterable[Finding]:
     """Two files that state different KV cache algorithms, or one that states none."""
-    read = [m for m in context.checkpoint.metadata if m.read_by_runtimes]
+    read = read_by_runtimes(context.checkpoint.metadata)
     if len(read) < 2:
         return
     first, second = read[0], read[1]

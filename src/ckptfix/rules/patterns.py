@@ -10,7 +10,7 @@ from ckptfix.names import is_regex
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.rules.names import abbreviates, is_corrupt, statements
-from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
+from ckptfix.runtimes.common.patterns import BUILTIN_PACKED
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF1", "names")

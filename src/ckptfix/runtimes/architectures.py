@@ -8,8 +8,9 @@ from importlib.resources import files
 from typing import Any, Final
 
 from ckptfix.checkpoint.model_config import ModelConfig
+from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.profile import RuntimeProfile
-from ckptfix.runtimes.reading.objects import StopsError
+from ckptfix.runtimes.registry import runtime_named
 from ckptfix.text import visible
 
 _GENERATIVE: Final = re.compile(r".*For(?:CausalLM|ConditionalGeneration)\Z")
@@ -53,8 +54,8 @@ def _may_be_of_transformers(architecture: str) -> bool:
 
 
 def _inferred(config: ModelConfig, profile: RuntimeProfile) -> str:
-    """The class of the model_type, in vLLM; SGLang indexes what is not there."""
-    if profile.runtime == "sglang":
+    """The class of the model_type, unless the runtime indexes what is not there."""
+    if runtime_named(profile.runtime).needs_architectures:
         raise StopsError("stops: config.json names no architectures")
     model_type = config.values.get("model_type")
     found = _transformers()["architectures"].get(model_type) if model_type else None

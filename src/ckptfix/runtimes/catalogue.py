@@ -5,7 +5,8 @@ from difflib import get_close_matches
 
 from ckptfix.errors import CkptfixError
 from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper
-from ckptfix.runtimes.profile_store import known_releases, known_runtimes, load_profile
+from ckptfix.runtimes.profile_store import known_releases, load_profile
+from ckptfix.runtimes.registry import known_runtimes
 from ckptfix.text import visible
 
 

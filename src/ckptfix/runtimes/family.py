@@ -225,7 +225,7 @@ def family_for(runtime: str, version: str, architectures: Sequence[str]) -> Fami
     """The family of a checkpoint in a release; None when its weights side is not known.
 
     Args:
-        runtime: `vllm` or `sglang`.
+        runtime: its name, as `vllm`.
         version: a release, PEP 440.
         architectures: `architectures` at the top of config.json; the first known one decides.
     """

@@ -9,7 +9,7 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One `[[families]]` table: model classes of one runtime that place modules alike."""
 
     runtime: str
-    """`vllm` or `sglang`."""
+    """Its name, as `vllm`."""
     architectures: tuple[str, ...]
     """Entries of `architectures` in config.json."""
     source: str
@@ -61,7 +61,7 @@ class UnknownSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One `[[unknown]]` table: model classes that were read and that no family can describe."""
 
     runtime: str
-    """`vllm` or `sglang`."""
+    """Its name, as `vllm`."""
     architectures: tuple[str, ...]
     """Entries of `architectures` in config.json."""
     source: str

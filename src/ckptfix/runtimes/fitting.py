@@ -14,28 +14,33 @@ from typing import Final
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.formats.stored import StoredFormat
 from ckptfix.checkpoint.modules import Module
-from ckptfix.runtimes.reading.objects import kind_of
+from ckptfix.runtimes.common.objects import kind_of
+from ckptfix.runtimes.interface import Runtime
 from ckptfix.text import visible
 
 _BLOCK: Final = 128
-_NATIVE_FP8: Final = frozenset({"MXFP8", "FP8_PB_WO", "FP8_BLOCK_SCALES"})
-"""Formats for which SGLang builds its own FP8 layer, whose scale is called weight_scale_inv."""
+_SCALE: Final = "weight_scale"
 
 
 def misfit(
-    runtime: str, resolved: str, group_size: object, checkpoint: Checkpoint, members: Sequence[str]
+    runtime: Runtime,
+    resolved: str,
+    group_size: object,
+    checkpoint: Checkpoint,
+    members: Sequence[str],
 ) -> str:
     """Why the tensors of a module do not fill the layer; empty when they do.
 
     Args:
-        runtime: `vllm` or `sglang`.
+        runtime: whose release it is.
         resolved: the quant_algo that the release builds.
         group_size: of NVFP4 layers, as the release holds it.
         checkpoint: the tensors.
         members: checkpoint names of the modules that end in the layer, all stored as `resolved`.
     """
-    if runtime == "sglang" and resolved in _NATIVE_FP8:
-        return f"{runtime} calls the scale of {resolved} weight_scale_inv, stored is weight_scale"
+    scale = runtime.scale_names.get(resolved, _SCALE)
+    if scale != _SCALE:
+        return f"{runtime.name} calls the scale of {resolved} {scale}, stored is {_SCALE}"
     for member in members:
         stored, module = checkpoint.formats[member], checkpoint.modules[member]
         if "NVFP4" in resolved and (why := _group_misfit(group_size, stored, module)):
@@ -55,7 +60,7 @@ def group_error(group_size: object) -> str:
 
 
 def _group_misfit(group_size: object, stored: StoredFormat, module: Module) -> str:
-    scale = module.tensors.get("weight_scale")
+    scale = module.tensors.get(_SCALE)
     if not isinstance(group_size, int) or scale is None or not scale.shape:
         return ""
     columns = stored.logical_shape[-1]
@@ -69,7 +74,7 @@ def _block_misfit(stored: StoredFormat, module: Module) -> str:
     columns = stored.logical_shape[-1]
     if columns % _BLOCK:
         return f"it has {columns:,} input features, this release needs a multiple of {_BLOCK}"
-    scale = module.tensors.get("weight_scale")
+    scale = module.tensors.get(_SCALE)
     if scale is not None and not scale.shape:
         return "its weight_scale is a single number, this release needs one per block"
     return ""

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.runtimes.binding import RuntimeModule
+from ckptfix.runtimes.common.bound import BoundMetadata, Resolution
+from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.fitting import group_error, misfit
+from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.loads import Effect
-from ckptfix.runtimes.lookup.binding import BoundMetadata, Resolution
-from ckptfix.runtimes.reading.effective import EffectiveMetadata
+from ckptfix.runtimes.placing import RuntimeModule
 from ckptfix.text import visible
 
 UNQUANTIZED = "unquantized"
@@ -45,6 +46,7 @@ class ModuleJudge:
     """Judges the modules of a checkpoint in one release."""
 
     checkpoint: Checkpoint
+    runtime: Runtime
     metadata: EffectiveMetadata
     bound: BoundMetadata
 
@@ -79,11 +81,11 @@ class ModuleJudge:
         )
 
     def _effect(self, labels: list[str], resolved: str, *, misfits: bool) -> Effect:
-        """A scale without a tensor stays as it was; SGLang drops the tensors without a place."""
+        """A scale without a tensor stays as it was; some drop the tensors without a place."""
         unquantized = all(label == UNQUANTIZED for label in labels)
         if resolved == "FP8" and (misfits or unquantized):
             return Effect.WRONG_WEIGHTS
-        drops = self.bound.dialect.runtime == "sglang" and resolved == UNQUANTIZED
+        drops = self.runtime.drops_strays and resolved == UNQUANTIZED
         return Effect.WRONG_WEIGHTS if drops and "NVFP4" not in labels else Effect.STOPS
 
     def _resolved(self, module: RuntimeModule, resolution: Resolution | None) -> tuple[str, str]:
@@ -107,7 +109,7 @@ class ModuleJudge:
         if resolution.excluded is not None:
             excluded = resolution.excluded
             return f"{visible(excluded.pattern.original)} excludes it ({excluded.how})"
-        if module.kind == "head" and not self.bound.dialect.quantizes_heads:
+        if module.kind == "head" and not self.bound.rules.quantizes_heads:
             return "this release builds output heads unquantized"
         return ""
 
@@ -115,30 +117,29 @@ class ModuleJudge:
         if resolved in (UNQUANTIZED, "error"):
             return ""
         size = self.metadata.group_size
-        runtime = self.bound.dialect.runtime
-        return misfit(runtime, resolved, size, self.checkpoint, module.members)
+        return misfit(self.runtime, resolved, size, self.checkpoint, module.members)
 
     def _error(self, resolution: Resolution) -> str:
-        """Why the release raises; SGLang looks the entry up even of an excluded module."""
+        """Why the release raises; some look the entry up even of an excluded module."""
         excluded = resolution.excluded is not None or resolution.exclusion_error
-        asks_entry = self.bound.dialect.exclusion == "sglang" or not excluded
+        asks_entry = self.runtime.asks_entry_of_excluded or not excluded
         if self.metadata.is_mixed and asks_entry and resolution.algo_error:
             return resolution.algo_error
         return resolution.exclusion_error
 
     def _mixed(self, module: RuntimeModule, resolution: Resolution) -> tuple[str, str]:
-        dialect = self.bound.dialect
+        rules = self.bound.rules
         if resolution.resolved is None:
             return UNQUANTIZED, self._not_named(module)
         algo = resolution.resolved.entry.quant_algo
         experts = module.kind == "experts"
-        if algo not in (dialect.dispatched_experts if experts else dialect.dispatched):
+        if algo not in (rules.dispatched_experts if experts else rules.dispatched):
             return UNQUANTIZED, f"this release has no layer for {algo} under MIXED_PRECISION"
         entry = visible(resolution.resolved.entry.original)
         return algo, f"{entry} decides ({resolution.resolved.how})"
 
     def _uniform(self, module: RuntimeModule) -> tuple[str, str]:
-        if part := next((p for p in self.bound.dialect.bare_parts if p in module.name), ""):
+        if part := next((p for p in self.bound.rules.bare_parts if p in module.name), ""):
             return UNQUANTIZED, f"this release leaves names with {part} unquantized"
         return self.metadata.quant_algo or UNQUANTIZED, "no pattern excludes it"
 

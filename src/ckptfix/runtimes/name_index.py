@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Final
 
 from ckptfix.names import LONGEST_NAME, REGEX_MARK, is_regex
-from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
+from ckptfix.runtimes.common.patterns import BUILTIN_PACKED
 from ckptfix.search.effort import spend
 from ckptfix.search.globs import COST, SPECIAL, Glob
 from ckptfix.search.grams import TextIndex

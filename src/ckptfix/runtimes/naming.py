@@ -14,7 +14,8 @@ from ckptfix.names import NameMapper
 from ckptfix.runtimes.family import family_for
 from ckptfix.runtimes.name_index import NameIndex
 from ckptfix.runtimes.name_maps import NameMap
-from ckptfix.runtimes.profile_store import known_releases, known_runtimes
+from ckptfix.runtimes.profile_store import known_releases
+from ckptfix.runtimes.registry import known_runtimes
 
 Spelling = Literal["runtime", "checkpoint"]
 

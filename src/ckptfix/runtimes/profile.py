@@ -14,7 +14,7 @@ NameRule = tuple[str, str | None]
 class ConfigMapper:
     """The class-level mapper that a runtime applies to the names in the metadata.
 
-    Rules are in the order of the source; how they combine is a matter of the lookup dialect.
+    Rules are in the order of the source; how they combine is for a release's lookup rules to say.
     """
 
     regex: tuple[NameRule, ...] = ()
@@ -58,7 +58,7 @@ class RuntimeProfile:
     """One release of a runtime."""
 
     runtime: str
-    """`vllm` or `sglang`."""
+    """Its name, as `vllm`."""
     version: str
     source: str
     """Where the data was read: wheel file name and, where known, its SHA-256."""

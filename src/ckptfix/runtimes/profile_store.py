@@ -1,4 +1,4 @@
-"""Profiles of runtime releases, from `profiles/<runtime>/<release>.json`.
+"""Profiles of runtime releases, from `<runtime>/profiles/<release>.json`.
 
 The oldest release of a runtime is stored whole; every later one names its base and holds only the
 architectures that changed, so a release that changed nothing is a file of a few lines. Only the
@@ -22,6 +22,7 @@ from ckptfix.runtimes.profile import (
     RuntimeProfile,
     SubModel,
 )
+from ckptfix.runtimes.registry import runtime_named
 from ckptfix.text import visible
 
 
@@ -42,7 +43,7 @@ class ArchitectureRecord(msgspec.Struct, frozen=True, omit_defaults=True, rename
 
 
 class ReleaseFile(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One file under `profiles/`."""
+    """One file under `<runtime>/profiles/`."""
 
     runtime: str
     version: str
@@ -56,14 +57,8 @@ class ReleaseFile(msgspec.Struct, frozen=True, omit_defaults=True):
 _decoder: Final = msgspec.json.Decoder(ReleaseFile)
 
 
-@cache
-def _folder() -> Traversable:
-    return files("ckptfix.runtimes") / "profiles"
-
-
-def known_runtimes() -> tuple[str, ...]:
-    """Names of the runtimes, vLLM first."""
-    return tuple(sorted((p.name for p in _folder().iterdir() if p.is_dir()), reverse=True))
+def _folder(runtime: str) -> Traversable:
+    return files("ckptfix.runtimes") / runtime / "profiles"
 
 
 @cache
@@ -73,12 +68,9 @@ def known_releases(runtime: str) -> tuple[str, ...]:
     Raises:
         CkptfixError: the runtime is unknown.
     """
-    if runtime not in known_runtimes():
-        raise CkptfixError(
-            f"{visible(runtime)}: unknown runtime",
-            advice=f"known are {', '.join(known_runtimes())}",
-        )
-    names = [p.name for p in (_folder() / runtime).iterdir() if p.name.endswith(".json")]
+    names = [
+        p.name for p in _folder(runtime_named(runtime).name).iterdir() if p.name.endswith(".json")
+    ]
     return tuple(sorted((name.removesuffix(".json") for name in names), key=Version))
 
 
@@ -100,7 +92,7 @@ def load_profile(runtime: str, version: str) -> RuntimeProfile:
 
 @cache
 def _records(runtime: str, version: str) -> tuple[ReleaseFile, dict[str, ArchitectureRecord]]:
-    path = _folder() / runtime / f"{version}.json"
+    path = _folder(runtime) / f"{version}.json"
     release = _decoder.decode(path.read_bytes())
     return release, expand(release, _records(runtime, release.base)[1] if release.base else {})
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.errors import CkptfixError
 from ckptfix.progress import SILENT, Listener
-from ckptfix.runtimes.profile_store import known_releases, known_runtimes
+from ckptfix.runtimes.profile_store import known_releases
+from ckptfix.runtimes.registry import known_runtimes
 from ckptfix.runtimes.targets import Target, parse_target
 from ckptfix.runtimes.verdict import TargetVerdict, is_known, judge_each
 

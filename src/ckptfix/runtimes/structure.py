@@ -16,9 +16,11 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES
+from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.family import Family
+from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.loads import Effect, Reason
-from ckptfix.runtimes.reading.effective import EffectiveMetadata
+from ckptfix.runtimes.registry import runtime_named
 from ckptfix.text import visible
 
 _ROLES: Final = frozenset(
@@ -40,8 +42,12 @@ class Structure:
     metadata: EffectiveMetadata
 
     @property
+    def _runtime(self) -> Runtime:
+        return runtime_named(self.family.spec.runtime)
+
+    @property
     def _stops(self) -> Effect:
-        return Effect.STOPS if self.family.spec.runtime == "vllm" else Effect.WRONG_WEIGHTS
+        return Effect.WRONG_WEIGHTS if self._runtime.drops_strays else Effect.STOPS
 
     @cached_property
     def _places(self) -> Mapping[str, str]:
@@ -192,9 +198,9 @@ class Structure:
                 )
 
     def _scales(self) -> Iterator[Reason]:
-        """Scales that SGLang looks for nowhere; vLLM has a place for those of the KV cache."""
-        is_sglang = self.family.spec.runtime == "sglang"
-        roles = set(KV_ROLES) if is_sglang and not self._loads_kv_scales else set()
+        """Scales that the release looks for nowhere."""
+        takes = self._runtime.always_takes_kv_scales or self._loads_kv_scales
+        roles = set() if takes else set(KV_ROLES)
         names = []
         for module in self.checkpoint.modules.values():
             lost = roles

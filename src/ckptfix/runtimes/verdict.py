@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
-from ckptfix.runtimes.binding import RuntimeModule, runtime_modules
-from ckptfix.runtimes.effective import read_metadata
+from ckptfix.runtimes.common.bound import BoundMetadata
+from ckptfix.runtimes.common.effective import EffectiveMetadata
+from ckptfix.runtimes.common.foreign import NotModelOptError
+from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.family import Family, family_for, why_unknown
 from ckptfix.runtimes.loads import Answer, Effect, Loads, Reason
-from ckptfix.runtimes.lookup.binding import BoundMetadata, bind
 from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
+from ckptfix.runtimes.placing import RuntimeModule, runtime_modules
 from ckptfix.runtimes.profile_store import load_profile
-from ckptfix.runtimes.reading.effective import EffectiveMetadata
-from ckptfix.runtimes.reading.foreign import NotModelOptError
-from ckptfix.runtimes.reading.objects import Held, StopsError
-from ckptfix.runtimes.reading.vllm import read_mistral
+from ckptfix.runtimes.reading import read_metadata
+from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.structure import Structure
 from ckptfix.runtimes.targets import Target
 from ckptfix.text import visible
@@ -115,9 +115,9 @@ def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
 
 
 def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
-    if checkpoint.mistral is not None and target.runtime == "vllm":
-        params = checkpoint.mistral
-        return TargetVerdict(target, read_mistral(Held(params.file, (), params.value)))
+    runtime = runtime_named(target.runtime)
+    if why := runtime.other_config(checkpoint):
+        return TargetVerdict(target, why)
     profile = load_profile(target.runtime, target.profile_version)
     outer = outer_architecture(checkpoint.config, profile)
     family = family_for(target.runtime, target.profile_version, [outer])
@@ -128,8 +128,10 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     metadata = read_metadata(checkpoint, profile, outer)
     entries = {s.name: s.quant_algo or "" for s in metadata.entries}
     excludes = [statement.name for statement in metadata.excludes]
-    bound = bind(profile, [outer, *family.inner_of(checkpoint.config.nested)], entries, excludes)
-    judge_ = ModuleJudge(checkpoint, metadata, bound)
+    bound = runtime.bind(
+        profile, [outer, *family.inner_of(checkpoint.config.nested)], entries, excludes
+    )
+    judge_ = ModuleJudge(checkpoint, runtime, metadata, bound)
     modules = _placed(checkpoint, family)
     judged = tuple(judge_.judge(m) for m in modules if m.kind not in ("embedding", "other"))
     every = judged + _tables(judge_, modules)

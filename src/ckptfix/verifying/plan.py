@@ -13,11 +13,11 @@ from ckptfix.checkpoint.roles import KV_SCALES, ROLES
 from ckptfix.errors import CkptfixError
 from ckptfix.names import NameMapper
 from ckptfix.rules.reading import Declarations
-from ckptfix.runtimes.binding import RuntimeModule, runtime_modules
+from ckptfix.runtimes.common.patterns import BUILTIN_PACKED
 from ckptfix.runtimes.family import Family
 from ckptfix.runtimes.family_spec import FamilySpec
-from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
 from ckptfix.runtimes.naming import Naming
+from ckptfix.runtimes.placing import RuntimeModule, runtime_modules
 from ckptfix.text import visible
 
 _EXPERT: Final = re.compile(r"(.*\.\d+)\.([^.]+)")

@@ -109,8 +109,6 @@ class MetadataFile:
     """The object whose keys are entries, whether it is there or not."""
     exclude_list: Path
     """The list of exclude patterns that the file has, or would have."""
-    read_by_runtimes: bool = True
-    """False for a file that the quantizer writes and no runtime opens."""
     takes_regexes: bool = False
     """Names that begin with `re:` are regular expressions for whoever reads this dialect."""
 

@@ -25,6 +25,7 @@ from ckptfix.rules.reading import Declarations
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
+from ckptfix.runtimes.registry import read_by_runtimes
 
 
 def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange, ...]:
@@ -41,8 +42,7 @@ def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange,
         return ()
     changes = [
         _file_change(checkpoint.documents[metadata.file], _rebuild(sources, metadata, writer))
-        for metadata in checkpoint.metadata
-        if metadata.read_by_runtimes
+        for metadata in read_by_runtimes(checkpoint.metadata)
     ]
     if _lacks_quantization_config(checkpoint):
         new = Changes()

@@ -166,7 +166,6 @@ def _read(section: _Section, left_out: LeftOut) -> MetadataFile:
         algo_path=(*inner.path, "quant_algo"),
         entries_path=(*inner.path, ENTRIES),
         exclude_list=next(lists, (*inner.path, usual)),
-        read_by_runtimes=not is_old,
     )
 
 

@@ -6,8 +6,8 @@ from functools import cached_property
 from itertools import chain
 from typing import Final
 
-from ckptfix.runtimes.lookup.dialects import Dialect
-from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED, LookupDisagreementError, Packed
+from ckptfix.runtimes.common.lookup_rules import LookupRules
+from ckptfix.runtimes.common.patterns import BUILTIN_PACKED, LookupDisagreementError, Packed
 from ckptfix.search.prefixes import FirstBelow
 
 
@@ -55,14 +55,14 @@ class EntryTable:
         return None if first is None else entries[first]
 
 
-def find_entry(dialect: Dialect, table: EntryTable, packed: Packed, name: str) -> Resolved | None:
+def find_entry(rules: LookupRules, table: EntryTable, packed: Packed, name: str) -> Resolved | None:
     """The entry that a runtime takes for a module, None when it finds none.
 
     Raises:
         LookupDisagreementError: members of a packed module have different algorithms.
     """
     for find, _ in _STEPS:
-        if resolved := find(dialect, table, packed, name):
+        if resolved := find(rules, table, packed, name):
             return resolved
     return None
 
@@ -77,7 +77,9 @@ class Step:
     """What it found; the last step of a way that succeeds has one."""
 
 
-def entry_steps(dialect: Dialect, table: EntryTable, packed: Packed, name: str) -> tuple[Step, ...]:
+def entry_steps(
+    rules: LookupRules, table: EntryTable, packed: Packed, name: str
+) -> tuple[Step, ...]:
     """The way of `find_entry`, step by step; steps that this release does not have are left out.
 
     Raises:
@@ -85,8 +87,8 @@ def entry_steps(dialect: Dialect, table: EntryTable, packed: Packed, name: str) 
     """
     steps = []
     for find, names in _STEPS:
-        looked_for = tuple(dict.fromkeys(names(dialect, packed, name)))
-        resolved = find(dialect, table, packed, name)
+        looked_for = tuple(dict.fromkeys(names(rules, packed, name)))
+        resolved = find(rules, table, packed, name)
         if looked_for:
             steps.append(Step(looked_for, resolved))
         if resolved:
@@ -94,34 +96,34 @@ def entry_steps(dialect: Dialect, table: EntryTable, packed: Packed, name: str) 
     return tuple(steps)
 
 
-def candidates(dialect: Dialect, name: str) -> tuple[str, ...]:
+def candidates(rules: LookupRules, name: str) -> tuple[str, ...]:
     """The name and the other spellings that the release tries, in order."""
     found = [name]
-    if dialect.head_candidate and name.endswith(".lm_head"):
+    if rules.head_candidate and name.endswith(".lm_head"):
         found.append("lm_head")
-    asked = next((old for old, _ in dialect.candidates if name.startswith(old)), None)
-    found += [new + name[len(old) :] for old, new in dialect.candidates if old == asked]
+    asked = next((old for old, _ in rules.candidates if name.startswith(old)), None)
+    found += [new + name[len(old) :] for old, new in rules.candidates if old == asked]
     return tuple(dict.fromkeys(found))
 
 
-def _direct(dialect: Dialect, table: EntryTable, _: Packed, name: str) -> Resolved | None:
-    for candidate in candidates(dialect, name):
+def _direct(rules: LookupRules, table: EntryTable, _: Packed, name: str) -> Resolved | None:
+    for candidate in candidates(rules, name):
         if entry := table.entries.get(candidate):
             return Resolved("exact" if candidate == name else "other spelling", entry)
     return None
 
 
-def _member_names(dialect: Dialect, packed: Packed, name: str) -> tuple[str, ...]:
+def _member_names(rules: LookupRules, packed: Packed, name: str) -> tuple[str, ...]:
     # A name without dots is its own parent here, as `rsplit` leaves it.
     members = packed.get(name.rpartition(".")[2])
     if not members:
         return ()
-    bases = candidates(dialect, name.rsplit(".", 1)[0])
+    bases = candidates(rules, name.rsplit(".", 1)[0])
     return tuple(f"{base}.{member}" for base in bases for member in members)
 
 
-def _members(dialect: Dialect, table: EntryTable, packed: Packed, name: str) -> Resolved | None:
-    names = _member_names(dialect, packed, name)
+def _members(rules: LookupRules, table: EntryTable, packed: Packed, name: str) -> Resolved | None:
+    names = _member_names(rules, packed, name)
     return _agreed("packed members", name, [e for n in names if (e := table.entries.get(n))])
 
 
@@ -132,54 +134,56 @@ def _agreed(how: str, name: str, found: list[Entry]) -> Resolved | None:
     return Resolved(how, found[0]) if found else None
 
 
-def _below(dialect: Dialect, table: EntryTable, _: Packed, name: str) -> Resolved | None:
-    for candidate in candidates(dialect, name):
+def _below(rules: LookupRules, table: EntryTable, _: Packed, name: str) -> Resolved | None:
+    for candidate in candidates(rules, name):
         if entry := table.first_below(candidate):
             return Resolved("first entry below", entry)
     return None
 
 
-def _sibling_parent(dialect: Dialect, name: str) -> str | None:
-    takes = dialect.experts_take_siblings and name.endswith(".experts")
+def _sibling_parent(rules: LookupRules, name: str) -> str | None:
+    takes = rules.experts_take_siblings and name.endswith(".experts")
     return name.removesuffix(".experts") if takes else None
 
 
 def _siblings_of_experts(
-    dialect: Dialect, table: EntryTable, _: Packed, name: str
+    rules: LookupRules, table: EntryTable, _: Packed, name: str
 ) -> Resolved | None:
-    parent = _sibling_parent(dialect, name)
+    parent = _sibling_parent(rules, name)
     entry = table.first_below(parent) if parent else None
     return Resolved("sibling of experts", entry) if entry else None
 
 
-def _builtin_names(dialect: Dialect, name: str) -> list[list[str]]:
+def _builtin_names(rules: LookupRules, name: str) -> list[list[str]]:
     """Of each spelling, the members of a packed module that the release knows without a table."""
-    members = BUILTIN_PACKED.get(name.rpartition(".")[2], ()) if dialect.builtin_packed else ()
+    members = BUILTIN_PACKED.get(name.rpartition(".")[2], ()) if rules.builtin_packed else ()
     if not members:
         return []
-    parents = [candidate.rsplit(".", 1)[0] for candidate in candidates(dialect, name)]
+    parents = [candidate.rsplit(".", 1)[0] for candidate in candidates(rules, name)]
     return [[f"{parent}.{member}" for member in members] for parent in parents]
 
 
-def _builtin_members(dialect: Dialect, table: EntryTable, _: Packed, name: str) -> Resolved | None:
-    for names in _builtin_names(dialect, name):
+def _builtin_members(
+    rules: LookupRules, table: EntryTable, _: Packed, name: str
+) -> Resolved | None:
+    for names in _builtin_names(rules, name):
         found = [entry for member in names if (entry := table.entries.get(member))]
         if resolved := _agreed("built-in packed members", name, found):
             return resolved
     return None
 
 
-_Find = Callable[[Dialect, EntryTable, Packed, str], Resolved | None]
-_Names = Callable[[Dialect, Packed, str], Iterable[str]]
+_Find = Callable[[LookupRules, EntryTable, Packed, str], Resolved | None]
+_Names = Callable[[LookupRules, Packed, str], Iterable[str]]
 
 _STEPS: Final[tuple[tuple[_Find, _Names], ...]] = (
-    (_direct, lambda dialect, _, name: candidates(dialect, name)),
+    (_direct, lambda rules, _, name: candidates(rules, name)),
     (_members, _member_names),
-    (_below, lambda dialect, _, name: [f"{n}.*" for n in candidates(dialect, name)]),
+    (_below, lambda rules, _, name: [f"{n}.*" for n in candidates(rules, name)]),
     (
         _siblings_of_experts,
-        lambda dialect, _, name: [f"{p}.*"] if (p := _sibling_parent(dialect, name)) else [],
+        lambda rules, _, name: [f"{p}.*"] if (p := _sibling_parent(rules, name)) else [],
     ),
-    (_builtin_members, lambda dialect, _, name: chain(*_builtin_names(dialect, name))),
+    (_builtin_members, lambda rules, _, name: chain(*_builtin_names(rules, name))),
 )
 """In the order of the runtimes: how each looks, and the names that it looks for."""

@@ -13,10 +13,9 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, CONFIG_ROOT, Statement
-from ckptfix.runtimes.lookup.dialects import Dialect
-from ckptfix.runtimes.reading.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
-from ckptfix.runtimes.reading.foreign import require_modelopt
-from ckptfix.runtimes.reading.layer_maps import (
+from ckptfix.runtimes.common.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
+from ckptfix.runtimes.common.foreign import require_modelopt
+from ckptfix.runtimes.common.layer_maps import (
     ENTRIES,
     HF_QUANT_FILE,
     NESTED,
@@ -26,8 +25,8 @@ from ckptfix.runtimes.reading.layer_maps import (
     require_algos,
     require_one_block_size,
 )
-from ckptfix.runtimes.reading.objects import Held, StopsError, held, kind_of
-from ckptfix.runtimes.reading.releases import SglangReading
+from ckptfix.runtimes.common.objects import Held, StopsError, held, kind_of
+from ckptfix.runtimes.sglang.releases import QUANT_METHODS, SglangReading
 
 _MIXED: Final = "MIXED_PRECISION"
 _OWN: Final = ("modelopt", "modelopt_fp8", "modelopt_fp4", "modelopt_mixed")
@@ -47,7 +46,6 @@ class SglangRelease:
     """What decides how a release reads the metadata of a checkpoint."""
 
     reading: SglangReading
-    dialect: Dialect
     architecture: str
 
 
@@ -120,8 +118,8 @@ def _parsed(fields: Held, release: SglangRelease) -> Mapping[str, Any] | None:
 
 def _mixed_method(fields: Held, release: SglangRelease) -> str:
     layers = fields.get(ENTRIES) or {}
-    if not release.dialect.mixed_needs_nvfp4:
-        patterns = release.dialect.mixed_architectures
+    if not release.reading.mixed_needs_nvfp4:
+        patterns = release.reading.mixed_architectures
         known = any(fnmatchcase(release.architecture, pattern) for pattern in patterns)
         return "modelopt_mixed" if known else "w4afp8"
     if not isinstance(layers, dict):
@@ -138,12 +136,12 @@ def _method(named: Held, release: SglangRelease) -> str:
         raise StopsError(f"takes {_why_w4afp8(release)} for W4AFP8, not for a layer map")
     if method == "mxfp8" and named.get("quant_algo") == "MXFP8":
         return method
-    require_modelopt("sglang", named, method, _OWN)
+    require_modelopt(named, method, own=_OWN, known=QUANT_METHODS)
     return method
 
 
 def _why_w4afp8(release: SglangRelease) -> str:
-    if release.dialect.mixed_needs_nvfp4:
+    if release.reading.mixed_needs_nvfp4:
         return "MIXED_PRECISION without an NVFP4 entry next to it"
     return f"the MIXED_PRECISION of {release.architecture}"
 
@@ -205,7 +203,7 @@ def _from_config(
         case "mxfp8":
             listed = "exclude_modules" if "exclude_modules" in fields else "ignore"
             return _made(files, fields, "MXFP8", listed, kv=_kv(fields, flat=flat))
-    if algo not in release.dialect.uniform or "NVFP4" in str(algo) or algo == "MXFP8":
+    if algo not in release.reading.uniform or "NVFP4" in str(algo) or algo == "MXFP8":
         raise StopsError(f"stops: {algo} for the whole checkpoint is not supported")
     listed = "ignore" if flat else "exclude_modules"
     return _made(files, fields, str(algo), listed, kv=_kv(fields, flat=flat))
@@ -266,7 +264,7 @@ def _nvfp4(files: Files, fields: Held, release: SglangRelease, *, flat: bool) ->
     group_size = _flat_group(fields) if flat else _common_group(fields)
     if flat and group_size is None and release.reading.nvfp4_default_group and "NVFP4" in str(algo):
         group_size = DEFAULT_GROUP_SIZE
-    if algo not in release.dialect.uniform - {"MXFP8"}:
+    if algo not in release.reading.uniform - {"MXFP8"}:
         raise StopsError(f"stops: {algo} for the whole checkpoint is not supported")
     listed = "ignore" if flat else "exclude_modules"
     if flat and listed not in fields and release.reading.nvfp4_exclude_modules:

@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache, partial
 from itertools import islice
 from typing import Final
 
-from ckptfix.runtimes.lookup.patterns import (
+from ckptfix.runtimes.common.patterns import (
     Excluded,
     LookupDisagreementError,
     Pattern,

@@ -1,13 +1,10 @@
 """Which of a checkpoint's metadata a release uses, and what it makes of them."""
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.runtimes.lookup.dialects import dialect_of
+from ckptfix.runtimes.common.effective import EffectiveMetadata
+from ckptfix.runtimes.common.layer_maps import Files
 from ckptfix.runtimes.profile import RuntimeProfile
-from ckptfix.runtimes.reading.effective import EffectiveMetadata
-from ckptfix.runtimes.reading.layer_maps import Files
-from ckptfix.runtimes.reading.releases import sglang_reading, vllm_reading
-from ckptfix.runtimes.reading.sglang import SglangRelease, read_sglang
-from ckptfix.runtimes.reading.vllm import read_vllm
+from ckptfix.runtimes.registry import runtime_named
 
 
 def read_metadata(
@@ -20,12 +17,7 @@ def read_metadata(
         NotModelOptError: the release reads them as another quantizer's.
     """
     files = Files.of(checkpoint.documents, checkpoint.metadata)
-    dialect = dialect_of(profile.runtime, profile.version)
-    if profile.runtime == "vllm":
-        found = read_vllm(files, vllm_reading(profile.version), dialect.uniform)
-    else:
-        release = SglangRelease(sglang_reading(profile.version), dialect, architecture)
-        found = read_sglang(files, release)
+    found = runtime_named(profile.runtime).read(files, profile.version, architecture)
     if found is None:
         return EffectiveMetadata("", (), "", ignored="this runtime finds no quantization metadata")
     return found

@@ -19,8 +19,8 @@ import pytest
 from ckptfix.checkpoint.modules import Module, group_modules
 from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.errors import CkptfixError
-from ckptfix.runtimes.binding import RuntimeModule, runtime_modules
 from ckptfix.runtimes.family import builtin_families, family_for, parse_families
+from ckptfix.runtimes.placing import RuntimeModule, runtime_modules
 from tests.conftest import DATA, FIXTURES, load
 
 RECORDS = sorted(

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, CONFIG_ROOT, Statement
-from ckptfix.runtimes.reading.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
-from ckptfix.runtimes.reading.foreign import require_modelopt
-from ckptfix.runtimes.reading.layer_maps import (
+from ckptfix.runtimes.common.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
+from ckptfix.runtimes.common.foreign import require_modelopt
+from ckptfix.runtimes.common.layer_maps import (
     ENTRIES,
     HF_QUANT_FILE,
     NESTED,
@@ -21,8 +21,8 @@ from ckptfix.runtimes.reading.layer_maps import (
     require_algos,
     require_one_block_size,
 )
-from ckptfix.runtimes.reading.objects import Held, StopsError, held, kind_of
-from ckptfix.runtimes.reading.releases import VllmReading
+from ckptfix.runtimes.common.objects import Held, StopsError, held, kind_of
+from ckptfix.runtimes.vllm.releases import QUANT_METHODS, VllmReading
 
 _FP8: Final = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO")
 _OWNED: Final = {
@@ -39,15 +39,12 @@ _REQUIRED: Final = {
 """quant_method -> fields that ModelOpt's wrapped object must have."""
 
 
-def read_vllm(
-    files: Files, reading: VllmReading, uniform: frozenset[str]
-) -> EffectiveMetadata | None:
+def read_vllm(files: Files, reading: VllmReading) -> EffectiveMetadata | None:
     """The metadata as a vLLM release holds them; None where it finds none.
 
     Args:
         files: the metadata files.
         reading: how the release reads them.
-        uniform: values of quant_algo for the whole checkpoint that the release knows.
 
     Raises:
         StopsError: the release stops.
@@ -59,10 +56,10 @@ def read_vllm(
     if not method:
         why = f"{found.place()} has no quant_method, so this runtime ignores the metadata"
         return EffectiveMetadata(found.file, found.path, "", ignored=why)
-    require_modelopt("vllm", found, method, tuple(_OWNED))
+    require_modelopt(found, method, own=_OWNED, known=QUANT_METHODS)
     if method == "modelopt_mixed" and ENTRIES not in found:
         found = _file(files)
-    return _from_config(files, found, method, reading, uniform)
+    return _from_config(files, found, method, reading)
 
 
 def read_mistral(params: Held) -> str:
@@ -144,9 +141,7 @@ def _file(files: Files) -> Held:
     return found
 
 
-def _from_config(
-    files: Files, found: Held, method: str, reading: VllmReading, uniform: frozenset[str]
-) -> EffectiveMetadata:
+def _from_config(files: Files, found: Held, method: str, reading: VllmReading) -> EffectiveMetadata:
     """`from_config` of the config class."""
     wrapped = NESTED in found
     fields = found.child(NESTED) if wrapped else found
@@ -160,7 +155,7 @@ def _from_config(
         told = kind_of(fields.get(listed))
         raise StopsError(f"stops: {fields.place(listed)} is {told}, not a list")
     group_size = _group_size(fields)
-    if algo not in uniform and algo != "MIXED_PRECISION":
+    if algo not in reading.uniform and algo != "MIXED_PRECISION":
         raise StopsError(f"stops: {algo} for the whole checkpoint is not supported")
     if method != "modelopt_mixed" and algo not in _OWNED[method]:
         raise StopsError(f"stops: quant_method {method} does not take quant_algo {algo}")

@@ -6,7 +6,7 @@ from typing import Final
 
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.jsontext.text import JsonText
-from ckptfix.runtimes.reading.objects import Held, StopsError, kind_of
+from ckptfix.runtimes.common.objects import Held, StopsError, kind_of
 from ckptfix.text import visible
 
 HF_QUANT_FILE: Final = "hf_quant_config.json"

@@ -4,22 +4,22 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from ckptfix.runtimes.lookup.dialects import Dialect, RuleKindName
+from ckptfix.runtimes.common.lookup_rules import MappingRules, RuleKindName
 from ckptfix.runtimes.profile import ConfigMapper, NameRule
 
 
-def map_config_name(dialect: Dialect, mapper: ConfigMapper, name: str) -> str | None:
+def map_config_name(rules: MappingRules, mapper: ConfigMapper, name: str) -> str | None:
     """The name after one mapper; None when a rule deletes it."""
     current = name
-    for kind in dialect.rule_kinds:
-        rules: Sequence[NameRule] = getattr(mapper, kind)
-        if dialect.single_match:
-            rules = _longest_match(kind, rules, current)
-        for old, new in rules:
+    for kind in rules.kinds:
+        found: Sequence[NameRule] = getattr(mapper, kind)
+        if rules.single_match:
+            found = _longest_match(kind, found, current)
+        for old, new in found:
             if not _matches(kind, old, current):
                 continue
             if new is None:
-                if dialect.none_rules_delete:
+                if rules.none_rules_delete:
                     return None
                 continue
             current = _replace(kind, old, new, current)

@@ -1,21 +1,12 @@
 """Metadata bound to a release's model classes, ready to be asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import lru_cache
+from typing import Final
 
 from ckptfix.errors import CkptfixError
-from ckptfix.runtimes.lookup.dialects import DIALECTS, Dialect, dialect_of
-from ckptfix.runtimes.lookup.exclusion import find_exclusion, find_module_exclusion
-from ckptfix.runtimes.lookup.mapping import map_config_name, split_wildcard
-from ckptfix.runtimes.lookup.patterns import (
-    Excluded,
-    LookupDisagreementError,
-    Packed,
-    Pattern,
-    PatternTable,
-)
-from ckptfix.runtimes.lookup.quant_algo import (
+from ckptfix.runtimes.common.entries import (
     Entry,
     EntryTable,
     Resolved,
@@ -23,11 +14,23 @@ from ckptfix.runtimes.lookup.quant_algo import (
     entry_steps,
     find_entry,
 )
-from ckptfix.runtimes.lookup.regexes import RegexTable
+from ckptfix.runtimes.common.exclusion import Exclusion
+from ckptfix.runtimes.common.lookup_rules import LookupRules, MappingRules
+from ckptfix.runtimes.common.mapping import map_config_name, split_wildcard
+from ckptfix.runtimes.common.patterns import (
+    Excluded,
+    LookupDisagreementError,
+    Packed,
+    Pattern,
+    PatternTable,
+)
 from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper, RuntimeProfile
 from ckptfix.text import visible
 
-_WRAPPER = "language_model."
+_WRAPPER: Final = "language_model."
+_UNMAPPED: Final = MappingRules(())
+
+MakeExclusion = Callable[[PatternTable, Packed], Exclusion]
 
 
 @dataclass(frozen=True)
@@ -53,22 +56,22 @@ class Resolution:
 class BoundMetadata:
     """Entries and patterns as a release holds them once the model classes have mapped them."""
 
-    dialect: Dialect
+    rules: LookupRules
     table: EntryTable
     patterns: PatternTable
-    regexes: RegexTable
     packed: Packed
+    exclusion: Exclusion
 
     def resolve(self, name: str) -> Resolution:
         """What the release finds for a runtime name."""
         excluded, exclusion_error = None, ""
         resolved, algo_error = None, ""
         try:
-            excluded = find_exclusion(self.dialect, self.patterns, self.regexes, self.packed, name)
+            excluded = self.exclusion.find(name)
         except LookupDisagreementError as error:
             exclusion_error = str(error)
         try:
-            resolved = find_entry(self.dialect, self.table, self.packed, name)
+            resolved = find_entry(self.rules, self.table, self.packed, name)
         except LookupDisagreementError as error:
             algo_error = str(error)
         return Resolution(name, excluded, exclusion_error, resolved, algo_error)
@@ -78,9 +81,7 @@ class BoundMetadata:
         found = self.resolve(name)
         excluded, error, algo_error = None, "", found.algo_error
         try:
-            excluded = find_module_exclusion(
-                self.dialect, self.patterns, self.regexes, self.packed, name, experts=experts
-            )
+            excluded = self.exclusion.find_for_layer(name, experts=experts)
         except LookupDisagreementError as disagreement:
             error = str(disagreement)
         if found.resolved is not None and not found.resolved.entry.quant_algo:
@@ -90,12 +91,14 @@ class BoundMetadata:
     def steps(self, name: str) -> tuple[Step, ...]:
         """The way to the entry of a runtime name; empty where the release raises."""
         try:
-            return entry_steps(self.dialect, self.table, self.packed, name)
+            return entry_steps(self.rules, self.table, self.packed, name)
         except LookupDisagreementError:
             return ()
 
 
 def bind(
+    rules: LookupRules,
+    make_exclusion: MakeExclusion,
     profile: RuntimeProfile,
     architectures: Sequence[str],
     entries: Mapping[str, str],
@@ -104,6 +107,8 @@ def bind(
     """Apply a release's mappers and packed tables to the metadata.
 
     Args:
+        rules: how the release looks names up.
+        make_exclusion: how it applies patterns, given them and the packed tables.
         profile: the release.
         architectures: the outer model class, then the inner ones that it builds.
         entries: name -> quant_algo, in the order of quantized_layers; empty where it has none.
@@ -112,55 +117,47 @@ def bind(
     Raises:
         CkptfixError: the release does not register the outer architecture.
     """
-    dialect = dialect_of(profile.runtime, profile.version)
-    classes = _classes(dialect, profile, architectures)
+    classes = _classes(rules, profile, architectures)
     packed: dict[str, tuple[str, ...]] = {}
     for model_class in classes:
         packed.update(model_class.packed_modules or {})
     mappers = tuple(c.mapper for c in classes if c.mapper is not None)
-    like = _first_that_maps_so(dialect) if mappers else DIALECTS[0]
-    tables = _mapped(like, mappers, tuple(entries.items()), tuple(excludes))
-    return BoundMetadata(dialect, *tables, packed)
-
-
-@cache
-def _first_that_maps_so(dialect: Dialect) -> Dialect:
-    """The first row whose mappers do the same to names."""
-    return next(row for row in DIALECTS if row.mapping == dialect.mapping)
+    mapping = rules.mapping if mappers else _UNMAPPED
+    table, patterns = _mapped(mapping, mappers, tuple(entries.items()), tuple(excludes))
+    return BoundMetadata(rules, table, patterns, packed, make_exclusion(patterns, packed))
 
 
 @lru_cache(maxsize=8)  # most releases map the names to the same ones
 def _mapped(
-    dialect: Dialect,
+    mapping: MappingRules,
     mappers: tuple[ConfigMapper, ...],
     entries: tuple[tuple[str, str], ...],
     excludes: tuple[str, ...],
-) -> tuple[EntryTable, PatternTable, RegexTable]:
+) -> tuple[EntryTable, PatternTable]:
     table = {n: Entry(n, n, algo.upper()) for n, algo in entries}
     patterns = tuple(Pattern(text, text) for text in excludes)
     for mapper in mappers:
-        table = _map_entries(dialect, mapper, table)
-        patterns = _map_patterns(dialect, mapper, patterns)
-    indexed = PatternTable(patterns)
-    return EntryTable(table), indexed, RegexTable(indexed)
+        table = _map_entries(mapping, mapper, table)
+        patterns = _map_patterns(mapping, mapper, patterns)
+    return EntryTable(table), PatternTable(patterns)
 
 
 def _classes(
-    dialect: Dialect, profile: RuntimeProfile, architectures: Sequence[str]
+    rules: LookupRules, profile: RuntimeProfile, architectures: Sequence[str]
 ) -> list[ArchitectureProfile]:
     if not architectures or architectures[0] not in profile.architectures:
         outer = visible(architectures[0]) if architectures else "no architecture"
         raise CkptfixError(f"{outer}: not registered in {profile.runtime} {profile.version}")
-    counted = architectures if dialect.inner_classes_count else architectures[:1]
+    counted = architectures if rules.inner_classes_count else architectures[:1]
     return [profile.architectures[name] for name in counted if name in profile.architectures]
 
 
 def _map_entries(
-    dialect: Dialect, mapper: ConfigMapper, entries: Mapping[str, Entry]
+    mapping: MappingRules, mapper: ConfigMapper, entries: Mapping[str, Entry]
 ) -> dict[str, Entry]:
     mapped: dict[str, Entry] = {}
     for entry in entries.values():
-        name = map_config_name(dialect, mapper, entry.name)
+        name = map_config_name(mapping, mapper, entry.name)
         if name is not None:
             # Of two entries that meet, the last decides, in the place of the first.
             mapped[name] = Entry(name, entry.original, entry.quant_algo)
@@ -168,16 +165,16 @@ def _map_entries(
 
 
 def _map_patterns(
-    dialect: Dialect, mapper: ConfigMapper, patterns: Sequence[Pattern]
+    mapping: MappingRules, mapper: ConfigMapper, patterns: Sequence[Pattern]
 ) -> tuple[Pattern, ...]:
     mapped: list[Pattern] = []
     for pattern in patterns:
-        texts = split_wildcard(pattern.text) if dialect.splits_wildcards else (pattern.text,)
+        texts = split_wildcard(pattern.text) if mapping.splits_wildcards else (pattern.text,)
         for text in texts:
-            name = map_config_name(dialect, mapper, text)
+            name = map_config_name(mapping, mapper, text)
             if name is None:
                 continue
             mapped.append(Pattern(name, pattern.original))
-            if not dialect.inner_classes_count and name.startswith(_WRAPPER):
+            if mapping.adds_unwrapped and name.startswith(_WRAPPER):
                 mapped.append(Pattern(name.removeprefix(_WRAPPER), pattern.original))
     return tuple(mapped)

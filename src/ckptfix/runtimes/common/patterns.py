@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from ckptfix.search.globs import SPECIAL, GlobTable
 from ckptfix.search.grams import TextIndex
@@ -40,6 +40,7 @@ class Excluded:
     pattern: Pattern
 
 
+IndexT = TypeVar("IndexT")
 FindPattern = Callable[[str], Pattern | None]
 
 
@@ -91,12 +92,27 @@ class PatternTable:
         """(how, name) -> position: most releases ask for the same names."""
         return {}
 
+    @cached_property
+    def _indexes(self) -> dict[object, Any]:
+        return {}
+
     def _remembered(self, how: str, name: str, find: Callable[[str], int | None]) -> Pattern | None:
         key = how, name
         if key not in self._found:
             self._found[key] = find(name)
         at = self._found[key]
         return None if at is None else self.patterns[at]
+
+    def index(self, make: Callable[["PatternTable"], IndexT]) -> IndexT:
+        """An index of a runtime's own over the same patterns, made once.
+
+        Args:
+            make: a class or function that makes it; by it the index is known.
+        """
+        if make not in self._indexes:
+            self._indexes[make] = make(self)
+        found: IndexT = self._indexes[make]
+        return found
 
     def earliest(self, positions: Iterable[int]) -> Pattern | None:
         """The pattern at the lowest of some positions, None when there is none."""

@@ -1,0 +1,43 @@
+"""A quant_method of config.json that is not ModelOpt's: it decides, whatever lies next to it."""
+
+from collections.abc import Collection
+from typing import Final
+
+from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.text import visible
+
+_NEEDS: Final = {"fp8": ("activation_scheme",), "awq": ("w_bit", "bits"), "gptq": ("bits",)}
+"""quant_method -> fields of which its config class needs one (`get_from_keys`)."""
+
+
+class NotModelOptError(Exception):
+    """Another quantizer's config class reads the metadata; the text says which."""
+
+
+def require_modelopt(
+    found: Held, method: str, *, own: Collection[str], known: Collection[str]
+) -> None:
+    """Refuse what is read by another class than ModelOpt's.
+
+    Args:
+        found: the object that names the method.
+        method: its quant_method, as the runtime compares it.
+        own: values that ModelOpt's classes read.
+        known: values that some other class reads in some known release.
+
+    Raises:
+        StopsError: the release knows no such method, or its class does not find what it needs.
+        NotModelOptError: another quantizer's class reads it.
+    """
+    if method in own:
+        return
+    place = found.place("quant_method")
+    if method not in known:
+        raise StopsError(f'stops: {place}: "{visible(method)}" is not a method that it knows')
+    needs = _NEEDS.get(method, ())
+    if needs and not any(key in found for key in needs):
+        named = " or ".join(needs)
+        raise StopsError(
+            f'stops: {place} is "{method}", and {found.place()} has no {named}, which that needs'
+        )
+    raise NotModelOptError(f'{place} is "{method}"')

@@ -1,0 +1,32 @@
+"""Tables of what releases do: a row holds from its release up to the next row."""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from packaging.version import Version
+
+from ckptfix.errors import CkptfixError
+
+
+class Row(Protocol):
+    """What some releases do."""
+
+    @property
+    def since(self) -> str:
+        """The first release that was read and does so."""
+
+
+RowT = TypeVar("RowT", bound=Row)
+
+
+def row_for(runtime: str, version: str, rows: Sequence[RowT]) -> RowT:
+    """The newest row at or below a release; one that changed nothing needs no row.
+
+    Raises:
+        CkptfixError: the release is older than every row.
+    """
+    wanted = Version(version)
+    found = [row for row in rows if Version(row.since) <= wanted]
+    if not found:
+        raise CkptfixError(f"{runtime} {version}: how this release looks names up is not known")
+    return max(found, key=lambda row: Version(row.since))

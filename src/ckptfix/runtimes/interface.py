@@ -1,0 +1,93 @@
+"""What is asked of a runtime. Its folder has a `runtime.py` that answers, as `RUNTIME`.
+
+What a runtime does by release is in the folder too: rows of tables, and a profile for each release.
+Where its model classes put modules is data, in `families/*.toml`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.runtimes.common.bound import BoundMetadata, bind
+from ckptfix.runtimes.common.effective import EffectiveMetadata
+from ckptfix.runtimes.common.exclusion import Exclusion
+from ckptfix.runtimes.common.layer_maps import Files
+from ckptfix.runtimes.common.lookup_rules import LookupRules
+from ckptfix.runtimes.common.patterns import Packed, PatternTable
+from ckptfix.runtimes.common.rows import row_for
+from ckptfix.runtimes.profile import RuntimeProfile
+
+Read = Callable[[Files, str, str], EffectiveMetadata | None]
+"""(files, version, architecture) -> the metadata as the release holds them, None where it finds
+none. It raises StopsError where the release stops before it builds a layer, and NotModelOptError
+where it reads the metadata as another quantizer's."""
+MakeExclusion = Callable[[str, PatternTable, Packed], Exclusion]
+"""(version, exclude patterns, packed tables) -> the patterns as the release applies them."""
+
+
+def _config_json(_: Checkpoint) -> str:
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """A serving runtime."""
+
+    name: str
+    """As a user writes it before a version; also the name of its folder."""
+    title: str
+    """As its makers write it."""
+    order: int
+    """Where it is listed: lower first."""
+    serve_command: str
+    """How it is started; `{}` stands for the checkpoint."""
+    reads: tuple[str, ...]
+    """The metadata files that it reads, in the order in which it looks."""
+    lookup_rules: Sequence[LookupRules]
+    """How its releases look names up, a row for each that changed it."""
+    read: Read
+    exclusion: MakeExclusion
+    other_config: Callable[[Checkpoint], str] = _config_json
+    """Why it does not go by config.json, which leaves nothing to judge; empty where it does. Raises
+    StopsError where it stops at what it goes by instead."""
+    drops_strays: bool = False
+    """It drops a tensor that it has no place for without a word; else it stops there."""
+    needs_architectures: bool = False
+    """It stops where config.json names no architectures; else it takes the class of model_type."""
+    always_takes_kv_scales: bool = True
+    """It has a place for the scales of a KV cache even where it builds none that is quantized."""
+    asks_entry_of_excluded: bool = False
+    """It looks the entry of a module up even where a pattern excludes it."""
+    scale_names: Mapping[str, str] = field(default_factory=dict)
+    """quant_algo -> how it calls the scale of a weight, where that is not `weight_scale`."""
+
+    def lookup_rules_of(self, version: str) -> LookupRules:
+        """How a release looks names up.
+
+        Raises:
+            CkptfixError: the release is older than its first row.
+        """
+        return row_for(self.name, version, self.lookup_rules)
+
+    def bind(
+        self,
+        profile: RuntimeProfile,
+        architectures: Sequence[str],
+        entries: Mapping[str, str],
+        excludes: Sequence[str],
+    ) -> BoundMetadata:
+        """The metadata as the model classes of a release hold them, ready to be asked for names.
+
+        Args:
+            profile: the release.
+            architectures: the outer model class, then the inner ones that it builds.
+            entries: name -> quant_algo, in the order of quantized_layers; empty without any.
+            excludes: the exclude patterns, in order.
+
+        Raises:
+            CkptfixError: the release does not register the outer architecture.
+        """
+        rules = self.lookup_rules_of(profile.version)
+        exclusion = partial(self.exclusion, profile.version)
+        return bind(rules, exclusion, profile, architectures, entries, excludes)

@@ -1,0 +1,139 @@
+"""Which release of SGLang does what. A release that changed nothing needs no row.
+
+Sources: SGLang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/modelopt_quant.py
+(`is_layer_excluded`, `from_config`), .../utils.py, sglang/srt/models/utils.py,
+sglang/srt/configs/model_config.py (`_parse_modelopt_quant_config`) and
+sglang/srt/model_loader/weight_utils.py (`get_quant_config`). All were read in the wheels.
+The rows of lookups are held against the answers of the real functions by `tools/conformance.py`.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ckptfix.runtimes.common.lookup_rules import VL_SWAP, LookupRules, MappingRules
+
+_SWAP: Final = (
+    *VL_SWAP,
+    ("model.language_model.", "model."),
+    ("model.", "model.language_model."),
+)
+
+_LOOKUP_0_5_10: Final = LookupRules(
+    since="0.5.10",
+    mapping=MappingRules(
+        ("substr", "prefix", "suffix"),
+        single_match=True,
+        none_rules_delete=True,
+        adds_unwrapped=True,
+    ),
+    dispatched=frozenset({"FP8", "NVFP4"}),
+    dispatched_experts=frozenset({"FP8", "NVFP4"}),
+)
+_LOOKUP_0_5_17: Final = replace(
+    _LOOKUP_0_5_10,
+    since="0.5.17",
+    candidates=VL_SWAP,
+    head_candidate=True,
+    dispatched=frozenset({"FP8", "NVFP4", "W4A16_NVFP4", "MXFP8"}),
+    dispatched_experts=frozenset({"FP8", "NVFP4", "W4A16_NVFP4", "MXFP8"}),
+    quantizes_heads=True,
+)
+_LOOKUP_0_5_20: Final = replace(
+    _LOOKUP_0_5_17,
+    since="0.5.20",
+    candidates=_SWAP,
+    dispatched=_LOOKUP_0_5_17.dispatched | {"FP8_PB_WO", "FP8_BLOCK_SCALES"},
+    dispatched_experts=_LOOKUP_0_5_17.dispatched_experts | {"FP8_BLOCK_SCALES"},
+)
+_LOOKUP_0_5_23: Final = replace(
+    _LOOKUP_0_5_20,
+    since="0.5.23",
+    dispatched_experts=_LOOKUP_0_5_20.dispatched_experts | {"FP8_PB_WO"},
+)
+LOOKUP: Final = (_LOOKUP_0_5_10, _LOOKUP_0_5_17, _LOOKUP_0_5_20, _LOOKUP_0_5_23)
+
+
+@dataclass(frozen=True)
+class SglangExcluding:
+    """How a release, and those after it up to the next row, applies exclude patterns."""
+
+    since: str
+    by_substring: bool = False
+    """A pattern hits anywhere in a name, not only on whole dotted parts."""
+    ignores_trailing_dots: bool = False
+    """A pattern that ends in a dot hits as if it did not."""
+    knows_packed: bool = False
+    """The members of qkv_proj and gate_up_proj are known even without a packed table."""
+
+
+EXCLUDING: Final = (
+    SglangExcluding("0.5.10", by_substring=True),
+    SglangExcluding("0.5.12", knows_packed=True),
+    SglangExcluding("0.5.14", knows_packed=True, ignores_trailing_dots=True),
+)
+
+
+@dataclass(frozen=True)
+class SglangReading:
+    """How a release, and those after it up to the next row, reads the metadata."""
+
+    since: str
+    uniform: frozenset[str]
+    """Values of quant_algo for the whole checkpoint that the release accepts; others stop it."""
+    mixed_architectures: tuple[str, ...]
+    """Shell patterns of the architectures whose MIXED_PRECISION is read per layer; else W4AFP8."""
+    mixed_needs_nvfp4: bool = False
+    """MIXED_PRECISION is read per layer only if some entry is NVFP4 or W4A16_NVFP4; else W4AFP8."""
+    flat_file: bool = False
+    """hf_quant_config.json is read without its outer `quantization` too."""
+    mixed_exclude_modules: bool = False
+    """MIXED_PRECISION: `exclude_modules` of a flat object is read where `ignore` is absent."""
+    mixed_needs_kv: bool = False
+    """MIXED_PRECISION is read from hf_quant_config.json where config.json has no map, or neither
+    kv_cache_scheme nor kv_cache_quant_algo."""
+    nvfp4_exclude_modules: bool = False
+    """NVFP4: the same as `mixed_exclude_modules`."""
+    nvfp4_default_group: bool = False
+    """NVFP4 without a group_size has groups of 16; before, SGLang stops."""
+    one_block_size: bool = False
+    """Two block sizes in quantized_layers stop the release."""
+    native_mxfp8: bool = False
+    """MXFP8 for the whole checkpoint is read by the class of the native FP8 formats."""
+
+
+_READING_0_5_10: Final = SglangReading(
+    "0.5.10", uniform=frozenset({"FP8", "NVFP4"}), mixed_architectures=("NemotronH*",)
+)
+_READING_0_5_17: Final = replace(
+    _READING_0_5_10,
+    since="0.5.17",
+    uniform=frozenset({"FP8", "NVFP4", "NVFP4_AWQ"}),
+    mixed_architectures=("*",),
+    mixed_needs_nvfp4=True,
+    mixed_exclude_modules=True,
+    mixed_needs_kv=True,
+    nvfp4_default_group=True,
+)
+_READING_0_5_20: Final = replace(
+    _READING_0_5_17,
+    since="0.5.20",
+    uniform=_READING_0_5_17.uniform | {"W4A16_NVFP4", "MXFP8"},
+    flat_file=True,
+    native_mxfp8=True,
+)
+_READING_0_5_23: Final = replace(
+    _READING_0_5_20, since="0.5.23", nvfp4_exclude_modules=True, one_block_size=True
+)
+READING: Final = (_READING_0_5_10, _READING_0_5_17, _READING_0_5_20, _READING_0_5_23)
+
+QUANT_METHODS: Final = frozenset(
+    {
+        "fp8", "mxfp8", "minimax_m3_nvfp4", "blockwise_int8", "nvfp4_online", "w8a8_int8",
+        "w8a8_fp8", "awq", "awq_marlin", "bitsandbytes", "gguf", "gptq", "gptq_marlin",
+        "moe_wna16", "compressed-tensors", "w4afp8", "petit_nvfp4", "quark", "quark_mxfp4",
+        "auto-round", "auto-round-int8", "modelslim", "quark_int4fp8_moe", "humming",
+        "mxfp_w4a8", "mxfp4", "fbgemm_fp8", "qoq",
+    }
+)  # fmt: skip
+"""Values of quant_method besides ModelOpt's that some known release takes (sglang 0.5.23
+sglang/srt/layers/quantization/__init__.py, and what older releases have besides)."""

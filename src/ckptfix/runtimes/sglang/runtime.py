@@ -1,0 +1,40 @@
+"""SGLang, as `ckptfix` asks it."""
+
+from typing import Final
+
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
+from ckptfix.runtimes.common.effective import EffectiveMetadata
+from ckptfix.runtimes.common.layer_maps import HF_QUANT_FILE, Files
+from ckptfix.runtimes.common.patterns import Packed, PatternTable
+from ckptfix.runtimes.common.rows import row_for
+from ckptfix.runtimes.interface import Runtime
+from ckptfix.runtimes.sglang.exclusion import SglangExclusion
+from ckptfix.runtimes.sglang.reading import SglangRelease, read_sglang
+from ckptfix.runtimes.sglang.releases import EXCLUDING, LOOKUP, READING
+
+_NAME: Final = "sglang"
+
+
+def _read(files: Files, version: str, architecture: str) -> EffectiveMetadata | None:
+    return read_sglang(files, SglangRelease(row_for(_NAME, version, READING), architecture))
+
+
+def _exclusion(version: str, patterns: PatternTable, packed: Packed) -> SglangExclusion:
+    return SglangExclusion(row_for(_NAME, version, EXCLUDING), patterns, packed)
+
+
+RUNTIME: Final = Runtime(
+    name=_NAME,
+    title="SGLang",
+    order=2,
+    serve_command="python -m sglang.launch_server --model-path {}",
+    reads=(CONFIG_FILE, HF_QUANT_FILE),
+    lookup_rules=LOOKUP,
+    read=_read,
+    exclusion=_exclusion,
+    drops_strays=True,
+    needs_architectures=True,
+    always_takes_kv_scales=False,
+    asks_entry_of_excluded=True,
+    scale_names=dict.fromkeys(("MXFP8", "FP8_PB_WO", "FP8_BLOCK_SCALES"), "weight_scale_inv"),
+)

@@ -1,0 +1,129 @@
+"""Which release of vLLM does what. A release that changed nothing needs no row.
+
+Sources: vLLM 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/modelopt.py
+(`is_layer_excluded`, `_resolve_quant_algo`, `apply_vllm_mapper`, `from_config`),
+.../utils/quant_utils.py (`is_layer_skipped`), vllm/model_executor/models/utils.py
+(`WeightsMapper`), vllm/transformers_utils/model_arch_config_convertor.py
+(`_normalize_quantization_config`) and vllm/model_executor/model_loader/weight_utils.py
+(`get_quant_config`). All were read in the wheels.
+The rows of lookups are held against the answers of the real functions by `tools/conformance.py`.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ckptfix.runtimes.common.lookup_rules import VL_SWAP, LookupRules, MappingRules
+
+_MAPPING_0_17: Final = MappingRules(
+    ("substr", "prefix", "suffix"), none_rules_delete=True, splits_wildcards=True
+)
+_MAPPING_0_20: Final = replace(_MAPPING_0_17, kinds=("regex", "substr", "prefix", "suffix"))
+
+_LOOKUP_0_17: Final = LookupRules(
+    since="0.17.1",
+    mapping=_MAPPING_0_17,
+    inner_classes_count=True,
+    dispatched=frozenset({"FP8", "NVFP4"}),
+    dispatched_experts=frozenset({"FP8", "NVFP4"}),
+    bare_parts=("vision_tower", "vision_model"),
+)
+_LOOKUP_0_20: Final = replace(_LOOKUP_0_17, since="0.20.0", mapping=_MAPPING_0_20)
+_LOOKUP_0_24: Final = replace(
+    _LOOKUP_0_20,
+    since="0.24.0",
+    candidates=VL_SWAP,
+    head_candidate=True,
+    experts_take_siblings=True,
+    dispatched=frozenset({"FP8", "NVFP4", "W4A16_NVFP4"}),
+    dispatched_experts=frozenset({"FP8", "NVFP4", "W4A16_NVFP4"}),
+    quantizes_heads=True,
+    bare_parts=("vision_tower", "vision_model", "vit_large_projector"),
+)
+_LOOKUP_0_25: Final = replace(
+    _LOOKUP_0_24,
+    since="0.25.0",
+    builtin_packed=True,
+    dispatched=_LOOKUP_0_24.dispatched | {"MXFP8"},
+    dispatched_experts=_LOOKUP_0_24.dispatched | {"MXFP8"},
+)
+_LOOKUP_0_33: Final = replace(
+    _LOOKUP_0_25,
+    since="0.33.0",
+    mapping=replace(_MAPPING_0_20, none_rules_delete=False),
+    dispatched=_LOOKUP_0_25.dispatched | {"FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO"},
+    dispatched_experts=_LOOKUP_0_25.dispatched | {"FP8_PB_WO", "FP8_BLOCK_SCALES"},
+)
+LOOKUP: Final = (_LOOKUP_0_17, _LOOKUP_0_20, _LOOKUP_0_24, _LOOKUP_0_25, _LOOKUP_0_33)
+
+
+@dataclass(frozen=True)
+class VllmExcluding:
+    """How a release, and those after it up to the next row, applies exclude patterns."""
+
+    since: str
+    honours_listed_packed_name: bool
+    """A packed name in the exclude list excludes the packed module; before, only members did."""
+
+
+EXCLUDING: Final = (
+    VllmExcluding("0.17.1", honours_listed_packed_name=False),
+    VllmExcluding("0.24.0", honours_listed_packed_name=True),
+)
+
+
+@dataclass(frozen=True)
+class VllmReading:
+    """How a release, and those after it up to the next row, reads the metadata."""
+
+    since: str
+    uniform: frozenset[str]
+    """Values of quant_algo for the whole checkpoint that the release accepts; others stop it."""
+    wrapped_algos: frozenset[str] = frozenset({"FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO"})
+    """quant_algo of ModelOpt's wrapped object that names a config class, besides NVFP4; others
+    stop the release."""
+    own_names_override: bool = False
+    """quant_method `modelopt_fp4` and the like are corrected by quant_algo as `modelopt` is."""
+    flat_exclude_modules: bool = False
+    """`exclude_modules` of a flat object is read where `ignore` is absent."""
+    kv_algos: frozenset[str] | None = frozenset({"FP8"})
+    """Values of kv_cache_quant_algo; others stop the release. None: all are taken."""
+    weight_only_by_activations: bool = False
+    """NVFP4 of which every config group has no input_activations is W4A16_NVFP4."""
+    one_block_size: bool = False
+    """Two block sizes in quantized_layers stop the release."""
+
+
+_READING_0_17: Final = VllmReading(
+    "0.17.1",
+    uniform=frozenset({"FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO", "NVFP4", "MXFP8"}),
+)
+_READING_0_24: Final = replace(
+    _READING_0_17,
+    since="0.24.0",
+    uniform=_READING_0_17.uniform | {"W4A16_NVFP4"},
+    own_names_override=True,
+    kv_algos=frozenset({"FP8", "NVFP4"}),
+)
+_READING_0_28: Final = replace(_READING_0_24, since="0.28.0", kv_algos=None)
+_READING_0_33: Final = replace(
+    _READING_0_28,
+    since="0.33.0",
+    wrapped_algos=_READING_0_17.wrapped_algos | {"MIXED_PRECISION"},
+    flat_exclude_modules=True,
+    weight_only_by_activations=True,
+    one_block_size=True,
+)
+READING: Final = (_READING_0_17, _READING_0_24, _READING_0_28, _READING_0_33)
+
+QUANT_METHODS: Final = frozenset(
+    {
+        "awq", "auto_awq", "fp8", "fbgemm_fp8", "fp_quant", "auto_gptq", "gptq", "gptq_marlin",
+        "awq_marlin", "humming", "compressed-tensors", "experts_int8", "quark", "moe_wna16",
+        "torchao", "inc", "mxfp4", "gpt_oss_mxfp4", "deepseek_v4_fp8", "online",
+        "fp8_per_tensor", "fp8_per_block", "fp8_per_channel", "int8_per_channel_weight_only",
+        "nvfp4_per_token", "mxfp8", "bitsandbytes", "gguf", "petit_nvfp4", "auto-round",
+        "cpu_awq", "rtn", "ptpc_fp8", "tpu_int8", "auto_round",
+    }
+)  # fmt: skip
+"""Values of quant_method besides ModelOpt's that some known release takes (vllm 0.33.0
+vllm/model_executor/layers/quantization/__init__.py, and what older releases have besides)."""

@@ -1,0 +1,44 @@
+"""vLLM, as `ckptfix` asks it."""
+
+from typing import Final
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
+from ckptfix.runtimes.common.effective import EffectiveMetadata
+from ckptfix.runtimes.common.layer_maps import HF_QUANT_FILE, Files
+from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.common.patterns import Packed, PatternTable
+from ckptfix.runtimes.common.rows import row_for
+from ckptfix.runtimes.interface import Runtime
+from ckptfix.runtimes.vllm.exclusion import VllmExclusion
+from ckptfix.runtimes.vllm.reading import read_mistral, read_vllm
+from ckptfix.runtimes.vllm.releases import EXCLUDING, LOOKUP, READING
+
+_NAME: Final = "vllm"
+
+
+def _read(files: Files, version: str, architecture: str) -> EffectiveMetadata | None:  # noqa: ARG001 - alike for all
+    return read_vllm(files, row_for(_NAME, version, READING))
+
+
+def _exclusion(version: str, patterns: PatternTable, packed: Packed) -> VllmExclusion:
+    return VllmExclusion(row_for(_NAME, version, EXCLUDING), patterns, packed)
+
+
+def _other_config(checkpoint: Checkpoint) -> str:
+    """VLLM prefers Mistral's own config to config.json."""
+    params = checkpoint.mistral
+    return read_mistral(Held(params.file, (), params.value)) if params else ""
+
+
+RUNTIME: Final = Runtime(
+    name=_NAME,
+    title="vLLM",
+    order=1,
+    serve_command="vllm serve {}",
+    reads=(CONFIG_FILE, HF_QUANT_FILE),
+    lookup_rules=LOOKUP,
+    read=_read,
+    exclusion=_exclusion,
+    other_config=_other_config,
+)
