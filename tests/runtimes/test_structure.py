@@ -104,6 +104,57 @@ def test_weights_that_nothing_fills(
     assert found.effect is Effect.WRONG_WEIGHTS
 
 
+O_PROJ = "model.layers.1.self_attn.o_proj"
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+@pytest.mark.parametrize(
+    ("lost", "reason"),
+    [
+        (f"{O_PROJ}.", f"{O_PROJ} is not stored"),
+        ("model.layers.0.mlp.up_proj.", "model.layers.0.mlp.up_proj is not stored"),
+    ],
+)
+def test_a_module_that_its_block_needs(
+    tmp_path: Path, runtime: str, lost: str, reason: str
+) -> None:
+    left = {name: shape for name, shape in llama().items() if not name.startswith(lost)}
+    found = loads(tmp_path, runtime, left)
+    assert reason in told(found)
+    assert found.effect is Effect.WRONG_WEIGHTS
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+def test_scales_without_a_weight(tmp_path: Path, runtime: str) -> None:
+    left = llama()
+    del left[f"{O_PROJ}.weight"]
+    assert f"{O_PROJ} has scales and no weight" in told(loads(tmp_path, runtime, left))
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("experts.2.up_proj", "", "model.layers.0.mlp.experts.2.up_proj is not stored"),
+        ("experts.2.up_proj", "experts.2.xup_proj", "experts.0.xup_proj is not stored"),
+        ("experts.2.up_proj", "experts.up_proj.2", "has no place for"),
+    ],
+)
+def test_experts_of_a_bank_hold_the_same_modules(
+    tmp_path: Path, runtime: str, old: str, new: str, reason: str
+) -> None:
+    moved = {k.replace(old, new): v for k, v in qwen_moe().items() if new or old not in k}
+    found = loads(
+        tmp_path,
+        runtime,
+        moved,
+        {"num_hidden_layers": 1, "num_experts": 4},
+        architecture="Qwen3MoeForCausalLM",
+        quantization=NVFP4,
+    )
+    assert reason in told(found)
+
+
 @pytest.mark.parametrize(("runtime", "effect"), list(zip(BOTH, Effect, strict=True)))
 @pytest.mark.parametrize(
     ("more", "config", "reason"),

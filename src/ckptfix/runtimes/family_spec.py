@@ -40,6 +40,10 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tree: tuple[str, ...] = ()
     """Runtime names of all modules that the classes may build, before packing: `#` stands for a
     number, `{a,b}` for one of several, `*` for any characters. Empty where they are not listed."""
+    together: tuple[tuple[str, ...], ...] = ()
+    """Last parts of names of which a block holds all or none; `a|b` where it may hold either."""
+    in_every_layer: tuple[str, ...] = ()
+    """Last parts of names of modules that every layer of the language model has."""
     untaken: tuple[str, ...] = ()
     """Shell patterns of checkpoint names that the classes do not load, though a later transformers
     writes them."""

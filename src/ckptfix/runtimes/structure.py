@@ -62,6 +62,7 @@ class Structure:
         yield from self._layers()
         yield from self._tables()
         yield from self._experts()
+        yield from self._incomplete()
         yield from self._scales()
         if self.family.spec.refuses_stacked_experts and not self.metadata.ignored:
             yield from self._stacked_experts()
@@ -144,10 +145,19 @@ class Structure:
         if missing:
             told = f"num_hidden_layers is {number:,}, layer {missing[0]:,} is not stored"
             yield Reason(f"leaves weights unwritten: {told}", Effect.WRONG_WEIGHTS)
+        yield from self._parts_of_layers(stored)
         own = re.compile(re.escape(self._base) + r"\.(?!embed)\w*norm\w*")
         if self.family.knows_its_tree and not any(map(own.fullmatch, self._places.values())):
             told = f"no norm is stored below {self._base}"
             yield Reason(f"leaves weights unwritten: {told}", Effect.WRONG_WEIGHTS)
+
+    def _parts_of_layers(self, stored: set[int]) -> Iterator[Reason]:
+        held = set(self._places.values())
+        for part in self.family.spec.in_every_layer:
+            wanted = (f"{self._base}.layers.{layer}.{part}" for layer in sorted(stored))
+            if missing := next((name for name in wanted if name not in held), ""):
+                told = f"leaves weights unwritten: {missing} is not stored"
+                yield Reason(told, Effect.WRONG_WEIGHTS)
 
     def _tables(self) -> Iterator[Reason]:
         config = self.checkpoint.config
@@ -187,6 +197,46 @@ class Structure:
                 yield Reason(f"leaves weights unwritten: {told}", Effect.WRONG_WEIGHTS)
             yield from self._router(head, number)
 
+    def _incomplete(self) -> Iterator[Reason]:
+        """Blocks and experts that lack a module, and modules that lack their weight."""
+        blocks: dict[str, dict[str, str]] = {}
+        for name, place in self._places.items():
+            module = self.checkpoint.modules[name]
+            block, _, part = place.rpartition(".")
+            if module.weight is not None:
+                if self._base and block.startswith(f"{self._base}."):
+                    blocks.setdefault(block, {})[part] = name
+            elif module.tensors.keys() & {"weight_scale", "weight_scale_2", "input_scale"}:
+                told = f"leaves weights unwritten: {visible(name)} has scales and no weight"
+                yield Reason(told, Effect.WRONG_WEIGHTS, tensor=name)
+        for parts in blocks.values():
+            for group in self.family.spec.together:
+                held = [any(part in parts for part in either.split("|")) for either in group]
+                if any(held) and not all(held):
+                    lost = group[held.index(False)].partition("|")[0]
+                    beside = next(parts[p] for e in group for p in e.split("|") if p in parts)
+                    yield _unwritten(f"{beside.rpartition('.')[0]}.{lost}", beside)
+        yield from self._uneven_banks()
+
+    def _uneven_banks(self) -> Iterator[Reason]:
+        """Experts of a bank hold the same modules; a number behind the module is none."""
+        banks: dict[str, dict[str, set[str]]] = {}
+        for name in self._places:
+            head, dot, tail = name.partition(EXPERTS)
+            number, _, part = tail.partition(".")
+            if dot and part.isdecimal() and not number.isdecimal():
+                yield Reason(f"has no place for {visible(name)}", self._stops, tensor=name)
+                return
+            if dot and part:
+                banks.setdefault(head, {}).setdefault(number, set()).add(part)
+        for head, experts in banks.items():
+            every = set.union(*experts.values())
+            for number, parts in experts.items():
+                if parts != every:
+                    lost = f"{head}{EXPERTS}{number}.{min(every - parts)}"
+                    yield _unwritten(lost, f"{head}{EXPERTS}{number}.{min(parts)}")
+                    break
+
     def _router(self, head: str, number: int) -> Iterator[Reason]:
         for part in _ROUTERS:
             module = self.checkpoint.modules.get(f"{head}.{part}")
@@ -224,6 +274,11 @@ class Structure:
                 told = f"stops: it takes no experts stored as one tensor: {_some(stacked)}"
                 yield Reason(told, Effect.STOPS, tensor=stacked[0])
                 return
+
+
+def _unwritten(lost: str, beside: str) -> Reason:
+    told = f"leaves weights unwritten: {visible(lost)} is not stored"
+    return Reason(told, Effect.WRONG_WEIGHTS, tensor=beside)
 
 
 def _ordered(names: list[str]) -> list[str]:
