@@ -73,6 +73,10 @@ def test_kv_cache_scheme_is_a_dict_or_a_string(scheme: object, algo: str | None)
         ({"ignore": "lm_head"}, "/ignore", "a list of strings"),
         ({"ignore": [1]}, "/ignore/0", "a string"),
         ({"config_groups": []}, "/config_groups", "an object"),
+        ({"config_groups": {"g": 1}}, "/config_groups/g", "an object"),
+        ({"config_groups": {"g": {"targets": "a"}}}, "/g/targets", "a list of strings"),
+        ({"quant_method": 8}, "/quant_method", "a string or null"),
+        ({"quant_library": 8}, "/quant_library", "a string or null"),
         ({"kv_cache_scheme": 8}, "/kv_cache_scheme", "an object, a string or null"),
     ],
 )

@@ -19,14 +19,14 @@ from ckptfix.checkpoint.dialects.fields import Fields
 from ckptfix.checkpoint.dialects.interface import Claim, NameList, OwnFile, Role
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement, config_root
 
-ALGOS = {"f8": "FP8", "f4": "NVFP4"}
+ALGOS = {"f8": "FP8", "f4": "NVFP4", "i8": "I8_MADE_UP"}
 
 
 class MadeUp:
     quantizer = "MadeUp"
     own_files = (OwnFile("madeup.json"),)
     name_fields = ("plan", "leave", "members")
-    roles = (Role("made_up_table", optional=True),)
+    roles = (Role("codes", is_weight=True), Role("steps", is_scale=True))
     writer = None
 
     def claim(self, documents):
@@ -87,6 +87,10 @@ RUN = """
 import sys
 import ckptfix.checkpoint.dialects
 ckptfix.checkpoint.dialects.__path__.append(sys.argv.pop(1))
+from ckptfix.checkpoint.formats import table
+from ckptfix.checkpoint.formats.format import Format
+row = Format("I8_MADE_UP", table.INT8, table.CHANNEL, table.BARE, weight="codes", scale="steps")
+table.FORMATS = (*table.FORMATS, row)
 from ckptfix.__main__ import main
 main()
 """
@@ -116,7 +120,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command line with one more folder of dialects."""
+    """The command line with one more folder of dialects, and one more row of stored formats."""
     return subprocess.run(
         [sys.executable, "-c", RUN, str(folder), *map(str, arguments)],
         check=False,
@@ -181,6 +185,38 @@ def test_experts_are_folded_by_its_lists(folder: Path, tmp_path: Path) -> None:
     done = run(folder, "check", directory, "--select", "CKF303", "--format", "json")
     (finding,) = json.loads(done.stdout)["checkpoints"][0]["findings"]
     assert finding["subject"] == names[5]
+
+
+def test_its_own_tensors_are_a_role_and_a_row(folder: Path, tmp_path: Path) -> None:
+    name, other = "model.layers.0.mlp.down_proj", "model.layers.1.mlp.down_proj"
+    tensors: Shapes = {
+        f"{name}.codes": ("I8", (32, 64)),
+        f"{name}.steps": ("F32", (32,)),
+        f"{other}.codes": ("I8", (32, 64)),
+        f"{other}.steps": ("F32", (64,)),
+    }
+    quantization = {"quant_method": "made-up", "plan": {name: "i8", other: "i8"}}
+    directory = model(tmp_path / "model", quantization, tensors)
+    inspected = json.loads(run(folder, "inspect", directory, "--json").stdout)
+    stored = {row["stored_format"]: row["parameters"] for row in inspected["formats"]}
+    assert stored == {"I8_MADE_UP": 32 * 64, "unrecognized": 32 * 64}
+    done = run(folder, "check", directory, "--select", "CKF301", "--format", "json")
+    (finding,) = json.loads(done.stdout)["checkpoints"][0]["findings"]
+    assert finding["subject"] == other
+    told = "codes is I8 [32, 64], steps is F32 [64]: the shape of steps fits none of I8_MADE_UP"
+    assert told in finding["message"]
+
+
+def test_verify_says_that_it_has_no_decoder(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    name = "model.layers.0.mlp.down_proj"
+    tensors: Shapes = {f"{name}.codes": ("I8", (32, 64)), f"{name}.steps": ("F32", (32,))}
+    quantization = {"quant_method": "made-up", "plan": {name: "i8"}}
+    directory = model(tmp_path / "model", quantization, tensors)
+    done = run(folder, "verify", directory, "--device", "cpu")
+    assert "Traceback" not in done.stderr
+    told = "ckptfix has no decoder for I8_MADE_UP (codes in codes, scales in steps)"
+    assert told in done.stdout + done.stderr
 
 
 def test_what_it_cannot_write_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ class Checkpoint:
         """
         return registry.parse_metadata(self.documents, self.left_out)
 
-    @property
+    @cached_property
     def dialect(self) -> Dialect:
         """In which the metadata are; the likeliest where there are none.
 

@@ -7,7 +7,7 @@ whole checkpoint, never per shard file.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ckptfix.checkpoint.roles import FUSED_SUFFIXES, SPELLINGS
+from ckptfix.checkpoint.roles import FUSED_SUFFIXES, SPELLINGS, WEIGHTS
 from ckptfix.checkpoint.safetensors import Tensor
 
 
@@ -23,8 +23,8 @@ class Module:
 
     @property
     def weight(self) -> Tensor | None:
-        """The weight, if the module has one."""
-        return self.tensors.get("weight")
+        """The weight or its codes, if the module has one."""
+        return next((self.tensors[role] for role in WEIGHTS if role in self.tensors), None)
 
     @property
     def nbytes(self) -> int:

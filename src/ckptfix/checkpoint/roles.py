@@ -7,7 +7,7 @@ from ckptfix.checkpoint.dialects import registry
 from ckptfix.checkpoint.dialects.interface import Role
 
 ROLES: Final = (
-    Role("weight", by_row=True),
+    Role("weight", by_row=True, is_weight=True),
     Role("weight_scale", is_scale=True, by_row=True, fused=True),
     Role("weight_scale_2", "scalar", is_scale=True, optional=True, fused=True),
     Role("input_scale", "scalar", is_scale=True, optional=True, fused=True),
@@ -19,6 +19,7 @@ ROLES: Final = (
 )
 """Those that several quantizers store, and those of one dialect."""
 
+WEIGHTS: Final = tuple(role.name for role in ROLES if role.is_weight)
 KV_ROLES: Final = tuple(role.name for role in ROLES if role.of_kv_cache)
 KV_SCALES: Final = tuple(role.name for role in ROLES if role.of_kv_cache and role.is_scale)
 SCALES: Final = tuple(role.name for role in ROLES if role.is_scale)

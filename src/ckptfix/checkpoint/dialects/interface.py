@@ -65,6 +65,8 @@ class Role:
     """Split with the rows of the weight, where it has more than one value."""
     fused: bool = False
     """Llama 4 and GPT-OSS keep 3-D expert parameters: `experts.gate_up_proj_weight_scale`."""
+    is_weight: bool = False
+    """It holds the codes of a weight, or the weight itself."""
     also: str = ""
     """Another spelling."""
 

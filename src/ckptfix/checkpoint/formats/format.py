@@ -105,7 +105,7 @@ class Gemm:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How one quant_algo is stored: `weight`, `weight_scale` and other companions."""
+    """How one quant_algo is stored: a weight, its scales and other companions."""
 
     quant_algo: str
     """As ModelOpt writes it; comparisons ignore case."""
@@ -125,6 +125,10 @@ class Format:
     no factor of the weight, but the step of the FP8 GEMM."""
     has_config_group: bool = False
     """ModelOpt describes it in config_groups."""
+    weight: str = "weight"
+    """Role of the tensor with the codes."""
+    scale: str = "weight_scale"
+    """Role of the tensor with the scales."""
 
     @property
     def sides(self) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 from ckptfix.checkpoint.formats import table
 from ckptfix.checkpoint.formats.format import Format, is_scalar
 from ckptfix.checkpoint.modules import Module
-from ckptfix.checkpoint.roles import OPTIONAL_COMPANIONS
+from ckptfix.checkpoint.roles import OPTIONAL_COMPANIONS, WEIGHTS
 from ckptfix.checkpoint.safetensors import Tensor
 
 FLOAT_DTYPES: Final = frozenset({"BF16", "F16", "F32", "F64"})
@@ -75,10 +75,10 @@ def stored_format(module: Module) -> StoredFormat:
     unquantized: there is nothing that a runtime would dequantize.
     """
     weight = module.weight
-    scaled = "weight_scale" in module.tensors or "weight_scale_2" in module.tensors
+    scaled = _scale_of(module)
     if weight is None:
         if scaled:
-            return StoredFormat(problem="weight_scale without a weight")
+            return StoredFormat(problem=f"{scaled} without a weight")
         return UNQUANTIZED
     quantized = (row.codes.dtype for row in table.FORMATS)
     if not scaled and weight.dtype not in quantized:
@@ -86,32 +86,42 @@ def stored_format(module: Module) -> StoredFormat:
     if len(weight.shape) < 2:
         if not scaled:
             return StoredFormat(logical_shape=weight.shape)
-        return StoredFormat(problem=f"weight_scale on a {len(weight.shape)}-D weight")
+        return StoredFormat(problem=f"{scaled} on a {len(weight.shape)}-D weight")
     return _match(module, weight)
 
 
+def _scale_of(module: Module) -> str:
+    """The role of its scales, whatever the format; empty where it has none."""
+    if "weight_scale" in module.tensors or "weight_scale_2" in module.tensors:
+        return "weight_scale"
+    if len(module.tensors) < 2:
+        return ""
+    return next((row.scale for row in table.FORMATS if row.scale in module.tensors), "")
+
+
 def _match(module: Module, weight: Tensor) -> StoredFormat:
-    fits = [
-        Fit(row, size) for row in table.FORMATS if (size := _fits(row, module, weight)) is not None
-    ]
+    fits = [Fit(row, size) for row in table.FORMATS if (size := _fits(row, module)) is not None]
     if not fits:
         return StoredFormat(logical_shape=weight.shape, problem=_near_miss(module, weight))
     first = fits[0].format
     return StoredFormat(
         tuple(fits),
         weight_only=first.inputs.static and "input_scale" not in module.tensors,
-        logical_shape=first.codes.logical(weight.shape),
+        logical_shape=first.codes.logical(module.tensors[first.weight].shape),
     )
 
 
-def _has_dtypes(row: Format, weight: Tensor, scale: Tensor) -> bool:
+def _has_dtypes(row: Format, module: Module) -> bool:
+    weight, scale = module.tensors.get(row.weight), module.tensors.get(row.scale)
+    if weight is None or scale is None:
+        return False
     return (row.codes.dtype, row.scales.dtype) == (weight.dtype, scale.dtype)
 
 
-def _fits_layout(row: Format, weight: Tensor, scale: Tensor) -> int | None:
-    if not _has_dtypes(row, weight, scale):
+def _fits_layout(row: Format, module: Module) -> int | None:
+    if not _has_dtypes(row, module):
         return None
-    return row.fits_shape(weight.shape, scale.shape)
+    return row.fits_shape(module.tensors[row.weight].shape, module.tensors[row.scale].shape)
 
 
 def _companion_faults(row: Format, module: Module) -> list[str]:
@@ -126,7 +136,7 @@ def _companion_faults(row: Format, module: Module) -> list[str]:
 
 def _companion_shape_faults(row: Format, module: Module) -> list[str]:
     faults = []
-    logical = row.codes.logical(module.tensors["weight"].shape)
+    logical = row.codes.logical(module.tensors[row.weight].shape)
     for role in OPTIONAL_COMPANIONS:
         tensor = module.tensors.get(role.name)
         if tensor is None:
@@ -140,28 +150,29 @@ def _companion_shape_faults(row: Format, module: Module) -> list[str]:
     return faults
 
 
-def _fits(row: Format, module: Module, weight: Tensor) -> int | None:
-    scale = module.tensors.get("weight_scale")
-    if scale is None or _companion_faults(row, module):
+def _fits(row: Format, module: Module) -> int | None:
+    if not _has_dtypes(row, module) or _companion_faults(row, module):
         return None
-    return _fits_layout(row, weight, scale)
+    return _fits_layout(row, module)
 
 
 def _near_miss(module: Module, weight: Tensor) -> str:
     """Why no row fits, told against the row that fits best."""
-    scale = module.tensors.get("weight_scale")
-    held = f"weight is {weight.dtype} {list(weight.shape)}"
+    of_scale = _scale_of(module)
+    scale = module.tensors.get(of_scale)
+    of_weight = next(role for role in WEIGHTS if role in module.tensors)
+    held = f"{of_weight} is {weight.dtype} {list(weight.shape)}"
     if scale is None:
         if "weight_scale_inv" in module.tensors:
             return f"{held} with weight_scale_inv, which is not a ModelOpt format"
         return f"{held} and has no weight_scale"
-    held += f", weight_scale is {scale.dtype} {list(scale.shape)}"
-    layout = [row for row in table.FORMATS if _fits_layout(row, weight, scale) is not None]
+    held += f", {of_scale} is {scale.dtype} {list(scale.shape)}"
+    layout = [row for row in table.FORMATS if _fits_layout(row, module) is not None]
     if layout:
         row = min(layout, key=lambda row: len(_companion_faults(row, module)))
         return f"{held}: as {row.quant_algo}, " + ", ".join(_companion_faults(row, module))
-    dtypes = [row for row in table.FORMATS if _has_dtypes(row, weight, scale)]
+    dtypes = [row for row in table.FORMATS if _has_dtypes(row, module)]
     if dtypes:
         names = ", ".join(dict.fromkeys(row.quant_algo for row in dtypes))
-        return f"{held}: the shape of weight_scale fits none of {names}"
+        return f"{held}: the shape of {of_scale} fits none of {names}"
     return f"{held}: no known format has these dtypes"

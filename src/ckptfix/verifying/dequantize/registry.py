@@ -66,6 +66,9 @@ def missing_decoder(row: Format) -> str:
             (f"{row.codes.name} weights", row.codes.name in CODES),
             (f"scales by {row.scales.name}", row.scales.name in SCALES),
             (f"{row.inputs.name} input", row.inputs.name in INPUTS),
+            # The decoders and the GEMMs look for these roles by name.
+            (f"codes in {row.weight}", row.weight == "weight"),
+            (f"scales in {row.scale}", row.scale == "weight_scale"),
         )
         if not known
     ]
