@@ -68,7 +68,7 @@ def test_options_stand_before_a_name_that_starts_with_a_dash() -> None:
             "ckptfix rewrite --dry-run --runtime 'vllm==1!2' -- -a",
         ),
         ("ckptfix rewrite DIR --tensors", "a", "ckptfix rewrite DIR --tensors"),
-        ("ckptfix rules lists them", "a", "ckptfix rules lists them"),
+        ("see ckptfix rules", "a", "see ckptfix rules"),
         ("ckptfix reads safetensors only", "a", "ckptfix reads safetensors only"),
     ],
 )

@@ -135,7 +135,7 @@ def test_what_a_release_would_do_stands_in_every_format(call: Call) -> None:
     assert "title=CKF701" in github
     suite = ET.fromstring(call("check", NANO_VL, *RELEASES, "--format", "junit").stdout)[0]
     cases = {case.get("name"): case for case in suite}
-    failed = cases["vllm 0.17.1 builds every module as it is stored"].find("failure")
+    failed = cases["vllm 0.17.1 builds every module in its stored format"].find("failure")
     assert failed is not None
     assert failed.get("type") == "CKF701"
     assert failed.get("message", "").startswith("10 findings")

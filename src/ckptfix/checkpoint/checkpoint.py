@@ -122,7 +122,7 @@ def load_checkpoint(source: Source, name: str, listener: Listener = SILENT) -> C
     }
     if CONFIG_FILE not in documents and HF_QUANT_FILE not in documents:
         raise CkptfixError(
-            f"{source.where}: neither config.json nor hf_quant_config.json",
+            f"{source.where}: found neither config.json nor hf_quant_config.json",
             advice="name a Hugging Face checkpoint",
         )
     config = ModelConfig()
@@ -133,7 +133,8 @@ def load_checkpoint(source: Source, name: str, listener: Listener = SILENT) -> C
     small = checkpoint.folded
     if not small.metadata and not any(f.is_quantized for f in small.formats.values()):
         raise CkptfixError(
-            f"{source.where}: not quantized, no quantization metadata and no scale tensors",
+            f"{source.where}: not a quantized checkpoint: no quantization metadata and no scale "
+            "tensors",
             advice="ckptfix works on checkpoints quantized by ModelOpt",
         )
     return checkpoint

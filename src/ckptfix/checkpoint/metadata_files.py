@@ -207,7 +207,7 @@ def _is_modelopt(reader: _Reader) -> bool:
 def _not_modelopt(reader: _Reader) -> CkptfixError:
     method = visible(_quant_method(reader))
     return CkptfixError(
-        f"quant_method is {method!r}; ckptfix reads checkpoints quantized by ModelOpt",
+        f"quant_method is {method!r}; ckptfix only supports checkpoints quantized by ModelOpt",
         place=reader.document.place((*reader.path, "quant_method")),
     )
 

@@ -38,7 +38,7 @@ class VerifyFlags:
             CkptfixError: flags that contradict each other, or a runtime that cannot be.
         """
         if self.all and self.sample is not None:
-            raise CkptfixError("--all and --sample contradict each other")
+            raise CkptfixError("--all cannot be used with --sample")
         return VerifyRequest(
             self.device,
             asked_targets(self.runtimes),

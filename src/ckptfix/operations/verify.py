@@ -128,7 +128,7 @@ def _family(checkpoint: Checkpoint, targets: Sequence[Target]) -> tuple[Family, 
             family = family_for(target.runtime, target.version, [architecture])
             if family is not None:
                 return family, str(target)
-    return GENERIC_FAMILY, "most runtimes do, its architecture is not known"
+    return GENERIC_FAMILY, "most runtimes do (unknown architecture)"
 
 
 def _verify(
@@ -186,7 +186,7 @@ def _require_counterpart(plan: Plan, left_out: Mapping[str, str], source: str) -
     if left_out:
         ((reason, _),) = Counter(left_out.values()).most_common(1)
         modules = "quantized module" if len(members) == 1 else "quantized modules"
-        why = f" with any of {len(members):,} {modules}: {reason}"
+        why = f" with any of the {len(members):,} {modules}: {reason}"
     raise CkptfixError(
         f"--source {visible(source)}: cannot be compared{why}",
         advice="name the unquantized checkpoint that this one was made from, or leave --source out",
@@ -251,5 +251,5 @@ def verify(
     )
     report = verify_directory(os.fspath(directory), request, listener, distributed=False)
     if report is None:  # not so in a process of its own
-        raise CkptfixError("another rank has the report")
+        raise CkptfixError("the report is on another rank")
     return report

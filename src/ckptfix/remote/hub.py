@@ -151,6 +151,6 @@ def _beside_config(files: dict[str, int], repository: Repository) -> dict[str, i
             beside[name] = size
         elif name.endswith((".safetensors", ".json")):
             raise CkptfixError(
-                f"{visible(str(repository))}: a file has an unprintable name, {visible(name)!r}"
+                f"{visible(str(repository))}: the name of a file is unprintable: {visible(name)!r}"
             )
     return beside

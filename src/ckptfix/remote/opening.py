@@ -66,7 +66,7 @@ def _open_directory(directory: Directory) -> DirectorySource:
     except CkptfixError as error:
         if not directory.instead:
             raise
-        advice = f"for the repository of the Hub write {directory.instead}"
+        advice = f"for the Hub repository write {directory.instead}"
         raise CkptfixError(error.problem, place=error.place, advice=advice) from error
 
 

@@ -195,10 +195,11 @@ def _of_page(text: str, path: str) -> Repository:
 def _checked(revision: str | None, text: str) -> str | None:
     if revision is None or _REVISION.fullmatch(revision):
         return revision
-    raise CkptfixError(f"{visible(text)}: {visible(revision)!r} is no branch, tag or commit")
+    raise CkptfixError(f"{visible(text)}: {visible(revision)!r} is not a branch, tag or commit")
 
 
 def _no_repository(text: str) -> CkptfixError:
     return CkptfixError(
-        f"{visible(text)}: names no model repository", advice="write org/name, or org/name@revision"
+        f"{visible(text)}: does not name a model repository",
+        advice="write org/name, or org/name@revision",
     )

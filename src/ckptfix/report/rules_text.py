@@ -71,7 +71,7 @@ def rule_lines(rule: Rule) -> Iterator[Line]:
     for text in rule.example.splitlines():
         yield line("  ", (text, {"-": "red", "+": "green"}.get(text[:1], "")))
     yield line()
-    yield line(("leave it out", "bold"))
+    yield line(("to silence it", "bold"))
     yield line(f"  ckptfix check DIR --ignore {rule.code}")
     yield line()
     yield line(f"since ckptfix {rule.since}")

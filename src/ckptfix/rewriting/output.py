@@ -67,12 +67,12 @@ def require_free(output: str, root: Path | None = None) -> Path:
         raise CkptfixError(f"--output {visible(output)}: is not a directory")
     if root is not None and path.resolve().is_relative_to(root):
         raise CkptfixError(
-            f"--output {visible(output)}: lies in the checkpoint itself",
-            advice="name a directory elsewhere",
+            f"--output {visible(output)}: is inside the checkpoint",
+            advice="choose another directory",
         )
     if path.exists() and any(path.iterdir()):
         raise CkptfixError(
-            f"--output {visible(output)}: is not empty", advice="name a new directory"
+            f"--output {visible(output)}: is not empty", advice="choose a new directory"
         )
     if not path.parent.is_dir():
         raise CkptfixError(f"--output {visible(output)}: {path.parent} does not exist")
@@ -165,9 +165,7 @@ def _real_file(source: DirectorySource, entry: Path) -> Path:
         return source.path(entry.name)
     relative = str(entry.relative_to(source.root))
     if entry.is_symlink() and not source.may_follow(entry.name, entry.resolve()):
-        raise CkptfixError(
-            "a link that leads out of the checkpoint", place=Place(visible(relative))
-        )
+        raise CkptfixError("symlink points outside the checkpoint", place=Place(visible(relative)))
     if not entry.is_file():
         raise CkptfixError("not a regular file", place=Place(visible(relative)))
     return entry.resolve()

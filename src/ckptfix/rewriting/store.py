@@ -165,7 +165,7 @@ class Store:
         except OSError as error:
             raise self.damaged(f"{name} cannot be read: {error.strerror}") from error
         if digest(data) != name:
-            raise self.damaged(f"{name} does not hold the bytes it should")
+            raise self.damaged(f"{name} has unexpected content")
         return data
 
     def damaged(self, why: str) -> CkptfixError:
@@ -180,7 +180,7 @@ class Store:
         """journal.json or undo.json, if there."""
         path = self.folder / name
         if path.is_symlink():
-            raise self.damaged(f"{name} is a link")
+            raise self.damaged(f"{name} is a symlink")
         if not path.is_file():
             return None
         try:
@@ -192,9 +192,9 @@ class Store:
             if Path(record.file).name != record.file or record.file in ("", ".", ".."):
                 raise self.damaged(f"{name} names a file outside the checkpoint directory")
             if not record.file.endswith(ending) or "\x00" in record.file:
-                raise self.damaged(f"{name} names a file that no rewrite changes")
+                raise self.damaged(f"{name} names a file that a rewrite never changes")
             if not 0 <= record.mode <= 0o7777:
-                raise self.damaged(f"{name} asks for a mode that no rewrite leaves")
+                raise self.damaged(f"{name} asks for a file mode that a rewrite never sets")
         return transaction
 
     def write(self, name: str, transaction: Transaction) -> None:
@@ -244,6 +244,6 @@ def require_whole(root: Path) -> None:
     """
     if interrupted(root):
         raise CkptfixError(
-            f"{root}: a rewrite was interrupted, the files may not belong together",
+            f"{root}: a rewrite was interrupted; the files may be inconsistent",
             advice=how_to_complete(root),
         )

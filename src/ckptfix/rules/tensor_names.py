@@ -13,16 +13,16 @@ FAMILY: Final = Family("CKF1", "names")
 
 @FAMILY.rule(
     "CKF109",
-    "tensors are stored under a name that no runtime loads",
+    "tensors are stored under a name that no runtime can load",
     Severity.ERROR,
     why=(
-        "The native NemotronH of transformers 5 stores backbone.embedding.weight; the runtimes map "
-        "embeddings only. vLLM 0.33.0 stops: no module or parameter named 'model.embedding'. "
-        "SGLang 0.5.10.post1 to 0.5.23 logs a warning and serves with an embedding that was never "
-        "loaded."
+        "The native NemotronH of transformers 5 stores backbone.embedding.weight, but the "
+        "runtimes only map embeddings. vLLM 0.33.0 stops: no module or parameter named "
+        "'model.embedding'. SGLang 0.5.10.post1 to 0.5.23 log a warning and serve with an "
+        "embedding that was never loaded."
     ),
-    fix="ckptfix rewrite --tensors renames them in the header of the shard file; no name in the "
-    "metadata changes where a tensor goes.",
+    fix="ckptfix rewrite --tensors renames them in the header of the shard file. Changing the "
+    "metadata does not help, because it does not decide where a tensor is loaded.",
     fixed_by="rewrite --tensors",
     since="0.1.0",
     blocks_loading=True,
@@ -45,7 +45,7 @@ def unloadable_name(context: Context) -> Iterable[Finding]:
         if new is not None and new != name:
             yield context.finding(
                 subject=name,
-                message="is the name of tensors that no runtime loads",
+                message="has tensor names that no runtime can load",
                 place=place_of(context.checkpoint, name),
                 advice="ckptfix rewrite --tensors renames them",
                 modules=(name,),

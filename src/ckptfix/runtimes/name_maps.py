@@ -89,12 +89,14 @@ def _rule(spec: RuleSpec, origin: str, number: int) -> Rule:
     where = Place(origin, f"/rules/{number}")
     if spec.drop == (spec.new is not None):
         raise CkptfixError(
-            "the rule needs either a new name or drop, not both or neither",
+            "a rule needs either a new name or drop, not both and not neither",
             place=where,
             advice='write new = "..." or drop = true',
         )
     if spec.old == "" and spec.kind != "prefix":
-        raise CkptfixError(f"a {spec.kind} rule with an empty old matches everything", place=where)
+        raise CkptfixError(
+            f"a {spec.kind} rule with an empty old would match everything", place=where
+        )
     if len(spec.new or "") > LONGEST_NEW:
         raise CkptfixError(f"new is longer than {LONGEST_NEW:,} characters", place=where)
     if spec.kind == "regex":

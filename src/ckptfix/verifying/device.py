@@ -68,7 +68,7 @@ def _cuda(asked: str, note: str = "") -> Device:
     count = torch.cuda.device_count()
     if index >= count:
         raise CkptfixError(
-            f"--device {asked}: there is no GPU {index}",
+            f"--device {asked}: GPU {index} does not exist",
             advice=f"this machine has {count}, numbered from 0",
         )
     torch.cuda.set_device(index)
@@ -96,7 +96,7 @@ def _cuda_problem() -> str:
 def out_of_memory(device: Device, what: str) -> CkptfixError:
     """The sentence for a GPU that is full."""
     return CkptfixError(
-        f"{device.torch_device} ran out of memory at {visible(what)}",
+        f"{device.torch_device} ran out of memory for {visible(what)}",
         advice="free the GPU, use a larger one, or choose --device cpu",
     )
 

@@ -229,5 +229,7 @@ def dialect_of(runtime: str, version: str) -> Dialect:
     wanted = Version(version)
     rows = [d for d in DIALECTS if d.runtime == runtime and Version(d.since) <= wanted]
     if not rows:
-        raise CkptfixError(f"{runtime} {version}: how this release looks names up is not known")
+        raise CkptfixError(
+            f"{runtime} {version} is unsupported: its name lookup has not been modelled"
+        )
     return max(rows, key=lambda row: Version(row.since))

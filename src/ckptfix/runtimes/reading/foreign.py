@@ -48,7 +48,7 @@ def require_modelopt(runtime: str, found: Held, method: str, own: tuple[str, ...
         return
     place = found.place("quant_method")
     if method not in _KNOWN[runtime]:
-        raise StopsError(f'stops: {place}: "{visible(method)}" is not a method that it knows')
+        raise StopsError(f'stops: {place}: "{visible(method)}" is not a method that it supports')
     needs = _NEEDS.get(method, ())
     if needs and not any(key in found for key in needs):
         named = " or ".join(needs)
