@@ -61,8 +61,8 @@ def test_sglang_has_no_packed_table_for_nano_vl() -> None:
     judged = verdict(DATA / "nanovl-mixed", "sglang", "0.5.23")
     assert wrong(judged) == {
         "language_model.model.layers.3.mixer.qkv_proj": (
-            "quantized_layers lists q_proj, k_proj, v_proj, but this release does not list qkv_proj "
-            "as packed"
+            "quantized_layers lists q_proj, k_proj, v_proj, but this release does not list "
+            "qkv_proj as packed"
         )
     }
 

@@ -82,7 +82,7 @@ def _run() -> int:
             finally:
                 sys.stdout.flush()
     except CkptfixError as error:
-        return _failed(f"error: {visible(str(error))}")
+        return _failed(f"error: {visible(_spelled(error))}")
     except _UsageError as error:
         error.message = printable(error.message)
         error.show()
@@ -94,6 +94,12 @@ def _run() -> int:
         return 1
     except KeyboardInterrupt:
         return _failed("interrupted", 130)
+
+
+def _spelled(error: CkptfixError) -> str:
+    from ckptfix.report.spelling import spelled
+
+    return spelled(str(error))
 
 
 def _failed(sentence: str, code: int = 2) -> int:

@@ -146,6 +146,7 @@ def check(
     from ckptfix.report.check_report import CheckReport
     from ckptfix.report.console import line, show, write_plain
     from ckptfix.report.formats import renderer
+    from ckptfix.report.spelling import spelled_check
 
     if json and format_ not in (None, "json"):
         raise CkptfixError(f"--json cannot be used with --format {format_}")
@@ -172,7 +173,7 @@ def check(
     )
     checked = []
     with listening() as listener:
-        for one in check_each(names, request, listener):
+        for one in map(spelled_check, check_each(names, request, listener)):
             if one.error:
                 show([line(f"error: {one.error}")], sys.stderr)
             if chosen == "jsonl" and target is None:

@@ -49,8 +49,8 @@ STEPS = (
 def _run_steps(directory: str) -> None:
     import subprocess
 
-    from ckptfix.commands import arguments, suggested
     from ckptfix.errors import CkptfixError
+    from ckptfix.report.commands import arguments, suggested
     from ckptfix.report.console import line, show
 
     for title, command, expected in STEPS:

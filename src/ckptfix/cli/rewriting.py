@@ -6,7 +6,6 @@ from dataclasses import replace
 from ckptfix.cli.listening import listening
 from ckptfix.cli.rewrite_flags import RewriteFlags, require_possible, require_sensible
 from ckptfix.cli.streams import already_done
-from ckptfix.commands import suggested
 from ckptfix.operations.loading import open_named
 from ckptfix.operations.plan import RewritePlan
 from ckptfix.operations.rewrite import (
@@ -21,6 +20,7 @@ from ckptfix.operations.rewrite import (
 from ckptfix.progress import Listener
 from ckptfix.remote.opening import Opened
 from ckptfix.remote.reference import Directory, Repository
+from ckptfix.report.commands import suggested
 from ckptfix.report.console import line, show, show_exactly
 from ckptfix.report.diff_text import diff_lines
 from ckptfix.report.pull_request import ProposedChange, body_of, title_of

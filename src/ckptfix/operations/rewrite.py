@@ -153,9 +153,9 @@ def write_output(
         made = make_output(source, free, files, shards)
     elif shards:
         raise CkptfixError(
-            f"--tensors changes shard files, and those of {visible(str(plan.opened.reference))} "
-            "are not fetched",
-            advice="add --with-weights",
+            f"`tensors` changes shard files, but those of {visible(str(plan.opened.reference))} "
+            "are not downloaded",
+            advice="set `with_weights`",
         )
     else:
         made = make_metadata_output(source, free, files)

@@ -5,14 +5,13 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.numbers import Numbers
 from ckptfix.checkpoint.source import DirectorySource
-from ckptfix.commands import with_name
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load
@@ -188,8 +187,8 @@ def _require_counterpart(plan: Plan, left_out: Mapping[str, str], source: str) -
         modules = "quantized module" if len(members) == 1 else "quantized modules"
         why = f" with any of the {len(members):,} {modules}: {reason}"
     raise CkptfixError(
-        f"--source {visible(source)}: cannot be compared{why}",
-        advice="name the unquantized checkpoint that this one was made from, or leave --source out",
+        f"`source` {visible(source)}: cannot be compared{why}",
+        advice="use the unquantized checkpoint that this one was made from, or omit `source`",
     )
 
 
@@ -206,7 +205,7 @@ def _findings(
         if rule.needs != "headers" or rule.blocks_verify:
             for finding in facts.findings(rule):
                 if not request.modules or chosen.intersection(finding.modules):
-                    yield replace(finding, advice=with_name(finding.advice, checkpoint.name))
+                    yield finding
 
 
 def verify(

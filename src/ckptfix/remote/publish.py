@@ -32,7 +32,7 @@ def require_token(repository: Repository) -> None:
     """
     if not get_token():
         raise CkptfixError(
-            f"{repository}: --create-pr needs a token of the Hub",
+            f"{repository}: a pull request needs a Hub token",
             advice="log in with hf auth login, or set HF_TOKEN",
         )
 
@@ -82,7 +82,8 @@ def _as_sentence(error: Exception, repository: Repository) -> CkptfixError:
         reason = f": {visible(' '.join(said.split()))}" if said else ""
         return CkptfixError(
             f"{repository}: the Hub refused the pull request (HTTP {status}{reason})",
-            advice="use a token with write access, or --output DIR and send the files by hand",
+            advice="use a token with write access, or use `output=DIR` and upload the files by "
+            "hand",
         )
     told = as_sentence(error, str(repository))
     if status is None or status >= 500:

@@ -86,13 +86,11 @@ def parse_reference(text: str, revision: str | None = None) -> Reference:
     if not isinstance(found, Repository):
         instead = found.instead if isinstance(found, Directory) else ""
         raise CkptfixError(
-            f"--revision is for repositories of the Hub, not for {visible(text)}",
+            f"`revision` only works for Hub repositories, not for {visible(text)}",
             advice=f"for the repository write {instead}" if instead else "",
         )
     if found.revision not in (None, revision):
-        raise CkptfixError(
-            f"{visible(text)} and --revision {visible(revision)} contradict each other"
-        )
+        raise CkptfixError(f"{visible(text)} cannot be used with `revision` {visible(revision)}")
     return replace(found, revision=_checked(revision, text))
 
 

@@ -12,7 +12,8 @@ from ckptfix.operations.checked import CheckedCheckpoint, count_severities
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, line
 from ckptfix.report.json_output import indented
-from ckptfix.rules.finding import Finding, RepairCommand, Severity
+from ckptfix.report.spelling import RepairCommand, repair_command
+from ckptfix.rules.finding import Finding, Severity
 from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.verdict import TargetVerdict
 
@@ -161,7 +162,7 @@ def finding_object(finding: Finding) -> FindingObject:
         finding.place.line,
         finding.place.tensor,
         finding.advice,
-        finding.fixed_by or None,
+        repair_command(finding.fixed_by),
         list(finding.modules),
         list(finding.releases),
     )

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ckptfix.commands import ELSEWHERE, path_word, quoted, suggested
 from ckptfix.operations.checked import CheckedCheckpoint, Loads, ReleaseAnswer
 from ckptfix.remote.reference import plain_name
+from ckptfix.report.commands import ELSEWHERE, path_word, quoted, suggested
 from ckptfix.report.console import Line, columns, line
 from ckptfix.report.releases import release_range, runs_of_releases
+from ckptfix.rules.finding import Repair
 from ckptfix.runtimes.verdict import TargetVerdict
 
 SERVE: Final = {
@@ -48,13 +49,13 @@ def _commands(
     dry_run = f"  {suggested('rewrite', checked.name, '--dry-run')}"
     repairs = {finding.fixed_by for finding in checked.findings}
     blocked = bool(checked.blocking_codes)
-    if "rewrite --tensors" in repairs:
-        both = ("--from-tensors",) if "rewrite --from-tensors" in repairs else ()
+    if Repair.TENSORS in repairs:
+        both = ("--from-tensors",) if Repair.CONTENT in repairs else ()
         effect = "renames tensors and repairs the metadata"
         yield from _rewrites(checked, effect, "--tensors", *both)
-    elif "rewrite --from-tensors" in repairs:
+    elif Repair.CONTENT in repairs:
         yield from _rewrites(checked, "repairs names and content", "--from-tensors")
-    elif "rewrite" in repairs:
+    elif Repair.NAMES in repairs:
         yield from _rewrites(checked, "repairs the names")
     elif wrong and checked.verdicts and not blocked:
         specs = [f"{v.target.runtime}=={v.target.version}" for v in checked.verdicts]

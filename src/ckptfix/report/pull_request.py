@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ckptfix import __version__
-from ckptfix.commands import suggested
+from ckptfix.report.commands import suggested
 from ckptfix.report.folding import fold
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.report.rewrite_text import done_to, state_of

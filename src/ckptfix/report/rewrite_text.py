@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ckptfix.commands import ELSEWHERE, suggested
 from ckptfix.operations.plan import RewritePlan
 from ckptfix.remote.reference import is_remote
+from ckptfix.report.commands import ELSEWHERE, suggested
 from ckptfix.report.console import Line, columns, count, line, plain, size
 from ckptfix.report.matrix import summary_of_target
 from ckptfix.report.releases import release_range, runs_of_releases
+from ckptfix.report.spelling import spelled
 from ckptfix.report.tensors_text import no_tensor_lines, tensor_lines
 from ckptfix.rewriting.forget import Forgotten
 from ckptfix.rewriting.output import Output
@@ -65,7 +66,7 @@ def plan_lines(plan: Plan) -> Iterator[Line]:
     yield from (line(row) for row in columns(rows))
     used = [(f"  {rule}", count(n, "name")) for rule, n in plan.names_per_rule if n]
     if used:
-        yield line(f"using the {plan.name_map.origin} name map")
+        yield line(f"using the {spelled(plan.name_map.origin)} name map")
         yield from (line(row) for row in columns(used))
 
 
@@ -172,4 +173,4 @@ def after_lines(name: str, planned: RewritePlan) -> Iterator[Line]:
 
 def _no_tensors(planned: RewritePlan) -> Iterator[Line]:
     if planned.tensors is not None and not planned.tensors.changes_something:
-        yield from no_tensor_lines(planned.tensors.renames.name_map.origin)
+        yield from no_tensor_lines(spelled(planned.tensors.renames.name_map.origin))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ckptfix.calls import call
 from ckptfix.checkpoint.source import DirectorySource, in_hub_blobs
-from ckptfix.commands import suggested
 from ckptfix.durable import digest, write_durably
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
@@ -59,12 +59,12 @@ def require_own_files(source: DirectorySource, files: Sequence[str]) -> None:
             raise CkptfixError(
                 "is a symlink into the Hugging Face cache, which ckptfix never modifies",
                 place=Place(file),
-                advice="use --output DIR to write a repaired checkpoint elsewhere",
+                advice="use `output=DIR` to write a repaired checkpoint elsewhere",
             )
         raise CkptfixError(
             f"is a symlink to {target}; ckptfix never writes through symlinks",
             place=Place(file),
-            advice="use --output DIR to write a repaired checkpoint elsewhere",
+            advice="use `output=DIR` to write a repaired checkpoint elsewhere",
         )
 
 
@@ -250,9 +250,9 @@ def _cannot_write(root: Path, error: OSError, what: str, *, decided: bool) -> Ck
     if decided:
         return CkptfixError(
             f"{root}: the {what} is done, but .ckptfix could not be cleaned up: {why}",
-            advice=f"{suggested('rewrite', str(root))} cleans it up",
+            advice=f"{call('rewrite', str(root))} cleans it up",
         )
     return CkptfixError(
         f"{root}: cannot write: {why}; nothing was changed",
-        advice="use --output DIR to write a repaired checkpoint elsewhere",
+        advice="use `output=DIR` to write a repaired checkpoint elsewhere",
     )

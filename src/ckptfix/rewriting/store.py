@@ -21,7 +21,7 @@ from typing import Final
 
 import msgspec
 
-from ckptfix.commands import suggested
+from ckptfix.calls import call
 from ckptfix.durable import TEMPORARY, digest, sync_folder, write_durably
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
@@ -42,7 +42,7 @@ class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after: str
     """What it puts there."""
     original: str
-    """What `--undo` restores: the bytes before the first rewrite."""
+    """What undo restores: the bytes before the first rewrite."""
     mode: int
     """Permission bits, kept."""
 
@@ -59,7 +59,7 @@ class ShardRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bytes behind the head, the same before and after."""
     mode: int
     mtime_ns: int
-    """Of the original; `--undo` restores it with the bytes."""
+    """File mode of the original; undo restores it together with the bytes."""
 
 
 class Transaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -232,7 +232,7 @@ def interrupted(root: Path) -> bool:
 
 def how_to_complete(root: Path) -> str:
     """What the user does about an interrupted rewrite."""
-    again, back = suggested("rewrite", str(root)), suggested("rewrite", str(root), "--undo")
+    again, back = call("rewrite", str(root)), call("undo", str(root))
     return f"run {again} to complete it or {back} to roll it back"
 
 

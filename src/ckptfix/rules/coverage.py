@@ -8,7 +8,7 @@ from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.metadata import CONFIG_FILE, QUANT_CFG_FILE, MetadataFile
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
-from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.finding import Family, Finding, Repair, Severity
 from ckptfix.rules.names import is_corrupt
 from ckptfix.text import visible
 
@@ -34,7 +34,7 @@ def decides(metadata: MetadataFile) -> bool:
         "without their scale and the server answers garbage without an error (vLLM 0.33.0)."
     ),
     fix="Add the module to quantized_layers with its stored format; never exclude it.",
-    fixed_by="rewrite --from-tensors",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     model.safetensors
@@ -63,7 +63,7 @@ def named_nowhere(context: Context) -> Iterable[Finding]:
                     subject=module,
                     message=f"is stored as {stored.label()} but quantized_layers does not list it",
                     place=metadata.place,
-                    advice=f"ckptfix rewrite --from-tensors adds it as {stored.label()}",
+                    advice=f"`rewrite(from_tensors=True)` adds it as {stored.label()}",
                     modules=(module,),
                 )
 
@@ -78,7 +78,7 @@ def named_nowhere(context: Context) -> Iterable[Finding]:
         "0.22 has no parameter for it (vllm-project/vllm issues 44081, 45102)."
     ),
     fix="Narrow or remove the pattern.",
-    fixed_by="rewrite --from-tensors",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     model.safetensors
@@ -102,7 +102,7 @@ def excluded_but_quantized(context: Context) -> Iterable[Finding]:
                     message=f"is stored as {stored.label(metadata.quant_algo)} but "
                     f"{visible(statement.name)} excludes it",
                     place=statement.place,
-                    advice="ckptfix rewrite --from-tensors narrows the pattern",
+                    advice="`rewrite(from_tensors=True)` narrows the pattern",
                     modules=(module,),
                 )
 
@@ -118,7 +118,7 @@ def excluded_but_quantized(context: Context) -> Iterable[Finding]:
         "(NVIDIA/Model-Optimizer pull request 1858)."
     ),
     fix="Add the module to ignore and exclude_modules.",
-    fixed_by="rewrite --from-tensors",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     model.safetensors
@@ -142,7 +142,7 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
                     message=f"is stored as {weight.dtype} but no pattern excludes it from "
                     f"{metadata.quant_algo}",
                     place=metadata.place,
-                    advice=f"ckptfix rewrite --from-tensors adds it to {metadata.exclude_list[-1]}",
+                    advice=f"`rewrite(from_tensors=True)` adds it to {metadata.exclude_list[-1]}",
                     modules=(name,),
                 )
 
@@ -157,7 +157,7 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
         "'MIXED_PRECISION quant_algo requires a non-empty quantized_layers mapping'."
     ),
     fix="Copy quantized_layers into hf_quant_config.json, or export with ModelOpt 0.27 or later.",
-    fixed_by="rewrite --from-tensors",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     model.safetensors
@@ -188,7 +188,7 @@ def no_layer_map(context: Context) -> Iterable[Finding]:
         subject=place.file,
         message=message,
         place=place,
-        advice="ckptfix rewrite --from-tensors creates the map",
+        advice="`rewrite(from_tensors=True)` creates the map",
         modules=quantized,
         depends_on_experts=any(EXPERTS in name for name in left),
     )

@@ -9,7 +9,7 @@ from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.metadata import CONFIG_FILE, MetadataFile, Statement
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
-from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.finding import Family, Finding, Repair, Severity
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF6", "draft layers")
@@ -25,8 +25,8 @@ FAMILY: Final = Family("CKF6", "draft layers")
         "mtp.layers.0*, so mtp.fc is built as NVFP4: AssertionError (vllm-project/vllm issue "
         "38832). amd/GLM-5.1-NVFP4 does not exclude its draft layer at all (issues 49187, 49275)."
     ),
-    fix="Exclude the whole subtree; ckptfix rewrite --from-tensors does so.",
-    fixed_by="rewrite --from-tensors",
+    fix="Exclude the whole subtree; `rewrite(from_tensors=True)` does so.",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     model.safetensors
@@ -66,10 +66,10 @@ def _advice(checkpoint: Checkpoint, metadata: MetadataFile, root: str) -> str:
         for name, stored in checkpoint.formats.items()
     )
     if quantized:
-        return "run ckptfix rewrite --from-tensors"
+        return "run `rewrite(from_tensors=True)`"
     if narrow:
         return f"widen {visible(narrow[0].name)} to {visible(root)}*"
-    return f"exclude {visible(root)}*, as ckptfix rewrite --from-tensors does"
+    return f"exclude {visible(root)}*, as `rewrite(from_tensors=True)` does"
 
 
 def _narrower(metadata: MetadataFile, root: str) -> list[Statement]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ckptfix.rules.context import Context
-from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.finding import Family, Finding, Repair, Severity
 from ckptfix.rules.reading import place_of
 
 FAMILY: Final = Family("CKF3", "formats and scales")
@@ -22,9 +22,9 @@ _EXPERT_LAST: Final = re.compile(r"(.*\.experts)\.([a-z_]+_proj|w[123])\.(\d+)")
         "Qwen3-VL-MoE, so the scales are dropped or loading stops with an IndexError "
         "(vllm-project/vllm issues 40885, 42800)."
     ),
-    fix="ckptfix rewrite --tensors moves the index in front of the projection; or export again "
+    fix="`rewrite(tensors=True)` moves the index in front of the projection; or export again "
     "with ModelOpt 0.44 or later. The tensor names are wrong, not the metadata.",
-    fixed_by="rewrite --tensors",
+    fixed_by=Repair.TENSORS,
     since="0.1.0",
     blocks_loading=True,
     example="""
@@ -42,7 +42,7 @@ def expert_behind_projection(context: Context) -> Iterable[Finding]:
                 message="puts the projection before the expert index, so runtimes do not find "
                 "the tensors",
                 place=place_of(context.checkpoint, name),
-                advice="ckptfix rewrite --tensors renames them, or export again with a later "
+                advice="`rewrite(tensors=True)` renames them, or export again with a later "
                 "ModelOpt",
                 modules=(name,),
                 expected=f"{found[1]}.{found[3]}.{found[2]}",

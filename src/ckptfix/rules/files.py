@@ -9,7 +9,7 @@ from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.coverage import decides
-from ckptfix.rules.finding import Family, Finding, Related, Severity
+from ckptfix.rules.finding import Family, Finding, Related, Repair, Severity
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF5", "files and index")
@@ -77,8 +77,8 @@ def index_disagrees(context: Context) -> Iterable[Finding]:
         "builds a format that the tensors do not have (in vllm-project/vllm issue 25706 the "
         "wrong list was read)."
     ),
-    fix="Make both files agree; ckptfix rewrite --from-tensors corrects both.",
-    fixed_by="rewrite --from-tensors",
+    fix="Make both files agree; `rewrite(from_tensors=True)` corrects both.",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     config.json /quantization_config
@@ -122,7 +122,7 @@ def _disagreement(
         subject=subject,
         message=message,
         place=metadata.place,
-        advice="run ckptfix rewrite --from-tensors",
+        advice="run `rewrite(from_tensors=True)`",
         related=(there,),
     )
 
@@ -256,8 +256,8 @@ def no_index(context: Context) -> Iterable[Finding]:
         "as 16, SGLang 0.5.23 stops. If ignore is null or a string, vLLM stops, but SGLang reads "
         "it as an empty list or as a list of letters."
     ),
-    fix="Write the type that ModelOpt writes; check --runtime shows how each release reads the "
-    "current value.",
+    fix="Write the type that ModelOpt writes; `check(runtimes=[SPEC])` shows how each release "
+    "reads the current value.",
     since="0.2.0",
     example="""
     model.safetensors

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ckptfix.rules.context import Context
-from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.finding import Family, Finding, Repair, Severity
 from ckptfix.rules.reading import place_of
 from ckptfix.text import visible
 
@@ -54,7 +54,7 @@ def unrecognized(context: Context) -> Iterable[Finding]:
         "convolutions whose quantizers are enabled, but exports them in BF16."
     ),
     fix="Remove the entry, in every file.",
-    fixed_by="rewrite --from-tensors",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     refuses_rename=True,
     example="""
@@ -76,7 +76,7 @@ def listed_but_unquantized(context: Context) -> Iterable[Finding]:
                 subject=declared.module,
                 message=f"is listed as {declared.quant_algo} but stored {held}",
                 place=declared.place,
-                advice="ckptfix rewrite --from-tensors removes the entry",
+                advice="`rewrite(from_tensors=True)` removes the entry",
                 modules=(declared.module,),
             )
 
@@ -91,7 +91,7 @@ def listed_but_unquantized(context: Context) -> Iterable[Finding]:
         "that pair loads without an error (vllm-project/vllm issue 47445)."
     ),
     fix="Declare what is stored, in every file.",
-    fixed_by="rewrite --from-tensors",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     refuses_rename=True,
     example="""
@@ -112,7 +112,7 @@ def declared_otherwise(context: Context) -> Iterable[Finding]:
                 message=f"is declared as {visible(declared.quant_algo)} but stored as "
                 f"{stored.label()}",
                 place=declared.place,
-                advice=f"ckptfix rewrite --from-tensors declares {stored.label()}",
+                advice=f"`rewrite(from_tensors=True)` declares {stored.label()}",
                 modules=(declared.module,),
             )
 
@@ -126,7 +126,7 @@ def declared_otherwise(context: Context) -> Iterable[Finding]:
         "of the first NVFP4 entry for all layers (vLLM 0.33.0, modelopt.py)."
     ),
     fix="Declare the stored group_size, in every file.",
-    fixed_by="rewrite --from-tensors",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     refuses_rename=True,
     example="""
@@ -150,7 +150,7 @@ def group_size_differs(context: Context) -> Iterable[Finding]:
                 message=f"is declared with group_size {declared.group_size} but stored with "
                 f"{fit.group_size}",
                 place=declared.place,
-                advice=f"ckptfix rewrite --from-tensors declares group_size {fit.group_size}",
+                advice=f"`rewrite(from_tensors=True)` declares group_size {fit.group_size}",
                 modules=(declared.module,),
             )
 

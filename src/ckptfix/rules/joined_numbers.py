@@ -169,7 +169,7 @@ def costly_join(context: Context) -> Iterable[Finding]:
     ),
     fix=(
         "Check the scales of the members first: a runtime keeps only one. If they are "
-        "identical, the kernel is wrong: try another --backend."
+        "identical, the kernel is wrong: try another `backend`."
     ),
     since="0.1.0",
     needs="weights",
@@ -192,7 +192,7 @@ def wrong_gemm(context: Context) -> Iterable[Finding]:
     "weight is not the quantized form of its source",
     Severity.ERROR,
     why=(
-        "The dequantized weight was compared with the unquantized one that --source names. Each "
+        "The dequantized weight was compared with the unquantized one given as `source`. Each "
         "format has its rounding error. A larger error, or a common factor, means wrong codes or "
         "wrong scales. Only this comparison detects a scale that is wrong by the same factor for "
         "the whole tensor."

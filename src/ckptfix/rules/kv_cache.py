@@ -6,7 +6,7 @@ from typing import Final
 from ckptfix.checkpoint.metadata import QUANT_CFG_FILE
 from ckptfix.checkpoint.roles import KV_SCALES
 from ckptfix.rules.context import Context
-from ckptfix.rules.finding import Family, Finding, Related, Severity
+from ckptfix.rules.finding import Family, Finding, Related, Repair, Severity
 from ckptfix.rules.reading import place_of
 from ckptfix.text import visible
 
@@ -22,7 +22,7 @@ FAMILY: Final = Family("CKF4", "KV cache")
         "hf_quant_config.json: runtimes that read config.json keep the cache in BF16 "
         "(sgl-project/sglang issue 27906, ai-dynamo/aiconfigurator pull request 1513)."
     ),
-    fix="Make both files agree; ckptfix rewrite --from-tensors adds what one of them is missing.",
+    fix="Make both files agree; `rewrite(from_tensors=True)` adds what one of them is missing.",
     since="0.1.0",
     example="""
     config.json /quantization_config
@@ -41,7 +41,7 @@ def kv_cache_differs(context: Context) -> Iterable[Finding]:
     first, second = read[0], read[1]
     ours, theirs = first.kv_cache_quant_algo, second.kv_cache_quant_algo
     if (ours or "").upper() != (theirs or "").upper():
-        there = f"says {visible(theirs or 'nothing')}"
+        there = f"declares {visible(theirs or 'nothing')}"
         yield context.finding(
             subject=first.file,
             message=f"declares {visible(ours or 'nothing')} for the KV cache, but {second.file} "
@@ -49,7 +49,7 @@ def kv_cache_differs(context: Context) -> Iterable[Finding]:
             place=first.place,
             advice="make both files agree"
             if ours and theirs
-            else "run ckptfix rewrite --from-tensors",
+            else "run `rewrite(from_tensors=True)`",
             related=(Related(second.place, there),),
         )
 
@@ -62,8 +62,8 @@ def kv_cache_differs(context: Context) -> Iterable[Finding]:
         "k_scale and v_scale were calibrated, but without a declared format a runtime keeps the "
         "cache in BF16, or stops because it does not expect the tensors."
     ),
-    fix="ckptfix rewrite --from-tensors declares FP8.",
-    fixed_by="rewrite --from-tensors",
+    fix="`rewrite(from_tensors=True)` declares FP8.",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     model.safetensors
@@ -88,7 +88,7 @@ def kv_cache_unsaid(context: Context) -> Iterable[Finding]:
             message="does not declare a KV cache format, but the tensors include k_scale and "
             "v_scale",
             place=checkpoint.metadata[0].place,
-            advice="run ckptfix rewrite --from-tensors",
+            advice="run `rewrite(from_tensors=True)`",
             modules=tuple(holders),
         )
 

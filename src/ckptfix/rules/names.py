@@ -9,7 +9,7 @@ from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.metadata import Statement
 from ckptfix.names import is_class_name
 from ckptfix.rules.context import Context
-from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.finding import Family, Finding, Repair, Severity
 from ckptfix.runtimes.name_maps import damage_map
 from ckptfix.runtimes.naming import Reading
 from ckptfix.text import visible
@@ -58,8 +58,8 @@ def read(context: Context, statement: Statement) -> Reading:
         "language_model.backbone.layers.0.mixer.in_proj. The layer is built unquantized, and "
         "loading fails at its scales (vllm-project/vllm PR 39901)."
     ),
-    fix="ckptfix rewrite renames the entry in every file.",
-    fixed_by="rewrite",
+    fix="`rewrite()` renames the entry in every file.",
+    fixed_by=Repair.NAMES,
     since="0.1.0",
     example="""
     config.json
@@ -93,7 +93,7 @@ def checkpoint_spelling(context: Context) -> Iterable[Finding]:
             subject=statement.name,
             message=f"uses the checkpoint spelling; {look} up a different name",
             place=statement.place,
-            advice="run ckptfix rewrite",
+            advice="run `rewrite()`",
             modules=reading.modules,
             expected=reading.runtime_name,
         )
@@ -109,8 +109,8 @@ def checkpoint_spelling(context: Context) -> Iterable[Finding]:
         "model.layers.language_model.layers.0 (NVIDIA/Model-Optimizer issue 479), a trailing dot "
         "(issue 882)."
     ),
-    fix="Correct the name, with --map if it is systematic, or remove the entry.",
-    fixed_by="rewrite --from-tensors",
+    fix="Correct the name, with `maps` if it is systematic, or remove the entry.",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     refuses_rename=True,
     example="""
@@ -160,8 +160,8 @@ def is_dropped_tied_head(checkpoint: Checkpoint, pattern: str) -> bool:
         "quantized_layers, because it takes the sentinel for a child of the module; other "
         "readers do not find them."
     ),
-    fix="ckptfix rewrite strips the sentinel.",
-    fixed_by="rewrite",
+    fix="`rewrite()` strips the sentinel.",
+    fixed_by=Repair.NAMES,
     since="0.1.0",
     example=r"""
     model.safetensors
@@ -185,6 +185,6 @@ def corrupt_name(context: Context) -> Iterable[Finding]:
             subject=statement.name,
             message="contains unprintable characters, so it matches no module",
             place=statement.place,
-            advice="run ckptfix rewrite" if known else "run ckptfix rewrite --from-tensors",
+            advice="run `rewrite()`" if known else "run `rewrite(from_tensors=True)`",
             expected=repaired if known and repaired else "",
         )

@@ -8,7 +8,7 @@ from typing import Final
 from ckptfix.checkpoint.metadata import MetadataFile, Statement
 from ckptfix.names import is_regex
 from ckptfix.rules.context import Context
-from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.finding import Family, Finding, Repair, Severity
 from ckptfix.rules.names import abbreviates, is_corrupt, statements
 from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
 from ckptfix.text import visible
@@ -78,8 +78,8 @@ def packed_without_members(context: Context) -> Iterable[Finding]:
         "with shell wildcards. vLLM and SGLang read re: in ModelOpt metadata literally, so the "
         "pattern matches nothing (compare vllm-project/vllm issue 28072)."
     ),
-    fix="Use names or shell wildcards; ckptfix rewrite --from-tensors does so.",
-    fixed_by="rewrite --from-tensors",
+    fix="Use names or shell wildcards; `rewrite(from_tensors=True)` does so.",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     model.safetensors
@@ -98,7 +98,7 @@ def foreign_dialect(context: Context) -> Iterable[Finding]:
                 subject=statement.name,
                 message="is a regular expression, which vLLM and SGLang read literally here",
                 place=statement.place,
-                advice="run ckptfix rewrite --from-tensors",
+                advice="run `rewrite(from_tensors=True)`",
                 modules=context.naming.read_pattern(statement.name).modules,
             )
 

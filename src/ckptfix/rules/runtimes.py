@@ -6,7 +6,6 @@ from typing import Final
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.metadata import CONFIG_FILE
-from ckptfix.commands import quoted
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity
@@ -31,8 +30,8 @@ FAMILY: Final = Family("CKF7", "runtimes")
         "server answers garbage (vllm-project/vllm issue 47445)."
     ),
     fix=(
-        "ckptfix rewrite --runtime SPEC fixes what renaming can fix and reports the rest; "
-        "ckptfix resolve shows how the release resolved the module."
+        "`rewrite(runtimes=[SPEC])` fixes what renaming can fix and reports the rest; ckptfix "
+        "resolve shows how the release resolved the module."
     ),
     since="0.1.0",
     needs="release",
@@ -71,13 +70,13 @@ def wrong_module(context: Context) -> Iterable[Finding]:
         does = (
             f"stop{s} at it" if module.resolved == "error" else f"build{s} it as {module.resolved}"
         )
-        specs = " ".join(f"--runtime {quoted(f'{t.runtime}=={t.version}')}" for t in targets)
+        specs = ", ".join(repr(f"{t.runtime}=={t.version}") for t in targets)
         yield context.finding(
             subject=module.name,
             message=f"is stored as {module.stored}, but {releases} {does}: "
             f"{visible(module.reason)}",
             place=next((stated[name] for name in deciding if name in stated), whole),
-            advice=f"to see what renaming can fix, run ckptfix rewrite --dry-run {specs}",
+            advice=f"to see what renaming can fix, run `plan(runtimes=[{specs}])`",
             modules=module.members,
             releases=tuple(map(str, targets)),
             depends_on_experts=any(EXPERTS in name for name in deciding),
@@ -94,8 +93,8 @@ def wrong_module(context: Context) -> Iterable[Finding]:
         "mapping', older releases at an algorithm that they do not support."
     ),
     fix=(
-        "Serve with a release that accepts it: ckptfix check --runtime vllm --runtime sglang "
-        "checks every known release."
+        "Serve with a release that accepts it: `check(runtimes=['vllm', 'sglang'])` checks "
+        "every known release."
     ),
     since="0.1.0",
     needs="release",
@@ -122,7 +121,7 @@ def refused_metadata(context: Context) -> Iterable[Finding]:
             subject=place.file,
             message=f"is rejected: {releases} {problem}",
             place=place,
-            advice="serve with a release that accepts it; ckptfix check --runtime vllm checks "
+            advice="serve with a release that accepts it; `check(runtimes=['vllm'])` checks "
             "every known release",
             releases=tuple(map(str, targets)),
         )

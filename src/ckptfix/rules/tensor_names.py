@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ckptfix.rules.context import Context
-from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.finding import Family, Finding, Repair, Severity
 from ckptfix.rules.reading import place_of
 from ckptfix.runtimes.tensor_maps import choose_tensor_map
 
@@ -21,9 +21,9 @@ FAMILY: Final = Family("CKF1", "names")
         "'model.embedding'. SGLang 0.5.10.post1 to 0.5.23 log a warning and serve with an "
         "embedding that was never loaded."
     ),
-    fix="ckptfix rewrite --tensors renames them in the header of the shard file. Changing the "
+    fix="`rewrite(tensors=True)` renames them in the header of the shard file. Changing the "
     "metadata does not help, because it does not decide where a tensor is loaded.",
-    fixed_by="rewrite --tensors",
+    fixed_by=Repair.TENSORS,
     since="0.1.0",
     blocks_loading=True,
     example="""
@@ -47,7 +47,7 @@ def unloadable_name(context: Context) -> Iterable[Finding]:
                 subject=name,
                 message="has tensor names that no runtime can load",
                 place=place_of(context.checkpoint, name),
-                advice="ckptfix rewrite --tensors renames them",
+                advice="`rewrite(tensors=True)` renames them",
                 modules=(name,),
                 expected=new,
             )

@@ -217,7 +217,7 @@ def _matching(plan: Plan, globs: Sequence[str]) -> Plan:
     for index, glob in enumerate(globs):
         if index not in used:
             raise CkptfixError(
-                f"--modules {visible(glob)}: matches no quantized module",
+                f"`modules` {visible(glob)}: matches no quantized module",
                 advice="use a runtime or checkpoint name; * matches any characters",
             )
     return Plan(gemms, loose, plan.banks)

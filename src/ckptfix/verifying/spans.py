@@ -40,7 +40,7 @@ class Unquantized:
 
 
 def open_unquantized(directory: str) -> Unquantized:
-    """Read the headers of the checkpoint that --source names.
+    """Read the headers of the checkpoint given as `source`.
 
     Raises:
         CkptfixError: there is none, or its headers cannot be read.

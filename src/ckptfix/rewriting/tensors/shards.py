@@ -31,7 +31,7 @@ def require_own_shards(source: DirectorySource, changes: Iterable[ShardChange]) 
             raise CkptfixError(
                 "is in the Hugging Face cache, which ckptfix never modifies",
                 place=Place(visible(change.file)),
-                advice="use --output DIR to write a repaired checkpoint elsewhere",
+                advice="use `output=DIR` to write a repaired checkpoint elsewhere",
             )
 
 
