@@ -9,7 +9,7 @@ COMPILE = $(RELEASE)/bin/uv pip compile --quiet --universal --python-version 3.1
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit coverage format fuzz mutations oracle verify-all record bench lock build sbom clean faults
+.PHONY: help demo test lint types unit coverage format snapshots fuzz mutations oracle verify-all record bench lock build sbom clean faults
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,9 @@ format: $(VENV)/.installed-dev ## format the code and regenerate the generated d
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/python tools/generate_docs.py
+
+snapshots: $(VENV)/.installed-torch ## write the expected screens and the transcripts of README.md again
+	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/test_snapshots.py
 
 fuzz: $(VENV)/.installed-dev ## hostile files for ten minutes, or FUZZ_SECONDS; counts executions
 	$(BIN)/python -m tests.fuzz.long_run

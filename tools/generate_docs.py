@@ -17,6 +17,7 @@ import ckptfix
 from ckptfix.report.check_json import check_schema
 from ckptfix.report.check_text import checkpoint_lines
 from ckptfix.report.console import write_plain
+from ckptfix.report.spelling import repair_command, spelled, spelled_check
 from ckptfix.report.verify_json import verify_schema
 from ckptfix.rules.finding import Rule
 from ckptfix.rules.registry import RULES, families
@@ -85,7 +86,7 @@ def rules_index() -> str:
     for family in families():
         rows = [
             f"| [{rule.code}]({rule.code}.md) | {rule.severity.value} | "
-            f"{f'`{rule.fixed_by}`' if rule.fixed_by else '-'} | {rule.title} |"
+            f"{f'`{repair_command(rule.fixed_by)}`' if rule.fixed_by else '-'} | {rule.title} |"
             for rule in RULES.values()
             if rule.family == family
         ]
@@ -102,13 +103,13 @@ def _standing(runtime: str, architecture: str, table: Mapping[tuple[str, str], s
 
 def rule_page(rule: Rule) -> str:
     """docs/rules/CODE.md: one rule, with what `check` says of a real checkpoint."""
-    repairs = f", `ckptfix {rule.fixed_by}` repairs it" if rule.fixed_by else ""
+    repairs = f", `ckptfix {repair_command(rule.fixed_by)}` repairs it" if rule.fixed_by else ""
     head = f"{rule.severity.value}, {rule.family.title}{repairs}, since ckptfix {rule.since}"
     parts = [
         f"# {rule.code}: {rule.title}\n",
         f"{head}. [All rules](README.md).\n",
-        f"## Why\n\n{rule.why}\n",
-        f"## Fix\n\n{rule.fix}\n",
+        f"## Why\n\n{spelled(rule.why)}\n",
+        f"## Fix\n\n{spelled(rule.fix)}\n",
         f"## Example\n\n```diff\n{rule.example}\n```\n",
         *_example(rule),
     ]
@@ -122,6 +123,7 @@ def _example(rule: Rule) -> Iterator[str]:
         try:
             with chdir(DATA):
                 checked = ckptfix.check(directory.name, runtimes=asked, select=[rule.code])
+                checked = spelled_check(checked)
         except ckptfix.CkptfixError:
             continue  # the release does not register the architecture
         if checked.findings:

@@ -177,7 +177,7 @@ class NameMapper:
                 return Mapped(None, (*hits, index))
             if changed != current:
                 if len(changed) > LONGEST_NAME:
-                    raise NameLengthError(f"{rule} makes a name of {len(changed):,} characters")
+                    raise NameLengthError(f"{rule} produces a name of {len(changed):,} characters")
                 hits.append(index)
                 current = changed
                 left = self._rules_for(current, index + 1)

@@ -65,7 +65,7 @@ def test_a_header_length_that_looks_like_a_magic(tmp_path: Path, magic: bytes, l
 def test_a_file_cut_behind_such_a_length_is_truncated(tmp_path: Path, length: int) -> None:
     data = padded(length)
     for size in CUTS:
-        need = f"truncated: the header needs {8 + length} bytes, the file has {size}"
+        need = f"truncated: the header needs {8 + length} bytes, but the file has only {size}"
         assert need in told(tmp_path, data[:size])
     assert "truncated: 4 bytes" in told(tmp_path, data[:4])
 
@@ -100,7 +100,7 @@ def test_what_is_no_safetensors_file_is_named(
     tmp_path: Path, data: bytes, what: str, advice: str
 ) -> None:
     sentence = told(tmp_path, data)
-    assert sentence.startswith(f"model.safetensors: not safetensors but {what}")
+    assert sentence.startswith(f"model.safetensors: not a safetensors file but {what}")
     assert advice in sentence
 
 

@@ -43,14 +43,17 @@ def row(dtype: str = "BF16", shape: object = (2,), offsets: object = (0, 4)) -> 
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"", "not safetensors but an empty file"),
+        (b"", "not a safetensors file but an empty file"),
         (b"\x02\x00", "truncated: 2 bytes"),
-        (b"\x80\x02}q\x00", "not safetensors but a pickle"),
-        (b"PK\x03\x04aaaaaaaaaaaaaaaaaaaa", "not safetensors but a pickle"),
-        (b"GGUF\x03\x00\x00\x00aaaaaaaaaaaa", "not safetensors but a GGUF file"),
+        (b"\x80\x02}q\x00", "not a safetensors file but a pickle"),
+        (b"PK\x03\x04aaaaaaaaaaaaaaaaaaaa", "not a safetensors file but a pickle"),
+        (b"GGUF\x03\x00\x00\x00aaaaaaaaaaaa", "not a safetensors file but a GGUF file"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
         ((2**63).to_bytes(8, "little") + b"{}", "not a safetensors file"),
-        ((1000).to_bytes(8, "little") + b"{}", "the header needs 1008 bytes, the file has 10"),
+        (
+            (1000).to_bytes(8, "little") + b"{}",
+            "the header needs 1008 bytes, but the file has only 10",
+        ),
         ((6).to_bytes(8, "little") + b'{"a":}', "not valid JSON"),
         ((4).to_bytes(8, "little") + b"null", "not a safetensors file"),
         (header({"a": row()}, 3), "data ends at byte 4, the file holds 3 bytes"),
@@ -62,7 +65,7 @@ def row(dtype: str = "BF16", shape: object = (2,), offsets: object = (0, 4)) -> 
         (header({"a": row(dtype="F7")}, 4), "unknown dtype 'F7'"),
         (header({"a": row(shape="x")}, 4), "invalid safetensors header"),
         (header({"a": row(), "b": row(offsets=(2, 6))}, 6), "overlaps"),
-        (header({"a": row(), "b": row(offsets=(6, 10))}, 10), "leaves a hole of 2 bytes"),
+        (header({"a": row(), "b": row(offsets=(6, 10))}, 10), "leaves a gap of 2 bytes"),
         (header({"a\x00": row(dtype="F7")}, 4), r"tensor a\x00"),
     ],
 )

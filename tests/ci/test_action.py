@@ -98,7 +98,7 @@ def test_sarif_goes_to_a_file_and_text_to_the_log(step: Step, tmp_path: Path) ->
     assert outputs == {"exit-code": "1", "output-file": "ckptfix.sarif"}
     (run,) = json.loads((tmp_path / "ckptfix.sarif").read_text())["runs"]
     assert {result["ruleId"] for result in run["results"]} == {"CKF701"}
-    assert "vllm 0.17.1: 10 of 23 modules built otherwise than stored" in done.stdout
+    assert "vllm 0.17.1: 10 of 23 modules built in a different format than stored" in done.stdout
 
 
 def test_no_name_of_a_checkpoint_acts_on_the_runner(step: Step, tmp_path: Path) -> None:

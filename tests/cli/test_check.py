@@ -45,11 +45,11 @@ def test_an_unreadable_checkpoint_does_not_stop_the_others(run: Run, tmp_path: P
     assert [" ".join(line.split()) for line in done.stdout.splitlines()] == [
         f"{HEALTHY}: clean",
         "will it load vllm 0.33.0 sglang 0.5.23 findings",
-        "bad - - could not be checked",
-        "nowhere - - could not be checked",
+        "bad - - check failed",
+        "nowhere - - check failed",
         f"{HEALTHY} yes yes clean",
         "",
-        "3 checkpoints: 1 clean, 2 could not be checked",
+        "3 checkpoints: 1 clean, 2 failed",
     ]
 
 
@@ -104,7 +104,7 @@ def test_a_module_wrong_in_a_release_is_a_finding_at_the_statement_that_decides(
     assert o_proj["pointer"] == (
         "/quantization_config/quantized_layers/language_model.backbone.layers.3.mixer.o_proj"
     )
-    assert "vllm 0.17.1 would build it as unquantized" in o_proj["message"]
+    assert "vllm 0.17.1 builds it as unquantized" in o_proj["message"]
 
 
 def test_a_release_that_refuses_the_metadata_is_a_finding(tmp_path: Path, run: Run) -> None:
@@ -113,7 +113,7 @@ def test_a_release_that_refuses_the_metadata_is_a_finding(tmp_path: Path, run: R
     (checked,) = json.loads(done.stdout)["checkpoints"]
     (refusal,) = (f for f in checked["findings"] if f["code"] == "CKF702")
     assert refusal["message"] == (
-        "is refused: vllm 0.33.0 stops: MIXED_PRECISION without quantized_layers"
+        "is rejected: vllm 0.33.0 stops: MIXED_PRECISION without quantized_layers"
     )
     assert done.returncode == 1
     assert "(CKF702)" in run("check", "c", "--runtime", "vllm==0.33.0").stdout

@@ -85,7 +85,7 @@ def test_runtimes_come_from_the_file_and_the_flag_replaces_them(tmp_path: Path, 
 def test_a_release_can_be_ignored_and_is_shown_all_the_same(call: Call) -> None:
     done = call("check", NANO_VL, "--runtime", "vllm==0.17.1", "--ignore", "CKF7")
     assert done.returncode == 0
-    assert "10 of 23 modules built otherwise than stored" in done.stdout
+    assert "10 of 23 modules built in a different format than stored" in done.stdout
     assert done.stdout.endswith(f"{NANO_VL}: clean; 10 findings ignored\n")
 
 
@@ -111,9 +111,9 @@ def test_codes_are_ignored_by_path(
         ('runtimes = "vllm"', "runtimes: expected array, got str"),
         ("select = [1]", "select[0]: expected str, got int"),
         ('fail-on = "never"', "fail-on: invalid enum value 'never'"),
-        ('ignore = ["CKF1011"]', "ignore: no rule is called 'CKF1011'; did you mean CKF101"),
-        ('select = ["E501"]', "select: no rule is called 'E501'"),
-        ('[per-path-ignores]\n"a" = ["CKF9"]', "per-path-ignores.a: no rule is called 'CKF9'"),
+        ('ignore = ["CKF1011"]', "ignore: there is no rule 'CKF1011'; did you mean CKF101"),
+        ('select = ["E501"]', "select: there is no rule 'E501'"),
+        ('[per-path-ignores]\n"a" = ["CKF9"]', "per-path-ignores.a: there is no rule 'CKF9'"),
         ("select = [", "not valid TOML"),
     ],
 )
@@ -134,9 +134,9 @@ def test_a_wrong_configuration_is_one_sentence(
     [
         (("--config", "nowhere.toml"), "nowhere.toml: No such file or directory"),
         (("--config", "pyproject.toml"), "pyproject.toml: has no [tool.ckptfix]"),
-        (("--select", "CKF7o1"), "--select: no rule is called 'CKF7O1'; did you mean CKF701"),
+        (("--select", "CKF7o1"), "--select: there is no rule 'CKF7O1'; did you mean CKF701"),
         (("--ignore", ""), "--ignore is empty"),
-        (("--json", "--format", "sarif"), "--json and --format sarif contradict each other"),
+        (("--json", "--format", "sarif"), "--json cannot be used with --format sarif"),
         (("--runtime", "tgi"), "--runtime tgi: unknown runtime"),
     ],
 )

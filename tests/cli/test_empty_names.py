@@ -122,7 +122,7 @@ def test_the_working_directory_by_its_name_is_still_taken(here: Path, call: Call
     [
         ("", "names no checkpoint"),
         ("\n \n\t\n# only this\n  #\n", "names no checkpoint"),
-        ("file://\n", "names no absolute path"),
+        ("file://\n", "not an absolute path"),
     ],
 )
 def test_a_list_of_names_that_are_empty(here: Path, call: Call, text: str, told: str) -> None:

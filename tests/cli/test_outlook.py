@@ -15,21 +15,24 @@ def first_screen(call: Call, directory: Path, *arguments: str) -> list[str]:
 
 def test_names_that_some_releases_miss(call: Call) -> None:
     assert first_screen(call, DATA / "nanovl-mixed") == [
-        "will it load, as far as names and formats tell",
+        "Will it load? (names and formats only)",
         "vllm 0.20.0 to 0.33.0 yes",
-        "vllm 0.17.1 no, 10 of 23 modules built otherwise than stored",
-        "sglang 0.5.14 to 0.5.23 no, 1 of 23 modules built otherwise than stored",
-        "sglang 0.5.10.post1 to 0.5.12.post1 no, 10 of 23 modules built otherwise than stored",
-        "now type",
+        "vllm 0.17.1 no, 10 of 23 modules built in a different format than stored",
+        "sglang 0.5.14 to 0.5.23 no, 1 of 23 modules built in a different format than stored",
+        (
+            "sglang 0.5.10.post1 to 0.5.12.post1 "
+            "no, 10 of 23 modules built in a different format than stored"
+        ),
+        "Next step",
         f"ckptfix rewrite {DATA / 'nanovl-mixed'} # repairs the names",
     ]
 
 
 def test_the_releases_asked_about_and_no_others(call: Call) -> None:
     assert first_screen(call, DATA / "nanovl-mixed", "--runtime", "vllm==0.33.0") == [
-        "will it load, as far as names and formats tell",
+        "Will it load? (names and formats only)",
         "vllm 0.33.0 yes",
-        "now type",
+        "Next step",
         f"vllm serve {DATA / 'nanovl-mixed'} # vllm 0.33.0",
     ]
 
@@ -38,7 +41,7 @@ def test_a_release_asked_about_that_fails_comes_first(call: Call) -> None:
     asked = ("--runtime", "vllm==0.17.1", "--runtime", "vllm==0.33.0")
     screen = first_screen(call, DATA / "nanovl-mixed", *asked)
     repair = f"ckptfix rewrite {DATA / 'nanovl-mixed'} {' '.join(asked)}"
-    assert screen[-1] == f"{repair} # repairs what names can repair"
+    assert screen[-1] == f"{repair} # fixes what renaming can fix"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,7 @@ def test_a_release_asked_about_that_fails_comes_first(call: Call) -> None:
 def test_one_command_to_type(call: Call, name: str, answer: str, command: str) -> None:
     screen = first_screen(call, FIXTURES / name)
     assert answer in screen
-    assert screen[screen.index("now type") + 1].startswith(command)
+    assert screen[screen.index("Next step") + 1].startswith(command)
 
 
 def test_tensors_at_fault_load_nowhere(tmp_path: Path, call: Call) -> None:
@@ -71,8 +74,8 @@ def test_tensors_at_fault_load_nowhere(tmp_path: Path, call: Call) -> None:
         quant_method="modelopt",
     )
     screen = first_screen(call, write_checkpoint(tmp_path / "c", tensors, entries))
-    assert "vllm 0.17.1 to 0.33.0 no, its tensors are at fault: CKF301" in screen
-    assert screen[-1] == "nothing: no metadata repairs it # the findings say what does"
+    assert "vllm 0.17.1 to 0.33.0 no, the tensors themselves are wrong: CKF301" in screen
+    assert screen[-1] == "nothing to run: metadata cannot fix this # see the findings below"
 
 
 def test_an_architecture_that_nobody_read(tmp_path: Path, call: Call) -> None:
@@ -80,7 +83,7 @@ def test_an_architecture_that_nobody_read(tmp_path: Path, call: Call) -> None:
     made = write_checkpoint(
         tmp_path / "c", tensors, mixed({"model.a": "FP8"}), architecture="NobodyForCausalLM"
     )
-    assert any(line.startswith("not known: ") for line in first_screen(call, made))
+    assert any(line.startswith("unknown: ") for line in first_screen(call, made))
 
 
 def test_what_is_not_known_is_not_red(tmp_path: Path, run: Run) -> None:
@@ -91,5 +94,5 @@ def test_what_is_not_known_is_not_red(tmp_path: Path, run: Run) -> None:
         architecture="Starcoder2ForCausalLM",
     )
     done = run("check", made, "--runtime", "vllm==0.33.0", FORCE_COLOR="1")
-    (row,) = (line for line in done.stdout.splitlines() if "not known, where it puts" in line)
+    (row,) = (line for line in done.stdout.splitlines() if "unknown, how it lays out" in line)
     assert "\x1b[31m" not in row

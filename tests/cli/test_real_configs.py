@@ -29,7 +29,7 @@ def test_metadata_without_tensors_gets_a_reason(
     assert done.stdout == ""
     assert done.stderr == (
         f"error: {entry}: no .safetensors file; "
-        "ckptfix compares the metadata with the tensors, the shard files must be there too\n"
+        "ckptfix compares metadata with tensors, so it needs the shard files as well\n"
     )
 
 

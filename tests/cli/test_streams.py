@@ -193,10 +193,10 @@ def test_a_rewrite_that_cannot_be_reported_is_done_and_can_be_undone(
     assert done.stderr.endswith(f"; the rewrite of {directory} is done\n")
     assert run("check", directory).returncode == 0
     shown = run("rewrite", directory)
-    assert shown.stdout.startswith(f"{directory}: no name to change\n")
+    assert shown.stdout.startswith(f"{directory}: nothing to rename\n")
     done = shell(redirection, "rewrite", directory, "--undo")
     assert done.returncode == 2
-    assert done.stderr.endswith(f"; the undo in {directory} is done\n")
+    assert done.stderr.endswith(f"; the undo of {directory} is done\n")
     assert files_of(directory) == before
 
 

@@ -81,11 +81,13 @@ def shell(tmp_path: Path) -> Shell:
 
 def commands(shown: str) -> list[str]:
     """Every line of a report that is a command, or ends in one."""
-    first_screen = shown.partition("now type\n")[2].partition("\n\n")[0].splitlines()
+    first_screen = shown.partition("Next step\n")[2].partition("\n\n")[0].splitlines()
     ends = re.findall(
-        r"^(?: *fix: run|undo with:|details:|the tensors say more:|\$) (.*)$", shown, re.MULTILINE
+        r"^(?: *fix: run|undo with:|details:|more can be fixed from the tensors:|\$) (.*)$",
+        shown,
+        re.MULTILINE,
     )
-    return [*(row for row in first_screen if not row.startswith("  nothing: ")), *ends]
+    return [*(row for row in first_screen if not row.startswith("  nothing to run")), *ends]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)

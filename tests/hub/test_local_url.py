@@ -103,7 +103,7 @@ def test_what_a_path_refuses_its_url_refuses(
 def test_no_chain_reads_what_a_path_refuses(spoilt: tuple[Path, ...], chain: str) -> None:
     names = [chain.replace("{}", str(path)) for path in (*spoilt[:3], NANO_VL)]
     for line in told(*names):
-        assert line.endswith("reads files of this machine; name the directory itself")
+        assert line.endswith("reads local files; pass the directory itself")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_an_archive_that_is_no_file_is_not_waited_for(
 
 def test_an_archive_of_no_name_is_not_the_working_directory() -> None:
     assert told(f"zip://{NANO_VL}")[0].endswith(
-        "names no archive; write zip://FOLDER::URL_OF_THE_ARCHIVE"
+        "does not name an archive; write zip://FOLDER::URL_OF_THE_ARCHIVE"
     )
 
 
@@ -179,7 +179,7 @@ def test_the_path_of_a_url(url: str, path: str) -> None:
     "url", ["file://", "local://", "file://localhost", "file://host/a", "file://a", "file://./a"]
 )
 def test_a_url_that_is_no_path_here(url: str) -> None:
-    with pytest.raises(CkptfixError, match="names no absolute path on this machine"):
+    with pytest.raises(CkptfixError, match="not an absolute path on this machine"):
         parse_reference(url)
 
 

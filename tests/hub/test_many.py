@@ -35,12 +35,12 @@ def test_a_table_of_verdicts_by_repository_and_release(hub_call: Call, listed: P
         "will it load vllm 0.17.1 vllm 0.33.0 findings",
         "org/broken no, 10 modules yes 10",
         "org/clean yes yes clean",
-        "org/gguf - - could not be checked",
-        "org/gated - - could not be checked",
-        "org/nowhere - - could not be checked",
+        "org/gguf - - check failed",
+        "org/gated - - check failed",
+        "org/nowhere - - check failed",
         f"{DATA / 'llama-fp8-kv8'} yes yes clean",
         "",
-        "6 checkpoints: 2 clean, 1 with findings, 3 could not be checked",
+        "6 checkpoints: 2 clean, 1 with findings, 3 failed",
     ]
     assert sorted(line.split(": ")[1] for line in done.stderr.splitlines()) == [
         "org/gated",
@@ -93,7 +93,7 @@ def test_every_report_of_several_repositories_and_what_to_type(hub: Hub, hub_cal
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert "== org/a" in lines
     assert "ckptfix rewrite org/a --output DIR # repairs the names" in lines
-    assert "ckptfix rewrite org/a --create-pr # proposes that to its owners" in lines
+    assert "ckptfix rewrite org/a --create-pr # opens a pull request with the fix" in lines
     assert "org/b@main: clean" in lines
     alone = hub_call("check", "org/b", "--revision", "main").stdout
     assert "vllm serve org/b --revision main" in alone
@@ -102,7 +102,7 @@ def test_every_report_of_several_repositories_and_what_to_type(hub: Hub, hub_cal
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["check"], "no checkpoint is named; name one, or give --from-file FILE"),
+        (["check"], "no checkpoint given; pass one, or use --from-file FILE"),
         (["check", "--from-file", "nowhere.txt"], "--from-file nowhere.txt: No such file"),
         (["check", "--from-file", "/dev/null"], "--from-file /dev/null: names no checkpoint"),
     ],

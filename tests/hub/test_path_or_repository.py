@@ -50,7 +50,7 @@ def test_a_list_of_names_sends_only_those_of_repositories(
     (models.parent / "list").write_text("models/foo\norg/nano\nmodels/bar/\n")
     done = hub_run("check", "--from-file", "list")
     assert done.returncode == 2
-    assert "3 checkpoints: 1 clean, 2 could not be checked" in done.stdout
+    assert "3 checkpoints: 1 clean, 2 failed" in done.stdout
     assert [path for _, path in hub.requests if "foo" in path or "bar" in path] == []
 
 
@@ -60,7 +60,7 @@ def test_a_path_that_is_not_there_says_how_to_write_the_repository(
 ) -> None:
     assert models.is_dir()
     done = hub_run("inspect", name)
-    told, _, written = done.stderr.rstrip().partition("; for the repository of the Hub write ")
+    told, _, written = done.stderr.rstrip().partition("; for the Hub repository write ")
     assert told == f"error: {name}: no such directory"
     plain, _, revision = name.rstrip("/").partition("@")
     assert parse_reference(written) == Repository(plain, revision or None)
@@ -101,10 +101,10 @@ NOWHERE = {"HF_ENDPOINT": "http://127.0.0.1:9", "CKPTFIX_RETRIES": "0"}
 @pytest.mark.parametrize(
     ("arguments", "more", "told"),
     [
-        (["org/nowhere"], {}, "and no such repository on the Hub that you may read"),
-        (["org/nano"], NOWHERE, "and as a repository of the Hub: cannot connect to the server"),
-        (["org/nano", "--offline"], {}, "and as a repository of the Hub: not in the cache"),
-        (["org/nano"], {"HF_HUB_OFFLINE": "1"}, "and as a repository of the Hub: not in the cache"),
+        (["org/nowhere"], {}, "and no such repository on the Hub (or you have no access)"),
+        (["org/nano"], NOWHERE, "and as a Hub repository: cannot connect to the server"),
+        (["org/nano", "--offline"], {}, "and as a Hub repository: not in the cache"),
+        (["org/nano"], {"HF_HUB_OFFLINE": "1"}, "and as a Hub repository: not in the cache"),
     ],
 )
 def test_what_is_neither_is_told_as_both(
@@ -114,7 +114,7 @@ def test_what_is_neither_is_told_as_both(
     name = arguments[0]
     done = hub_run("inspect", *arguments, **more)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {name}: no such directory here, {told}")
+    assert done.stderr.startswith(f"error: {name}: no such local directory, {told}")
     plain = hub_run("inspect", f"hf://{name}", *arguments[1:], **more)
     assert plain.returncode == 2
     assert "directory" not in plain.stderr

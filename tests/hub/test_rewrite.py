@@ -39,7 +39,7 @@ def test_the_pull_request_makes_the_repository_clean(
     assert set(after) == set(before)
     ((title, body),) = repository.pull_requests
     assert title.startswith("Correct module names in config.json and hf_quant_config.json: rename ")
-    assert "| CKF101 | name is spelled for the checkpoint" in body
+    assert "| CKF101 | module name uses the checkpoint spelling" in body
     assert "| vllm 0.17.1 | 10 | 0 |" in body
     assert "36 findings before, 0 after" in body
     assert f"ckptfix {__version__} from commit {repository.refs['main'][:12]}" in body
@@ -52,7 +52,7 @@ def test_the_dry_run_shows_the_patch_and_the_body_and_sends_nothing(
     done = hub_call("rewrite", "org/nano", "--create-pr", "--dry-run")
     assert done.returncode == 0
     assert "title: Correct module names in config.json" in done.stderr
-    assert "## For which runtimes" in done.stderr
+    assert "## Affected runtimes" in done.stderr
     assert {method for method, _ in hub.requests} == {"GET"}
     for name in ("config.json", "hf_quant_config.json"):
         (tmp_path / name).write_bytes(NANO_VL[name].head)
@@ -86,7 +86,7 @@ def test_nothing_is_proposed_where_nothing_changes(
     hub_call("rewrite", "org/nano", "--create-pr")
     done = hub_call("rewrite", "org/nano@refs/pr/1", "--create-pr")
     assert done.returncode == 0
-    assert "org/nano@refs/pr/1: no name to change" in done.stderr
+    assert "org/nano@refs/pr/1: nothing to rename" in done.stderr
     assert len(repository.pull_requests) == 1
 
 
@@ -108,22 +108,22 @@ REFUSALS = [
     (
         "hf_reader",
         None,
-        "error: org/nano: the Hub does not let you open a pull request (HTTP 403: Forbidden",
+        "error: org/nano: the Hub refused the pull request (HTTP 403: Forbidden",
     ),
     (
         "hf_writer",
         Fault("/commit/", 500, method="POST"),
-        "error: org/nano: the server fails (HTTP 500); look at org/nano/discussions whether",
+        "error: org/nano: server error (HTTP 500); check org/nano/discussions to see whether",
     ),
     (
         "hf_writer",
         Fault("/commit/", silence=5, method="POST"),
-        "error: org/nano: the server does not answer in time",
+        "error: org/nano: the server did not answer in time",
     ),
     (
         "hf_writer",
         Fault("/commit/", 429, {"Retry-After": "900"}, method="POST"),
-        "error: org/nano: too many requests, the Hub refuses more for now, it asks to wait 900",
+        "error: org/nano: rate-limited by the Hub, retry after 900",
     ),
 ]
 
@@ -215,14 +215,14 @@ def test_weights_that_cannot_be_had_leave_nothing(hub: Hub, hub_call: Call, tmp_
     [
         (
             ["org/nano"],
-            "org/nano: is not rewritten where it is; use --output DIR to get the repair",
+            "org/nano: cannot be rewritten in place; use --output DIR to write the repair",
         ),
-        (["memory://x", "--create-pr"], "memory://x: nothing is there"),
-        (["org/nano", "--undo"], "--undo is for directories, not for org/nano"),
-        (["org/nano", "--create-pr", "--offline"], "--create-pr and --offline contradict"),
-        (["org/nano", "--create-pr", "--output", "x"], "--create-pr and --output contradict"),
-        (["org/nano", "--create-pr", "--tensors"], "--create-pr and --tensors contradict"),
-        (["org/nano", "--with-weights"], "--with-weights is for --output"),
+        (["memory://x", "--create-pr"], "memory://x: nothing found"),
+        (["org/nano", "--undo"], "--undo only works for directories, not for org/nano"),
+        (["org/nano", "--create-pr", "--offline"], "--create-pr cannot be used with --offline"),
+        (["org/nano", "--create-pr", "--output", "x"], "--create-pr cannot be used with --output"),
+        (["org/nano", "--create-pr", "--tensors"], "--create-pr cannot be used with --tensors"),
+        (["org/nano", "--with-weights"], "--with-weights requires --output"),
         ([str(FOLDER), "--create-pr"], "--create-pr is for repositories of the Hub"),
     ],
 )

@@ -73,14 +73,14 @@ def test_a_file_that_got_shorter_is_noticed(memory: str) -> None:
     source = UrlSource.open(memory)
     assert source.has(SHARD)
     source.file_system.pipe_file(f"/bucket/nano/{SHARD}", b"x")
-    with pytest.raises(Exception, match="it changed meanwhile"):
+    with pytest.raises(Exception, match="changed while being read"):
         source.read_range(SHARD, 0, 24)
 
 
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("memory://nowhere", "error: memory://nowhere: nothing is there"),
+        ("memory://nowhere", "error: memory://nowhere: nothing found"),
         ("nosuch://x/y", "error: nosuch://x/y: "),
         ("memory://bucket/nano --offline", "error: memory://bucket/nano: nothing of it is cached"),
         ("memory://bucket/nano --revision v1", "error: --revision is for repositories of the Hub"),
@@ -140,9 +140,9 @@ def test_a_checkpoint_on_s3(run: Run, call: Call, s3: dict[str, str]) -> None:
     assert there.stdout == here.stdout.replace(str(NANO_VL), "s3://models/nano")
     several = run("check", "s3://models/nano", "s3://models/cut", "s3://models/none", **s3)
     assert several.returncode == 2
-    assert "3 checkpoints: 1 with findings, 2 could not be checked" in several.stdout
+    assert "3 checkpoints: 1 with findings, 2 failed" in several.stdout
     told = sorted(several.stderr.splitlines())
     assert told[0].startswith(
         "error: s3://models/cut/model.safetensors tensor m.a.weight: data ends"
     )
-    assert told[1] == "error: s3://models/none: nothing is there"
+    assert told[1] == "error: s3://models/none: nothing found"

@@ -115,6 +115,15 @@ def test_another_directory_gets_the_result(nano_vl: Path, tmp_path: Path) -> Non
         result.undo()
 
 
-def test_a_failure_is_the_sentence_of_the_command_line(tmp_path: Path) -> None:
+def test_a_failure_names_parameters_and_no_flag() -> None:
+    with pytest.raises(ckptfix.CkptfixError, match=r"^`runtimes` vlm: unknown runtime"):
+        ckptfix.check(NANO_VL, runtimes=["vlm"])
+    with pytest.raises(ckptfix.CkptfixError, match=r"^`output` .*: is not empty"):
+        ckptfix.rewrite(NANO_VL, output=NANO_VL.parent)
+    advice = {finding.advice for finding in ckptfix.check(NANO_VL).findings}
+    assert advice == {"run `rewrite()`"}
+
+
+def test_a_failure_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ckptfix.CkptfixError, match="no such directory"):
         ckptfix.check(tmp_path / "nowhere")

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 from xml.etree import ElementTree as ET
@@ -11,7 +12,11 @@ import jsonschema
 import pytest
 import xmlschema
 
+import ckptfix
 from ckptfix.cli.check import FormatOption
+from ckptfix.report.check_report import CheckReport
+from ckptfix.report.check_sarif import check_sarif
+from ckptfix.report.console import plain
 from ckptfix.report.formats import FORMATS
 from ckptfix.rules.registry import RULES
 from tests.builders import Shapes, bf16, fp8, mixed, write_checkpoint
@@ -135,7 +140,7 @@ def test_what_a_release_would_do_stands_in_every_format(call: Call) -> None:
     assert "title=CKF701" in github
     suite = ET.fromstring(call("check", NANO_VL, *RELEASES, "--format", "junit").stdout)[0]
     cases = {case.get("name"): case for case in suite}
-    failed = cases["vllm 0.17.1 builds every module as it is stored"].find("failure")
+    failed = cases["vllm 0.17.1 builds every module in its stored format"].find("failure")
     assert failed is not None
     assert failed.get("type") == "CKF701"
     assert failed.get("message", "").startswith("10 findings")
@@ -232,3 +237,19 @@ def test_a_report_file_that_cannot_be(run: Run, target: str, told: str) -> None:
     assert done.stderr.startswith(f"error: --output-file {target}: ")
     assert told in done.stderr
     assert done.stdout == ""
+
+
+def test_a_reworded_message_keeps_its_fingerprint() -> None:
+    checked = ckptfix.check(NANO_VL, runtimes=["vllm==0.17.1"])
+    found = (replace(f, message=f"{f.message}!", advice=f"{f.advice}!") for f in checked.findings)
+    reworded = replace(checked, findings=tuple(found))
+    before, after = (
+        fingerprints("".join(map(plain, check_sarif(report_on(one), False))))
+        for one in (checked, reworded)
+    )
+    assert before == after
+    assert len(set(before)) == len(before) > 1
+
+
+def report_on(checked: ckptfix.CheckedCheckpoint) -> CheckReport:
+    return CheckReport((checked,), ckptfix.Severity.WARNING, Path.cwd())

@@ -95,7 +95,7 @@ def test_a_renamed_entry_that_is_stored_otherwise_is_refused(tmp_path: Path) -> 
 def test_entries_that_collide_with_different_content_are_refused(tmp_path: Path) -> None:
     quantization = mixed({"backbone.a": "FP8", "model.a": "NVFP4", "backbone.b": "NVFP4"})
     told = refused(tmp_path, quantization, TRUNK, TO_MODEL)
-    assert "would become model.a, which model.a already stands for with other content" in told
+    assert "would become model.a, but model.a already means that with different content" in told
     assert "FP8 against NVFP4 group_size 16" in told
 
 
@@ -111,7 +111,7 @@ def test_entries_that_collide_with_the_same_content_become_one(tmp_path: Path) -
 def test_dropping_the_entry_of_a_quantized_module_is_refused(tmp_path: Path) -> None:
     quantization = mixed({"backbone.a": "FP8", "backbone.b": "NVFP4"})
     told = refused(tmp_path, quantization, TRUNK, prefix("backbone.b", None))
-    assert "backbone.b is stored as NVFP4 and quantized_layers does not name it (CKF201" in told
+    assert "backbone.b is stored as NVFP4 but quantized_layers does not list it (CKF201" in told
 
 
 def test_dropping_a_dead_pattern_is_not(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_dropping_a_dead_pattern_is_not(tmp_path: Path) -> None:
 def test_a_pattern_that_would_come_to_exclude_a_quantized_module_is_refused(tmp_path: Path) -> None:
     quantization = mixed({"backbone.a": "FP8", "backbone.b": "NVFP4"}, ignore=["visual*"])
     told = refused(tmp_path, quantization, TRUNK, Rule("substr", "visual", "backbone.a"))
-    assert "is stored as FP8 and backbone.a* excludes it (CKF205, not so before" in told
+    assert "is stored as FP8 but backbone.a* excludes it (CKF205, introduced" in told
 
 
 def test_a_map_that_is_not_stable_cannot_run(tmp_path: Path) -> None:

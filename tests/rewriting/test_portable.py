@@ -54,8 +54,8 @@ def test_no_entry_is_added_for_a_module_that_is_asked_for_without_a_name(tmp_pat
     made = plan(tmp_path, "vllm==0.33.0")
     assert not made.plan.files
     ((left,),) = (verdict.wrong for verdict in made.after)
-    assert left.label == "lm_head (asked for without a name)"
-    assert left.reason == "this release asks for it without a name, so no entry can name it"
+    assert left.label == "lm_head (looked up without a name)"
+    assert left.reason == "this release looks it up without a name, so no entry can match it"
 
 
 def test_nothing_changes_where_the_release_finds_all_names() -> None:
@@ -114,14 +114,14 @@ def test_the_command_says_what_each_release_makes_of_it(
     assert "wrong in 1 of 2 releases" in run("check", directory, *specs).stdout
     assert run("check", directory).returncode == 0
     again = run("rewrite", directory, *specs)
-    assert f"{directory}: no name to change\n" in again.stdout
+    assert f"{directory}: nothing to rename\n" in again.stdout
 
 
 def test_what_no_name_repairs_is_said_with_the_reason(run: Run) -> None:
     omni = FIXTURES / "nanoomni-mixed-naive"
     done = run("rewrite", omni, "--dry-run", "--runtime", "vllm==0.33.0")
     assert done.returncode == 0
-    assert "no name in the metadata was found that repairs these" in done.stderr
+    assert "no rename or alias fixes these" in done.stderr
     assert "this runtime builds it without a quantization config" in done.stderr
     assert done.stdout == ""
 

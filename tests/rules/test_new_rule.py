@@ -76,7 +76,7 @@ def test_a_rule_file_is_all_that_a_new_rule_takes(tmp_path: Path) -> None:
     text = run(rules, "check", str(model))
     assert text.returncode == 1
     assert "error CKF901 the head is stored\n  lm_head\n    is stored" in text.stdout
-    assert "no, its tensors are at fault: CKF901" in text.stdout
+    assert "no, the tensors themselves are wrong: CKF901" in text.stdout
 
     report = json.loads(run(rules, "check", str(model), "--format", "json").stdout)
     (finding,) = report["checkpoints"][0]["findings"]

@@ -164,7 +164,7 @@ def test_a_head_that_is_asked_for_without_a_name_cannot_be_excluded(tmp_path: Pa
     write_checkpoint(tmp_path, tensors, uniform, architecture="ExaoneMoeForCausalLM")
     (head,) = verdict(tmp_path, "vllm", "0.33.0").wrong
     assert (head.members, head.resolved) == (("lm_head",), "FP8")
-    assert head.label == "lm_head (asked for without a name)"
+    assert head.label == "lm_head (looked up without a name)"
 
 
 def test_excluding_two_of_three_members_of_gemma_4_stops_vllm(tmp_path: Path) -> None:
@@ -200,6 +200,6 @@ def test_an_unknown_weights_side_is_said_to_be_unknown(
 ) -> None:
     directory = checkpoint(tmp_path, architecture, ["model.a"], ["model.a"])
     judged = verdict(directory, runtime, known_releases(runtime)[-1])
-    assert judged.problem.startswith(f"where it puts the modules of {architecture} is not known")
+    assert judged.problem.startswith(f"how it lays out {architecture} ")
     assert told in judged.problem
     assert not judged.fails

@@ -205,5 +205,5 @@ def test_inner_classes_count_in_vllm_and_not_in_sglang() -> None:
 def test_a_release_that_changed_nothing_needs_no_row() -> None:
     assert lookup_rules_of("vllm", "0.31.0") == lookup_rules_of("vllm", "0.25.0")
     assert lookup_rules_of("vllm", "0.99.0") == lookup_rules_of("vllm", "0.33.0")
-    with pytest.raises(CkptfixError, match="how this release looks names up is not known"):
+    with pytest.raises(CkptfixError, match="its name lookup has not been modelled"):
         lookup_rules_of("vllm", "0.1.0")

@@ -104,7 +104,7 @@ def test_a_pattern_that_is_no_expression_stops_sglang_only_where_it_gets_to_it()
     metadata = bound("sglang 0.5.23", ["lm_head", "model.layers.(0"])
     assert metadata.resolve("lm_head").exclusion_error == ""
     stopped = metadata.resolve("model.layers.1.mlp")
-    assert stopped.exclusion_error == "model.layers.(0 is no valid regular expression"
+    assert stopped.exclusion_error == "model.layers.(0 is not a valid regular expression"
     vllm = bound("vllm 0.33.0", ["lm_head", "model.layers.(0"]).resolve("model.layers.1.mlp")
     assert (vllm.excluded, vllm.exclusion_error) == (None, "")
 

@@ -79,7 +79,7 @@ def test_a_mapper_file() -> None:
         ("", "missing required field `rules`"),
         ('[[rules]]\nkind = "infix"\nold = "a"\nnew = "b"', "Invalid enum value 'infix'"),
         ('[[rules]]\nkind = "prefix"\nold = "a"\nnwe = "b"', "unknown field `nwe`"),
-        ('[[rules]]\nkind = "prefix"\nold = "a"', "/rules/0: the rule needs either a new name"),
+        ('[[rules]]\nkind = "prefix"\nold = "a"', "/rules/0: a rule needs either a new name"),
         ('[[rules]]\nkind = "prefix"\nold = "a"\nnew = "b"\ndrop = true', "not both"),
         ('[[rules]]\nkind = "substr"\nold = ""\nnew = "b"', "matches everything"),
         ('[[rules]]\nkind = "regex"\nold = "("\nnew = ""', "not a valid regular expression"),

@@ -167,7 +167,7 @@ def test_experts_of_a_bank_hold_the_same_modules(
             {"attention_bias": False},
             "has no place for model.layers.0.self_attn.q_proj.bias",
         ),
-        ({}, {"num_hidden_layers": 1}, "num_hidden_layers is 1, stored is also layer 1"),
+        ({}, {"num_hidden_layers": 1}, "num_hidden_layers is 1, but layer 1 is stored too"),
     ],
 )
 def test_tensors_that_no_module_takes(
@@ -193,7 +193,7 @@ def test_a_bias_that_config_json_says_nothing_of_is_taken(tmp_path: Path, runtim
 @pytest.mark.parametrize("table", ["model.embed_tokens", "lm_head"])
 def test_rows_are_those_of_the_vocabulary(tmp_path: Path, runtime: str, table: str) -> None:
     found = loads(tmp_path, runtime, llama() | bf16(table, 30, 32))
-    assert f"{table} has 30 rows, vocab_size is 32" in told(found)
+    assert f"{table} has 30 rows, but vocab_size is 32" in told(found)
     assert found.effect is Effect.STOPS
 
 
@@ -209,7 +209,7 @@ def test_a_tied_head_that_is_stored_is_left_out_by_sglang(tmp_path: Path) -> Non
     ("announced", "reason"),
     [
         (4, ""),
-        (5, "experts has 4 experts, config.json announces 5"),
+        (5, "experts has 4 experts, but config.json declares 5"),
         (3, "experts has expert 3, config.json announces 3"),
     ],
 )
@@ -254,7 +254,7 @@ def test_scales_of_a_kv_cache_that_is_not_announced(
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        ({"group_size": 32}, "groups of 32, stored are groups of 16"),
+        ({"group_size": 32}, "groups of 32, but groups of 16 are stored"),
         ({"group_size": 0}, "group_size is 0"),
     ],
 )
@@ -324,12 +324,13 @@ def test_it_is_a_finding_and_the_answer_of_the_first_screen(tmp_path: Path, call
     directory = write_checkpoint(tmp_path / "c", left, FP8, extra_config=SIZES)
     done = call("check", directory, "--runtime", "vllm==0.33.0")
     assert done.returncode == 1
-    assert "  vllm 0.33.0  no, leaves weights unwritten: no norm is stored below model\n" in (
+    assert "  vllm 0.33.0  no, leaves weights uninitialised: no norm is stored below model\n" in (
         done.stdout
     )
-    assert "\nvllm 0.33.0: leaves weights unwritten: no norm is stored below model (CKF703)\n" in (
-        done.stdout
+    assert (
+        "\nvllm 0.33.0: leaves weights uninitialised: no norm is stored below model (CKF703)\n"
+        in (done.stdout)
     )
     assert "error CKF703" in call("check", directory, "--runtime", "vllm==0.33.0", "-v").stdout
     screen = call("check", directory).stdout
-    assert "vllm 0.17.1 to 0.33.0          no, leaves weights unwritten" in screen
+    assert "vllm 0.17.1 to 0.33.0          no, leaves weights uninitialised" in screen

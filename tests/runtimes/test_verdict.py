@@ -49,7 +49,10 @@ def test_nano_vl_before_and_after_pr_39901() -> None:
     before = verdict(DATA / "nanovl-mixed", "vllm", "0.17.1")
     assert len(before.wrong) == 10
     assert set(wrong(before).values()) == {
-        "quantized_layers names it in the checkpoint's spelling, this release does not"
+        (
+            "quantized_layers lists it with the checkpoint spelling, but this release uses a "
+            "different one"
+        )
     }
     assert not verdict(DATA / "nanovl-mixed", "vllm", "0.20.0").fails
 
@@ -58,8 +61,8 @@ def test_sglang_has_no_packed_table_for_nano_vl() -> None:
     judged = verdict(DATA / "nanovl-mixed", "sglang", "0.5.23")
     assert wrong(judged) == {
         "language_model.model.layers.3.mixer.qkv_proj": (
-            "quantized_layers names q_proj, k_proj, v_proj, this release has no packed table for "
-            "qkv_proj"
+            "quantized_layers lists q_proj, k_proj, v_proj, but this release does not list "
+            "qkv_proj as packed"
         )
     }
 

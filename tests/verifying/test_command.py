@@ -86,7 +86,7 @@ def test_text_groups_like_modules_and_says_why_they_are_emulated(call: Call) -> 
         done.stdout
     )
     assert (
-        "emulated, 8 modules: NVFP4 needs a GPU of compute capability 10.0, this is a CPU"
+        "emulated, 8 modules: NVFP4 needs a GPU with compute capability 10.0, but this is a CPU"
     ) in done.stdout
     assert "8 GEMMs agree (0 native, 8 emulated)" in done.stdout
     verbose = call("verify", DATA / "llama-nvfp4-tied", "--device", "cpu", "--all", "-v")
@@ -136,7 +136,7 @@ def test_tensors_of_no_known_format_fail(call: Call, copy_of: CopyOf) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--all", "--sample", "2"), "--all and --sample contradict each other"),
+        (("--all", "--sample", "2"), "--all cannot be used with --sample"),
         (("--modules", "*.nothing"), "--modules *.nothing: matches no quantized module"),
         (("--device", "tpu"), "--device tpu: no such device; write cpu, cuda or cuda:1"),
         (("--backend", "vllm"), "--backend vllm: vLLM is not installed; leave --backend out"),
@@ -222,7 +222,9 @@ def test_the_whole_command_runs_on_a_gpu(name: str, call: Call) -> None:
 def test_a_gpu_that_is_not_there_is_one_sentence(call: Call) -> None:
     done = call("verify", DATA / "llama-fp8-kv8", "--device", "cuda:99")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: --device cuda:99: there is no GPU 99; this machine has")
+    assert done.stderr.startswith(
+        "error: --device cuda:99: GPU 99 does not exist; this machine has"
+    )
 
 
 def test_rewrite_verifies_its_result(call: Call, copy_of: CopyOf) -> None:
@@ -230,8 +232,8 @@ def test_rewrite_verifies_its_result(call: Call, copy_of: CopyOf) -> None:
     done = call("rewrite", directory, "--verify", "--runtime", "vllm==0.17.1")
     assert done.returncode == 0, done.stdout
     assert "rewrote" in done.stdout
-    assert "modules joined as vllm 0.17.1" in done.stdout
-    assert "vllm 0.17.1: every module is built as it is stored" in done.stdout
+    assert "modules fused as in vllm 0.17.1" in done.stdout
+    assert "vllm 0.17.1: every module is built in its stored format" in done.stdout
     wrong = copy_of("llama-fp8-kv8")
     module = "model.layers.0.mlp.down_proj"
     Editor(wrong, load(wrong)).corrupt(Corruption(module, "input_scale", "zero"))
@@ -250,7 +252,7 @@ def test_rewrite_verify_asks_for_torch_before_it_writes(
     assert done.returncode == 2
     assert "verify needs torch" in done.stderr
     assert call("rewrite", directory, "--verify", "--dry-run").stderr == (
-        "error: --dry-run writes nothing that --verify could run on\n"
+        "error: --verify needs a written result; drop --dry-run\n"
     )
     assert files_of(directory) == before
 

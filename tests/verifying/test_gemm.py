@@ -75,10 +75,10 @@ def test_a_cpu_runs_fp8_and_int8_natively_and_says_why_not_the_rest() -> None:
     }
     assert outcomes["llama-fp8-kv8"].kernel == "torch scaled_mm TensorWise"
     assert outcomes["llama-nvfp4-awq"].reason == (
-        "NVFP4_AWQ needs a GPU of compute capability 10.0, this is a CPU"
+        "NVFP4_AWQ needs a GPU with compute capability 10.0, but this is a CPU"
     )
     assert outcomes["llama128-int4-awq"].reason == (
-        "torch has no GEMM of INT4 weights with BF16 input"
+        "torch has no GEMM for INT4 weights with BF16 input"
     )
 
 
@@ -132,7 +132,7 @@ def test_nvfp4_members_of_other_global_scales_fail_as_they_would_in_vllm() -> No
 
 def test_a_scale_that_is_not_a_number_fails() -> None:
     broken = fp8("q", float("nan"))
-    assert run(Layer("q", (broken,))).reason == "the answer is not finite"
+    assert run(Layer("q", (broken,))).reason == "the result is not finite"
 
 
 def test_swizzled_scales_are_where_the_tensor_cores_look() -> None:

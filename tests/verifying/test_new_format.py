@@ -47,7 +47,7 @@ def test_inspect_and_check_take_it_from_the_row(call: Call, tmp_path: Path) -> N
     assert (row["stored_format"], row["parameters"]) == ("W6A16_MADE_UP", 32 * 64)
     assert call("check", directory).returncode == 0
     found = call("check", declared(tmp_path, "FP8"), "--select", "CKF303")
-    assert "is declared as FP8 and stored as W6A16_MADE_UP" in found.stdout
+    assert "is declared as FP8 but stored as W6A16_MADE_UP" in found.stdout
 
 
 def test_a_rebuild_declares_it_with_its_config_group(call: Call, tmp_path: Path) -> None:
@@ -73,8 +73,8 @@ def test_verify_names_what_it_cannot_decode(
         assert (gemm["how"], gemm["reason"]) == ("measured", why)
     else:
         assert f"not run, 1 module: {why}" in done.stdout
-        assert "1 not run, ckptfix has no decoder" in done.stdout
-        assert "--all runs them" not in done.stdout
+        assert "1 not run because ckptfix has no decoder" in done.stdout
+        assert "--all runs their GEMMs" not in done.stdout
 
 
 def test_verify_runs_a_row_that_is_made_of_known_parts(call: Call, tmp_path: Path) -> None:
@@ -91,4 +91,4 @@ def test_verify_runs_a_row_that_is_made_of_known_parts(call: Call, tmp_path: Pat
     assert done.returncode == 0, done.stdout + done.stderr
     (gemm,) = json.loads(done.stdout)["gemms"]
     assert (gemm["how"], gemm["quant_algo"]) == ("emulated", "W8A16_GROUPED")
-    assert gemm["reason"] == "torch has no GEMM of INT8 weights with BF16 input"
+    assert gemm["reason"] == "torch has no GEMM for INT8 weights with BF16 input"

@@ -56,4 +56,4 @@ def test_a_rank_that_dies_ends_the_run_with_one_sentence(tmp_path: Path) -> None
     done = torchrun(script)
     assert done.returncode != 0
     assert done.stdout == ""
-    assert "error: another rank ended before it had reported; see what it said" in done.stderr
+    assert "error: another rank exited before reporting; see its error" in done.stderr

@@ -44,9 +44,9 @@ def source_of(copy_of: CopyOf, change: Callable[[dict[str, torch.Tensor]], objec
 @pytest.mark.parametrize(
     ("name", "source", "reason"),
     [
-        ("llama-fp8-kv8", "nanovl-mixed", "the source has no weight of this name"),
-        ("llama-fp8-kv8", "llama-fp8-kv8", "the source has it quantized too, as F8_E4M3"),
-        ("qwen3vlmoe-nvfp4", "llama-kv8-only", "the source has no weight of this name"),
+        ("llama-fp8-kv8", "nanovl-mixed", "the source has no weight with this name"),
+        ("llama-fp8-kv8", "llama-fp8-kv8", "it is quantized in the source too, as F8_E4M3"),
+        ("qwen3vlmoe-nvfp4", "llama-kv8-only", "the source has no weight with this name"),
     ],
 )
 def test_a_source_with_nothing_to_compare_is_an_error(
@@ -68,7 +68,7 @@ def test_a_source_in_other_shapes_is_an_error(call: Call, copy_of: CopyOf) -> No
     source = source_of(copy_of, cut)
     done = call("verify", DATA / "llama-fp8-kv8", "--device", "cpu", "--source", source)
     assert done.returncode == 2
-    assert "with any of 14 quantized modules: the source has it in another shape" in done.stderr
+    assert "with any of the 14 quantized modules: its shape differs in the source" in done.stderr
 
 
 def test_only_the_modules_that_are_looked_at_count(call: Call, copy_of: CopyOf) -> None:
@@ -92,11 +92,11 @@ def test_what_has_no_counterpart_is_counted_and_named(call: Call, copy_of: CopyO
     source = source_of(copy_of, lambda tensors: tensors.pop(f"{module}.weight"))
     made = report(call, DATA / "llama-fp8-kv8", source)
     assert made["compared_with_source"] == 13
-    assert made["not_compared_with_source"] == {module: "the source has no weight of this name"}
+    assert made["not_compared_with_source"] == {module: "the source has no weight with this name"}
     options = ("verify", DATA / "llama-fp8-kv8", "--device", "cpu", "--source", source)
     shown = call(*options).stdout
     assert "; 13 modules compared with the source, 1 not; " in shown
-    why = "not compared with the source, 1 module: the source has no weight of this name\n"
+    why = "not compared with the source, 1 module: the source has no weight with this name\n"
     assert why in shown
     assert f"{why}  {module}\n" in call(*options, "--verbose").stdout
 

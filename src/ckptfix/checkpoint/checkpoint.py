@@ -133,7 +133,7 @@ def load_checkpoint(source: Source, name: str, listener: Listener = SILENT) -> C
     }
     if documents.keys().isdisjoint(registry.READABLE_ALONE):
         raise CkptfixError(
-            f"{source.where}: neither {' nor '.join(registry.READABLE_ALONE)}",
+            f"{source.where}: found neither {' nor '.join(registry.READABLE_ALONE)}",
             advice="name a Hugging Face checkpoint",
         )
     config = ModelConfig()
@@ -144,7 +144,8 @@ def load_checkpoint(source: Source, name: str, listener: Listener = SILENT) -> C
     small = checkpoint.folded
     if not small.metadata and not any(f.is_quantized for f in small.formats.values()):
         raise CkptfixError(
-            f"{source.where}: not quantized, no quantization metadata and no scale tensors",
+            f"{source.where}: not a quantized checkpoint: no quantization metadata and no scale "
+            "tensors",
             advice=f"ckptfix works on checkpoints quantized by {registry.QUANTIZERS}",
         )
     return checkpoint

@@ -18,7 +18,7 @@ START_BYTES: Final = 24
 _PICKLE_ADVICE: Final = "ckptfix reads safetensors only and never unpickles"
 _SAFETENSORS_ONLY: Final = "ckptfix reads safetensors only"
 _AGAIN: Final = "download the file again"
-_LOG_IN: Final = f"{_AGAIN}; the server may want you to log in"
+_LOG_IN: Final = f"{_AGAIN}; the server may require you to log in"
 
 _MAGICS: Final = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself", "run git lfs pull"),
@@ -29,10 +29,10 @@ _MAGICS: Final = (
     (b"\x28\xb5\x2f\xfd", "a Zstandard archive", "unpack it"),
 )
 _PAGES: Final = (
-    (b"<!doctype html", "an HTML page, as a server sends for an error"),
-    (b"<html", "an HTML page, as a server sends for an error"),
-    (b"<?xml", "an XML document, as a server sends for an error"),
-    (b"<error", "an XML document, as a server sends for an error"),
+    (b"<!doctype html", "an HTML page, probably a server's error message"),
+    (b"<html", "an HTML page, probably a server's error message"),
+    (b"<?xml", "an XML document, probably a server's error message"),
+    (b"<error", "an XML document, probably a server's error message"),
 )
 _PICKLES: Final = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 """PROTO and the number of a protocol; torch writes 2. Older ones have no magic."""
@@ -86,7 +86,7 @@ def _by_all_bytes(start: bytes) -> OtherKind | None:
     if start[:2] in _PICKLES and start[2:3] >= _LOWEST_OPCODE:
         return OtherKind("a pickle", _PICKLE_ADVICE)
     if _TEXT.issuperset(start):
-        return OtherKind("a text, as a server sends for an error", _LOG_IN)
+        return OtherKind("plain text, probably a server's error message", _LOG_IN)
     if len(start) >= 8 and not any(start):
-        return OtherKind("zero bytes, as an interrupted download leaves", _AGAIN)
+        return OtherKind("zero bytes, probably left by an interrupted download", _AGAIN)
     return None

@@ -176,7 +176,7 @@ def fetch_header(source: Source, file: str) -> RawHeader:
         raise _not_safetensors(file, start, size)
     if 8 + length > size:
         raise CkptfixError(
-            f"truncated: the header needs {8 + length} bytes, the file has {size}",
+            f"truncated: the header needs {8 + length} bytes, but the file has only {size}",
             place=Place(file),
             advice="download the file again",
         )
@@ -187,7 +187,9 @@ def _not_safetensors(file: str, start: bytes, size: int) -> CkptfixError:
     place = Place(file)
     other = other_kind(start)
     if other is not None:
-        return CkptfixError(f"not safetensors but {other.what}", place=place, advice=other.advice)
+        return CkptfixError(
+            f"not a safetensors file but {other.what}", place=place, advice=other.advice
+        )
     if len(start) < 8:
         problem = f"truncated: {size} bytes, a safetensors file has at least 10"
     else:
@@ -217,7 +219,7 @@ def _decode(data: bytes, file: str) -> Mapping[str, _Row]:
     longest = max(map(len, rows), default=0)
     if longest > LONGEST_NAME:
         raise CkptfixError(
-            f"a tensor name has {longest:,} characters, more than {LONGEST_NAME:,}",
+            f"a tensor name has {longest:,} characters; the limit is {LONGEST_NAME:,}",
             place=Place(file),
             advice="download the file again",
         )
@@ -248,7 +250,7 @@ def _row_problem(row: _Row, data_bytes: int) -> str:
     if not 0 <= start <= end:
         return f"data_offsets {[start, end]} are not a range"
     if end > data_bytes:
-        return f"data ends at byte {end}, the file holds {data_bytes} bytes of data"
+        return f"data ends at byte {end}, but the file holds {data_bytes} bytes of data"
     wanted = _nbytes(row.shape, bits)
     if wanted != end - start:
         held = f"data_offsets span {end - start} bytes"
@@ -269,7 +271,7 @@ def _checked(rows: Mapping[str, _Row], file: str, data_bytes: int, layouts: Layo
     for before, after in pairwise(order):
         gap = rows[after].data_offsets[0] - rows[before].data_offsets[1]
         if gap:
-            kind = "overlaps" if gap < 0 else f"leaves a hole of {gap} bytes after"
+            kind = "overlaps" if gap < 0 else f"leaves a gap of {gap} bytes after"
             raise CkptfixError(
                 f"{kind} tensor {visible(before)}", place=Place(file, tensor=visible(after))
             )

@@ -77,7 +77,7 @@ def _checked_index(index: JsonText, source: Source) -> ShardIndex:
             raise CkptfixError(
                 f"names {visible(file)!r}, a file outside the checkpoint directory",
                 place=index.place(path_of(file)),
-                advice="shard files must lie beside the index",
+                advice="shard files must be in the same directory as the index",
             )
         if not source.has(file):
             raise CkptfixError(

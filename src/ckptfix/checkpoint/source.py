@@ -111,7 +111,7 @@ class DirectorySource:
             raise CkptfixError(f"{self.root}: {error.strerror}") from error
 
     def has(self, name: str) -> bool:
-        """True when the directory has an entry of this name, even a broken link."""
+        """True when the directory has an entry of this name, even a broken symlink."""
         return os.path.lexists(self.root / name)
 
     def path(self, name: str) -> Path:
@@ -125,23 +125,23 @@ class DirectorySource:
             raise CkptfixError(
                 "not a file name inside the checkpoint directory",
                 place=place,
-                advice="shard files must lie beside config.json",
+                advice="shard files must be in the same directory as config.json",
             )
         path = self.root / name
         try:
             target = path.resolve(strict=True)
             mode = target.stat().st_mode
         except FileNotFoundError as error:
-            reason = "broken link" if path.is_symlink() else "no such file"
+            reason = "broken symlink" if path.is_symlink() else "no such file"
             raise CkptfixError(reason, place=place) from error
         except (OSError, RuntimeError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or "a loop of links"
+            reason = (error.strerror if isinstance(error, OSError) else None) or "symlink loop"
             raise CkptfixError(reason, place=place) from error
         if not stat.S_ISREG(mode):
             raise CkptfixError("not a regular file", place=place)
         if path.is_symlink() and not self.may_follow(name, target):
             raise CkptfixError(
-                f"a link that leads out of the checkpoint, to {target}",
+                f"symlink points outside the checkpoint, to {target}",
                 place=place,
                 advice="copy or hard-link the file",
             )

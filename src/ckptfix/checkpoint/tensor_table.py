@@ -153,8 +153,8 @@ def _require_all_parts(source: Source, files: list[str]) -> None:
         here = {match["part"] for match in parts if match["total"] == total}
         if len(here) < int(total):
             raise CkptfixError(
-                f"{source.where}: no {INDEX_FILE}, and by their names {len(here)} of "
-                f"{int(total)} shard files are there",
+                f"{source.where}: no {INDEX_FILE}, and the file names say that {int(total)} "
+                f"shards exist, but only {len(here)} are present",
                 advice="add the missing files, or the index",
             )
 
@@ -219,10 +219,10 @@ def _no_safetensors(source: Source) -> CkptfixError:
     ):
         if any(name.endswith(endings) for name in names):
             return CkptfixError(
-                f"{source.where}: {what}, no .safetensors file",
+                f"{source.where}: {what} and no .safetensors file",
                 advice="ckptfix reads safetensors only and never unpickles",
             )
     return CkptfixError(
         f"{source.where}: no .safetensors file",
-        advice="ckptfix compares the metadata with the tensors, the shard files must be there too",
+        advice="ckptfix compares metadata with tensors, so it needs the shard files as well",
     )

@@ -26,8 +26,9 @@ from ckptfix.text import printable, visible
 app = typer.Typer(
     name="ckptfix",
     help=(
-        "Make a quantized checkpoint's metadata and a serving runtime's module names meet.\n\n"
-        "Exit codes: 0 clean or done, 1 findings or a refused rewrite, 2 could not run."
+        "Check and fix the metadata of quantized checkpoints so that vLLM and SGLang load them "
+        "correctly.\n\nExit codes: 0 no findings, or done; 1 findings, or a refused rewrite; 2 "
+        "could not run."
     ),
     no_args_is_help=True,
     add_completion=True,
@@ -81,18 +82,24 @@ def _run() -> int:
             finally:
                 sys.stdout.flush()
     except CkptfixError as error:
-        return _failed(f"error: {visible(str(error))}")
+        return _failed(f"error: {visible(_spelled(error))}")
     except _UsageError as error:
         error.message = printable(error.message)
         error.show()
         return 2
     except MemoryError as error:
         error.__traceback__ = None  # its frames hold what filled the memory
-        return _failed("error: this needs more memory than the process may have")
+        return _failed("error: out of memory")
     except typer.Abort:
         return 1
     except KeyboardInterrupt:
         return _failed("interrupted", 130)
+
+
+def _spelled(error: CkptfixError) -> str:
+    from ckptfix.report.spelling import spelled
+
+    return spelled(str(error))
 
 
 def _failed(sentence: str, code: int = 2) -> int:

@@ -20,8 +20,8 @@ CheckpointsArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="CHECKPOINT...",
-        help="Directories, repositories of the Hub (org/name, org/name@revision, hf://..., "
-        "https://huggingface.co/...), or any fsspec URLs (s3://..., gs://...).",
+        help="Directories, Hugging Face Hub repositories (org/name, org/name@revision, "
+        "hf://..., https://huggingface.co/...), or fsspec URLs (s3://..., gs://...).",
         show_default=False,
     ),
 ]
@@ -30,23 +30,27 @@ FromFileOption = Annotated[
     typer.Option(
         "--from-file",
         metavar="FILE",
-        help="Check those that FILE names, one a line, - for stdin; a table of verdicts instead of "
-        "reports unless --verbose, and --json means --format jsonl.",
+        help="Check the checkpoints listed in FILE, one per line (- for stdin). Prints a table "
+        "instead of full reports unless --verbose is given; --json then means --format jsonl.",
         show_default=False,
     ),
 ]
 JobsOption = Annotated[
     int,
     typer.Option(
-        "--jobs", metavar="N", min=1, max=64, help="Repositories or URLs checked at a time."
+        "--jobs",
+        metavar="N",
+        min=1,
+        max=64,
+        help="Number of repositories or URLs to check concurrently.",
     ),
 ]
 FormatOption = Annotated[
     Literal["text", "json", "jsonl", "sarif", "github", "junit"] | None,
     typer.Option(
         "--format",
-        help="How to report; text is for people, github for the log of a workflow, jsonl writes "
-        "one line for each checkpoint as it is done.",
+        help="Output format. text: for people; github: workflow annotations; jsonl: one line "
+        "per checkpoint, written as soon as it is checked.",
         show_default="text",
     ),
 ]
@@ -56,7 +60,7 @@ OutputFileOption = Annotated[
     typer.Option(
         "--output-file",
         metavar="FILE",
-        help="Write the report here, whole or not at all, and nothing to stdout.",
+        help="Write the report to FILE (atomically) instead of stdout.",
         show_default=False,
     ),
 ]
@@ -64,7 +68,7 @@ FailOnOption = Annotated[
     Literal["warning", "error"] | None,
     typer.Option(
         "--fail-on",
-        help="The mildest finding that makes the exit code 1.",
+        help="Lowest severity that makes the command exit with 1.",
         show_default="warning",
     ),
 ]
@@ -73,7 +77,8 @@ SelectOption = Annotated[
     typer.Option(
         "--select",
         metavar="CODES",
-        help="Report these rules only: CKF201, CKF2, or several apart by commas; repeatable.",
+        help="Report only these rules: a code or prefix (CKF201, CKF2), comma-separated; "
+        "repeatable.",
         show_default=False,
     ),
 ]
@@ -82,7 +87,8 @@ IgnoreOption = Annotated[
     typer.Option(
         "--ignore",
         metavar="CODES",
-        help="Report all but these rules; of a code in both, the longer spelling decides.",
+        help="Do not report these rules; if a code matches both --select and --ignore, the "
+        "longer prefix wins.",
         show_default=False,
     ),
 ]
@@ -91,11 +97,13 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help="Take defaults from this file, not from the nearest ckptfix.toml or pyproject.toml.",
+        help="Use this configuration file instead of searching for ckptfix.toml or pyproject.toml.",
         show_default=False,
     ),
 ]
-NoConfigOption = Annotated[bool, typer.Option("--no-config", help="Read no configuration file.")]
+NoConfigOption = Annotated[
+    bool, typer.Option("--no-config", help="Ignore all configuration files.")
+]
 
 
 def check(
@@ -118,11 +126,11 @@ def check(
     offline: OfflineOption = False,
     refresh: RefreshOption = False,
 ) -> None:
-    """Compare metadata and tensors; nothing is written.
+    """Compare the metadata with the tensors; writes nothing.
 
-    With --runtime, also what each release would resolve for each of its modules, against what the
-    module is stored as. Exit code 0 if all agree, 1 with findings or a module that a release would
-    build otherwise, 2 if a checkpoint could not be checked; the others are checked all the same.
+    With --runtime, also compare what each release would resolve for each module with how the module
+    is stored. Exit code 0 if nothing is found, 1 if there are findings or a release would build a
+    module differently, 2 if a checkpoint could not be checked (the others are still checked).
 
     Example: ckptfix check ./Nemotron-Nano-VL-12B-V2-NVFP4 --runtime vllm==0.17.1
     """
@@ -138,12 +146,13 @@ def check(
     from ckptfix.report.check_report import CheckReport
     from ckptfix.report.console import line, show, write_plain
     from ckptfix.report.formats import renderer
+    from ckptfix.report.spelling import spelled_check
 
     if json and format_ not in (None, "json"):
-        raise CkptfixError(f"--json and --format {format_} contradict each other")
+        raise CkptfixError(f"--json cannot be used with --format {format_}")
     names = [*(checkpoints or ()), *(names_from(from_file) if from_file is not None else ())]
     if not names:
-        raise CkptfixError("no checkpoint is named", advice="name one, or give --from-file FILE")
+        raise CkptfixError("no checkpoint given", advice="pass one, or use --from-file FILE")
     flags = CheckFlags(tuple(maps or ()), mapper, runtime, select, ignore, fail_on)
     chosen = format_ or ("text" if not json else "jsonl" if from_file is not None else "json")
     found = configuration(config, none=no_config)
@@ -164,7 +173,7 @@ def check(
     )
     checked = []
     with listening() as listener:
-        for one in check_each(names, request, listener):
+        for one in map(spelled_check, check_each(names, request, listener)):
             if one.error:
                 show([line(f"error: {one.error}")], sys.stderr)
             if chosen == "jsonl" and target is None:

@@ -60,14 +60,14 @@ def configuration(asked: str | None, *, none: bool) -> Configuration:
         CkptfixError: unreadable, not TOML, an unknown key or code, or a wrong type.
     """
     if asked is not None and none:
-        raise CkptfixError("--config and --no-config contradict each other")
+        raise CkptfixError("--config cannot be used with --no-config")
     if none:
         return Configuration()
     if asked is not None:
         path = Path(asked)
         table = _table(path)
         if table is None:
-            raise CkptfixError(f"{visible(asked)}: has no [tool.ckptfix]")
+            raise CkptfixError(f"{visible(asked)}: has no [tool.ckptfix] table")
         return Configuration(_settings(table, visible(asked)), path)
     here = Path.cwd()
     for folder in (here, *here.parents):
@@ -110,7 +110,7 @@ def _settings(table: dict[str, Any], where: str) -> Settings:
     ignores = settings.per_path_ignores
     for key, texts in (("per-path-ignores", ignores), ("runtimes", settings.runtimes)):
         if not all(map(str.strip, texts)):
-            raise CkptfixError(f"{where}: {key}: an entry is empty", advice="write it or remove it")
+            raise CkptfixError(f"{where}: {key}: empty entry", advice="fill it in or remove it")
     return msgspec.structs.replace(
         settings,
         select=parse_codes(settings.select, f"{where}: select"),

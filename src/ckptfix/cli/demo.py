@@ -11,12 +11,12 @@ def demo(
         str | None,
         typer.Argument(
             metavar="[DIR]",
-            help="Where to make the checkpoint, a new directory; default a temporary one.",
+            help="New directory for the checkpoint. Default: a temporary one.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Make a small Nano VL checkpoint with the very bug, and repair it.
+    """Create a small Nano VL checkpoint that has the bug, and repair it.
 
     Example: ckptfix demo
     """
@@ -38,10 +38,10 @@ def demo(
 
 
 STEPS = (
-    ("The metadata names backbone, the runtime asks for model:", ("check",), 1),
+    ('The metadata says "backbone"; the runtime looks for "model":', ("check",), 1),
     ("What a rewrite would change:", ("rewrite", "--dry-run"), 0),
     ("The rewrite:", ("rewrite",), 0),
-    ("The metadata and the tensors now meet:", ("check",), 0),
+    ("Metadata and runtime now agree:", ("check",), 0),
 )
 """What is shown, the command, and the exit code it must have."""
 
@@ -49,8 +49,8 @@ STEPS = (
 def _run_steps(directory: str) -> None:
     import subprocess
 
-    from ckptfix.commands import arguments, suggested
     from ckptfix.errors import CkptfixError
+    from ckptfix.report.commands import arguments, suggested
     from ckptfix.report.console import line, show
 
     for title, command, expected in STEPS:

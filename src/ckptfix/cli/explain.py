@@ -8,7 +8,8 @@ import typer
 
 def explain(
     code: Annotated[
-        str, typer.Argument(metavar="CODE", help="Of a rule: CKF101.", show_default=False)
+        str,
+        typer.Argument(metavar="CODE", help="Rule code, for example CKF101.", show_default=False),
     ],
 ) -> None:
     """Show why a rule matters, with a real case, and how to fix what it finds.

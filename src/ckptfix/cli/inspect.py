@@ -18,7 +18,7 @@ def inspect(
     offline: OfflineOption = False,
     refresh: RefreshOption = False,
 ) -> None:
-    """Show what a checkpoint is, and where its metadata says so.
+    """Show what a checkpoint contains, and where its metadata declares it.
 
     Example: ckptfix inspect ./Nemotron-Nano-VL-12B-V2-NVFP4 --json
     """

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from ckptfix.progress import Listener
 from ckptfix.report.console import line, show
 from ckptfix.report.progress import showing
+from ckptfix.report.spelling import spelled
 
 
 @contextmanager
 def listening() -> Iterator[Listener]:
     """Notes as lines, steps as a bar on a terminal."""
     with showing(sys.stderr) as step:
-        yield Listener(step, lambda note: show([line(f"note: {note}")], sys.stderr))
+        yield Listener(step, lambda note: show([line(f"note: {spelled(note)}")], sys.stderr))

@@ -11,8 +11,8 @@ CheckpointArgument = Annotated[
     str,
     typer.Argument(
         metavar="CHECKPOINT",
-        help="A directory, a repository of the Hub (org/name, org/name@revision, hf://..., "
-        "https://huggingface.co/...), or any fsspec URL (s3://..., gs://...).",
+        help="A directory, a Hugging Face Hub repository (org/name, org/name@revision, "
+        "hf://..., https://huggingface.co/...), or an fsspec URL (s3://..., gs://...).",
         show_default=False,
     ),
 ]
@@ -26,11 +26,11 @@ RevisionOption = Annotated[
     ),
 ]
 OfflineOption = Annotated[
-    bool, typer.Option("--offline", help="Make no request: read what was fetched before.")
+    bool, typer.Option("--offline", help="Work offline, using only what is cached.")
 ]
 RefreshOption = Annotated[
     bool,
-    typer.Option("--refresh", help="Ask the Hub even where a snapshot is in the local cache."),
+    typer.Option("--refresh", help="Query the Hub even if the local cache has a snapshot."),
 ]
 MapOption = Annotated[
     list[str] | None,
@@ -46,7 +46,8 @@ MapperOption = Annotated[
     typer.Option(
         "--mapper",
         metavar="FILE",
-        help="Ordered rules in a TOML file, before any --map. Replaces the built-in name map.",
+        help="TOML file with ordered rules, applied before any --map. Replaces the built-in "
+        "name map.",
         show_default=False,
     ),
 ]
@@ -55,14 +56,12 @@ RuntimeOption = Annotated[
     typer.Option(
         "--runtime",
         metavar="SPEC",
-        help=(
-            "Go by what these releases would resolve: vllm==0.20.0, 'sglang>=0.5.10', vllm; "
-            "repeatable."
-        ),
+        help=("Target these runtime releases: vllm==0.20.0, 'sglang>=0.5.10', vllm; repeatable."),
         show_default=False,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="List every finding instead of groups of like ones.")
+    bool,
+    typer.Option("--verbose", "-v", help="List every finding instead of grouping similar ones."),
 ]

@@ -20,7 +20,8 @@ def resolve(
         list[str],
         typer.Argument(
             metavar="MODULE...",
-            help="Module names, the runtime's or the checkpoint's; * stands for any characters.",
+            help="Module names as the runtime or the checkpoint spells them; * matches any "
+            "characters.",
             show_default=False,
         ),
     ],
@@ -29,9 +30,9 @@ def resolve(
     offline: OfflineOption = False,
     refresh: RefreshOption = False,
 ) -> None:
-    """Show how a runtime gets to its answer for a module, step by step.
+    """Show, step by step, how a runtime resolves a module.
 
-    Without --runtime, for the newest known release of each runtime.
+    Without --runtime, shows the newest known release of each runtime.
 
     Example: ckptfix resolve ./Nemotron-Nano-VL-12B-V2-NVFP4 '*.layers.0.mixer.in_proj'
     """

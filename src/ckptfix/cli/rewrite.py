@@ -19,16 +19,17 @@ StrategyOption = Annotated[
     typer.Option(
         "--strategy",
         help=(
-            "rename: follow the name map; alias: keep every name and add those that a release "
-            "asks for; auto: rename where that helps, then add aliases."
+            "rename: apply the name map; alias: keep every name and add those that a release "
+            "looks up; auto: rename where that helps, then add aliases."
         ),
     ),
 ]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", "-n", help="Write nothing; print a diff that git can apply.")
+    bool,
+    typer.Option("--dry-run", "-n", help="Write nothing; print a diff that git apply accepts."),
 ]
 ExitCodeOption = Annotated[
-    bool, typer.Option("--exit-code", help="With --dry-run: exit 1 if something would change.")
+    bool, typer.Option("--exit-code", help="With --dry-run: exit with 1 if something would change.")
 ]
 OutputOption = Annotated[
     str | None,
@@ -36,8 +37,8 @@ OutputOption = Annotated[
         "--output",
         "-o",
         metavar="DIR",
-        help="Leave the checkpoint alone and make a repaired one here; weights are linked, and of "
-        "a repository left out unless --with-weights.",
+        help="Write a repaired copy to DIR and leave the checkpoint untouched. Weights are "
+        "hard-linked; weights of a Hub repository are only fetched with --with-weights.",
         show_default=False,
     ),
 ]
@@ -45,7 +46,7 @@ FromTensorsOption = Annotated[
     bool,
     typer.Option(
         "--from-tensors",
-        help="First make the metadata say what the tensors say: missing or wrong entries, "
+        help="First rebuild the metadata from the tensors: missing or wrong entries, "
         "algorithms, group sizes and exclude patterns, or all of it.",
     ),
 ]
@@ -53,8 +54,9 @@ TensorsOption = Annotated[
     bool,
     typer.Option(
         "--tensors",
-        help="First rename tensors, in the headers of the shard files: those that --map or "
-        "--mapper name, else those that no runtime loads as they are called. Data are not moved.",
+        help="First rename tensors in the headers of the shard files: those that --map or "
+        "--mapper match, otherwise tensor names that no runtime can load. Tensor data is not "
+        "moved.",
     ),
 ]
 WithWeightsOption = Annotated[
@@ -64,23 +66,24 @@ CreatePrOption = Annotated[
     bool,
     typer.Option(
         "--create-pr",
-        help="Open a pull request with the changed files on the Hub; --dry-run shows diff, title "
-        "and body.",
+        help="Open a pull request with the changed files on the Hub; with --dry-run, show its "
+        "diff, title and body.",
     ),
 ]
 VerifyOption = Annotated[
     bool,
     typer.Option(
         "--verify",
-        help="Then run ckptfix verify on the result, with the releases of --runtime; needs torch.",
+        help="Run ckptfix verify on the result, for the releases given with --runtime; needs "
+        "torch.",
     ),
 ]
 UndoOption = Annotated[
-    bool, typer.Option("--undo", help="Restore the files as they were before the first rewrite.")
+    bool, typer.Option("--undo", help="Restore the files to their state before the first rewrite.")
 ]
 ForgetOption = Annotated[
     bool,
-    typer.Option("--forget", help="Remove what is kept in .ckptfix for --undo, once you are sure."),
+    typer.Option("--forget", help="Delete the backup in .ckptfix that --undo needs."),
 ]
 
 
@@ -104,13 +107,13 @@ def rewrite(
     offline: OfflineOption = False,
     refresh: RefreshOption = False,
 ) -> None:
-    """Rename modules in the metadata so that the runtime finds them; --tensors for tensors.
+    """Rename modules in the metadata so that the runtime finds them (or tensors, with --tensors).
 
-    Names are chosen for the releases of --runtime; without it for every known release that builds
-    the architecture, newest first; with --map or --mapper alone as these say. The result is
-    verified against the tensors, and against what each release would resolve, before a byte is
-    written. Exit code 0 if done or nothing to do, 1 if the rewrite would do harm and was refused,
-    or if --verify fails, 2 if it could not run.
+    Names are chosen for the releases given with --runtime, by default for every known release that
+    supports the architecture, newest first; with --map or --mapper alone, exactly as those rules
+    say. Before anything is written, the result is checked against the tensors and against what each
+    release would resolve. Exit code 0 if the rewrite was done or there was nothing to do, 1 if it
+    was refused because it would do harm or if --verify fails, 2 if it could not run.
 
     Example: ckptfix rewrite ./Nemotron-Nano-VL-12B-V2-NVFP4 --dry-run
     """

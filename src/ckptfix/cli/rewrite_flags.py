@@ -63,24 +63,24 @@ def require_sensible(flags: RewriteFlags) -> None:
     asks = asks or flags.create_pr or flags.verify
     asks = asks or bool(flags.maps or flags.mapper or flags.runtimes)
     if flags.undo and flags.forget:
-        raise CkptfixError("--undo and --forget contradict each other")
+        raise CkptfixError("--undo cannot be used with --forget")
     if (flags.undo or flags.forget) and asks:
         raise CkptfixError(f"{'--undo' if flags.undo else '--forget'} takes no other option")
     if flags.create_pr and flags.output is not None:
-        raise CkptfixError("--create-pr and --output contradict each other")
+        raise CkptfixError("--create-pr cannot be used with --output")
     if flags.create_pr and flags.tensors:
         raise CkptfixError(
-            "--create-pr and --tensors contradict each other",
-            advice="a pull request changes JSON files only; use --output DIR --with-weights",
+            "--create-pr cannot be used with --tensors",
+            advice="a pull request can only change JSON files; use --output DIR --with-weights",
         )
     if flags.create_pr and flags.reach.offline:
-        raise CkptfixError("--create-pr and --offline contradict each other")
+        raise CkptfixError("--create-pr cannot be used with --offline")
     if flags.with_weights and flags.output is None:
-        raise CkptfixError("--with-weights is for --output", advice="add --output DIR")
+        raise CkptfixError("--with-weights requires --output", advice="add --output DIR")
     if flags.exit_code and not flags.dry_run:
-        raise CkptfixError("--exit-code is for --dry-run", advice="add --dry-run")
+        raise CkptfixError("--exit-code requires --dry-run", advice="add --dry-run")
     if flags.verify and flags.dry_run:
-        raise CkptfixError("--dry-run writes nothing that --verify could run on")
+        raise CkptfixError("--verify needs a written result; drop --dry-run")
 
 
 def require_possible(opened: Opened, flags: RewriteFlags) -> None:
@@ -95,23 +95,23 @@ def require_possible(opened: Opened, flags: RewriteFlags) -> None:
     if isinstance(opened.reference, Directory):
         if flags.create_pr or flags.with_weights:
             raise CkptfixError(
-                f"{option} is for repositories of the Hub, {shown} is a directory",
+                f"{option} only works for Hub repositories; {shown} is a directory",
                 advice=_UPLOAD if flags.create_pr else "",
             )
         return
     if flags.verify:
         raise CkptfixError(
-            f"--verify is for directories, {shown} is not one",
+            f"--verify only works for directories; {shown} is not one",
             advice="add --output DIR --with-weights, then run ckptfix verify DIR",
         )
     if flags.undo or flags.forget:
         option = "--undo" if flags.undo else "--forget"
-        raise CkptfixError(f"{option} is for directories, not for {shown}")
+        raise CkptfixError(f"{option} only works for directories, not for {shown}")
     if not is_repository and (flags.create_pr or flags.with_weights):
-        raise CkptfixError(f"{option} is for repositories of the Hub, not for {shown}")
+        raise CkptfixError(f"{option} only works for Hub repositories, not for {shown}")
     if not (flags.create_pr or flags.dry_run or flags.output is not None):
         either = ", or --create-pr to propose the change" if is_repository else ""
         raise CkptfixError(
-            f"{shown}: is not rewritten where it is",
-            advice=f"use --output DIR to get the repaired files{either}",
+            f"{shown}: cannot be rewritten in place",
+            advice=f"use --output DIR to write the repaired files{either}",
         )

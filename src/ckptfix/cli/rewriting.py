@@ -6,7 +6,6 @@ from dataclasses import replace
 from ckptfix.cli.listening import listening
 from ckptfix.cli.rewrite_flags import RewriteFlags, require_possible, require_sensible
 from ckptfix.cli.streams import already_done
-from ckptfix.commands import suggested
 from ckptfix.operations.loading import open_named
 from ckptfix.operations.plan import RewritePlan
 from ckptfix.operations.rewrite import (
@@ -21,6 +20,7 @@ from ckptfix.operations.rewrite import (
 from ckptfix.progress import Listener
 from ckptfix.remote.opening import Opened
 from ckptfix.remote.reference import Directory, Repository
+from ckptfix.report.commands import suggested
 from ckptfix.report.console import line, show, show_exactly
 from ckptfix.report.diff_text import diff_lines
 from ckptfix.report.pull_request import ProposedChange, body_of, title_of
@@ -74,7 +74,7 @@ def _require_token(opened: Opened, flags: RewriteFlags) -> None:
 def _undo(opened: Opened) -> int:
     files = undo(in_place(opened))
     name = visible(str(opened.reference))
-    with already_done(f"the undo in {name} is done"):
+    with already_done(f"the undo of {name} is done"):
         show([line(f"restored {', '.join(files)} in {name}")], sys.stdout)
     return 0
 
@@ -151,7 +151,7 @@ def _propose(repository: Repository, planned: RewritePlan, *, dry_run: bool) -> 
     files = {file.file: file.after.encode("utf-8") for file in planned.plan.files}
     made = open_pull_request(repository, commit, files, title, body)
     name = str(repository)
-    with already_done(f"{made.url} is opened"):
+    with already_done(f"opened {made.url}"):
         show([line(f"proposed to {visible(name)}")], sys.stdout)
         show([*done_lines(planned, NOTHING_ELSE), *after_lines(name, planned)], sys.stdout)
         check = suggested("check", str(replace(repository, revision=made.revision)))

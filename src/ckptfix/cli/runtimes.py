@@ -19,7 +19,7 @@ def runtimes(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the runtime releases that are known, or what each of them does with an architecture.
+    """List the known runtime releases, or what each of them does with an architecture.
 
     Example: ckptfix runtimes NemotronH_Nano_VL_V2
     """

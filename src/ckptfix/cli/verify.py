@@ -10,7 +10,7 @@ DirectoryArgument = Annotated[
     str,
     typer.Argument(
         metavar="DIR",
-        help="Checkpoint directory: the weights are read, so they have to be here.",
+        help="Checkpoint directory. The weights are read, so they must be local.",
         show_default=False,
     ),
 ]
@@ -19,7 +19,7 @@ DeviceOption = Annotated[
     typer.Option(
         "--device",
         metavar="DEVICE",
-        help="cpu, cuda or cuda:1; without it CUDA if it can be had, else the CPU.",
+        help="cpu, cuda or cuda:N. Default: CUDA if available, otherwise the CPU.",
         show_default=False,
     ),
 ]
@@ -28,7 +28,8 @@ ModulesOption = Annotated[
     typer.Option(
         "--modules",
         metavar="GLOB",
-        help="Look at these only, in the runtime's or the checkpoint's names; repeatable.",
+        help="Verify only matching modules, as the runtime or the checkpoint spells them; "
+        "repeatable.",
         show_default=False,
     ),
 ]
@@ -38,18 +39,21 @@ SampleOption = Annotated[
         "--sample",
         metavar="N",
         min=1,
-        help="Run N GEMMs of every algorithm, shape and role; numbers are looked at in all.",
+        help="Run N GEMMs per algorithm, shape and role; values are checked for every module.",
         show_default="1",
     ),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Run every GEMM.")]
 TokensOption = Annotated[
-    int, typer.Option("--tokens", metavar="N", min=1, max=65_536, help="Rows of the random input.")
+    int,
+    typer.Option(
+        "--tokens", metavar="N", min=1, max=65_536, help="Number of rows of the random input."
+    ),
 ]
 BackendOption = Annotated[
     Literal["auto", "torch", "vllm", "flashinfer"],
     typer.Option(
-        "--backend", help="Whose GEMMs to run; auto asks torch, then what else is installed."
+        "--backend", help="GEMM backend; auto tries torch first, then any other installed backend."
     ),
 ]
 SourceOption = Annotated[
@@ -57,14 +61,14 @@ SourceOption = Annotated[
     typer.Option(
         "--source",
         metavar="DIR",
-        help="Unquantized checkpoint that this one was made from, to compare the weights with.",
+        help="Original unquantized checkpoint; its weights are compared with the dequantized ones.",
         show_default=False,
     ),
 ]
 PrefetchOption = Annotated[
     float,
     typer.Option(
-        "--prefetch", metavar="GB", min=0, help="Read ahead so much beyond the largest module."
+        "--prefetch", metavar="GB", min=0, help="Prefetch budget beyond the largest module."
     ),
 ]
 
@@ -83,13 +87,13 @@ def verify(
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Read the weights and run the quantized GEMMs; nothing is written. Needs torch.
+    """Read the weights and run the quantized GEMMs; writes nothing. Needs torch.
 
-    Modules are joined as the first release of --runtime joins them, else as the newest known one.
-    Each GEMM is held against an F32 reference of the stored tensors, and the numbers of every
-    scale and weight are looked at. Exit code 0 if every quantized module resolves and agrees, 1 if
-    one does not, 2 if it could not run. Several GPUs: torchrun --nproc-per-node 8 -m ckptfix verify
-    DIR.
+    Modules are fused as in the first release given with --runtime, by default as in the newest
+    known one. Each GEMM is compared with an F32 reference of the stored tensors, and the values of
+    every scale and weight are checked. Exit code 0 if every quantized module resolves and agrees,
+    1 if one does not, 2 if it could not run. On several GPUs: torchrun --nproc-per-node 8 -m
+    ckptfix verify DIR.
 
     Example: ckptfix verify ./Nemotron-Nano-VL-12B-V2-NVFP4 --device cuda --runtime vllm
     """

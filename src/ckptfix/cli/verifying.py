@@ -9,6 +9,7 @@ from ckptfix.cli.listening import listening
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.verify import VerifyRequest, verify_directory
 from ckptfix.report.console import show, write_plain
+from ckptfix.report.spelling import spelled_verify
 from ckptfix.report.verify_json import verify_json
 from ckptfix.report.verify_progress import progress_bar
 from ckptfix.report.verify_text import verify_text
@@ -38,7 +39,7 @@ class VerifyFlags:
             CkptfixError: flags that contradict each other, or a runtime that cannot be.
         """
         if self.all and self.sample is not None:
-            raise CkptfixError("--all and --sample contradict each other")
+            raise CkptfixError("--all cannot be used with --sample")
         return VerifyRequest(
             self.device,
             asked_targets(self.runtimes),
@@ -70,6 +71,7 @@ def run_verify(directory: str, flags: VerifyFlags) -> int:
         report = verify_directory(directory, request, listener, bar)
     if report is None:
         return 0
+    report = spelled_verify(report)
     if flags.json:
         write_plain(verify_json(report), sys.stdout)
     else:

@@ -92,7 +92,7 @@ class JsonText:
                 object; with line and column where there is one.
         """
         if data.count(b",") >= MAX_VALUES:
-            raise CkptfixError(f"holds more than {MAX_VALUES:,} values", place=Place(file))
+            raise CkptfixError(f"has more than {MAX_VALUES:,} values", place=Place(file))
         value = decode_plain(data)
         if isinstance(value, dict):
             return cls(file, data, value)
@@ -257,7 +257,7 @@ def _duplicate_key_error(file: str, text: str, key: str) -> CkptfixError:
             return CkptfixError(
                 f"duplicate key {json.dumps(key)}",
                 place=Place(file, pointer(member.path), line=line, column=column),
-                advice="keep one of the two",
+                advice="remove one of the two",
             )
         seen.add(member.path)
     return CkptfixError(f"duplicate key {json.dumps(key)}", place=Place(file))

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
@@ -13,7 +13,6 @@ from typing import Final, Literal
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.registry import METADATA_FILES
 from ckptfix.checkpoint.shard_index import INDEX_FILE
-from ckptfix.commands import ELSEWHERE, with_name
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.operations.examine import examine
@@ -189,23 +188,19 @@ def _check(
         kind=_KINDS[type(reference)],
         name_map=examined.name_map.origin,
         rules=tuple(rules),
-        findings=tuple(_completed(counted, checkpoint, reference)),
+        findings=tuple(_completed(counted, checkpoint)),
         ignored=Counter(left_out),
         verdicts=examined.verdicts,
         outlook=examined.outlook if request.ask_all else None,
     )
 
 
-def _completed(
-    findings: Iterable[Finding], checkpoint: Checkpoint, reference: Reference
-) -> Iterator[Finding]:
-    """The same findings, with lines where the file is JSON, and the checkpoint in the advice."""
-    elsewhere = () if isinstance(reference, Directory) else ELSEWHERE
-    named = lru_cache(lambda advice: with_name(advice, str(reference), *elsewhere))
+def _completed(findings: Iterable[Finding], checkpoint: Checkpoint) -> Iterator[Finding]:
+    """The same findings, with lines where the file is JSON."""
     for finding in findings:
         place = _with_line(finding.place, checkpoint)
         related = tuple(replace(r, place=_with_line(r.place, checkpoint)) for r in finding.related)
-        yield replace(finding, place=place, related=related, advice=named(finding.advice))
+        yield replace(finding, place=place, related=related)
 
 
 def _with_line(place: Place, checkpoint: Checkpoint) -> Place:

@@ -60,7 +60,7 @@ class CheckedCheckpoint:
 
     def _loads(self, verdict: TargetVerdict) -> tuple[Loads, tuple[str, ...]]:
         if self.blocking_codes and not verdict.refused:
-            return "no", (f"its tensors are at fault: {', '.join(self.blocking_codes)}",)
+            return "no", (f"the tensors themselves are wrong: {', '.join(self.blocking_codes)}",)
         loads = verdict.loads
         match loads.answer:
             case Answer.YES:
@@ -70,7 +70,9 @@ class CheckedCheckpoint:
             case Answer.NO if verdict.wrong:
                 number, total = len(verdict.wrong), len(verdict.modules)
                 modules = "module" if total == 1 else "modules"
-                return "no", (f"{number:,} of {total:,} {modules} built otherwise than stored",)
+                return "no", (
+                    f"{number:,} of {total:,} {modules} built in a different format than stored",
+                )
             case Answer.NO:
                 return "no", tuple(map(str, loads.reasons))
 

@@ -25,8 +25,8 @@ def limited() -> Iterator[None]:
             yield
     except EffortError as error:
         raise CkptfixError(
-            f"names and patterns take more than {MOST_COMPARISONS:,} comparisons",
-            advice="leave out patterns that match nothing",
+            f"matching names against patterns takes more than {MOST_COMPARISONS:,} comparisons",
+            advice="remove patterns that match nothing",
         ) from error
     except NameLengthError as error:
         raise CkptfixError(f"rule {error}", advice="correct the rules") from error
@@ -35,7 +35,7 @@ def limited() -> Iterator[None]:
         if len(expression) > _SHOWN:
             expression = f"{expression[:_SHOWN]}..."
         raise CkptfixError(
-            f"regular expressions were matched for {error.seconds:.1f} seconds, "
-            f"last {expression!r}",
-            advice="write one that cannot backtrack so much",
+            f"matching regular expressions took more than {error.seconds:.1f} seconds, last "
+            f"{expression!r}",
+            advice="rewrite it so that it backtracks less",
         ) from error

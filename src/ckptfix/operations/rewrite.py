@@ -33,8 +33,8 @@ class RewriteRefusedError(CkptfixError):
 
     def __init__(self, plan: RewritePlan) -> None:
         super().__init__(
-            f"{visible(str(plan.opened.reference))}: the rewrite would break something and was "
-            "refused, nothing was written"
+            f"{visible(str(plan.opened.reference))}: the rewrite was refused because it would "
+            "break something; nothing was written"
         )
         self.plan = plan
 
@@ -60,7 +60,7 @@ class RewriteResult:
         """
         if self.output is not None:
             raise CkptfixError(
-                f"{visible(str(self.directory))}: made by the rewrite, there is nothing to undo",
+                f"{visible(str(self.directory))}: created by the rewrite; there is nothing to undo",
                 advice="remove the directory",
             )
         return restore(DirectorySource.open(str(self.directory)))
@@ -76,7 +76,7 @@ def in_place(opened: Opened) -> DirectorySource:
     if isinstance(opened.reference, Directory) and isinstance(source, DirectorySource):
         return source
     raise CkptfixError(
-        f"{visible(str(opened.reference))}: is not rewritten where it is",
+        f"{visible(str(opened.reference))}: cannot be rewritten in place",
         advice="write the repaired files to another directory",
     )
 
@@ -153,9 +153,9 @@ def write_output(
         made = make_output(source, free, files, shards)
     elif shards:
         raise CkptfixError(
-            f"--tensors changes shard files, and those of {visible(str(plan.opened.reference))} "
-            "are not fetched",
-            advice="add --with-weights",
+            f"`tensors` changes shard files, but those of {visible(str(plan.opened.reference))} "
+            "are not downloaded",
+            advice="set `with_weights`",
         )
     else:
         made = make_metadata_output(source, free, files)
@@ -173,7 +173,7 @@ def _with_weights(plan: RewritePlan) -> DirectorySource:
     repository = plan.opened.reference
     if not isinstance(repository, Repository):
         raise CkptfixError(
-            f"{visible(str(repository))}: weights are downloaded from repositories of the Hub only"
+            f"{visible(str(repository))}: weights can only be downloaded from Hub repositories"
         )
     stored = set(plan.checkpoint.table.shard_files)
     names = plan.opened.source.names()

@@ -5,14 +5,13 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.numbers import Numbers
 from ckptfix.checkpoint.source import DirectorySource
-from ckptfix.commands import with_name
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load
@@ -128,7 +127,7 @@ def _family(checkpoint: Checkpoint, targets: Sequence[Target]) -> tuple[Family, 
             family = family_for(target.runtime, target.version, [architecture])
             if family is not None:
                 return family, str(target)
-    return GENERIC_FAMILY, "most runtimes do, its architecture is not known"
+    return GENERIC_FAMILY, "most runtimes do (unknown architecture)"
 
 
 def _verify(
@@ -186,10 +185,10 @@ def _require_counterpart(plan: Plan, left_out: Mapping[str, str], source: str) -
     if left_out:
         ((reason, _),) = Counter(left_out.values()).most_common(1)
         modules = "quantized module" if len(members) == 1 else "quantized modules"
-        why = f" with any of {len(members):,} {modules}: {reason}"
+        why = f" with any of the {len(members):,} {modules}: {reason}"
     raise CkptfixError(
-        f"--source {visible(source)}: cannot be compared{why}",
-        advice="name the unquantized checkpoint that this one was made from, or leave --source out",
+        f"`source` {visible(source)}: cannot be compared{why}",
+        advice="use the unquantized checkpoint that this one was made from, or omit `source`",
     )
 
 
@@ -206,7 +205,7 @@ def _findings(
         if rule.needs != "headers" or rule.blocks_verify:
             for finding in facts.findings(rule):
                 if not request.modules or chosen.intersection(finding.modules):
-                    yield replace(finding, advice=with_name(finding.advice, checkpoint.name))
+                    yield finding
 
 
 def verify(
@@ -251,5 +250,5 @@ def verify(
     )
     report = verify_directory(os.fspath(directory), request, listener, distributed=False)
     if report is None:  # not so in a process of its own
-        raise CkptfixError("another rank has the report")
+        raise CkptfixError("the report is on another rank")
     return report

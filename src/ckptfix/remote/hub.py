@@ -83,9 +83,9 @@ class HubSource:
     def _fetch(self, name: str, start: int, length: int) -> bytes:
         if self.client is None:
             raise CkptfixError(
-                "not in the cache, and --offline allows no request",
+                "not cached, and `offline` forbids requests",
                 place=Place(f"{self.where}/{visible(name)}"),
-                advice="run once without --offline",
+                advice="run once without `offline`",
             )
         with self._lock:
             file = self._opened.setdefault(name, RemoteFile(name, self.files[name]))
@@ -118,7 +118,9 @@ def open_repository(
     folder = repository_folder(Path(constants.HF_HUB_CACHE), repository.name)
     offline = offline or constants.HF_HUB_OFFLINE
     if offline and refresh:
-        raise CkptfixError("--refresh asks the Hub, and --offline or HF_HUB_OFFLINE forbids it")
+        raise CkptfixError(
+            "`refresh` queries the Hub, but `offline` or HF_HUB_OFFLINE forbids requests"
+        )
     if not refresh or exact:
         commit = exact or cached_commit(folder, revision)
         if commit and (snapshot := whole_snapshot(folder, commit)):
@@ -129,8 +131,8 @@ def open_repository(
         known = Commit(commit, listed)
     elif offline:
         raise CkptfixError(
-            f"{visible(str(repository))}: not in the cache, and --offline or HF_HUB_OFFLINE allows "
-            "no request",
+            f"{visible(str(repository))}: not cached, and `offline` or HF_HUB_OFFLINE forbids "
+            "requests",
             advice="run once without it",
         )
     else:
@@ -151,6 +153,6 @@ def _beside_config(files: dict[str, int], repository: Repository) -> dict[str, i
             beside[name] = size
         elif name.endswith((".safetensors", ".json")):
             raise CkptfixError(
-                f"{visible(str(repository))}: a file has an unprintable name, {visible(name)!r}"
+                f"{visible(str(repository))}: the name of a file is unprintable: {visible(name)!r}"
             )
     return beside

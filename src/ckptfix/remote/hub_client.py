@@ -96,8 +96,8 @@ class HubClient:
         files = {file.rfilename: file.size for file in info.siblings or ()}
         if not info.sha or not is_commit(info.sha) or None in files.values():
             raise CkptfixError(
-                f"{self.repository}: the server names no commit, or files without a size",
-                advice="HF_ENDPOINT must be a server that speaks as the Hub does",
+                f"{self.repository}: the server's reply lacks a commit or a file size",
+                advice="HF_ENDPOINT must point to a Hub-compatible server",
             )
         return Commit(info.sha, {file: size or 0 for file, size in files.items()})
 
@@ -153,26 +153,27 @@ def _require_range(answer: Answer, file: RemoteFile, start: int) -> None:
     """Refuse, before its body, an answer that is not the range that was asked for."""
     if answer.status_code != 206:
         raise CkptfixError(
-            f"the server ignores range requests and would send the whole file "
-            f"({file.size / 1e9:.1f} GB), which was not read",
+            "the server ignores range requests and would send the whole file "
+            f"({file.size / 1e9:.1f} GB); nothing was read",
             place=Place(visible(file.name)),
-            advice="use another endpoint, or download the checkpoint and name its directory",
+            advice="use another endpoint, or download the checkpoint and pass its directory",
         )
     sent = answer.headers.get("Content-Range", "")
     if not sent.startswith(f"bytes {start}-"):
         raise CkptfixError(
-            f"the server sends another range than asked for ({visible(sent) or 'it does not say'})",
+            "the server returned a different byte range than requested "
+            f"({visible(sent) or 'not stated'})",
             place=Place(visible(file.name)),
         )
     total = sent.rpartition("/")[2]
     if total.isdecimal() and int(total) != file.size:
-        raise _changed(file, f"it has {total} bytes, {file.size} are listed")
+        raise _changed(file, f"it has {total} bytes, but {file.size} are listed")
 
 
 def _require_same(answer: Answer, file: RemoteFile, commit: str, *, direct: bool) -> None:
     """Refuse bytes of another file than those that came before."""
     if (_said(answer, "X-Repo-Commit") or commit) != commit:
-        raise _changed(file, "the server answers with another commit")
+        raise _changed(file, "the server returned a different commit")
     said: dict[str, str | None] = {}
     if direct or answer.history:
         said["storage"] = answer.headers.get("ETag")
@@ -182,7 +183,7 @@ def _require_same(answer: Answer, file: RemoteFile, commit: str, *, direct: bool
         file.etags.pop("storage", None)
     for who, etag in said.items():
         if etag and file.etags.setdefault(who, etag) != etag:
-            raise _changed(file, "its ETag is another than before")
+            raise _changed(file, "its ETag changed")
 
 
 def _said(answer: Answer, header: str) -> str | None:
@@ -193,7 +194,7 @@ def _said(answer: Answer, header: str) -> str | None:
 
 def _changed(file: RemoteFile, why: str) -> CkptfixError:
     return CkptfixError(
-        f"changed on the server while it was read: {why}",
+        f"changed on the server while being read: {why}",
         place=Place(visible(file.name)),
         advice="run again",
     )
@@ -206,9 +207,9 @@ def _read(answer: Answer, length: int, deadline: float, file: RemoteFile) -> byt
         parts.append(part)
         here += len(part)
         if here > length:
-            raise _changed(file, f"more than the {length} bytes asked for are sent")
+            raise _changed(file, f"the server sent more than the {length} bytes requested")
         if here < length and time.monotonic() > deadline:
-            raise TooSlowError(f"{here} of {length} bytes came in time")
+            raise TooSlowError(f"only {here} of {length} bytes arrived in time")
     if here < length:
         raise CutShortError
     return b"".join(parts)

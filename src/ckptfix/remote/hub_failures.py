@@ -67,22 +67,22 @@ def _asked_pause(error: HfHubHTTPError) -> float:
 _SENTENCES: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (
         GatedRepoError,
-        "gated, and you have no access to it",
-        "ask for access on its page, then log in with hf auth login or set HF_TOKEN",
+        "this repository is gated and you have no access",
+        "request access on its page, then log in with hf auth login or set HF_TOKEN",
     ),
     (DisabledRepoError, "the Hub has disabled this repository", ""),
     (
         RepositoryNotFoundError,
-        "no such repository on the Hub that you may read",
-        "check the name; for a private one log in with hf auth login or set HF_TOKEN",
+        "no such repository on the Hub (or you have no access)",
+        "check the name; for a private repository log in with hf auth login or set HF_TOKEN",
     ),
     (RevisionNotFoundError, "the repository has no such revision", ""),
     (LocalEntryNotFoundError, "a file could not be downloaded", "try again later"),
     (EntryNotFoundError, "the Hub lists a file that it does not have", "run again"),
-    (HFValidationError, "not a name that a repository can have", ""),
+    (HFValidationError, "not a valid repository name", ""),
     (
         OfflineModeIsEnabled,
-        "not in the cache, and HF_HUB_OFFLINE allows no request",
+        "not cached, and HF_HUB_OFFLINE forbids requests",
         "run once without it",
     ),
 )
@@ -104,8 +104,8 @@ def as_sentence(error: Exception, what: str) -> CkptfixError:
         return _of_status(error, shown)
     if isinstance(error, NOT_A_HUB) and _failure(error) is None:
         return CkptfixError(
-            f"{shown}: the server's answer is not one of a Hub",
-            advice="HF_ENDPOINT must be a server that speaks as the Hub does",
+            f"{shown}: the server did not answer like a Hugging Face Hub",
+            advice="HF_ENDPOINT must point to a Hub-compatible server",
         )
     return CkptfixError(f"{shown}: {_of_connection(error)}", advice="try again later")
 
@@ -127,41 +127,39 @@ def as_either(error: CkptfixError, what: str) -> CkptfixError:
         return error
     problem = error.problem.removeprefix(f"{shown}: ")
     if not isinstance(cause, RepositoryNotFoundError):
-        problem = f"as a repository of the Hub: {problem}"
-    return CkptfixError(f"{shown}: no such directory here, and {problem}", advice=error.advice)
+        problem = f"as a Hub repository: {problem}"
+    return CkptfixError(f"{shown}: no such local directory, and {problem}", advice=error.advice)
 
 
 def _of_status(error: HfHubHTTPError, shown: str) -> CkptfixError:
     status = error.response.status_code
     if status == 429:
         pause = _asked_pause(error)
-        asked = f", it asks to wait {pause:.0f} seconds" if pause else ""
+        asked = f", retry after {pause:.0f} seconds" if pause else ""
         return CkptfixError(
-            f"{shown}: too many requests, the Hub refuses more for now{asked}",
+            f"{shown}: rate-limited by the Hub{asked}",
             advice="try again later; a token (HF_TOKEN) has a higher limit",
         )
     if status in (401, 403):
         return CkptfixError(
-            f"{shown}: the Hub refuses access (HTTP {status})",
-            advice="log in with hf auth login, or set HF_TOKEN to a token that may read it",
+            f"{shown}: the Hub denied access (HTTP {status})",
+            advice="log in with hf auth login, or set HF_TOKEN to a token with read access",
         )
     if status >= 500:
-        return CkptfixError(f"{shown}: the server fails (HTTP {status})", advice="try again later")
-    return CkptfixError(f"{shown}: the server answers HTTP {status}")
+        return CkptfixError(f"{shown}: server error (HTTP {status})", advice="try again later")
+    return CkptfixError(f"{shown}: unexpected HTTP status {status}")
 
 
 def _of_connection(error: Exception) -> str:
     if isinstance(error, TooSlowError):
-        return f"the server is too slow, {error}"
+        return f"the server is too slow: {error}"
     match _failure(error):
         case Failure.TIMEOUT:
-            return (
-                "the server does not answer in time (HF_HUB_DOWNLOAD_TIMEOUT sets how long to wait)"
-            )
+            return "the server did not answer in time (HF_HUB_DOWNLOAD_TIMEOUT sets the timeout)"
         case Failure.CUT:
-            return "the server cuts the connection"
+            return "the server closed the connection"
         case Failure.PROXY:
-            return f"the proxy fails: {visible(HTTP.reason(error))}"
+            return f"proxy error: {visible(HTTP.reason(error))}"
         case Failure.UNREACHABLE | Failure.NOT_SENT:
             return f"cannot connect to the server: {visible(HTTP.reason(error))}"
         case None:

@@ -40,7 +40,7 @@ def open_session() -> object:
         except Exception as error:
             why = visible(" ".join(f"{type(error).__name__}: {error}".split()))
             raise CkptfixError(
-                f"the HTTP client of huggingface_hub does not start: {why}",
+                f"the HTTP client of huggingface_hub cannot be created: {why}",
                 advice="check the environment variables for proxies and certificates",
             ) from error
 
@@ -201,8 +201,8 @@ def _client() -> HttpClient:
         if name in clients:
             return clients[name](name)
     raise CkptfixError(
-        f"huggingface_hub {huggingface_hub.__version__} uses an HTTP client that ckptfix does not "
-        "know",
+        f"huggingface_hub {huggingface_hub.__version__} uses an HTTP client that ckptfix does "
+        "not support",
         advice="pip install 'huggingface_hub>=0.34,<3'",
     )
 

@@ -23,7 +23,7 @@ def local_path(text: str) -> str | None:
     host, slash, path = rest.partition("/")
     if not slash or host.lower() not in _THIS_MACHINE:
         raise CkptfixError(
-            f"{visible(text)}: names no absolute path on this machine",
+            f"{visible(text)}: not an absolute path on this machine",
             advice="write file:///absolute/path, or the path itself",
         )
     return slash + unquote(path, errors="surrogateescape")

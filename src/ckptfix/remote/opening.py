@@ -36,7 +36,7 @@ class Opened:
         if self.commit and isinstance(self.source, DirectorySource):
             return (
                 f"{visible(str(self.reference))}: read from the local cache, commit "
-                f"{self.commit[:12]}; --refresh asks the Hub for the newest"
+                f"{self.commit[:12]}; use `refresh` to query the Hub for the newest"
             )
         return ""
 
@@ -53,7 +53,7 @@ def open_reference(reference: Reference, reach: Reach) -> Opened:
         return _open_repository(reference, reach)
     if reach.offline:
         raise CkptfixError(
-            f"{visible(reference.url)}: nothing of it is cached, and --offline allows no request"
+            f"{visible(reference.url)}: URLs are never cached, so `offline` cannot read it"
         )
     from ckptfix.remote.url import UrlSource  # noqa: PLC0415
 
@@ -66,7 +66,7 @@ def _open_directory(directory: Directory) -> DirectorySource:
     except CkptfixError as error:
         if not directory.instead:
             raise
-        advice = f"for the repository of the Hub write {directory.instead}"
+        advice = f"for the Hub repository write {directory.instead}"
         raise CkptfixError(error.problem, place=error.place, advice=advice) from error
 
 

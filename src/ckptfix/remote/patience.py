@@ -77,5 +77,5 @@ def _number(variable: str, default: float) -> float:
     except ValueError:
         number = -1
     if not 0 <= number < 1e6:
-        raise CkptfixError(f"{variable}={text!r}: expected a number of at least 0")
+        raise CkptfixError(f"{variable}={text!r}: expected a non-negative number")
     return number

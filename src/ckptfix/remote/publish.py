@@ -32,7 +32,7 @@ def require_token(repository: Repository) -> None:
     """
     if not get_token():
         raise CkptfixError(
-            f"{repository}: --create-pr needs a token of the Hub",
+            f"{repository}: a pull request needs a Hub token",
             advice="log in with hf auth login, or set HF_TOKEN",
         )
 
@@ -81,13 +81,15 @@ def _as_sentence(error: Exception, repository: Repository) -> CkptfixError:
         said = error.server_message if isinstance(error, HfHubHTTPError) else None
         reason = f": {visible(' '.join(said.split()))}" if said else ""
         return CkptfixError(
-            f"{repository}: the Hub does not let you open a pull request (HTTP {status}{reason})",
-            advice="use a token with write access, or --output DIR and send the files by hand",
+            f"{repository}: the Hub refused the pull request (HTTP {status}{reason})",
+            advice="use a token with write access, or use `output=DIR` and upload the files by "
+            "hand",
         )
     told = as_sentence(error, str(repository))
     if status is None or status >= 500:
         page = f"{repository.name}/discussions"
         return CkptfixError(
-            told.problem, advice=f"look at {page} whether it was opened, before you try again"
+            told.problem,
+            advice=f"check {page} to see whether the pull request was opened before retrying",
         )
     return told

@@ -86,13 +86,11 @@ def parse_reference(text: str, revision: str | None = None) -> Reference:
     if not isinstance(found, Repository):
         instead = found.instead if isinstance(found, Directory) else ""
         raise CkptfixError(
-            f"--revision is for repositories of the Hub, not for {visible(text)}",
+            f"`revision` only works for Hub repositories, not for {visible(text)}",
             advice=f"for the repository write {instead}" if instead else "",
         )
     if found.revision not in (None, revision):
-        raise CkptfixError(
-            f"{visible(text)} and --revision {visible(revision)} contradict each other"
-        )
+        raise CkptfixError(f"{visible(text)} cannot be used with `revision` {visible(revision)}")
     return replace(found, revision=_checked(revision, text))
 
 
@@ -195,10 +193,11 @@ def _of_page(text: str, path: str) -> Repository:
 def _checked(revision: str | None, text: str) -> str | None:
     if revision is None or _REVISION.fullmatch(revision):
         return revision
-    raise CkptfixError(f"{visible(text)}: {visible(revision)!r} is no branch, tag or commit")
+    raise CkptfixError(f"{visible(text)}: {visible(revision)!r} is not a branch, tag or commit")
 
 
 def _no_repository(text: str) -> CkptfixError:
     return CkptfixError(
-        f"{visible(text)}: names no model repository", advice="write org/name, or org/name@revision"
+        f"{visible(text)}: does not name a model repository",
+        advice="write org/name, or org/name@revision",
     )

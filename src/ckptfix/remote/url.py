@@ -42,7 +42,7 @@ class UrlSource:
         """The source for a URL that a user named.
 
         Raises:
-            CkptfixError: no driver for it, nothing is there, or it would read local files.
+            CkptfixError: no driver for it, nothing found, or it would read local files.
         """
         shown = visible(url)
         scheme = urlsplit(url).scheme
@@ -60,7 +60,7 @@ class UrlSource:
             raise CkptfixError(f"{shown}: {_told(error)}") from error
         source = cls(shown, file_system, root.rstrip("/"))
         if not source.names():
-            raise CkptfixError(f"{shown}: nothing is there")
+            raise CkptfixError(f"{shown}: nothing found")
         return source
 
     @cached_property
@@ -104,7 +104,8 @@ class UrlSource:
         data: bytes = _ask(lambda: self.file_system.cat_file(path, start=start, end=end), place)
         if len(data) != end - start:
             raise CkptfixError(
-                f"{len(data)} bytes came, {end - start} were asked for: it changed meanwhile",
+                f"received {len(data)} bytes instead of {end - start}: the file changed while "
+                "being read",
                 place=Place(place),
                 advice="run again",
             )
@@ -126,8 +127,8 @@ def _told(error: Exception) -> str:
     """What a driver says, in one line; each has exceptions of its own."""
     match error:
         case FileNotFoundError():
-            return "nothing is there"
+            return "nothing found"
         case PermissionError():
-            return "access is refused; the driver takes its credentials as it does elsewhere"
+            return "access denied; configure credentials the way this fsspec driver expects"
         case _:
             return visible(" ".join(f"{type(error).__name__}: {error}".split()))

@@ -38,7 +38,7 @@ def resolved_chain(url: str) -> str:
     if not any(local):
         if schemes[-1] in _ARCHIVES:  # without a file, fsspec takes the working directory for it
             raise CkptfixError(
-                f"{visible(url)}: names no archive",
+                f"{visible(url)}: does not name an archive",
                 advice=f"write {schemes[-1]}://FOLDER::URL_OF_THE_ARCHIVE",
             )
         return url
@@ -72,6 +72,4 @@ def _archive(url: str, link: str) -> Path:
 
 
 def _reads_local_files(url: str) -> CkptfixError:
-    return CkptfixError(
-        f"{visible(url)}: reads files of this machine", advice="name the directory itself"
-    )
+    return CkptfixError(f"{visible(url)}: reads local files", advice="pass the directory itself")

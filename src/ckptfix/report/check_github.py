@@ -15,7 +15,7 @@ def check_github(report: CheckReport, verbose: bool) -> Iterator[Line]:
     """One annotation for each group of like findings, and for what could not be checked."""
     for checked in report.checkpoints:
         if checked.error:
-            title = f"{checked.name} could not be checked"
+            title = f"{checked.name}: check failed"
             yield _command("error", checked.error, title=title)
         for group in groups(checked, verbose):
             place = group.members[0].place

@@ -51,4 +51,4 @@ def outcomes(checked: CheckedCheckpoint) -> Iterator[tuple[str, str]]:
     """(release, why there is no verdict) for the releases that give none."""
     for verdict in checked.verdicts:
         if verdict.problem and not verdict.refused:
-            yield str(verdict.target), f"no verdict: it {visible(verdict.problem)}"
+            yield str(verdict.target), f"no verdict: {visible(verdict.problem)}"

@@ -12,7 +12,8 @@ from ckptfix.operations.checked import CheckedCheckpoint, count_severities
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, line
 from ckptfix.report.json_output import indented
-from ckptfix.rules.finding import Finding, RepairCommand, Severity
+from ckptfix.report.spelling import RepairCommand, repair_command
+from ckptfix.rules.finding import Finding, Severity
 from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.verdict import TargetVerdict
 
@@ -38,7 +39,7 @@ class FindingObject(_Object, frozen=True):
     severity: Literal["error", "warning"]
     subject: Annotated[str, Meta(description="The module, pattern, tensor or file at fault.")]
     message: Annotated[str, Meta(description="Continues a sentence that starts with the subject.")]
-    expected: Annotated[str | None, Meta(description="The name that should stand there instead.")]
+    expected: Annotated[str | None, Meta(description="The correct name.")]
     file: Annotated[str, Meta(description="Relative to the checkpoint.")]
     pointer: Annotated[str | None, Meta(description="JSON pointer (RFC 6901) into the file.")]
     line: Annotated[int | None, Meta(description="1-based, where the file is JSON metadata.")]
@@ -51,7 +52,7 @@ class FindingObject(_Object, frozen=True):
     modules: Annotated[list[str], Meta(description="Checkpoint names of the modules concerned.")]
     releases: Annotated[
         list[str],
-        Meta(description="Of those asked about; empty if it does not depend on a release."),
+        Meta(description="Of the requested releases; empty if it does not depend on one."),
     ]
 
 
@@ -60,7 +61,7 @@ class ModuleObject(_Object, frozen=True):
 
     name: Annotated[str, Meta(description="Runtime name.")]
     kind: str
-    members: Annotated[list[str], Meta(description="Checkpoint names of what ends in it.")]
+    members: Annotated[list[str], Meta(description="Checkpoint names of its members.")]
     stored: str
     resolved: str
     agrees: bool
@@ -72,11 +73,11 @@ class ReleaseObject(_Object, frozen=True):
 
     runtime: str
     version: str
-    profile: Annotated[str, Meta(description="The known release that answers for it.")]
-    refused: Annotated[bool, Meta(description="It would stop before it builds a layer.")]
+    profile: Annotated[str, Meta(description="The known release whose profile was used.")]
+    refused: Annotated[bool, Meta(description="It would stop before building any layer.")]
     loads: Annotated[
         Literal["yes", "no", "unknown"],
-        Meta(description="Whether it loads the checkpoint as it is stored."),
+        Meta(description="Whether it loads the checkpoint correctly."),
     ]
     effect: Annotated[
         Literal["stops while loading", "computes with wrong weights"] | None,
@@ -93,11 +94,11 @@ class CheckpointObject(_Object, frozen=True):
     """One checkpoint."""
 
     checkpoint: Annotated[str, Meta(description="As the user named it.")]
-    error: Annotated[str | None, Meta(description="Why it could not be checked.")]
-    name_map: Annotated[str | None, Meta(description="Where the name map comes from.")]
+    error: Annotated[str | None, Meta(description="Why the check failed.")]
+    name_map: Annotated[str | None, Meta(description="Origin of the name map.")]
     clean: bool
     counts: Counts
-    ignored: Annotated[dict[str, int], Meta(description="Code -> findings left out on request.")]
+    ignored: Annotated[dict[str, int], Meta(description="Code -> number of ignored findings.")]
     findings: list[FindingObject]
     runtimes: list[ReleaseObject]
 
@@ -106,8 +107,8 @@ class ReportObject(_Object, frozen=True):
     """The report of one call."""
 
     schema: Literal[2]
-    ckptfix: Annotated[str, Meta(description="Version that wrote it.")]
-    exit_code: Annotated[int, Meta(description="0, 1 with findings, 2 if one was not checked.")]
+    ckptfix: Annotated[str, Meta(description="Version of ckptfix.")]
+    exit_code: Annotated[int, Meta(description="0; 1 if there are findings; 2 if a check failed.")]
     checkpoints: list[CheckpointObject]
 
 
@@ -161,7 +162,7 @@ def finding_object(finding: Finding) -> FindingObject:
         finding.place.line,
         finding.place.tensor,
         finding.advice,
-        finding.fixed_by or None,
+        repair_command(finding.fixed_by),
         list(finding.modules),
         list(finding.releases),
     )

@@ -72,7 +72,7 @@ def _release_cases(checked: CheckedCheckpoint, found: Sequence[Group]) -> Iterat
     silent = dict(outcomes(checked))
     for verdict in checked.verdicts:
         release = str(verdict.target)
-        name = f"{release} builds every module as it is stored"
+        name = f"{release} builds every module in its stored format"
         wrong = [group for group in found if release in group.members[0].releases]
         if release in silent:
             yield _Case(name, "skipped", message=silent[release])

@@ -1,6 +1,7 @@
 """`check --format sarif`: SARIF 2.1.0, as code scanning takes it."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any, Final
@@ -14,12 +15,13 @@ from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, line
 from ckptfix.report.folding import Group, container, mask_numbers
 from ckptfix.report.json_output import indented
+from ckptfix.report.spelling import repair_command, spelled
 from ckptfix.rules.finding import Finding, Rule
 from ckptfix.rules.registry import RULES
 from ckptfix.text import visible
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
-_FINGERPRINT: Final = "ckptfix/v1"
+_FINGERPRINT: Final = "ckptfix/v2"
 MOST_MODULES: Final = 100
 """Logical locations of one result; `properties.findings` has the number of all."""
 MOST_PLACES: Final = 10
@@ -35,8 +37,9 @@ def check_sarif(report: CheckReport, verbose: bool) -> Iterator[Line]:
         "semanticVersion": __version__,
         "rules": [_rule(rule, documentation) for rule in RULES.values()],
     }
+    seen = Counter[str]()
     results = [
-        _result(report, checked, group, order[group.rule.code])
+        _result(report, checked, group, order[group.rule.code], seen)
         for checked in report.checkpoints
         for group in groups(checked, verbose)
     ]
@@ -72,14 +75,15 @@ def _documentation() -> str:
 
 
 def _rule(rule: Rule, documentation: str) -> dict[str, Any]:
+    why, fix = spelled(rule.why), spelled(rule.fix)
     made = {
         "id": rule.code,
         "shortDescription": _message(rule.title),
-        "fullDescription": _message(rule.why),
-        "help": _message(f"{rule.why} Fix: {rule.fix}")
-        | {"markdown": _unbraced(f"{rule.why}\n\n**Fix:** {rule.fix}\n")},
+        "fullDescription": _message(why),
+        "help": _message(f"{why} Fix: {fix}")
+        | {"markdown": _unbraced(f"{why}\n\n**Fix:** {fix}\n")},
         "defaultConfiguration": {"level": rule.severity.value},
-        "properties": {"tags": ["quantization"], "fixed-by": rule.fixed_by},
+        "properties": {"tags": ["quantization"], "fixed-by": repair_command(rule.fixed_by) or ""},
     }
     if documentation:
         made["helpUri"] = f"{documentation}/rules/{rule.code}.md"
@@ -105,9 +109,9 @@ def _invocation(report: CheckReport) -> dict[str, Any]:
 
 
 def _result(
-    report: CheckReport, checked: CheckedCheckpoint, group: Group, index: int
+    report: CheckReport, checked: CheckedCheckpoint, group: Group, index: int, seen: Counter[str]
 ) -> dict[str, Any]:
-    fingerprint = _fingerprint(report, checked, group)
+    fingerprint = _fingerprint(report, checked, group, seen)
     return {
         "ruleId": group.rule.code,
         "ruleIndex": index,
@@ -174,18 +178,28 @@ def _uri(path: PurePath) -> str:
     return f"file://{text}" if path.is_absolute() else text
 
 
-def _fingerprint(report: CheckReport, checked: CheckedCheckpoint, group: Group) -> str:
-    """The same in every run, wherever the line moves and however many layers there are."""
+def _fingerprint(
+    report: CheckReport, checked: CheckedCheckpoint, group: Group, seen: Counter[str]
+) -> str:
+    """Stable when the line moves, the number of layers changes or a message is reworded.
+
+    Args:
+        report: gives the base of paths.
+        checked: the checkpoint.
+        group: one result.
+        seen: number of earlier results with the same code, place and names; updated.
+    """
     first = group.members[0]
     names = {mask_numbers(finding.subject) for finding in group.members}
     one = len(group.members) == 1
     parts = (
         group.rule.code,
         path_of(report, checked, "").as_posix(),
-        mask_numbers(group.message),
-        mask_numbers(group.advice),
         *first.releases,
         *((first.subject, str(first.place.pointer)) if one else sorted(names)),
         *sorted({finding.place.file for finding in group.members}),
     )
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:32]
+    same = "\0".join(parts)
+    seen[same] += 1
+    identity = f"{same}\0{seen[same]}"
+    return hashlib.sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()[:32]

@@ -37,7 +37,7 @@ def _releases(report: CheckReport) -> list[Target]:
 def _row(checked: CheckedCheckpoint, releases: list[Target]) -> tuple[str, ...]:
     name = visible(checked.name)
     if checked.error:
-        return (name, *("-" for _ in releases), "could not be checked")
+        return (name, *("-" for _ in releases), "check failed")
     verdicts = {verdict.target: verdict for verdict in checked.outlook or ()}
     cells = (_cell(checked, verdicts.get(release)) for release in releases)
     return (name, *cells, f"{len(checked.findings):,}" if checked.findings else "clean")
@@ -45,8 +45,8 @@ def _row(checked: CheckedCheckpoint, releases: list[Target]) -> tuple[str, ...]:
 
 def _cell(checked: CheckedCheckpoint, verdict: TargetVerdict | None) -> str:
     if verdict is None:
-        return "not known"
+        return "unknown"
     loads = checked.answer(verdict).loads
     if loads == "no" and verdict.wrong and not checked.blocking_codes:
         return f"no, {count(len(verdict.wrong), 'module')}"
-    return "not known" if loads == "unknown" else loads
+    return "unknown" if loads == "unknown" else loads

@@ -70,7 +70,7 @@ def _folded(findings: Iterable[Finding]) -> Iterator[Line]:
         hidden = group.subjects[MOST_SUBJECTS:]
         if hidden:
             more = sum(number for _, _, number in hidden)
-            yield line(f"  and {more:,} more, listed with --verbose")
+            yield line(f"  and {more:,} more (use --verbose to list them)")
         yield line(f"    {group.message}")
         for place, number in group.places:
             yield line("    at ", (place, "cyan"), f" ({number:,})" if number > 1 else "")
@@ -111,5 +111,5 @@ def _total_line(report: CheckReport) -> Line:
     found = len(checked) - failed - clean
     parts = [f"{clean:,} clean"] if clean else []
     parts += [f"{found:,} with findings"] if found else []
-    parts += [f"{failed:,} could not be checked"] if failed else []
+    parts += [f"{failed:,} failed"] if failed else []
     return line(f"{count(len(checked), 'checkpoint')}: ", (", ".join(parts), "bold"))

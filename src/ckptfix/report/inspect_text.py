@@ -9,7 +9,7 @@ from ckptfix.text import visible
 
 def inspection_lines(inspection: Inspection) -> Iterator[Line]:
     """The text of `inspect`."""
-    architecture = ", ".join(inspection.architectures) or "not said"
+    architecture = ", ".join(inspection.architectures) or "not stated"
     if inspection.language_model_architectures:
         architecture += f" (language model: {', '.join(inspection.language_model_architectures)})"
     index = inspection.index or "no index"
@@ -24,7 +24,7 @@ def inspection_lines(inspection: Inspection) -> Iterator[Line]:
     for label, text in (
         ("checkpoint", inspection.checkpoint),
         ("architecture", architecture),
-        ("producer", inspection.producer or "not said"),
+        ("producer", inspection.producer or "not stated"),
         ("weights", weights),
         ("KV cache", "; ".join([", ".join(schemes) or "unquantized", *scales])),
         ("name map", inspection.name_map),

@@ -39,7 +39,9 @@ def matrix_lines(verdicts: Sequence[TargetVerdict]) -> Iterator[Line]:
             yield line((text, "red" if "!" in text else ""))
         hidden = sum(len(row.names) for row in rows if not row.interesting)
         if hidden:
-            yield line(f"and {count(hidden, 'module')} stored and built unquantized everywhere")
+            yield line(
+                f"and {count(hidden, 'module')} more, unquantized in the file and in every release"
+            )
         yield line()
     for verdict in verdicts:
         yield from summary_of_target(verdict)
@@ -80,12 +82,12 @@ def summary_of_target(verdict: TargetVerdict) -> Iterator[Line]:
         yield line((target, "bold"), ": ", (f"{verdict.problem} ({refused_metadata.code})", "red"))
         return
     if verdict.problem:
-        yield line((target, "bold"), ": ", (f"no verdict, {verdict.problem}", "yellow"))
+        yield line((target, "bold"), ": ", (f"no verdict: {verdict.problem}", "yellow"))
         return
     if verdict.wrong:
         yield from _wrong_modules(verdict)
     elif not verdict.faults:
-        yield line((target, "bold"), ": ", ("every module is built as it is stored", "green"))
+        yield line((target, "bold"), ": ", ("every module is built in its stored format", "green"))
     for fault in verdict.faults:
         yield line((target, "bold"), ": ", (f"{fault.text} ({not_loaded.code})", "red"))
 
@@ -93,11 +95,8 @@ def summary_of_target(verdict: TargetVerdict) -> Iterator[Line]:
 def _wrong_modules(verdict: TargetVerdict) -> Iterator[Line]:
     wrong = verdict.wrong
     total = count(len(verdict.modules), "module")
-    yield line(
-        (str(verdict.target), "bold"),
-        ": ",
-        (f"{len(wrong):,} of {total} built otherwise than stored ({wrong_module.code})", "red"),
-    )
+    problem = f"{len(wrong):,} of {total} built in a different format than stored"
+    yield line((str(verdict.target), "bold"), ": ", (f"{problem} ({wrong_module.code})", "red"))
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for module in wrong:
         key = module.stored, module.resolved, mask_numbers(module.reason)
@@ -111,4 +110,4 @@ def _wrong_modules(verdict: TargetVerdict) -> Iterator[Line]:
         folded = fold_all(names)
         yield from (line(f"    {visible(name)}") for name in folded[:MOST_NAMES])
         if len(folded) > MOST_NAMES:
-            yield line(f"    and {len(folded) - MOST_NAMES:,} more, listed with --json")
+            yield line(f"    and {len(folded) - MOST_NAMES:,} more (use --json to list them)")

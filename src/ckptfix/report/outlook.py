@@ -3,27 +3,26 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ckptfix.commands import ELSEWHERE, path_word, quoted, suggested
 from ckptfix.operations.checked import CheckedCheckpoint, Loads, ReleaseAnswer
 from ckptfix.remote.reference import plain_name
+from ckptfix.report.commands import ELSEWHERE, path_word, quoted, suggested
 from ckptfix.report.console import Line, columns, line
 from ckptfix.report.releases import release_range, runs_of_releases
+from ckptfix.rules.finding import Repair
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.verdict import TargetVerdict
 
 
 def outlook_lines(checked: CheckedCheckpoint, outlook: Sequence[TargetVerdict]) -> Iterator[Line]:
     """Both answers, for the releases asked about or else for every known one."""
-    yield line(("will it load, as far as names and formats tell", "bold"))
+    yield line(("Will it load? (names and formats only)", "bold"))
     runs = list(runs_of_releases((v, _loads_and_text(checked.answer(v))) for v in outlook))
     rows = [(f"  {release_range(alike)}", text) for alike, (_, text) in runs]
     if not rows:
-        yield line(
-            "  not known: where a runtime puts the modules of this architecture was not read"
-        )
+        yield line("  unknown: no runtime profile covers this architecture yet")
     for text, (_, (loads, _)) in zip(columns(rows), runs, strict=True):
         yield line((text, _STYLE[loads]))
-    yield line(("now type", "bold"))
+    yield line(("Next step", "bold"))
     loading = [alike for alike, (loads, _) in runs if loads == "yes"]
     told = list(_commands(checked, loading, wrong=any(verdict.wrong for verdict in outlook)))
     yield from (line(text) for text in columns(told))
@@ -34,7 +33,7 @@ _STYLE: Final[dict[Loads, str]] = {"yes": "green", "no": "red", "unknown": ""}
 
 
 def _loads_and_text(answer: ReleaseAnswer) -> tuple[Loads, str]:
-    said = "not known" if answer.loads == "unknown" else answer.loads
+    said = "unknown" if answer.loads == "unknown" else answer.loads
     return answer.loads, ", ".join((said, *answer.reasons[:1]))
 
 
@@ -45,27 +44,27 @@ def _commands(
     dry_run = f"  {suggested('rewrite', checked.name, '--dry-run')}"
     repairs = {finding.fixed_by for finding in checked.findings}
     blocked = bool(checked.blocking_codes)
-    if "rewrite --tensors" in repairs:
-        both = ("--from-tensors",) if "rewrite --from-tensors" in repairs else ()
-        effect = "renames tensors, repairs the metadata"
+    if Repair.TENSORS in repairs:
+        both = ("--from-tensors",) if Repair.CONTENT in repairs else ()
+        effect = "renames tensors and repairs the metadata"
         yield from _rewrites(checked, effect, "--tensors", *both)
-    elif "rewrite --from-tensors" in repairs:
+    elif Repair.CONTENT in repairs:
         yield from _rewrites(checked, "repairs names and content", "--from-tensors")
-    elif "rewrite" in repairs:
+    elif Repair.NAMES in repairs:
         yield from _rewrites(checked, "repairs the names")
     elif wrong and checked.verdicts and not blocked:
         specs = [f"{v.target.runtime}=={v.target.version}" for v in checked.verdicts]
         asked = [word for spec in specs for word in ("--runtime", spec)]
-        yield from _rewrites(checked, "repairs what names can repair", *asked)
+        yield from _rewrites(checked, "fixes what renaming can fix", *asked)
     elif loading:
         for alike in loading[:1]:
             yield f"  {_served(checked, alike[0])}", f"# {release_range(alike)}"
         if wrong:
-            yield dry_run, "# what names can repair for the others"
+            yield dry_run, "# shows what renaming can fix for the others"
     elif wrong and not blocked:
-        yield dry_run, "# what names can repair"
+        yield dry_run, "# shows what renaming can fix"
     else:
-        yield "  nothing: no metadata repairs it", "# the findings say what does"
+        yield "  nothing to run: metadata cannot fix this", "# see the findings below"
 
 
 def _rewrites(checked: CheckedCheckpoint, effect: str, *options: str) -> Iterator[tuple[str, str]]:
@@ -77,7 +76,7 @@ def _rewrites(checked: CheckedCheckpoint, effect: str, *options: str) -> Iterato
     yield f"  {suggested('rewrite', name, *options, *ELSEWHERE)}", f"# {effect}"
     if checked.kind == "repository":
         proposes = suggested("rewrite", name, *options, "--create-pr")
-        yield f"  {proposes}", "# proposes that to its owners"
+        yield f"  {proposes}", "# opens a pull request with the fix"
 
 
 def _served(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:

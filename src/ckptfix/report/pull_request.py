@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ckptfix import __version__
-from ckptfix.commands import suggested
+from ckptfix.report.commands import suggested
 from ckptfix.report.folding import fold
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.report.rewrite_text import done_to, state_of
@@ -54,9 +54,9 @@ def _body_lines(change: ProposedChange) -> Iterator[str]:
     plan = change.plan
     files = " and ".join(_code(file.file) for file in plan.files)
     yield (
-        f"Only {files} change; no weights, no other file. Runtimes look modules up by the names in "
-        "these files, and where the names do not meet they build a module otherwise than it is "
-        "stored."
+        f"This changes only {files}; no weights and no other file. Runtimes look up modules by "
+        "the names in these files. If a name does not match, they build the module in a "
+        "different format than it is stored."
     )
     yield from _runtimes(change.portable)
     yield from _findings(plan)
@@ -69,10 +69,10 @@ def _body_lines(change: ProposedChange) -> Iterator[str]:
         yield ""
         yield from _table(("rule", "names"), used)
     yield (
-        f"\nMade by {_PROJECT} {__version__} from commit {change.commit[:12]} and checked against "
-        f"the headers of the tensors: {len(plan.findings_before):,} findings before, "
-        f"{len(plan.findings_after):,} after. See for yourself: "
-        f"{_code(suggested('check', change.repository))}, before and after."
+        f"\nMade by {_PROJECT} {__version__} from commit {change.commit[:12]} and checked "
+        f"against the headers of the tensors: {len(plan.findings_before):,} findings before, "
+        f"{len(plan.findings_after):,} after. To check this yourself, run "
+        f"{_code(suggested('check', change.repository))} before and after."
     )
 
 
@@ -80,7 +80,7 @@ def _runtimes(portable: PortablePlan | None) -> Iterator[str]:
     if portable is None:
         return
     yield "\n## For which runtimes\n"
-    yield "Modules that a release builds otherwise than they are stored:\n"
+    yield "Modules that a release builds in a different format than they are stored:\n"
     pairs = zip(portable.before, portable.after, strict=True)
     states = [(new, (state_of(old), state_of(new))) for old, new in pairs]
     rows = ((release_range(alike), *state) for alike, state in runs_of_releases(states))
@@ -106,7 +106,7 @@ def _findings(plan: Plan) -> Iterator[str]:
 def _examples(findings: Iterable[Finding]) -> Iterator[str]:
     for group in fold(findings):
         for subject, expected, number in group.subjects[:MOST_EXAMPLES]:
-            instead = f", asked for as {_code(expected)}" if expected else ""
+            instead = f", looked up as {_code(expected)}" if expected else ""
             yield f"- {_code(subject)}{instead}" + (f" ({number:,})" if number > 1 else "")
 
 

@@ -15,10 +15,10 @@ def resolution_lines(resolved: ResolvedModules) -> Iterator[Line]:
     verdict = resolved.verdict
     yield line((str(verdict.target), "bold"))
     if verdict.problem:
-        yield line(f"  no verdict, {verdict.problem}")
+        yield line(f"  no verdict: {verdict.problem}")
         return
     for module in resolved.modules:
-        mark = ("as stored", "green") if module.agrees else ("NOT as stored", "red")
+        mark = ("as stored", "green") if module.agrees else ("DIFFERS from stored", "red")
         yield line("  ", (visible(module.label), "bold"), f" {module.resolved}, ", mark)
         if len(module.members) > 1 or module.members[0] != module.name:
             members = ", ".join(visible(name) for name in fold_all(module.members))
@@ -28,17 +28,17 @@ def resolution_lines(resolved: ResolvedModules) -> Iterator[Line]:
         if module.reason:
             yield line(f"    because {module.reason}")
     if not resolved.modules:
-        yield line("  builds no module of this name")
+        yield line("  builds no module with this name")
 
 
 def _exclusion(verdict: TargetVerdict, resolution: Resolution | None) -> Iterator[Line]:
     if resolution is None:
-        yield line("    asks nothing: it is built without a quantization config")
+        yield line("    never looked up: the class passes no quantization config")
     elif resolution.exclusion_error:
-        yield line(f"    excluded? raises: {resolution.exclusion_error}")
+        yield line(f"    excluded? the runtime raises: {resolution.exclusion_error}")
     elif resolution.excluded is None:
         number = len(verdict.bound.patterns.patterns) if verdict.bound else 0
-        none = f"none of {count(number, 'pattern')} fits" if number else "there is no pattern"
+        none = f"none of {count(number, 'pattern')} matches" if number else "there are no patterns"
         yield line(f"    excluded? no, {none}")
     else:
         pattern = resolution.excluded.pattern
@@ -54,16 +54,16 @@ def _entry(verdict: TargetVerdict, resolution: Resolution | None) -> Iterator[Li
         yield line(f"    quant_algo? {algo} for the whole checkpoint, by {verdict.metadata.file}")
         return
     if resolution.algo_error:
-        yield line(f"    quantized_layers? raises: {resolution.algo_error}")
+        yield line(f"    quantized_layers? the runtime raises: {resolution.algo_error}")
     elif resolution.resolved is None:
-        yield line("    quantized_layers? no entry fits")
+        yield line("    quantized_layers? no entry matches")
     else:
         entry, how = resolution.resolved.entry, resolution.resolved.how
         origin = _origin(entry.original, entry.name)
         yield line(f"    quantized_layers? {entry.quant_algo}, by {origin} ({how})")
     for step in verdict.bound.steps(resolution.name):
         names = ", ".join(map(visible, step.looked_for))
-        yield line(f"      looked for {names}: {'found' if step.resolved else 'not there'}")
+        yield line(f"      tried {names}: {'found' if step.resolved else 'not found'}")
 
 
 def _origin(original: str, mapped: str) -> str:

@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ckptfix.commands import ELSEWHERE, suggested
 from ckptfix.operations.plan import RewritePlan
 from ckptfix.remote.reference import is_remote
+from ckptfix.report.commands import ELSEWHERE, suggested
 from ckptfix.report.console import Line, columns, count, line, plain, size
 from ckptfix.report.matrix import summary_of_target
 from ckptfix.report.releases import release_range, runs_of_releases
+from ckptfix.report.spelling import spelled
 from ckptfix.report.tensors_text import no_tensor_lines, tensor_lines
 from ckptfix.rewriting.forget import Forgotten
 from ckptfix.rewriting.output import Output
@@ -21,12 +22,12 @@ from ckptfix.text import visible
 
 def refusal_lines(name: str, plan: Plan, harmed: Sequence[TargetVerdict] = ()) -> Iterator[Line]:
     """Why nothing was written."""
-    yield line(("refused", "bold red"), f": {visible(name)} was not rewritten, nothing was written")
+    yield line(("refused", "bold red"), f": {visible(name)} was left unchanged")
     for refusal in plan.refusals:
         yield line("  ", (visible(refusal.name), "bold"), f" {refusal.reason}")
         yield line("    at ", (str(refusal.place), "cyan"))
     for verdict in harmed:
-        yield line(f"  after it, {verdict.target} would build modules wrongly that are right now")
+        yield line(f"  this would break modules that {verdict.target} builds correctly today")
         yield from summary_of_target(verdict)
 
 
@@ -34,14 +35,14 @@ def portable_lines(portable: PortablePlan | None) -> Iterator[Line]:
     """What each release builds otherwise than stored, before and after, and what remains."""
     if portable is None:
         return
-    yield line("modules built otherwise than stored")
+    yield line("modules whose built format differs from the stored one")
     pairs = zip(portable.before, portable.after, strict=True)
     states = [(new, (state_of(old), "before,", state_of(new), "after")) for old, new in pairs]
     rows = [(f"  {release_range(alike)}", *state) for alike, state in runs_of_releases(states)]
     yield from (line(row) for row in columns(rows))
     remaining = [(verdict, _remains(verdict)) for verdict in portable.after if verdict.fails]
     if remaining:
-        yield line("no name in the metadata was found that repairs these")
+        yield line("no rename or alias fixes these")
         for alike, remains in runs_of_releases(remaining):
             yield line((release_range(alike), "bold"), ": ", (remains[0], "red"))
             yield from (line(text) for text in remains[1:])
@@ -65,7 +66,7 @@ def plan_lines(plan: Plan) -> Iterator[Line]:
     yield from (line(row) for row in columns(rows))
     used = [(f"  {rule}", count(n, "name")) for rule, n in plan.names_per_rule if n]
     if used:
-        yield line(f"by the rules of {plan.name_map.origin}")
+        yield line(f"using the {spelled(plan.name_map.origin)} name map")
         yield from (line(row) for row in columns(used))
 
 
@@ -97,30 +98,32 @@ def verdict_lines(name: str, plan: Plan) -> Iterator[Line]:
 def more_lines(name: str, *options: str) -> Iterator[Line]:
     """The other repair, where it would do something; `options` are those it needs besides."""
     more = suggested("rewrite", name, "--from-tensors", *options)
-    yield line(f"the tensors say more: {more}")
+    yield line(f"more can be fixed from the tensors: {more}")
 
 
 def unchanged_lines(name: str, plan: Plan, *, for_releases: bool) -> Iterator[Line]:
     """Nothing to rewrite."""
     why = ""
     if not plan.name_map.mapper.rules and not for_releases:
-        why = "; no name map is built in for its architecture, give one with --map or --mapper"
-    yield line(f"{visible(name)}: no name to change{why}")
+        why = "; there is no built-in name map for this architecture, pass --map or --mapper"
+    yield line(f"{visible(name)}: nothing to rename{why}")
 
 
 def forgotten_lines(name: str, forgotten: Forgotten | None) -> Iterator[Line]:
     """What `--forget` removed, and what it left."""
     shown = visible(name)
     if forgotten is None:
-        yield line(f"{shown}: nothing to forget, ckptfix keeps nothing here")
+        yield line(f"{shown}: nothing to delete: there is no .ckptfix backup here")
         return
     removed = f"{count(forgotten.files, 'file')}, {size(forgotten.nbytes)}"
-    yield line(f"removed what .ckptfix kept in {shown}: {removed}")
+    yield line(f"deleted the .ckptfix backup of {shown}: {removed}")
     if forgotten.originals:
         files = ", ".join(map(visible, forgotten.originals))
         yield line(f"the rewrite of {files} can no longer be undone")
     if forgotten.left:
-        yield line(f"left there, not made by ckptfix: {', '.join(map(visible, forgotten.left))}")
+        yield line(
+            f"left in place, not created by ckptfix: {', '.join(map(visible, forgotten.left))}"
+        )
 
 
 def output_lines(output: Output) -> Iterator[Line]:
@@ -170,4 +173,4 @@ def after_lines(name: str, planned: RewritePlan) -> Iterator[Line]:
 
 def _no_tensors(planned: RewritePlan) -> Iterator[Line]:
     if planned.tensors is not None and not planned.tensors.changes_something:
-        yield from no_tensor_lines(planned.tensors.renames.name_map.origin)
+        yield from no_tensor_lines(spelled(planned.tensors.renames.name_map.origin))

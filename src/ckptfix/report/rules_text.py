@@ -3,9 +3,9 @@
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from ckptfix.commands import with_name
 from ckptfix.report.console import Line, columns, line
 from ckptfix.report.json_output import indented
+from ckptfix.report.spelling import repair_command, spelled
 from ckptfix.rules.finding import Rule, Severity
 
 WIDTH = 88
@@ -21,7 +21,7 @@ def rules_lines(rules: Iterable[Rule]) -> Iterator[Line]:
         (
             rule.code,
             rule.severity.value,
-            rule.fixed_by or "-",
+            repair_command(rule.fixed_by) or "-",
             rule.family.title,
             rule.title,
         )
@@ -40,9 +40,9 @@ def rules_json(rules: Iterable[Rule]) -> Iterator[Line]:
             "severity": rule.severity.value,
             "family": rule.family.title,
             "title": rule.title,
-            "why": rule.why,
-            "fix": rule.fix,
-            "fixed_by": rule.fixed_by or None,
+            "why": spelled(rule.why),
+            "fix": spelled(rule.fix),
+            "fixed_by": repair_command(rule.fixed_by),
             "needs": rule.needs,
             "blocks_loading": rule.blocks_loading,
             "since": rule.since,
@@ -59,19 +59,19 @@ def rule_lines(rule: Rule) -> Iterator[Line]:
     yield from _paragraph(f"{rule.title} ({rule.family.title})")
     yield line()
     yield line(("why", "bold"))
-    yield from _paragraph(rule.why)
+    yield from _paragraph(spelled(rule.why))
     yield line()
     yield line(("fix", "bold"))
-    yield from _paragraph(rule.fix)
+    yield from _paragraph(spelled(rule.fix))
     if rule.fixed_by:
-        command = with_name(f"ckptfix {rule.fixed_by}", "DIR")
+        command = spelled(f"`{rule.fixed_by.value}`")
         yield from _paragraph(f"{command} repairs it; add --dry-run to see the diff.")
     yield line()
     yield line(("example", "bold"))
     for text in rule.example.splitlines():
         yield line("  ", (text, {"-": "red", "+": "green"}.get(text[:1], "")))
     yield line()
-    yield line(("leave it out", "bold"))
+    yield line(("to silence it", "bold"))
     yield line(f"  ckptfix check DIR --ignore {rule.code}")
     yield line()
     yield line(f"since ckptfix {rule.since}")

@@ -38,7 +38,7 @@ def architecture_lines(architecture: str, rows: Sequence[ArchitectureRow]) -> It
         for packed, members in first.packed_modules.items():
             yield line(f"  packs {packed} = {', '.join(members)}")
         if first.depends_on_config:
-            yield line("  more is set from the model's config when the model is built")
+            yield line("  more is set at build time from the model config")
 
 
 def _same(one: ArchitectureRow, other: ArchitectureRow) -> bool:

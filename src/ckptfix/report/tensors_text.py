@@ -48,7 +48,9 @@ def tensor_lines(tensors: TensorChanges, copied: Mapping[str, str] | None) -> It
     if copied is not None:
         in_place = [shard for shard in tensors.shards if shard.file not in copied]
         if in_place:
-            rows.append((f"  {_files(len(in_place))}", "header edited in place, data not touched"))
+            rows.append(
+                (f"  {_files(len(in_place))}", "header edited in place; tensor data untouched")
+            )
         reasons = Counter(copied.values())
         rows += [(f"  {_files(n)}", f"copied, because {why}") for why, n in reasons.items()]
     yield from (line(row) for row in columns(rows))
@@ -60,4 +62,4 @@ def _files(number: int) -> str:
 
 def no_tensor_lines(origin: str) -> Iterator[Line]:
     """No tensor has a name to change."""
-    yield line(f"no tensor to rename by {visible(origin)}")
+    yield line(f"the {visible(origin)} map renames no tensor")

@@ -26,43 +26,44 @@ SCHEMA: Final = 1
 class GemmObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Checkpoint modules that a runtime multiplies with one input."""
 
-    name: Annotated[str, Meta(description="In the runtime's names; of an expert with its number.")]
-    module: Annotated[str, Meta(description="Runtime module that it is part of.")]
+    name: Annotated[str, Meta(description="Runtime name; with the index for an expert.")]
+    module: Annotated[str, Meta(description="Runtime module that contains it.")]
     kind: str
     members: Annotated[list[str], Meta(description="Checkpoint modules, in packed order.")]
     quant_algo: str
-    shape: Annotated[list[int], Meta(description="out, in of all members together.")]
+    shape: Annotated[list[int], Meta(description="[out, in] of all members together.")]
     how: Annotated[
         Literal["native", "emulated", "failed", "measured"],
-        Meta(description="measured: no GEMM was run, only the numbers were looked at."),
+        Meta(description="measured: values were checked but no GEMM was run."),
     ]
     kernel: str | None
     reason: Annotated[str | None, Meta(description="Why it is emulated, failed or not run.")]
     error: Annotated[
-        float | None, Meta(description="Relative, against the F32 reference; null if not finite.")
+        float | None,
+        Meta(description="Relative error compared with the F32 reference; null if not finite."),
     ]
     requantized_error: Annotated[
-        float | None, Meta(description="Relative error that joining adds to the weight.")
+        float | None, Meta(description="Relative error that fusing the members adds to the weight.")
     ]
     bytes: int
-    seconds: Annotated[float, Meta(description="Of the GEMM alone.")]
+    seconds: Annotated[float, Meta(description="Time of the GEMM alone.")]
 
 
 class VerifyObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The report of one run; a field is there even where it is null."""
 
     schema: Literal[1]
-    ckptfix: Annotated[str, Meta(description="Version that wrote it.")]
+    ckptfix: Annotated[str, Meta(description="Version of ckptfix.")]
     checkpoint: Annotated[str, Meta(description="As the user named it.")]
     exit_code: Annotated[int, Meta(description="0; 1 if a module fails; 130 if interrupted.")]
     interrupted: bool
     device: str
     torch: str
     ranks: int
-    joined_as: Annotated[str, Meta(description="Whose way of joining modules was taken.")]
+    joined_as: Annotated[str, Meta(description="Runtime whose way of fusing modules was used.")]
     tokens: int
-    planned: Annotated[int, Meta(description="Number of GEMMs that were to be looked at.")]
-    bytes: Annotated[int, Meta(description="Read.")]
+    planned: Annotated[int, Meta(description="Number of planned GEMMs.")]
+    bytes: Annotated[int, Meta(description="Bytes read.")]
     seconds: float
     compared_with_source: Annotated[int, Meta(description="Number of modules.")]
     gemms: list[GemmObject]

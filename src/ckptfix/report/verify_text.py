@@ -11,7 +11,7 @@ from ckptfix.text import visible
 from ckptfix.verifying.outcome import GemmResult, VerifyReport
 
 _STYLES = {"failed": "bold red", "emulated": "yellow", "native": "green", "measured": ""}
-_HEADER = ("module", "algo", "kernel", "how", "error", "joining adds", "size", "time")
+_HEADER = ("module", "algo", "kernel", "how", "error", "fusion error", "size", "time")
 _NEAR_ZERO = 5e-5
 
 
@@ -30,7 +30,7 @@ class _Group:
             visible(fold_names(names)) + number,
             first.planned.quant_algo,
             first.kernel or "-",
-            "numbers only" if first.how == "measured" else first.how,
+            "values only" if first.how == "measured" else first.how,
             _worst([r.error for r in self.results]),
             _worst([r.requantized_error for r in self.results]),
             size(sum(r.planned.nbytes for r in self.results)),
@@ -41,7 +41,7 @@ class _Group:
 def verify_text(report: VerifyReport, *, verbose: bool) -> Iterator[Line]:
     """Everything, folded unless verbose."""
     yield line((visible(report.checkpoint), "bold"), f" on {report.device}, torch {report.torch}")
-    yield line(f"modules joined as {report.joined_as}")
+    yield line(f"modules fused as in {report.joined_as}")
     yield line()
     yield from _table(_groups(report.results, fold=not verbose))
     yield from _reasons(report.results)
@@ -117,10 +117,10 @@ def _summary(report: VerifyReport) -> Line:
     parts = [f"{count(agree, 'GEMM')} {word} ({native:,} native, {emulated:,} emulated)"]
     left_out = sum(result.how == "measured" and not result.reason for result in report.results)
     if left_out:
-        parts.append(f"numbers alone of {left_out:,} more, --all runs them")
+        parts.append(f"{left_out:,} more checked by value only; --all runs their GEMMs too")
     undecoded = sum(result.how == "measured" and bool(result.reason) for result in report.results)
     if undecoded:
-        parts.append(f"{undecoded:,} not run, ckptfix has no decoder for them")
+        parts.append(f"{undecoded:,} not run because ckptfix has no decoder for them")
     if report.sources or report.not_compared:
         rest = f", {len(report.not_compared):,} not" if report.not_compared else ""
         parts.append(f"{count(report.sources, 'module')} compared with the source{rest}")

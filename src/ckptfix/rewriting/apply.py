@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ckptfix.calls import call
 from ckptfix.checkpoint.source import DirectorySource, in_hub_blobs
-from ckptfix.commands import suggested
 from ckptfix.durable import digest, write_durably
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
@@ -57,14 +57,14 @@ def require_own_files(source: DirectorySource, files: Sequence[str]) -> None:
         target = path.resolve()
         if in_hub_blobs(target):
             raise CkptfixError(
-                "is a link into a Hugging Face cache, which is never modified",
+                "is a symlink into the Hugging Face cache, which ckptfix never modifies",
                 place=Place(file),
-                advice="use --output DIR to write a repaired checkpoint elsewhere",
+                advice="use `output=DIR` to write a repaired checkpoint elsewhere",
             )
         raise CkptfixError(
-            f"is a link to {target}, and files are never written through links",
+            f"is a symlink to {target}; ckptfix never writes through symlinks",
             place=Place(file),
-            advice="use --output DIR to write a repaired checkpoint elsewhere",
+            advice="use `output=DIR` to write a repaired checkpoint elsewhere",
         )
 
 
@@ -182,7 +182,7 @@ def _stage(
     before = _read(path)
     if before != change.before.encode("utf-8"):
         raise CkptfixError(
-            "changed while it was being rewritten; nothing was written",
+            "changed during the rewrite; nothing was written",
             place=Place(change.file),
             advice="run again",
         )
@@ -236,7 +236,7 @@ def _read(path: Path) -> bytes:
 
 
 def _nothing_to_undo(root: Path) -> CkptfixError:
-    return CkptfixError(f"{root}: nothing to undo, ckptfix has not rewritten this checkpoint")
+    return CkptfixError(f"{root}: nothing to undo; ckptfix has not rewritten this checkpoint")
 
 
 def _cannot_write(root: Path, error: OSError, what: str, *, decided: bool) -> CkptfixError:
@@ -249,10 +249,10 @@ def _cannot_write(root: Path, error: OSError, what: str, *, decided: bool) -> Ck
         )
     if decided:
         return CkptfixError(
-            f"{root}: the {what} is done, but .ckptfix could not be tidied: {why}",
-            advice=f"{suggested('rewrite', str(root))} tidies it",
+            f"{root}: the {what} is done, but .ckptfix could not be cleaned up: {why}",
+            advice=f"{call('rewrite', str(root))} cleans it up",
         )
     return CkptfixError(
         f"{root}: cannot write: {why}; nothing was changed",
-        advice="use --output DIR to write a repaired checkpoint elsewhere",
+        advice="use `output=DIR` to write a repaired checkpoint elsewhere",
     )

@@ -1,4 +1,4 @@
-"""`--forget`: no more undo, and no more of what was kept for it."""
+"""Deleting the backup that undo needs."""
 
 import os
 import re

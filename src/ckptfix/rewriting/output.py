@@ -1,4 +1,4 @@
-"""`--output DIR`: a full checkpoint directory with rewritten metadata, the source left alone.
+"""A complete checkpoint directory with rewritten metadata; the source is left untouched.
 
 Weights are not copied: a hard link where the file system allows, else a reflink (copy on write),
 else a symlink. Everything else is small and copied, so that editing it never touches the source.
@@ -64,18 +64,18 @@ def require_free(output: str, root: Path | None = None) -> Path:
     """
     path = Path(output).absolute()
     if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise CkptfixError(f"--output {visible(output)}: is not a directory")
+        raise CkptfixError(f"`output` {visible(output)}: is not a directory")
     if root is not None and path.resolve().is_relative_to(root):
         raise CkptfixError(
-            f"--output {visible(output)}: lies in the checkpoint itself",
-            advice="name a directory elsewhere",
+            f"`output` {visible(output)}: is inside the checkpoint",
+            advice="choose another directory",
         )
     if path.exists() and any(path.iterdir()):
         raise CkptfixError(
-            f"--output {visible(output)}: is not empty", advice="name a new directory"
+            f"`output` {visible(output)}: is not empty", advice="choose a new directory"
         )
     if not path.parent.is_dir():
-        raise CkptfixError(f"--output {visible(output)}: {path.parent} does not exist")
+        raise CkptfixError(f"`output` {visible(output)}: {path.parent} does not exist")
     return path
 
 
@@ -129,7 +129,7 @@ def _staging(output: Path, changes: Sequence[FileChange], mode: int) -> Iterator
             shutil.rmtree(staging, ignore_errors=True)
             raise
     except OSError as error:
-        raise CkptfixError(f"--output {output}: cannot write: {error.strerror}") from error
+        raise CkptfixError(f"`output` {output}: cannot write: {error.strerror}") from error
 
 
 def _fill(
@@ -165,9 +165,7 @@ def _real_file(source: DirectorySource, entry: Path) -> Path:
         return source.path(entry.name)
     relative = str(entry.relative_to(source.root))
     if entry.is_symlink() and not source.may_follow(entry.name, entry.resolve()):
-        raise CkptfixError(
-            "a link that leads out of the checkpoint", place=Place(visible(relative))
-        )
+        raise CkptfixError("symlink points outside the checkpoint", place=Place(visible(relative)))
     if not entry.is_file():
         raise CkptfixError("not a regular file", place=Place(visible(relative)))
     return entry.resolve()

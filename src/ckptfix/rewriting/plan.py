@@ -159,7 +159,8 @@ def _require_stable(name_map: NameMap, names: Iterable[str]) -> None:
     raise CkptfixError(
         f"the name map of {name_map.origin} is not stable: it turns {name} into {once}, "
         f"and that into {twice}",
-        advice="reorder or narrow the rules so that applying them twice changes nothing more",
+        advice="reorder or narrow the rules so that applying them twice has the same result as "
+        "applying them once",
     )
 
 
@@ -188,8 +189,8 @@ def draft_names(statements: tuple[Statement, ...], mapped: dict[tuple[str, Path]
             refusals.append(
                 Refusal(
                     statement.name,
-                    f"would become {visible(name)}, which {visible(other.name)} already stands "
-                    f"for with other content: {_content(statement)} against {_content(other)}",
+                    f"would become {visible(name)}, but {visible(other.name)} already means that "
+                    f"with different content: {_content(statement)} against {_content(other)}",
                     statement.place,
                 )
             )

@@ -53,7 +53,7 @@ def find_harm(
             refusals.append(
                 Refusal(
                     finding.subject,
-                    f"{finding.message} ({finding.code}, not so before the rewrite)",
+                    f"{finding.message} ({finding.code}, introduced by the rewrite)",
                     finding.place,
                 )
             )

@@ -21,7 +21,7 @@ from typing import Final
 
 import msgspec
 
-from ckptfix.commands import suggested
+from ckptfix.calls import call
 from ckptfix.durable import TEMPORARY, digest, sync_folder, write_durably
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
@@ -42,7 +42,7 @@ class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after: str
     """What it puts there."""
     original: str
-    """What `--undo` restores: the bytes before the first rewrite."""
+    """What undo restores: the bytes before the first rewrite."""
     mode: int
     """Permission bits, kept."""
 
@@ -59,7 +59,7 @@ class ShardRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bytes behind the head, the same before and after."""
     mode: int
     mtime_ns: int
-    """Of the original; `--undo` restores it with the bytes."""
+    """File mode of the original; undo restores it together with the bytes."""
 
 
 class Transaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -165,7 +165,7 @@ class Store:
         except OSError as error:
             raise self.damaged(f"{name} cannot be read: {error.strerror}") from error
         if digest(data) != name:
-            raise self.damaged(f"{name} does not hold the bytes it should")
+            raise self.damaged(f"{name} has unexpected content")
         return data
 
     def damaged(self, why: str) -> CkptfixError:
@@ -180,7 +180,7 @@ class Store:
         """journal.json or undo.json, if there."""
         path = self.folder / name
         if path.is_symlink():
-            raise self.damaged(f"{name} is a link")
+            raise self.damaged(f"{name} is a symlink")
         if not path.is_file():
             return None
         try:
@@ -192,9 +192,9 @@ class Store:
             if Path(record.file).name != record.file or record.file in ("", ".", ".."):
                 raise self.damaged(f"{name} names a file outside the checkpoint directory")
             if not record.file.endswith(ending) or "\x00" in record.file:
-                raise self.damaged(f"{name} names a file that no rewrite changes")
+                raise self.damaged(f"{name} names a file that a rewrite never changes")
             if not 0 <= record.mode <= 0o7777:
-                raise self.damaged(f"{name} asks for a mode that no rewrite leaves")
+                raise self.damaged(f"{name} asks for a file mode that a rewrite never sets")
         return transaction
 
     def write(self, name: str, transaction: Transaction) -> None:
@@ -232,7 +232,7 @@ def interrupted(root: Path) -> bool:
 
 def how_to_complete(root: Path) -> str:
     """What the user does about an interrupted rewrite."""
-    again, back = suggested("rewrite", str(root)), suggested("rewrite", str(root), "--undo")
+    again, back = call("rewrite", str(root)), call("undo", str(root))
     return f"run {again} to complete it or {back} to roll it back"
 
 
@@ -244,6 +244,6 @@ def require_whole(root: Path) -> None:
     """
     if interrupted(root):
         raise CkptfixError(
-            f"{root}: a rewrite was interrupted, the files may not belong together",
+            f"{root}: a rewrite was interrupted; the files may be inconsistent",
             advice=how_to_complete(root),
         )

@@ -15,12 +15,12 @@ _AWQ_PRODUCT: Final = (0.35, 2.8)
 
 @FAMILY.rule(
     "CKF808",
-    "pre_quant_scale has another magnitude than AWQ gives",
+    "pre_quant_scale is outside the range AWQ produces",
     Severity.ERROR,
     why=(
-        "AWQ divides its scales by the root of the largest times the smallest, so that the product "
-        "of both is 1 (nvidia-modelopt 0.47.0, modelopt/torch/quantization/model_calib.py). The "
-        "input of the layer is multiplied with them."
+        "AWQ normalises its scales so that the product of the largest and the smallest is 1 "
+        "(nvidia-modelopt 0.47.0, modelopt/torch/quantization/model_calib.py). The runtime "
+        "multiplies the input of the layer by them."
     ),
     fix="Export the module again.",
     since="0.1.0",
@@ -41,7 +41,10 @@ def awq_magnitude(context: Context) -> Iterable[Finding]:
             continue
         product = scale.smallest * scale.largest
         if not low < product < high:
-            told = f"has a pre_quant_scale whose largest times smallest is {product:.1e}, not 1"
+            told = (
+                "has a pre_quant_scale whose largest and smallest values multiply to "
+                f"{product:.1e} instead of 1"
+            )
             yield found(context, numbers, told, role="pre_quant_scale")
 
 
@@ -52,12 +55,13 @@ _STEP: Final = (0.75, 1.5)
 
 @FAMILY.rule(
     "CKF809",
-    "low-rank part does not belong to the weight",
+    "low-rank factors do not match the weight",
     Severity.ERROR,
     why=(
-        "SVDQuant takes the largest singular vectors out of the weight and quantizes the rest: "
-        "lora_a is orthonormal, nothing of the rest lies along either part, and the spectrum goes "
-        "on where it was cut. Otherwise the layer adds something that was never taken out."
+        "SVDQuant moves the largest singular vectors of the weight into two low-rank factors "
+        "and quantizes the residual. So lora_a is orthonormal, the residual is orthogonal to "
+        "both factors, and its spectrum continues where theirs ends. If not, the layer adds "
+        "something that was never subtracted from the weight."
     ),
     fix="Export the module again.",
     since="0.1.0",
@@ -77,17 +81,19 @@ def foreign_low_rank(context: Context) -> Iterable[Finding]:
         if part is None:
             continue
         if part.is_zero:
-            told = "has a lora_b of zeros only"
+            told = "has an all-zero lora_b"
             yield found(context, numbers, told, role="svdquant_lora_b")
         elif not part.orthogonality < 0.05:
             told = f"has a lora_a that is {part.orthogonality:.1%} off an orthonormal set"
             yield found(context, numbers, told, role="svdquant_lora_a")
         elif not part.along_input < _MOST_ALONG:
-            told = "has a rest that lies along lora_a"
+            told = "has a residual that overlaps with lora_a"
             yield found(context, numbers, told, role="svdquant_lora_a")
         elif not part.along_output < _MOST_ALONG:
-            told = "has a rest that lies along lora_b"
+            told = "has a residual that overlaps with lora_b"
             yield found(context, numbers, told, role="svdquant_lora_b")
         elif not low < part.step < high:
-            told = f"has a lora_b whose spectrum ends at {part.step:.0%} of where the rest begins"
+            told = (
+                f"has a lora_b whose spectrum ends at {part.step:.0%} of where the residual begins"
+            )
             yield found(context, numbers, told, role="svdquant_lora_b")

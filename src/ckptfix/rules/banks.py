@@ -18,15 +18,15 @@ _EXPERT: Final = re.compile(r"(.*\.experts)\.(\d+)\.(.+)")
 
 @FAMILY.rule(
     "CKF203",
-    "members of a packed module are stored differently",
+    "members of a packed module are stored in different formats",
     Severity.ERROR,
     why=(
-        "Runtimes load q_proj, k_proj and v_proj into one qkv_proj, gate_proj and up_proj into one "
-        "gate_up_proj, with one quantization method. vLLM 0.33.0 stops with 'Detected some but "
-        "not all shards ... are quantized'; SGLang drops the tensors that do not fit "
-        "(sgl-project/sglang issue 35797)."
+        "Runtimes load q_proj, k_proj and v_proj into one qkv_proj, gate_proj and up_proj into "
+        "one gate_up_proj, and each of those has one quantization method. vLLM 0.33.0 stops with "
+        "'Detected some but not all shards ... are quantized'; SGLang drops the tensors that do "
+        "not fit (sgl-project/sglang issue 35797)."
     ),
-    fix="Quantize the members alike and export again.",
+    fix="Quantize the members the same way and export again.",
     since="0.1.0",
     example="""
     model.safetensors
@@ -52,7 +52,7 @@ def packed_members_differ(context: Context) -> Iterable[Finding]:
                     subject=f"{parent}{dot}{packed}",
                     message=f"is stored as {', '.join(labels)}",
                     place=place_of(checkpoint, present[0]),
-                    advice="quantize these alike and export again",
+                    advice="quantize them the same way and export again",
                     modules=tuple(present),
                     related=tuple(
                         Related(place_of(checkpoint, m), checkpoint.formats[m].label())
@@ -75,11 +75,12 @@ def _differ(checkpoint: Checkpoint, names: Iterable[str]) -> bool:
     "expert bank is incomplete",
     Severity.ERROR,
     why=(
-        "All experts of a bank go into one parameter. An expert without input_scale, because "
-        "calibration never reached it, makes 1/0 = inf there: answers are empty or depend on the "
-        "prompt (vllm-project/vllm issue 45212). A missing expert leaves memory uninitialised."
+        "All experts of a bank are loaded into one parameter. If calibration never reached an "
+        "expert, it has no input_scale, and its entry becomes 1/0 = inf: answers are empty or "
+        "depend on the prompt (vllm-project/vllm issue 45212). A missing expert leaves its part "
+        "of the parameter uninitialised."
     ),
-    fix="Calibrate with data that reaches every expert and export again.",
+    fix="Calibrate with data that reaches every expert, then export again.",
     since="0.1.0",
     blocks_loading=True,
     example="""
@@ -99,7 +100,7 @@ def incomplete_bank(context: Context) -> Iterable[Finding]:
             first = next(iter(experts[min(experts)].values()))
             yield context.finding(
                 subject=f"{bank}.{missing[0]}",
-                message=f"is missing, the bank has experts up to {max(experts)}",
+                message=f"is missing; the bank has experts up to {max(experts)}",
                 place=place_of(checkpoint, first),
                 advice="export the checkpoint again",
             )
@@ -139,8 +140,8 @@ def _unlike(
             what = ", ".join(lacking) if part in parts else "all of its tensors"
             yield context.finding(
                 subject=module,
-                message=f"lacks {what}, which the other experts of its bank have",
+                message=f"is missing {what}, which the other experts of its bank have",
                 place=place_of(checkpoint, module if part in parts else beside),
-                advice="calibrate so that every expert is reached, and export again",
+                advice="calibrate with data that reaches every expert, then export again",
                 modules=(module,) if part in parts else (),
             )

@@ -15,5 +15,5 @@ def find_rule(code: str) -> Rule:
     """
     rule = RULES.get(code.strip().upper())
     if rule is None:
-        raise CkptfixError(f"no rule is called {visible(code)!r}", advice=meant(code))
+        raise CkptfixError(f"there is no rule {visible(code)!r}", advice=meant(code))
     return rule

@@ -105,8 +105,8 @@ class Context:
     ) -> Finding:
         """A finding of this rule; `fixed_by` where it differs from that of the rule."""
         repair = self.rule.fixed_by if fixed_by is None else fixed_by
-        if repair == "rewrite --from-tensors" and self.checkpoint.dialect.writer is None:
-            repair = ""
+        if repair is Repair.CONTENT and self.checkpoint.dialect.writer is None:
+            repair = None
         return Finding(
             self.rule,
             subject,

@@ -8,7 +8,7 @@ from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
-from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.finding import Family, Finding, Repair, Severity
 from ckptfix.rules.names import is_corrupt
 from ckptfix.runtimes.registry import read_by_runtimes
 from ckptfix.text import visible
@@ -27,15 +27,15 @@ def decides(metadata: MetadataFile) -> bool:
 
 @FAMILY.rule(
     "CKF201",
-    "stored quantized, named nowhere",
+    "quantized module is not listed in the metadata",
     Severity.ERROR,
     why=(
-        "Under MIXED_PRECISION a module outside quantized_layers is built unquantized: its packed "
-        "weight does not fit, or FP8 bytes are cast without their scale and the server answers "
-        "garbage without an error (vLLM 0.33.0)."
+        "With MIXED_PRECISION, a module that quantized_layers does not list is built "
+        "unquantized. Then either its packed weight does not fit, or its FP8 bytes are cast "
+        "without their scale and the server answers garbage without an error (vLLM 0.33.0)."
     ),
     fix="Add the module to quantized_layers with its stored format; never exclude it.",
-    fixed_by="rewrite --from-tensors",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     model.safetensors
@@ -62,25 +62,25 @@ def named_nowhere(context: Context) -> Iterable[Finding]:
             if stored.is_quantized and module not in covered:
                 yield context.finding(
                     subject=module,
-                    message=f"is stored as {stored.label()} and {metadata.entries_field} does not "
-                    "name it",
+                    message=f"is stored as {stored.label()} but {metadata.entries_field} does not "
+                    "list it",
                     place=metadata.place,
-                    advice=f"ckptfix rewrite --from-tensors adds it as {stored.label()}",
+                    advice=f"`rewrite(from_tensors=True)` adds it as {stored.label()}",
                     modules=(module,),
                 )
 
 
 @FAMILY.rule(
     "CKF205",
-    "excluded, stored quantized",
+    "excluded module is stored quantized",
     Severity.ERROR,
     why=(
-        "An excluded module is built unquantized whatever quantized_layers says. "
+        "An excluded module is built unquantized, even if quantized_layers lists it. "
         "nvidia/Qwen3.6-35B-A3B-NVFP4 excluded lm_head* and stored lm_head.weight_scale: vLLM "
         "0.22 has no parameter for it (vllm-project/vllm issues 44081, 45102)."
     ),
     fix="Narrow or remove the pattern.",
-    fixed_by="rewrite --from-tensors",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     model.safetensors
@@ -101,26 +101,26 @@ def excluded_but_quantized(context: Context) -> Iterable[Finding]:
                 statement = metadata.statements[index]
                 yield context.finding(
                     subject=module,
-                    message=f"is stored as {stored.label(metadata.quant_algo)} and "
+                    message=f"is stored as {stored.label(metadata.quant_algo)} but "
                     f"{visible(statement.name)} excludes it",
                     place=statement.place,
-                    advice="ckptfix rewrite --from-tensors narrows the pattern",
+                    advice="`rewrite(from_tensors=True)` narrows the pattern",
                     modules=(module,),
                 )
 
 
 @FAMILY.rule(
     "CKF206",
-    "stored unquantized, not excluded",
+    "unquantized module is not excluded",
     Severity.WARNING,
     why=(
-        "When one algorithm holds for the whole checkpoint, a linear layer that no pattern "
-        "excludes is built quantized. ModelOpt 0.23 excluded lm_head only, so MoE routers are "
+        "When one algorithm applies to the whole checkpoint, every linear layer that no pattern "
+        "excludes is built quantized. ModelOpt 0.23 excluded only lm_head, so MoE routers are "
         "built quantized: Tried to load weights of size [E, H] to a parameter of size [E, H/2] "
         "(NVIDIA/Model-Optimizer pull request 1858)."
     ),
     fix="Add the module to ignore and exclude_modules.",
-    fixed_by="rewrite --from-tensors",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     model.safetensors
@@ -141,17 +141,17 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
             if name not in covered and draft_root(context.checkpoint, name) is None:
                 yield context.finding(
                     subject=name,
-                    message=f"is stored as {weight.dtype} and no pattern excludes it from "
+                    message=f"is stored as {weight.dtype} but no pattern excludes it from "
                     f"{metadata.quant_algo}",
                     place=metadata.place,
-                    advice=f"ckptfix rewrite --from-tensors adds it to {metadata.exclude_list[-1]}",
+                    advice=f"`rewrite(from_tensors=True)` adds it to {metadata.exclude_list[-1]}",
                     modules=(name,),
                 )
 
 
 @FAMILY.rule(
     "CKF207",
-    "no metadata that a runtime reads says which module is quantized how",
+    "per-layer map is missing from every file the runtimes read",
     Severity.ERROR,
     why=(
         "vLLM and SGLang read config.json and hf_quant_config.json. ModelOpt 0.23 and 0.25 wrote "
@@ -159,7 +159,7 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
         "'MIXED_PRECISION quant_algo requires a non-empty quantized_layers mapping'."
     ),
     fix="Copy quantized_layers into hf_quant_config.json, or export with ModelOpt 0.27 or later.",
-    fixed_by="rewrite --from-tensors",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     model.safetensors
@@ -179,19 +179,19 @@ def no_layer_map(context: Context) -> Iterable[Finding]:
     place = read[0].place if read else Place(CONFIG_FILE)
     unread = [m.file for m in checkpoint.metadata if m not in read]
     if unread:
-        message = f"names its layers in {unread[0]} only, which vLLM and SGLang do not read"
+        message = f"lists its layers only in {unread[0]}, which vLLM and SGLang do not read"
     else:
-        message = "does not say which layers are quantized"
+        message = "does not list the quantized layers"
     covered = {name for m in read for name in context.excluded(m)}
     left = [n for n in checkpoint.unquantized_linears if n not in covered]
     if left:
         shown = ", ".join(visible(name) for name in left[:4]) + (", ..." if len(left) > 4 else "")
-        message += f"; stored unquantized and excluded nowhere: {shown}"
+        message += f"; unquantized but not excluded: {shown}"
     yield context.finding(
         subject=place.file,
         message=message,
         place=place,
-        advice="ckptfix rewrite --from-tensors makes the map",
+        advice="`rewrite(from_tensors=True)` creates the map",
         modules=quantized,
         depends_on_experts=any(EXPERTS in name for name in left),
     )

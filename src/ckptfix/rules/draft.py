@@ -9,7 +9,7 @@ from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
-from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.finding import Family, Finding, Repair, Severity
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF6", "draft layers")
@@ -17,16 +17,16 @@ FAMILY: Final = Family("CKF6", "draft layers")
 
 @FAMILY.rule(
     "CKF601",
-    "draft layer stored unquantized, not excluded",
+    "unquantized draft layer is not excluded",
     Severity.ERROR,
     why=(
-        "The drafter is built with the metadata of the whole checkpoint. "
-        "nvidia/Qwen3.5-397B-A17B-NVFP4 excludes mtp.layers.0*, all of MTP is BF16, and mtp.fc is "
-        "built NVFP4: AssertionError (vllm-project/vllm issue 38832). amd/GLM-5.1-NVFP4 excludes "
-        "nothing of its draft layer (issues 49187, 49275)."
+        "The draft model is built with the metadata of the whole checkpoint. "
+        "nvidia/Qwen3.5-397B-A17B-NVFP4 stores all of MTP in BF16 but only excludes "
+        "mtp.layers.0*, so mtp.fc is built as NVFP4: AssertionError (vllm-project/vllm issue "
+        "38832). amd/GLM-5.1-NVFP4 does not exclude its draft layer at all (issues 49187, 49275)."
     ),
-    fix="Exclude the whole subtree; ckptfix rewrite --from-tensors does so.",
-    fixed_by="rewrite --from-tensors",
+    fix="Exclude the whole subtree; `rewrite(from_tensors=True)` does so.",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     model.safetensors
@@ -50,7 +50,7 @@ def draft_not_excluded(context: Context) -> Iterable[Finding]:
             if root is not None and name not in covered:
                 yield context.finding(
                     subject=name,
-                    message=f"is stored as {weight.dtype} and no pattern excludes it from "
+                    message=f"is stored as {weight.dtype} but no pattern excludes it from "
                     f"{metadata.quant_algo}",
                     place=metadata.place,
                     advice=_advice(checkpoint, metadata, root),
@@ -66,10 +66,10 @@ def _advice(checkpoint: Checkpoint, metadata: MetadataFile, root: str) -> str:
         for name, stored in checkpoint.formats.items()
     )
     if quantized:
-        return "run ckptfix rewrite --from-tensors"
+        return "run `rewrite(from_tensors=True)`"
     if narrow:
         return f"widen {visible(narrow[0].name)} to {visible(root)}*"
-    return f"exclude {visible(root)}*, as ckptfix rewrite --from-tensors does"
+    return f"exclude {visible(root)}*, as `rewrite(from_tensors=True)` does"
 
 
 def _narrower(metadata: MetadataFile, root: str) -> list[Statement]:
@@ -79,15 +79,15 @@ def _narrower(metadata: MetadataFile, root: str) -> list[Statement]:
 
 @FAMILY.rule(
     "CKF602",
-    "draft layers are announced, no tensor of them is there",
+    "config.json declares draft layers but their tensors are missing",
     Severity.WARNING,
     why=(
-        "config.json says how many draft layers there are. Speculative decoding then starts on "
-        "uninitialised memory, acceptance 0.0, or stops (vllm-project/vllm issue 35548); "
-        "serving without it is not affected. Exports left mtp.safetensors behind "
-        "(NVIDIA/Model-Optimizer issue 750)."
+        "config.json declares the number of draft layers. Without their tensors, speculative "
+        "decoding stops or runs on uninitialised memory with an acceptance rate of 0.0 "
+        "(vllm-project/vllm issue 35548); serving without it is not affected. Some exports left "
+        "mtp.safetensors behind (NVIDIA/Model-Optimizer issue 750)."
     ),
-    fix="Copy the draft tensors from the original checkpoint, or serve without a drafter.",
+    fix="Copy the draft tensors from the original checkpoint, or serve without a draft model.",
     since="0.1.0",
     example="""
     config.json
@@ -106,8 +106,8 @@ def draft_absent(context: Context) -> Iterable[Finding]:
     if not any(draft_root(checkpoint, name) for name in checkpoint.modules):
         yield context.finding(
             subject=announced.pointer.rpartition("/")[2],
-            message=f"announces {announced.number} of draft layers, and the shard files hold none",
+            message=f"declares {announced.number} draft layers, but the shard files contain none",
             place=Place(CONFIG_FILE, announced.pointer),
             advice="copy the draft tensors from the original checkpoint, or serve without a "
-            "drafter",
+            "draft model",
         )

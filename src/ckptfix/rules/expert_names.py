@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ckptfix.rules.context import Context
-from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.finding import Family, Finding, Repair, Severity
 from ckptfix.rules.reading import place_of
 
 FAMILY: Final = Family("CKF3", "formats and scales")
@@ -15,16 +15,16 @@ _EXPERT_LAST: Final = re.compile(r"(.*\.experts)\.([a-z_]+_proj|w[123])\.(\d+)")
 
 @FAMILY.rule(
     "CKF308",
-    "expert number stands behind the projection",
+    "expert index comes after the projection name",
     Severity.ERROR,
     why=(
         "Runtimes look for experts.42.gate_proj. ModelOpt 0.43 wrote experts.gate_proj.42 for "
-        "Qwen3-VL-MoE: the scales are dropped, or loading stops with an IndexError "
+        "Qwen3-VL-MoE, so the scales are dropped or loading stops with an IndexError "
         "(vllm-project/vllm issues 40885, 42800)."
     ),
-    fix="ckptfix rewrite --tensors puts the number in front; or export again with ModelOpt 0.44 or "
-    "later. The tensors' names are wrong, not the metadata.",
-    fixed_by="rewrite --tensors",
+    fix="`rewrite(tensors=True)` moves the index in front of the projection; or export again "
+    "with ModelOpt 0.44 or later. The tensor names are wrong, not the metadata.",
+    fixed_by=Repair.TENSORS,
     since="0.1.0",
     blocks_loading=True,
     example="""
@@ -39,10 +39,10 @@ def expert_behind_projection(context: Context) -> Iterable[Finding]:
         if found := _EXPERT_LAST.fullmatch(name):
             yield context.finding(
                 subject=name,
-                message="names the projection before the expert, so runtimes do not find its "
-                "tensors",
+                message="puts the projection before the expert index, so runtimes do not find "
+                "the tensors",
                 place=place_of(context.checkpoint, name),
-                advice="ckptfix rewrite --tensors renames them, or export again with a later "
+                advice="`rewrite(tensors=True)` renames them, or export again with a later "
                 "ModelOpt",
                 modules=(name,),
                 expected=f"{found[1]}.{found[3]}.{found[2]}",

@@ -9,7 +9,7 @@ from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.coverage import decides
-from ckptfix.rules.finding import Family, Finding, Related, Severity
+from ckptfix.rules.finding import Family, Finding, Related, Repair, Severity
 from ckptfix.runtimes.registry import read_by_runtimes
 from ckptfix.text import visible
 
@@ -21,8 +21,9 @@ FAMILY: Final = Family("CKF5", "files and index")
     "index and shard headers disagree",
     Severity.ERROR,
     why=(
-        "The loader looks for a tensor in the shard file that the index names. A stale index "
-        "leaves weights uninitialised or stops the load (vllm-project/vllm-omni issue 2517)."
+        "The loader reads each tensor from the shard file that the index gives for it. A stale "
+        "index leaves weights uninitialised or makes loading fail (vllm-project/vllm-omni issue "
+        "2517)."
     ),
     fix="Rebuild model.safetensors.index.json from the headers.",
     since="0.1.0",
@@ -47,10 +48,10 @@ def index_disagrees(context: Context) -> Iterable[Finding]:
         return
     for tensor, file in table.missing:
         elsewhere = table.file_of.get(tensor)
-        where = f"it is in {elsewhere}" if elsewhere else "no shard file has it"
+        where = f"it is in {elsewhere}" if elsewhere else "no shard file contains it"
         yield context.finding(
             subject=tensor,
-            message=intern(f"is placed in {file} by the index, and {where}"),
+            message=intern(f"should be in {file} according to the index, but {where}"),
             place=Place(table.index_file, f"/weight_map/{visible(tensor)}"),
             advice="rebuild the index",
             related=(Related(Place(elsewhere, tensor=visible(tensor)), "the tensor is here"),)
@@ -62,7 +63,7 @@ def index_disagrees(context: Context) -> Iterable[Finding]:
         if tensor not in missing:
             yield context.finding(
                 subject=tensor,
-                message=f"is in {file} and the index does not place it there",
+                message=f"is in {file}, but the index does not list it there",
                 place=Place(file, tensor=visible(tensor)),
                 advice="rebuild the index",
             )
@@ -73,11 +74,12 @@ def index_disagrees(context: Context) -> Iterable[Finding]:
     "config.json and hf_quant_config.json disagree",
     Severity.ERROR,
     why=(
-        "vLLM and SGLang go by config.json, TensorRT-LLM by hf_quant_config.json: one of them "
-        "builds what the tensors do not hold (vllm-project/vllm issue 25706 read the wrong list)."
+        "vLLM and SGLang use config.json, TensorRT-LLM uses hf_quant_config.json. One of them "
+        "builds a format that the tensors do not have (in vllm-project/vllm issue 25706 the "
+        "wrong list was read)."
     ),
-    fix="Say the same in both files; ckptfix rewrite --from-tensors sets both right.",
-    fixed_by="rewrite --from-tensors",
+    fix="Make both files agree; `rewrite(from_tensors=True)` corrects both.",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     config.json /quantization_config
@@ -95,21 +97,21 @@ def files_disagree(context: Context) -> Iterable[Finding]:
     first, second = read[0], read[1]
     ours, theirs = first.quant_algo, second.quant_algo
     if (ours or "").upper() != (theirs or "").upper():
-        message = f"says {_said(ours)}, {second.file} says {_said(theirs)}"
+        message = f"has {_said(ours)}, but {second.file} has {_said(theirs)}"
         there = Related(second.place, f"says {_said(theirs)}")
         yield _disagreement(context, first.file, message, first, there)
         return
     if first.is_mixed:
         for module, (a, b) in _different(_named(context, first), _named(context, second)):
-            message = f"is named as {_said(a)} here and {_said(b)} in {second.file}"
-            there = Related(second.place, f"names it as {_said(b)}")
+            message = f"is declared as {_said(a)} here and as {_said(b)} in {second.file}"
+            there = Related(second.place, f"declares it as {_said(b)}")
             yield _disagreement(context, module, message, first, there)
     stored = context.checkpoint.unquantized_linears
     excluded_here, excluded_there = context.excluded(first), context.excluded(second)
     for module in stored if not first.is_mixed else ():
         if (module in excluded_here) != (module in excluded_there):
             here, not_there = ("", "not ") if module in excluded_here else ("not ", "")
-            message = f"is {here}excluded here and {not_there}excluded in {second.file}"
+            message = f"is {here}excluded here but {not_there}excluded in {second.file}"
             there = Related(second.place, f"it is {not_there}excluded here")
             yield _disagreement(context, module, message, first, there)
 
@@ -121,7 +123,7 @@ def _disagreement(
         subject=subject,
         message=message,
         place=metadata.place,
-        advice="run ckptfix rewrite --from-tensors",
+        advice="run `rewrite(from_tensors=True)`",
         related=(there,),
     )
 
@@ -148,8 +150,8 @@ def _different(
     "total_size in the index differs from the shard files",
     Severity.WARNING,
     why=(
-        "The number is that of another export: tensors were added or left out after the index was "
-        "written. Loaders do not stop at it, but whoever plans memory by it is wrong."
+        "Tensors were added or removed after the index was written. Loaders ignore it, but "
+        "memory estimates based on it are wrong."
     ),
     fix="Rebuild model.safetensors.index.json from the headers.",
     since="0.1.0",
@@ -169,8 +171,8 @@ def total_size_differs(context: Context) -> Iterable[Finding]:
         return
     yield context.finding(
         subject="total_size",
-        message=f"is {table.total_size:,} bytes in the index, the tensors have {table.nbytes:,} "
-        "bytes",
+        message=f"is {table.total_size:,} bytes in the index, but the tensors have "
+        f"{table.nbytes:,} bytes",
         place=Place(table.index_file, "/metadata/total_size"),
         advice="rebuild the index",
     )
@@ -181,8 +183,8 @@ def total_size_differs(context: Context) -> Iterable[Finding]:
     "shard file is not in the index",
     Severity.WARNING,
     why=(
-        "With an index, runtimes read the files that it names and no other: an mtp.safetensors "
-        "beside it is never loaded, and the drafter starts without weights."
+        "If there is an index, runtimes only read the files that it names. An mtp.safetensors "
+        "that it does not name is never loaded, and the draft model starts without weights."
     ),
     fix="Rebuild model.safetensors.index.json from the headers, or remove the file.",
     since="0.1.0",
@@ -205,7 +207,7 @@ def unlisted_file(context: Context) -> Iterable[Finding]:
         if not file.startswith("consolidated"):  # Mistral's own layout of the same weights
             yield context.finding(
                 subject=file,
-                message=f"is not named in {table.index_file}, so no runtime reads it",
+                message=f"is not listed in {table.index_file}, so no runtime reads it",
                 place=Place(file),
                 advice="rebuild the index, or remove the file",
             )
@@ -213,11 +215,12 @@ def unlisted_file(context: Context) -> Iterable[Finding]:
 
 @FAMILY.rule(
     "CKF505",
-    "several shard files and no index",
+    "several shard files but no index",
     Severity.WARNING,
     why=(
-        "vLLM and SGLang then read every .safetensors file beside config.json, a leftover one too; "
-        "transformers loads no sharded checkpoint without the index."
+        "Without an index, vLLM and SGLang read every .safetensors file in the directory, "
+        "including leftover ones. transformers does not load a sharded checkpoint without an "
+        "index."
     ),
     fix="Write model.safetensors.index.json from the headers.",
     since="0.1.0",
@@ -239,7 +242,7 @@ def no_index(context: Context) -> Iterable[Finding]:
     if table.lacks_index:
         yield context.finding(
             subject=INDEX_FILE,
-            message=f"is missing, and the tensors lie in {len(table.shard_files):,} shard files",
+            message=f"is missing, but the tensors are in {len(table.shard_files):,} shard files",
             place=Place(INDEX_FILE),
             advice="write the index",
         )
@@ -247,14 +250,15 @@ def no_index(context: Context) -> Iterable[Finding]:
 
 @FAMILY.rule(
     "CKF506",
-    "field of the metadata has another type than ModelOpt writes",
+    "metadata field has a different type than ModelOpt writes",
     Severity.WARNING,
     why=(
-        'Each release makes of it what its own code does: vLLM 0.33.0 reads a group_size of "16" '
-        "as 16 and SGLang 0.5.23 stops at it; vLLM stops at an ignore that is null or a string, "
-        "and SGLang takes it for an empty list or for the letters."
+        'Releases differ in how they handle it. vLLM 0.33.0 reads a group_size of "16" '
+        "as 16, SGLang 0.5.23 stops. If ignore is null or a string, vLLM stops, but SGLang reads "
+        "it as an empty list or as a list of letters."
     ),
-    fix="Write the type that ModelOpt writes; check --runtime shows what a release makes of it.",
+    fix="Write the type that ModelOpt writes; `check(runtimes=[SPEC])` shows how each release "
+    "reads the current value.",
     since="0.2.0",
     example="""
     model.safetensors
@@ -271,7 +275,7 @@ def wrong_type(context: Context) -> Iterable[Finding]:
         for fault in metadata.faults:
             yield context.finding(
                 subject=fault.place.pointer or metadata.file,
-                message=f"is not {fault.expected}, which is what {metadata.quantizer} writes",
+                message=f"is not {fault.expected}, as {metadata.quantizer} writes it",
                 place=fault.place,
                 advice=f"write {fault.expected}",
             )

@@ -6,7 +6,6 @@ from enum import Enum
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Final, Literal
 
-from ckptfix.commands import with_name
 from ckptfix.place import Place
 
 if TYPE_CHECKING:
@@ -22,10 +21,17 @@ class Severity(Enum):
     """A statement without effect, or an effect that depends on the runtime."""
 
 
-RepairCommand = Literal["rewrite", "rewrite --from-tensors", "rewrite --tensors"]
-"""A command of ours that repairs something."""
-Repair = RepairCommand | Literal[""]
-"""The same; empty where none does."""
+class Repair(Enum):
+    """The kind of rewrite that repairs something, as a call of the Python API."""
+
+    NAMES = "rewrite()"
+    """Renames modules in the metadata."""
+    CONTENT = "rewrite(from_tensors=True)"
+    """Rebuilds the metadata from the tensors."""
+    TENSORS = "rewrite(tensors=True)"
+    """Renames tensors."""
+
+
 Needs = Literal["headers", "weights", "release"]
 """What a rule looks at besides the metadata: the headers of the tensors, their values (only
 `verify` reads those), or what a release of a runtime makes of the checkpoint."""
@@ -53,8 +59,8 @@ class Finding:
     """The place to change, or the first of them."""
     advice: str
     """What the user does about it."""
-    fixed_by: Repair
-    """The command that repairs it; empty where none does."""
+    fixed_by: Repair | None
+    """The rewrite that repairs it."""
     modules: tuple[str, ...] = ()
     """Checkpoint names of the modules it is about."""
     expected: str = ""
@@ -86,8 +92,8 @@ class Rule:
     why: str
     """What happens in a runtime, with a real example."""
     fix: str
-    fixed_by: Repair
-    """The command that repairs most of its findings; empty where none does."""
+    fixed_by: Repair | None
+    """The rewrite that repairs most of its findings."""
     needs: Needs
     blocks_loading: bool
     """The tensors themselves are wrong: no release loads them, whatever it resolves."""
@@ -125,7 +131,7 @@ class Family:
         fix: str,
         since: str,
         example: str,
-        fixed_by: Repair = "",
+        fixed_by: Repair | None = None,
         needs: Needs = "headers",
         blocks_loading: bool = False,
         refuses_rename: bool = False,
@@ -152,7 +158,7 @@ class Family:
                 severity,
                 self,
                 why,
-                with_name(fix, "DIR"),
+                fix,
                 fixed_by,
                 needs,
                 blocks_loading,

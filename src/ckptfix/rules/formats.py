@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ckptfix.rules.context import Context
-from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.finding import Family, Finding, Repair, Severity
 from ckptfix.rules.reading import place_of
 from ckptfix.text import visible
 
@@ -18,10 +18,10 @@ FAMILY: Final = Family("CKF3", "formats and scales")
     why=(
         "A quantized weight needs its scales, with the dtype and shape of its format. A missing "
         "scale leaves a parameter uninitialised: vLLM 0.33.0 loads an FP8 layer without scales "
-        "and answers garbage; a weight_scale of half the width stood in a real export "
+        "and answers garbage; a real export had a weight_scale of half the width "
         "(NVIDIA/Model-Optimizer issue 2038)."
     ),
-    fix="Export the module again; no metadata repairs tensors.",
+    fix="Export the module again; metadata cannot fix tensors.",
     since="0.1.0",
     blocks_loading=True,
     blocks_verify=True,
@@ -46,15 +46,15 @@ def unrecognized(context: Context) -> Iterable[Finding]:
 
 @FAMILY.rule(
     "CKF302",
-    "listed as quantized, stored unquantized",
+    "listed as quantized but stored unquantized",
     Severity.ERROR,
     why=(
-        "The runtime builds a quantized layer, casts the float weight into it and finds no scale: "
-        "vLLM 0.33.0 loads it without an error and answers garbage. ModelOpt 0.47 lists "
-        "convolutions with enabled quantizers though it exports them in BF16."
+        "The runtime builds a quantized layer and casts the float weight into it, without a "
+        "scale. vLLM 0.33.0 loads it without an error and answers garbage. ModelOpt 0.47 lists "
+        "convolutions whose quantizers are enabled, but exports them in BF16."
     ),
     fix="Remove the entry, in every file.",
-    fixed_by="rewrite --from-tensors",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     refuses_rename=True,
     example="""
@@ -74,16 +74,16 @@ def listed_but_unquantized(context: Context) -> Iterable[Finding]:
             held = f"as {weight.dtype}" if weight else "without a weight"
             yield context.finding(
                 subject=declared.module,
-                message=f"is listed as {declared.quant_algo} and stored {held}",
+                message=f"is listed as {declared.quant_algo} but stored {held}",
                 place=declared.place,
-                advice="ckptfix rewrite --from-tensors removes the entry",
+                advice="`rewrite(from_tensors=True)` removes the entry",
                 modules=(declared.module,),
             )
 
 
 @FAMILY.rule(
     "CKF303",
-    "declared as one quant_algo, stored as another",
+    "declared quant_algo differs from the stored format",
     Severity.ERROR,
     why=(
         "The runtime allocates parameters for the declared algorithm. Listed NVFP4 over FP8 "
@@ -91,7 +91,7 @@ def listed_but_unquantized(context: Context) -> Iterable[Finding]:
         "that pair loads without an error (vllm-project/vllm issue 47445)."
     ),
     fix="Declare what is stored, in every file.",
-    fixed_by="rewrite --from-tensors",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     refuses_rename=True,
     example="""
@@ -109,10 +109,10 @@ def declared_otherwise(context: Context) -> Iterable[Finding]:
         if stored.fits and stored.fit(declared.quant_algo) is None:
             yield context.finding(
                 subject=declared.module,
-                message=f"is declared as {visible(declared.quant_algo)} and stored as "
+                message=f"is declared as {visible(declared.quant_algo)} but stored as "
                 f"{stored.label()}",
                 place=declared.place,
-                advice=f"ckptfix rewrite --from-tensors declares {stored.label()}",
+                advice=f"`rewrite(from_tensors=True)` declares {stored.label()}",
                 modules=(declared.module,),
             )
 
@@ -122,11 +122,11 @@ def declared_otherwise(context: Context) -> Iterable[Finding]:
     "declared group_size differs from the stored one",
     Severity.ERROR,
     why=(
-        "The runtime sizes weight_scale by group_size; vLLM takes the group_size of the first "
-        "NVFP4 entry for all layers (vLLM 0.33.0, modelopt.py)."
+        "The runtime allocates weight_scale according to group_size. vLLM uses the group_size "
+        "of the first NVFP4 entry for all layers (vLLM 0.33.0, modelopt.py)."
     ),
     fix="Declare the stored group_size, in every file.",
-    fixed_by="rewrite --from-tensors",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     refuses_rename=True,
     example="""
@@ -147,22 +147,23 @@ def group_size_differs(context: Context) -> Iterable[Finding]:
         if fit.group_size != declared.group_size:
             yield context.finding(
                 subject=declared.module,
-                message=f"is declared with group_size {declared.group_size} and stored with "
+                message=f"is declared with group_size {declared.group_size} but stored with "
                 f"{fit.group_size}",
                 place=declared.place,
-                advice=f"ckptfix rewrite --from-tensors declares group_size {fit.group_size}",
+                advice=f"`rewrite(from_tensors=True)` declares group_size {fit.group_size}",
                 modules=(declared.module,),
             )
 
 
 @FAMILY.rule(
     "CKF306",
-    "declared as FP8, stored without input_scale",
+    "declared as FP8 but stored without input_scale",
     Severity.WARNING,
     why=(
-        "FP8 means static activation scales. Without input_scale in the file vLLM 0.33.0 leaves "
-        "the parameter at its sentinel and says nothing (seen with its own loader on a lm_head of "
-        "NVIDIA's Nano-4B recipe). The module was not calibrated, or is meant as weight-only."
+        "FP8 means static activation scales. If the file has no input_scale, vLLM 0.33.0 "
+        "silently leaves the parameter at its sentinel value (seen with its own loader on the "
+        "lm_head of NVIDIA's Nano-4B recipe). Either the module was not calibrated, or it is "
+        "meant to be weight-only."
     ),
     fix="Calibrate and export the module again, or leave it unquantized.",
     since="0.1.0",
@@ -179,7 +180,7 @@ def no_input_scale(context: Context) -> Iterable[Finding]:
         if fit is not None and fit.format.inputs.static:
             yield context.finding(
                 subject=declared.module,
-                message=f"is declared as {fit.quant_algo} and has no input_scale",
+                message=f"is declared as {fit.quant_algo} but has no input_scale",
                 place=declared.place,
                 advice="calibrate and export it again",
                 modules=(declared.module,),

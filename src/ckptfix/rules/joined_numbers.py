@@ -22,16 +22,16 @@ _MOST_PEERS: Final = 0.75
 
 @FAMILY.rule(
     "CKF805",
-    "joined modules differ in what the runtime takes one of",
+    "fused modules differ in a scale of which the runtime keeps only one",
     Severity.ERROR,
     why=(
-        "One qkv_proj has room for one weight_scale_2, one input_scale and one pre_quant_scale. "
-        "vLLM 0.33.0 takes the largest weight_scale_2, of gate and up of an expert the first, "
-        "warns of reduced accuracy, and multiplies the codes of the others by a scale that is not "
-        "theirs. ModelOpt exports them alike, 0.27.0 not for every expert. The experts of a bank "
-        "share input_scale for the same reason."
+        "A fused module such as qkv_proj has one weight_scale_2, one input_scale and one "
+        "pre_quant_scale. vLLM 0.33.0 keeps the largest weight_scale_2 (for gate and up of an "
+        "expert, the first), warns about reduced accuracy, and applies it to the codes of the "
+        "other members too. ModelOpt exports identical scales, except that 0.27.0 does not for "
+        "every expert. The experts of a bank share input_scale for the same reason."
     ),
-    fix="Export again, so that ModelOpt unifies the scales of modules with one input.",
+    fix="Export again, so that ModelOpt unifies the scales of modules that share an input.",
     since="0.1.0",
     needs="weights",
     example="""
@@ -76,18 +76,18 @@ def _unlike(
     # With no majority nobody can tell which is right: all are named.
     odd = [m for m in having if m.scales[role].digest != usual or number * 2 <= len(having)]
     for member in odd:
-        told = f"has another {role} than what {name} joins it with"
+        told = f"has a different {role} from the other members of {name}"
         yield found(context, member, told, role=role)
 
 
 @FAMILY.rule(
     "CKF807",
-    "input_scale stands alone",
+    "input_scale is an outlier",
     Severity.ERROR,
     why=(
-        "SmoothQuant makes the largest input of every layer 1, so that every input_scale is 1/127 "
-        "(nvidia-modelopt 0.47.0, INT8_SMOOTHQUANT_CFG). A layer that differs clips its input, or "
-        "wastes its range."
+        "SmoothQuant scales the largest input of every layer to 1, so every input_scale is "
+        "1/127 (nvidia-modelopt 0.47.0, INT8_SMOOTHQUANT_CFG). A layer that differs clips its "
+        "input or uses only part of its range."
     ),
     fix="Export the module again.",
     since="0.1.0",
@@ -114,7 +114,10 @@ def lone_input_scale(context: Context) -> Iterable[Finding]:
     for numbers in modules:
         scale = numbers.scales["input_scale"]
         if scale.digest != usual:
-            told = f"has input_scale {scale.largest:.3e}, {number:,} other modules share another"
+            told = (
+                f"has input_scale {scale.largest:.3e}, while {number:,} other modules share a "
+                "different one"
+            )
             yield found(context, numbers, told, role="input_scale")
 
 
@@ -129,14 +132,14 @@ def _of_joined(context: Context, joined: JoinedNumbers, message: str) -> Finding
 
 @FAMILY.rule(
     "CKF810",
-    "joining the members costs accuracy",
+    "fusing the members loses accuracy",
     Severity.WARNING,
     why=(
-        "FP8 members with scales of their own are requantized to the largest one (vLLM 0.33.0, "
-        "requantize_with_max_scale). Where the scales are far apart the smaller weights end among "
-        "the subnormal codes of FP8."
+        "FP8 members with different scales are requantized to the largest one (vLLM 0.33.0, "
+        "requantize_with_max_scale). If the scales are far apart, the smaller weights end up "
+        "among the subnormal codes of FP8."
     ),
-    fix="Export again with one scale for the members, or quantize by channel.",
+    fix="Export again with one scale for all members, or quantize per channel.",
     since="0.1.0",
     needs="weights",
     example="""
@@ -151,21 +154,22 @@ def costly_join(context: Context) -> Iterable[Finding]:
     for joined in context.numbers.joined:
         error = joined.requantized_error
         if error is not None and not error <= _MOST_REQUANTIZED:
-            told = f"loses {error:.1%} of its weight when its members get one scale"
+            told = f"loses {error:.1%} of its weight when its members share one scale"
             yield _of_joined(context, joined, told)
 
 
 @FAMILY.rule(
     "CKF811",
-    "quantized GEMM does not give what the tensors say",
+    "quantized GEMM disagrees with the reference",
     Severity.ERROR,
     why=(
-        "The layer was run on random input and held against an F32 reference of the same weights "
-        "and the same quantized input. Rounding explains a part of the difference, not this one."
+        "The layer was run on random input and compared with an F32 reference of the same "
+        "weights and the same quantized input. The difference is larger than rounding can "
+        "explain."
     ),
     fix=(
-        "Look at the scales of the members first: a runtime takes one where they differ. If they "
-        "are alike, the kernel is at fault: try another --backend."
+        "Check the scales of the members first: a runtime keeps only one. If they are "
+        "identical, the kernel is wrong: try another `backend`."
     ),
     since="0.1.0",
     needs="weights",
@@ -188,12 +192,12 @@ def wrong_gemm(context: Context) -> Iterable[Finding]:
     "weight is not the quantized form of its source",
     Severity.ERROR,
     why=(
-        "The dequantized weight was compared with the unquantized one that --source names. Each "
-        "format has its rounding error; a larger one, or a common factor, means wrong codes or "
-        "wrong scales. Only this comparison sees a scale that is wrong by the same factor for the "
-        "whole tensor."
+        "The dequantized weight was compared with the unquantized one given as `source`. Each "
+        "format has its rounding error. A larger error, or a common factor, means wrong codes or "
+        "wrong scales. Only this comparison detects a scale that is wrong by the same factor for "
+        "the whole tensor."
     ),
-    fix="Export the module again, from the source that it is compared with.",
+    fix="Export the module again from the source it was compared with.",
     since="0.1.0",
     needs="weights",
     example="""
@@ -212,6 +216,6 @@ def unlike_source(context: Context) -> Iterable[Finding]:
         if not (source.error <= error and abs(source.factor - 1) <= deviation):
             told = (
                 f"differs from its source by {source.error:.1%} with a factor of "
-                f"{source.factor:.1%}, {numbers.quant_algo} explains {error:.1%}"
+                f"{source.factor:.1%}; {numbers.quant_algo} explains only {error:.1%}"
             )
             yield found(context, numbers, told, role="weight_scale")

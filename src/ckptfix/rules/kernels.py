@@ -18,13 +18,13 @@ _SMALLEST_REAL: Final = 512
 
 @FAMILY.rule(
     "CKF310",
-    "NVFP4 layer does not fit the kernel of GPUs without FP4 tensor cores",
+    "NVFP4 layer size is not supported on GPUs without FP4 tensor cores",
     Severity.WARNING,
     why=(
-        "Below compute capability 10.0 vLLM runs NVFP4 by Marlin, which takes output features 64 "
-        "at a time: 'size_n = 4304 is not divisible by tile_n_size = 64' on a quantized vision "
-        "tower (NVIDIA/Model-Optimizer issue 1687). The same holds for each part of a layer split "
-        "by tensor parallelism."
+        "Below compute capability 10.0, vLLM runs NVFP4 with Marlin, which processes output "
+        "features in tiles of 64: 'size_n = 4304 is not divisible by tile_n_size = 64' on a "
+        "quantized vision tower (NVIDIA/Model-Optimizer issue 1687). The same holds for each "
+        "part of a layer split by tensor parallelism."
     ),
     fix="Leave the layer unquantized, or serve on a GPU with FP4 tensor cores.",
     since="0.1.0",
@@ -43,8 +43,8 @@ def not_in_tiles(context: Context) -> Iterable[Finding]:
         if out >= _SMALLEST_REAL and out % _MARLIN_TILE:
             yield context.finding(
                 subject=name,
-                message=f"has {out:,} output features, no multiple of {_MARLIN_TILE}: GPUs without "
-                "FP4 tensor cores cannot run it",
+                message=f"has {out:,} output features, which is not a multiple of "
+                f"{_MARLIN_TILE}: GPUs without FP4 tensor cores cannot run it",
                 place=place_of(context.checkpoint, name),
                 advice="leave it unquantized, or serve on a GPU with FP4 tensor cores",
                 modules=(name,),

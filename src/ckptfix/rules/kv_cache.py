@@ -5,7 +5,7 @@ from typing import Final
 
 from ckptfix.checkpoint.roles import KV_SCALES
 from ckptfix.rules.context import Context
-from ckptfix.rules.finding import Family, Finding, Related, Severity
+from ckptfix.rules.finding import Family, Finding, Related, Repair, Severity
 from ckptfix.rules.reading import place_of
 from ckptfix.runtimes.registry import read_by_runtimes
 from ckptfix.text import visible
@@ -15,14 +15,14 @@ FAMILY: Final = Family("CKF4", "KV cache")
 
 @FAMILY.rule(
     "CKF401",
-    "the files disagree on the KV cache",
+    "files disagree on the KV cache format",
     Severity.ERROR,
     why=(
-        "A runtime goes by one of the files. nvidia/Qwen3.6-35B-A3B-NVFP4 said FP8 in "
-        "hf_quant_config.json only: whoever reads config.json keeps the cache in BF16 "
+        "A runtime uses one of the files. nvidia/Qwen3.6-35B-A3B-NVFP4 declared FP8 only in "
+        "hf_quant_config.json: runtimes that read config.json keep the cache in BF16 "
         "(sgl-project/sglang issue 27906, ai-dynamo/aiconfigurator pull request 1513)."
     ),
-    fix="Say the same in both files; ckptfix rewrite --from-tensors adds what one does not say.",
+    fix="Make both files agree; `rewrite(from_tensors=True)` adds what one of them is missing.",
     since="0.1.0",
     example="""
     config.json /quantization_config
@@ -41,28 +41,29 @@ def kv_cache_differs(context: Context) -> Iterable[Finding]:
     first, second = read[0], read[1]
     ours, theirs = first.kv_cache_quant_algo, second.kv_cache_quant_algo
     if (ours or "").upper() != (theirs or "").upper():
-        there = f"says {visible(theirs or 'nothing')}"
+        there = f"declares {visible(theirs or 'nothing')}"
         yield context.finding(
             subject=first.file,
-            message=f"says {visible(ours or 'nothing')} for the KV cache and {second.file} {there}",
+            message=f"declares {visible(ours or 'nothing')} for the KV cache, but {second.file} "
+            f"{there}",
             place=first.place,
-            advice="say the same in both files"
+            advice="make both files agree"
             if ours and theirs
-            else "run ckptfix rewrite --from-tensors",
+            else "run `rewrite(from_tensors=True)`",
             related=(Related(second.place, there),),
         )
 
 
 @FAMILY.rule(
     "CKF402",
-    "KV cache scales are stored, no file says how the cache is quantized",
+    "KV cache scales are present but no file declares the KV cache format",
     Severity.WARNING,
     why=(
-        "k_scale and v_scale were calibrated, but a runtime that is not told keeps the cache in "
-        "BF16, and one that does not expect the tensors stops at them."
+        "k_scale and v_scale were calibrated, but without a declared format a runtime keeps the "
+        "cache in BF16, or stops because it does not expect the tensors."
     ),
-    fix="ckptfix rewrite --from-tensors states FP8.",
-    fixed_by="rewrite --from-tensors",
+    fix="`rewrite(from_tensors=True)` declares FP8.",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     model.safetensors
@@ -84,10 +85,10 @@ def kv_cache_unsaid(context: Context) -> Iterable[Finding]:
     if holders:
         yield context.finding(
             subject=checkpoint.metadata[0].file,
-            message="does not say how the KV cache is quantized, and the tensors hold k_scale and "
+            message="does not declare a KV cache format, but the tensors include k_scale and "
             "v_scale",
             place=checkpoint.metadata[0].place,
-            advice="run ckptfix rewrite --from-tensors",
+            advice="run `rewrite(from_tensors=True)`",
             modules=tuple(holders),
         )
 
@@ -97,9 +98,9 @@ def kv_cache_unsaid(context: Context) -> Iterable[Finding]:
     "k_scale without v_scale, or the reverse",
     Severity.ERROR,
     why=(
-        "The cache of a layer has two scales. vLLM 0.33.0 takes a lone k_scale for the values too, "
-        "which are then scaled otherwise than calibrated, and stops at a lone v_scale "
-        "(vllm/model_executor/layers/quantization/kv_cache.py)."
+        "The KV cache of a layer has two scales. If there is only k_scale, vLLM 0.33.0 uses it "
+        "for the values too, so they are scaled differently than calibrated. If there is only "
+        "v_scale, it stops (vllm/model_executor/layers/quantization/kv_cache.py)."
     ),
     fix="Export the checkpoint again.",
     since="0.1.0",
@@ -130,7 +131,7 @@ def one_kv_scale(context: Context) -> Iterable[Finding]:
             if layer not in holders[other]:
                 yield context.finding(
                     subject=layer,
-                    message=f"has {role} and no {other}",
+                    message=f"has {role} but no {other}",
                     place=place_of(checkpoint, holder),
                     advice="export the checkpoint again",
                     modules=(holder,),

@@ -21,15 +21,16 @@ _SHARED_PARTS: Final = 2
 
 @FAMILY.rule(
     "CKF209",
-    "layer lacks a module that all its like have",
+    "layer is missing a module that every similar layer has",
     Severity.WARNING,
     why=(
-        "A module that was lost or misnamed on the way is seen in one layer only. vLLM 0.33.0 "
-        "checks that every parameter was loaded for unquantized checkpoints alone "
-        "(vllm/model_executor/model_loader/default_loader.py): of a quantized one the "
-        "layer serves memory as it was."
+        "A module that was lost or misnamed during export is often missing from one layer only. "
+        "vLLM 0.33.0 checks only for unquantized checkpoints that every parameter was loaded "
+        "(vllm/model_executor/model_loader/default_loader.py); for a quantized one, the layer is "
+        "served with uninitialised memory."
     ),
-    fix="Export the checkpoint again, or rename the tensors if the module is there misspelled.",
+    fix="Export the checkpoint again, or rename the tensors if the module is present under a "
+    "misspelled name.",
     since="0.1.0",
     example="""
     model.safetensors
@@ -61,10 +62,10 @@ def _finding(
 ) -> Finding:
     beside = parts[instead] if instead else next(iter(parts.values()))
     kind = block.rpartition(".")[2]
-    found = f", and holds {instead}, which none of them has" if instead else ""
+    found = f"; it has {instead} instead, which none of them has" if instead else ""
     return context.finding(
         subject=f"{block}.{part}",
-        message=f"is missing, every other layer with such a {kind} has it{found}",
+        message=f"is missing, but every other layer with such a {kind} has it{found}",
         place=place_of(context.checkpoint, beside),
         advice="rename its tensors" if instead else "export the checkpoint again",
         modules=(beside,) if instead else (),

@@ -9,7 +9,7 @@ from ckptfix.checkpoint.dialects.statements import Statement
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.names import is_class_name
 from ckptfix.rules.context import Context
-from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.finding import Family, Finding, Repair, Severity
 from ckptfix.runtimes.name_maps import damage_map
 from ckptfix.runtimes.naming import Reading
 from ckptfix.text import visible
@@ -50,16 +50,16 @@ def read(context: Context, statement: Statement) -> Reading:
 
 @FAMILY.rule(
     "CKF101",
-    "name is spelled for the checkpoint, the runtime asks for another",
+    "module name uses the checkpoint spelling, but the runtime looks up a different one",
     Severity.ERROR,
     why=(
-        "The runtime builds its modules under its own names and looks those up. vLLM 0.17.1 asks "
-        "for language_model.model.layers.0.mixer.in_proj, Nemotron Nano VL lists "
-        "language_model.backbone.layers.0.mixer.in_proj: the layer is built unquantized and "
+        "The runtime builds its modules under its own names and looks those up. vLLM 0.17.1 "
+        "looks up language_model.model.layers.0.mixer.in_proj, but Nemotron Nano VL lists "
+        "language_model.backbone.layers.0.mixer.in_proj. The layer is built unquantized, and "
         "loading fails at its scales (vllm-project/vllm PR 39901)."
     ),
-    fix="ckptfix rewrite renames the statement in every file.",
-    fixed_by="rewrite",
+    fix="`rewrite()` renames the entry in every file.",
+    fixed_by=Repair.NAMES,
     since="0.1.0",
     example="""
     config.json
@@ -79,7 +79,7 @@ def checkpoint_spelling(context: Context) -> Iterable[Finding]:
     if not context.naming.name_map.required:
         return
     needed_by = " and ".join(f"{n.runtime}{n.versions}" for n in context.naming.name_map.needed_by)
-    asks = f"{needed_by} ask" if needed_by else "the name map asks"
+    look = f"{needed_by} look" if needed_by else "the name map looks"
     stated = {(s.file, s.path[:-1], s.name) for s in statements(context)}
     for statement in statements(context):
         if is_corrupt(statement.name):
@@ -91,9 +91,9 @@ def checkpoint_spelling(context: Context) -> Iterable[Finding]:
             continue  # an alias in the runtime's spelling stands beside it
         yield context.finding(
             subject=statement.name,
-            message=f"is a checkpoint name, {asks} for another",
+            message=f"uses the checkpoint spelling; {look} up a different name",
             place=statement.place,
-            advice="run ckptfix rewrite",
+            advice="run `rewrite()`",
             modules=reading.modules,
             expected=reading.runtime_name,
         )
@@ -104,12 +104,13 @@ def checkpoint_spelling(context: Context) -> Iterable[Finding]:
     "name matches no module",
     Severity.ERROR,
     why=(
-        "A statement that names nothing has no effect, and the module it was meant for is built by "
-        "default. Exporters wrote such names: model.layers.language_model.layers.0 "
-        "(NVIDIA/Model-Optimizer issue 479), a trailing dot (issue 882)."
+        "An entry that matches no module has no effect, and the module it was meant for is "
+        "built with the default format. Exporters wrote such names: "
+        "model.layers.language_model.layers.0 (NVIDIA/Model-Optimizer issue 479), a trailing dot "
+        "(issue 882)."
     ),
-    fix="Correct the name, with --map if it is systematic, or remove the statement.",
-    fixed_by="rewrite --from-tensors",
+    fix="Correct the name, with `maps` if it is systematic, or remove the entry.",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     refuses_rename=True,
     example="""
@@ -150,16 +151,17 @@ def is_dropped_tied_head(checkpoint: Checkpoint, pattern: str) -> bool:
 
 @FAMILY.rule(
     "CKF108",
-    "name holds unprintable characters",
+    "name contains unprintable characters",
     Severity.ERROR,
     why=(
-        "ModelOpt 0.46 and 0.47 with transformers' native nemotron_h append a sentinel with a NUL "
-        "byte to every name, so no exclude pattern matches (NVIDIA/Model-Optimizer issue 2129, "
-        "NVIDIA/TensorRT-LLM issue 18607). Entries of quantized_layers are found by vLLM 0.33.0 "
-        "all the same, as something below the module; other readers do not find them."
+        "ModelOpt 0.46 and 0.47 with transformers' native nemotron_h append a sentinel with a "
+        "NUL byte to every name, so that no exclude pattern matches (NVIDIA/Model-Optimizer "
+        "issue 2129, NVIDIA/TensorRT-LLM issue 18607). vLLM 0.33.0 still finds entries of "
+        "quantized_layers, because it takes the sentinel for a child of the module; other "
+        "readers do not find them."
     ),
-    fix="ckptfix rewrite strips the sentinel.",
-    fixed_by="rewrite",
+    fix="`rewrite()` strips the sentinel.",
+    fixed_by=Repair.NAMES,
     since="0.1.0",
     example=r"""
     model.safetensors
@@ -181,8 +183,8 @@ def corrupt_name(context: Context) -> Iterable[Finding]:
         known = repaired is not None and repaired != statement.name and not is_corrupt(repaired)
         yield context.finding(
             subject=statement.name,
-            message="holds unprintable characters, so it is the name of no module",
+            message="contains unprintable characters, so it matches no module",
             place=statement.place,
-            advice="run ckptfix rewrite" if known else "run ckptfix rewrite --from-tensors",
+            advice="run `rewrite()`" if known else "run `rewrite(from_tensors=True)`",
             expected=repaired if known and repaired else "",
         )

@@ -50,11 +50,11 @@ def found(
     "scale is zero, negative or not a number",
     Severity.ERROR,
     why=(
-        "Every value of the weight or of the input is multiplied with it. A zero silences the "
-        "layer or divides by zero where the runtime takes the reciprocal; one NaN spreads to every "
-        "answer."
+        "Every value of the weight or of the input is multiplied by it. A zero makes the output "
+        "of the layer zero, or divides by zero where the runtime uses the reciprocal. A single "
+        "NaN spreads to every answer."
     ),
-    fix="Calibrate and export again; no metadata repairs tensors.",
+    fix="Calibrate and export again; metadata cannot fix tensors.",
     since="0.1.0",
     needs="weights",
     example="""
@@ -71,7 +71,7 @@ def bad_scale(context: Context) -> Iterable[Finding]:
                 yield found(context, numbers, f"has {told}", role=role)
         weight = numbers.weight
         if weight is not None and weight.largest > _LARGEST_WEIGHT:
-            told = f"means weights up to {weight.largest:.1e}"
+            told = f"dequantizes to weights as large as {weight.largest:.1e}"
             yield found(context, numbers, told, role="weight_scale")
 
 
@@ -96,9 +96,8 @@ def _zeros_allowed(quant_algo: str, role: str) -> float:
     "weight is zero, saturated or not a number",
     Severity.ERROR,
     why=(
-        "An expert that is all zero was never loaded or never quantized, codes that stand at the "
-        "limit of the format were clipped by a scale that is too small, and the FP8 code 0x7f is "
-        "NaN."
+        "An expert that is all zero was never loaded or never quantized. Codes at the limit of "
+        "the format were clipped because the scale is too small. The FP8 code 0x7f is NaN."
     ),
     fix="Export the module again.",
     since="0.1.0",
@@ -119,7 +118,7 @@ def bad_weight(context: Context) -> Iterable[Finding]:
         if weight.not_a_number:
             yield found(context, numbers, f"has {weight.not_a_number:,} NaN in its weight")
         elif weight.zeros == weight.count:
-            yield found(context, numbers, "has a weight of zeros only")
+            yield found(context, numbers, "has an all-zero weight")
         elif clipped > _SATURATED:
             told = f"has {clipped:.0%} of its codes at the limit of the format"
             yield found(context, numbers, told)
@@ -127,12 +126,12 @@ def bad_weight(context: Context) -> Iterable[Finding]:
 
 @FAMILY.rule(
     "CKF803",
-    "scales do not belong to the weight",
+    "scales do not match the weight",
     Severity.ERROR,
     why=(
-        "A block with an outlier has a large scale and, for the rest, small codes. Where scales "
-        "and codes show no such relation, the scales are those of another tensor, or in another "
-        "order, for example swizzled for a kernel before they were stored."
+        "A block with an outlier has a large scale, so its other codes are small. If scales and "
+        "codes are not correlated in this way, the scales belong to another tensor or are in a "
+        "different order, for example swizzled for a kernel before they were stored."
     ),
     fix="Export the module again, without post-processing for a kernel.",
     since="0.1.0",
@@ -149,20 +148,21 @@ def foreign_scales(context: Context) -> Iterable[Finding]:
         weight = numbers.weight
         if weight is not None and weight.pairing is not None and weight.pairing > _BELONGS:
             told = (
-                "has scales and codes that are paired as by chance, "
-                f"{round(weight.pairing)} standard deviations where -3 and below is expected"
+                f"has uncorrelated scales and weight codes ({round(weight.pairing)} standard "
+                "deviations, expected -3 or below)"
             )
             yield found(context, numbers, told, role="weight_scale")
 
 
 @FAMILY.rule(
     "CKF804",
-    "the two levels of scales contradict each other",
+    "block scales and weight_scale_2 are inconsistent",
     Severity.ERROR,
     why=(
-        "weight_scale_2 is chosen so that the largest block scale is the largest E4M3, 448 (NVFP4),"
-        " or as the step of the FP8 GEMM (W4A8_AWQ). Block scales far below, or a pile of them at "
-        "the limit, were made for another weight_scale_2."
+        "weight_scale_2 is chosen so that the largest block scale equals the largest E4M3 "
+        "value, 448 (NVFP4), or as the step size of the FP8 GEMM (W4A8_AWQ). If the block scales "
+        "are far smaller, or many are at the limit, they were computed for a different "
+        "weight_scale_2."
     ),
     fix="Export the module again.",
     since="0.1.0",
@@ -196,16 +196,16 @@ def _contradictions(context: Context, members: list[ModuleNumbers]) -> Iterator[
         wanted = 7 * max(tops) / 448
         held = highest.scales["weight_scale_2"].largest
         if not 0.99 < held / max(wanted, 1e-30) < 1.01:
-            told = f"has weight_scale_2 {held:.3e}, its group scales give {wanted:.3e}"
+            told = f"has weight_scale_2 {held:.3e}, but its group scales require {wanted:.3e}"
             yield found(context, highest, told, role="weight_scale_2")
         return
     low, high = _TOP_WITH_ROOM
     top = max(tops)
     if level == "room" and high < top < _LOWEST_TOP * 2:
-        told = f"has block scales up to {top:g}, weight_scale_2 leaves room for {448 / 6:.0f}"
+        told = f"has block scales up to {top:g}, but weight_scale_2 only allows {448 / 6:.0f}"
         yield found(context, highest, told, role="weight_scale")
     elif top < (low if level == "room" else _LOWEST_TOP):
-        told = f"has block scales up to {top:g} only, weight_scale_2 leaves room for 448"
+        told = f"has block scales up to only {top:g}, although weight_scale_2 allows 448"
         yield found(context, highest, told, role="weight_scale")
     for member in members:
         scale = member.scales["weight_scale"]
@@ -226,8 +226,8 @@ def _layer(name: str) -> str:
     "input_scale is exactly 1",
     Severity.WARNING,
     why=(
-        "That is what the parameter starts with: the layer was never calibrated, and the runtime "
-        "clips or wastes the range of its input."
+        "1 is the initial value of the parameter. The layer was never calibrated, so the "
+        "runtime clips its input or uses only part of its range."
     ),
     fix="Calibrate with data that reaches the layer and export again.",
     since="0.1.0",

@@ -8,7 +8,7 @@ from typing import Final
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.names import is_regex
 from ckptfix.rules.context import Context
-from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.finding import Family, Finding, Repair, Severity
 from ckptfix.rules.names import abbreviates, is_corrupt, statements
 from ckptfix.runtimes.common.patterns import BUILTIN_PACKED
 from ckptfix.text import visible
@@ -21,15 +21,15 @@ _EXPERT: Final = re.compile(r"(.*\.experts)\.\d+(?:\.|\Z)")
 
 @FAMILY.rule(
     "CKF102",
-    "packed module is named, its members are not",
+    "packed module is listed but its members are not",
     Severity.WARNING,
     why=(
-        "The tensors store q_proj, k_proj and v_proj, the statement names qkv_proj. A runtime that "
-        "looks the members up first misses it: Step-3.5-Flash-FP8 listed qkv_proj and gate_up_proj "
-        "and answered begin-of-sentence tokens only (vllm-project/vllm issue 43981, "
-        "sgl-project/sglang issue 26213)."
+        "The checkpoint stores q_proj, k_proj and v_proj, but the entry names qkv_proj. A "
+        "runtime that looks up the members does not find it. Step-3.5-Flash-FP8 listed qkv_proj "
+        "and gate_up_proj and answered only with begin-of-sentence tokens (vllm-project/vllm "
+        "issue 43981, sgl-project/sglang issue 26213)."
     ),
-    fix="Name the members too, with the same content.",
+    fix="List the members too, with the same content.",
     since="0.1.0",
     example="""
     model.safetensors
@@ -62,24 +62,24 @@ def packed_without_members(context: Context) -> Iterable[Finding]:
             if left:
                 yield context.finding(
                     subject=statement.name,
-                    message="is stored as its members, which are not named beside it",
+                    message="is stored as its members, which are not listed",
                     place=statement.place,
-                    advice=f"name {', '.join(member.rpartition('.')[2] for member in left)} too",
+                    advice=f"list {', '.join(member.rpartition('.')[2] for member in left)} too",
                     modules=tuple(context.naming.read_name(statement.name).modules),
                 )
 
 
 @FAMILY.rule(
     "CKF103",
-    "pattern is in the dialect of another quantizer",
+    "pattern uses the syntax of another quantizer",
     Severity.ERROR,
     why=(
         "compressed-tensors writes regular expressions as re:..., ModelOpt's patterns are names "
-        "with shell wildcards. The readers of ModelOpt metadata in vLLM and SGLang take re: "
-        "literally, so the pattern matches nothing (compare vllm-project/vllm issue 28072)."
+        "with shell wildcards. vLLM and SGLang read re: in ModelOpt metadata literally, so the "
+        "pattern matches nothing (compare vllm-project/vllm issue 28072)."
     ),
-    fix="Write the names or shell wildcards; ckptfix rewrite --from-tensors does so.",
-    fixed_by="rewrite --from-tensors",
+    fix="Use names or shell wildcards; `rewrite(from_tensors=True)` does so.",
+    fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     model.safetensors
@@ -98,24 +98,24 @@ def foreign_dialect(context: Context) -> Iterable[Finding]:
         if is_pattern and statement.file in literal:
             yield context.finding(
                 subject=statement.name,
-                message="is a regular expression, which vLLM and SGLang take literally here",
+                message="is a regular expression, which vLLM and SGLang read literally here",
                 place=statement.place,
-                advice="run ckptfix rewrite --from-tensors",
+                advice="run `rewrite(from_tensors=True)`",
                 modules=context.naming.read_pattern(statement.name).modules,
             )
 
 
 @FAMILY.rule(
     "CKF104",
-    "pattern reaches further, or less far, than it reads",
+    "pattern matches more, or fewer, modules than it appears to",
     Severity.ERROR,
     why=(
-        "vLLM excludes every module whose name contains a plain pattern: b_proj is part of "
-        "q_b_proj and kv_b_proj (vllm-project/vllm issue 51265). Readers that compare whole names "
-        "never find such an abbreviation, and build the layer in FP8 without weight_scale "
-        "(issue 44628)."
+        "vLLM excludes every module whose name contains a pattern without wildcards: b_proj "
+        "also matches q_b_proj and kv_b_proj (vllm-project/vllm issue 51265). Readers that "
+        "compare whole names never match such a fragment and build the layer in FP8 without "
+        "weight_scale (issue 44628)."
     ),
-    fix="Write the whole name of each module that is meant.",
+    fix="Write the full name of each module to exclude.",
     since="0.1.0",
     example="""
     model.safetensors
@@ -136,16 +136,19 @@ def ambiguous_pattern(context: Context) -> Iterable[Finding]:
         for statement in _plain_patterns(metadata):
             if abbreviates(context, statement):
                 hit = context.naming.checkpoint_names.containing(statement.name)
-                message = "is only part of a name: vLLM excludes all that contain it, others none"
+                message = (
+                    "is a name fragment: vLLM excludes every module containing it, other "
+                    "readers none"
+                )
             else:
                 hit = _longer(quantized, statement.name)
-                message = "is the beginning of quantized modules too, and vLLM excludes these"
+                message = "is also a prefix of quantized modules, which vLLM will exclude"
             if hit:
                 yield context.finding(
                     subject=statement.name,
                     message=message,
                     place=statement.place,
-                    advice=f"write whole names, such as {visible(hit[0])}",
+                    advice=f"write full names, such as {visible(hit[0])}",
                     modules=tuple(hit),
                 )
 
@@ -170,12 +173,12 @@ def _longer(names: Sequence[str], beginning: str) -> list[str]:
 
 @FAMILY.rule(
     "CKF107",
-    "experts are excluded one by one, the bank is not",
+    "experts are excluded individually instead of as a bank",
     Severity.WARNING,
     why=(
-        "A runtime builds all experts of a layer as one module and asks for the bank, "
-        "...mlp.experts. A list of 1,728 single experts missed it: [128, 512] against [128, 1024] "
-        "(sgl-project/sglang issue 39317)."
+        "A runtime builds all experts of a layer as one module and looks up the bank, "
+        "...mlp.experts. A list of 1,728 individual experts did not match it: [128, 512] "
+        "against [128, 1024] (sgl-project/sglang issue 39317)."
     ),
     fix="Add the name of the bank, ...experts, to the list.",
     since="0.1.0",
@@ -204,7 +207,7 @@ def experts_one_by_one(context: Context) -> Iterable[Finding]:
         for bank, statement in banks.items():
             yield context.finding(
                 subject=bank,
-                message="is excluded expert by expert, runtimes ask for the bank",
+                message="is excluded expert by expert, but runtimes look up the bank",
                 place=statement.place,
                 advice=f"add {visible(bank)} to {statement.key}",
             )

@@ -6,7 +6,6 @@ from typing import Final
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.checkpoint.expert_banks import EXPERTS
-from ckptfix.commands import quoted
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity
@@ -21,18 +20,18 @@ FAMILY: Final = Family("CKF7", "runtimes")
 
 @FAMILY.rule(
     "CKF701",
-    "a release builds the module otherwise than it is stored",
+    "a runtime release builds the module in a different format than it is stored",
     Severity.ERROR,
     why=(
-        "The release looks the module up under its own name and resolves another algorithm than "
-        "the tensors have. vLLM 0.17.1 finds none of the 12 quantized modules of Nemotron Nano VL "
-        "and builds them unquantized: loading stops at the first scale (vllm-project/vllm PR "
-        "39901). Where the shapes agree nothing stops and the server answers garbage "
-        "(vllm-project/vllm issue 47445)."
+        "The release looks up the module under its own name and resolves an algorithm that "
+        "differs from the stored format. vLLM 0.17.1 finds none of the 12 quantized modules of "
+        "Nemotron Nano VL and builds them unquantized, so loading stops at the first scale "
+        "(vllm-project/vllm PR 39901). If the shapes happen to agree, loading succeeds and the "
+        "server answers garbage (vllm-project/vllm issue 47445)."
     ),
     fix=(
-        "ckptfix rewrite --runtime SPEC repairs what names can repair and says what they cannot; "
-        "ckptfix resolve shows how the release got to its answer."
+        "`rewrite(runtimes=[SPEC])` fixes what renaming can fix and reports the rest; ckptfix "
+        "resolve shows how the release resolved the module."
     ),
     since="0.1.0",
     needs="release",
@@ -67,14 +66,17 @@ def wrong_module(context: Context) -> Iterable[Finding]:
         module = first[key]
         releases = " and ".join(map(str, targets))
         deciding = _deciding(module)
-        does = "stop at it" if module.resolved == "error" else f"build it as {module.resolved}"
-        specs = " ".join(f"--runtime {quoted(f'{t.runtime}=={t.version}')}" for t in targets)
+        s = "s" if len(targets) == 1 else ""
+        does = (
+            f"stop{s} at it" if module.resolved == "error" else f"build{s} it as {module.resolved}"
+        )
+        specs = ", ".join(repr(f"{t.runtime}=={t.version}") for t in targets)
         yield context.finding(
             subject=module.name,
-            message=f"is stored as {module.stored}, {releases} would {does}: "
+            message=f"is stored as {module.stored}, but {releases} {does}: "
             f"{visible(module.reason)}",
             place=next((stated[name] for name in deciding if name in stated), whole),
-            advice=f"see what names can repair with ckptfix rewrite --dry-run {specs}",
+            advice=f"to see what renaming can fix, run `plan(runtimes=[{specs}])`",
             modules=module.members,
             releases=tuple(map(str, targets)),
             depends_on_experts=any(EXPERTS in name for name in deciding),
@@ -83,16 +85,16 @@ def wrong_module(context: Context) -> Iterable[Finding]:
 
 @FAMILY.rule(
     "CKF702",
-    "a release refuses the metadata as a whole",
+    "a runtime release rejects the metadata as a whole",
     Severity.ERROR,
     why=(
-        "The release reads the quantization metadata before it builds a layer and stops there: "
+        "The release reads the quantization metadata before it builds any layer, and stops: "
         "vLLM 0.33.0 with 'MIXED_PRECISION quant_algo requires a non-empty quantized_layers "
-        "mapping', older ones on an algorithm that they do not support."
+        "mapping', older releases at an algorithm that they do not support."
     ),
     fix=(
-        "Serve on a release that takes it: ckptfix check --runtime vllm --runtime sglang asks "
-        "every known one."
+        "Serve with a release that accepts it: `check(runtimes=['vllm', 'sglang'])` checks "
+        "every known release."
     ),
     since="0.1.0",
     needs="release",
@@ -117,25 +119,26 @@ def refused_metadata(context: Context) -> Iterable[Finding]:
         releases = " and ".join(map(str, targets))
         yield context.finding(
             subject=place.file,
-            message=f"is refused: {releases} {problem}",
+            message=f"is rejected: {releases} {problem}",
             place=place,
-            advice="serve on a release that takes it, ckptfix check --runtime vllm asks every "
-            "known one",
+            advice="serve with a release that accepts it; `check(runtimes=['vllm'])` checks "
+            "every known release",
             releases=tuple(map(str, targets)),
         )
 
 
 @FAMILY.rule(
     "CKF703",
-    "a release has no place for a tensor, or leaves a weight unwritten",
+    "a runtime release has no parameter for a tensor, or leaves a weight uninitialised",
     Severity.ERROR,
     why=(
-        "What a model class builds follows from config.json. vLLM 0.33.0 stops at a tensor that it "
-        "has no place for, and does not notice a weight that nothing fills: it checks that for "
-        "unquantized checkpoints alone (vllm/model_executor/model_loader/default_loader.py). "
-        "SGLang 0.5.23 notices neither, and the server answers garbage."
+        "config.json determines which modules a model class builds. vLLM 0.33.0 stops at a "
+        "tensor that has no parameter, but does not notice a parameter that no tensor fills: it "
+        "checks that only for unquantized checkpoints "
+        "(vllm/model_executor/model_loader/default_loader.py). SGLang 0.5.23 notices neither, "
+        "and the server answers garbage."
     ),
-    fix="Export the checkpoint again, or set config.json to what is stored.",
+    fix="Export the checkpoint again, or make config.json match what is stored.",
     since="0.2.0",
     needs="release",
     example="""
@@ -163,7 +166,7 @@ def not_loaded(context: Context) -> Iterable[Finding]:
             message=f"is not loaded as stored by {' and '.join(map(str, targets))}: it "
             f"{fault.text}",
             place=place,
-            advice="export the checkpoint again, or set config.json to what is stored",
+            advice="export the checkpoint again, or make config.json match what is stored",
             releases=tuple(map(str, targets)),
         )
 

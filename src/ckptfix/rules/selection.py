@@ -46,11 +46,11 @@ def parse_codes(texts: Iterable[str], where: str) -> tuple[str, ...]:
     codes = [part.strip().upper() for text in texts for part in text.split(",")]
     for code in codes:
         if not code.startswith(EVERY) or not any(known.startswith(code) for known in RULES):
-            raise CkptfixError(f"{where}: no rule is called {visible(code)!r}", advice=meant(code))
+            raise CkptfixError(f"{where}: there is no rule {visible(code)!r}", advice=meant(code))
     return tuple(codes)
 
 
 def meant(code: str) -> str:
     """A suggestion for a code that no rule has."""
     close = get_close_matches(code.upper(), RULES, n=1, cutoff=0.8)
-    return f"did you mean {close[0]}" if close else "ckptfix rules lists them"
+    return f"did you mean {close[0]}" if close else "see ckptfix rules"

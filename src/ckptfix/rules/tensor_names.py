@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ckptfix.rules.context import Context
-from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.finding import Family, Finding, Repair, Severity
 from ckptfix.rules.reading import place_of
 from ckptfix.runtimes.tensor_maps import choose_tensor_map
 
@@ -13,17 +13,17 @@ FAMILY: Final = Family("CKF1", "names")
 
 @FAMILY.rule(
     "CKF109",
-    "tensors are stored under a name that no runtime loads",
+    "tensors are stored under a name that no runtime can load",
     Severity.ERROR,
     why=(
-        "The native NemotronH of transformers 5 stores backbone.embedding.weight; the runtimes map "
-        "embeddings only. vLLM 0.33.0 stops: no module or parameter named 'model.embedding'. "
-        "SGLang 0.5.10.post1 to 0.5.23 logs a warning and serves with an embedding that was never "
-        "loaded."
+        "The native NemotronH of transformers 5 stores backbone.embedding.weight, but the "
+        "runtimes only map embeddings. vLLM 0.33.0 stops: no module or parameter named "
+        "'model.embedding'. SGLang 0.5.10.post1 to 0.5.23 log a warning and serve with an "
+        "embedding that was never loaded."
     ),
-    fix="ckptfix rewrite --tensors renames them in the header of the shard file; no name in the "
-    "metadata changes where a tensor goes.",
-    fixed_by="rewrite --tensors",
+    fix="`rewrite(tensors=True)` renames them in the header of the shard file. Changing the "
+    "metadata does not help, because it does not decide where a tensor is loaded.",
+    fixed_by=Repair.TENSORS,
     since="0.1.0",
     blocks_loading=True,
     example="""
@@ -45,9 +45,9 @@ def unloadable_name(context: Context) -> Iterable[Finding]:
         if new is not None and new != name:
             yield context.finding(
                 subject=name,
-                message="is the name of tensors that no runtime loads",
+                message="has tensor names that no runtime can load",
                 place=place_of(context.checkpoint, name),
-                advice="ckptfix rewrite --tensors renames them",
+                advice="`rewrite(tensors=True)` renames them",
                 modules=(name,),
                 expected=new,
             )

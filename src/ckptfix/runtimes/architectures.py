@@ -44,7 +44,7 @@ def outer_architecture(config: ModelConfig, profile: RuntimeProfile) -> str:
     told = f"does not register {', '.join(map(visible, named))}"
     if "auto_map" in config.values or any(map(_may_be_of_transformers, named)):
         raise UnregisteredError(told)
-    raise StopsError(f"{told}, and no class of that name is known to transformers")
+    raise StopsError(f"{told}, and transformers has no class with that name")
 
 
 def _may_be_of_transformers(architecture: str) -> bool:

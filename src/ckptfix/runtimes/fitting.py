@@ -40,13 +40,13 @@ def misfit(
     """
     scale = runtime.scale_names.get(resolved, _SCALE)
     if scale != _SCALE:
-        return f"{runtime.name} calls the scale of {resolved} {scale}, stored is {_SCALE}"
+        return f"{runtime.name} expects the scale of {resolved} as {scale}, but {_SCALE} is stored"
     for member in members:
         stored, module = checkpoint.formats[member], checkpoint.modules[member]
         if "NVFP4" in resolved and (why := _group_misfit(group_size, stored, module)):
             return why
         if resolved == "FP8" and stored.weight_only:
-            return f"{visible(member)} has no input_scale, which this release needs"
+            return f"{visible(member)} has no input_scale, which this release requires"
         if resolved == "FP8_PB_WO" and (why := _block_misfit(stored, module)):
             return why
     return ""
@@ -67,14 +67,16 @@ def _group_misfit(group_size: object, stored: StoredFormat, module: Module) -> s
     if columns // group_size == scale.shape[-1]:
         return ""
     found = columns // scale.shape[-1] if scale.shape[-1] else 0
-    return f"this release builds it with groups of {group_size}, stored are groups of {found}"
+    return f"this release builds it with groups of {group_size}, but groups of {found} are stored"
 
 
 def _block_misfit(stored: StoredFormat, module: Module) -> str:
     columns = stored.logical_shape[-1]
     if columns % _BLOCK:
-        return f"it has {columns:,} input features, this release needs a multiple of {_BLOCK}"
+        return (
+            f"it has {columns:,} input features, but this release requires a multiple of {_BLOCK}"
+        )
     scale = module.tensors.get(_SCALE)
     if scale is not None and not scale.shape:
-        return "its weight_scale is a single number, this release needs one per block"
+        return "its weight_scale is a single number, but this release requires one per block"
     return ""

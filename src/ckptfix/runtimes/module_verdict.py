@@ -38,7 +38,7 @@ class ModuleVerdict:
     @property
     def label(self) -> str:
         """Its name, or the checkpoint's where the runtime asks without a name."""
-        return self.name or f"{self.members[0]} (asked for without a name)"
+        return self.name or f"{self.members[0]} (looked up without a name)"
 
 
 @dataclass(frozen=True)
@@ -134,24 +134,29 @@ class ModuleJudge:
         algo = resolution.resolved.entry.quant_algo
         experts = module.kind == "experts"
         if algo not in (rules.dispatched_experts if experts else rules.dispatched):
-            return UNQUANTIZED, f"this release has no layer for {algo} under MIXED_PRECISION"
+            return UNQUANTIZED, f"this release does not support {algo} with MIXED_PRECISION"
         entry = visible(resolution.resolved.entry.original)
         return algo, f"{entry} decides ({resolution.resolved.how})"
 
     def _uniform(self, module: RuntimeModule) -> tuple[str, str]:
         if part := next((p for p in self.bound.rules.bare_parts if p in module.name), ""):
-            return UNQUANTIZED, f"this release leaves names with {part} unquantized"
+            return UNQUANTIZED, f"this release never quantizes modules whose name contains {part}"
         return self.metadata.quant_algo or UNQUANTIZED, "no pattern excludes it"
 
     def _not_named(self, module: RuntimeModule) -> str:
         if not module.name:
-            return "this release asks for it without a name, so no entry can name it"
+            return "this release looks it up without a name, so no entry can match it"
         parent, _, last = module.name.rpartition(".")
         parts = [member.rpartition(".")[2] for member in module.members]
         entries = self.bound.table.entries
         if last not in parts and any(f"{parent}.{part}" in entries for part in parts):
             members = ", ".join(dict.fromkeys(map(visible, parts)))
-            return f"quantized_layers names {members}, this release has no packed table for {last}"
+            return (
+                f"quantized_layers lists {members}, but this release does not list {last} as packed"
+            )
         if not self.bound.table.originals.isdisjoint(module.members):
-            return "quantized_layers names it in the checkpoint's spelling, this release does not"
-        return "quantized_layers does not name it"
+            return (
+                "quantized_layers lists it with the checkpoint spelling, but this release uses "
+                "a different one"
+            )
+        return "quantized_layers does not list it"

@@ -66,7 +66,7 @@ class NameMap(msgspec.Struct, frozen=True):
 
     mapper: NameMapper
     origin: str
-    """For the user: architecture names, a file, `--map`, or `no map`."""
+    """For the user: architecture names, a file, `maps` in backquotes, or `no map`."""
     needed_by: tuple[NeededBy, ...] = ()
     """Empty when the map came from the user: then the user says that it is needed."""
     required: bool = False
@@ -89,12 +89,14 @@ def _rule(spec: RuleSpec, origin: str, number: int) -> Rule:
     where = Place(origin, f"/rules/{number}")
     if spec.drop == (spec.new is not None):
         raise CkptfixError(
-            "the rule needs either a new name or drop, not both or neither",
+            "a rule needs either a new name or drop, not both and not neither",
             place=where,
             advice='write new = "..." or drop = true',
         )
     if spec.old == "" and spec.kind != "prefix":
-        raise CkptfixError(f"a {spec.kind} rule with an empty old matches everything", place=where)
+        raise CkptfixError(
+            f"a {spec.kind} rule with an empty old would match everything", place=where
+        )
     if len(spec.new or "") > LONGEST_NEW:
         raise CkptfixError(f"new is longer than {LONGEST_NEW:,} characters", place=where)
     if spec.kind == "regex":
@@ -137,12 +139,12 @@ def compile_rules(spec: NameMapSpec, origin: str) -> NameMapper:
 
 
 def parse_map_option(option: str) -> Rule:
-    """``OLD=NEW`` of ``--map``: a prefix rule on whole segments; empty NEW drops the prefix."""
+    """``OLD=NEW`` of `maps`: a prefix rule on whole segments; empty NEW drops the prefix."""
     old, separator, new = option.partition("=")
     if not separator or not old:
         raise CkptfixError(
-            f"--map {visible(option)}: expected OLD=NEW",
-            advice="for example --map language_model.backbone=language_model.model",
+            f"`maps` {visible(option)}: expected OLD=NEW",
+            advice="for example language_model.backbone=language_model.model",
         )
     return Rule("prefix", old, new)
 
@@ -211,7 +213,7 @@ def own_name_map(maps: Sequence[str], mapper: str | None) -> NameMap | None:
         origins.append(visible(mapper))
     if maps:
         rules = rules.then(NameMapper(tuple(parse_map_option(option) for option in maps)))
-        origins.append("--map")
+        origins.append("`maps`")
     return NameMap(rules, " and ".join(origins), required=True)
 
 

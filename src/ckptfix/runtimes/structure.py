@@ -1,9 +1,10 @@
 """Tensors that no module of a release takes, and modules of it that no tensor fills.
 
-What a class builds follows from config.json: layers, experts, rows of the embeddings. vLLM stops at
-a tensor that it has no place for and says nothing of a parameter that stays as it was allocated;
-SGLang says nothing of either (vLLM 0.33.0, vllm/model_executor/models/utils.py `AutoWeightsLoader`,
-vllm/model_executor/model_loader/default_loader.py; SGLang 0.5.23, `load_weights` of the models).
+What a class builds follows from config.json: layers, experts, rows of the embeddings. vLLM stops
+at a tensor that it has no parameter for and does not report a parameter that stays as it was
+allocated; SGLang reports neither (vLLM 0.33.0, vllm/model_executor/models/utils.py
+`AutoWeightsLoader`, vllm/model_executor/model_loader/default_loader.py; SGLang 0.5.23,
+`load_weights` of the models).
 """
 
 import re
@@ -79,7 +80,7 @@ class Structure:
             odd = [v for v in listed if v not in known] if isinstance(listed, list) else []
             if odd:
                 told = f"stops: {key} of config.json holds {visible(str(odd[0]))}"
-                yield Reason(f"{told}, which it does not know", Effect.STOPS)
+                yield Reason(f"{told}, which it does not support", Effect.STOPS)
 
     def _not_taken(self) -> Iterator[Reason]:
         takes, may_build = self.family.takes, self.family.may_build
@@ -96,7 +97,7 @@ class Structure:
             if role not in _ROLES or (role == "bias" and self._has_no_bias(module))
         ]
         if odd:
-            told = f"has no place for {_some(odd)}"
+            told = f"has no parameter for {_some(odd)}"
             yield Reason(told, self._stops, tensor=_ordered(odd)[0])
 
     def _linears(self) -> Iterator[Module]:
@@ -139,24 +140,24 @@ class Structure:
         drafts = config.draft_layers.number if config.draft_layers else 0
         more = sorted(layer for layer in stored if layer >= number + drafts)
         if more:
-            told = f"num_hidden_layers is {number:,}, stored is also layer {more[0]:,}"
+            told = f"num_hidden_layers is {number:,}, but layer {more[0]:,} is stored too"
             yield Reason(f"builds no module for it: {told}", self._stops)
         missing = sorted(set(range(min(number, len(stored) + 1))) - stored)
         if missing:
-            told = f"num_hidden_layers is {number:,}, layer {missing[0]:,} is not stored"
-            yield Reason(f"leaves weights unwritten: {told}", Effect.WRONG_WEIGHTS)
+            told = f"num_hidden_layers is {number:,}, but layer {missing[0]:,} is not stored"
+            yield Reason(f"leaves weights uninitialised: {told}", Effect.WRONG_WEIGHTS)
         yield from self._parts_of_layers(stored)
         own = re.compile(re.escape(self._base) + r"\.(?!embed)\w*norm\w*")
         if self.family.knows_its_tree and not any(map(own.fullmatch, self._places.values())):
             told = f"no norm is stored below {self._base}"
-            yield Reason(f"leaves weights unwritten: {told}", Effect.WRONG_WEIGHTS)
+            yield Reason(f"leaves weights uninitialised: {told}", Effect.WRONG_WEIGHTS)
 
     def _parts_of_layers(self, stored: set[int]) -> Iterator[Reason]:
         held = set(self._places.values())
         for part in self.family.spec.in_every_layer:
             wanted = (f"{self._base}.layers.{layer}.{part}" for layer in sorted(stored))
             if missing := next((name for name in wanted if name not in held), ""):
-                told = f"leaves weights unwritten: {missing} is not stored"
+                told = f"leaves weights uninitialised: {missing} is not stored"
                 yield Reason(told, Effect.WRONG_WEIGHTS)
 
     def _tables(self) -> Iterator[Reason]:
@@ -167,12 +168,12 @@ class Structure:
         for name in (*tables, *heads) if self._base else ():
             weight = self.checkpoint.modules[name].weight
             if rows is not None and weight is not None and weight.shape[:1] not in ((), (rows,)):
-                told = f"{visible(name)} has {weight.shape[0]:,} rows, vocab_size is {rows:,}"
+                told = f"{visible(name)} has {weight.shape[0]:,} rows, but vocab_size is {rows:,}"
                 yield Reason(f"stops: {told}", Effect.STOPS, tensor=name)
         if config.tied_embeddings is False and self._base and not heads:
             if self.family.knows_its_tree:
                 told = "the head is not stored, and tie_word_embeddings is false"
-                yield Reason(f"leaves weights unwritten: {told}", Effect.WRONG_WEIGHTS)
+                yield Reason(f"leaves weights uninitialised: {told}", Effect.WRONG_WEIGHTS)
         elif config.tied_embeddings and heads and self.family.spec.leaves_out_tied_head:
             told = "tie_word_embeddings is true, so it uses the embeddings for the head"
             told = f"does not load {visible(heads[0])}: {told}"
@@ -190,11 +191,11 @@ class Structure:
             found = set(map(int, numbers))
             bank = f"{visible(head)}.experts"
             if found - set(range(number)):
-                told = f"{bank} has expert {max(found):,}, config.json announces {number:,}"
-                yield Reason(f"has no place for it: {told}", Effect.STOPS)
+                told = f"{bank} has expert {max(found):,}, but config.json declares {number:,}"
+                yield Reason(f"has no parameter for it: {told}", Effect.STOPS)
             elif len(found) < number:
-                told = f"{bank} has {len(found):,} experts, config.json announces {number:,}"
-                yield Reason(f"leaves weights unwritten: {told}", Effect.WRONG_WEIGHTS)
+                told = f"{bank} has {len(found):,} experts, but config.json declares {number:,}"
+                yield Reason(f"leaves weights uninitialised: {told}", Effect.WRONG_WEIGHTS)
             yield from self._router(head, number)
 
     def _incomplete(self) -> Iterator[Reason]:
@@ -207,7 +208,7 @@ class Structure:
                 if self._base and block.startswith(f"{self._base}."):
                     blocks.setdefault(block, {})[part] = name
             elif module.tensors.keys() & {"weight_scale", "weight_scale_2", "input_scale"}:
-                told = f"leaves weights unwritten: {visible(name)} has scales and no weight"
+                told = f"leaves weights uninitialised: {visible(name)} has scales and no weight"
                 yield Reason(told, Effect.WRONG_WEIGHTS, tensor=name)
         for parts in blocks.values():
             for group in self.family.spec.together:
@@ -225,7 +226,7 @@ class Structure:
             head, dot, tail = name.partition(EXPERTS)
             number, _, part = tail.partition(".")
             if dot and part.isdecimal() and not number.isdecimal():
-                yield Reason(f"has no place for {visible(name)}", self._stops, tensor=name)
+                yield Reason(f"has no parameter for {visible(name)}", self._stops, tensor=name)
                 return
             if dot and part:
                 banks.setdefault(head, {}).setdefault(number, set()).add(part)
@@ -244,7 +245,7 @@ class Structure:
             if weight is not None and len(weight.shape) == 2 and weight.shape[0] != number:
                 told = f"{visible(head)}.{part} has {weight.shape[0]:,} rows"
                 yield Reason(
-                    f"stops: {told}, config.json announces {number:,} experts", Effect.STOPS
+                    f"stops: {told}, but config.json declares {number:,} experts", Effect.STOPS
                 )
 
     def _scales(self) -> Iterator[Reason]:
@@ -271,13 +272,13 @@ class Structure:
                 n for r, n in module.tensor_names.items() if len(module.tensors[r].shape) == 3
             ]
             if name.endswith(EXPERTS[:-1]) and stacked:
-                told = f"stops: it takes no experts stored as one tensor: {_some(stacked)}"
+                told = f"stops: it does not support experts stored as one tensor: {_some(stacked)}"
                 yield Reason(told, Effect.STOPS, tensor=stacked[0])
                 return
 
 
 def _unwritten(lost: str, beside: str) -> Reason:
-    told = f"leaves weights unwritten: {visible(lost)} is not stored"
+    told = f"leaves weights uninitialised: {visible(lost)} is not stored"
     return Reason(told, Effect.WRONG_WEIGHTS, tensor=beside)
 
 

@@ -46,7 +46,7 @@ def parse_target(spec: str, known: Mapping[str, Sequence[str]]) -> tuple[Target,
     runtime = match.group(1).lower() if match else ""
     if runtime not in known:
         raise CkptfixError(
-            f"--runtime {visible(spec)}: unknown runtime",
+            f"`runtimes` {visible(spec)}: unknown runtime",
             advice=f"known are {' and '.join(known)}, for example vllm==0.20.0",
         )
     try:
@@ -59,12 +59,12 @@ def parse_target(spec: str, known: Mapping[str, Sequence[str]]) -> tuple[Target,
         targets = tuple(Target(runtime, v, v) for v in known[runtime] if v in specifiers)
     except ValueError as error:  # InvalidSpecifier, or a number with thousands of digits
         raise CkptfixError(
-            f"--runtime {visible(spec)}: not a version specifier",
+            f"`runtimes` {visible(spec)}: not a version specifier",
             advice=f"write {runtime}==0.20.0, {runtime}>=0.20 or {runtime}",
         ) from error
     if not targets:
         raise CkptfixError(
-            f"--runtime {visible(spec)}: no known release fits",
+            f"`runtimes` {visible(spec)}: no known release fits",
             advice=f"known are {', '.join(known[runtime])}",
         )
     return targets
@@ -74,7 +74,7 @@ def _one_release(spec: str, runtime: str, version: str, known: Sequence[str]) ->
     older = [release for release in known if Version(release) <= Version(version)]
     if not older:
         raise CkptfixError(
-            f"--runtime {visible(spec)}: older than the oldest known release, {known[0]}",
+            f"`runtimes` {visible(spec)}: older than the oldest known release, {known[0]}",
             advice=f"known are {', '.join(known)}",
         )
     return Target(runtime, version, older[-1])

@@ -110,7 +110,7 @@ def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     except UnregisteredError as unknown:
         return TargetVerdict(target, str(unknown), unregistered=True)
     except NotModelOptError as foreign:
-        told = f"reads the metadata as another quantizer's: {foreign}"
+        told = f"reads the metadata as that of another quantizer: {foreign}"
         return TargetVerdict(target, told, refused=_only_modelopt_stores(checkpoint))
 
 
@@ -123,7 +123,7 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     family = family_for(target.runtime, target.profile_version, [outer])
     if family is None:
         why = why_unknown(target.runtime, outer)
-        told = f"where it puts the modules of {visible(outer)} is not known"
+        told = f"how it lays out {visible(outer)} is not known"
         return TargetVerdict(target, f"{told}: {why}" if why else told)
     metadata = read_metadata(checkpoint, profile, outer)
     entries = {s.name: s.quant_algo or "" for s in metadata.entries}

@@ -53,12 +53,12 @@ def open_device(asked: str | None) -> Device:
         return Device(torch.device("cpu"), "cpu")
     if kind != "cuda" or (":" in asked and not index.isdecimal()):
         raise CkptfixError(
-            f"--device {visible(asked)}: no such device", advice="write cpu, cuda or cuda:1"
+            f"`device` {visible(asked)}: no such device", advice="write cpu, cuda or cuda:N"
         )
     problem = _cuda_problem()
     if problem:
         raise CkptfixError(
-            f"--device {asked}: {problem}", advice="choose --device cpu to run without a GPU"
+            f"`device` {asked}: {problem}", advice="use `device='cpu'` to run without a GPU"
         )
     return _cuda(asked)
 
@@ -68,7 +68,7 @@ def _cuda(asked: str, note: str = "") -> Device:
     count = torch.cuda.device_count()
     if index >= count:
         raise CkptfixError(
-            f"--device {asked}: there is no GPU {index}",
+            f"`device` {asked}: GPU {index} does not exist",
             advice=f"this machine has {count}, numbered from 0",
         )
     torch.cuda.set_device(index)
@@ -96,8 +96,8 @@ def _cuda_problem() -> str:
 def out_of_memory(device: Device, what: str) -> CkptfixError:
     """The sentence for a GPU that is full."""
     return CkptfixError(
-        f"{device.torch_device} ran out of memory at {visible(what)}",
-        advice="free the GPU, use a larger one, or choose --device cpu",
+        f"{device.torch_device} ran out of memory for {visible(what)}",
+        advice="free the GPU, use a larger one, or use `device='cpu'`",
     )
 
 

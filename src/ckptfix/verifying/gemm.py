@@ -67,9 +67,9 @@ def run_layer(
     if not error <= tolerance:
         how = "failed"
         reason = (
-            f"differs from the reference by {error:.1%}, rounding explains {tolerance:.1%}"
+            f"differs from the reference by {error:.1%}; rounding explains at most {tolerance:.1%}"
             if isfinite(error)
-            else "the answer is not finite"
+            else "the result is not finite"
         )
     return GemmOutcome(
         how, made.kernel, reason, error, tolerance, held.requantized_error, made.seconds

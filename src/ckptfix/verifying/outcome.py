@@ -67,7 +67,7 @@ class VerifyReport:
     sources: int = 0
     """Number of modules compared with an unquantized weight."""
     not_compared: Mapping[str, str] = field(default_factory=dict)
-    """Modules that --source has no counterpart for -> why."""
+    """Module -> why it could not be compared with `source`."""
 
     @property
     def errors(self) -> tuple[Finding, ...]:

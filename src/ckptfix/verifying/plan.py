@@ -126,7 +126,7 @@ def plan_gemms(
     }
     plan = Plan(tuple(planned), loose, banks)
     if not plan.gemms and not plan.loose:
-        raise CkptfixError(f"{visible(checkpoint.name)}: no module is quantized, nothing to verify")
+        raise CkptfixError(f"{visible(checkpoint.name)}: nothing to verify: no module is quantized")
     return _matching(plan, globs) if globs else plan
 
 
@@ -181,7 +181,7 @@ def _gemm(
     quant_algos = tuple(algos.get(member, "") for member in members)
     if not problem and len(set(quant_algos)) > 1:
         told = " and ".join(dict.fromkeys(algo or "unquantized" for algo in quant_algos))
-        problem = f"its members are stored as {told}, a runtime builds one layer of them"
+        problem = f"its members are stored as {told}, but a runtime builds one layer from them"
     stack, shapes = 0, []
     for format_ in stored:
         *outer, out, columns = format_.logical_shape or (0, 0)
@@ -191,7 +191,7 @@ def _gemm(
             out, columns = outer[0], prod([*outer[1:], out, columns])
         shapes.append((out, columns))
     if not problem and len({columns for _, columns in shapes}) > 1:
-        problem = "its members take inputs of different sizes"
+        problem = "its members have inputs of different sizes"
     nbytes = sum(
         checkpoint.modules[member].tensors[role].nbytes
         for member in members
@@ -217,8 +217,8 @@ def _matching(plan: Plan, globs: Sequence[str]) -> Plan:
     for index, glob in enumerate(globs):
         if index not in used:
             raise CkptfixError(
-                f"--modules {visible(glob)}: matches no quantized module",
-                advice="write a name of the runtime or of the checkpoint, * for any characters",
+                f"`modules` {visible(glob)}: matches no quantized module",
+                advice="use a runtime or checkpoint name; * matches any characters",
             )
     return Plan(gemms, loose, plan.banks)
 

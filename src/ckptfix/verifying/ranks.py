@@ -41,7 +41,7 @@ def ranks() -> Iterator[Ranks]:
         dist.init_process_group("gloo", timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
         first, *_ = str(error).splitlines()
-        raise CkptfixError(f"the ranks of torchrun cannot be joined: {first}") from error
+        raise CkptfixError(f"the torchrun ranks cannot be joined: {first}") from error
     # torchrun ends all ranks when one has died; the sentence must not depend on who is faster.
     previous = signal.signal(signal.SIGTERM, _stopped)
     try:
@@ -53,8 +53,8 @@ def ranks() -> Iterator[Ranks]:
 
 def _died() -> CkptfixError:
     return CkptfixError(
-        "another rank ended before it had reported",
-        advice="see what it said above; the run gives no report",
+        "another rank exited before reporting",
+        advice="see its error above; there is no report",
     )
 
 

@@ -40,7 +40,7 @@ class Unquantized:
 
 
 def open_unquantized(directory: str) -> Unquantized:
-    """Read the headers of the checkpoint that --source names.
+    """Read the headers of the checkpoint given as `source`.
 
     Raises:
         CkptfixError: there is none, or its headers cannot be read.
@@ -110,11 +110,11 @@ def _why_not_compared(
     there = unquantized.modules.get(member)
     weight = there.weight if there is not None else None
     if weight is None:
-        return "the source has no weight of this name"
+        return "the source has no weight with this name"
     if weight.dtype not in FLOAT_DTYPES:
-        return f"the source has it quantized too, as {weight.dtype}"
+        return f"it is quantized in the source too, as {weight.dtype}"
     fits = weight.shape == checkpoint.formats[member].logical_shape
-    return "" if fits else "the source has it in another shape"
+    return "" if fits else "its shape differs in the source"
 
 
 def _source_span(

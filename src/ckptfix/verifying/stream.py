@@ -241,7 +241,7 @@ def _read(span: TensorSpan, offset: int, into: list[memoryview]) -> None:
                 got = os.preadv(handle, into[:_MOST_VIEWS], offset)
                 if not got:
                     raise CkptfixError(
-                        f"the file ends at byte {offset:,}, within a tensor",
+                        f"the file ends at byte {offset:,}, inside a tensor",
                         place=span.place,
                         advice="download it again",
                     )

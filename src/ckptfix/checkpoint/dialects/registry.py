@@ -87,6 +87,6 @@ def _unknown(documents: Documents) -> CkptfixError:
     root = config_root(document.value) or ()
     method = visible(named_quantizer(value_at(document.value, root)) or "nothing")
     return CkptfixError(
-        f"quant_method is {method!r}; ckptfix reads checkpoints quantized by {QUANTIZERS}",
+        f"quant_method is {method!r}; ckptfix only supports checkpoints quantized by {QUANTIZERS}",
         place=document.place((*root, "quant_method")),
     )

@@ -1,1 +1,1 @@
-"""Metadata made again from what the tensors say: `rewrite --from-tensors`."""
+"""Rebuilding the metadata from the tensors."""

@@ -48,7 +48,7 @@ def rename_in_head(file: str, head: bytes, renames: Mapping[str, str]) -> ShardC
     if len(set(names)) != len(names):
         twice = next(name for n, name in enumerate(names) if name in names[:n])
         raise CkptfixError(
-            f"the header names {visible(twice)} twice, so no tensor of it is renamed",
+            f"the header names {visible(twice)} twice, so none of its tensors is renamed",
             place=Place(file),
             advice="download the file again",
         )
@@ -60,7 +60,7 @@ def rename_in_head(file: str, head: bytes, renames: Mapping[str, str]) -> ShardC
         length += -(-(len(data) - length) // GROWTH) * GROWTH
     if length > MAX_HEADER_BYTES:
         raise CkptfixError(
-            f"the header would be {length:,} bytes long, readers take {MAX_HEADER_BYTES:,}",
+            f"the header would be {length:,} bytes long; the limit is {MAX_HEADER_BYTES:,}",
             place=Place(file),
             advice="use shorter names",
         )

@@ -18,8 +18,8 @@ from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
 
 _NO_SPELLING: Final = (
-    "stands for modules whose tensors would be renamed, and no name was found that stands for "
-    "the same modules afterwards"
+    "matches modules whose tensors would be renamed, and no name was found that matches the "
+    "same modules afterwards"
 )
 
 

@@ -75,7 +75,8 @@ def rename_tensors(checkpoint: Checkpoint, name_map: NameMap) -> TensorRenames:
         raise CkptfixError(
             f"the name map of {name_map.origin} is not stable: it turns tensor {name} into {once}, "
             f"and that into {twice}",
-            advice="reorder or narrow the rules so that applying them twice changes nothing more",
+            advice="reorder or narrow the rules so that applying them twice has the same result "
+            "as applying them once",
         )
     refusals = _refusals(table, changed)
     new_names = {name: new for name, new in changed.items() if new is not None}
@@ -96,16 +97,23 @@ def _refusals(table: TensorTable, changed: Mapping[str, str | None]) -> tuple[Re
     for name, new in changed.items():
         file = table.file_of[name]
         if new is None:
-            refuse(name, "would be dropped, and tensors are renamed only, never dropped", file)
+            refuse(name, "would be dropped; tensors can be renamed but never dropped", file)
         elif not new or new == "__metadata__" or not _is_text(new):
-            refuse(name, f"would become {visible(new)!r}, which is no name for a tensor", file)
+            refuse(name, f"would become {visible(new)!r}, which is not a valid tensor name", file)
         elif (other := owner.setdefault(new, name)) != name:
-            refuse(name, f"would become {visible(new)}, as {visible(other)} is called then", file)
+            refuse(
+                name,
+                f"would become {visible(new)}, which would also be the new name of "
+                f"{visible(other)}",
+                file,
+            )
         elif name in contradicted:
-            refuse(name, f"is placed otherwise by {INDEX_FILE} than by the headers", file)
+            refuse(name, f"{INDEX_FILE} and the headers disagree about its file", file)
     for name, file in table.missing:
         if name in owner and owner[name] != name:
-            refuse(owner[name], f"would become {visible(name)}, which {INDEX_FILE} names", file)
+            refuse(
+                owner[name], f"would become {visible(name)}, which {INDEX_FILE} already names", file
+            )
     return tuple(refusals)
 
 

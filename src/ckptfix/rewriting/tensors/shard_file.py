@@ -135,7 +135,7 @@ def _copy_by_hand(old: int, new: int, start: int, target: int, length: int) -> N
     while length > 0:
         data = os.pread(old, min(_CHUNK, length), start)
         if not data:
-            raise OSError(errno.EIO, "the shard file became shorter while it was copied")
+            raise OSError(errno.EIO, "the shard file was truncated while being copied")
         _write(new, data, target)
         start, target, length = start + len(data), target + len(data), length - len(data)
 

@@ -29,9 +29,9 @@ def require_own_shards(source: DirectorySource, changes: Iterable[ShardChange]) 
     for change in changes:
         if in_hub or in_hub_blobs(root / change.file):
             raise CkptfixError(
-                "lies in a Hugging Face cache, which is never modified",
+                "is in the Hugging Face cache, which ckptfix never modifies",
                 place=Place(visible(change.file)),
-                advice="use --output DIR to write a repaired checkpoint elsewhere",
+                advice="use `output=DIR` to write a repaired checkpoint elsewhere",
             )
 
 
@@ -61,9 +61,9 @@ def require_room(source: DirectorySource, changes: Iterable[ShardChange]) -> Non
     free = room.f_bavail * room.f_frsize
     if needed > free:
         raise CkptfixError(
-            f"{source.root}: to copy shard files for longer names takes {needed / 1e9:.1f} GB, "
-            f"{free / 1e9:.1f} GB are free",
-            advice="use names that fit into the headers, or free some room",
+            f"{source.root}: copying shard files for longer names needs {needed / 1e9:.1f} GB, "
+            f"but only {free / 1e9:.1f} GB are free",
+            advice="use names that fit into the headers, or free some disk space",
         )
 
 
@@ -75,7 +75,7 @@ def stage_shard(
     state = path.stat()
     if read_head(path) != change.before:
         raise CkptfixError(
-            "changed while it was being rewritten; nothing was written",
+            "changed during the rewrite; nothing was written",
             place=Place(change.file),
             advice="run again",
         )
@@ -122,7 +122,7 @@ def way_back(store: Store, record: ShardRecord) -> ShardRecord:
         raise CkptfixError(
             "was edited after the rewrite; nothing was restored",
             place=Place(record.file),
-            advice=f"its first bytes were {store.root}/.ckptfix/{record.original}",
+            advice=f"the original header is {store.root}/.ckptfix/{record.original}",
         )
     if digest(read_head(path)) not in {record.before, record.after, record.original}:
         put_head(path, Heads(heads.after, heads.before, heads.data_bytes), record.mode)

@@ -33,7 +33,7 @@ def require_modelopt(
         return
     place = found.place("quant_method")
     if method not in known:
-        raise StopsError(f'stops: {place}: "{visible(method)}" is not a method that it knows')
+        raise StopsError(f'stops: {place}: "{visible(method)}" is not a method that it supports')
     needs = _NEEDS.get(method, ())
     if needs and not any(key in found for key in needs):
         named = " or ".join(needs)

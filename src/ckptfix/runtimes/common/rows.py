@@ -28,5 +28,7 @@ def row_for(runtime: str, version: str, rows: Sequence[RowT]) -> RowT:
     wanted = Version(version)
     found = [row for row in rows if Version(row.since) <= wanted]
     if not found:
-        raise CkptfixError(f"{runtime} {version}: how this release looks names up is not known")
+        raise CkptfixError(
+            f"{runtime} {version} is unsupported: its name lookup has not been modelled"
+        )
     return max(found, key=lambda row: Version(row.since))

@@ -69,13 +69,16 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
             raise StopsError(f"stops: {file.place()} has no {NESTED}")
         named = replace(file, value=_parsed(_unwrapped(file), release) or {})
         if not named.value:
-            why = f"{file.place()} has no quant_algo it knows, so this runtime ignores the metadata"
+            why = (
+                f"{file.place()} has no quant_algo that this runtime supports, so it ignores the "
+                "metadata"
+            )
             return EffectiveMetadata(file.file, file.path, "", ignored=why)
     if named is None:
         return None
     method = _method(named, release)
     if method == "modelopt_mixed" and found is None and release.architecture in _ASKS_THE_CONFIG:
-        raise StopsError("stops: it needs quantization_config in config.json, which is not there")
+        raise StopsError("stops: it requires quantization_config in config.json, which is missing")
     if found is None or not _is_complete(found, method, release.reading):
         found = _file(files, method)
     return _from_config(files, found, _class_of(found, method), release)
@@ -133,7 +136,7 @@ def _method(named: Held, release: SglangRelease) -> str:
     method = named.string("quant_method").lower()
     named.string("quant_algo")  # every config class asks for its upper case
     if method == "w4afp8" and named.get("quant_algo") == _MIXED:
-        raise StopsError(f"takes {_why_w4afp8(release)} for W4AFP8, not for a layer map")
+        raise StopsError(f"reads {_why_w4afp8(release)} as W4AFP8, not as a per-layer map")
     if method == "mxfp8" and named.get("quant_algo") == "MXFP8":
         return method
     require_modelopt(named, method, own=_OWN, known=QUANT_METHODS)
@@ -143,7 +146,7 @@ def _method(named: Held, release: SglangRelease) -> str:
 def _why_w4afp8(release: SglangRelease) -> str:
     if release.reading.mixed_needs_nvfp4:
         return "MIXED_PRECISION without an NVFP4 entry next to it"
-    return f"the MIXED_PRECISION of {release.architecture}"
+    return f"MIXED_PRECISION for {release.architecture}"
 
 
 def _is_complete(found: Held, method: str, reading: SglangReading) -> bool:
@@ -156,7 +159,9 @@ def _is_complete(found: Held, method: str, reading: SglangReading) -> bool:
 
 def _file(files: Files, method: str) -> Held:
     if HF_QUANT_FILE not in files.documents:
-        raise StopsError(f"stops: it looks for the rest of {method} in {HF_QUANT_FILE}: not there")
+        raise StopsError(
+            f"stops: it needs more fields of {method} from {HF_QUANT_FILE}, which is missing"
+        )
     found = Held(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
     found.child("producer").string("name")
     return found
@@ -275,7 +280,7 @@ def _nvfp4(files: Files, fields: Held, release: SglangRelease, *, flat: bool) ->
     if lacking:
         raise StopsError(f"stops: {fields.place()} has no {' and no '.join(lacking)}")
     if algo == "FP8":
-        why = "this runtime takes the weights for unquantized ones, which it quantizes itself"
+        why = "this runtime reads the weights as unquantized and quantizes them itself"
         return EffectiveMetadata(fields.file, fields.path, "", ignored=why)
     return _made(files, fields, str(algo), listed, kv=True, group_size=group_size)
 
@@ -287,7 +292,9 @@ def _flat_group(fields: Held) -> object:
         return size
     first = next(iter(groups.values())) if isinstance(groups, dict) else None
     if not isinstance(first, dict) or not isinstance(first.get("weights", {}), dict):
-        raise StopsError(f"stops: {fields.place('config_groups')}: the first group is no object")
+        raise StopsError(
+            f"stops: {fields.place('config_groups')}: the first group is not an object"
+        )
     return first.get("weights", {}).get("group_size")
 
 

@@ -119,7 +119,7 @@ class RegexTable:
             return None
         pattern = self.table.patterns[at := min(positions)]
         if at == self._first_invalid:
-            raise LookupDisagreementError(f"{pattern.text} is no valid regular expression")
+            raise LookupDisagreementError(f"{pattern.text} is not a valid regular expression")
         return Excluded(self._how(pattern, wholes, asked), pattern)
 
     def _first(self, text: str) -> int | None:

@@ -74,8 +74,10 @@ def read_mistral(params: Held) -> str:
         fields = params.child("quantization")
         method = str(fields.get("quant_method", "")).lower().replace("_", "-")
         if fields.get("qformat_weight") != "fp8_e4m3" and method != "compressed-tensors":
-            raise StopsError(f"stops: it does not know the quantization of {params.file}")
-    return f"loads consolidated*.safetensors by {params.file}, which ckptfix does not read"
+            raise StopsError(f"stops: it does not support the quantization in {params.file}")
+    return (
+        f"loads consolidated*.safetensors according to {params.file}, which ckptfix does not read"
+    )
 
 
 def _found(files: Files) -> Held | None:
@@ -126,7 +128,7 @@ def _wrapped_method(found: Held, reading: VllmReading) -> str:
         return "modelopt_fp4"
     if upper not in reading.wrapped_algos:
         raise StopsError(
-            f"stops: {found.place(NESTED)}: {upper} is not a quant_algo it knows there"
+            f"stops: {found.place(NESTED)}: {upper} is not a quant_algo that it supports there"
         )
     return "modelopt_mixed" if upper == "MIXED_PRECISION" else "modelopt"
 
@@ -197,7 +199,7 @@ def _kv_cache(fields: Held, reading: VllmReading, *, wrapped: bool) -> bool:
     if not isinstance(algo, str):
         raise StopsError(f"stops: {place} is {kind_of(algo)}, not a string")
     if reading.kv_algos is not None and algo.upper() not in reading.kv_algos:
-        raise StopsError(f"stops: {place}: {algo} is not a KV cache that it knows")
+        raise StopsError(f"stops: {place}: {algo} is not a KV cache format that it supports")
     return bool(algo)
 
 

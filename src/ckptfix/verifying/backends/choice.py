@@ -16,7 +16,7 @@ BACKENDS: Final[tuple[Backend, ...]] = (TorchBackend(), VllmBackend(), FlashInfe
 
 
 def asked_backends(asked: str) -> tuple[Backend, ...]:
-    """The backends that --backend means.
+    """The backends to use, in the order in which they are tried.
 
     Raises:
         CkptfixError: the one that was named cannot be used.
@@ -25,7 +25,7 @@ def asked_backends(asked: str) -> tuple[Backend, ...]:
         return tuple(backend for backend in BACKENDS if not backend.missing())
     chosen = next(backend for backend in BACKENDS if backend.name == asked)
     if problem := chosen.missing():
-        raise CkptfixError(f"--backend {asked}: {problem}", advice="leave --backend out")
+        raise CkptfixError(f"`backend` {asked}: {problem}", advice="omit `backend`")
     return (chosen,)
 
 

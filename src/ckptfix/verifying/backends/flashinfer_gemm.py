@@ -33,11 +33,11 @@ class FlashInferBackend:
         """Formats and GPUs that it does not take."""
         algo, gemm = layer.quant_algo, layer.format.gemm
         if gemm is None or gemm.recipe != "nvfp4":
-            return f"ckptfix knows no FlashInfer kernel for {algo}"
+            return f"ckptfix supports no FlashInfer kernel for {algo}"
         if layer.input_scale is None:
             return f"{algo} without input_scale is weight-only"
         if any(size % 32 for size in layer.shape):
-            return "FlashInfer's kernel takes multiples of 32 here"
+            return "FlashInfer's kernel requires multiples of 32 here"
         return why_not(gemm.gpu, algo, device)
 
     @staticmethod

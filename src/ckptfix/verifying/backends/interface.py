@@ -13,7 +13,7 @@ class Backend(Protocol):
     """A set of quantized GEMMs."""
 
     name: str
-    """As --backend spells it."""
+    """The value of `backend` that selects it."""
     tolerance: float
     """Relative error that its rounding explains: of the output, and of the input if it quantizes
     that itself."""

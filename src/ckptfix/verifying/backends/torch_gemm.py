@@ -36,14 +36,14 @@ class TorchBackend:
         """Why it cannot be used; only with a torch that is too old."""
         if hasattr(functional, "scaled_mm"):
             return ""
-        return f"torch {torch.__version__} has no scaled_mm, 2.10 is the first that has"
+        return f"torch {torch.__version__} has no scaled_mm; it needs 2.10 or later"
 
     def why_not(self, layer: Layer, device: Device) -> str:
         """By the format, the device, and what the GEMM takes of shapes."""
         row = layer.format
         gemm = row.gemm
         if gemm is None:
-            return f"torch has no GEMM of {row.sides}"
+            return f"torch has no GEMM for {row.sides}"
         if row.inputs.static and layer.input_scale is None:
             return (
                 f"{row.quant_algo} without input_scale is weight-only, and torch has no such GEMM"
@@ -76,7 +76,7 @@ def _shape_problem(layer: Layer, gemm: Gemm, device: Device) -> str:
     odd = [size for size in layer.shape if size % gemm.multiple]
     if not odd:
         return ""
-    return f"torch takes multiples of {gemm.multiple} here, this layer has {odd[0]:,}"
+    return f"torch requires multiples of {gemm.multiple} here, but this layer has {odd[0]:,}"
 
 
 def _filled_up(activations: Activations) -> Activations:

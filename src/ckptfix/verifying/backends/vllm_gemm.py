@@ -40,13 +40,13 @@ class VllmBackend:
         """Formats and GPUs that its CUTLASS kernels do not take."""
         algo, gemm = layer.quant_algo, layer.format.gemm
         if gemm is None or gemm.recipe not in _KERNELS:
-            return f"ckptfix knows no vLLM kernel for {algo}"
+            return f"ckptfix supports no vLLM kernel for {algo}"
         if not device.is_cuda:
-            return f"vLLM's kernel for {algo} needs a GPU, this is a CPU"
+            return f"vLLM's kernel for {algo} needs a GPU, but this is a CPU"
         if layer.input_scale is None and layer.format.inputs.static:
             return f"{algo} without input_scale is weight-only"
         if any(size % gemm.multiple for size in layer.shape):
-            return f"vLLM's kernel takes multiples of {gemm.multiple} here"
+            return f"vLLM's kernel requires multiples of {gemm.multiple} here"
         return why_not(gemm.gpu, algo, device)
 
     @staticmethod

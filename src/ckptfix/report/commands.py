@@ -13,11 +13,6 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_@%+:,./-][A-Za-z0-9_@%+=:,./-]*")
 """Words that no shell changes; zsh expands a word that starts with `=`."""
 ELSEWHERE: Final = ("--output", "DIR")
 """What a rewrite needs of a checkpoint that is no directory."""
-_WITHOUT_NAME: Final = re.compile(
-    r"ckptfix (?P<verb>check|rewrite|verify)(?P<options>(?: --runtime [^\s;]+| --[a-z-]+)*)"
-    r"(?! DIR\b)"
-)
-"""A command in a text of ours that names no checkpoint."""
 
 
 def quoted(word: str) -> str:
@@ -57,23 +52,3 @@ def suggested(verb: str, name: str, *options: str) -> str:
 def path_word(path: str) -> str:
     """A path for a program that may take what starts with a dash for an option."""
     return quoted(f"./{path}" if path.startswith("-") else path)
-
-
-def with_name(text: str, name: str, *options: str) -> str:
-    """A text of ours with the checkpoint put into the commands that name none.
-
-    Args:
-        text: advice, as `run ckptfix rewrite --from-tensors`.
-        name: the checkpoint, as the user names it.
-        options: what a rewrite of it needs besides, as `--output`, `DIR`.
-    """
-
-    def named(match: re.Match[str]) -> str:
-        verb, flags = match["verb"], match["options"]
-        if verb == "rewrite" and "--dry-run" not in flags:
-            flags += "".join(f" {quoted(option)}" for option in options)
-        if name.startswith("-"):
-            return f"ckptfix {verb}{flags} -- {quoted(name)}"
-        return f"ckptfix {verb} {quoted(name)}{flags}"
-
-    return _WITHOUT_NAME.sub(named, text)

@@ -1,0 +1,96 @@
+"""What every screen shows, one file a screen; `make snapshots` writes all of them again."""
+
+import os
+import re
+import shlex
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from tests.conftest import DATA, Run
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+README = Path(__file__).parents[1] / "README.md"
+UPDATE = os.environ.get("UPDATE_SNAPSHOTS") == "1"
+OLD_VLLM = ("--runtime", "vllm==0.17.1")
+NEW_VLLM = ("--runtime", "vllm==0.33.0")
+SCREENS: dict[str, tuple[Literal["stdout", "stderr"], int, tuple[str, ...]]] = {
+    "check_clean": ("stdout", 0, ("check", "clean")),
+    "check_github": ("stdout", 1, ("check", "nano-vl", "--format", "github", *OLD_VLLM)),
+    "check_runtimes": ("stdout", 1, ("check", "nano-vl", *OLD_VLLM, *NEW_VLLM)),
+    "check_several": ("stdout", 2, ("check", "nano-vl", "clean", "nowhere")),
+    "check_text_nano_vl": ("stdout", 1, ("check", "nano-vl")),
+    "explain": ("stdout", 0, ("explain", "CKF207")),
+    "inspect": ("stdout", 0, ("inspect", "nano-vl")),
+    "resolve": ("stdout", 0, ("resolve", "nano-vl", "*.3.mixer.q*", *OLD_VLLM, *NEW_VLLM)),
+    "rewrite_dry_run_stderr": ("stderr", 0, ("rewrite", "nano-vl", "--dry-run")),
+    "rewrite_refused": ("stdout", 1, ("rewrite", "refused", "--strategy", "rename")),
+    "rewrite_result": ("stdout", 0, ("rewrite", "nano-vl")),
+    "rewrite_tensors": ("stdout", 0, ("rewrite", "tensors", "--tensors")),
+    "rules": ("stdout", 0, ("rules",)),
+    "runtimes": ("stdout", 0, ("runtimes", "NemotronH_Nano_VL_V2")),
+    "verify": ("stdout", 0, ("verify", "nano-vl", "--device", "cpu", "--all")),
+}
+CHECKPOINTS = {
+    "nano-vl": "nanovl-mixed",
+    "clean": "llama-fp8-kv8",
+    "refused": "recipe-nano4b-nvfp4_w4a16",
+    "tensors": "nemotronh-moe-super-nulbug",
+}
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Path:
+    for name, fixture in CHECKPOINTS.items():
+        shutil.copytree(DATA / fixture, tmp_path / name)
+    return tmp_path
+
+
+def steady(shown: str) -> str:
+    """Without what differs from run to run: times, and the width of their column."""
+    shown = re.sub(r" +[\d.]+ ms", " 0.0 ms", shown)
+    shown = re.sub(r"in [\d.]+ s$", "in 0.0 s", shown, flags=re.MULTILINE)
+    return re.sub(r"torch \d+\.\d+\S*", "torch VERSION", shown)
+
+
+@pytest.mark.usefixtures("checkpoints")
+@pytest.mark.parametrize("name", SCREENS)
+def test_a_screen_is_as_recorded(name: str, run: Run) -> None:
+    stream, code, arguments = SCREENS[name]
+    if arguments[0] == "verify" and find_spec("torch") is None:
+        pytest.skip("no torch")
+    done = run(*arguments)
+    assert done.returncode == code, done.stderr
+    shown = steady(getattr(done, stream))
+    recorded = SNAPSHOTS / f"{name}.txt"
+    if UPDATE:
+        recorded.write_text(shown, encoding="utf-8")
+    assert shown == recorded.read_text(encoding="utf-8"), "run make snapshots"
+
+
+def test_no_screen_is_recorded_that_is_no_more() -> None:
+    assert {path.stem for path in SNAPSHOTS.glob("*.txt")} == set(SCREENS)
+
+
+@pytest.mark.usefixtures("checkpoints")
+def test_the_transcripts_of_the_readme_are_what_is_printed(run: Run) -> None:
+    page = README.read_text(encoding="utf-8")
+    checked = 0
+    for block in re.findall(r"```console\n(.*?)```", page, re.DOTALL):
+        if "ORG" in block or "nvidia/" in block:
+            continue  # needs a server
+        command, _, _ = block.removeprefix("$ ").partition("\n")
+        program, _, head = command.partition(" | head -")
+        lines = run(*shlex.split(program)[1:]).stdout.splitlines(keepends=True)
+        made = f"$ {command}\n{''.join(lines[: int(head or len(lines))])}"
+        if UPDATE:
+            page = page.replace(f"```console\n{block}```", f"```console\n{made}```")
+        else:
+            assert block == made, "run make snapshots"
+        checked += 1
+    if UPDATE:
+        README.write_text(page, encoding="utf-8")
+    assert checked > 5
