@@ -153,7 +153,7 @@ def test_check_finds_what_is_wrong_in_its_words(folder: Path, tmp_path: Path) ->
     directory = model(tmp_path / "model", {**QUANTIZATION, "plan": plan})
     done = run(folder, "check", directory)
     assert done.returncode == 1, done.stderr
-    assert f"{OLD.format(1)}\n    is stored as NVFP4 and plan does not name it" in done.stdout
+    assert f"{OLD.format(1)}\n    is stored as NVFP4 but plan does not list it" in done.stdout
     assert f"{OLD.format(9)}\n    matches no module of the checkpoint" in done.stdout
     assert f"{OLD.format(0)}\n    is declared as NVFP4 and stored as FP8" in done.stdout
     assert "at config.json /quantization_config/plan" in done.stdout
@@ -230,4 +230,4 @@ def test_an_unknown_quantizer_is_told_what_is_known(folder: Path, tmp_path: Path
     directory = model(tmp_path / "model", {"quant_method": "someone-elses"})
     done = run(folder, "check", directory)
     assert done.returncode == 2
-    assert "ckptfix reads checkpoints quantized by MadeUp or ModelOpt" in done.stderr
+    assert "ckptfix only supports checkpoints quantized by MadeUp or ModelOpt" in done.stderr

@@ -123,5 +123,5 @@ def test_a_metadata_file_stands_for_its_checkpoint(run: Run, tmp_path: Path) -> 
     shutil.copytree(HEALTHY, tmp_path / "a")
     done = run("check", "a/config.json", "a/hf_quant_config.json", "a")
     assert done.stdout.endswith("\n\na: clean\n")
-    assert done.stdout.count("will it load") == 1
+    assert done.stdout.count("Will it load?") == 1
     assert done.returncode == 0

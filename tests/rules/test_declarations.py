@@ -67,7 +67,7 @@ def test_an_excluded_module_keeps_the_name_that_the_file_gives_its_format(
     (row,) = formats(call, tmp_path).values()
     assert (row["stored_format"], row["modules"]) == ("mxfp4", 2)
     (finding,) = check(tmp_path)
-    assert finding.message == "is stored as mxfp4 and lm_head excludes it"
+    assert finding.message == "is stored as mxfp4 but lm_head excludes it"
     assert call("rewrite", tmp_path, "--from-tensors").returncode == 0
     made = json.loads((tmp_path / "config.json").read_text())["quantization_config"]
     assert (made["quant_algo"], made["ignore"]) == ("mxfp4", [])

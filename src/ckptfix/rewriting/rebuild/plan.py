@@ -58,7 +58,7 @@ def _writer(checkpoint: Checkpoint) -> Writer:
     if dialect.writer is None:
         raise CkptfixError(
             f"{checkpoint.name}: metadata of {dialect.quantizer} cannot be made from tensors",
-            advice="run ckptfix rewrite without --from-tensors",
+            advice="leave `from_tensors` out",
         )
     return dialect.writer
 
