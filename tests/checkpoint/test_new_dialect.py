@@ -155,7 +155,7 @@ def test_check_finds_what_is_wrong_in_its_words(folder: Path, tmp_path: Path) ->
     assert done.returncode == 1, done.stderr
     assert f"{OLD.format(1)}\n    is stored as NVFP4 but plan does not list it" in done.stdout
     assert f"{OLD.format(9)}\n    matches no module of the checkpoint" in done.stdout
-    assert f"{OLD.format(0)}\n    is declared as NVFP4 and stored as FP8" in done.stdout
+    assert f"{OLD.format(0)}\n    is declared as NVFP4 but stored as FP8" in done.stdout
     assert "at config.json /quantization_config/plan" in done.stdout
     assert "at config.json /quantization_config/groups/eights/members" in done.stdout
     assert "CKF103" not in done.stdout, "its patterns may be regular expressions"
