@@ -236,7 +236,9 @@ def test_the_patch_of_a_rebuild_makes_the_rebuilt_files(
     assert run("rewrite", written, "--from-tensors").returncode == 0
     for file in ("config.json", "hf_quant_config.json"):
         assert (patched / file).read_bytes() == (written / file).read_bytes()
-    assert run("rewrite", written, "--from-tensors").stdout.startswith(f"{written}: nothing to rename")
+    assert run("rewrite", written, "--from-tensors").stdout.startswith(
+        f"{written}: nothing to rename"
+    )
 
 
 def test_patterns_that_no_reader_understands_are_written_anew(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import ckptfix
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.foreign import NotModelOptError
@@ -227,5 +228,18 @@ def test_sglang_wants_the_map_of_a_nemotron_in_config_json(tmp_path: Path) -> No
     file = {**PRODUCER, "quantization": fields}
     write_checkpoint(tmp_path, TENSORS, architecture="NemotronHForCausalLM")
     (tmp_path / HF_QUANT_FILE).write_text(json.dumps(file))
-    with pytest.raises(StopsError, match="needs quantization_config"):
+    with pytest.raises(StopsError, match="requires quantization_config"):
         read(tmp_path, "sglang==0.5.23")
+
+
+@pytest.mark.parametrize("value", [{"FP8": 1}, ["FP8"], 8, True])
+def test_an_algorithm_of_another_type_stops_a_release_and_not_us(
+    value: object, tmp_path: Path
+) -> None:
+    directory = write_checkpoint(
+        tmp_path / "m",
+        fp8("model.layers.0.a"),
+        {"quant_method": "modelopt_fp8", "quant_algo": value},
+    )
+    report = ckptfix.check(directory, runtimes=["vllm", "sglang"])
+    assert {release.loads for release in report.runtimes} <= {"no", "unknown"}

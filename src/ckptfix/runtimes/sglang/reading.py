@@ -208,10 +208,12 @@ def _from_config(
         case "mxfp8":
             listed = "exclude_modules" if "exclude_modules" in fields else "ignore"
             return _made(files, fields, "MXFP8", listed, kv=_kv(fields, flat=flat))
-    if algo not in release.reading.uniform or "NVFP4" in str(algo) or algo == "MXFP8":
+    if not isinstance(algo, str):
+        raise StopsError(f"stops: {fields.place('quant_algo')} is {kind_of(algo)}, not a string")
+    if algo not in release.reading.uniform or "NVFP4" in algo or algo == "MXFP8":
         raise StopsError(f"stops: {algo} for the whole checkpoint is not supported")
     listed = "ignore" if flat else "exclude_modules"
-    return _made(files, fields, str(algo), listed, kv=_kv(fields, flat=flat))
+    return _made(files, fields, algo, listed, kv=_kv(fields, flat=flat))
 
 
 def _made(
@@ -282,7 +284,7 @@ def _nvfp4(files: Files, fields: Held, release: SglangRelease, *, flat: bool) ->
     if algo == "FP8":
         why = "this runtime reads the weights as unquantized and quantizes them itself"
         return EffectiveMetadata(fields.file, fields.path, "", ignored=why)
-    return _made(files, fields, str(algo), listed, kv=True, group_size=group_size)
+    return _made(files, fields, algo, listed, kv=True, group_size=group_size)
 
 
 def _flat_group(fields: Held) -> object:
