@@ -2,7 +2,8 @@
 
 In a checkpoint with a million tensors, almost all belong to experts that differ only in their
 index. What is true of the first is true of each, so it is enough to look at the first; a bank in
-which one expert differs, by a tensor, a shape, an entry or a pattern, is left as it is."""
+which one expert differs, by a tensor, a shape, an entry or a pattern, is left as it is.
+"""
 
 import re
 from collections import Counter, deque
