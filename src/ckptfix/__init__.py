@@ -1,4 +1,4 @@
-"""Make a quantized checkpoint's metadata and a serving runtime's module names meet.
+"""Check and repair the quantization metadata of LLM checkpoints for vLLM and SGLang.
 
 The public API, documented in docs/python.md; whatever is not in `__all__` may change. Nothing is
 imported before it is used, so that `ckptfix --help` costs little more than the command line itself.

@@ -8,7 +8,7 @@ from ckptfix.place import Place
 
 
 class CkptfixError(Exception):
-    """Something kept the command from running; the message is one sentence for the user."""
+    """The operation could not run; the message is one sentence for the user."""
 
     def __init__(self, problem: str, *, place: Place | None = None, advice: str = "") -> None:
         super().__init__(problem)

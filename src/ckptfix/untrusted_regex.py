@@ -1,9 +1,8 @@
-"""Regular expressions of a stranger, with a limit on the time they may take.
+"""Untrusted regular expressions, with a limit on the time they may take.
 
 `re:` patterns in the metadata, exclude patterns as SGLang reads them, and mapper files hold
-expressions that may backtrack for ever. They must mean what they mean to the runtimes, so Python's
-own `re` runs them, and a timer of the process sees how long: `re` lets signal handlers run while it
-matches.
+expressions that may backtrack exponentially. They must match as in the runtimes, so Python's own
+`re` runs them, and a process timer limits their time: `re` runs signal handlers while it matches.
 """
 
 import re

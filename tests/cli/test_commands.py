@@ -123,7 +123,7 @@ def test_a_mapper_file_and_maps_apply_in_order(tmp_path: Path, run: Run) -> None
     rules.write_text('[[rules]]\nkind = "suffix"\nold = "linear"\nnew = ""\n')
     done = run("rewrite", directory, "--mapper", rules, "--map", "trunk=model")
     assert done.returncode == 0
-    assert f"using the {rules} and --map" in done.stdout
+    assert f"name map: {rules} and --map" in done.stdout
     assert '"model.a": {' in (directory / "config.json").read_text()
 
 

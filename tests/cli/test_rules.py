@@ -7,6 +7,7 @@ import pytest
 from packaging.version import Version
 
 from ckptfix import __version__
+from ckptfix.report.spelling import spelled
 from ckptfix.rules.registry import RULES
 from tests.conftest import Call
 
@@ -34,8 +35,8 @@ def test_every_rule_is_explained_in_lines_that_fit_a_terminal(code: str, call: C
     done = call("explain", code.lower())
     assert done.returncode == 0
     words = " ".join(done.stdout.split())
-    assert " ".join(RULES[code].why.split()) in words
-    assert " ".join(RULES[code].fix.split()) in words
+    assert " ".join(spelled(RULES[code].why).split()) in words
+    assert " ".join(spelled(RULES[code].fix).split()) in words
     repaired = any(
         f"ckptfix rewrite DIR{more} repairs it" in words
         for more in ("", " --from-tensors", " --tensors")

@@ -103,8 +103,8 @@ NOWHERE = {"HF_ENDPOINT": "http://127.0.0.1:9", "CKPTFIX_RETRIES": "0"}
     [
         (["org/nowhere"], {}, "and no such repository on the Hub (or you have no access)"),
         (["org/nano"], NOWHERE, "and as a Hub repository: cannot connect to the server"),
-        (["org/nano", "--offline"], {}, "and as a Hub repository: not in the cache"),
-        (["org/nano"], {"HF_HUB_OFFLINE": "1"}, "and as a Hub repository: not in the cache"),
+        (["org/nano", "--offline"], {}, "and as a Hub repository: not cached"),
+        (["org/nano"], {"HF_HUB_OFFLINE": "1"}, "and as a Hub repository: not cached"),
     ],
 )
 def test_what_is_neither_is_told_as_both(

@@ -99,7 +99,7 @@ def test_what_was_fetched_is_kept_by_commit(hub: Hub, hub_call: Call) -> None:
 
 def test_offline_answers_from_what_was_fetched(hub: Hub, hub_run: HubRun, hub_call: Call) -> None:
     repository = hub.add("org/nano", blobs_of(NANO_VL))
-    told = "not in the cache, and --offline or HF_HUB_OFFLINE allows no request"
+    told = "not cached, and --offline or HF_HUB_OFFLINE forbids requests"
     never = hub_call("inspect", "org/nano", "--offline")
     assert (never.returncode, told in never.stderr) == (2, True)
     online = hub_call("inspect", "org/nano")
@@ -121,7 +121,7 @@ def test_a_file_that_was_not_fetched_is_missed_offline(
         shutil.rmtree(heads)
     done = hub_call("inspect", "org/nano", "--offline")
     assert done.returncode == 2
-    assert "safetensors: not in the cache, and --offline allows no request" in done.stderr
+    assert "safetensors: not cached, and --offline forbids requests" in done.stderr
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(

@@ -85,9 +85,9 @@ def test_a_revision_of_its_own_option() -> None:
 @pytest.mark.parametrize(
     ("text", "revision", "told"),
     [
-        ("org/name@dev", "main", "contradict each other"),
-        ("./here", "dev", "--revision is for repositories of the Hub"),
-        ("s3://bucket/a", "dev", "--revision is for repositories of the Hub"),
+        ("org/name@dev", "main", "cannot be used with `revision`"),
+        ("./here", "dev", "`revision` only works for Hub repositories"),
+        ("s3://bucket/a", "dev", "`revision` only works for Hub repositories"),
         ("org/name@../../x", None, "is not a branch, tag or commit"),
         ("org/name", "a\x1b[31m", r"'a\\x1b[31m' is not a branch"),
         ("hf://datasets/org/name", None, "not a model repository"),

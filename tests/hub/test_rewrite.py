@@ -104,7 +104,7 @@ def test_the_plan_is_made_from_what_the_hub_has_now(
 
 
 REFUSALS = [
-    ("", None, "error: org/nano: --create-pr needs a token of the Hub; log in with hf auth login"),
+    ("", None, "error: org/nano: a pull request needs a Hub token; log in with hf auth login"),
     (
         "hf_reader",
         None,
@@ -223,7 +223,7 @@ def test_weights_that_cannot_be_had_leave_nothing(hub: Hub, hub_call: Call, tmp_
         (["org/nano", "--create-pr", "--output", "x"], "--create-pr cannot be used with --output"),
         (["org/nano", "--create-pr", "--tensors"], "--create-pr cannot be used with --tensors"),
         (["org/nano", "--with-weights"], "--with-weights requires --output"),
-        ([str(FOLDER), "--create-pr"], "--create-pr is for repositories of the Hub"),
+        ([str(FOLDER), "--create-pr"], "--create-pr only works for Hub repositories"),
     ],
 )
 def test_what_cannot_be_asked(hub: Hub, hub_call: Call, arguments: list[str], told: str) -> None:

@@ -82,8 +82,8 @@ def test_a_file_that_got_shorter_is_noticed(memory: str) -> None:
     [
         ("memory://nowhere", "error: memory://nowhere: nothing found"),
         ("nosuch://x/y", "error: nosuch://x/y: "),
-        ("memory://bucket/nano --offline", "error: memory://bucket/nano: nothing of it is cached"),
-        ("memory://bucket/nano --revision v1", "error: --revision is for repositories of the Hub"),
+        ("memory://bucket/nano --offline", "error: memory://bucket/nano: URLs are never cached"),
+        ("memory://bucket/nano --revision v1", "error: --revision only works for Hub repositories"),
     ],
 )
 def test_a_url_that_cannot_be_read(call: Call, memory: str, url: str, told: str) -> None:

@@ -138,8 +138,8 @@ def test_tensors_of_no_known_format_fail(call: Call, copy_of: CopyOf) -> None:
     [
         (("--all", "--sample", "2"), "--all cannot be used with --sample"),
         (("--modules", "*.nothing"), "--modules *.nothing: matches no quantized module"),
-        (("--device", "tpu"), "--device tpu: no such device; write cpu, cuda or cuda:1"),
-        (("--backend", "vllm"), "--backend vllm: vLLM is not installed; leave --backend out"),
+        (("--device", "tpu"), "--device tpu: no such device; write cpu, cuda or cuda:N"),
+        (("--backend", "vllm"), "--backend vllm: vLLM is not installed; omit --backend"),
         (("--source", "/nowhere"), "/nowhere: no such directory"),
     ],
 )

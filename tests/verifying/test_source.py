@@ -57,7 +57,7 @@ def test_a_source_with_nothing_to_compare_is_an_error(
     assert done.stderr.startswith(
         f"error: --source {DATA / source}: cannot be compared with any of"
     )
-    assert f"quantized modules: {reason}; name the unquantized checkpoint that" in done.stderr
+    assert f"quantized modules: {reason}; use the unquantized checkpoint that" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -1,8 +1,8 @@
 """Banks of experts that are all stored and named alike, each folded into its first expert.
 
-Of a million tensors all but some thousands belong to experts that differ in their number only.
-What is true of the first is true of each, so it is enough to look at the first; a bank in which
-one expert differs, by a tensor, a shape, an entry or a pattern, is left as it is.
+In a checkpoint with a million tensors, almost all belong to experts that differ only in their
+index. What is true of the first is true of each, so it is enough to look at the first; a bank in
+which one expert differs, by a tensor, a shape, an entry or a pattern, is left as it is.
 """
 
 import re

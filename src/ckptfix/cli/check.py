@@ -142,7 +142,7 @@ def check(
     from ckptfix.cli.output_file import require_writable, write_report
     from ckptfix.errors import CkptfixError
     from ckptfix.operations.check import check_each, in_order
-    from ckptfix.remote.opening import Reach
+    from ckptfix.remote.opening import NetworkPolicy
     from ckptfix.report.check_report import CheckReport
     from ckptfix.report.console import line, show, write_plain
     from ckptfix.report.formats import renderer
@@ -160,7 +160,7 @@ def check(
         flags,
         found,
         ask_all=chosen == "text",
-        reach=Reach(revision, offline, refresh),
+        policy=NetworkPolicy(revision, offline, refresh),
         jobs=jobs,
     )
     target = require_writable(output_file) if output_file is not None else None

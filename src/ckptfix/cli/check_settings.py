@@ -8,7 +8,7 @@ from pathlib import Path
 from ckptfix.cli.configuration import Configuration
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.check import CheckRequest
-from ckptfix.remote.opening import HERE_AND_THERE, Reach
+from ckptfix.remote.opening import DEFAULT_POLICY, NetworkPolicy
 from ckptfix.rules.finding import Severity
 from ckptfix.rules.selection import EVERY, Selection, parse_codes
 from ckptfix.runtimes.name_maps import own_name_map
@@ -33,7 +33,7 @@ def request_of(
     found: Configuration,
     *,
     ask_all: bool = True,
-    reach: Reach = HERE_AND_THERE,
+    policy: NetworkPolicy = DEFAULT_POLICY,
     jobs: int = 1,
 ) -> CheckRequest:
     """Flags first, then the configuration.
@@ -50,7 +50,7 @@ def request_of(
         Selection(select or (EVERY,), ignore),
         found.ignored_in,
         ask_all,
-        reach,
+        policy,
         jobs,
     )
 

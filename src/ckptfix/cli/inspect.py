@@ -25,14 +25,14 @@ def inspect(
     from ckptfix.cli.listening import listening
     from ckptfix.operations.inspect import inspect_checkpoint
     from ckptfix.operations.loading import load
-    from ckptfix.remote.opening import Reach
+    from ckptfix.remote.opening import NetworkPolicy
     from ckptfix.report.console import show, write_plain
     from ckptfix.report.inspect_json import inspection_json
     from ckptfix.report.inspect_text import inspection_lines
     from ckptfix.runtimes.name_maps import builtin_name_map
 
     with listening() as listener:
-        loaded = load(checkpoint, Reach(revision, offline, refresh), listener)
+        loaded = load(checkpoint, NetworkPolicy(revision, offline, refresh), listener)
         inspection = inspect_checkpoint(loaded, builtin_name_map(loaded))
     if json:
         write_plain(inspection_json(inspection), sys.stdout)

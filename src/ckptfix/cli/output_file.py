@@ -1,4 +1,4 @@
-"""`--output-file`: a report on disk, whole or not at all."""
+"""`--output-file`: atomic report files."""
 
 import io
 import os

@@ -39,14 +39,14 @@ def resolve(
     from ckptfix.cli.listening import listening
     from ckptfix.operations.loading import load
     from ckptfix.operations.resolve import resolve_modules
-    from ckptfix.remote.opening import Reach
+    from ckptfix.remote.opening import NetworkPolicy
     from ckptfix.report.console import show
     from ckptfix.report.resolution import resolution_lines
     from ckptfix.runtimes.releases import asked_targets
 
     targets = asked_targets(runtime or ())
     with listening() as listener:
-        loaded = load(checkpoint, Reach(revision, offline, refresh), listener)
+        loaded = load(checkpoint, NetworkPolicy(revision, offline, refresh), listener)
         resolved = resolve_modules(loaded, modules, targets, listener)
     for release in resolved:
         show(resolution_lines(release), sys.stdout)

@@ -118,7 +118,7 @@ def rewrite(
     Example: ckptfix rewrite ./Nemotron-Nano-VL-12B-V2-NVFP4 --dry-run
     """
     from ckptfix.cli.rewriting import RewriteFlags, run_rewrite
-    from ckptfix.remote.opening import Reach
+    from ckptfix.remote.opening import NetworkPolicy
 
     flags = RewriteFlags(
         dry_run=dry_run,
@@ -132,7 +132,7 @@ def rewrite(
         from_tensors=from_tensors,
         tensors=tensors,
         # What a pull request changes must be what the Hub has now.
-        reach=Reach(revision, offline, refresh or create_pr),
+        policy=NetworkPolicy(revision, offline, refresh or create_pr),
         with_weights=with_weights,
         create_pr=create_pr,
         verify=verify,

@@ -5,7 +5,7 @@ from typing import Final
 
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.plan import RewriteRequest
-from ckptfix.remote.opening import HERE_AND_THERE, Opened, Reach
+from ckptfix.remote.opening import DEFAULT_POLICY, NetworkPolicy, Opened
 from ckptfix.remote.reference import Directory, Repository
 from ckptfix.rewriting.portable import Strategy
 from ckptfix.runtimes.name_maps import own_name_map
@@ -32,7 +32,7 @@ class RewriteFlags:
     strategy: Strategy = "auto"
     from_tensors: bool = False
     tensors: bool = False
-    reach: Reach = HERE_AND_THERE
+    policy: NetworkPolicy = DEFAULT_POLICY
     with_weights: bool = False
     create_pr: bool = False
     verify: bool = False
@@ -73,7 +73,7 @@ def require_sensible(flags: RewriteFlags) -> None:
             "--create-pr cannot be used with --tensors",
             advice="a pull request can only change JSON files; use --output DIR --with-weights",
         )
-    if flags.create_pr and flags.reach.offline:
+    if flags.create_pr and flags.policy.offline:
         raise CkptfixError("--create-pr cannot be used with --offline")
     if flags.with_weights and flags.output is None:
         raise CkptfixError("--with-weights requires --output", advice="add --output DIR")

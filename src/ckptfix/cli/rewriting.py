@@ -54,7 +54,7 @@ def run_rewrite(name: str, flags: RewriteFlags) -> int:
 
         require_torch()  # before anything is written
     with listening() as listener:
-        opened = open_named(name, flags.reach, listener)
+        opened = open_named(name, flags.policy, listener)
         require_possible(opened, flags)
         _require_token(opened, flags)
         if flags.undo:

@@ -1,4 +1,4 @@
-"""JSON decoded in C, for text in which that cannot hide a duplicate key."""
+"""Fast JSON decoding (msgspec), used only when a duplicate key is impossible."""
 
 from itertools import chain
 from typing import Any

@@ -1,4 +1,4 @@
-"""Strict JSON that knows where every string stands in its file.
+"""Strict JSON that records the position of every value.
 
 The standard library decides what is valid, msgspec where it provably decides the same; the scanner
 here only walks text already known to be valid, to find the byte spans that a byte-preserving edit

@@ -21,7 +21,7 @@ from ckptfix.operations.loading import load_opened, open_noted
 from ckptfix.place import Place
 from ckptfix.progress import SILENT, Listener
 from ckptfix.remote.local_url import local_path
-from ckptfix.remote.opening import HERE_AND_THERE, Reach
+from ckptfix.remote.opening import DEFAULT_POLICY, NetworkPolicy
 from ckptfix.remote.reference import (
     Directory,
     Reference,
@@ -53,7 +53,7 @@ class CheckRequest:
     """Name of a checkpoint -> more codes that do not count in it."""
     ask_all: bool = True
     """Ask every known release where `targets` is empty."""
-    reach: Reach = HERE_AND_THERE
+    policy: NetworkPolicy = DEFAULT_POLICY
     jobs: int = 4
     """Checkpoints read at a time, where one is not on this machine."""
 
@@ -135,13 +135,13 @@ def _loaded(
 
 
 def _load(name: str, request: CheckRequest, listener: Listener) -> tuple[Reference, Checkpoint]:
-    reference = parse_reference(name, request.reach.revision)
-    return reference, load_opened(open_noted(reference, request.reach, listener), listener)
+    reference = parse_reference(name, request.policy.revision)
+    return reference, load_opened(open_noted(reference, request.policy, listener), listener)
 
 
 def _shown(name: str, request: CheckRequest) -> str:
     try:
-        return str(parse_reference(name, request.reach.revision))
+        return str(parse_reference(name, request.policy.revision))
     except CkptfixError:
         return name
 
@@ -253,6 +253,6 @@ def check(
         own_name_map(maps, mapper),
         asked_targets(runtimes),
         Selection(parse_codes(select, "select") or (EVERY,), parse_codes(ignore, "ignore")),
-        reach=Reach(revision, offline, refresh),
+        policy=NetworkPolicy(revision, offline, refresh),
     )
     return check_one(os.fspath(checkpoint), request, listener)

@@ -10,7 +10,7 @@ from ckptfix.jsontext.text import Path, pointer
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load
 from ckptfix.progress import SILENT, Listener
-from ckptfix.remote.opening import Reach
+from ckptfix.remote.opening import NetworkPolicy
 from ckptfix.rules.reading import Declarations
 from ckptfix.runtimes.name_maps import NameMap, builtin_name_map
 from ckptfix.runtimes.naming import Naming
@@ -167,6 +167,6 @@ def inspect(
     Raises:
         CkptfixError: it cannot be read.
     """
-    loaded = load(os.fspath(checkpoint), Reach(revision, offline, refresh), listener)
+    loaded = load(os.fspath(checkpoint), NetworkPolicy(revision, offline, refresh), listener)
     with limited():
         return inspect_checkpoint(loaded, builtin_name_map(loaded))

@@ -1,4 +1,4 @@
-"""What a stranger's checkpoint may cost."""
+"""Time limits for untrusted input."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -3,23 +3,25 @@
 from ckptfix.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.progress import SILENT, Listener
-from ckptfix.remote.opening import HERE_AND_THERE, Opened, Reach, open_reference
+from ckptfix.remote.opening import DEFAULT_POLICY, NetworkPolicy, Opened, open_reference
 from ckptfix.remote.reference import Reference, parse_reference
 from ckptfix.rewriting.store import require_whole
 
 
-def open_named(name: str, reach: Reach = HERE_AND_THERE, listener: Listener = SILENT) -> Opened:
+def open_named(
+    name: str, policy: NetworkPolicy = DEFAULT_POLICY, listener: Listener = SILENT
+) -> Opened:
     """The source that a name refers to.
 
     Raises:
         CkptfixError: there is none, or it cannot be reached.
     """
-    return open_noted(parse_reference(name, reach.revision), reach, listener)
+    return open_noted(parse_reference(name, policy.revision), policy, listener)
 
 
-def open_noted(reference: Reference, reach: Reach, listener: Listener = SILENT) -> Opened:
+def open_noted(reference: Reference, policy: NetworkPolicy, listener: Listener = SILENT) -> Opened:
     """The source of a reference, and a note where it is not the newest of its repository."""
-    opened = open_reference(reference, reach)
+    opened = open_reference(reference, policy)
     if opened.note:
         listener.note(opened.note)
     return opened
@@ -36,10 +38,12 @@ def load_opened(opened: Opened, listener: Listener = SILENT) -> Checkpoint:
     return load_checkpoint(opened.source, str(opened.reference), listener)
 
 
-def load(name: str, reach: Reach = HERE_AND_THERE, listener: Listener = SILENT) -> Checkpoint:
+def load(
+    name: str, policy: NetworkPolicy = DEFAULT_POLICY, listener: Listener = SILENT
+) -> Checkpoint:
     """The checkpoint that a name refers to.
 
     Raises:
         CkptfixError: as `open_named` and `load_opened`.
     """
-    return load_opened(open_named(name, reach, listener), listener)
+    return load_opened(open_named(name, policy, listener), listener)

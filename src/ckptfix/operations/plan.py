@@ -9,7 +9,7 @@ from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load_opened, open_named
 from ckptfix.progress import SILENT, Listener, Step
-from ckptfix.remote.opening import Opened, Reach
+from ckptfix.remote.opening import NetworkPolicy, Opened
 from ckptfix.rewriting.diff import unified_diff
 from ckptfix.rewriting.plan import Plan, plan_rewrite, rewritten
 from ckptfix.rewriting.portable import PortablePlan, Strategy, plan_for_targets
@@ -219,5 +219,5 @@ def plan(
     """
     own, targets = own_name_map(maps, mapper), asked_targets(runtimes)
     request = RewriteRequest(own, targets, strategy, from_tensors, tensors)
-    opened = open_named(os.fspath(checkpoint), Reach(revision, offline, refresh), listener)
+    opened = open_named(os.fspath(checkpoint), NetworkPolicy(revision, offline, refresh), listener)
     return make_plan(opened, load_opened(opened, listener), request, listener)

@@ -10,7 +10,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load
 from ckptfix.progress import SILENT, Listener
-from ckptfix.remote.opening import Reach
+from ckptfix.remote.opening import NetworkPolicy
 from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.releases import asked_targets, judge_all, newest_targets
 from ckptfix.runtimes.targets import Target
@@ -80,5 +80,5 @@ def resolve(
         CkptfixError: it cannot be read, or no release registers its architecture.
     """
     targets = asked_targets(runtimes)
-    loaded = load(os.fspath(checkpoint), Reach(revision, offline, refresh), listener)
+    loaded = load(os.fspath(checkpoint), NetworkPolicy(revision, offline, refresh), listener)
     return resolve_modules(loaded, modules, targets, listener)

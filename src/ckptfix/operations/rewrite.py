@@ -10,7 +10,7 @@ from ckptfix.errors import CkptfixError
 from ckptfix.operations.loading import load_opened, open_named
 from ckptfix.operations.plan import RewritePlan, RewriteRequest, make_plan
 from ckptfix.progress import SILENT, Listener, Step
-from ckptfix.remote.opening import Opened, Reach
+from ckptfix.remote.opening import NetworkPolicy, Opened
 from ckptfix.remote.reference import Directory, Repository
 from ckptfix.rewriting.apply import Recovered, apply_changes, recover
 from ckptfix.rewriting.apply import undo as restore
@@ -222,7 +222,7 @@ def rewrite(
     """
     own, targets = own_name_map(maps, mapper), asked_targets(runtimes)
     request = RewriteRequest(own, targets, strategy, from_tensors, tensors)
-    opened = open_named(os.fspath(checkpoint), Reach(revision, offline, refresh), listener)
+    opened = open_named(os.fspath(checkpoint), NetworkPolicy(revision, offline, refresh), listener)
     if output is None:
         complete(opened)
         return apply(plan_rewrite_of(opened, request, listener), listener)

@@ -23,7 +23,7 @@ def download(repository: Repository, commit: str, names: Collection[str]) -> Dir
     if not sys.stderr.isatty() or any(name != printable(name) for name in names):
         disable_progress_bars()
     client = HubClient(repository)
-    with client.told():
+    with client.translated_errors():
         snapshot = snapshot_download(
             repository.name,
             revision=commit,

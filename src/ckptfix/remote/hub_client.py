@@ -27,8 +27,8 @@ from ckptfix.remote.hub_failures import (
     pause_after,
 )
 from ckptfix.remote.hub_library import HTTP, Answer, open_session
-from ckptfix.remote.patience import Patience
 from ckptfix.remote.reference import Repository, is_commit
+from ckptfix.remote.retries import RetryPolicy
 from ckptfix.text import visible
 
 LIBRARY: Final = "ckptfix"
@@ -77,7 +77,7 @@ class HubClient:
             raise CkptfixError(
                 f"HF_ENDPOINT={visible(self.api.endpoint)!r}: not a URL ({error})"
             ) from error
-        self.patience = Patience.of_environment(float(constants.HF_HUB_DOWNLOAD_TIMEOUT))
+        self.retry = RetryPolicy.of_environment(float(constants.HF_HUB_DOWNLOAD_TIMEOUT))
 
     def look_up(self) -> Commit:
         """The commit of the revision, with all files and sizes: one request.
@@ -86,10 +86,10 @@ class HubClient:
             CkptfixError: it cannot be had.
         """
         name, revision = self.repository.name, self.repository.revision
-        with self.told():
-            info = self.patience.insist(
+        with self.translated_errors():
+            info = self.retry.insist(
                 lambda: self.api.model_info(
-                    name, revision=revision, files_metadata=True, timeout=self.patience.timeout
+                    name, revision=revision, files_metadata=True, timeout=self.retry.timeout
                 ),
                 pause_after,
             )
@@ -110,14 +110,12 @@ class HubClient:
         """
         if not length:
             return b""
-        with self.told():
-            return self.patience.insist(
-                lambda: self._fetch(commit, file, start, length), pause_after
-            )
+        with self.translated_errors():
+            return self.retry.insist(lambda: self._fetch(commit, file, start, length), pause_after)
 
     @contextmanager
-    def told(self) -> Iterator[None]:
-        """Tell a failure in one sentence."""
+    def translated_errors(self) -> Iterator[None]:
+        """Translate transport errors into a CkptfixError."""
         open_session()
         try:
             yield
@@ -136,14 +134,14 @@ class HubClient:
         if not whole:
             headers["Range"] = f"bytes={start}-{start + length - 1}"
         file.location = ""  # a signed location may have run out: after any failure ask the Hub
-        with HTTP.stream(direct or url, headers, self.patience.timeout) as answer:
+        with HTTP.stream(direct or url, headers, self.retry.timeout) as answer:
             if direct and 400 <= answer.status_code < 500:
                 raise CutShortError
             hf_raise_for_status(answer)  # type: ignore[arg-type]
             if not whole:
                 _require_range(answer, file, start)
             _require_same(answer, file, commit, direct=bool(direct))
-            data = _read(answer, length, self.patience.deadline(length), file)
+            data = _read(answer, length, self.retry.deadline(length), file)
         if direct or answer.history:
             file.location = direct or str(answer.url)
         return data

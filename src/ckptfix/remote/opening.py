@@ -9,8 +9,8 @@ from ckptfix.text import visible
 
 
 @dataclass(frozen=True)
-class Reach:
-    """How far a command may go for its bytes."""
+class NetworkPolicy:
+    """Network access policy of a command."""
 
     revision: str | None = None
     offline: bool = False
@@ -18,7 +18,7 @@ class Reach:
     """Ask the Hub even where a snapshot is in the local cache."""
 
 
-HERE_AND_THERE = Reach()
+DEFAULT_POLICY = NetworkPolicy()
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Opened:
         return ""
 
 
-def open_reference(reference: Reference, reach: Reach) -> Opened:
+def open_reference(reference: Reference, policy: NetworkPolicy) -> Opened:
     """The source; huggingface_hub and fsspec are imported where one is needed.
 
     Raises:
@@ -50,8 +50,8 @@ def open_reference(reference: Reference, reach: Reach) -> Opened:
     if isinstance(reference, Directory):
         return Opened(_open_directory(reference), reference)
     if isinstance(reference, Repository):
-        return _open_repository(reference, reach)
-    if reach.offline:
+        return _open_repository(reference, policy)
+    if policy.offline:
         raise CkptfixError(
             f"{visible(reference.url)}: URLs are never cached, so `offline` cannot read it"
         )
@@ -70,7 +70,7 @@ def _open_directory(directory: Directory) -> DirectorySource:
         raise CkptfixError(error.problem, place=error.place, advice=advice) from error
 
 
-def _open_repository(repository: Repository, reach: Reach) -> Opened:
+def _open_repository(repository: Repository, policy: NetworkPolicy) -> Opened:
     try:
         from ckptfix.remote.hub import CachedSnapshot, open_repository  # noqa: PLC0415
         from ckptfix.remote.hub_failures import as_either  # noqa: PLC0415
@@ -83,7 +83,7 @@ def _open_repository(repository: Repository, reach: Reach) -> Opened:
         ) from error
 
     try:
-        found = open_repository(repository, offline=reach.offline, refresh=reach.refresh)
+        found = open_repository(repository, offline=policy.offline, refresh=policy.refresh)
     except CkptfixError as error:
         if not repository.like_a_path:
             raise

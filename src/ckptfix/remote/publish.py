@@ -47,7 +47,7 @@ def open_pull_request(
             number of requests: a second one could be a second pull request.
     """
     client = HubClient(repository)
-    HTTP.set_timeout(3 * client.patience.timeout)  # the Hub writes a commit before it answers
+    HTTP.set_timeout(3 * client.retry.timeout)  # the Hub writes a commit before it answers
 
     def send() -> PullRequest:
         made = client.api.create_commit(
@@ -64,7 +64,7 @@ def open_pull_request(
         return PullRequest(url, f"refs/pr/{number[1]}" if number else made.oid)
 
     try:
-        return client.patience.insist(send, _pause_after_refusal)
+        return client.retry.insist(send, _pause_after_refusal)
     except FAILURES as error:
         raise _as_sentence(error, repository) from error
 

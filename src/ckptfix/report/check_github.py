@@ -12,7 +12,7 @@ from ckptfix.report.folding import Group
 
 
 def check_github(report: CheckReport, verbose: bool) -> Iterator[Line]:
-    """One annotation for each group of like findings, and for what could not be checked."""
+    """One annotation for each group of similar findings and for each failed check."""
     for checked in report.checkpoints:
         if checked.error:
             title = f"{checked.name}: check failed"

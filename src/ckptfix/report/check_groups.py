@@ -20,7 +20,7 @@ MOST_SUBJECTS = 6
 
 
 def groups(checked: CheckedCheckpoint, verbose: bool) -> list[Group]:
-    """The results of one checkpoint, errors first: what is cut off should be the lesser."""
+    """The results of one checkpoint, errors first, so that truncation drops warnings."""
     findings = checked.findings
     made = [g for f in findings for g in fold([f])] if verbose else fold(findings)
     return sorted(made, key=lambda g: g.rule.severity is not Severity.ERROR)

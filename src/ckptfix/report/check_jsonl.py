@@ -1,4 +1,4 @@
-"""`check --format jsonl`: one line a checkpoint, each a report of its own, in schema 2."""
+"""`check --format jsonl`: one line per checkpoint, each a report of its own, in schema 2."""
 
 from collections.abc import Iterator
 from dataclasses import replace

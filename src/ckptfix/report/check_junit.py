@@ -30,7 +30,7 @@ class _Case:
 
 
 def check_junit(report: CheckReport, verbose: bool) -> Iterator[Line]:
-    """A finding too mild to fail the call is output of a case that passes."""
+    """Findings below --fail-on appear as output of a passing case."""
     suites = [(c, _cases(report, c, verbose)) for c in report.checkpoints]
     total = [case for _, cases in suites for case in cases]
     yield line('<?xml version="1.0" encoding="UTF-8"?>')

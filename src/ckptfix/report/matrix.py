@@ -40,7 +40,7 @@ def matrix_lines(verdicts: Sequence[TargetVerdict]) -> Iterator[Line]:
         hidden = sum(len(row.names) for row in rows if not row.interesting)
         if hidden:
             yield line(
-                f"and {count(hidden, 'module')} more, unquantized in the file and in every release"
+                f"and {count(hidden, 'more module')}, unquantized in the file and in every release"
             )
         yield line()
     for verdict in verdicts:

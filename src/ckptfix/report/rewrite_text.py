@@ -66,7 +66,7 @@ def plan_lines(plan: Plan) -> Iterator[Line]:
     yield from (line(row) for row in columns(rows))
     used = [(f"  {rule}", count(n, "name")) for rule, n in plan.names_per_rule if n]
     if used:
-        yield line(f"using the {spelled(plan.name_map.origin)} name map")
+        yield line(f"name map: {spelled(plan.name_map.origin)}")
         yield from (line(row) for row in columns(used))
 
 

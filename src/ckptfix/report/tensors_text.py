@@ -62,4 +62,4 @@ def _files(number: int) -> str:
 
 def no_tensor_lines(origin: str) -> Iterator[Line]:
     """No tensor has a name to change."""
-    yield line(f"the {visible(origin)} map renames no tensor")
+    yield line(f"no tensor to rename (name map: {visible(origin)})")

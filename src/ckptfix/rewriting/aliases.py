@@ -1,4 +1,4 @@
-"""Names that would make a release find what it asks for and does not find."""
+"""Aliases that let a release find entries it currently misses."""
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from ckptfix.runtimes.verdict import TargetVerdict
 
 
 @dataclass(frozen=True)
-class Wish:
-    """One name that a release wants in one file, for one of its modules."""
+class AliasRequest:
+    """An alias one release needs in one file."""
 
     place: Place
     """Of the entry to stand beside; for an exclude pattern, of the file."""
@@ -28,27 +28,27 @@ class Wish:
     """Label of the runtime's module that it is for."""
 
 
-def as_aliases(wishes: Iterable[Wish]) -> Aliases:
-    """The wishes as a plan takes them, each name once."""
+def as_aliases(requests: Iterable[AliasRequest]) -> Aliases:
+    """The requests as a plan takes them, each name once."""
     entries: dict[Place, dict[str, None]] = {}
     excludes: dict[str, dict[str, None]] = {}
-    for wish in wishes:
-        if wish.excludes:
-            excludes.setdefault(wish.place.file, {})[wish.name] = None
+    for request in requests:
+        if request.excludes:
+            excludes.setdefault(request.place.file, {})[request.name] = None
         else:
-            entries.setdefault(wish.place, {})[wish.name] = None
+            entries.setdefault(request.place, {})[request.name] = None
     return Aliases(
         {place: tuple(names) for place, names in entries.items()},
         {file: tuple(names) for file, names in excludes.items()},
     )
 
 
-def wishes_of(
+def alias_requests(
     checkpoint: Checkpoint,
     chosen: NameMap,
     name_map: NameMap,
     verdicts: Iterable[TargetVerdict],
-) -> tuple[Wish, ...]:
+) -> tuple[AliasRequest, ...]:
     """What the releases want so as to build each module as it is stored.
 
     A quantized module that a release does not find wants its own name beside the entry of its last
@@ -70,7 +70,7 @@ def wishes_of(
             entries.setdefault(statement.name, []).append(statement.place)
             taken.add((metadata.file, chosen.mapper.map(statement.name) or ""))
     excluded = _excluded(checkpoint, name_map)
-    wishes: dict[Wish, None] = {}
+    requests: dict[AliasRequest, None] = {}
     for verdict in verdicts:
         for module in verdict.wrong:
             if module.resolution is None or not module.name:
@@ -81,17 +81,17 @@ def wishes_of(
                 found = _wanted_patterns(module, excluded)
             else:
                 continue
-            wishes |= dict.fromkeys(found)
-    return tuple(wishes)
+            requests |= dict.fromkeys(found)
+    return tuple(requests)
 
 
 def _wanted_entries(
     module: ModuleVerdict, entries: Mapping[str, list[Place]], taken: Set[tuple[str, str]]
-) -> Iterator[Wish]:
+) -> Iterator[AliasRequest]:
     named = next((m for m in reversed(module.members) if m in entries), None)
     for place in entries[named] if named else ():
         if (place.file, module.name) not in taken:
-            yield Wish(place, module.name, False, module.label)
+            yield AliasRequest(place, module.name, False, module.label)
 
 
 _Patterns = Mapping[str, str | None]
@@ -115,7 +115,7 @@ def _excluded(checkpoint: Checkpoint, name_map: NameMap) -> list[tuple[MetadataF
 
 def _wanted_patterns(
     module: ModuleVerdict, excluded: Iterable[tuple[MetadataFile, _Patterns]]
-) -> Iterator[Wish]:
+) -> Iterator[AliasRequest]:
     for metadata, patterns in excluded:
         if not all(member in patterns for member in module.members):
             continue
@@ -123,7 +123,7 @@ def _wanted_patterns(
             names = tuple(_members_left_out(module.members, patterns))
         else:
             names = (_respelled(patterns[module.members[0]], module.members[0], module.name),)
-        yield from (Wish(metadata.place, name, True, module.label) for name in names)
+        yield from (AliasRequest(metadata.place, name, True, module.label) for name in names)
 
 
 def _members_left_out(members: Iterable[str], patterns: _Patterns) -> Iterator[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.rewriting.aliases import Wish, as_aliases, wishes_of
+from ckptfix.rewriting.aliases import AliasRequest, alias_requests, as_aliases
 from ckptfix.rewriting.layer_map import map_into_config
 from ckptfix.rewriting.plan import Plan, plan_rewrite, rewritten
 from ckptfix.rewriting.rebuild.plan import join_plans
@@ -58,7 +58,7 @@ class PortablePlan:
 def plan_for_targets(
     checkpoint: Checkpoint, name_map: NameMap, targets: Sequence[Target], strategy: Strategy
 ) -> PortablePlan:
-    """The plan that makes most modules right in all targets and none wrong.
+    """The plan that fixes the most modules across all targets without breaking any.
 
     Where config.json lacks the map of layers and some target fails, the map is put there too: what
     is changed beside it alone does not reach every runtime.
@@ -117,21 +117,21 @@ def _with_aliases(
 ) -> PortablePlan:
     """Names spelled by `chosen`, and the aliases that help; `name_map` is how they are read."""
 
-    def with_aliases(wishes: Iterable[Wish]) -> PortablePlan:
-        plan = plan_rewrite(checkpoint, chosen, as_aliases(wishes), name_map)
+    def with_aliases(requests: Iterable[AliasRequest]) -> PortablePlan:
+        plan = plan_rewrite(checkpoint, chosen, as_aliases(requests), name_map)
         return _proved(checkpoint, plan, before, targets)
 
     current = with_aliases(())
-    wishes = wishes_of(checkpoint, chosen, name_map, current.after)
-    if not wishes:
+    requests = alias_requests(checkpoint, chosen, name_map, current.after)
+    if not requests:
         return current
-    granted = _helping(wishes, current, with_aliases(wishes))
+    granted = _helping(requests, current, with_aliases(requests))
     aliased = with_aliases(granted)
     if not aliased.does_harm:
         return aliased
     granted = ()
     for verdict in current.after:
-        more = (*granted, *wishes_of(checkpoint, chosen, name_map, [verdict]))
+        more = (*granted, *alias_requests(checkpoint, chosen, name_map, [verdict]))
         attempt = with_aliases(more)
         if not attempt.does_harm and _wrong(attempt.after) < _wrong(current.after):
             granted, current = tuple(dict.fromkeys(more)), attempt
@@ -139,15 +139,15 @@ def _with_aliases(
 
 
 def _helping(
-    wishes: Iterable[Wish], without: PortablePlan, having: PortablePlan
-) -> tuple[Wish, ...]:
+    requests: Iterable[AliasRequest], without: PortablePlan, having: PortablePlan
+) -> tuple[AliasRequest, ...]:
     """Those that make a module right in some target."""
     righted = {
         name
         for old, new in zip(without.after, having.after, strict=True)
         for name in _names(old.wrong) - _names(new.wrong)
     }
-    return tuple(wish for wish in wishes if wish.module in righted)
+    return tuple(request for request in requests if request.module in righted)
 
 
 def _proved(

@@ -63,7 +63,7 @@ def find_harm(
 def new_errors(
     name_map: NameMap, before: tuple[Finding, ...], after: tuple[Finding, ...]
 ) -> list[Refusal]:
-    """What is wrong afterwards that was not before.
+    """Errors that the rewrite would introduce.
 
     Warnings are left out: metadata that was lost did not declare what they are about.
     """

@@ -16,7 +16,7 @@ class Severity(Enum):
     """How bad a finding is."""
 
     ERROR = "error"
-    """A runtime that goes by the metadata builds the module wrongly."""
+    """A runtime that uses the metadata builds the module incorrectly."""
     WARNING = "warning"
     """A statement without effect, or an effect that depends on the runtime."""
 

@@ -22,7 +22,7 @@ FP8_ERROR = 0.045
 
 @dataclass(frozen=True)
 class GemmOutcome:
-    """How one layer fared."""
+    """Result of one layer."""
 
     how: Literal["native", "emulated", "failed"]
     """The hardware's quantized GEMM, BF16 after dequantizing, or neither gave the right answer."""

@@ -24,7 +24,7 @@ def random_input(layer: Layer, tokens: int) -> Input:
     """The same values for the same name, on every device and rank.
 
     They are normal, and where there is a static `input_scale` the largest is the one that the
-    scale was made for: clipping would say nothing of the checkpoint.
+    scale was made for: clipped inputs would tell us nothing about the checkpoint.
     """
     generator = torch.Generator().manual_seed(zlib.crc32(layer.name.encode(errors="replace")))
     x = torch.randn(tokens, layer.shape[1], generator=generator).to(layer.device)

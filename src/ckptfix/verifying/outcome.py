@@ -1,4 +1,4 @@
-"""What a run of `verify` gives; free of torch, so that reports can be made of it anywhere."""
+"""Result types of `verify`; free of torch, so that reports can be made of it anywhere."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

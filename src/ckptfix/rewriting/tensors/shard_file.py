@@ -20,7 +20,7 @@ _NOT_OFFERED: Final = (errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP
 
 
 @dataclass(frozen=True)
-class Heads:
+class HeaderPair:
     """The two heads that a shard file has before and after, and the bytes of data behind them."""
 
     before: bytes
@@ -70,7 +70,7 @@ def why_copied(path: Path, *, fits: bool) -> str:
     return ""
 
 
-def put_head(path: Path, heads: Heads, mode: int) -> None:
+def put_head(path: Path, heads: HeaderPair, mode: int) -> None:
     """Make the file start with the new head; `heads.are_in` holds before.
 
     In place, one write followed by fsync: whoever needs the old head after a crash has it from the

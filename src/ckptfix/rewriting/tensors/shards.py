@@ -10,7 +10,7 @@ from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
 from ckptfix.rewriting.store import ShardRecord, Store
 from ckptfix.rewriting.tensors.headers import ShardChange
-from ckptfix.rewriting.tensors.shard_file import Heads, put_head, read_head, why_copied
+from ckptfix.rewriting.tensors.shard_file import HeaderPair, put_head, read_head, why_copied
 from ckptfix.text import visible
 
 
@@ -117,7 +117,7 @@ def way_back(store: Store, record: ShardRecord) -> ShardRecord:
     """
     path = store.root / record.file
     heads = _heads(store, record)
-    original = Heads(store.bytes_of(record.original), heads.after, record.data_bytes)
+    original = HeaderPair(store.bytes_of(record.original), heads.after, record.data_bytes)
     if not heads.are_in(path) and not original.has(path, original.before):
         raise CkptfixError(
             "was edited after the rewrite; nothing was restored",
@@ -125,7 +125,7 @@ def way_back(store: Store, record: ShardRecord) -> ShardRecord:
             advice=f"the original header is {store.root}/.ckptfix/{record.original}",
         )
     if digest(read_head(path)) not in {record.before, record.after, record.original}:
-        put_head(path, Heads(heads.after, heads.before, heads.data_bytes), record.mode)
+        put_head(path, HeaderPair(heads.after, heads.before, heads.data_bytes), record.mode)
     current = digest(read_head(path))
     return ShardRecord(
         record.file,
@@ -138,5 +138,7 @@ def way_back(store: Store, record: ShardRecord) -> ShardRecord:
     )
 
 
-def _heads(store: Store, record: ShardRecord) -> Heads:
-    return Heads(store.bytes_of(record.before), store.bytes_of(record.after), record.data_bytes)
+def _heads(store: Store, record: ShardRecord) -> HeaderPair:
+    return HeaderPair(
+        store.bytes_of(record.before), store.bytes_of(record.after), record.data_bytes
+    )

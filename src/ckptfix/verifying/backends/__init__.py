@@ -1,1 +1,1 @@
-"""Who multiplies: one file a backend, `choice` picks one for a layer."""
+"""GEMM backends, one per file, `choice` picks one for a layer."""

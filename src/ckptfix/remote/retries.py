@@ -1,4 +1,4 @@
-"""How long to wait for a server, and how often to ask again."""
+"""Timeouts and retries."""
 
 import os
 import time
@@ -17,7 +17,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """What a request may cost."""
 
     timeout: float
@@ -26,10 +26,10 @@ class Patience:
     first_wait: float = 1.0
     """Seconds before the first retry; each later one waits twice as long."""
     longest_wait: float = 60.0
-    """A server that asks for a longer pause is not waited for."""
+    """Give up if the server asks for a longer pause."""
 
     @classmethod
-    def of_environment(cls, timeout: float) -> "Patience":
+    def of_environment(cls, timeout: float) -> "RetryPolicy":
         """With CKPTFIX_RETRIES and CKPTFIX_RETRY_WAIT where they are set.
 
         Raises:
