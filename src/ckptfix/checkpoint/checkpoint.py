@@ -1,8 +1,9 @@
 """A checkpoint as both sides describe it."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from ckptfix.checkpoint.fold import fold_banks
 from ckptfix.checkpoint.formats.stored import StoredFormat
@@ -52,6 +53,11 @@ class Checkpoint:
         """
         fold = fold_banks(self.table, self.documents)
         return self if fold is None else replace(self, table=fold.table, left_out=fold.left_out)
+
+    @cached_property
+    def derived(self) -> dict[Hashable, Any]:
+        """What is computed from all of this, under a key of whoever computes it; computed once."""
+        return {}
 
     @property
     def modules(self) -> dict[str, Module]:

@@ -18,8 +18,9 @@ from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.operations.examine import examine
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load_opened, open_noted
+from ckptfix.operations.repairs import Repairs
 from ckptfix.place import Place
-from ckptfix.progress import SILENT, Listener
+from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.remote.local_url import local_path
 from ckptfix.remote.opening import HERE_AND_THERE, Reach
 from ckptfix.remote.reference import (
@@ -45,6 +46,8 @@ class CheckRequest:
 
     own_map: NameMap | None = None
     """Replaces the built-in name map."""
+    map_options: tuple[str, ...] = ()
+    """The options that gave it, for the commands that are suggested."""
     targets: tuple[Target, ...] = ()
     """The releases asked about."""
     selection: Selection = EVERYTHING
@@ -182,29 +185,55 @@ def _check(
     )
     rules = {rule: None for rule in RULES.values() if selection.takes(rule.code)}
     counted = [finding for finding in examined.findings if finding.rule in rules]
-    left_out = (finding.code for finding in examined.findings if finding.rule not in rules)
-    return CheckedCheckpoint(
+    ignored = Counter[str]()
+    for finding in examined.findings:
+        ignored[finding.code] += finding.count if finding.rule not in rules else 0
+    checked = CheckedCheckpoint(
         name,
         kind=_KINDS[type(reference)],
         name_map=examined.name_map.origin,
         rules=tuple(rules),
-        findings=tuple(_completed(counted, checkpoint, reference)),
-        ignored=Counter(left_out),
+        findings=tuple(counted),
+        ignored=+ignored,
         verdicts=examined.verdicts,
         outlook=examined.outlook if request.ask_all else None,
     )
+    listener.step(Step("planning repairs", name))
+    checked = _with_repairs(checked, examined.checkpoint, request)
+    return replace(checked, findings=tuple(_completed(checked, checkpoint, request)))
+
+
+def _with_repairs(
+    checked: CheckedCheckpoint, examined: Checkpoint, request: CheckRequest
+) -> CheckedCheckpoint:
+    """What a rewrite of the checkpoint would repair, as far as that was planned."""
+    repairs = Repairs(examined, request.own_map, request.targets)
+    checked = replace(checked, findings=repairs.of(checked.findings))
+    if checked.outlook is None:
+        return checked
+    fails = not checked.blocking_codes and any(verdict.fails for verdict in checked.outlook)
+    advised = repairs.advised(checked.findings, fails=fails)
+    if advised is not None:
+        advised = replace(advised, options=(*advised.options, *request.map_options))
+    return replace(checked, advised=advised)
 
 
 def _completed(
-    findings: Iterable[Finding], checkpoint: Checkpoint, reference: Reference
+    checked: CheckedCheckpoint, checkpoint: Checkpoint, request: CheckRequest
 ) -> Iterator[Finding]:
-    """The same findings, with lines where the file is JSON, and the checkpoint in the advice."""
-    elsewhere = () if isinstance(reference, Directory) else ELSEWHERE
-    named = lru_cache(lambda advice: with_name(advice, str(reference), *elsewhere))
-    for finding in findings:
+    """The findings, with lines where the file is JSON, and the checkpoint in the advice."""
+    elsewhere = () if checked.kind == "directory" else ELSEWHERE
+    options = (*request.map_options, *elsewhere)
+    named = lru_cache(lambda advice: with_name(advice, checked.name, *options))
+    for finding in checked.findings:
         place = _with_line(finding.place, checkpoint)
-        related = tuple(replace(r, place=_with_line(r.place, checkpoint)) for r in finding.related)
-        yield replace(finding, place=place, related=related, advice=named(finding.advice))
+        advice, related = named(finding.advice), finding.related
+        if related:
+            related = tuple(replace(r, place=_with_line(r.place, checkpoint)) for r in related)
+        elif place is finding.place and advice == finding.advice:
+            yield finding  # there may be a million
+            continue
+        yield replace(finding, place=place, related=related, advice=advice)
 
 
 def _with_line(place: Place, checkpoint: Checkpoint) -> Place:
@@ -220,6 +249,12 @@ def _with_name(checkpoint: str, error: CkptfixError) -> str:
     if error.place is not None:
         return str(error) if name in error.place.file else f"{name.rstrip('/')}/{error}"
     return str(error) if name in str(error) else f"{name}: {error}"
+
+
+def map_options(maps: Iterable[str], mapper: str | None) -> tuple[str, ...]:
+    """The options of a command that give the user's name map."""
+    named = () if mapper is None else ("--mapper", mapper)
+    return (*named, *(word for rule in maps for word in ("--map", rule)))
 
 
 def check(
@@ -255,6 +290,7 @@ def check(
     """
     request = CheckRequest(
         own_name_map(maps, mapper),
+        map_options(maps, mapper),
         asked_targets(runtimes),
         Selection(parse_codes(select, "select") or (EVERY,), parse_codes(ignore, "ignore")),
         reach=Reach(revision, offline, refresh),

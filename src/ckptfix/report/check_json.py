@@ -45,12 +45,16 @@ class FindingObject(_Object, frozen=True):
     advice: str
     fixed_by: Annotated[
         RepairCommand | None,
-        Meta(description="The ckptfix command that repairs it."),
+        Meta(description="The ckptfix command that repairs it, as planned; null where none does."),
     ]
     modules: Annotated[list[str], Meta(description="Checkpoint names of the modules concerned.")]
     releases: Annotated[
         list[str],
         Meta(description="Of those asked about; empty if it does not depend on a release."),
+    ]
+    count: Annotated[
+        int,
+        Meta(description="Places that it is for; of many alike the rest is one finding."),
     ]
 
 
@@ -163,6 +167,7 @@ def finding_object(finding: Finding) -> FindingObject:
         finding.fixed_by or None,
         list(finding.modules),
         list(finding.releases),
+        finding.count,
     )
 
 

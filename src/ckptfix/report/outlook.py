@@ -30,7 +30,7 @@ def outlook_lines(checked: CheckedCheckpoint, outlook: Sequence[TargetVerdict]) 
         yield line((text, _STYLE[loads]))
     yield line(("now type", "bold"))
     loading = [alike for alike, (loads, _) in runs if loads == "yes"]
-    told = list(_commands(checked, loading, wrong=any(verdict.wrong for verdict in outlook)))
+    told = list(_commands(checked, loading))
     yield from (line(text) for text in columns(told))
     yield line()
 
@@ -44,32 +44,20 @@ def _loads_and_text(answer: ReleaseAnswer) -> tuple[Loads, str]:
 
 
 def _commands(
-    checked: CheckedCheckpoint, loading: Sequence[Sequence[TargetVerdict]], *, wrong: bool
+    checked: CheckedCheckpoint, loading: Sequence[Sequence[TargetVerdict]]
 ) -> Iterator[tuple[str, str]]:
-    """(command, what it is for), most useful first."""
-    dry_run = f"  {suggested('rewrite', checked.name, '--dry-run')}"
-    repairs = {finding.fixed_by for finding in checked.findings}
-    blocked = bool(checked.blocking_codes)
-    if "rewrite --tensors" in repairs:
-        both = ("--from-tensors",) if "rewrite --from-tensors" in repairs else ()
-        effect = "renames tensors, repairs the metadata"
-        yield from _rewrites(checked, effect, "--tensors", *both)
-    elif "rewrite --from-tensors" in repairs:
-        yield from _rewrites(checked, "repairs names and content", "--from-tensors")
-    elif "rewrite" in repairs:
-        yield from _rewrites(checked, "repairs the names")
-    elif wrong and checked.verdicts and not blocked:
-        specs = [f"{v.target.runtime}=={v.target.version}" for v in checked.verdicts]
-        asked = [word for spec in specs for word in ("--runtime", spec)]
-        yield from _rewrites(checked, "repairs what names can repair", *asked)
-    elif loading:
-        for alike in loading[:1]:
-            yield f"  {_served(checked, alike[0])}", f"# {release_range(alike)}"
-        if wrong:
-            yield dry_run, "# what names can repair for the others"
-    elif wrong and not blocked:
-        yield dry_run, "# what names can repair"
-    else:
+    """(command, what it is for), most useful first; no command that changes nothing."""
+    advised = checked.advised
+    if advised and (checked.verdicts or not advised.for_releases):
+        yield from _rewrites(checked, advised.effect, *advised.options)
+        return
+    for alike in loading[:1]:
+        yield f"  {_served(checked, alike[0])}", f"# {release_range(alike)}"
+    if advised:
+        rest = " for the others" if loading else ""
+        dry_run = suggested("rewrite", checked.name, *advised.options, "--dry-run")
+        yield f"  {dry_run}", f"# {advised.effect}{rest}"
+    elif not loading:
         yield "  nothing: no metadata repairs it", "# the findings say what does"
 
 

@@ -102,6 +102,7 @@ class Context:
         related: tuple[Related, ...] = (),
         fixed_by: Repair | None = None,
         depends_on_experts: bool = False,
+        count: int = 1,
     ) -> Finding:
         """A finding of this rule; `fixed_by` where it differs from that of the rule."""
         return Finding(
@@ -116,4 +117,5 @@ class Context:
             releases,
             related,
             depends_on_experts,
+            count,
         )

@@ -198,7 +198,15 @@ def judge_each(
 
 
 def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
-    """The verdict for one release."""
+    """The verdict for one release, made once for a checkpoint."""
+    key = "verdict", target
+    if key not in checkpoint.derived:
+        checkpoint.derived[key] = _judge(checkpoint, target)
+    verdict: TargetVerdict = checkpoint.derived[key]
+    return verdict
+
+
+def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     architectures = checkpoint.config.architectures
     profile = load_profile(target.runtime, target.profile_version)
     outer = _registered(checkpoint, profile)

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-from ckptfix.checkpoint.metadata import CONFIG_FILE, MIXED, MetadataFile
+from ckptfix.checkpoint.metadata import CONFIG_FILE, MIXED, MetadataFile, Statement
+from ckptfix.jsontext.text import Path
+from ckptfix.names import is_class_name
 from ckptfix.rewriting.rebuild.changes import Changes, Sources, config_group
 from ckptfix.rewriting.rebuild.exclude_cover import cover
 from ckptfix.rewriting.rebuild.stored_layers import StoredLayer
@@ -46,6 +48,7 @@ def rebuild_uniform(
     if (metadata.quant_algo or "").lower() != layer.quant_algo.lower():
         changes.set((*root, "quant_algo"), layer.quant_algo)
     _rebuild_sizes(metadata, layer, value, changes)
+    _rebuild_targets(sources, metadata, changes)
     _rebuild_excludes(sources, metadata, value, changes)
 
 
@@ -75,6 +78,21 @@ def _rebuild_sizes(
         changes.set((*root, "config_groups"), {"group_0": group})
     elif "config_groups" in value:
         changes.removals.add((*root, "config_groups"))
+
+
+def _rebuild_targets(sources: Sources, metadata: MetadataFile, changes: Changes) -> None:
+    """Targets that name nothing go; a group that is left without any is for all linear layers."""
+    if (*metadata.root, "config_groups") in changes.settings:
+        return
+    groups: dict[Path, list[Statement]] = {}
+    for target in metadata.of_kind("target"):
+        groups.setdefault(target.path[:-1], []).append(target)
+    for path, targets in groups.items():
+        wrong = [t for t in targets if not is_class_name(t.name) and not sources.modules_of(t.name)]
+        if wrong and len(wrong) == len(targets):
+            changes.set(path, ["Linear"])
+        else:
+            changes.removals.update(target.path for target in wrong)
 
 
 def _sizes_in(groups: object) -> set[object]:
