@@ -28,6 +28,9 @@ LONGEST_NAME: Final = 2_000
 _FEW_RULES: Final = 16
 """They are tried one after the other; more are indexed by what a name must hold."""
 
+_REMEMBERED: Final = 100_000
+"""Names whose mapping is kept: in two files, before and after a plan, the same ones are mapped."""
+
 _CLASS_NAME: Final = re.compile(r"[A-Z][A-Za-z0-9_]*\Z")
 _SEGMENT_ENDS: Final = ".*"
 
@@ -166,6 +169,18 @@ class NameMapper:
         Raises:
             NameLengthError: the name has grown out of all proportion.
         """
+        mapped = self._mapped.get(name)
+        if mapped is None:
+            if len(self._mapped) >= _REMEMBERED:
+                self._mapped.clear()
+            mapped = self._mapped[name] = self._trace(name)
+        return mapped
+
+    @cached_property
+    def _mapped(self) -> dict[str, Mapped]:
+        return {}
+
+    def _trace(self, name: str) -> Mapped:
         hits: list[int] = []
         current = name
         left = self._rules_for(name, 0)

@@ -33,6 +33,12 @@ def test_a_wildcard_is_the_one_of_fnmatch(pattern: str, name: str) -> None:
         assert all(piece in name for piece in Glob(pattern).pieces)
 
 
+@given(GLOBS)
+def test_a_wildcard_over_many_names_is_the_same(pattern: str) -> None:
+    names = [f"layers.{number}.a{number % 3}b" for number in range(300)]
+    assert Glob(pattern).matching(names) == [n for n in names if fnmatchcase(n, pattern)]
+
+
 @given(st.lists(GLOBS, max_size=8), TEXTS)
 def test_the_first_of_many_wildcards(patterns: list[str], name: str) -> None:
     hits = (at for at, pattern in enumerate(patterns) if fnmatchcase(name, pattern))
@@ -75,8 +81,11 @@ def test_the_first_text_that_begins_alike(texts: list[str], head: str) -> None:
 def test_texts_that_hold_some_pieces(texts: list[str], asked: list[list[str]]) -> None:
     index = TextIndex(texts)
     for pieces in asked:  # the index is made after some searches without it
-        holding = [at for at, text in enumerate(texts) if all(p in text for p in pieces)]
-        assert index.holding(pieces) == holding
+        for piece in pieces:
+            assert index.holding(piece) == [at for at, t in enumerate(texts) if piece in t]
+        found = index.holding_all(pieces)
+        assert found == sorted(set(found))
+        assert {at for at, t in enumerate(texts) if all(p in t for p in pieces)} <= set(found)
 
 
 @given(st.lists(st.lists(TEXTS, max_size=2), max_size=8), TEXTS)
@@ -101,7 +110,7 @@ def test_comparisons_are_counted_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) 
     with limited_effort():
         index = TextIndex(names)
         for number in range(10):
-            index.holding([str(number)])
+            index.holding(str(number))
         assert spent() == 1_000
         with limited_effort():
             assert spent() == 0

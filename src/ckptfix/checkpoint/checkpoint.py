@@ -1,9 +1,10 @@
 """A checkpoint as both sides describe it."""
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from ckptfix.checkpoint.dialects import registry
 from ckptfix.checkpoint.dialects.interface import Dialect
@@ -80,6 +81,11 @@ class Checkpoint:
             return self.whole.expert_numbers
         names = [name for header in self.table.headers.values() for name in header]
         return expert_numbers(names)
+
+    @cached_property
+    def derived(self) -> dict[Hashable, Any]:
+        """What is computed from all of this, under a key of whoever computes it; computed once."""
+        return {}
 
     @property
     def modules(self) -> dict[str, Module]:

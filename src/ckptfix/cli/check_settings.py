@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ckptfix.cli.configuration import Configuration
 from ckptfix.errors import CkptfixError
-from ckptfix.operations.check import CheckRequest
+from ckptfix.operations.check import CheckRequest, map_arguments
 from ckptfix.remote.opening import DEFAULT_POLICY, NetworkPolicy
 from ckptfix.rules.finding import Severity
 from ckptfix.rules.selection import EVERY, Selection, parse_codes
@@ -46,6 +46,7 @@ def request_of(
     ignore = parse_codes(flags.ignore, "--ignore") if flags.ignore else settings.ignore
     return CheckRequest(
         own_name_map(flags.maps, flags.mapper),
+        map_arguments(flags.maps, flags.mapper),
         asked_targets(flags.runtimes or settings.runtimes),
         Selection(select or (EVERY,), ignore),
         found.ignored_in,

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from ckptfix.errors import CkptfixError
-from ckptfix.operations.plan import RewriteRequest
 from ckptfix.remote.opening import DEFAULT_POLICY, NetworkPolicy, Opened
 from ckptfix.remote.reference import Directory, Repository
 from ckptfix.rewriting.portable import Strategy
+from ckptfix.rewriting.proved import RewriteRequest
 from ckptfix.runtimes.name_maps import own_name_map
 from ckptfix.runtimes.releases import asked_targets
 from ckptfix.text import visible

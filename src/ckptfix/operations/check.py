@@ -18,8 +18,9 @@ from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.operations.examine import examine
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load_opened, open_noted
+from ckptfix.operations.repairs import OwnMap, Repairs
 from ckptfix.place import Place
-from ckptfix.progress import SILENT, Listener
+from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.remote.local_url import local_path
 from ckptfix.remote.opening import DEFAULT_POLICY, NetworkPolicy
 from ckptfix.remote.reference import (
@@ -45,6 +46,8 @@ class CheckRequest:
 
     own_map: NameMap | None = None
     """Replaces the built-in name map."""
+    map_arguments: tuple[str, ...] = ()
+    """The arguments that gave it, for the calls that are suggested."""
     targets: tuple[Target, ...] = ()
     """The releases asked about."""
     selection: Selection = EVERYTHING
@@ -182,24 +185,46 @@ def _check(
     )
     rules = {rule: None for rule in RULES.values() if selection.takes(rule.code)}
     counted = [finding for finding in examined.findings if finding.rule in rules]
-    left_out = (finding.code for finding in examined.findings if finding.rule not in rules)
-    return CheckedCheckpoint(
+    ignored = Counter[str]()
+    for finding in examined.findings:
+        ignored[finding.code] += finding.count if finding.rule not in rules else 0
+    checked = CheckedCheckpoint(
         name,
         kind=_KINDS[type(reference)],
         name_map=examined.name_map.origin,
         rules=tuple(rules),
-        findings=tuple(_completed(counted, checkpoint)),
-        ignored=Counter(left_out),
+        findings=tuple(counted),
+        ignored=+ignored,
         verdicts=examined.verdicts,
         outlook=examined.outlook if request.ask_all else None,
     )
+    listener.step(Step("planning repairs", name))
+    checked = _with_repairs(checked, examined.checkpoint, request)
+    return replace(checked, findings=tuple(_completed(checked, checkpoint)))
 
 
-def _completed(findings: Iterable[Finding], checkpoint: Checkpoint) -> Iterator[Finding]:
-    """The same findings, with lines where the file is JSON."""
-    for finding in findings:
-        place = _with_line(finding.place, checkpoint)
-        related = tuple(replace(r, place=_with_line(r.place, checkpoint)) for r in finding.related)
+def _with_repairs(
+    checked: CheckedCheckpoint, examined: Checkpoint, request: CheckRequest
+) -> CheckedCheckpoint:
+    """What a rewrite of the checkpoint would repair, as far as that was planned."""
+    own = OwnMap(request.own_map, request.map_arguments)
+    repairs = Repairs(examined, own, request.targets)
+    checked = replace(checked, findings=repairs.of(checked.findings))
+    if checked.outlook is None:
+        return checked
+    fails = not checked.blocking_codes and any(verdict.fails for verdict in checked.outlook)
+    return replace(checked, advised=repairs.advised(checked.findings, fails=fails))
+
+
+def _completed(checked: CheckedCheckpoint, checkpoint: Checkpoint) -> Iterator[Finding]:
+    """The findings, with lines where the file is JSON."""
+    for finding in checked.findings:
+        place, related = _with_line(finding.place, checkpoint), finding.related
+        if related:
+            related = tuple(replace(r, place=_with_line(r.place, checkpoint)) for r in related)
+        elif place is finding.place:
+            yield finding  # there may be a million
+            continue
         yield replace(finding, place=place, related=related)
 
 
@@ -216,6 +241,13 @@ def _with_name(checkpoint: str, error: CkptfixError) -> str:
     if error.place is not None:
         return str(error) if name in error.place.file else f"{name.rstrip('/')}/{error}"
     return str(error) if name in str(error) else f"{name}: {error}"
+
+
+def map_arguments(maps: Iterable[str], mapper: str | None) -> tuple[str, ...]:
+    """The arguments of a call that give the user's name map."""
+    named = () if mapper is None else (f"mapper={mapper!r}",)
+    rules = list(maps)
+    return (*named, f"maps={rules!r}") if rules else named
 
 
 def check(
@@ -251,6 +283,7 @@ def check(
     """
     request = CheckRequest(
         own_name_map(maps, mapper),
+        map_arguments(maps, mapper),
         asked_targets(runtimes),
         Selection(parse_codes(select, "select") or (EVERY,), parse_codes(ignore, "ignore")),
         policy=NetworkPolicy(revision, offline, refresh),

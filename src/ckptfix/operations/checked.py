@@ -24,6 +24,18 @@ class ReleaseAnswer:
 
 
 @dataclass(frozen=True)
+class Advised:
+    """A rewrite that was planned and changes something for the better."""
+
+    arguments: str
+    """Of the call of `rewrite` or `plan`, without the name of the checkpoint."""
+    effect: str
+    """What it does, as a phrase: `repairs the names`."""
+    for_releases: bool = False
+    """It repairs no finding, but what some release builds."""
+
+
+@dataclass(frozen=True)
 class CheckedCheckpoint:
     """One checkpoint, or why it could not be checked."""
 
@@ -46,6 +58,8 @@ class CheckedCheckpoint:
     outlook: tuple[TargetVerdict, ...] | None = None
     """The same, or of every known release where the user asked about none, newest first; None
     where nobody wants to know."""
+    advised: Advised | None = None
+    """The rewrite to type next; None where none helps, or nobody wants to know."""
 
     @property
     def runtimes(self) -> tuple[ReleaseAnswer, ...]:
@@ -94,5 +108,7 @@ class CheckedCheckpoint:
 
 def count_severities(findings: Iterable[Finding]) -> dict[Severity, int]:
     """Severity -> number of findings, none left out."""
-    found = Counter(finding.rule.severity for finding in findings)
+    found = Counter[Severity]()
+    for finding in findings:
+        found[finding.rule.severity] += finding.count
     return {severity: found[severity] for severity in Severity}

@@ -18,6 +18,8 @@ from ckptfix.runtimes.verdict import TargetVerdict, judge_each
 class Examined:
     """What was found in a checkpoint."""
 
+    checkpoint: Checkpoint
+    """The one that was looked at: the folded one where that was enough."""
     name_map: NameMap
     verdicts: tuple[TargetVerdict, ...]
     """Of the releases asked about."""
@@ -70,4 +72,4 @@ def _examine(
     outlook = verdicts
     if ask_all and not verdicts:
         outlook = judge_each(checkpoint, known_targets(checkpoint), listener)
-    return Examined(name_map, verdicts, found, outlook)
+    return Examined(checkpoint, name_map, verdicts, found, outlook)

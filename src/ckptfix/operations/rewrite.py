@@ -8,7 +8,7 @@ from pathlib import Path
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.loading import load_opened, open_named
-from ckptfix.operations.plan import RewritePlan, RewriteRequest, make_plan
+from ckptfix.operations.plan import RewritePlan, make_plan
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.remote.opening import NetworkPolicy, Opened
 from ckptfix.remote.reference import Directory, Repository
@@ -22,6 +22,7 @@ from ckptfix.rewriting.output import (
     require_free,
 )
 from ckptfix.rewriting.portable import Strategy
+from ckptfix.rewriting.proved import RewriteRequest
 from ckptfix.rewriting.tensors.written import NOTHING_ELSE, Written, read_written
 from ckptfix.runtimes.name_maps import own_name_map
 from ckptfix.runtimes.releases import asked_targets

@@ -36,7 +36,7 @@ def group_text(group: Group) -> str:
     if hidden:
         names.append(f"and {hidden:,} more")
     files = " and ".join(dict.fromkeys(finding.place.file for finding in group.members))
-    number = len(group.members)
+    number = sum(finding.count for finding in group.members)
     total = f" ({count(number, 'finding')} in {files})" if number > 1 else ""
     return f"{', '.join(names)}: {group.message}{total}. Fix: {group.advice}."
 

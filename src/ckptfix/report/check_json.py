@@ -47,12 +47,16 @@ class FindingObject(_Object, frozen=True):
     advice: str
     fixed_by: Annotated[
         RepairCommand | None,
-        Meta(description="The ckptfix command that repairs it."),
+        Meta(description="The ckptfix command that repairs it, as planned; null where none does."),
     ]
     modules: Annotated[list[str], Meta(description="Checkpoint names of the modules concerned.")]
     releases: Annotated[
         list[str],
         Meta(description="Of the requested releases; empty if it does not depend on one."),
+    ]
+    count: Annotated[
+        int,
+        Meta(description="Places that it is for; of many alike the rest is one finding."),
     ]
 
 
@@ -165,6 +169,7 @@ def finding_object(finding: Finding) -> FindingObject:
         repair_command(finding.fixed_by),
         list(finding.modules),
         list(finding.releases),
+        finding.count,
     )
 
 

@@ -63,7 +63,7 @@ def _rule_case(report: CheckReport, rule: Rule, found: Sequence[Group]) -> _Case
     if not found:
         return _Case(name)
     fails = any(report.fails(finding) for group in found for finding in group.members)
-    number = sum(len(group.members) for group in found)
+    number = sum(finding.count for group in found for finding in group.members)
     message = f"{count(number, 'finding')}, {rule.title}"
     return _Case(name, "failure" if fails else "system-out", rule.code, message, _details(found))
 

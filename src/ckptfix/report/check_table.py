@@ -40,7 +40,8 @@ def _row(checked: CheckedCheckpoint, releases: list[Target]) -> tuple[str, ...]:
         return (name, *("-" for _ in releases), "check failed")
     verdicts = {verdict.target: verdict for verdict in checked.outlook or ()}
     cells = (_cell(checked, verdicts.get(release)) for release in releases)
-    return (name, *cells, f"{len(checked.findings):,}" if checked.findings else "clean")
+    number = sum(finding.count for finding in checked.findings)
+    return (name, *cells, f"{number:,}" if number else "clean")
 
 
 def _cell(checked: CheckedCheckpoint, verdict: TargetVerdict | None) -> str:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ckptfix.operations.checked import CheckedCheckpoint, Loads, ReleaseAnswer
+from ckptfix.operations.checked import Advised, CheckedCheckpoint, Loads, ReleaseAnswer
 from ckptfix.remote.reference import plain_name
-from ckptfix.report.commands import ELSEWHERE, path_word, quoted, suggested
+from ckptfix.report.commands import ELSEWHERE, path_word, quoted
 from ckptfix.report.console import Line, columns, line
 from ckptfix.report.releases import release_range, runs_of_releases
-from ckptfix.rules.finding import Repair
+from ckptfix.report.spelling import spelled
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.verdict import TargetVerdict
 
@@ -24,7 +24,7 @@ def outlook_lines(checked: CheckedCheckpoint, outlook: Sequence[TargetVerdict]) 
         yield line((text, _STYLE[loads]))
     yield line(("Next step", "bold"))
     loading = [alike for alike, (loads, _) in runs if loads == "yes"]
-    told = list(_commands(checked, loading, wrong=any(verdict.wrong for verdict in outlook)))
+    told = list(_commands(checked, loading))
     yield from (line(text) for text in columns(told))
     yield line()
 
@@ -38,44 +38,32 @@ def _loads_and_text(answer: ReleaseAnswer) -> tuple[Loads, str]:
 
 
 def _commands(
-    checked: CheckedCheckpoint, loading: Sequence[Sequence[TargetVerdict]], *, wrong: bool
+    checked: CheckedCheckpoint, loading: Sequence[Sequence[TargetVerdict]]
 ) -> Iterator[tuple[str, str]]:
-    """(command, what it is for), most useful first."""
-    dry_run = f"  {suggested('rewrite', checked.name, '--dry-run')}"
-    repairs = {finding.fixed_by for finding in checked.findings}
-    blocked = bool(checked.blocking_codes)
-    if Repair.TENSORS in repairs:
-        both = ("--from-tensors",) if Repair.CONTENT in repairs else ()
-        effect = "renames tensors and repairs the metadata"
-        yield from _rewrites(checked, effect, "--tensors", *both)
-    elif Repair.CONTENT in repairs:
-        yield from _rewrites(checked, "repairs names and content", "--from-tensors")
-    elif Repair.NAMES in repairs:
-        yield from _rewrites(checked, "repairs the names")
-    elif wrong and checked.verdicts and not blocked:
-        specs = [f"{v.target.runtime}=={v.target.version}" for v in checked.verdicts]
-        asked = [word for spec in specs for word in ("--runtime", spec)]
-        yield from _rewrites(checked, "fixes what renaming can fix", *asked)
-    elif loading:
-        for alike in loading[:1]:
-            yield f"  {_served(checked, alike[0])}", f"# {release_range(alike)}"
-        if wrong:
-            yield dry_run, "# shows what renaming can fix for the others"
-    elif wrong and not blocked:
-        yield dry_run, "# shows what renaming can fix"
-    else:
+    """(command, what it is for), most useful first; no command that changes nothing."""
+    advised = checked.advised
+    if advised and (checked.verdicts or not advised.for_releases):
+        yield from _rewrites(checked, advised)
+        return
+    for alike in loading[:1]:
+        yield f"  {_served(checked, alike[0])}", f"# {release_range(alike)}"
+    if advised:
+        rest = " for the others" if loading else ""
+        dry_run = spelled(f"`plan({advised.arguments})`", checked.name)
+        yield f"  {dry_run}", f"# {advised.effect}{rest}"
+    elif not loading:
         yield "  nothing to run: metadata cannot fix this", "# see the findings below"
 
 
-def _rewrites(checked: CheckedCheckpoint, effect: str, *options: str) -> Iterator[tuple[str, str]]:
+def _rewrites(checked: CheckedCheckpoint, advised: Advised) -> Iterator[tuple[str, str]]:
     """How to carry a rewrite out: in place, into a directory, or for all who use the repository."""
-    name = checked.name
+    call, name = f"`rewrite({advised.arguments})`", checked.name
     if checked.kind == "directory":
-        yield f"  {suggested('rewrite', name, *options)}", f"# {effect}"
+        yield f"  {spelled(call, name)}", f"# {advised.effect}"
         return
-    yield f"  {suggested('rewrite', name, *options, *ELSEWHERE)}", f"# {effect}"
+    yield f"  {spelled(call, name, *ELSEWHERE)}", f"# {advised.effect}"
     if checked.kind == "repository":
-        proposes = suggested("rewrite", name, *options, "--create-pr")
+        proposes = spelled(call, name, "--create-pr")
         yield f"  {proposes}", "# opens a pull request with the fix"
 
 

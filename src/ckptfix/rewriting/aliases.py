@@ -122,7 +122,10 @@ def _wanted_patterns(
         if module.resolution and module.resolution.exclusion_error:
             names = tuple(_members_left_out(module.members, patterns))
         else:
-            names = (_respelled(patterns[module.members[0]], module.members[0], module.name),)
+            pattern = patterns[module.members[0]]
+            spelled = _respelled(pattern, module.members[0], module.name)
+            # `lm_head.*` is there and excludes no lm_head: only the name itself helps.
+            names = (module.name if spelled == pattern else spelled,)
         yield from (AliasRequest(metadata.place, name, True, module.label) for name in names)
 
 

@@ -230,6 +230,9 @@ def change_file(document: JsonText, metadata: MetadataFile, draft: Draft) -> Fil
 
 def rewritten(checkpoint: Checkpoint, changes: Iterable[FileChange]) -> Checkpoint:
     """The checkpoint as the new bytes describe it; read again, not patched."""
+    changes = tuple(changes)
+    if not changes:
+        return checkpoint
     documents = dict(checkpoint.documents)
     for change in changes:
         documents[change.file] = JsonText.parse(change.file, change.after.encode("utf-8"))

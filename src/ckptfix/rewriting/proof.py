@@ -31,9 +31,9 @@ def find_harm(
     `renamed`: place in the rewritten metadata -> the entry or target that stood there before.
     """
     refusals = []
-    known = Counter(_identity(finding, name_map) for finding in before)
+    known = Counter(identity(finding, name_map) for finding in before)
     for finding in after:
-        identity = _identity(finding, name_map)
+        same = identity(finding, name_map)
         statement = renamed.get(finding.place)
         if statement is not None and finding.rule.refuses_rename:
             new = name_map.mapper.map(statement.name) or ""
@@ -47,8 +47,8 @@ def find_harm(
                     statement.place,
                 )
             )
-        elif known[identity] > 0:
-            known[identity] -= 1
+        elif known[same] > 0:
+            known[same] -= 1
         else:
             refusals.append(
                 Refusal(
@@ -71,6 +71,6 @@ def new_errors(
     return find_harm({}, name_map, before, errors)
 
 
-def _identity(finding: Finding, name_map: NameMap) -> tuple[Rule, str, str]:
+def identity(finding: Finding, name_map: NameMap) -> tuple[Rule, str, str]:
     """What makes a finding after the rewrite the same as one before it."""
     return finding.rule, finding.place.file, name_map.mapper.map(finding.subject) or ""

@@ -102,6 +102,7 @@ class Context:
         related: tuple[Related, ...] = (),
         fixed_by: Repair | None = None,
         depends_on_experts: bool = False,
+        count: int = 1,
     ) -> Finding:
         """A finding of this rule; `fixed_by` where it differs from that of the rule."""
         repair = self.rule.fixed_by if fixed_by is None else fixed_by
@@ -119,4 +120,5 @@ class Context:
             releases,
             related,
             depends_on_experts,
+            count,
         )

@@ -1,11 +1,13 @@
 """CKF5xx: the files of a checkpoint against each other."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from sys import intern
 from typing import Final
 
 from ckptfix.checkpoint.dialects.statements import MetadataFile
 from ckptfix.checkpoint.shard_index import INDEX_FILE
+from ckptfix.checkpoint.tensor_table import TensorTable
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.coverage import decides
@@ -14,6 +16,9 @@ from ckptfix.runtimes.registry import read_by_runtimes
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF5", "files and index")
+MOST_LISTED: Final = 10_000
+"""Tensors of one kind with a finding each; a stale index has a million, and one cause."""
+_REBUILD: Final = "rebuild the index"
 
 
 @FAMILY.rule(
@@ -46,27 +51,53 @@ def index_disagrees(context: Context) -> Iterable[Finding]:
     table = context.checkpoint.table
     if table.index_file is None:
         return
-    for tensor, file in table.missing:
+    yield from _placed_wrongly(context, table, table.index_file)
+    unindexed = {tensor for tensor, _ in table.unindexed}
+    told = unindexed.intersection(tensor for tensor, _ in table.missing)
+    yield from _not_placed(context, [(t, f) for t, f in table.unindexed if t not in told])
+
+
+def _placed_wrongly(context: Context, table: TensorTable, index: str) -> Iterator[Finding]:
+    for tensor, file in islice(table.missing, MOST_LISTED):
         elsewhere = table.file_of.get(tensor)
         where = f"it is in {elsewhere}" if elsewhere else "no shard file contains it"
         yield context.finding(
             subject=tensor,
             message=intern(f"should be in {file} according to the index, but {where}"),
-            place=Place(table.index_file, f"/weight_map/{visible(tensor)}"),
-            advice="rebuild the index",
+            place=Place(index, f"/weight_map/{visible(tensor)}"),
+            advice=_REBUILD,
             related=(Related(Place(elsewhere, tensor=visible(tensor)), "the tensor is here"),)
             if elsewhere
             else (),
         )
-    missing = {tensor for tensor, _ in table.missing}
-    for tensor, file in table.unindexed:
-        if tensor not in missing:
-            yield context.finding(
-                subject=tensor,
-                message=f"is in {file}, but the index does not list it there",
-                place=Place(file, tensor=visible(tensor)),
-                advice="rebuild the index",
-            )
+    more = len(table.missing) - MOST_LISTED
+    if more > 0:
+        yield context.finding(
+            subject=index,
+            message=f"lists {more:,} more tensors in files whose headers do not contain them",
+            place=Place(index, "/weight_map"),
+            advice=_REBUILD,
+            count=more,
+        )
+
+
+def _not_placed(context: Context, unindexed: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+    for tensor, file in unindexed[:MOST_LISTED]:
+        yield context.finding(
+            subject=tensor,
+            message=f"is in {file}, but the index does not list it there",
+            place=Place(file, tensor=visible(tensor)),
+            advice=_REBUILD,
+        )
+    more = len(unindexed) - MOST_LISTED
+    if more > 0:
+        yield context.finding(
+            subject=INDEX_FILE,
+            message=f"does not list {more:,} more tensors where they are",
+            place=Place(INDEX_FILE, "/weight_map"),
+            advice=_REBUILD,
+            count=more,
+        )
 
 
 @FAMILY.rule(
@@ -174,7 +205,7 @@ def total_size_differs(context: Context) -> Iterable[Finding]:
         message=f"is {table.total_size:,} bytes in the index, but the tensors have "
         f"{table.nbytes:,} bytes",
         place=Place(table.index_file, "/metadata/total_size"),
-        advice="rebuild the index",
+        advice=_REBUILD,
     )
 
 

@@ -71,6 +71,8 @@ class Finding:
     """Further places."""
     depends_on_experts: bool = False
     """Its text depends on experts that are neither its subject nor among its modules."""
+    count: int = 1
+    """Places that it is for: beyond thousands of one kind, the rest is one finding."""
 
     @property
     def code(self) -> str:

@@ -57,10 +57,13 @@ class Declarations:
         """Module -> index in `metadata.statements` of the first pattern that excludes it."""
         if metadata.file not in self._excluded:
             found: dict[str, int] = {}
+            seen: set[int] = set()
             for index, statement in enumerate(metadata.statements):
                 if statement.kind == "exclude":
-                    for module in self.naming.read_pattern(statement.name).modules:
-                        found.setdefault(module, index)
+                    modules = self.naming.read_pattern(statement.name).modules
+                    if id(modules) not in seen:  # patterns that cover the same share one tuple
+                        seen.add(id(modules))
+                        found |= dict.fromkeys((m for m in modules if m not in found), index)
             self._excluded[metadata.file] = found
         return self._excluded[metadata.file]
 

@@ -40,6 +40,25 @@ def find_all(
     verdicts: tuple[TargetVerdict, ...] = (),
     numbers: Numbers = NOT_MEASURED,
 ) -> tuple[Finding, ...]:
-    """Every finding, by code, then in the order of the files."""
+    """Every finding, by code, then in the order of the files.
+
+    Without verdicts and numbers they are found once for a checkpoint and a name map: a plan looks
+    at the checkpoint as it is several times.
+    """
+    if verdicts or numbers is not NOT_MEASURED:
+        return _found(checkpoint, name_map, verdicts, numbers)
+    key = "findings", name_map
+    if key not in checkpoint.derived:
+        checkpoint.derived[key] = _found(checkpoint, name_map, (), NOT_MEASURED)
+    found: tuple[Finding, ...] = checkpoint.derived[key]
+    return found
+
+
+def _found(
+    checkpoint: Checkpoint,
+    name_map: NameMap,
+    verdicts: tuple[TargetVerdict, ...],
+    numbers: Numbers,
+) -> tuple[Finding, ...]:
     facts = Facts(checkpoint, Naming(checkpoint, name_map), verdicts, numbers)
     return tuple(finding for rule in RULES.values() for finding in facts.findings(rule))

@@ -5,6 +5,7 @@ or hold the rarest part of it.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,8 +14,7 @@ from typing import Final
 
 from ckptfix.names import LONGEST_NAME, REGEX_MARK, is_regex
 from ckptfix.runtimes.common.patterns import BUILTIN_PACKED
-from ckptfix.search.effort import spend
-from ckptfix.search.globs import COST, SPECIAL, Glob
+from ckptfix.search.globs import SPECIAL, Glob
 from ckptfix.search.grams import TextIndex
 from ckptfix.search.prefixes import Sorted
 from ckptfix.search.regexes import required_pieces
@@ -48,7 +48,7 @@ class NameIndex:
 
     def containing(self, part: str) -> list[str]:
         """Every name with these characters in it."""
-        found = map(self._sorted.texts.__getitem__, self._texts.holding([part]))
+        found = map(self._sorted.texts.__getitem__, self._texts.holding(part))
         return [name for name in found if part in name]
 
     def stands_for(self, name: str) -> list[str]:
@@ -79,12 +79,13 @@ class NameIndex:
         glob = Glob(pattern)
         head = pattern[: wildcard.start()].removesuffix(".")
         candidates = self._holding(glob.pieces, head)
-        spend(COST * len(candidates))
-        return [
-            self.module_of[name]
-            for name in candidates
-            if glob.matches(name) or glob.matches(f"{name}.weight")
-        ]
+        names = glob.matching(candidates)
+        if len(names) < len(candidates):
+            matched = set(names)
+            rest = [f"{name}.weight" for name in candidates if name not in matched]
+            matched.update(name.removesuffix(".weight") for name in glob.matching(rest))
+            names = [name for name in candidates if name in matched]
+        return [self.module_of[name] for name in names]
 
     def _matching_regex(self, expression: str) -> list[str]:
         candidates = self._holding(required_pieces(expression) or ())
@@ -99,10 +100,11 @@ class NameIndex:
     def _holding(self, pieces: Iterable[str], head: str = "") -> Sequence[str]:
         """Names that begin with `head` and may, with the name of the weight, hold all pieces."""
         start, end = self._sorted.span(head)
-        if end - start > _FEW:
-            found = (at for at in self._texts.holding(pieces) if start <= at < end)
-            return [self._sorted.texts[at] for at in found]
-        return self._sorted.texts[start:end]
+        if end - start <= _FEW:
+            return self._sorted.texts[start:end]
+        found = self._texts.holding_all(pieces)
+        within = found[bisect_left(found, start) : bisect_left(found, end)]
+        return [self._sorted.texts[at] for at in within]
 
     @cached_property
     def _by_last_segment(self) -> dict[str, list[str]]:

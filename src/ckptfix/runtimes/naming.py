@@ -85,6 +85,8 @@ class _Spellings:
         # Rules ask for the same names over and over, in two files and in targets too.
         self._read_names: dict[str, Reading] = {}
         self._read_patterns: dict[str, Reading] = {}
+        self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
+        """Each set of modules once: thousands of patterns may cover the same ones."""
 
     @cached_property
     def runtime(self) -> NameIndex:
@@ -142,13 +144,17 @@ class _Spellings:
 
     def _read_pattern(self, pattern: str) -> Reading:
         found = [
-            Reading(spelling, tuple(modules), self._mapper.map(pattern) or pattern)
+            Reading(spelling, self._shared(modules), self._mapper.map(pattern) or pattern)
             for spelling, index in self._indexes()
             if (modules := index.matching(pattern))
         ]
         if not found:
             return self._as_asked(pattern, self.asked.matching(pattern))
         return max(found, key=lambda reading: len(reading.modules))
+
+    def _shared(self, modules: list[str]) -> tuple[str, ...]:
+        made = tuple(modules)
+        return self._modules.setdefault(made, made)
 
     @staticmethod
     def _as_asked(name: str, modules: list[str]) -> Reading:

@@ -102,7 +102,15 @@ def judge_each(
 
 
 def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
-    """The verdict for one release."""
+    """The verdict for one release, made once for a checkpoint."""
+    key = "verdict", target
+    if key not in checkpoint.derived:
+        checkpoint.derived[key] = _judge_or_stop(checkpoint, target)
+    verdict: TargetVerdict = checkpoint.derived[key]
+    return verdict
+
+
+def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     try:
         return _judge(checkpoint, target)
     except StopsError as stop:

@@ -3,7 +3,7 @@
 import fnmatch
 import re
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 from ckptfix.search.effort import spend
@@ -17,6 +17,8 @@ _WILDCARD: Final = re.compile(r"\*+|\?|\[!?+\]?+[^\]]*+\]")
 
 COST: Final = 4
 """What a match takes, in comparisons."""
+_MANY: Final = 200
+"""With fewer names, compiling a pattern takes longer than it saves."""
 
 
 class Glob:
@@ -50,6 +52,12 @@ class Glob:
             at += len(piece)
         return at <= end
 
+    def matching(self, names: Sequence[str]) -> list[str]:
+        """Those of the names that it matches."""
+        spend(COST * len(names))
+        matches = self.matches if len(names) < _MANY else self._regex.match
+        return list(filter(matches, names))
+
     @cached_property
     def _needs_regex(self) -> bool:
         return "?" in self.pattern or "[" in self.pattern
@@ -57,6 +65,12 @@ class Glob:
     @cached_property
     def _regex(self) -> re.Pattern[str]:
         return re.compile(fnmatch.translate(self.pattern))
+
+
+@lru_cache(maxsize=8)  # most releases, and both runtimes, hold the same patterns
+def glob_table(patterns: tuple[str, ...]) -> "GlobTable":
+    """The table of some patterns."""
+    return GlobTable(patterns)
 
 
 class GlobTable:

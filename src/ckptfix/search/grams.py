@@ -7,6 +7,7 @@ look at.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Final
 
 from ckptfix.search.effort import spend
@@ -18,8 +19,8 @@ _LARGEST_INDEXED: Final = 20_000_000
 """Characters; the index of more would take gigabytes, and is not made."""
 
 
-def _grams(text: str) -> set[str]:
-    return {text[start : start + _LENGTH] for start in range(len(text) - _LENGTH + 1)}
+def _grams(text: str) -> list[str]:
+    return [text[start : start + _LENGTH] for start in range(len(text) - _LENGTH + 1)]
 
 
 class TextIndex:
@@ -37,21 +38,24 @@ class TextIndex:
     def _postings(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
         for position, text in enumerate(self._texts):
-            for gram in _grams(text):
+            for gram in set(_grams(text)):
                 found.setdefault(gram, []).append(position)
         return found
 
-    def holding(self, pieces: Iterable[str]) -> list[int]:
-        """Positions of the texts that hold every piece, in any order, ascending."""
+    def holding(self, piece: str) -> list[int]:
+        """Positions of the texts that hold a piece, ascending."""
+        return self.holding_all((piece,))
+
+    def holding_all(self, pieces: Iterable[str]) -> list[int]:
+        """Positions of the texts that hold the longest piece and may hold the others, ascending."""
         wanted = [piece for piece in pieces if piece]
-        left = self._candidates(wanted)
-        for piece in sorted(wanted, key=len, reverse=True):
-            spend(len(left))
-            left = [position for position in left if piece in self._texts[position]]
-        return list(left)
+        found = self._candidates(wanted)
+        longest = max(wanted, key=len, default="")
+        spend(len(found))
+        return [position for position in found if longest in self._texts[position]]
 
     def _candidates(self, wanted: Iterable[str]) -> Sequence[int]:
-        grams = set().union(*map(_grams, wanted))
+        grams = list(chain.from_iterable(map(_grams, wanted)))
         if not grams or not self._worth_an_index():
             return range(len(self._texts))
         postings = self._postings
@@ -67,13 +71,13 @@ class PieceIndex:
 
     def __init__(self, pieces: Sequence[Iterable[str]]) -> None:
         """`pieces`: of each thing; without a piece of three characters it is for every text."""
-        grams = [set().union(*map(_grams, of_one)) for of_one in pieces]
-        common = Counter(gram for of_one in grams for gram in of_one)
+        grams = [list(chain.from_iterable(map(_grams, of_one))) for of_one in pieces]
+        common = Counter(chain.from_iterable(grams))
         self._always: list[int] = []
         self._by_gram: dict[str, list[int]] = {}
         for position, of_one in enumerate(grams):
             if of_one:
-                rarest = min(of_one, key=lambda gram: (common[gram], gram))
+                rarest = min(of_one, key=common.__getitem__)
                 self._by_gram.setdefault(rarest, []).append(position)
             else:
                 self._always.append(position)
@@ -81,7 +85,7 @@ class PieceIndex:
     def candidates(self, text: str) -> list[int]:
         """Positions of the things that the text may be for, ascending."""
         found = list(self._always)
-        for gram in _grams(text) & self._by_gram.keys():
+        for gram in self._by_gram.keys() & _grams(text):
             found += self._by_gram[gram]
         spend(len(found))
         return sorted(found)

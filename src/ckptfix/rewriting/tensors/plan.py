@@ -66,11 +66,14 @@ class TensorPlan:
         told = (*self.renames.refusals, *self.followed.refusals)
         if told or not self.renames.new_names:
             return told
-        spelled = tuple(replace(f, subject=self._new(f.subject)) for f in self._findings_before)
+        spelled = tuple(
+            replace(f, subject=self.new_subject(f.subject)) for f in self._findings_before
+        )
         after = find_all(self.checkpoint, self.name_map)
         return tuple(find_harm({}, self.name_map, spelled, after))
 
-    def _new(self, subject: str) -> str:
+    def new_subject(self, subject: str) -> str:
+        """What a finding is about afterwards."""
         return self.followed.new_names.get(subject, self.renames.new_name(subject))
 
     def joined_with(self, plan: Plan) -> Plan:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Final, TypeVar
 
-from ckptfix.search.globs import SPECIAL, GlobTable
+from ckptfix.search.globs import SPECIAL, GlobTable, glob_table
 from ckptfix.search.grams import TextIndex
 from ckptfix.search.prefixes import Prefixes
 
@@ -80,12 +80,12 @@ class PatternTable:
         return TextIndex(self._with_experts)
 
     @cached_property
-    def _globs(self) -> list[str]:
-        return [text for text in self.position if SPECIAL.search(text)]
+    def _globs(self) -> tuple[str, ...]:
+        return tuple(text for text in self.position if SPECIAL.search(text))
 
     @cached_property
     def _glob_table(self) -> GlobTable:
-        return GlobTable(self._globs)
+        return glob_table(self._globs)
 
     @cached_property
     def _found(self) -> dict[tuple[str, str], int | None]:
@@ -162,7 +162,7 @@ class PatternTable:
         return self._remembered("expert", name, self._expert_below)
 
     def _expert_below(self, name: str) -> int | None:
-        first = next(iter(self._expert_texts.holding([name])), None)
+        first = next(iter(self._expert_texts.holding(name)), None)
         return None if first is None else self.position[self._with_experts[first]]
 
 

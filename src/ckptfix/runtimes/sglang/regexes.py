@@ -17,7 +17,7 @@ from ckptfix.runtimes.common.patterns import (
     Pattern,
     PatternTable,
 )
-from ckptfix.search.globs import GlobTable
+from ckptfix.search.globs import GlobTable, glob_table
 from ckptfix.search.grams import PieceIndex
 from ckptfix.search.regexes import required_pieces
 from ckptfix.untrusted_regex import UntrustedRegex
@@ -43,13 +43,13 @@ class RegexTable:
     table: PatternTable
 
     @cached_property
-    def _stars(self) -> list[str]:
+    def _stars(self) -> tuple[str, ...]:
         """Patterns that say no more than a shell wildcard, except that `*` ends at a line."""
-        return [t for t in self.table.position if "*" in t and not _REGEX.search(t)]
+        return tuple(t for t in self.table.position if "*" in t and not _REGEX.search(t))
 
     @cached_property
     def _star_table(self) -> GlobTable:
-        return GlobTable(self._stars)
+        return glob_table(self._stars)
 
     @cached_property
     def _plain(self) -> tuple[list[str], PieceIndex]:

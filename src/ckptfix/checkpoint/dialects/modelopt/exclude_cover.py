@@ -21,7 +21,7 @@ def _pattern(name: str, spared: Sequence[str]) -> str:
     parts = name.split(".")
     for depth in range(1, len(parts)):
         container = ".".join(parts[:depth])
-        if _any_starts(spared, container + ".") or container in spared:
+        if _any_starts(spared, container + ".") or _holds(spared, container):
             continue
         return f"{container}.*" if _any_starts(spared, container) else f"{container}*"
     return name
@@ -30,3 +30,8 @@ def _pattern(name: str, spared: Sequence[str]) -> str:
 def _any_starts(names: Sequence[str], head: str) -> bool:
     at = bisect_left(names, head)
     return at < len(names) and names[at].startswith(head)
+
+
+def _holds(names: Sequence[str], name: str) -> bool:
+    at = bisect_left(names, name)
+    return at < len(names) and names[at] == name

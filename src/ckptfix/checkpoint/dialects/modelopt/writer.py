@@ -8,9 +8,10 @@ from ckptfix.checkpoint.dialects.interface import Stored
 from ckptfix.checkpoint.dialects.modelopt.entries import as_entry, config_group, rebuild_entries
 from ckptfix.checkpoint.dialects.modelopt.exclude_cover import cover
 from ckptfix.checkpoint.dialects.modelopt.reader import ENTRIES, FLAT_EXCLUDES, GROUPS
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, MIXED, MetadataFile
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, MIXED, MetadataFile, Statement
 from ckptfix.checkpoint.formats.layers import StoredLayer
-from ckptfix.names import is_regex
+from ckptfix.jsontext.text import Path
+from ckptfix.names import is_class_name, is_regex
 
 _FP8_KV_SCHEME: Final = {"dynamic": False, "num_bits": 8, "type": "float"}
 _NEEDS_FIELDS: Final = "NVFP4"
@@ -72,6 +73,7 @@ def _rebuild_uniform(
     if (metadata.quant_algo or "").lower() != layer.quant_algo.lower():
         changes.set(metadata.algo_path, layer.quant_algo)
     _rebuild_sizes(metadata, layer, value, changes)
+    _rebuild_targets(stored, metadata, changes)
     _rebuild_excludes(stored, metadata, value, changes)
 
 
@@ -101,6 +103,21 @@ def _rebuild_sizes(
         changes.set((*root, GROUPS), {"group_0": group})
     elif GROUPS in value:
         changes.removals.add((*root, GROUPS))
+
+
+def _rebuild_targets(stored: Stored, metadata: MetadataFile, changes: Changes) -> None:
+    """Targets that name nothing go; a group that is left without any is for all linear layers."""
+    if (*metadata.root, GROUPS) in changes.settings:
+        return
+    groups: dict[Path, list[Statement]] = {}
+    for target in metadata.of_kind("target"):
+        groups.setdefault(target.path[:-1], []).append(target)
+    for path, targets in groups.items():
+        wrong = [t for t in targets if not is_class_name(t.name) and not stored.modules_of(t.name)]
+        if wrong and len(wrong) == len(targets):
+            changes.set(path, ["Linear"])
+        else:
+            changes.removals.update(target.path for target in wrong)
 
 
 def _sizes_in(groups: object) -> set[object]:

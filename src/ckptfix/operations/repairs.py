@@ -1,0 +1,194 @@
+"""What a rewrite would repair: it is planned before any finding promises it.
+
+A rule names the command that repairs most of its findings. Whether it repairs this one is known
+when that very rewrite was planned: it may be refused, change nothing, or leave the finding.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.errors import CkptfixError
+from ckptfix.operations.checked import Advised
+from ckptfix.operations.limits import limited
+from ckptfix.rewriting.proof import identity
+from ckptfix.rewriting.proved import Planner, ProvedPlan, RewriteRequest
+from ckptfix.rules.finding import Finding, Repair
+from ckptfix.runtimes.name_maps import NameMap
+from ckptfix.runtimes.targets import Target
+
+_WAYS: Final[dict[Repair, tuple[Repair, ...]]] = {
+    Repair.NAMES: (Repair.NAMES, Repair.CONTENT),
+    Repair.CONTENT: (Repair.CONTENT, Repair.TENSORS),
+    Repair.TENSORS: (Repair.TENSORS,),
+}
+"""What a rule says -> what is tried, in order."""
+_ON_RELEASES: Final = (Repair.NAMES, Repair.CONTENT)
+_EFFECTS: Final = {
+    (): "repairs the names",
+    (Repair.CONTENT,): "repairs names and content",
+    (Repair.TENSORS,): "renames tensors and repairs the metadata",
+    (Repair.TENSORS, Repair.CONTENT): "renames tensors and repairs the metadata",
+}
+_FOR_RELEASES: Final = {
+    Repair.NAMES: "fixes what renaming can fix",
+    Repair.CONTENT: "fixes what the metadata can fix",
+}
+_BY_HAND: Final = "correct it by hand; no rewrite repairs it"
+_NOTHING: Final = "no rewrite of the metadata repairs it"
+_CALL: Final = re.compile(r"`rewrite\(([^`]*)\)`")
+
+
+@dataclass(frozen=True)
+class OwnMap:
+    """The user's name map."""
+
+    name_map: NameMap | None = None
+    arguments: tuple[str, ...] = ()
+    """The arguments of a call that gave it."""
+
+
+@dataclass(frozen=True)
+class Repairs:
+    """Rewrites of one checkpoint, each planned once, when it is asked for."""
+
+    checkpoint: Checkpoint
+    own_map: OwnMap
+    targets: tuple[Target, ...]
+    """The releases asked about."""
+    _planned: dict[tuple[object, ...], ProvedPlan | None] = field(default_factory=dict)
+
+    def of(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+        """The findings, each with the command that repairs it, and advice that fits."""
+        left: dict[Repair, list[Finding]] = {}
+        repaired: dict[int, Repair] = {}
+        for finding in findings:
+            for command in _ways(finding)[:1]:
+                left.setdefault(command, []).append(finding)
+        while left:
+            command, waiting = left.popitem()
+            gone = self._gone(command, waiting)
+            repaired |= {id(finding): command for finding in gone}
+            for finding in waiting:
+                ways = _ways(finding)
+                following = ways[ways.index(command) + 1 :]
+                if id(finding) not in repaired and following:
+                    left.setdefault(following[0], []).append(finding)
+        return tuple(self._told(finding, repaired.get(id(finding))) for finding in findings)
+
+    def _gone(self, command: Repair, findings: Iterable[Finding]) -> Iterator[Finding]:
+        """Those that the rewrite leaves no finding for."""
+        planned = self._plan(*_also(command))
+        if planned is None:
+            return
+        name_map, tensors = planned.plan.name_map, planned.tensors
+        after = Counter(identity(finding, name_map) for finding in planned.plan.findings_after)
+        for finding in findings:
+            subject = tensors.new_subject(finding.subject) if tensors else finding.subject
+            same = finding if subject == finding.subject else replace(finding, subject=subject)
+            key = identity(same, name_map)
+            if after[key]:
+                after[key] -= 1
+            else:
+                yield finding
+
+    def _told(self, finding: Finding, repair: Repair | None) -> Finding:
+        if finding.rule.needs == "release":
+            return replace(finding, advice=self._advice_for_releases(finding))
+        if repair == finding.fixed_by:
+            return replace(finding, advice=self._with_map(finding.advice))
+        if "`rewrite(" not in finding.advice:
+            return replace(finding, fixed_by=repair)
+        advice = self._with_map(f"run `{repair.value}`") if repair else _BY_HAND
+        return replace(finding, fixed_by=repair, advice=advice)
+
+    def _with_map(self, advice: str) -> str:
+        """Advice whose calls take the user's name map."""
+        if not self.own_map.arguments:
+            return advice
+
+        def one(match: re.Match[str]) -> str:
+            given = (match[1],) if match[1] else ()
+            return f"`rewrite({', '.join((*given, *self.own_map.arguments))})`"
+
+        return _CALL.sub(one, advice)
+
+    def _advice_for_releases(self, finding: Finding) -> str:
+        """The rewrite after which all its releases build the module as it is stored."""
+        if "`plan(" not in finding.advice and "`rewrite(" not in finding.advice:
+            return finding.advice
+        for repair in _ON_RELEASES:
+            planned = self._plan(*_also(repair), targets=self.targets)
+            if planned is not None and not _is_wrong(finding, planned):
+                return f"`rewrite({self._arguments(_also(repair), self.targets)})` repairs it"
+        return _NOTHING
+
+    def _arguments(self, kinds: Sequence[Repair], targets: Sequence[Target] = ()) -> str:
+        words = [kind.value.partition("(")[2].rstrip(")") for kind in kinds]
+        if targets:
+            words.append(f"runtimes={[f'{t.runtime}=={t.version}' for t in targets]!r}")
+        return ", ".join((*words, *self.own_map.arguments))
+
+    def advised(self, findings: Iterable[Finding], *, fails: bool) -> Advised | None:
+        """The rewrite to type next; None where none changes anything for the better.
+
+        Args:
+            findings: with the rewrites that repair them.
+            fails: some release asked about, or known, fails, and not because of the tensors.
+        """
+        repairs = {finding.fixed_by for finding in findings} - {None}
+        wanted = [kind for kind in (Repair.TENSORS, Repair.CONTENT) if kind in repairs]
+        for kinds in (tuple(wanted), *((kind,) for kind in wanted)):
+            if repairs and self._plan(*kinds) is not None:
+                return Advised(self._arguments(kinds), _EFFECTS[kinds])
+        for repair in _ON_RELEASES if fails else ():
+            planned = self._plan(*_also(repair), targets=self.targets)
+            if planned is not None and planned.helps:
+                arguments = self._arguments(_also(repair), self.targets)
+                return Advised(arguments, _FOR_RELEASES[repair], for_releases=True)
+        return None
+
+    def _plan(self, *kinds: Repair, targets: tuple[Target, ...] = ()) -> ProvedPlan | None:
+        """The plan, None where it is refused, changes nothing or cannot be made."""
+        key = kinds, targets
+        if key not in self._planned:
+            request = RewriteRequest(
+                self.own_map.name_map,
+                targets,
+                from_tensors=Repair.CONTENT in kinds,
+                tensors=Repair.TENSORS in kinds,
+            )
+            self._planned[key] = self._made(request)
+        return self._planned[key]
+
+    def _made(self, request: RewriteRequest) -> ProvedPlan | None:
+        if request.tensors and request.own_map is not None:
+            return None  # the map would be one for the names of tensors
+        try:
+            with limited():
+                planned = Planner(self.checkpoint, request).make()
+        except CkptfixError:
+            return None
+        return planned if planned.changes_something and not planned.refused else None
+
+
+def _ways(finding: Finding) -> tuple[Repair, ...]:
+    return _WAYS[finding.fixed_by] if finding.fixed_by else ()
+
+
+def _also(repair: Repair) -> tuple[Repair, ...]:
+    """What a rewrite does besides renaming modules."""
+    return () if repair is Repair.NAMES else (repair,)
+
+
+def _is_wrong(finding: Finding, planned: ProvedPlan) -> bool:
+    """True where a release of the finding would still build its module wrongly, or nothing."""
+    verdicts = planned.portable.after if planned.portable else ()
+    return any(
+        verdict.refused or any(module.members == finding.modules for module in verdict.wrong)
+        for verdict in verdicts
+        if str(verdict.target) in finding.releases
+    )

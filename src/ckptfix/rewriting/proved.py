@@ -1,0 +1,144 @@
+"""From what is asked of a rewrite to a plan for it, proved by what comes of it. Pure."""
+
+from dataclasses import dataclass, replace
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.progress import SILENT, Listener, Step
+from ckptfix.rewriting.plan import Plan, plan_rewrite, rewritten
+from ckptfix.rewriting.portable import PortablePlan, Strategy, plan_for_targets
+from ckptfix.rewriting.rebuild.plan import join_plans, plan_rebuild
+from ckptfix.rewriting.tensors.plan import TensorPlan, harmed_by, plan_names_of_tensors
+from ckptfix.runtimes.name_maps import NameMap, builtin_name_map, damage_map
+from ckptfix.runtimes.releases import judge_all, known_targets
+from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.verdict import TargetVerdict
+
+
+@dataclass(frozen=True)
+class RewriteRequest:
+    """What to rewrite."""
+
+    own_map: NameMap | None = None
+    """Replaces the built-in name map; the map over tensor names where `tensors` is set."""
+    targets: tuple[Target, ...] = ()
+    """The releases that the names must be right for; every known one where there are none, unless
+    `own_map` decides alone."""
+    strategy: Strategy = "auto"
+    from_tensors: bool = False
+    """First make the metadata declare what is stored."""
+    tensors: bool = False
+    """First rename tensors."""
+
+
+@dataclass(frozen=True)
+class ProvedPlan:
+    """A rewrite of one checkpoint, and what comes of it."""
+
+    checkpoint: Checkpoint
+    """As it is."""
+    plan: Plan
+    portable: PortablePlan | None
+    """Before and after on each release; None where no release is known to ask."""
+    harmed: tuple[TargetVerdict, ...]
+    """Releases that the plan would break."""
+    tensors: TensorPlan | None
+    """None where no tensor is to be renamed."""
+    tensors_say_more: bool = False
+    """Something is still wrong afterwards that `from_tensors` would repair."""
+
+    @property
+    def changes_something(self) -> bool:
+        """True when a file would be written."""
+        return bool(self.plan.files) or bool(self.tensors and self.tensors.renames.new_names)
+
+    @property
+    def refused(self) -> bool:
+        """True for a plan that must not be carried out."""
+        return bool(self.plan.refusals or self.harmed)
+
+    @property
+    def helps(self) -> bool:
+        """True when something is written, and less is wrong then."""
+        if self.refused or not self.changes_something:
+            return False
+        portable = self.portable
+        rights = portable is not None and portable.failing_after < portable.failing_before
+        return rights or len(self.plan.findings_after) < len(self.plan.findings_before)
+
+    @property
+    def leaves_faults(self) -> bool:
+        """True when something is still wrong after it."""
+        after = self.portable.after if self.portable else ()
+        return bool(self.plan.findings_after) or any(verdict.fails for verdict in after)
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Makes the plan for a checkpoint as it is; whether it may be folded is for others to say."""
+
+    checkpoint: Checkpoint
+    request: RewriteRequest
+    listener: Listener = SILENT
+
+    def make(self) -> ProvedPlan:
+        """The plan.
+
+        Raises:
+            CkptfixError: no release registers the architecture, or the rules contradict themselves.
+        """
+        asked = self.request
+        tensors = None
+        own = asked.own_map
+        if asked.tensors:
+            tensors, own = plan_names_of_tensors(self.checkpoint, own), None
+        named = tensors.checkpoint if tensors else self.checkpoint
+        name_map = own or builtin_name_map(named)
+        targets = asked.targets
+        judge_all(named, targets, self.listener)  # complains of releases that cannot be asked
+        if targets:
+            name_map = name_map.without_releases()
+        elif own is None:
+            targets = known_targets(named)
+        plan, portable = self._planned(named, name_map, targets)
+        harmed = portable.harmed if portable else ()
+        if tensors and tensors.changes_something:
+            plan = tensors.joined_with(plan)
+            harmed = (*harmed_by(tensors, targets), *harmed)
+            if portable:
+                before = judge_all(self.checkpoint, targets, self.listener)
+                portable = replace(portable, plan=plan, before=before)
+        return ProvedPlan(self.checkpoint, plan, portable, harmed, tensors)
+
+    def make_with_advice(self) -> ProvedPlan:
+        """The same, and whether the tensors say more where something is still wrong after it."""
+        planned = self.make()
+        can_write = self.checkpoint.dialect.writer is not None
+        if self.request.from_tensors or not planned.leaves_faults or not can_write:
+            return planned
+        named = planned.tensors.checkpoint if planned.tensors else self.checkpoint
+        then = RewriteRequest(targets=self.request.targets, from_tensors=True)
+        after = rewritten(named, planned.plan.files)
+        more = replace(self, checkpoint=after, request=then).make()
+        return replace(planned, tensors_say_more=more.helps)
+
+    def _planned(
+        self, named: Checkpoint, name_map: NameMap, targets: tuple[Target, ...]
+    ) -> tuple[Plan, PortablePlan | None]:
+        """Names, after the content where the tensors decide it."""
+        rebuilt = plan_rebuild(named, name_map) if self.request.from_tensors else ()
+        start = rewritten(named, rebuilt)
+        portable = None
+        if targets:
+            self.listener.step(Step("proving the plan", named.name))
+            portable = plan_for_targets(start, name_map, targets, self.request.strategy)
+            plan = portable.plan
+        else:
+            # A map that no release is known to need renames nothing that nobody asked it to rename.
+            asked = self.request.own_map is not None or name_map.required
+            plan = plan_rewrite(start, name_map if asked else damage_map(), spelling=name_map)
+        if rebuilt:
+            plan = join_plans(named, name_map, rebuilt, plan)
+        if portable:
+            before = judge_all(named, targets, self.listener) if rebuilt else portable.before
+            portable = replace(portable, plan=plan, before=before)
+        return plan, portable
