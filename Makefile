@@ -9,7 +9,7 @@ COMPILE = $(RELEASE)/bin/uv pip compile --quiet --universal --python-version 3.1
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit coverage format snapshots fuzz mutations oracle verify-all record bench lock build sbom clean faults
+.PHONY: help demo test lint types unit coverage format snapshots fuzz mutations oracle verify-all record published bench lock build sbom clean faults
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -88,6 +88,10 @@ verify-all: $(VENV)/.installed-torch ## run `verify` on every fixture, and with 
 record: ## record again what the real vLLM objects of ../shared/oracle hold (minutes)
 	../shared/oracle/setup.sh
 	$${ORACLE_HOME:-$$HOME/.cache/ckptfix-oracle}/venv/bin/python tools/record_oracle.py
+
+published: $(VENV)/.installed-dev ## check published releases, tensors made up, against what the real classes of ../shared/oracle did (minutes)
+	@if [ -d ../shared/oracle ]; then ../shared/oracle/setup.sh && ../shared/oracle/learn/setup.sh; fi
+	$(BIN)/python tools/published.py
 
 bench: $(VENV)/.installed-dev ## measure start-up and large checkpoints next to baselines (minutes)
 	$(BIN)/python benchmarks/startup.py
