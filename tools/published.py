@@ -55,7 +55,7 @@ def make(source: Path, out: Path) -> None:
         NotMadeError: the script failed.
     """
     python = ORACLE / "venv" / "bin" / "python"
-    command = [python, PUBLISHED / "synthesize.py", source, out]
+    command = [str(python), str(PUBLISHED / "synthesize.py"), str(source), str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NotMadeError(f"{source.name}: {(done.stderr.strip() or '?').splitlines()[-1]}")
@@ -68,7 +68,7 @@ def check(directory: Path) -> Row:
         NotMadeError: it could not be checked.
     """
     asked = [word for r in RELEASES for word in ("--runtime", r.replace(" ", "=="))]
-    command = [sys.executable, "-m", "ckptfix", "check", directory, "--no-config", *asked]
+    command = [sys.executable, "-m", "ckptfix", "check", str(directory), "--no-config", *asked]
     done = subprocess.run(
         [*command, "--format", "json"], capture_output=True, text=True, check=False
     )

@@ -334,3 +334,28 @@ def test_it_is_a_finding_and_the_answer_of_the_first_screen(tmp_path: Path, call
     assert "error CKF703" in call("check", directory, "--runtime", "vllm==0.33.0", "-v").stdout
     screen = call("check", directory).stdout
     assert "vllm 0.17.1 to 0.33.0          no, leaves weights uninitialised" in screen
+
+
+LATENT = {"q_lora_rank": 16, "kv_lora_rank": 16, "num_hidden_layers": 1}
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+def test_a_packed_table_holds_what_the_class_adds_by_config(tmp_path: Path, runtime: str) -> None:
+    """NVIDIA's DeepSeek V3.1 excludes the members; vLLM's class adds the packed name itself."""
+    layer = "model.layers.0"
+    members = [f"{layer}.self_attn.{part}" for part in ("q_a_proj", "kv_a_proj_with_mqa")]
+    made = bf16("model.embed_tokens") | bf16("model.norm", 32) | bf16("lm_head")
+    for member in members:
+        made |= bf16(member)
+    for part in ("gate_proj", "up_proj", "down_proj"):
+        made |= nvfp4(f"{layer}.mlp.{part}")
+    quantization = NVFP4 | {"ignore": ["lm_head", *members]}
+    told = loads(
+        tmp_path,
+        runtime,
+        made,
+        LATENT,
+        architecture="DeepseekV3ForCausalLM",
+        quantization=quantization,
+    )
+    assert told.answer is Answer.YES

@@ -85,6 +85,18 @@ class Family:
             for place, member in enumerate(members)
         }
 
+    def added_packed(self, config: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
+        """What the class adds to its packed table while it is built.
+
+        Args:
+            config: config.json.
+        """
+        return {
+            packed: self.spec.packed[packed]
+            for packed, keys in self.spec.adds_packed.items()
+            if any(config.get(key) for key in keys)
+        }
+
     @cached_property
     def _banks(self) -> re.Pattern[str]:
         names = "|".join(re.escape(bank) for bank in self.spec.banks)

@@ -26,6 +26,9 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Place -> name that the config is asked for, where the class passes another prefix."""
     packed: dict[str, tuple[str, ...]] = {}
     """Last part of a packed module's name -> last parts of its members', in order."""
+    adds_packed: dict[str, tuple[str, ...]] = {}
+    """Last part of a packed module's name, of those in `packed`, that `__init__` adds to the packed
+    table of the class -> keys of the language model's config, of which one must be set to that."""
     banks: tuple[str, ...] = ("experts",)
     """Parts of a name that end the name of an expert bank; what is below belongs to the bank."""
     heads: tuple[str, ...] = ("lm_head", "*.lm_head")

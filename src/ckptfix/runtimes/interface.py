@@ -7,6 +7,7 @@ Where its model classes put modules is data, in `families/*.toml`.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.common.bound import BoundMetadata, bind
@@ -76,6 +77,8 @@ class Runtime:
         architectures: Sequence[str],
         entries: Mapping[str, str],
         excludes: Sequence[str],
+        *,
+        added_packed: Packed = MappingProxyType({}),
     ) -> BoundMetadata:
         """The metadata as the model classes of a release hold them, ready to be asked for names.
 
@@ -84,10 +87,19 @@ class Runtime:
             architectures: the outer model class, then the inner ones that it builds.
             entries: name -> quant_algo, in the order of quantized_layers; empty without any.
             excludes: the exclude patterns, in order.
+            added_packed: what the classes add to their packed tables while they are built.
 
         Raises:
             CkptfixError: the release does not register the outer architecture.
         """
         rules = self.lookup_rules_of(profile.version)
         exclusion = partial(self.exclusion, profile.version)
-        return bind(rules, exclusion, profile, architectures, entries, excludes)
+        return bind(
+            rules,
+            exclusion,
+            profile,
+            architectures,
+            entries,
+            excludes,
+            added_packed=added_packed,
+        )

@@ -136,9 +136,10 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     metadata = read_metadata(checkpoint, profile, outer)
     entries = {s.name: s.quant_algo or "" for s in metadata.entries}
     excludes = [statement.name for statement in metadata.excludes]
-    bound = runtime.bind(
-        profile, [outer, *family.inner_of(checkpoint.config.nested)], entries, excludes
-    )
+    config = checkpoint.config
+    classes = [outer, *family.inner_of(config.nested)]
+    added = family.added_packed(config.values)
+    bound = runtime.bind(profile, classes, entries, excludes, added_packed=added)
     judge_ = ModuleJudge(checkpoint, runtime, metadata, bound)
     modules = _placed(checkpoint, family)
     judged = tuple(judge_.judge(m) for m in modules if m.kind not in ("embedding", "other"))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 from ckptfix.errors import CkptfixError
@@ -103,6 +104,8 @@ def bind(
     architectures: Sequence[str],
     entries: Mapping[str, str],
     excludes: Sequence[str],
+    *,
+    added_packed: Packed = MappingProxyType({}),
 ) -> BoundMetadata:
     """Apply a release's mappers and packed tables to the metadata.
 
@@ -113,6 +116,7 @@ def bind(
         architectures: the outer model class, then the inner ones that it builds.
         entries: name -> quant_algo, in the order of quantized_layers; empty where it has none.
         excludes: the exclude patterns, in order.
+        added_packed: what the classes add to their packed tables while they are built.
 
     Raises:
         CkptfixError: the release does not register the outer architecture.
@@ -121,6 +125,7 @@ def bind(
     packed: dict[str, tuple[str, ...]] = {}
     for model_class in classes:
         packed.update(model_class.packed_modules or {})
+    packed.update(added_packed)
     mappers = tuple(c.mapper for c in classes if c.mapper is not None)
     mapping = rules.mapping if mappers else _UNMAPPED
     table, patterns = _mapped(mapping, mappers, tuple(entries.items()), tuple(excludes))
