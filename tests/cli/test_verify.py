@@ -79,5 +79,5 @@ def test_a_glob_takes_names_of_the_runtime_and_of_the_checkpoint() -> None:
     by_checkpoint = plan_of("nanovl-mixed", "language_model.backbone.layers.3.mixer.q_proj")
     assert by_runtime.gemms == by_checkpoint.gemms
     assert len(by_runtime.gemms) == 1
-    with pytest.raises(CkptfixError, match=r"--modules \*\.mlp: matches no quantized module"):
+    with pytest.raises(CkptfixError, match=r"`modules` \*\.mlp: matches no quantized module"):
         plan_of("nanovl-mixed", "*.mlp")

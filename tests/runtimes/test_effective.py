@@ -226,5 +226,5 @@ def test_sglang_wants_the_map_of_a_nemotron_in_config_json(tmp_path: Path) -> No
     file = {**PRODUCER, "quantization": fields}
     write_checkpoint(tmp_path, TENSORS, architecture="NemotronHForCausalLM")
     (tmp_path / HF_QUANT_FILE).write_text(json.dumps(file))
-    with pytest.raises(StopsError, match="needs quantization_config"):
+    with pytest.raises(StopsError, match="requires quantization_config"):
         read(tmp_path, "sglang==0.5.23")
