@@ -71,7 +71,7 @@ def test_members_of_unlike_formats_are_a_failure_of_their_packed_module(tmp_path
     naming = Naming(checkpoint, choose_name_map(checkpoint.config.architectures, ()))
     (gemm,) = plan_gemms(checkpoint, naming, GENERIC_FAMILY).gemms
     assert gemm.name == f"{layer}.qkv_proj"
-    assert gemm.problem == ("its members are stored as FP8 and unquantized")
+    assert gemm.problem.startswith("its members are stored as FP8 and unquantized")
 
 
 def test_a_glob_takes_names_of_the_runtime_and_of_the_checkpoint() -> None:
