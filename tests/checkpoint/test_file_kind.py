@@ -91,8 +91,8 @@ def zipped() -> bytes:
         (b"<!DOCTYPE html>\n<html><head><title>404", "an HTML page", "log in"),
         (b"\xef\xbb\xbf\r\n  <HTML>", "an HTML page", "log in"),
         (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "an XML", "log in"),
-        (b'{"error": "Repository not found"}', "a text", "log in"),
-        (b"Entry not found", "a text", "log in"),
+        (b'{"error": "Repository not found"}', "plain text", "log in"),
+        (b"Entry not found", "plain text", "log in"),
     ],
     ids=lambda value: repr(value)[:20],
 )

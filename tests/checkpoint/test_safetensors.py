@@ -56,7 +56,7 @@ def row(dtype: str = "BF16", shape: object = (2,), offsets: object = (0, 4)) -> 
         ),
         ((6).to_bytes(8, "little") + b'{"a":}', "not valid JSON"),
         ((4).to_bytes(8, "little") + b"null", "not a safetensors file"),
-        (header({"a": row()}, 3), "data ends at byte 4, the file holds 3 bytes"),
+        (header({"a": row()}, 3), "data ends at byte 4, but the file holds 3 bytes"),
         (header({"a": row()}, 8), "covers bytes 0 to 4 of 8 bytes"),
         (header({"a": row(offsets=(0, 6))}, 6), "BF16 [2] takes 4 bytes, data_offsets span 6"),
         (header({"a": row(offsets=(4, 0))}, 4), "are not a range"),
@@ -134,7 +134,7 @@ def test_a_link_out_of_the_checkpoint_is_not_followed(tmp_path: Path) -> None:
     inside.mkdir()
     (tmp_path / "secret").write_bytes(safetensors_bytes(TWO))
     (inside / "model.safetensors").symlink_to(tmp_path / "secret")
-    with pytest.raises(CkptfixError, match="leads out of the checkpoint"):
+    with pytest.raises(CkptfixError, match="points outside the checkpoint"):
         read(inside)
 
 
@@ -151,8 +151,8 @@ def test_links_of_a_hub_cache_are_followed(tmp_path: Path) -> None:
     ("make", "told"),
     [
         (lambda d: (d / "model.safetensors").mkdir(), "not a regular file"),
-        (lambda d: (d / "model.safetensors").symlink_to("model.safetensors"), "links"),
-        (lambda d: (d / "model.safetensors").symlink_to("gone"), "broken link"),
+        (lambda d: (d / "model.safetensors").symlink_to("model.safetensors"), "symlink loop"),
+        (lambda d: (d / "model.safetensors").symlink_to("gone"), "broken symlink"),
         (lambda d: (d / "pytorch_model.bin").write_bytes(b"\x80\x02"), "pickled weights only"),
         (lambda d: (d / "model.gguf").write_bytes(b"GGUF"), "GGUF weights only"),
         (lambda _: None, "no .safetensors file"),

@@ -67,7 +67,7 @@ def test_a_checkpoint_that_is_not_quantized(tmp_path: Path, run: Run) -> None:
     for command in ("check", "inspect", "rewrite"):
         done = run(command, directory)
         assert done.returncode == 2
-        assert "not quantized" in done.stderr
+        assert "not a quantized checkpoint" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_members_of_unlike_formats_are_a_failure_of_their_packed_module(tmp_path
     naming = Naming(checkpoint, choose_name_map(checkpoint.config.architectures, ()))
     (gemm,) = plan_gemms(checkpoint, naming, GENERIC_FAMILY).gemms
     assert gemm.name == f"{layer}.qkv_proj"
-    assert gemm.problem == ("its members are stored as FP8 and unquantized")
+    assert gemm.problem.startswith("its members are stored as FP8 and unquantized")
 
 
 def test_a_glob_takes_names_of_the_runtime_and_of_the_checkpoint() -> None:
@@ -79,5 +79,5 @@ def test_a_glob_takes_names_of_the_runtime_and_of_the_checkpoint() -> None:
     by_checkpoint = plan_of("nanovl-mixed", "language_model.backbone.layers.3.mixer.q_proj")
     assert by_runtime.gemms == by_checkpoint.gemms
     assert len(by_runtime.gemms) == 1
-    with pytest.raises(CkptfixError, match=r"--modules \*\.mlp: matches no quantized module"):
+    with pytest.raises(CkptfixError, match=r"`modules` \*\.mlp: matches no quantized module"):
         plan_of("nanovl-mixed", "*.mlp")

@@ -52,7 +52,7 @@ LASTING = [
     (Fault(SHARD, 429), "rate-limited by the Hub; try again later"),
     (Fault(f"{SHARD}?signature", cut_after=100), "the server closed the connection"),
     (Fault(SHARD, silence=30), "the server did not answer in time"),
-    (Fault(f"{SHARD}?signature", pause=0.2), "the server is too slow, "),
+    (Fault(f"{SHARD}?signature", pause=0.2), "the server is too slow: "),
     (Fault("config.json", 403), "the Hub denied access (HTTP 403)"),
     (
         Fault("blobs=true", 403, {"X-Error-Message": "Access to this resource is disabled."}),
@@ -91,7 +91,7 @@ def test_what_cannot_be_read(hub: Hub, hub_call: Call, monkeypatch: pytest.Monke
     revision = hub_call("inspect", "org/nano", "--revision", "nowhere").stderr
     assert revision == "error: org/nano@nowhere: the repository has no such revision\n"
     monkeypatch.setenv("HF_TOKEN", "hf_stranger")
-    assert "gated, and you have no access" in hub_call("check", "org/gated").stderr
+    assert "gated and you have no access" in hub_call("check", "org/gated").stderr
 
 
 def test_no_server_at_all(hub_run: HubRun) -> None:

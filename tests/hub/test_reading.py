@@ -153,7 +153,7 @@ def test_a_snapshot_in_the_local_cache_needs_no_request(
     commit = repository.refs["main"][:12]
     assert done.stderr.rpartition("\r")[2].endswith(
         f"note: org/nano: read from the local cache, commit {commit}; "
-        "--refresh asks the Hub for the newest\n"
+        "use --refresh to query the Hub for the newest\n"
     )
     assert hub_call("inspect", "org/nano", "--offline").returncode == 0
     assert hub.requests == []
@@ -186,13 +186,13 @@ def test_blobs_that_repositories_share_belong_to_the_cache(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("files", "told"),
     [
-        (["config.json", "model.gguf"], "GGUF weights only, no .safetensors file"),
-        (["config.json", "pytorch_model.bin"], "pickled weights only, no .safetensors file"),
+        (["config.json", "model.gguf"], "GGUF weights only and no .safetensors file"),
+        (["config.json", "pytorch_model.bin"], "pickled weights only and no .safetensors file"),
         (["config.json"], "no .safetensors file"),
-        (["model.safetensors"], "neither config.json nor hf_quant_config.json"),
+        (["model.safetensors"], "found neither config.json nor hf_quant_config.json"),
         (
             ["config.json", "model-00001-of-00002.safetensors"],
-            "no model.safetensors.index.jsonand the file names say that 2 shards exist",
+            "no model.safetensors.index.json, and the file names say that 2 shards exist",
         ),
     ],
 )

@@ -193,8 +193,8 @@ def test_tensors_are_renamed_in_an_output_with_weights_alone(
     done = hub_call(*rename)
     assert (done.returncode, (tmp_path / "out").exists()) == (2, False)
     assert done.stderr == (
-        "error: --tensors changes shard files, and those of org/native are not fetched; "
-        "add --with-weights\n"
+        "error: --tensors changes shard files, but those of org/native are not downloaded; "
+        "set --with-weights\n"
     )
     assert hub_call(*rename, "--with-weights").returncode == 0
     assert hub_call("check", tmp_path / "out").returncode == 0

@@ -122,7 +122,7 @@ def test_an_interrupted_rewrite_is_not_forgotten(copy_of: CopyOf, run: Run) -> N
     done = run("rewrite", directory, "--forget")
     assert (done.returncode, done.stdout) == (2, "")
     assert "a rewrite was interrupted" in done.stderr
-    assert "ckptfix rewrite --undo to roll it back" in done.stderr
+    assert f"ckptfix rewrite {directory} --undo to roll it back" in done.stderr
     assert files_of(directory) == before
     assert run("rewrite", directory, "--undo").returncode == 0
     assert files_of(directory) == old

@@ -75,7 +75,7 @@ def test_an_output_inside_the_checkpoint_is_refused(copy_of: CopyOf, run: Run) -
     source = copy_of("nanovl-mixed")
     done = run("rewrite", source, "--output", source / "out")
     assert done.returncode == 2
-    assert "lies in the checkpoint itself" in done.stderr
+    assert "is inside the checkpoint" in done.stderr
 
 
 def test_an_empty_directory_may_be_the_output_and_a_refusal_makes_none(

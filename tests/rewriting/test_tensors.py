@@ -146,7 +146,10 @@ def test_a_hub_cache_is_refused_and_output_is_named(
 @pytest.mark.parametrize(
     ("rename", "told"),
     [
-        ("model.layers.0.mlp.up_proj=model.layers.0.mlp.gate_proj", "as model.layers.0.mlp.gate_"),
+        (
+            "model.layers.0.mlp.up_proj=model.layers.0.mlp.gate_proj",
+            "new name of model.layers.0.mlp.gate_",
+        ),
         ("model.norm.weight=", "which is not a valid tensor name"),
         ("model.norm.weight=__metadata__", "which is not a valid tensor name"),
         ("model.norm=model.norm\udc80", "which is not a valid tensor name"),

@@ -81,7 +81,7 @@ def test_a_mapper_file() -> None:
         ('[[rules]]\nkind = "prefix"\nold = "a"\nnwe = "b"', "unknown field `nwe`"),
         ('[[rules]]\nkind = "prefix"\nold = "a"', "/rules/0: a rule needs either a new name"),
         ('[[rules]]\nkind = "prefix"\nold = "a"\nnew = "b"\ndrop = true', "not both"),
-        ('[[rules]]\nkind = "substr"\nold = ""\nnew = "b"', "matches everything"),
+        ('[[rules]]\nkind = "substr"\nold = ""\nnew = "b"', "match everything"),
         ('[[rules]]\nkind = "regex"\nold = "("\nnew = ""', "not a valid regular expression"),
         ('[[rules]]\nkind = "regex"\nold = "a"\nnew = "\\\\2"', "not a valid regular expression"),
         ('[[rules]]\nkind = "regex"\nold = "a*"\nnew = "b"', "matches the empty string"),

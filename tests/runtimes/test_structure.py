@@ -90,8 +90,8 @@ def test_what_is_whole_loads(tmp_path: Path, runtime: str) -> None:
     [
         ("model.norm.weight", {}, "no norm is stored below model"),
         ("lm_head.weight", {}, "the head is not stored"),
-        ("model.layers.1.", {}, "num_hidden_layers is 2, layer 1 is not stored"),
-        ("nothing", {"num_hidden_layers": 3}, "num_hidden_layers is 3, layer 2 is not stored"),
+        ("model.layers.1.", {}, "num_hidden_layers is 2, but layer 1 is not stored"),
+        ("nothing", {"num_hidden_layers": 3}, "num_hidden_layers is 3, but layer 2 is not stored"),
     ],
 )
 def test_weights_that_nothing_fills(
@@ -165,7 +165,7 @@ def test_experts_of_a_bank_hold_the_same_modules(
         (
             {"model.layers.0.self_attn.q_proj.bias": ("BF16", (32,))},
             {"attention_bias": False},
-            "has no place for model.layers.0.self_attn.q_proj.bias",
+            "has no parameter for model.layers.0.self_attn.q_proj.bias",
         ),
         ({}, {"num_hidden_layers": 1}, "num_hidden_layers is 1, but layer 1 is stored too"),
     ],
@@ -210,7 +210,7 @@ def test_a_tied_head_that_is_stored_is_left_out_by_sglang(tmp_path: Path) -> Non
     [
         (4, ""),
         (5, "experts has 4 experts, but config.json declares 5"),
-        (3, "experts has expert 3, config.json announces 3"),
+        (3, "experts has expert 3, but config.json declares 3"),
     ],
 )
 def test_as_many_experts_as_config_json_announces(
@@ -228,7 +228,7 @@ def test_as_many_experts_as_config_json_announces(
     assert (found.answer is Answer.YES) == (announced == 4)
     assert reason in told(found)
     if reason:
-        assert f"mlp.gate has 4 rows, config.json announces {announced} experts" in told(found)
+        assert f"mlp.gate has 4 rows, but config.json declares {announced} experts" in told(found)
 
 
 KV: Shapes = {"model.layers.0.self_attn.k_proj.k_scale": ("F32", ())}

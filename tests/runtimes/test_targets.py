@@ -31,7 +31,7 @@ def test_a_release_between_two_known_ones_is_answered_by_the_older() -> None:
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ("tgi==1.0", "--runtime tgi==1.0: unknown runtime; known are vllm and sglang"),
+        ("tgi==1.0", "`runtimes` tgi==1.0: unknown runtime; known are vllm and sglang"),
         ("", "unknown runtime"),
         ("==1", "unknown runtime"),
         ("vllm=0.17.1", "not a version specifier"),

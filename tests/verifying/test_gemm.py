@@ -198,5 +198,5 @@ def test_no_such_device_is_one_sentence() -> None:
     with pytest.raises(CkptfixError, match="write cpu, cuda or cuda:N"):
         open_device("tpu")
     if not torch.cuda.is_available():
-        with pytest.raises(CkptfixError, match=r"--device cuda:7: .*CUDA"):
+        with pytest.raises(CkptfixError, match=r"`device` cuda:7: .*CUDA"):
             open_device("cuda:7")

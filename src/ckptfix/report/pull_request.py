@@ -79,7 +79,7 @@ def _body_lines(change: ProposedChange) -> Iterator[str]:
 def _runtimes(portable: PortablePlan | None) -> Iterator[str]:
     if portable is None:
         return
-    yield "\n## For which runtimes\n"
+    yield "\n## Affected runtimes\n"
     yield "Modules that a release builds in a different format than they are stored:\n"
     pairs = zip(portable.before, portable.after, strict=True)
     states = [(new, (state_of(old), state_of(new))) for old, new in pairs]

@@ -69,10 +69,7 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
             raise StopsError(f"stops: {file.place()} has no {NESTED}")
         named = replace(file, value=_parsed(_unwrapped(file), release) or {})
         if not named.value:
-            why = (
-                f"{file.place()} has no quant_algo that this runtime supports, so it ignores the "
-                "metadata"
-            )
+            why = f"{file.place()} has no supported quant_algo; this runtime ignores the metadata"
             return EffectiveMetadata(file.file, file.path, "", ignored=why)
     if named is None:
         return None
@@ -159,9 +156,7 @@ def _is_complete(found: Held, method: str, reading: SglangReading) -> bool:
 
 def _file(files: Files, method: str) -> Held:
     if HF_QUANT_FILE not in files.documents:
-        raise StopsError(
-            f"stops: it needs more fields of {method} from {HF_QUANT_FILE}, which is missing"
-        )
+        raise StopsError(f"stops: {method} needs more fields from {HF_QUANT_FILE}: missing")
     found = Held(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
     found.child("producer").string("name")
     return found
@@ -294,9 +289,7 @@ def _flat_group(fields: Held) -> object:
         return size
     first = next(iter(groups.values())) if isinstance(groups, dict) else None
     if not isinstance(first, dict) or not isinstance(first.get("weights", {}), dict):
-        raise StopsError(
-            f"stops: {fields.place('config_groups')}: the first group is not an object"
-        )
+        raise StopsError(f"stops: {fields.place('config_groups')}: first group is not an object")
     return first.get("weights", {}).get("group_size")
 
 
