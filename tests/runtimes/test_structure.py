@@ -137,7 +137,7 @@ def test_scales_without_a_weight(tmp_path: Path, runtime: str) -> None:
     [
         ("experts.2.up_proj", "", "model.layers.0.mlp.experts.2.up_proj is not stored"),
         ("experts.2.up_proj", "experts.2.xup_proj", "experts.0.xup_proj is not stored"),
-        ("experts.2.up_proj", "experts.up_proj.2", "has no place for"),
+        ("experts.2.up_proj", "experts.up_proj.2", "has no parameter for"),
     ],
 )
 def test_experts_of_a_bank_hold_the_same_modules(
