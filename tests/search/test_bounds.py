@@ -51,8 +51,8 @@ def test_patterns_that_match_nothing_are_hardly_tried(
         comparisons, expressions = spent(), _meter.matches
     assert len(examined.findings) >= PATTERNS
     assert len(examined.outlook) > 10
-    assert comparisons < 40 * (PATTERNS + MODULES)  # 160,000 would be each on each, once
-    assert expressions < 20 * (PATTERNS + MODULES)
+    assert comparisons < 10 * (PATTERNS + MODULES)  # 160,000 would be each on each, once
+    assert expressions < PATTERNS
 
 
 def test_what_an_index_cannot_avoid_ends_at_a_bound(
@@ -71,7 +71,7 @@ def test_a_name_of_thousands_of_parts_takes_memory_for_itself_only(
     tmp_path: Path, call: Call
 ) -> None:
     deep = [f"a{number}" + ".b" * 4_000 for number in range(16)]
-    entries = mixed({name: "FP8" for name in deep}, quant_method="modelopt", ignore=deep)
+    entries = mixed(dict.fromkeys(deep, "FP8"), quant_method="modelopt", ignore=deep)
     groups = {"group_0": {"targets": deep, "weights": {"num_bits": 8}}}
     made = write_checkpoint(tmp_path / "c", dense(), {**entries, "config_groups": groups})
     call("check", made)  # loads what every check loads

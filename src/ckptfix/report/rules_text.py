@@ -65,7 +65,7 @@ def rule_lines(rule: Rule) -> Iterator[Line]:
     yield from _paragraph(rule.fix)
     if rule.fixed_by:
         command = with_name(f"ckptfix {rule.fixed_by}", "DIR")
-        yield from _paragraph(f"{command} repairs it; add --dry-run to see the diff.")
+        yield from _paragraph(f"{command} repairs it where check says so; add --dry-run to see the diff.")
     yield line()
     yield line(("example", "bold"))
     for text in rule.example.splitlines():
