@@ -65,7 +65,9 @@ def rule_lines(rule: Rule) -> Iterator[Line]:
     yield from _paragraph(spelled(rule.fix))
     if rule.fixed_by:
         command = spelled(f"`{rule.fixed_by.value}`")
-        yield from _paragraph(f"{command} repairs it; add --dry-run to see the diff.")
+        yield from _paragraph(
+            f"{command} repairs it where check says so; add --dry-run to see the diff."
+        )
     yield line()
     yield line(("example", "bold"))
     for text in rule.example.splitlines():

@@ -1,14 +1,9 @@
 """CKF5xx: the files of a checkpoint against each other."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from sys import intern
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from ckptfix.checkpoint.dialects.statements import MetadataFile
-from ckptfix.checkpoint.shard_index import INDEX_FILE
-from ckptfix.checkpoint.tensor_table import TensorTable
-from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.coverage import decides
 from ckptfix.rules.finding import Family, Finding, Related, Repair, Severity
@@ -16,88 +11,7 @@ from ckptfix.runtimes.registry import read_by_runtimes
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF5", "files and index")
-MOST_LISTED: Final = 10_000
-"""Tensors of one kind with a finding each; a stale index has a million, and one cause."""
-_REBUILD: Final = "rebuild the index"
-
-
-@FAMILY.rule(
-    "CKF502",
-    "index and shard headers disagree",
-    Severity.ERROR,
-    why=(
-        "The loader reads each tensor from the shard file that the index gives for it. A stale "
-        "index leaves weights uninitialised or makes loading fail (vllm-project/vllm-omni issue "
-        "2517)."
-    ),
-    fix="Rebuild model.safetensors.index.json from the headers.",
-    since="0.1.0",
-    blocks_loading=True,
-    example="""
-    model-00001-of-00002.safetensors
-      layers.0.mlp.gate stored as BF16
-    model-00002-of-00002.safetensors
-      lm_head stored as BF16
-    model.safetensors.index.json
-      "weight_map": {
-        "layers.0.mlp.gate.weight": "model-00001-of-00002.safetensors",
-    -   "lm_head.weight": "model-00001-of-00002.safetensors"
-    +   "lm_head.weight": "model-00002-of-00002.safetensors"
-      }
-    """,
-)
-def index_disagrees(context: Context) -> Iterable[Finding]:
-    """Tensors that the index places where no header lists them, or does not place at all."""
-    table = context.checkpoint.table
-    if table.index_file is None:
-        return
-    yield from _placed_wrongly(context, table, table.index_file)
-    unindexed = {tensor for tensor, _ in table.unindexed}
-    told = unindexed.intersection(tensor for tensor, _ in table.missing)
-    yield from _not_placed(context, [(t, f) for t, f in table.unindexed if t not in told])
-
-
-def _placed_wrongly(context: Context, table: TensorTable, index: str) -> Iterator[Finding]:
-    for tensor, file in islice(table.missing, MOST_LISTED):
-        elsewhere = table.file_of.get(tensor)
-        where = f"it is in {elsewhere}" if elsewhere else "no shard file contains it"
-        yield context.finding(
-            subject=tensor,
-            message=intern(f"should be in {file} according to the index, but {where}"),
-            place=Place(index, f"/weight_map/{visible(tensor)}"),
-            advice=_REBUILD,
-            related=(Related(Place(elsewhere, tensor=visible(tensor)), "the tensor is here"),)
-            if elsewhere
-            else (),
-        )
-    more = len(table.missing) - MOST_LISTED
-    if more > 0:
-        yield context.finding(
-            subject=index,
-            message=f"lists {more:,} more tensors in files whose headers do not contain them",
-            place=Place(index, "/weight_map"),
-            advice=_REBUILD,
-            count=more,
-        )
-
-
-def _not_placed(context: Context, unindexed: Sequence[tuple[str, str]]) -> Iterator[Finding]:
-    for tensor, file in unindexed[:MOST_LISTED]:
-        yield context.finding(
-            subject=tensor,
-            message=f"is in {file}, but the index does not list it there",
-            place=Place(file, tensor=visible(tensor)),
-            advice=_REBUILD,
-        )
-    more = len(unindexed) - MOST_LISTED
-    if more > 0:
-        yield context.finding(
-            subject=INDEX_FILE,
-            message=f"does not list {more:,} more tensors where they are",
-            place=Place(INDEX_FILE, "/weight_map"),
-            advice=_REBUILD,
-            count=more,
-        )
+FAMILY: Final = Family("CKF5", "files and index")
 
 
 @FAMILY.rule(
@@ -174,109 +88,6 @@ def _different(
         a, b = ours.get(module, ""), theirs.get(module, "")
         if a.upper() != b.upper():
             yield module, (a, b)
-
-
-@FAMILY.rule(
-    "CKF503",
-    "total_size in the index differs from the shard files",
-    Severity.WARNING,
-    why=(
-        "Tensors were added or removed after the index was written. Loaders ignore it, but "
-        "memory estimates based on it are wrong."
-    ),
-    fix="Rebuild model.safetensors.index.json from the headers.",
-    since="0.1.0",
-    example="""
-    model.safetensors
-      lm_head stored as BF16, [64, 32]
-    model.safetensors.index.json
-    - "metadata": {"total_size": 8192},
-    + "metadata": {"total_size": 4096},
-      "weight_map": {"lm_head.weight": "model.safetensors"}
-    """,
-)
-def total_size_differs(context: Context) -> Iterable[Finding]:
-    """`metadata.total_size` against the bytes that the headers declare."""
-    table = context.checkpoint.table
-    if table.index_file is None or table.total_size in (None, table.nbytes):
-        return
-    yield context.finding(
-        subject="total_size",
-        message=f"is {table.total_size:,} bytes in the index, but the tensors have "
-        f"{table.nbytes:,} bytes",
-        place=Place(table.index_file, "/metadata/total_size"),
-        advice=_REBUILD,
-    )
-
-
-@FAMILY.rule(
-    "CKF504",
-    "shard file is not in the index",
-    Severity.WARNING,
-    why=(
-        "If there is an index, runtimes only read the files that it names. An mtp.safetensors "
-        "that it does not name is never loaded, and the draft model starts without weights."
-    ),
-    fix="Rebuild model.safetensors.index.json from the headers, or remove the file.",
-    since="0.1.0",
-    example="""
-    model.safetensors
-      lm_head stored as BF16
-    mtp.safetensors
-      mtp.fc stored as BF16
-    model.safetensors.index.json
-      "weight_map": {
-    +   "mtp.fc.weight": "mtp.safetensors",
-        "lm_head.weight": "model.safetensors"
-      }
-    """,
-)
-def unlisted_file(context: Context) -> Iterable[Finding]:
-    """`.safetensors` files that lie beside an index which does not name them."""
-    table = context.checkpoint.table
-    for file in table.unlisted_files:
-        if not file.startswith("consolidated"):  # Mistral's own layout of the same weights
-            yield context.finding(
-                subject=file,
-                message=f"is not listed in {table.index_file}, so no runtime reads it",
-                place=Place(file),
-                advice="rebuild the index, or remove the file",
-            )
-
-
-@FAMILY.rule(
-    "CKF505",
-    "several shard files but no index",
-    Severity.WARNING,
-    why=(
-        "Without an index, vLLM and SGLang read every .safetensors file in the directory, "
-        "including leftover ones. transformers does not load a sharded checkpoint without an "
-        "index."
-    ),
-    fix="Write model.safetensors.index.json from the headers.",
-    since="0.1.0",
-    example="""
-    model-00001-of-00002.safetensors
-      lm_head stored as BF16
-    model-00002-of-00002.safetensors
-      mtp.fc stored as BF16
-    model.safetensors.index.json
-    + "weight_map": {
-    +   "lm_head.weight": "model-00001-of-00002.safetensors",
-    +   "mtp.fc.weight": "model-00002-of-00002.safetensors"
-    + }
-    """,
-)
-def no_index(context: Context) -> Iterable[Finding]:
-    """More than one shard file, and nothing that says which tensor is in which."""
-    table = context.checkpoint.table
-    if table.lacks_index:
-        yield context.finding(
-            subject=INDEX_FILE,
-            message=f"is missing, but the tensors are in {len(table.shard_files):,} shard files",
-            place=Place(INDEX_FILE),
-            advice="write the index",
-        )
 
 
 @FAMILY.rule(

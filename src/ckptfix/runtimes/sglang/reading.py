@@ -3,8 +3,7 @@
 Sources: SGLang 0.5.23, sglang/srt/utils/hf_transformers/config.py (`get_config`),
 sglang/srt/configs/model_config.py (`_parse_quant_hf_config`, `_parse_modelopt_quant_config`,
 `_verify_quantization`), sglang/srt/model_loader/weight_utils.py (`get_quant_config`),
-sglang/srt/layers/quantization/modelopt_quant.py (`from_config`) and
-sglang/srt/arg_groups/model_overrides/nemotron_h.py.
+sglang/srt/layers/quantization/modelopt_quant.py, sglang/srt/arg_groups/model_overrides/nemotron_h.py.
 """
 
 from collections.abc import Mapping
@@ -288,9 +287,10 @@ def _flat_group(fields: Held) -> object:
     if size is not None or not groups:
         return size
     first = next(iter(groups.values())) if isinstance(groups, dict) else None
-    if not isinstance(first, dict) or not isinstance(first.get("weights", {}), dict):
-        raise StopsError(f"stops: {fields.place('config_groups')}: first group is not an object")
-    return first.get("weights", {}).get("group_size")
+    weights = first.get("weights", {}) if isinstance(first, dict) else None
+    if isinstance(weights, dict):
+        return weights.get("group_size")
+    raise StopsError(f"stops: {fields.place('config_groups')}: first group is not an object")
 
 
 def _common_group(fields: Held) -> int:
