@@ -11,7 +11,6 @@ from ckptfix.runtimes.registry import read_by_runtimes
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF5", "files and index")
-FAMILY: Final = Family("CKF5", "files and index")
 
 
 @FAMILY.rule(

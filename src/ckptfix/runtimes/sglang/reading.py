@@ -3,7 +3,7 @@
 Sources: SGLang 0.5.23, sglang/srt/utils/hf_transformers/config.py (`get_config`),
 sglang/srt/configs/model_config.py (`_parse_quant_hf_config`, `_parse_modelopt_quant_config`,
 `_verify_quantization`), sglang/srt/model_loader/weight_utils.py (`get_quant_config`),
-sglang/srt/layers/quantization/modelopt_quant.py, sglang/srt/arg_groups/model_overrides/nemotron_h.py.
+sglang/srt/layers/quantization/modelopt_quant.py, arg_groups/model_overrides/nemotron_h.py.
 """
 
 from collections.abc import Mapping
@@ -287,8 +287,7 @@ def _flat_group(fields: Held) -> object:
     if size is not None or not groups:
         return size
     first = next(iter(groups.values())) if isinstance(groups, dict) else None
-    weights = first.get("weights", {}) if isinstance(first, dict) else None
-    if isinstance(weights, dict):
+    if isinstance(first, dict) and isinstance(weights := first.get("weights", {}), dict):
         return weights.get("group_size")
     raise StopsError(f"stops: {fields.place('config_groups')}: first group is not an object")
 
