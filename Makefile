@@ -80,7 +80,7 @@ oracle: $(VENV)/.installed-dev ## judge rewrites with the real vLLM loader of ..
 	$(BIN)/python -m pytest tests/oracle -m oracle -v
 
 verify-all: $(VENV)/.installed-torch ## run `verify` on every fixture, and with every companion corrupted (half an hour)
-	$(BIN)/python -m pytest tests/verify -m full -v
+	$(BIN)/python -m pytest tests/verifying -m full -v
 
 record: ## record again what the real vLLM objects of ../shared/oracle hold (minutes)
 	../shared/oracle/setup.sh

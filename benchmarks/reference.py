@@ -11,8 +11,8 @@ import sys
 from subprocess import PIPE, run
 from unittest.mock import patch
 
+from ckptfix.__main__ import main as ckptfix
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.cli.app import main as ckptfix
 
 FORMATS = ("text", "json")
 ASKED = ((), ("--runtime", "vllm==0.33.0"), ("--runtime", "vllm", "--runtime", "sglang"))

@@ -18,9 +18,9 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from ckptfix.checkpoint.source import DirectorySource
-from ckptfix.rewrite.apply import apply_changes, undo
-from ckptfix.rewrite.tensors.headers import rename_in_head
-from ckptfix.rewrite.tensors.shard_file import read_head
+from ckptfix.rewriting.apply import apply_changes, undo
+from ckptfix.rewriting.tensors.headers import rename_in_head
+from ckptfix.rewriting.tensors.shard_file import read_head
 
 ROUNDS = 3
 TENSORS = 128

@@ -23,15 +23,16 @@ from typing import Final
 import torch
 from safetensors.torch import load_file, save_file
 
+import ckptfix
 from ckptfix.checkpoint.checkpoint import load_checkpoint
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.runtimes.name_maps import NO_MAP
 from ckptfix.runtimes.naming import Naming
-from ckptfix.verify.dequantize.fp4 import pack, to_e2m1
-from ckptfix.verify.device import open_device
-from ckptfix.verify.plan import GENERIC_FAMILY, plan_gemms
-from ckptfix.verify.spans import units_of
-from ckptfix.verify.stream import PREFETCH_BYTES, Stream
+from ckptfix.verifying.dequantize.fp4 import pack, to_e2m1
+from ckptfix.verifying.device import open_device
+from ckptfix.verifying.plan import GENERIC_FAMILY, plan_gemms
+from ckptfix.verifying.spans import units_of
+from ckptfix.verifying.stream import PREFETCH_BYTES, Stream
 
 ROUNDS = 3
 HIDDEN, INNER, KEYS = 4096, 14336, 1024
@@ -150,16 +151,9 @@ def measure(method: str, directory: Path, device: str) -> None:
     elif method == "stream":
         load_with_stream(directory, device)
     else:
-        from ckptfix.cli.verifying import VerifyOptions, run_verify  # noqa: PLC0415
-
-        sys.stdout.flush()
-        kept = os.dup(1)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        code = run_verify(str(directory), VerifyOptions(device=device))
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        if code:
-            raise SystemExit(f"verify found something: exit code {code}")
+        report = ckptfix.verify(directory, device=device)
+        if report.exit_code:
+            raise SystemExit(f"verify found something: exit code {report.exit_code}")
     seconds = time.perf_counter() - start
     print(json.dumps({"seconds": seconds, "memory": memory("VmHWM") - before}))
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from ckptfix.__main__ import main
 from ckptfix.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from ckptfix.checkpoint.source import DirectorySource
-from ckptfix.cli.app import main
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import choose_name_map

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ckptfix.checkpoint.formats import FORMAT_TABLE
+from ckptfix.checkpoint.formats.table import FORMATS
 from ckptfix.runtimes.name_maps import builtin_maps, compile_rules, parse_name_map
 from generate_docs import COMMANDS, GENERATED
 
@@ -48,7 +48,7 @@ def test_the_example_of_a_mapper_file_is_one() -> None:
 def test_every_format_and_every_built_in_map_is_documented() -> None:
     formats = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| (\w+) \|", formats, re.MULTILINE)) - {"quant_algo"} == {
-        row.quant_algo for row in FORMAT_TABLE
+        row.quant_algo for row in FORMATS
     }
     maps = (ROOT / "docs" / "mapper.md").read_text(encoding="utf-8")
     for spec in builtin_maps():

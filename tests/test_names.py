@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckptfix.names import NameMapper, Rule, RuleKind, is_class_name
+from ckptfix.search.effort import limited_effort, spent
 from ckptfix.text import visible
 
 segments = st.sampled_from(["backbone", "backbone2", "model", "layers", "0", "1*", "in_proj", "*"])
@@ -149,3 +150,33 @@ def test_visible_names_are_printable(name: str) -> None:
 )
 def test_class_names(name: str, *, expected: bool) -> None:
     assert is_class_name(name) is expected
+
+
+@given(
+    st.lists(
+        rules
+        | st.builds(
+            Rule,
+            st.just("regex"),
+            st.sampled_from(["l.yers", "0|1", "_proj$"]),
+            st.none() | st.just("x"),
+        ),
+        min_size=17,
+        max_size=24,
+    ),
+    any_name,
+)
+def test_many_rules_do_what_each_does_in_turn(many: list[Rule], name: str) -> None:
+    current: str | None = name
+    for rule in many:
+        current = None if current is None else rule.apply(current)
+    assert NameMapper(tuple(many)).map(name) == current
+
+
+def test_rules_that_cannot_match_are_not_tried() -> None:
+    many = NameMapper(tuple(Rule("substr", f"part{number}x", "y") for number in range(2_000)))
+    with limited_effort():
+        for number in range(300):
+            assert many.map(f"model.part{number}.x_proj") == f"model.part{number}.x_proj"
+        tried = spent()
+    assert tried < 300 * 10

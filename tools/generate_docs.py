@@ -6,23 +6,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import redirect_stderr
+from contextlib import chdir
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from ckptfix.cli.checking import CheckFlags, check_all, options_of
-from ckptfix.cli.configuration import Configuration
+import ckptfix
 from ckptfix.report.check_json import check_schema
 from ckptfix.report.check_text import checkpoint_lines
 from ckptfix.report.console import write_plain
 from ckptfix.report.verify_json import verify_schema
-from ckptfix.rules.catalogue import FAMILY_TITLES, family_of
 from ckptfix.rules.finding import Rule
-from ckptfix.rules.registry import RULES
-from ckptfix.rules.selection import is_runtime_code
+from ckptfix.rules.registry import RULES, families
 from ckptfix.runtimes.family import builtin_family_files
 from ckptfix.runtimes.name_maps import NameMapSpec
 from ckptfix.runtimes.profile_store import known_releases, load_profile
@@ -84,16 +81,15 @@ def cli_reference() -> str:
 def rules_index() -> str:
     """docs/rules/README.md: every rule, by family."""
     parts = [RULES_HEAD]
-    for start, title in FAMILY_TITLES.items():
+    for family in families():
         rows = [
             f"| [{rule.code}]({rule.code}.md) | {rule.severity.value} | "
             f"{f'`{rule.fixed_by}`' if rule.fixed_by else '-'} | {rule.title} |"
             for rule in RULES.values()
-            if rule.code.startswith(start)
+            if rule.family == family
         ]
-        if rows:
-            head = "| code | severity | repaired by | title |\n|---|---|---|---|"
-            parts.append("\n".join([f"## {start}: {title}\n", head, *rows, ""]))
+        head = "| code | severity | repaired by | title |\n|---|---|---|---|"
+        parts.append("\n".join([f"## {family.prefix}: {family.title}\n", head, *rows, ""]))
     return "\n".join(parts)
 
 
@@ -106,11 +102,13 @@ def _standing(runtime: str, architecture: str, table: Mapping[tuple[str, str], s
 def rule_page(rule: Rule) -> str:
     """docs/rules/CODE.md: one rule, with what `check` says of a real checkpoint."""
     repairs = f", `ckptfix {rule.fixed_by}` repairs it" if rule.fixed_by else ""
+    head = f"{rule.severity.value}, {rule.family.title}{repairs}, since ckptfix {rule.since}"
     parts = [
         f"# {rule.code}: {rule.title}\n",
-        f"{rule.severity.value}, {family_of(rule)}{repairs}. [All rules](README.md).\n",
+        f"{head}. [All rules](README.md).\n",
         f"## Why\n\n{rule.why}\n",
         f"## Fix\n\n{rule.fix}\n",
+        f"## Example\n\n```diff\n{rule.example}\n```\n",
         *_example(rule),
     ]
     return "\n".join(parts)
@@ -118,19 +116,20 @@ def rule_page(rule: Rule) -> str:
 
 def _example(rule: Rule) -> Iterator[str]:
     """The first checkpoint under tests/data that the rule finds something in."""
-    asked = EXAMPLE_RUNTIMES if is_runtime_code(rule.code) else ()
-    flags = CheckFlags((), None, asked, [rule.code], None, None)
-    options = options_of(flags, Configuration(), for_people=False)
+    asked = EXAMPLE_RUNTIMES if rule.needs == "release" else ()
     for directory in sorted(path.parent for path in DATA.glob("*/config.json")):
-        with redirect_stderr(io.StringIO()):  # a release that does not know the architecture
-            (checked,) = check_all([str(directory)], options).checkpoints
+        try:
+            with chdir(DATA):
+                checked = ckptfix.check(directory.name, runtimes=asked, select=[rule.code])
+        except ckptfix.CkptfixError:
+            continue  # the release does not register the architecture
         if checked.findings:
-            shown = replace(checked, name=directory.name, ignored={})
+            shown = replace(checked, ignored={}, outlook=None)
             text = io.StringIO()
             write_plain(checkpoint_lines(shown, verbose=False), text)
             more = "".join(f" --runtime {spec}" for spec in asked)
             command = f"$ ckptfix check {directory.name} --select {rule.code}{more}"
-            yield f"## Example\n\n```console\n{command}\n{text.getvalue()}```\n"
+            yield f"## In a checkpoint\n\n```console\n{command}\n{text.getvalue()}```\n"
             return
 
 

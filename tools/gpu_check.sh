@@ -12,6 +12,6 @@ python=${PYTHON:-python3}
 export PYTHONPATH="$PWD/src:$PWD"
 
 "$python" tools/gpu_table.py --device-line
-"$python" -m pytest tests/verify -p no:cacheprovider -q -k "gpu or stream or command"
+"$python" -m pytest tests/verifying -p no:cacheprovider -q -k "gpu or stream or command"
 "$python" tools/gpu_table.py
 "$python" benchmarks/verify.py --device cuda --gigabytes "${1:-8}"

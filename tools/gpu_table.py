@@ -2,16 +2,14 @@
 
 import argparse
 import datetime
-import io
-import json
 import subprocess
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 
-from ckptfix.cli.verifying import VerifyOptions, require_torch, run_verify
+import ckptfix
 from ckptfix.errors import CkptfixError
-from ckptfix.verify.device import open_device, torch_version
+from ckptfix.operations.verify import require_torch
+from ckptfix.verifying.device import open_device, torch_version
 
 DATA = Path(__file__).parents[1] / "tests" / "data"
 FIXTURES = (
@@ -46,13 +44,10 @@ def device_line(device: str) -> str:
 
 def rows(fixture: str, device: str) -> list[tuple[str, ...]]:
     """Of each algorithm, kernel and reason in a fixture: the number of GEMMs, the worst error."""
-    text = io.StringIO()
-    with redirect_stdout(text):
-        run_verify(str(DATA / fixture), VerifyOptions(device=device, all=True, json=True))
     groups: dict[tuple[str, ...], list[float]] = {}
-    for gemm in json.loads(text.getvalue())["gemms"]:
-        key = gemm["quant_algo"], gemm["kernel"] or "-", gemm["how"], gemm["reason"] or ""
-        groups.setdefault(key, []).append(gemm["error"] if gemm["error"] is not None else 1e9)
+    for gemm in ckptfix.verify(DATA / fixture, device=device, sample=None).results:
+        key = gemm.planned.quant_algo, gemm.kernel or "-", gemm.how, gemm.reason
+        groups.setdefault(key, []).append(gemm.error if gemm.error is not None else 1e9)
     return [
         (*key[:3], str(len(errors)), f"{max(errors):.4f}", key[3]) for key, errors in groups.items()
     ]

@@ -19,3 +19,10 @@ class CkptfixError(Exception):
     def __str__(self) -> str:
         text = f"{self.place}: {self.problem}" if self.place else self.problem
         return f"{text}; {self.advice}" if self.advice else text
+
+
+def empty(what: str) -> CkptfixError:
+    """The refusal of a name without a character: `Path("")` would be the working directory."""
+    return CkptfixError(
+        f"{what} is empty", advice="in a script, check that the variable it comes from is set"
+    )

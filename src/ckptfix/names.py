@@ -6,11 +6,14 @@ Pure: knows nothing of files, tensors or runtimes. Names are dotted paths
 """
 
 import re
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
+from ckptfix.search.grams import PieceIndex
+from ckptfix.search.regexes import required_pieces
 from ckptfix.text import visible
 from ckptfix.untrusted_regex import UntrustedRegex
 
@@ -21,6 +24,9 @@ REGEX_MARK: Final = "re:"
 
 LONGEST_NAME: Final = 2_000
 """Rules that double a name would fill the memory; no runtime has names of hundreds."""
+
+_FEW_RULES: Final = 16
+"""They are tried one after the other; more are indexed by what a name must hold."""
 
 _CLASS_NAME: Final = re.compile(r"[A-Z][A-Za-z0-9_]*\Z")
 _SEGMENT_ENDS: Final = ".*"
@@ -116,18 +122,26 @@ class Rule:
         return rest.removesuffix(".") if self.new == "" else rest + self.new
 
     def _apply_substr(self, name: str) -> str | None:
+        if self.old not in name:
+            return name
         if not self.whole_segments:
-            if self.new is None:
-                return None if self.old in name else name
-            return name.replace(self.old, self.new)
-        inner = re.escape(self.old)
+            return None if self.new is None else name.replace(self.old, self.new)
+        new = self.new
+        if new is None:
+            return None if self._segments.search(name) else name
+        return self._segments.sub(lambda _: new, name)
+
+    @cached_property
+    def _segments(self) -> re.Pattern[str]:
+        """`old` as whole dotted segments."""
         left = r"(?<![^.*])" if not self.old.startswith(".") else ""
         right = r"(?![^.*])" if not self.old.endswith(".") else ""
-        pattern = left + inner + right
-        if self.new is None:
-            return None if re.search(pattern, name) else name
-        new = self.new
-        return re.sub(pattern, lambda _: new, name)
+        return re.compile(left + re.escape(self.old) + right)
+
+    @property
+    def pieces(self) -> list[str]:
+        """What a name must hold so that the rule can change it; none where that is not known."""
+        return required_pieces(self.old) or [] if self.kind == "regex" else [self.old]
 
 
 @dataclass(frozen=True)
@@ -154,7 +168,10 @@ class NameMapper:
         """
         hits: list[int] = []
         current = name
-        for index, rule in enumerate(self.rules):
+        left = self._rules_for(name, 0)
+        while left:
+            index = left.popleft()
+            rule = self.rules[index]
             changed = rule.apply(current)
             if changed is None:
                 return Mapped(None, (*hits, index))
@@ -163,7 +180,18 @@ class NameMapper:
                     raise NameLengthError(f"{rule} makes a name of {len(changed):,} characters")
                 hits.append(index)
                 current = changed
+                left = self._rules_for(current, index + 1)
         return Mapped(current, tuple(hits))
+
+    def _rules_for(self, name: str, start: int) -> deque[int]:
+        """Indices of the rules from `start` on that may change a name, in order."""
+        if len(self.rules) <= _FEW_RULES:
+            return deque(range(start, len(self.rules)))
+        return deque(index for index in self._by_piece.candidates(name) if index >= start)
+
+    @cached_property
+    def _by_piece(self) -> PieceIndex:
+        return PieceIndex([rule.pieces for rule in self.rules])
 
     def map(self, name: str) -> str | None:
         """The runtime name for a checkpoint name; None if a rule drops it."""

@@ -19,13 +19,19 @@ SECONDS: Final = 2.0
 """Processor time that all matches together may take, besides `SECONDS_PER_MATCH`."""
 SECONDS_PER_MATCH: Final = 0.0002
 """Added for every match: a million names against a long expression are work, not an attack."""
+MOST_MATCHES: Final = 100_000
+"""Matches for which time is added: many names against many expressions are bounded too."""
 _TICK: Final = 0.1
 
 _T = TypeVar("_T")
 
 
 class RegexTimeError(Exception):
-    """An expression takes too long; the message is the expression."""
+    """Expressions take too long; the message is the last one."""
+
+    def __init__(self, expression: str, seconds: float) -> None:
+        super().__init__(expression)
+        self.seconds = seconds
 
 
 class _Meter:
@@ -42,24 +48,24 @@ class _Meter:
         if self.expression is None:
             return
         self.seconds += _TICK
-        if self.seconds > SECONDS + SECONDS_PER_MATCH * self.matches:
-            raise RegexTimeError(self.expression)
+        if self.seconds > SECONDS + SECONDS_PER_MATCH * min(self.matches, MOST_MATCHES):
+            raise RegexTimeError(self.expression, self.seconds)
 
 
 _meter = _Meter()
 
 
 class UntrustedRegex:
-    """A compiled expression whose matches are timed."""
+    """A compiled expression; compiling and matching it are timed."""
 
     def __init__(self, expression: str) -> None:
+        self.pattern = expression
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about its style; nobody here can change it
-                self._regex = re.compile(expression)
+                self._regex = self._timed(re.compile, expression)
         except (RecursionError, OverflowError) as error:
             raise re.error(str(error), expression) from error
-        self.pattern = expression
 
     def _timed(self, function: Callable[..., _T], *arguments: object) -> _T:
         _meter.expression = self.pattern

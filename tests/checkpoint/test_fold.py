@@ -14,14 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ckptfix.__main__ import main
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.cli.checking import CheckFlags, check_all, options_of
-from ckptfix.cli.configuration import Configuration
-from ckptfix.cli.loading import load
-from ckptfix.cli.planning import RewriteOptions
-from ckptfix.cli.rewriting import run_rewrite
+from ckptfix.operations.check import CheckRequest, check_each
+from ckptfix.operations.loading import load
 from ckptfix.report.check_json import check_json
+from ckptfix.report.check_report import CheckReport
 from ckptfix.report.check_text import check_text
+from ckptfix.rules.finding import Severity
+from ckptfix.runtimes.releases import asked_targets
 from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, safetensors_bytes
 from tests.conftest import FIXTURE_NAMES, FIXTURES
 
@@ -38,18 +39,20 @@ def checked(directory: Path, runtimes: tuple[str, ...]) -> str:
     """Everything that `check` says, in text and JSON."""
     said: list[str] = []
     for for_people, render in ((True, check_text), (False, check_json)):
-        flags = CheckFlags((), None, runtimes, None, None, None)
-        options = options_of(flags, Configuration(), for_people=for_people)
-        report = check_all([str(directory)], options)
+        request = CheckRequest(targets=asked_targets(runtimes), ask_all=for_people)
+        checked = tuple(check_each([str(directory)], request))
+        report = CheckReport(checked, Severity.WARNING, Path("/"))
         said += map(str, render(report, True))
     return "\n".join(said)
 
 
-def planned(directory: Path) -> tuple[int, str]:
+def planned(directory: Path) -> tuple[object, str]:
     """What `rewrite --dry-run` says."""
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
-        code = run_rewrite(str(directory), RewriteOptions(True, False, (), None, None, undo=False))
-    return code, out.getvalue()
+        argv = ["ckptfix", "rewrite", str(directory), "--dry-run"]
+        with patch("sys.argv", argv), pytest.raises(SystemExit) as done:
+            main()
+    return done.value.code, out.getvalue()
 
 
 @pytest.mark.parametrize("name", FIXTURE_NAMES)

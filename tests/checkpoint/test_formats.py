@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from ckptfix.checkpoint.formats import FORMAT_TABLE, stored_format
+from ckptfix.checkpoint.formats.format import Format
+from ckptfix.checkpoint.formats.stored import stored_format
+from ckptfix.checkpoint.formats.table import FORMATS
 from ckptfix.checkpoint.modules import group_modules
 from ckptfix.checkpoint.safetensors import Tensor
 from tests.conftest import FIXTURE_NAMES, FIXTURES, load
@@ -79,7 +81,15 @@ def test_every_row_of_the_table_is_recognized(
 
 
 def test_every_row_has_a_case() -> None:
-    assert {algo for algo, _, _ in CASES} == {row.quant_algo for row in FORMAT_TABLE}
+    assert {algo for algo, _, _ in CASES} == {row.quant_algo for row in FORMATS}
+
+
+@pytest.mark.parametrize("row", FORMATS, ids=lambda row: row.quant_algo)
+def test_a_row_needs_what_its_parts_read(row: Format) -> None:
+    assert ("weight_scale_2" in row.needs) == bool(row.second_level)
+    assert row.scales.shared != "weight_scale_2" or "weight_scale_2" in row.needs
+    assert not row.inputs.static or "input_scale" in row.needs + row.may_have
+    assert bool(row.smoothing) == ("pre_quant_scale" in row.needs + row.may_have)
 
 
 ALIKE = [

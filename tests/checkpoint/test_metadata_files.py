@@ -63,32 +63,66 @@ def test_kv_cache_scheme_is_a_dict_or_a_string(scheme: object, algo: str | None)
 
 
 @pytest.mark.parametrize(
-    ("quantization", "told"),
+    ("quantization", "place", "expected"),
     [
-        ([], "config.json:1 /quantization_config: expected an object"),
-        ({"quantized_layers": []}, "/quantized_layers: expected an object"),
-        ({"quantized_layers": {"a": "FP8"}}, "/quantized_layers/a: expected an object"),
-        ({"quantized_layers": {"a": {"quant_algo": 8}}}, "/a/quant_algo: expected a string"),
-        ({"quantized_layers": {"a": {"group_size": 1.5}}}, "/a/group_size: expected a whole"),
-        ({"ignore": "lm_head"}, "/ignore: expected a list of strings"),
-        ({"ignore": [1]}, "/ignore/0: expected a string"),
-        ({"config_groups": []}, "/config_groups: expected an object"),
-        ({"kv_cache_scheme": 8}, "/kv_cache_scheme: expected"),
-        ({"quant_method": "gptq"}, "quant_method is 'gptq'"),
-        ({"quant_method": "compressed-tensors"}, "checkpoints quantized by ModelOpt"),
+        ([], "config.json:1 /quantization_config", "an object"),
+        ({"quantized_layers": []}, "/quantized_layers", "an object"),
+        ({"quantized_layers": {"a": "FP8"}}, "/quantized_layers/a", "an object"),
+        ({"quantized_layers": {"a": {"quant_algo": 8}}}, "/a/quant_algo", "a string or null"),
+        ({"quantized_layers": {"a": {"group_size": 1.5}}}, "/a/group_size", "a whole number"),
+        ({"ignore": "lm_head"}, "/ignore", "a list of strings"),
+        ({"ignore": [1]}, "/ignore/0", "a string"),
+        ({"config_groups": []}, "/config_groups", "an object"),
+        ({"kv_cache_scheme": 8}, "/kv_cache_scheme", "an object, a string or null"),
     ],
 )
-def test_a_field_of_the_wrong_type_is_told_with_its_pointer(
-    quantization: object, told: str
+def test_a_field_of_the_wrong_type_is_a_fault_and_counts_as_absent(
+    quantization: object, place: str, expected: str
 ) -> None:
-    with pytest.raises(CkptfixError) as error:
-        parse_metadata(documents(config={"quantization_config": quantization}))
-    assert told in str(error.value)
+    (metadata,) = parse_metadata(documents(config={"quantization_config": quantization}))
+    (fault,) = metadata.faults
+    assert str(fault.place).endswith(place)
+    assert fault.expected.startswith(expected)
+    assert not metadata.of_kind("exclude")
+    assert all(entry.quant_algo is None for entry in metadata.of_kind("entry"))
 
 
-def test_hf_quant_config_without_its_object_is_told() -> None:
-    with pytest.raises(CkptfixError, match="has no quantization object"):
-        parse_metadata(documents(hf_quant_config={"producer": {}}))
+@pytest.mark.parametrize("method", ["gptq", "compressed-tensors"])
+def test_another_quantizer_alone_is_refused(method: str) -> None:
+    with pytest.raises(CkptfixError, match="checkpoints quantized by ModelOpt") as error:
+        parse_metadata(documents(config={"quantization_config": {"quant_method": method}}))
+    assert f"quant_method is '{method}'" in str(error.value)
+
+
+FIELDS = {
+    "quant_algo": "MIXED_PRECISION",
+    "quantized_layers": {"a": {"quant_algo": "FP8"}},
+    "exclude_modules": ["b"],
+    "kv_cache_quant_algo": "FP8",
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "root"),
+    [
+        ({"config": {"quantization_config": FIELDS}}, "/quantization_config"),
+        ({"config": {"text_config": {"quantization_config": FIELDS}}}, "/text_config/quant"),
+        ({"config": {"compression_config": FIELDS}}, "/compression_config"),
+        ({"config": {"quantization_config": {"quantization": FIELDS}}}, "/quantization"),
+        ({"hf_quant_config": {"quantization": FIELDS}}, "/quantization"),
+        ({"hf_quant_config": FIELDS}, "hf_quant_config.json"),
+        ({"quant_cfg": FIELDS}, "quant_cfg.json"),
+    ],
+)
+def test_the_object_is_found_wherever_a_runtime_finds_it(
+    files: dict[str, object], root: str
+) -> None:
+    (metadata,) = parse_metadata(documents(**files))
+    assert root in str(metadata.place)
+    assert metadata.is_mixed
+    assert [(s.kind, s.name) for s in metadata.statements] == [("entry", "a"), ("exclude", "b")]
+    assert metadata.kv_cache_quant_algo == "FP8"
+    assert metadata.exclude_list[-1] == "exclude_modules"
 
 
 def test_another_quantizers_dialect_is_left_out_beside_modelopts_own_file() -> None:

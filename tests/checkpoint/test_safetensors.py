@@ -43,7 +43,7 @@ def row(dtype: str = "BF16", shape: object = (2,), offsets: object = (0, 4)) -> 
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"", "truncated: 0 bytes"),
+        (b"", "not safetensors but an empty file"),
         (b"\x02\x00", "truncated: 2 bytes"),
         (b"\x80\x02}q\x00", "not safetensors but a pickle"),
         (b"PK\x03\x04aaaaaaaaaaaaaaaaaaaa", "not safetensors but a pickle"),

@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from ckptfix.report.formats import FORMATS
+from tests.builders import fp8, mixed, write_checkpoint
 from tests.conftest import DATA
+from tests.fuzz.guard import assert_harmless
 
 ROOT = Path(__file__).parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -97,6 +99,18 @@ def test_sarif_goes_to_a_file_and_text_to_the_log(step: Step, tmp_path: Path) ->
     (run,) = json.loads((tmp_path / "ckptfix.sarif").read_text())["runs"]
     assert {result["ruleId"] for result in run["results"]} == {"CKF701"}
     assert "vllm 0.17.1: 10 of 23 modules built otherwise than stored" in done.stdout
+
+
+def test_no_name_of_a_checkpoint_acts_on_the_runner(step: Step, tmp_path: Path) -> None:
+    names = ("::error file=x::y", "##[error]x", "##vso[task.complete]x", "##teamcity[x]")
+    write_checkpoint(tmp_path / "hostile", fp8(names[0]), mixed(dict.fromkeys(names, "FP8")))
+    for format_ in ("text", "sarif", "junit"):
+        done, _ = step(paths="hostile", format=format_, output_file="report")
+        assert done.returncode == 1
+        assert r"\x23#[error]x" in done.stdout
+        assert_harmless(done.stdout + done.stderr + (tmp_path / "report").read_text())
+    done, _ = step(paths="hostile")
+    assert_harmless(done.stdout, annotations=True)
 
 
 def test_flags_and_clean_checkpoints(step: Step) -> None:

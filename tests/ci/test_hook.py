@@ -18,7 +18,7 @@ repos:
     rev: {commit}
     hooks:
       - id: ckptfix-check
-        args: [--ignore, CKF306]
+        args: [--ignore, CKF306, --]
 """
 
 
@@ -52,6 +52,7 @@ def test_the_hook_finds_what_is_wrong_in_the_files_that_changed(
     scratch = tmp_path / "scratch"
     shutil.copytree(DATA / "nanovl-mixed", scratch / "broken")
     shutil.copytree(DATA / "llama-fp8-kv8", scratch / "healthy")
+    shutil.copytree(DATA / "llama-fp8-kv8", scratch / "-rf")
     (scratch / "package.json").write_text("{}")
     config = CONFIG.format(repository=hooks, commit=commit_all(hooks))
     (scratch / ".pre-commit-config.yaml").write_text(config)
@@ -64,7 +65,7 @@ def test_the_hook_finds_what_is_wrong_in_the_files_that_changed(
     done = hook("--all-files")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "broken: 36 errors; ckptfix rewrite repairs 36" in done.stdout
-    assert "2 checkpoints: 1 clean, 1 with findings" in done.stdout
+    assert "3 checkpoints: 2 clean, 1 with findings" in done.stdout
     done = hook("--files", "healthy/hf_quant_config.json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "healthy: clean" in done.stdout

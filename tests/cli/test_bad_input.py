@@ -36,7 +36,6 @@ CASES = [
     (write("config.json", b'{"a": 1, "a": 2}'), 'config.json:1:10 /a: duplicate key "a"'),
     (write("config.json", b"\xff"), "config.json: not UTF-8"),
     (write("hf_quant_config.json", b"[1]"), "hf_quant_config.json: expected a JSON object"),
-    (write("hf_quant_config.json", b"{}"), "has no quantization object"),
     (truncate, "is truncated or its header is wrong"),
     (write("model.safetensors", b"\x80\x04\x95abcdefghij"), "not safetensors but a pickle"),
     (remove("model.safetensors"), "no .safetensors file"),

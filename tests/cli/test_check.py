@@ -97,7 +97,8 @@ def test_a_module_wrong_in_a_release_is_a_finding_at_the_statement_that_decides(
     specs = ("--runtime", "vllm==0.17.1", "--runtime", "sglang==0.5.23")
     (checked,) = json.loads(call("check", NANO_VL, *specs, "--json").stdout)["checkpoints"]
     wrong = {f["subject"]: f for f in checked["findings"]}
-    assert {f["code"] for f in wrong.values()} == {"CKF701"}
+    # SGLang does not know the kinds of layers that transformers 5.14 writes.
+    assert {f["code"] for f in wrong.values()} == {"CKF701", "CKF703"}
     o_proj = wrong["language_model.model.layers.3.mixer.o_proj"]
     assert o_proj["releases"] == ["vllm 0.17.1"]
     assert o_proj["pointer"] == (

@@ -1,4 +1,6 @@
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -66,7 +68,6 @@ def test_a_healthy_export_is_clean_for_a_release_that_loads_it(name: str, call: 
     [
         ("nanovl-mixed", "tgi", "--runtime tgi: unknown runtime"),
         ("nanovl-mixed", "vllm=1", "not a version specifier"),
-        ("nanoomni-mixed-naive", "vllm==0.17.1", "does not register NemotronH_Nano_Omni"),
     ],
 )
 def test_a_release_that_cannot_be_asked(call: Call, name: str, spec: str, told: str) -> None:
@@ -74,6 +75,27 @@ def test_a_release_that_cannot_be_asked(call: Call, name: str, spec: str, told: 
     assert done.returncode == 2
     assert told in done.stderr
     assert done.stdout == ""
+
+
+def test_a_release_without_the_architecture_answers_no(call: Call) -> None:
+    done = call("check", DATA / "nanoomni-mixed-naive", "--runtime", "vllm==0.17.1", "--json")
+    assert done.returncode == 1
+    (release,) = json.loads(done.stdout)["checkpoints"][0]["runtimes"]
+    assert release["loads"] == "no"
+    (reason,) = release["reasons"]
+    assert reason.startswith("does not register NemotronH_Nano_Omni_Reasoning_V3, and no class")
+
+
+def test_whether_another_class_is_built_is_not_known(
+    copy_of: Callable[[str], Path], call: Call
+) -> None:
+    directory = copy_of("nanoomni-mixed-naive")
+    config = json.loads((directory / "config.json").read_text())
+    config["auto_map"] = {"AutoModel": "modeling.Omni"}
+    (directory / "config.json").write_text(json.dumps(config))
+    done = call("check", directory, "--runtime", "vllm==0.17.1")
+    assert done.returncode == 2
+    assert "does not register NemotronH_Nano_Omni" in done.stderr
 
 
 def test_resolve_shows_the_steps(call: Call) -> None:

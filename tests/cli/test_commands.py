@@ -171,7 +171,7 @@ def test_check_folds_like_findings_and_unfolds_them_on_demand(run: Run) -> None:
     assert "at config.json /quantization_config/quantized_layers (12)" in folded.stdout
     assert folded.stdout.endswith(f"{NANO_VL}: 36 errors; ckptfix rewrite repairs 36\n")
     unfolded = run("check", NANO_VL, "--verbose")
-    assert unfolded.stdout.count("    fix: run ckptfix rewrite\n") == 36
+    assert unfolded.stdout.count(f"    fix: run ckptfix rewrite {NANO_VL}\n") == 36
 
 
 @pytest.mark.parametrize("name", FIXTURE_NAMES)
@@ -268,7 +268,7 @@ def test_demo_shows_the_repair(run: Run, tmp_path: Path) -> None:
 )
 def test_start_up_imports_no_heavy_package(arguments: list[str]) -> None:
     code = (
-        "import sys; from ckptfix.cli.app import main\n"
+        "import sys; from ckptfix.__main__ import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'huggingface_hub', 'safetensors', 'numpy', 'rich'} & set(sys.modules)\n"

@@ -135,7 +135,7 @@ def test_a_wrong_configuration_is_one_sentence(
         (("--config", "nowhere.toml"), "nowhere.toml: No such file or directory"),
         (("--config", "pyproject.toml"), "pyproject.toml: has no [tool.ckptfix]"),
         (("--select", "CKF7o1"), "--select: no rule is called 'CKF7O1'; did you mean CKF701"),
-        (("--ignore", ""), "--ignore: no rule is called ''"),
+        (("--ignore", ""), "--ignore is empty"),
         (("--json", "--format", "sarif"), "--json and --format sarif contradict each other"),
         (("--runtime", "tgi"), "--runtime tgi: unknown runtime"),
     ],

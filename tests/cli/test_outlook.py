@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import bf16, fp8, mixed, nvfp4, write_checkpoint
-from tests.conftest import DATA, FIXTURES, Call
+from tests.conftest import DATA, FIXTURES, Call, Run
 
 
 def first_screen(call: Call, directory: Path, *arguments: str) -> list[str]:
@@ -52,7 +52,7 @@ def test_a_release_asked_about_that_fails_comes_first(call: Call) -> None:
         ),
         (
             "old-0.23.0-llama-mixed",
-            "vllm 0.17.1 to 0.33.0 no, stops: MIXED_PRECISION without quantized_layers",
+            "vllm 0.33.0 no, stops: MIXED_PRECISION without quantized_layers",
             "ckptfix rewrite",
         ),
     ],
@@ -81,3 +81,15 @@ def test_an_architecture_that_nobody_read(tmp_path: Path, call: Call) -> None:
         tmp_path / "c", tensors, mixed({"model.a": "FP8"}), architecture="NobodyForCausalLM"
     )
     assert any(line.startswith("not known: ") for line in first_screen(call, made))
+
+
+def test_what_is_not_known_is_not_red(tmp_path: Path, run: Run) -> None:
+    made = write_checkpoint(
+        tmp_path / "c",
+        fp8("model.a"),
+        mixed({"model.a": "FP8"}, quant_method="modelopt"),
+        architecture="Starcoder2ForCausalLM",
+    )
+    done = run("check", made, "--runtime", "vllm==0.33.0", FORCE_COLOR="1")
+    (row,) = (line for line in done.stdout.splitlines() if "not known, where it puts" in line)
+    assert "\x1b[31m" not in row

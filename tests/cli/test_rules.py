@@ -1,9 +1,12 @@
 """`ckptfix rules` and `ckptfix explain`."""
 
 import json
+import textwrap
 
 import pytest
+from packaging.version import Version
 
+from ckptfix import __version__
 from ckptfix.rules.registry import RULES
 from tests.conftest import Call
 
@@ -21,6 +24,8 @@ def test_the_catalogue_as_json(call: Call) -> None:
     assert list(rules) == list(RULES)
     assert rules["CKF108"]["fixed_by"] == "rewrite"
     assert rules["CKF206"]["severity"] == "warning"
+    assert rules["CKF701"]["needs"] == "release"
+    assert rules["CKF301"]["blocks_loading"]
     assert all(rule["why"] and rule["fix"] and rule["family"] for rule in rules.values())
 
 
@@ -37,6 +42,9 @@ def test_every_rule_is_explained_in_lines_that_fit_a_terminal(code: str, call: C
     )
     assert repaired == bool(RULES[code].fixed_by)
     assert f"ckptfix check DIR --ignore {code}" in words
+    assert textwrap.indent(RULES[code].example, "  ") in done.stdout
+    assert f"since ckptfix {RULES[code].since}" in words
+    assert Version(RULES[code].since).release <= Version(__version__).release
     assert max(map(len, done.stdout.splitlines())) <= 88
 
 

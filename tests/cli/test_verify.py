@@ -8,7 +8,7 @@ from ckptfix.errors import CkptfixError
 from ckptfix.runtimes.family import family_for
 from ckptfix.runtimes.name_maps import choose_name_map
 from ckptfix.runtimes.naming import Naming
-from ckptfix.verify.plan import GENERIC_FAMILY, Plan, plan_gemms, sampled, share_of
+from ckptfix.verifying.plan import GENERIC_FAMILY, Plan, plan_gemms, sampled, share_of
 from tests.builders import bf16, fp8, mixed, write_checkpoint
 from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, Call, load
 
@@ -25,7 +25,7 @@ def plan_of(fixture: str, *globs: str) -> Plan:
 def test_without_torch_it_says_how_to_install_it(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ckptfix.cli.verifying.find_spec", lambda _: None)
+    monkeypatch.setattr("ckptfix.operations.verify.find_spec", lambda _: None)
     done = call("verify", DATA / "llama-fp8-kv8")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(

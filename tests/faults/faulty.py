@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import ckptfix.cli.rewriting  # noqa: F401 - a child should not import it anew
-from ckptfix.cli.app import main
+import ckptfix.operations.rewrite  # noqa: F401 - a child should not import it anew
+from ckptfix.__main__ import main
 
 CALLS: Final = (
     (os, "open"), (os, "fdopen"), (os, "fsync"), (os, "fchmod"), (os, "replace"), (os, "mkdir"),

@@ -116,7 +116,7 @@ def is_told_as(told: str, code: int, journal: bool, done: bool, case: str) -> No
         assert not journal, case
     elif journal:
         assert "was interrupted" in told, case
-        assert "ckptfix rewrite --undo to roll it back" in told, case
+        assert "--undo to roll it back" in told, case
     elif "is done, but" in told:
         assert done, case
     else:
@@ -144,6 +144,30 @@ def can_end_either_way(
         left = state(place)
         assert left == old, case
         assert not (place / ".ckptfix").exists(), case
+
+
+def test_what_is_forgotten_in_part_is_forgotten_by_the_next_run(
+    folder: Path, places: dict[str, Path]
+) -> None:
+    start, directory, log = places["rewrite"], folder / "c", folder / "log"
+    for step, fault in steps():
+        shutil.rmtree(directory, ignore_errors=True)
+        shutil.copytree(start, directory)
+        ended = run_with_fault(log, step, fault, "rewrite", directory, "--forget")
+        if not ended.call:
+            break
+        case = f"{ended.call} number {step} of --forget with {fault}: {ended}"
+        assert state(directory) == state(start), case
+        assert ended.code in (0, 2, -9), case
+        if ended.code == 2:
+            assert ended.told.startswith("error: "), case
+            assert "cannot be removed: " in ended.told, case
+        assert run_with_fault(log, 0, "", "rewrite", directory, "--forget").code == 0, case
+        assert state(directory) == state(start), case
+        assert not (directory / ".ckptfix").exists(), case
+        TRIED["--forget", ended.call, fault] += 1
+    else:
+        pytest.fail("the command makes more calls than the test has")
 
 
 def test_an_output_directory_appears_whole_or_not_at_all(

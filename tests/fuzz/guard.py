@@ -5,6 +5,7 @@ A report or one sentence; exit code 0, 1 or 2; nothing unprintable; nothing read
 
 import io
 import os
+import re
 import signal
 import sys
 import sysconfig
@@ -16,7 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import ckptfix
-from ckptfix.cli.app import main
+from ckptfix.__main__ import main
 
 SECONDS = 60
 """No input of these sizes may keep a command busy for longer, on however slow a machine."""
@@ -42,6 +43,8 @@ class _Watch:
 
 
 _watch: _Watch | None = None
+_ANNOTATION = re.compile("::(error|warning|notice) [a-z]+=")
+_ANYWHERE = re.compile(r"##(?i:vso|teamcity)?\[|section_(start|end):")
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
@@ -132,11 +135,26 @@ def run_guarded(folder: Path, arguments: Sequence[str]) -> Told:
     assert CANARY not in told.stdout + told.stderr
     if told.code == 2:
         assert told.stderr.lower().count("error: ") >= 1, told
-    assert_printable(told.stderr)
+    assert_harmless(told.stderr)
     # A patch holds the bytes of the file, so that git can apply it; a terminal gets it escaped.
     if not told.stdout.startswith("--- a/"):
-        assert_printable(told.stdout)
+        assert_harmless(told.stdout, annotations="github" in arguments)
     return told
+
+
+def assert_harmless(text: str, *, annotations: bool = False) -> None:
+    """Nothing that a terminal or the runner of a CI job would act on.
+
+    Args:
+        text: of a stream.
+        annotations: it may hold the commands that `--format github` writes.
+    """
+    assert_printable(text)
+    for shown in text.split("\n"):
+        ours = _ANNOTATION.match(shown) if annotations else None
+        rest = shown[ours.end() :] if ours else shown.lstrip()
+        assert not rest.startswith("::") or ours, f"{shown!r} would act on GitHub's runner"
+        assert not _ANYWHERE.search(shown), f"{shown!r} would act on a runner"
 
 
 def assert_printable(text: str) -> None:

@@ -12,9 +12,11 @@ TEXTS = (
     "layers." * 40, "a" * 3_000, "." * 300, "experts.9999999999999999999999.w1", "x.experts.٣.w1",
     "\x00", "a\nb", "a\r", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x9b2J", "\x7f", "\u202egpj",
     "\u2028", "\ud800", "\udfff\ud800", "\U0010ffff", "[bold red]x[/]", ":smile:",
-    "%0A::error::x", "]]>", "<&\"'>", "../../etc/passwd", "/etc/passwd", "a/../b", "NaN", "FP8",
-    "NVFP4", "fp8_pb_wo", "MIXED_PRECISION", "modelopt", "W4A16_AWQ",
-    "\N{COMBINING ACUTE ACCENT}", "ﬀ", "İ", "ß",
+    "%0A::error::x", "::add-mask::x", " ::error::", "##[error]x", "##vso[task.complete]x",
+    "##teamcity[buildStop]", "section_start:1:x\r\x1b[0K", "]]>", "<&\"'>", "../../etc/passwd",
+    "/etc/passwd", "a/../b", "NaN", "FP8", "NVFP4", "fp8_pb_wo", "MIXED_PRECISION", "modelopt",
+    "W4A16_AWQ", ".".join("a" * 400), "model.layers.0." * 60, ".".join("*" * 200),
+    "experts.0." * 90, "\N{COMBINING ACUTE ACCENT}", "ﬀ", "İ", "ß",
 )  # fmt: skip
 KEYS = (
     "quantization_config", "quantization", "quantized_layers", "quant_algo", "group_size", "ignore",
@@ -119,14 +121,27 @@ def text_files(seeds: Sequence[bytes], lines: st.SearchStrategy[str]) -> st.Sear
     return mutated(seeds) | made | st.binary(max_size=60)
 
 
+MAGIC_LENGTHS = (
+    0x0280, 0x0380, 0x0480, 0x0580, 0x10380, 0x630280, 0x8B1F, 0x088B1F, 0x04034B50,
+    int.from_bytes(b"GGUF", "little"), int.from_bytes(b"<!DOCTYP", "little"),
+    int.from_bytes(b"version ", "little"), int.from_bytes(b'{"a": 1}', "little"),
+)  # fmt: skip
+"""Header lengths that are the first bytes of a pickle, a gzip or zip archive, GGUF or a text."""
+_MOST_PADDING = 1 << 17
+
+
 @st.composite
 def _shard(draw: st.DrawFn, header: bytes) -> bytes:
+    data = bytes(draw(st.integers(0, 4_096)))
+    if draw(st.integers(0, 3)) == 0:  # padded with blanks, as writers do
+        length = draw(st.sampled_from(MAGIC_LENGTHS))
+        return length.to_bytes(8, "little") + header.ljust(min(length, _MOST_PADDING)) + data
     length = draw(
         st.just(len(header))
         | st.sampled_from([0, 1, 2**31, 100_000_001, 2**63 - 1, 2**63, 2**64 - 1])
         | st.integers(0, len(header) + 9)
     )
-    return length.to_bytes(8, "little") + header + bytes(draw(st.integers(0, 4_096)))
+    return length.to_bytes(8, "little") + header + data
 
 
 rows = st.fixed_dictionaries(

@@ -82,7 +82,9 @@ PLANNING: Final = (
     ("rewrite", "--dry-run", "--tensors", "--map", "model=m"),
     ("rewrite", "--dry-run", "--strategy", "alias", "--runtime", "vllm==0.17.1"),
 )  # fmt: skip
-WRITING: Final = (("rewrite",), ("rewrite", "--from-tensors"), ("rewrite", "--undo"))
+WRITING: Final = (
+    ("rewrite",), ("rewrite", "--from-tensors"), ("rewrite", "--forget"), ("rewrite", "--undo"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -151,9 +153,7 @@ TARGETS: Final[Mapping[str, Target]] = {
         ".ckptfix/journal.json", json.dumps(_TRANSACTION).encode(), (("check",), *WRITING)
     ),
     "undo": Target(".ckptfix/undo.json", json.dumps(_TRANSACTION).encode(), WRITING),
-    "arguments": Target(
-        "", b"--runtime\nvllm>=0.20\n--map\na=b\n", (("check",), *PLANNING), "lines"
-    ),
+    "arguments": Target("", b"--runtime\nvllm>=0.20\n--map\na=b", (("check",), *PLANNING), "lines"),
 }
 
 

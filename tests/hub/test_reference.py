@@ -33,6 +33,12 @@ from ckptfix.remote.reference import Directory, Reference, Repository, Url, pars
         ("/org/name", Directory("/org/name")),
         ("a/b/c", Directory("a/b/c")),
         ("../name", Directory("../name")),
+        ("org/name/", Directory("org/name/")),
+        ("org/config.json", Directory("org/config.json")),
+        ("org/model.safetensors", Directory("org/model.safetensors")),
+        (".org/name", Directory(".org/name")),
+        ("~/name", Directory("~/name")),
+        ("https:///org/name", Url("https:///org/name")),
     ],
 )
 def test_what_a_name_stands_for(text: str, expected: Reference) -> None:
@@ -49,6 +55,26 @@ def test_a_directory_of_that_name_wins(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     assert parse_reference("org/name") == Directory("org/name")
     assert parse_reference("hf://org/name") == Repository("org/name")
+
+
+def test_a_path_whose_parent_is_there_is_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "org").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    assert parse_reference("org/name") == Directory("org/name")
+    assert parse_reference("org/name@v1") == Directory("org/name@v1")
+    assert parse_reference("file/name") == Repository("file/name")
+    assert parse_reference("other/name") == Repository("other/name")
+    with pytest.raises(CkptfixError, match="for the repository write hf://org/name"):
+        parse_reference("org/name", "v1")
+
+
+@pytest.mark.parametrize("text", ["", " ", "\t\n", "\u3000"])
+def test_an_empty_name_is_no_name(text: str) -> None:
+    with pytest.raises(CkptfixError, match="the name of a checkpoint is empty"):
+        parse_reference(text)
 
 
 def test_a_revision_of_its_own_option() -> None:

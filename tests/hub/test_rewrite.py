@@ -8,6 +8,7 @@ import pytest
 
 from ckptfix import __version__
 from tests.conftest import DATA, Call, files_of
+from tests.fuzz.guard import assert_harmless
 from tests.hub.conftest import HubRun
 from tests.hub.repositories import Blob, blobs_of
 from tests.hub.state import Fault, Hub
@@ -58,6 +59,23 @@ def test_the_dry_run_shows_the_patch_and_the_body_and_sends_nothing(
     apply = ["git", "apply", "--unsafe-paths", "-"]
     subprocess.run(apply, input=done.stdout, text=True, check=True, cwd=tmp_path)
     assert "language_model.backbone" not in (tmp_path / "hf_quant_config.json").read_text()
+
+
+def test_a_pull_request_does_not_act_on_the_runner_that_shows_it(
+    hub: Hub, hub_call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    config = json.loads(NANO_VL["config.json"].head)
+    config["quantization_config"]["ignore"] += ["::error::x", "##[error]x", "##vso[a.b]x"]
+    data = json.dumps(config, indent=4).encode()
+    repository = hub.add("org/nano", NANO_VL | {"config.json": Blob.of(data)})
+    shown = hub_call("rewrite", "org/nano", "--create-pr", "--dry-run").stderr
+    assert "CKF105" in shown
+    assert_harmless(shown)
+    assert hub_call("rewrite", "org/nano", "--create-pr").returncode == 0
+    ((_, body),) = repository.pull_requests
+    assert r"- `\x23#[error]x`" in body
+    assert_harmless(body)
 
 
 def test_nothing_is_proposed_where_nothing_changes(

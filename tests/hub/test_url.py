@@ -34,10 +34,13 @@ def test_a_checkpoint_in_memory_is_reported_as_the_directory(call: Call, memory:
     assert there.returncode == here.returncode == 1
     assert there.stderr == ""
 
-    def findings(shown: str) -> str:
-        return shown.partition("\n\n")[2].partition(": 36 errors")[0].rpartition("\n")[0]
+    def findings(shown: str, rewrite: str) -> str:
+        found = shown.partition("\n\n")[2].partition(": 36 errors")[0].rpartition("\n")[0]
+        return found.replace(f"fix: run {rewrite}\n", "fix: THIS\n")
 
-    assert findings(there.stdout) == findings(here.stdout) != ""
+    of_memory = findings(there.stdout, f"ckptfix rewrite {memory} --output DIR")
+    assert of_memory == findings(here.stdout, f"ckptfix rewrite {NANO_VL}")
+    assert "fix: THIS" in of_memory
     assert f"ckptfix rewrite {memory} --output DIR" in there.stdout
     assert "--create-pr" not in there.stdout
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from ckptfix.jsontext.rename import edit_json
 from ckptfix.jsontext.spans import apply_edits
 from ckptfix.jsontext.text import JsonText, Path
-from ckptfix.report.diff import unified_diff
-from ckptfix.rewrite.plan import FileChange
+from ckptfix.rewriting.diff import unified_diff
+from ckptfix.rewriting.plan import FileChange
 from tests.jsontext.test_text import documents, indents
 
 

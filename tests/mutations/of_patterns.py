@@ -161,7 +161,7 @@ def draft_layers_are_announced(files: Editable, _random: Random) -> str | None:
     return ""
 
 
-@kind("stops")
+@kind("CKF702")
 def architecture_has_a_typo(files: Editable, _random: Random) -> str | None:
     names = files.documents["config.json"]["architectures"]
     names[0] += "x"

@@ -10,12 +10,12 @@ from pathlib import Path
 from random import Random
 from unittest import mock
 
-from ckptfix.cli.app import main
-from ckptfix.cli.examining import examine
-from ckptfix.cli.judging import asked_targets
-from ckptfix.cli.loading import load
+from ckptfix.__main__ import main
 from ckptfix.errors import CkptfixError
+from ckptfix.operations.examine import examine
+from ckptfix.operations.loading import load
 from ckptfix.rules.finding import Finding
+from ckptfix.runtimes.releases import asked_targets
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 from tests.mutations import of_entries, of_files, of_patterns, of_tensors

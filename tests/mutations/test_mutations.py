@@ -20,7 +20,11 @@ _UNHEALTHY = {
     for row in tomllib.loads((DATA / "fixture_findings.toml").read_text("utf-8"))["finding"]
 }
 HEALTHY = [name for name in FIXTURE_NAMES if name not in _UNHEALTHY]
-FEW = ["llama-fp8-kv8", "nanovl-mixed-sharded-split", "qwen3vlmoe-nvfp4"]
+FEW = [
+    name
+    for name in ("llama-fp8-kv8", "nanovl-mixed-sharded-split", "qwen3moe-nvfp4")
+    if name in FIXTURE_NAMES
+]
 
 collected: list[Outcome] = []
 

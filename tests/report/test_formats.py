@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 from xml.etree import ElementTree as ET
@@ -64,6 +65,18 @@ def test_sarif_leads_to_the_line_the_modules_and_the_rule(call: Call) -> None:
     assert "{" not in result["message"]["text"]
 
 
+def test_sarif_leads_to_both_files_where_two_disagree(tmp_path: Path, call: Call) -> None:
+    write_checkpoint(tmp_path, fp8("model.a"), {"quant_algo": "FP8"})
+    hf_quant = {"quantization": {"quant_algo": "NVFP4"}}
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps(hf_quant, indent=2))
+    (result,) = results(call("check", tmp_path, "--select", "CKF501", "--format", "sarif").stdout)
+    (related,) = result["relatedLocations"]
+    assert related["message"]["text"] == "says NVFP4"
+    physical = related["physicalLocation"]
+    assert physical["artifactLocation"]["uri"].endswith("/hf_quant_config.json")
+    assert physical["region"]["startLine"] == 2
+
+
 def test_sarif_names_every_rule_with_its_help(call: Call) -> None:
     (run,) = json.loads(call("check", NANO_VL, "--format", "sarif").stdout)["runs"]
     rules = run["tool"]["driver"]["rules"]
@@ -112,7 +125,7 @@ def test_thousands_of_like_findings_are_one_result(tmp_path: Path, run: Run) -> 
 
 def test_what_a_release_would_do_stands_in_every_format(call: Call) -> None:
     sarif = results(call("check", NANO_VL, *RELEASES, "--format", "sarif").stdout)
-    assert {result["ruleId"] for result in sarif} == {"CKF701"}
+    assert {result["ruleId"] for result in sarif} == {"CKF701", "CKF703"}
     assert {tuple(result["properties"]["releases"]) for result in sarif} == {
         ("vllm 0.17.1",),
         ("sglang 0.5.23",),
@@ -128,8 +141,14 @@ def test_what_a_release_would_do_stands_in_every_format(call: Call) -> None:
     assert failed.get("message", "").startswith("10 findings")
 
 
-def test_a_release_without_a_verdict_is_skipped_and_not_passed(call: Call) -> None:
-    arguments = ("check", DATA / "nanoomni-mixed-naive", "--runtime", "vllm", "--format")
+def test_a_release_without_a_verdict_is_skipped_and_not_passed(
+    copy_of: Callable[[str], Path], call: Call
+) -> None:
+    directory = copy_of("nanoomni-mixed-naive")
+    config = json.loads((directory / "config.json").read_text())
+    config["auto_map"] = {"AutoModel": "modeling.Omni"}  # a class that a release may find there
+    (directory / "config.json").write_text(json.dumps(config))
+    arguments = ("check", directory, "--runtime", "vllm", "--format")
     done = call(*arguments, "junit")
     JUNIT.validate(done.stdout)
     suite = ET.fromstring(done.stdout)[0]

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from ckptfix.cli.examining import examine
-from ckptfix.cli.judging import asked_targets
-from ckptfix.cli.loading import load
-from ckptfix.report.check_report import severity_of
+from ckptfix.operations.examine import examine
+from ckptfix.operations.loading import load
+from ckptfix.runtimes.releases import asked_targets
 from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES
 
 NEWEST = "vllm==0.33.0"
@@ -22,7 +21,7 @@ TABLE: list[dict[str, Any]] = tomllib.loads(
 def test_the_findings_are_those_of_the_table(name: str) -> None:
     checkpoint = load(str(FIXTURES / name))
     examined = examine(checkpoint, None, asked_targets([NEWEST]), ask_all=False)
-    found = Counter((f.code, severity_of(f).value) for f in examined.findings)
+    found = Counter((f.code, f.rule.severity.value) for f in examined.findings)
     rows = [row for row in TABLE if row["fixture"] == name]
     assert found == {(row["code"], row["severity"]): row["count"] for row in rows}
 

@@ -92,6 +92,14 @@ FP8_MODEL: Shapes = {**fp8("model.a"), **bf16("lm_head"), **bf16("model.embed_to
         (FP8_MODEL, {"quant_algo": "FP8", "ignore": []}, {"CKF206": ["lm_head"]}),
         (FP8_MODEL, UNIFORM | {"ignore": ["lm_head", "model.a"]}, {"CKF205": ["model.a"]}),
         (FP8_MODEL, UNIFORM | {"quant_algo": "NVFP4"}, {"CKF303": ["model.a"]}),
+        (
+            FP8_MODEL,
+            UNIFORM | {"ignore": "lm_head", "group_size": "16"},
+            {
+                "CKF206": ["lm_head"],
+                "CKF506": ["/quantization_config/ignore", "/quantization_config/group_size"],
+            },
+        ),
         (FP8_MODEL, {"quant_algo": None, "quantized_layers": {}}, {"CKF201": ["model.a"]}),
         (FP8_MODEL, {"quant_algo": "MIXED_PRECISION"}, {"CKF207": ["config.json"]}),
         (FP8_MODEL, None, {"CKF207": ["config.json"]}),

@@ -20,7 +20,8 @@ def verdict(directory: Path, runtime: str, version: str) -> TargetVerdict:
 
 def checkpoint(directory: Path, architecture: str, modules: list[str], listed: list[str]) -> Path:
     tensors = {name: row for module in modules for name, row in nvfp4(module).items()}
-    entries = mixed(dict.fromkeys(listed, "NVFP4"), quant_method="modelopt")
+    names = dict.fromkeys(listed, "NVFP4")
+    entries = mixed(names, quant_method="modelopt", kv_cache_scheme=None)
     return write_checkpoint(directory, tensors, entries, architecture=architecture)
 
 

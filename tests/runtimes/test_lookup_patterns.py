@@ -16,12 +16,17 @@ from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper, RuntimeP
 PARTS = st.sampled_from(
     ["a", "b", "experts", "q_a_proj", "fused_q_a_proj", "language_model", "0", "10", ""]
 )
-NAMES = st.lists(PARTS, min_size=1, max_size=4).map(".".join)
+NAMES = st.lists(st.one_of(PARTS, st.just("a\nb")), min_size=1, max_size=4).map(".".join)
 TEXTS = st.one_of(
     NAMES,
-    st.lists(st.one_of(PARTS, st.sampled_from(["*", "a*", "*0", "?", "[ab]", "a|b", "(a)"]))).map(
-        ".".join
-    ),
+    st.lists(
+        st.one_of(
+            PARTS,
+            st.sampled_from(
+                ["*", "a*", "*0", "?", "[ab]", "[ab]*", "a+", "b$", "a|b", "(a)", "a\n*"]
+            ),
+        )
+    ).map(".".join),
 )
 
 
@@ -50,6 +55,21 @@ def test_the_index_finds_the_first_pattern_that_a_scan_finds(texts: list[str], n
         (table.expert_below(name), [text for text in experts if name in text]),
     ):
         assert (found.text if found else None) == next(iter(hits), None)
+
+
+@given(st.lists(TEXTS, max_size=8), NAMES, st.booleans())
+def test_dotted_parts_in_a_row_are_found_as_a_scan_finds_them(
+    texts: list[str], name: str, ignore: bool
+) -> None:
+    def parts(text: str) -> list[str]:
+        return (text.rstrip(".") if ignore else text).split(".")
+
+    whole = parts(name)
+    ends = range(1, len(whole) + 1)
+    rows = [whole[start:end] for end in ends for start in range(end)]
+    found = table_of(texts).in_whole_parts(name, ignore_last_dots=ignore)
+    expected = next((text for text in texts if parts(text) in rows), None)
+    assert (found.text if found else None) == expected
 
 
 @given(st.lists(TEXTS.filter(lambda text: "?" not in text), max_size=8), NAMES)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptfix.runtimes.naming import NameIndex
+from ckptfix.runtimes.name_index import NameIndex
 
 NAMES = ["lm_head", "m.layers.1.q", "m.layers.1.k", "m.layers.10.q", "m.layers.1.experts.0.up"]
 

@@ -102,6 +102,20 @@ def bank_sizes(blocks: Iterable[Block], values: Sequence[Any]) -> dict[str, int]
     return sizes
 
 
+def expert_numbers(names: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Head of a bank -> what its experts are called, which should be numbers."""
+    numbers: dict[str, frozenset[str]] = {}
+    seen: dict[_Tails, frozenset[str]] = {}
+    for block in expert_blocks(names):
+        found = seen.get(block.tails)
+        if found is None:
+            found = frozenset(tail.partition(".")[0] for tail in block.tails.tails if "." in tail)
+            seen[block.tails] = found
+        before = numbers.get(block.head)
+        numbers[block.head] = found if before is None else before | found
+    return numbers
+
+
 def _size(named: Iterable[tuple[str, Any]]) -> int:
     experts: dict[str, dict[str, Any]] = {}
     for tail, value in named:

@@ -20,6 +20,19 @@ from ckptfix.names import is_regex
 
 _DIGITS: Final = re.compile(r"\d+")
 
+_IN_CONFIG: Final[tuple[Path, ...]] = (
+    ("quantization_config",),
+    ("text_config", "quantization_config"),
+    ("compression_config",),
+)
+_ROOTS: Final[tuple[Path, ...]] = (
+    *_IN_CONFIG,
+    *((*path, "quantization") for path in _IN_CONFIG),
+    ("quantization",),
+    (),
+)
+"""Wherever a metadata file may hold its quantization object."""
+
 _Container = Mapping[str, Any] | list[Any]
 """quantized_layers, or a list of names."""
 
@@ -82,9 +95,10 @@ def _usual(sizes: Iterable[int]) -> int:
 
 def _containers(document: JsonText) -> Iterator[tuple[Path, _Container]]:
     """Whatever in a metadata file names modules; what has another type is for its reader to say."""
-    for key in ("quantization_config", "quantization", None):
-        path = () if key is None else (key,)
-        root = document.value if key is None else document.value.get(key)
+    for path in _ROOTS:
+        root: Any = document.value
+        for key in path:
+            root = root.get(key) if isinstance(root, dict) else None
         if not isinstance(root, dict):
             continue
         layers = root.get("quantized_layers")

@@ -11,6 +11,8 @@ CONFIG_FILE: Final = "config.json"
 HF_QUANT_FILE: Final = "hf_quant_config.json"
 QUANT_CFG_FILE: Final = "quant_cfg.json"
 CONFIG_ROOT: Final = ("quantization_config",)
+NESTED: Final = "quantization"
+"""Key of the object that hf_quant_config.json, and some config.json, wrap the fields in."""
 MIXED: Final = "MIXED_PRECISION"
 
 StatementKind = Literal["entry", "exclude", "target"]
@@ -42,6 +44,15 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """A field whose JSON type is not the one that ModelOpt writes; it is read as if absent."""
+
+    place: Place
+    expected: str
+    """The type that ModelOpt writes."""
+
+
+@dataclass(frozen=True)
 class MetadataFile:
     """What one file says."""
 
@@ -57,6 +68,7 @@ class MetadataFile:
     statements: tuple[Statement, ...]
     quant_method: str | None = None
     """config.json only: absent before ModelOpt 0.35."""
+    faults: tuple[Fault, ...] = ()
 
     def of_kind(self, kind: StatementKind) -> tuple[Statement, ...]:
         """The statements of one kind, in the order of the file."""
@@ -79,7 +91,7 @@ class MetadataFile:
         A runtime that finds both in config.json reads `ignore` (vLLM 0.33.0, modelopt.py).
         """
         lists = [s.path[:-1] for s in self.of_kind("exclude")]
-        usual = "ignore" if self.root == CONFIG_ROOT else "exclude_modules"
+        usual = "exclude_modules" if self.root[-1:] == (NESTED,) else "ignore"
         return lists[0] if lists else (*self.root, usual)
 
     @property

@@ -1,7 +1,8 @@
 """config.json, but for its quantization -> architectures, ties and numbers of layers."""
 
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ckptfix.jsontext.text import JsonText, Path, pointer
@@ -28,6 +29,13 @@ class ModelConfig:
     num_hidden_layers: int | None = None
     """Of the language model; layers with this number and above are draft layers."""
     draft_layers: DraftLayers | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """All values of the language model's config, and below them those of the wrapper's."""
+
+    def number(self, *keys: str) -> int | None:
+        """The first whole number under any of these keys."""
+        found = (self.values.get(key) for key in keys)
+        return next((n for n in found if isinstance(n, int) and not isinstance(n, bool)), None)
 
 
 NESTED_CONFIGS: Final = (("llm_config", "language_model"), ("text_config", "language_model"))
@@ -52,6 +60,7 @@ def parse_model_config(document: JsonText) -> ModelConfig:
         tied if isinstance(tied, bool) else None,
         next(_counts(places, ("num_hidden_layers",)), (None, ""))[0],
         next((DraftLayers(n, p) for n, p in _counts(places, _DRAFT_KEYS)), None),
+        dict(ChainMap(*(values for _, values in places))),
     )
 
 

@@ -6,19 +6,9 @@ whole checkpoint, never per shard file.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
+from ckptfix.checkpoint.roles import FUSED_SUFFIXES, SPELLINGS
 from ckptfix.checkpoint.safetensors import Tensor
-
-KV_ROLES: Final = ("k_scale", "v_scale", "k_bias", "v_bias")
-
-_ROLE_SPELLINGS: Final[Mapping[str, str]] = {
-    # ModelOpt's transformers path leaks the quantizer's own names (0.47.0 fixture llama-nvfp4-svd).
-    "weight_quantizer._svdquant_lora_a": "svdquant_lora_a",
-    "weight_quantizer._svdquant_lora_b": "svdquant_lora_b",
-}
-_FUSED_SUFFIXES: Final = ("_weight_scale_2", "_weight_scale", "_input_scale")
-"""Llama 4 and GPT-OSS keep 3-D expert parameters: `experts.gate_up_proj_weight_scale`."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +33,7 @@ class Module:
 
 
 def _split(name: str) -> tuple[str, str]:
-    for spelling, role in _ROLE_SPELLINGS.items():
+    for spelling, role in SPELLINGS.items():
         if name.endswith("." + spelling):
             return name[: -len(spelling) - 1], role
     module, _, role = name.rpartition(".")
@@ -52,10 +42,10 @@ def _split(name: str) -> tuple[str, str]:
 
 def _fused_parameter(module: str, role: str) -> tuple[str, str] | None:
     """`experts`, `gate_up_proj_weight_scale` -> `experts.gate_up_proj`, `weight_scale`."""
-    for suffix in _FUSED_SUFFIXES:
+    for suffix, companion in FUSED_SUFFIXES.items():
         if role.endswith(suffix) and len(role) > len(suffix):
             base = role[: -len(suffix)]
-            return f"{module}.{base}" if module else base, suffix[1:]
+            return f"{module}.{base}" if module else base, companion
     return None
 
 

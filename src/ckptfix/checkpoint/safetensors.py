@@ -12,13 +12,18 @@ from typing import Final, Literal
 
 import msgspec
 
+from ckptfix.checkpoint.file_kind import (
+    MAX_HEADER_BYTES,
+    SHORTEST_HEADER,
+    START_BYTES,
+    header_length,
+    other_kind,
+)
 from ckptfix.checkpoint.source import Source
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
 from ckptfix.text import visible
 
-MAX_HEADER_BYTES: Final = 100_000_000
-"""safetensors 0.8.0, `MAX_HEADER_SIZE`."""
 LONGEST_NAME: Final = 1_000
 """Lookups try every part of a name; those of real tensors have at most some hundred characters."""
 
@@ -120,16 +125,6 @@ class _KnownRow(_Row, gc=False):
 _header_decoder = msgspec.json.Decoder(dict[str, _Row])
 _known_header_decoder = msgspec.json.Decoder(dict[str, _KnownRow])
 
-_NOT_SAFETENSORS: Final = (
-    (b"PK\x03\x04", "a pickle (PyTorch zip archive)"),
-    (b"\x80\x02", "a pickle"),
-    (b"\x80\x03", "a pickle"),
-    (b"\x80\x04", "a pickle"),
-    (b"\x80\x05", "a pickle"),
-    (b"GGUF", "a GGUF file"),
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
-)
-
 
 @dataclass(frozen=True)
 class RawHeader:
@@ -174,36 +169,33 @@ def fetch_header(source: Source, file: str) -> RawHeader:
     Raises:
         CkptfixError: not a safetensors file, or truncated.
     """
-    place = Place(file)
     size = source.size(file)
-    start = source.read_range(file, 0, 24)
-    for magic, what in _NOT_SAFETENSORS:
-        if start.startswith(magic):
-            raise CkptfixError(
-                f"not safetensors but {what}",
-                place=place,
-                advice="ckptfix reads safetensors only and never unpickles",
-            )
-    if len(start) < 8:
-        raise CkptfixError(
-            f"truncated: {size} bytes, a safetensors file has at least 8",
-            place=place,
-            advice="download the file again",
-        )
-    length = int.from_bytes(start[:8], "little")
-    if length > MAX_HEADER_BYTES or start[8:9] not in (b"{", b""):
-        raise CkptfixError(
-            f"not a safetensors file: the header would be {length} bytes long",
-            place=place,
-            advice="download the file again",
-        )
+    start = source.read_range(file, 0, START_BYTES)
+    length = header_length(start)
+    if length is None:
+        raise _not_safetensors(file, start, size)
     if 8 + length > size:
         raise CkptfixError(
             f"truncated: the header needs {8 + length} bytes, the file has {size}",
-            place=place,
+            place=Place(file),
             advice="download the file again",
         )
     return RawHeader(file, source.read_range(file, 8, length), size)
+
+
+def _not_safetensors(file: str, start: bytes, size: int) -> CkptfixError:
+    place = Place(file)
+    other = other_kind(start)
+    if other is not None:
+        return CkptfixError(f"not safetensors but {other.what}", place=place, advice=other.advice)
+    if len(start) < 8:
+        problem = f"truncated: {size} bytes, a safetensors file has at least 10"
+    else:
+        length = int.from_bytes(start[:8], "little")
+        problem = f"not a safetensors file: the header would be {length} bytes long"
+        if SHORTEST_HEADER <= length <= MAX_HEADER_BYTES:
+            problem += f" and begin with byte 0x{start[8]:02x}, not with {{"
+    return CkptfixError(problem, place=place, advice="download the file again")
 
 
 def _decode(data: bytes, file: str) -> Mapping[str, _Row]:

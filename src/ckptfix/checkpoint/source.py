@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ckptfix.errors import CkptfixError
+from ckptfix.errors import CkptfixError, empty
 from ckptfix.place import Place
 from ckptfix.text import visible
 
@@ -80,8 +80,10 @@ class DirectorySource:
         """The source for a directory that a user named.
 
         Raises:
-            CkptfixError: there is no such directory.
+            CkptfixError: there is no such directory, or the name is empty.
         """
+        if not path.strip():
+            raise empty("the name of a directory")
         directory = Path(path)
         try:
             if directory.is_dir():

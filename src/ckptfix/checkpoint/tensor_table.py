@@ -2,19 +2,22 @@
 
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from itertools import chain, repeat
+from functools import cached_property
+from itertools import chain, count, repeat
 from operator import attrgetter, eq
-from typing import Final
+from typing import Any, Final
 
-from ckptfix.checkpoint.safetensors import Header, Layouts, fetch_header, read_header
+from ckptfix.checkpoint.formats.stored import StoredFormat, stored_format
+from ckptfix.checkpoint.modules import Module, group_modules
+from ckptfix.checkpoint.safetensors import Header, Layouts, RawHeader, fetch_header, read_header
 from ckptfix.checkpoint.shard_index import INDEX_FILE, read_index
 from ckptfix.checkpoint.source import Source
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
+from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.text import visible
 
 SINGLE_FILE: Final = "model.safetensors"
@@ -59,12 +62,38 @@ class TensorTable:
         return dict(chain.from_iterable(header.items() for header in self.headers.values()))
 
     @cached_property
+    def modules(self) -> dict[str, Module]:
+        """Checkpoint name -> module."""
+        return group_modules(self.tensors)
+
+    @cached_property
+    def formats(self) -> dict[str, StoredFormat]:
+        """Checkpoint name -> what the tensors prove; like modules share one object."""
+        known: dict[tuple[tuple[str, str, tuple[int, ...]], ...], StoredFormat] = {}
+        formats: dict[str, StoredFormat] = {}
+        for name, module in self.modules.items():
+            layout = tuple((role, t.dtype, t.shape) for role, t in module.tensors.items())
+            stored = known.get(layout)
+            if stored is None:
+                stored = known[layout] = stored_format(module)
+            formats[name] = stored
+        return formats
+
+    @cached_property
+    def derived(self) -> dict[Hashable, Any]:
+        """What is made of the names of all modules, under a key of whoever makes it.
+
+        It is made once for all metadata beside the same tensors, and does not refer to the table.
+        """
+        return {}
+
+    @cached_property
     def file_of(self) -> Mapping[str, str]:
         """Tensor name -> shard file whose header lists it."""
         return {name: file for file, header in self.headers.items() for name in header}
 
 
-def read_tensors(source: Source) -> TensorTable:
+def read_tensors(source: Source, listener: Listener = SILENT) -> TensorTable:
     """The table of all tensors, by the index if there is one.
 
     Without an index: `model.safetensors`, else every `*.safetensors` file, as vLLM 0.33.0 does
@@ -80,7 +109,7 @@ def read_tensors(source: Source) -> TensorTable:
         if not files:
             raise _no_safetensors(source)
         _require_all_parts(source, files)
-    headers = _read_headers(source, files)
+    headers = _read_headers(source, files, listener)
     if index is None:
         return _joined(headers)
     stored = (name for name in source.names() if name.endswith(".safetensors"))
@@ -91,15 +120,23 @@ def read_tensors(source: Source) -> TensorTable:
     )
 
 
-def _read_headers(source: Source, files: list[str]) -> dict[str, Header]:
+def _read_headers(source: Source, files: list[str], listener: Listener) -> dict[str, Header]:
     """Fetch some in threads, decode them in this one, and so on: at once it takes longer."""
     layouts = Layouts()
-    headers = {}
+    headers: dict[str, Header] = {}
+    done = count(1)
+
+    def fetch(file: str) -> RawHeader:
+        raw = fetch_header(source, file)
+        listener.step(Step("reading headers", source.where, next(done), len(files)))
+        return raw
+
+    listener.step(Step("reading headers", source.where, 0, len(files)))
     with ThreadPoolExecutor(MOST_READS) as pool:
         try:
             for first in range(0, len(files), _BATCH):
                 batch = files[first : first + _BATCH]
-                fetched = deque(pool.map(partial(fetch_header, source), batch))
+                fetched = deque(pool.map(fetch, batch))
                 while fetched:
                     raw = fetched.popleft()
                     headers[raw.file] = read_header(raw, layouts)

@@ -1,7 +1,6 @@
 """The `ckptfix` command."""
 
 import gc
-import os
 import sys
 from typing import Annotated, Any
 
@@ -9,17 +8,19 @@ import typer
 
 from ckptfix import __version__
 from ckptfix.cli.check import check
+from ckptfix.cli.command import Command
 from ckptfix.cli.demo import demo
 from ckptfix.cli.explain import explain
 from ckptfix.cli.inspect import inspect
-from ckptfix.cli.limits import limited
 from ckptfix.cli.resolve import resolve
 from ckptfix.cli.rewrite import rewrite
 from ckptfix.cli.rules import rules
 from ckptfix.cli.runtimes import runtimes
+from ckptfix.cli.streams import open_streams
 from ckptfix.cli.verify import verify
 from ckptfix.errors import CkptfixError
-from ckptfix.report.console import make_robust
+from ckptfix.operations.limits import limited
+from ckptfix.report.console import line, write_plain
 from ckptfix.text import printable, visible
 
 app = typer.Typer(
@@ -35,7 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (rewrite, check, verify, inspect, resolve, rules, explain, runtimes, demo):
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
@@ -44,7 +45,7 @@ _UsageError: Any = typer.BadParameter.__bases__[0]
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"ckptfix {__version__}")
+        write_plain([line(f"ckptfix {__version__}")], sys.stdout)
         raise typer.Exit
 
 
@@ -62,31 +63,38 @@ def _root(
 
 def main() -> None:
     """Run the command line; every expected failure ends in one sentence and exit code 2."""
-    make_robust()
+    open_streams()
     # What a command builds lives to its end: a collector that walks a million names finds nothing.
     gc.disable()
     try:
+        code = _run()
+    finally:
+        gc.enable()
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
         with limited():
-            sys.exit(app(prog_name="ckptfix", standalone_mode=False))
+            try:
+                return int(app(prog_name="ckptfix", standalone_mode=False) or 0)
+            finally:
+                sys.stdout.flush()
     except CkptfixError as error:
-        typer.echo(f"error: {visible(str(error))}", err=True)
-        sys.exit(2)
+        return _failed(f"error: {visible(str(error))}")
     except _UsageError as error:
         error.message = printable(error.message)
         error.show()
-        sys.exit(2)
+        return 2
     except MemoryError as error:
         error.__traceback__ = None  # its frames hold what filled the memory
-        typer.echo("error: this needs more memory than the process may have", err=True)
-        sys.exit(2)
+        return _failed("error: this needs more memory than the process may have")
     except typer.Abort:
-        sys.exit(1)
+        return 1
     except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output has gone; leave without a second complaint at shutdown.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    finally:
-        gc.enable()
+        return _failed("interrupted", 130)
+
+
+def _failed(sentence: str, code: int = 2) -> int:
+    write_plain([line(sentence)], sys.stderr)
+    return code

@@ -1,6 +1,7 @@
 """`ckptfix check`."""
 
 import sys
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
@@ -125,14 +126,17 @@ def check(
 
     Example: ckptfix check ./Nemotron-Nano-VL-12B-V2-NVFP4 --runtime vllm==0.17.1
     """
-    from dataclasses import replace
+    from pathlib import Path
 
-    from ckptfix.cli.checking import CheckFlags, check_all, names_from, options_of
+    from ckptfix.cli.check_settings import CheckFlags, fail_level, names_from, request_of
     from ckptfix.cli.configuration import configuration
+    from ckptfix.cli.listening import listening
     from ckptfix.cli.output_file import require_writable, write_report
     from ckptfix.errors import CkptfixError
+    from ckptfix.operations.check import check_each, in_order
     from ckptfix.remote.opening import Reach
-    from ckptfix.report.console import show, write_plain
+    from ckptfix.report.check_report import CheckReport
+    from ckptfix.report.console import line, show, write_plain
     from ckptfix.report.formats import renderer
 
     if json and format_ not in (None, "json"):
@@ -143,21 +147,32 @@ def check(
     flags = CheckFlags(tuple(maps or ()), mapper, runtime, select, ignore, fail_on)
     chosen = format_ or ("text" if not json else "jsonl" if from_file is not None else "json")
     found = configuration(config, none=no_config)
-    options = replace(
-        options_of(flags, found, for_people=chosen == "text"),
+    request = request_of(
+        flags,
+        found,
+        ask_all=chosen == "text",
         reach=Reach(revision, offline, refresh),
         jobs=jobs,
-        brief=from_file is not None,
     )
     target = require_writable(output_file) if output_file is not None else None
     render = renderer(chosen)
-    if chosen == "jsonl" and target is None:
-        each = check_all(names, options, lambda one: write_plain(render(one, verbose), sys.stdout))
-        raise typer.Exit(each.exit_code)
-    report = check_all(names, options)
-    lines = render(report, verbose)
+    report_on = partial(
+        CheckReport,
+        fail_on=fail_level(flags, found),
+        base=Path.cwd(),
+        brief=from_file is not None,
+    )
+    checked = []
+    with listening() as listener:
+        for one in check_each(names, request, listener):
+            if one.error:
+                show([line(f"error: {one.error}")], sys.stderr)
+            if chosen == "jsonl" and target is None:
+                write_plain(render(report_on((one,)), verbose), sys.stdout)
+            checked.append(one)
+    report = report_on(in_order(names, checked, request))
     if target is not None:
-        write_report(target, lines)
-    else:
-        (show if chosen == "text" else write_plain)(lines, sys.stdout)
+        write_report(target, render(report, verbose))
+    elif chosen != "jsonl":
+        (show if chosen == "text" else write_plain)(render(report, verbose), sys.stdout)
     raise typer.Exit(report.exit_code)

@@ -108,6 +108,9 @@ def _settings(table: dict[str, Any], where: str) -> Settings:
     except msgspec.ValidationError as error:
         raise CkptfixError(f"{where}: {_told(str(error))}") from error
     ignores = settings.per_path_ignores
+    for key, texts in (("per-path-ignores", ignores), ("runtimes", settings.runtimes)):
+        if not all(map(str.strip, texts)):
+            raise CkptfixError(f"{where}: {key}: an entry is empty", advice="write it or remove it")
     return msgspec.structs.replace(
         settings,
         select=parse_codes(settings.select, f"{where}: select"),

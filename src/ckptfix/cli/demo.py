@@ -1,5 +1,6 @@
 """`ckptfix demo`."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -19,6 +20,46 @@ def demo(
 
     Example: ckptfix demo
     """
-    from ckptfix.cli.demonstrating import run_demo
+    import tempfile
+    from pathlib import Path
 
-    run_demo(directory)
+    from ckptfix.demo.checkpoint import make_demo_checkpoint, make_in
+    from ckptfix.report.console import line, show
+    from ckptfix.text import visible
+
+    if directory is None:
+        with tempfile.TemporaryDirectory(prefix="ckptfix-demo-") as made:
+            make_demo_checkpoint(Path(made))
+            _run_steps(made)
+        return
+    make_in(directory)
+    _run_steps(directory)
+    show([line(f"the checkpoint is in {visible(directory)}")], sys.stdout)
+
+
+STEPS = (
+    ("The metadata names backbone, the runtime asks for model:", ("check",), 1),
+    ("What a rewrite would change:", ("rewrite", "--dry-run"), 0),
+    ("The rewrite:", ("rewrite",), 0),
+    ("The metadata and the tensors now meet:", ("check",), 0),
+)
+"""What is shown, the command, and the exit code it must have."""
+
+
+def _run_steps(directory: str) -> None:
+    import subprocess
+
+    from ckptfix.commands import arguments, suggested
+    from ckptfix.errors import CkptfixError
+    from ckptfix.report.console import line, show
+
+    for title, command, expected in STEPS:
+        verb, *options = command
+        shown = suggested(verb, directory, *options)
+        show([line((f"# {title}", "dim")), line((f"$ {shown}", "bold"))], sys.stdout)
+        # Real processes, so that what is shown is what a user gets.
+        words = [sys.executable, "-m", "ckptfix", *arguments(verb, directory, *options)]
+        done = subprocess.run(words, check=False)
+        if done.returncode != expected:
+            raise CkptfixError(f"{shown} ended with exit code {done.returncode}, not {expected}")
+        show([line()], sys.stdout)

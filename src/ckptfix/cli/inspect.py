@@ -22,14 +22,19 @@ def inspect(
 
     Example: ckptfix inspect ./Nemotron-Nano-VL-12B-V2-NVFP4 --json
     """
-    from ckptfix.cli.loading import load, name_map_for
+    from ckptfix.cli.listening import listening
+    from ckptfix.operations.inspect import inspect_checkpoint
+    from ckptfix.operations.loading import load
     from ckptfix.remote.opening import Reach
-    from ckptfix.report.console import show
-    from ckptfix.report.inspection import inspect_checkpoint, inspection_json, inspection_lines
+    from ckptfix.report.console import show, write_plain
+    from ckptfix.report.inspect_json import inspection_json
+    from ckptfix.report.inspect_text import inspection_lines
+    from ckptfix.runtimes.name_maps import builtin_name_map
 
-    loaded = load(checkpoint, Reach(revision, offline, refresh))
-    inspection = inspect_checkpoint(loaded, name_map_for(loaded, None, None))
+    with listening() as listener:
+        loaded = load(checkpoint, Reach(revision, offline, refresh), listener)
+        inspection = inspect_checkpoint(loaded, builtin_name_map(loaded))
     if json:
-        sys.stdout.write(inspection_json(inspection))
+        write_plain(inspection_json(inspection), sys.stdout)
     else:
         show(inspection_lines(inspection), sys.stdout)

@@ -35,17 +35,17 @@ def resolve(
 
     Example: ckptfix resolve ./Nemotron-Nano-VL-12B-V2-NVFP4 '*.layers.0.mixer.in_proj'
     """
-    import fnmatch
-    import re
-
-    from ckptfix.cli.judging import asked_targets, judge_all, newest_targets
-    from ckptfix.cli.loading import load
+    from ckptfix.cli.listening import listening
+    from ckptfix.operations.loading import load
+    from ckptfix.operations.resolve import resolve_modules
     from ckptfix.remote.opening import Reach
     from ckptfix.report.console import show
     from ckptfix.report.resolution import resolution_lines
+    from ckptfix.runtimes.releases import asked_targets
 
-    targets = asked_targets(runtime) if runtime else newest_targets()
-    wanted = re.compile("|".join(fnmatch.translate(pattern) for pattern in modules))
-    loaded = load(checkpoint, Reach(revision, offline, refresh))
-    for verdict in judge_all(loaded, targets):
-        show(resolution_lines(verdict, wanted), sys.stdout)
+    targets = asked_targets(runtime or ())
+    with listening() as listener:
+        loaded = load(checkpoint, Reach(revision, offline, refresh), listener)
+        resolved = resolve_modules(loaded, modules, targets, listener)
+    for release in resolved:
+        show(resolution_lines(release), sys.stdout)

@@ -78,6 +78,10 @@ VerifyOption = Annotated[
 UndoOption = Annotated[
     bool, typer.Option("--undo", help="Restore the files as they were before the first rewrite.")
 ]
+ForgetOption = Annotated[
+    bool,
+    typer.Option("--forget", help="Remove what is kept in .ckptfix for --undo, once you are sure."),
+]
 
 
 def rewrite(
@@ -93,6 +97,7 @@ def rewrite(
     tensors: TensorsOption = False,
     verify: VerifyOption = False,
     undo_: UndoOption = False,
+    forget: ForgetOption = False,
     with_weights: WithWeightsOption = False,
     create_pr: CreatePrOption = False,
     revision: RevisionOption = None,
@@ -109,25 +114,25 @@ def rewrite(
 
     Example: ckptfix rewrite ./Nemotron-Nano-VL-12B-V2-NVFP4 --dry-run
     """
-    from ckptfix.cli.planning import RewriteOptions
-    from ckptfix.cli.rewriting import run_rewrite
+    from ckptfix.cli.rewriting import RewriteFlags, run_rewrite
     from ckptfix.remote.opening import Reach
 
-    options = RewriteOptions(
-        dry_run,
-        exit_code,
-        tuple(maps or ()),
-        mapper,
-        output,
-        undo_,
-        tuple(runtime or ()),
-        strategy,
-        from_tensors,
-        tensors,
+    flags = RewriteFlags(
+        dry_run=dry_run,
+        exit_code=exit_code,
+        maps=tuple(maps or ()),
+        mapper=mapper,
+        output=output,
+        undo=undo_,
+        runtimes=tuple(runtime or ()),
+        strategy=strategy,
+        from_tensors=from_tensors,
+        tensors=tensors,
         # What a pull request changes must be what the Hub has now.
-        Reach(revision, offline, refresh or create_pr),
-        with_weights,
-        create_pr,
-        verify,
+        reach=Reach(revision, offline, refresh or create_pr),
+        with_weights=with_weights,
+        create_pr=create_pr,
+        verify=verify,
+        forget=forget,
     )
-    raise typer.Exit(run_rewrite(checkpoint, options))
+    raise typer.Exit(run_rewrite(checkpoint, flags))

@@ -23,24 +23,19 @@ def runtimes(
 
     Example: ckptfix runtimes NemotronH_Nano_VL_V2
     """
-    from ckptfix.report.console import show
-    from ckptfix.report.runtimes import (
-        architecture_lines,
-        architecture_rows,
-        release_lines,
-        release_rows,
-        rows_json,
-    )
+    from ckptfix.report.console import show, write_plain
+    from ckptfix.report.runtimes_text import architecture_lines, release_lines, rows_json
+    from ckptfix.runtimes.catalogue import architecture_rows, release_rows
 
     if architecture is None:
         releases = release_rows()
         if json:
-            sys.stdout.write(rows_json(releases))
+            write_plain(rows_json(releases), sys.stdout)
         else:
             show(release_lines(releases), sys.stdout)
         return
     rows = architecture_rows(architecture)
     if json:
-        sys.stdout.write(rows_json(rows))
+        write_plain(rows_json(rows), sys.stdout)
     else:
         show(architecture_lines(architecture, rows), sys.stdout)

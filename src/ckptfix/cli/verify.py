@@ -93,19 +93,19 @@ def verify(
 
     Example: ckptfix verify ./Nemotron-Nano-VL-12B-V2-NVFP4 --device cuda --runtime vllm
     """
-    from ckptfix.cli.verifying import VerifyOptions, run_verify
+    from ckptfix.cli.verifying import VerifyFlags, run_verify
 
-    options = VerifyOptions(
-        device,
-        tuple(runtime or ()),
-        tuple(modules or ()),
-        sample,
-        all_,
-        tokens,
-        backend,
-        source,
-        int(prefetch * 1e9),
-        json,
-        verbose,
+    flags = VerifyFlags(
+        device=device,
+        runtimes=tuple(runtime or ()),
+        modules=tuple(modules or ()),
+        sample=sample,
+        all=all_,
+        tokens=tokens,
+        backend=backend,
+        source=source,
+        prefetch=int(prefetch * 1e9),
+        json=json,
+        verbose=verbose,
     )
-    raise typer.Exit(run_verify(directory, options))
+    raise typer.Exit(run_verify(directory, flags))

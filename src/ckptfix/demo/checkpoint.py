@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ckptfix.errors import CkptfixError
+from ckptfix.text import visible
+
 HIDDEN, INNER, KV, VOCABULARY, CONV = 64, 96, 32, 128, 128
 TRUNK = "language_model.backbone"
 
@@ -139,3 +142,17 @@ def _safetensors(tensors: list[_Tensor]) -> bytes:
         }
     encoded = json.dumps(header).encode()
     return len(encoded).to_bytes(8, "little") + encoded + b"\x38" * end
+
+
+def make_in(directory: str) -> None:
+    """The same in a new directory.
+
+    Raises:
+        CkptfixError: it is there already, or cannot be made.
+    """
+    path = Path(directory)
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise CkptfixError(f"{visible(directory)}: {error.strerror}") from error
+    make_demo_checkpoint(path)

@@ -23,10 +23,11 @@ class DocumentEdit:
 
 
 def edit_document(document: JsonText, edit: DocumentEdit) -> tuple[TextEdit, ...]:
-    """The edits, in the order of the text and without overlaps."""
-    names = edit_json(document, edit.renames, edit.removals, edit.additions)
-    if not edit.settings and not edit.appended:
-        return names
-    text = apply_edits(document.text, names)
-    middle = JsonText.parse(document.file, text.encode("utf-8")) if names else document
-    return compose_edits(document.text, names, set_values(middle, edit.settings, edit.appended))
+    """The edits, in the order of the text, without overlaps; none that changes nothing."""
+    edits = edit_json(document, edit.renames, edit.removals, edit.additions)
+    if edit.settings or edit.appended:
+        text = apply_edits(document.text, edits)
+        middle = JsonText.parse(document.file, text.encode("utf-8")) if edits else document
+        more = set_values(middle, edit.settings, edit.appended)
+        edits = compose_edits(document.text, edits, more)
+    return tuple(e for e in edits if document.text[e.start : e.end] != e.text)

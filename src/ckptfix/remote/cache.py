@@ -24,9 +24,9 @@ FORMAT: Final = 1
 
 def cache_folder() -> Path:
     """Where ckptfix keeps what it fetched."""
-    if own := os.environ.get("CKPTFIX_CACHE"):
+    if own := os.environ.get("CKPTFIX_CACHE", "").strip():
         return Path(own)
-    shared = os.environ.get("XDG_CACHE_HOME")
+    shared = os.environ.get("XDG_CACHE_HOME", "").strip()
     return (Path(shared) if shared else Path.home() / ".cache") / "ckptfix"
 
 

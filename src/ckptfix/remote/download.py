@@ -2,7 +2,7 @@
 
 import glob
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.utils import disable_progress_bars
@@ -10,15 +10,17 @@ from huggingface_hub.utils import disable_progress_bars
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.remote.hub_client import HubClient
 from ckptfix.remote.reference import Repository
+from ckptfix.text import printable
 
 
-def download(repository: Repository, commit: str, names: Iterable[str]) -> DirectorySource:
+def download(repository: Repository, commit: str, names: Collection[str]) -> DirectorySource:
     """The named files of a commit, as a directory of the cache.
 
     Raises:
         CkptfixError: they cannot be had.
     """
-    if not sys.stderr.isatty():
+    # The bars show names as they are.
+    if not sys.stderr.isatty() or any(name != printable(name) for name in names):
         disable_progress_bars()
     client = HubClient(repository)
     with client.told():

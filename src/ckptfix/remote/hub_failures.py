@@ -73,7 +73,7 @@ _SENTENCES: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (DisabledRepoError, "the Hub has disabled this repository", ""),
     (
         RepositoryNotFoundError,
-        "no such directory here, and no such repository on the Hub that you may read",
+        "no such repository on the Hub that you may read",
         "check the name; for a private one log in with hf auth login or set HF_TOKEN",
     ),
     (RevisionNotFoundError, "the repository has no such revision", ""),
@@ -108,6 +108,27 @@ def as_sentence(error: Exception, what: str) -> CkptfixError:
             advice="HF_ENDPOINT must be a server that speaks as the Hub does",
         )
     return CkptfixError(f"{shown}: {_of_connection(error)}", advice="try again later")
+
+
+_EXISTS: Final = (GatedRepoError, DisabledRepoError, RevisionNotFoundError, EntryNotFoundError)
+"""What the Hub says of a repository that it has."""
+
+
+def as_either(error: CkptfixError, what: str) -> CkptfixError:
+    """The failure where the name could be a directory as well, and neither is there.
+
+    Args:
+        error: why the repository could not be opened, made by `as_sentence` or for the user.
+        what: the repository, with its revision, as the user knows it.
+    """
+    cause = error.__cause__
+    shown = visible(what)
+    if isinstance(cause, _EXISTS) or not error.problem.startswith(f"{shown}: "):
+        return error
+    problem = error.problem.removeprefix(f"{shown}: ")
+    if not isinstance(cause, RepositoryNotFoundError):
+        problem = f"as a repository of the Hub: {problem}"
+    return CkptfixError(f"{shown}: no such directory here, and {problem}", advice=error.advice)
 
 
 def _of_status(error: HfHubHTTPError, shown: str) -> CkptfixError:

@@ -48,7 +48,7 @@ def open_reference(reference: Reference, reach: Reach) -> Opened:
         CkptfixError: there is none, or it cannot be reached.
     """
     if isinstance(reference, Directory):
-        return Opened(DirectorySource.open(reference.path), reference)
+        return Opened(_open_directory(reference), reference)
     if isinstance(reference, Repository):
         return _open_repository(reference, reach)
     if reach.offline:
@@ -60,9 +60,20 @@ def open_reference(reference: Reference, reach: Reach) -> Opened:
     return Opened(UrlSource.open(reference.url), reference)
 
 
+def _open_directory(directory: Directory) -> DirectorySource:
+    try:
+        return DirectorySource.open(directory.path)
+    except CkptfixError as error:
+        if not directory.instead:
+            raise
+        advice = f"for the repository of the Hub write {directory.instead}"
+        raise CkptfixError(error.problem, place=error.place, advice=advice) from error
+
+
 def _open_repository(repository: Repository, reach: Reach) -> Opened:
     try:
         from ckptfix.remote.hub import CachedSnapshot, open_repository  # noqa: PLC0415
+        from ckptfix.remote.hub_failures import as_either  # noqa: PLC0415
     except (ImportError, ValueError) as error:
         # huggingface_hub reads its environment variables when it is imported.
         why = visible(" ".join(f"{type(error).__name__}: {error}".split()))
@@ -71,7 +82,11 @@ def _open_repository(repository: Repository, reach: Reach) -> Opened:
             advice="check its environment variables (HF_*), and that its version is 0.34 or later",
         ) from error
 
-    found = open_repository(repository, offline=reach.offline, refresh=reach.refresh)
-    if isinstance(found, CachedSnapshot):
-        return Opened(found.source, repository, found.commit)
-    return Opened(found, repository, found.commit)
+    try:
+        found = open_repository(repository, offline=reach.offline, refresh=reach.refresh)
+    except CkptfixError as error:
+        if not repository.like_a_path:
+            raise
+        raise as_either(error, str(repository)) from error.__cause__
+    source = found.source if isinstance(found, CachedSnapshot) else found
+    return Opened(source, repository, found.commit)

@@ -5,12 +5,14 @@ Imports neither huggingface_hub nor fsspec: a local command pays for neither.
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from ckptfix.errors import CkptfixError
+from ckptfix.errors import CkptfixError, empty
+from ckptfix.remote.local_url import local_path
 from ckptfix.text import visible
 
 HUB_HOSTS: Final = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
@@ -18,6 +20,10 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:::[A-Za-z0-9+.:-]+)?://"
 _PART: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
 _REPOSITORY: Final = re.compile(rf"(?P<repo>{_PART}/{_PART})(?:@(?P<revision>.+))?")
 """As huggingface_hub 2.4.0 allows it (utils/_validators.py), with both parts."""
+_URI: Final = "hf://"
+_AMONG_MODELS: Final = "hf://models/"
+_FILE_ENDINGS: Final = (".json", ".safetensors")
+"""Of a file in a checkpoint, not of a repository."""
 _REVISION: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._/+-]*")
 
 
@@ -26,6 +32,8 @@ class Directory:
     """A path on this machine, whether it is there or not."""
 
     path: str
+    instead: str = field(default="", compare=False)
+    """How to write the repository that the user may mean; empty where there can be none."""
 
     def __str__(self) -> str:
         return self.path
@@ -39,9 +47,14 @@ class Repository:
     """`org/name`."""
     revision: str | None = None
     """A branch, a tag, `refs/pr/1` or a commit; None for the default branch."""
+    like_a_path: bool = field(default=False, compare=False)
+    """Written as a relative path could be, one where nothing is."""
+    prefix: str = field(default="", compare=False)
+    """What makes the name that of a repository where it would be a path: `hf://`, else empty."""
 
     def __str__(self) -> str:
-        return f"{self.name}@{self.revision}" if self.revision else self.name
+        name = f"{self.prefix}{self.name}"
+        return f"{name}@{self.revision}" if self.revision else name
 
 
 @dataclass(frozen=True)
@@ -58,30 +71,39 @@ Reference = Directory | Repository | Url
 
 
 def parse_reference(text: str, revision: str | None = None) -> Reference:
-    """What `text` names; a directory or file of that name wins over a repository.
+    """What `text` names; a path that exists, or whose parent does, wins over a repository.
 
     Args:
         text: as the user wrote it.
         revision: of `--revision`.
 
     Raises:
-        CkptfixError: a repository that cannot be, or a revision where there is none.
+        CkptfixError: an empty text, a repository that cannot be, or a revision where there is none.
     """
     found = _parse(text)
     if revision is None:
         return found
     if not isinstance(found, Repository):
-        raise CkptfixError(f"--revision is for repositories of the Hub, not for {visible(text)}")
+        instead = found.instead if isinstance(found, Directory) else ""
+        raise CkptfixError(
+            f"--revision is for repositories of the Hub, not for {visible(text)}",
+            advice=f"for the repository write {instead}" if instead else "",
+        )
     if found.revision not in (None, revision):
         raise CkptfixError(
             f"{visible(text)} and --revision {visible(revision)} contradict each other"
         )
-    return Repository(found.name, _checked(revision, text))
+    return replace(found, revision=_checked(revision, text))
 
 
 def is_commit(revision: str | None) -> bool:
     """True for the hash of a commit, which never stands for anything else."""
     return revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
+
+
+def plain_name(repository: str) -> str:
+    """A repository as `str` writes it, without the prefix: what a runtime takes."""
+    return repository.removeprefix(_AMONG_MODELS).removeprefix(_URI)
 
 
 def is_remote(text: str) -> bool:
@@ -90,37 +112,64 @@ def is_remote(text: str) -> bool:
 
 
 def _parse(text: str) -> Reference:
+    if not text.strip():
+        raise empty("the name of a checkpoint")
     if not _SCHEME.match(text):
-        match = _REPOSITORY.fullmatch(text)
-        if match is None or _exists(text):
-            return Directory(text)
-        return Repository(match["repo"], _checked(match["revision"], text))
-    if text.startswith("hf://"):
+        return _of_plain_text(text)
+    path = local_path(text)
+    if path is not None:
+        return Directory(path)
+    if text.startswith(_URI):
         return _of_hf_uri(text)
     parts = urlsplit(text)
     own = urlsplit(os.environ.get("HF_ENDPOINT", "")).netloc
-    if parts.scheme in ("http", "https") and parts.netloc in HUB_HOSTS | {own}:
+    if parts.scheme in ("http", "https") and parts.netloc in HUB_HOSTS | {own} - {""}:
         return _of_page(text, parts.path)
     return Url(text)
 
 
-def _exists(text: str) -> bool:
+def _of_plain_text(text: str) -> Directory | Repository:
+    """A path wherever it can be one: a typing error in a path is not sent to a server."""
+    match = _REPOSITORY.fullmatch(text.rstrip("/"))
+    if match is None or _ask_disk(Path(text).exists):
+        return Directory(text)
+    name = match["repo"]
+    if text.endswith("/") or _is_path(name):
+        return Directory(text, _prefix_of(name) + text.rstrip("/"))
+    return Repository(name, _checked(match["revision"], text), like_a_path=True)
+
+
+def _is_path(name: str) -> bool:
+    """True where `org/name` is read as a path, whether it is there or not."""
+    return name.endswith(_FILE_ENDINGS) or _ask_disk(Path(name).parent.is_dir)
+
+
+def _prefix_of(name: str) -> str:
+    return _AMONG_MODELS if name.startswith("models/") else _URI  # it is taken off once
+
+
+def _repository(name: str, revision: str | None = None) -> Repository:
+    """A repository whose name was no path, to be shown so that it is read again as one."""
+    return Repository(name, revision, prefix=_prefix_of(name) if _is_path(name) else "")
+
+
+def _ask_disk(question: Callable[[], bool]) -> bool:
     try:
-        return Path(text).exists()
+        return question()
     except OSError:
         return False
 
 
 def _of_hf_uri(text: str) -> Repository:
     """`hf://org/name`, `hf://models/org/name@revision`."""
-    rest = text.removeprefix("hf://").removeprefix("models/").rstrip("/")
+    rest = text.removeprefix(_AMONG_MODELS).removeprefix(_URI).rstrip("/")
     if rest.startswith(("datasets/", "spaces/", "kernels/", "buckets/")):
         raise CkptfixError(f"{visible(text)}: not a model repository")
     match = _REPOSITORY.fullmatch(rest)
     if match is None:
         raise _no_repository(text)
     revision = match["revision"]
-    return Repository(match["repo"], _checked(unquote(revision) if revision else None, text))
+    return _repository(match["repo"], _checked(unquote(revision) if revision else None, text))
 
 
 def _of_page(text: str, path: str) -> Repository:
@@ -133,13 +182,13 @@ def _of_page(text: str, path: str) -> Repository:
         raise _no_repository(text)
     name, what, rest = match["repo"], parts[2:3], parts[3:]
     if not what:
-        return Repository(name)
+        return _repository(name)
     if not rest:
         raise _no_repository(text)
     if what[0] in ("tree", "blob", "resolve", "raw", "commit"):
-        return Repository(name, _checked(unquote(rest[0]), text))
+        return _repository(name, _checked(unquote(rest[0]), text))
     if what[0] == "discussions" and rest[0].isdecimal():
-        return Repository(name, f"refs/pr/{rest[0]}")
+        return _repository(name, f"refs/pr/{rest[0]}")
     raise _no_repository(text)
 
 

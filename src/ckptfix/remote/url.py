@@ -14,6 +14,7 @@ import fsspec
 from ckptfix.checkpoint.source import require_json_size
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
+from ckptfix.remote.url_chain import resolved_chain
 from ckptfix.text import visible
 
 _INSTALL: Final = {
@@ -41,12 +42,14 @@ class UrlSource:
         """The source for a URL that a user named.
 
         Raises:
-            CkptfixError: no driver for it, or nothing is there.
+            CkptfixError: no driver for it, nothing is there, or it would read local files.
         """
         shown = visible(url)
         scheme = urlsplit(url).scheme
         try:
-            file_system, root = fsspec.core.url_to_fs(url)
+            file_system, root = fsspec.core.url_to_fs(resolved_chain(url))
+        except CkptfixError:
+            raise
         except ImportError as error:
             package = _INSTALL.get(scheme)
             raise CkptfixError(

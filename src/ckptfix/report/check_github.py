@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 from ckptfix.report.check_groups import group_text, groups, outcomes, path_of
 from ckptfix.report.check_report import CheckReport
-from ckptfix.report.console import Line, line
+from ckptfix.report.console import COMMAND, Line, line
 from ckptfix.report.folding import Group
-from ckptfix.rules.registry import RULES
 
 
 def check_github(report: CheckReport, verbose: bool) -> Iterator[Line]:
@@ -21,7 +20,7 @@ def check_github(report: CheckReport, verbose: bool) -> Iterator[Line]:
         for group in groups(checked, verbose):
             place = group.members[0].place
             yield _command(
-                RULES[group.code].severity.value,
+                group.rule.severity.value,
                 group_text(group),
                 file=str(path_of(report, checked, place.file)),
                 line=str(place.line or 1),
@@ -32,12 +31,12 @@ def check_github(report: CheckReport, verbose: bool) -> Iterator[Line]:
 
 
 def _title(group: Group) -> str:
-    return f"{group.code} {RULES[group.code].title}"
+    return f"{group.rule.code} {group.rule.title}"
 
 
 def _command(kind: str, message: str, **properties: str) -> Line:
     shown = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
-    return line(f"::{kind} {shown}::{_data(message)}")
+    return line((f"::{kind} ", COMMAND), f"{shown}::{_data(message)}")
 
 
 def _data(text: str) -> str:

@@ -8,11 +8,11 @@ import os
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
+from ckptfix.operations.checked import CheckedCheckpoint
+from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import count
 from ckptfix.report.folding import Group, fold
 from ckptfix.rules.finding import Severity
-from ckptfix.rules.registry import RULES
 from ckptfix.text import visible
 
 MOST_SUBJECTS = 6
@@ -23,7 +23,7 @@ def groups(checked: CheckedCheckpoint, verbose: bool) -> list[Group]:
     """The results of one checkpoint, errors first: what is cut off should be the lesser."""
     findings = checked.findings
     made = [g for f in findings for g in fold([f])] if verbose else fold(findings)
-    return sorted(made, key=lambda g: RULES[g.code].severity is not Severity.ERROR)
+    return sorted(made, key=lambda g: g.rule.severity is not Severity.ERROR)
 
 
 def group_text(group: Group) -> str:

@@ -8,17 +8,13 @@ import msgspec
 from msgspec import Meta
 
 from ckptfix import __version__
-from ckptfix.report.check_report import (
-    CheckedCheckpoint,
-    CheckReport,
-    count_severities,
-    severity_of,
-)
+from ckptfix.operations.checked import CheckedCheckpoint, count_severities
+from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, line
 from ckptfix.report.json_output import indented
-from ckptfix.rules.finding import Finding, Severity
-from ckptfix.rules.registry import RULES
-from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict
+from ckptfix.rules.finding import Finding, RepairCommand, Severity
+from ckptfix.runtimes.module_verdict import ModuleVerdict
+from ckptfix.runtimes.verdict import TargetVerdict
 
 SCHEMA: Final = 2
 """Changes when a field changes its meaning or goes away; a new field leaves it as it is."""
@@ -49,7 +45,7 @@ class FindingObject(_Object, frozen=True):
     tensor: Annotated[str | None, Meta(description="Name of the tensor in the file.")]
     advice: str
     fixed_by: Annotated[
-        Literal["rewrite", "rewrite --from-tensors", "rewrite --tensors"] | None,
+        RepairCommand | None,
         Meta(description="The ckptfix command that repairs it."),
     ]
     modules: Annotated[list[str], Meta(description="Checkpoint names of the modules concerned.")]
@@ -78,6 +74,17 @@ class ReleaseObject(_Object, frozen=True):
     version: str
     profile: Annotated[str, Meta(description="The known release that answers for it.")]
     refused: Annotated[bool, Meta(description="It would stop before it builds a layer.")]
+    loads: Annotated[
+        Literal["yes", "no", "unknown"],
+        Meta(description="Whether it loads the checkpoint as it is stored."),
+    ]
+    effect: Annotated[
+        Literal["stops while loading", "computes with wrong weights"] | None,
+        Meta(description="What a user would see; null unless `loads` is no."),
+    ]
+    reasons: Annotated[
+        list[str], Meta(description="Why not, or why it is unknown; empty if it loads.")
+    ]
     problem: Annotated[str | None, Meta(description="Why there is no verdict by module.")]
     modules: list[ModuleObject]
 
@@ -145,7 +152,7 @@ def finding_object(finding: Finding) -> FindingObject:
     """A finding, as every report has it."""
     return FindingObject(
         finding.code,
-        severity_of(finding).value,
+        finding.rule.severity.value,
         finding.subject,
         finding.message,
         finding.expected or None,
@@ -154,7 +161,7 @@ def finding_object(finding: Finding) -> FindingObject:
         finding.place.line,
         finding.place.tensor,
         finding.advice,
-        RULES[finding.code].fixed_by or None,
+        finding.fixed_by or None,
         list(finding.modules),
         list(finding.releases),
     )
@@ -162,11 +169,15 @@ def finding_object(finding: Finding) -> FindingObject:
 
 def release_object(verdict: TargetVerdict) -> ReleaseObject:
     """A verdict, as every report has it."""
+    loads = verdict.loads
     return ReleaseObject(
         verdict.target.runtime,
         verdict.target.version,
         verdict.target.profile_version,
         verdict.refused,
+        loads.answer.value,
+        loads.effect.value if loads.effect else None,
+        [loads.unknown_because] if loads.unknown_because else list(map(str, loads.reasons)),
         verdict.problem or None,
         [_module(module) for module in verdict.modules],
     )

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.report.check_groups import group_text, groups, outcomes
-from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
+from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, count, line
 from ckptfix.report.folding import Group
-from ckptfix.rules.registry import RULES
-from ckptfix.rules.selection import is_runtime_code
+from ckptfix.rules.finding import Rule
+from ckptfix.text import inert
 
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 admits in no spelling."""
@@ -49,21 +50,22 @@ def _cases(report: CheckReport, checked: CheckedCheckpoint, verbose: bool) -> li
         return [_Case("can be checked", "error", "unreadable", checked.error)]
     made = groups(checked, verbose)
     cases = [
-        _rule_case(report, code, [group for group in made if group.code == code])
-        for code in checked.rules
-        if not is_runtime_code(code)
+        _rule_case(report, rule, [group for group in made if group.rule is rule])
+        for rule in checked.rules
+        if rule.needs != "release"
     ]
-    return cases + list(_release_cases(checked, [g for g in made if is_runtime_code(g.code)]))
+    by_release = [group for group in made if group.rule.needs == "release"]
+    return cases + list(_release_cases(checked, by_release))
 
 
-def _rule_case(report: CheckReport, code: str, found: Sequence[Group]) -> _Case:
-    name = f"{code} {RULES[code].title}"
+def _rule_case(report: CheckReport, rule: Rule, found: Sequence[Group]) -> _Case:
+    name = f"{rule.code} {rule.title}"
     if not found:
         return _Case(name)
     fails = any(report.fails(finding) for group in found for finding in group.members)
     number = sum(len(group.members) for group in found)
-    message = f"{count(number, 'finding')}, {RULES[code].title}"
-    return _Case(name, "failure" if fails else "system-out", code, message, _details(found))
+    message = f"{count(number, 'finding')}, {rule.title}"
+    return _Case(name, "failure" if fails else "system-out", rule.code, message, _details(found))
 
 
 def _release_cases(checked: CheckedCheckpoint, found: Sequence[Group]) -> Iterator[_Case]:
@@ -75,9 +77,9 @@ def _release_cases(checked: CheckedCheckpoint, found: Sequence[Group]) -> Iterat
         if release in silent:
             yield _Case(name, "skipped", message=silent[release])
         elif wrong:
-            modules = sum(len(group.members) for group in wrong)
-            message = f"{count(modules, 'finding')}, {RULES[wrong[0].code].title}"
-            yield _Case(name, "failure", wrong[0].code, message, _details(wrong))
+            modules, rule = sum(len(group.members) for group in wrong), wrong[0].rule
+            message = f"{count(modules, 'finding')}, {rule.title}"
+            yield _Case(name, "failure", rule.code, message, _details(wrong))
         else:
             yield _Case(name)
 
@@ -109,4 +111,4 @@ def _numbers(cases: Sequence[_Case]) -> str:
 
 def _xml(text: str) -> str:
     told = _NOT_XML.sub(lambda c: c.group().encode("unicode_escape").decode(), text)
-    return escape(told)
+    return inert(escape(told), lambda character: f"&#{ord(character)};")

@@ -1,18 +1,19 @@
 """`check --format sarif`: SARIF 2.1.0, as code scanning takes it."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any, Final
 from urllib.parse import quote
 
 from ckptfix import __version__
+from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.place import Place
 from ckptfix.report.check_groups import group_text, groups, outcomes, path_of
-from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
+from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, line
 from ckptfix.report.folding import Group, container, mask_numbers
+from ckptfix.report.json_output import indented
 from ckptfix.rules.finding import Finding, Rule
 from ckptfix.rules.registry import RULES
 from ckptfix.text import visible
@@ -27,7 +28,7 @@ MOST_PLACES: Final = 10
 
 def check_sarif(report: CheckReport, verbose: bool) -> Iterator[Line]:
     """One run; like findings are one result, what could not be checked is a notification."""
-    codes, documentation = list(RULES), _documentation()
+    order, documentation = {code: i for i, code in enumerate(RULES)}, _documentation()
     driver = {
         "name": "ckptfix",
         "version": __version__,
@@ -35,7 +36,7 @@ def check_sarif(report: CheckReport, verbose: bool) -> Iterator[Line]:
         "rules": [_rule(rule, documentation) for rule in RULES.values()],
     }
     results = [
-        _result(report, checked, group, codes.index(group.code))
+        _result(report, checked, group, order[group.rule.code])
         for checked in report.checkpoints
         for group in groups(checked, verbose)
     ]
@@ -46,7 +47,7 @@ def check_sarif(report: CheckReport, verbose: bool) -> Iterator[Line]:
         "results": results,
     }
     log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
-    yield line(json.dumps(log, indent=2))
+    yield line(indented(log))
 
 
 def _message(text: str) -> dict[str, str]:
@@ -108,9 +109,9 @@ def _result(
 ) -> dict[str, Any]:
     fingerprint = _fingerprint(report, checked, group)
     return {
-        "ruleId": group.code,
+        "ruleId": group.rule.code,
         "ruleIndex": index,
-        "level": RULES[group.code].severity.value,
+        "level": group.rule.severity.value,
         "message": _message(group_text(group)),
         "locations": [_location(report, checked, group)],
         **_related(report, checked, group),
@@ -140,17 +141,19 @@ def _location(report: CheckReport, checked: CheckedCheckpoint, group: Group) -> 
 
 
 def _related(report: CheckReport, checked: CheckedCheckpoint, group: Group) -> dict[str, Any]:
-    """The other lists that hold findings of the group, by the first in each."""
+    """Further places of the first finding, and the first in each other list of the group."""
     first: dict[str, Place] = {}
     for finding in group.members:
         first.setdefault(container(finding), finding.place)
+    places = [(related.note, related.place) for related in group.members[0].related]
+    places += [(f"the same in {name}", place) for name, place in list(first.items())[1:]]
     others = [
         {
             "id": number,
-            "message": _message(f"the same in {visible(name)}"),
+            "message": _message(visible(note)),
             "physicalLocation": _physical(report, checked, place),
         }
-        for number, (name, place) in enumerate(list(first.items())[1:MOST_PLACES], 1)
+        for number, (note, place) in enumerate(places[: MOST_PLACES - 1], 1)
     ]
     return {"relatedLocations": others} if others else {}
 
@@ -177,7 +180,7 @@ def _fingerprint(report: CheckReport, checked: CheckedCheckpoint, group: Group) 
     names = {mask_numbers(finding.subject) for finding in group.members}
     one = len(group.members) == 1
     parts = (
-        group.code,
+        group.rule.code,
         path_of(report, checked, "").as_posix(),
         mask_numbers(group.message),
         mask_numbers(group.advice),

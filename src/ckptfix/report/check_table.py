@@ -5,9 +5,9 @@ from itertools import groupby
 
 from packaging.version import Version
 
-from ckptfix.report.check_report import CheckedCheckpoint, CheckReport
+from ckptfix.operations.checked import CheckedCheckpoint
+from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, columns, count, line
-from ckptfix.report.outlook import blocking_codes
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
@@ -46,8 +46,7 @@ def _row(checked: CheckedCheckpoint, releases: list[Target]) -> tuple[str, ...]:
 def _cell(checked: CheckedCheckpoint, verdict: TargetVerdict | None) -> str:
     if verdict is None:
         return "not known"
-    if verdict.refused or blocking_codes(checked):
-        return "no"
-    if verdict.problem:
-        return "not known"
-    return f"no, {count(len(verdict.wrong), 'module')}" if verdict.wrong else "yes"
+    loads = checked.answer(verdict).loads
+    if loads == "no" and verdict.wrong and not checked.blocking_codes:
+        return f"no, {count(len(verdict.wrong), 'module')}"
+    return "not known" if loads == "unknown" else loads

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ckptfix.report.check_report import CheckedCheckpoint, CheckReport, count_severities
+from ckptfix.operations.checked import CheckedCheckpoint, count_severities
+from ckptfix.report.check_report import CheckReport
 from ckptfix.report.check_table import table_lines
 from ckptfix.report.console import Line, count, line
 from ckptfix.report.folding import fold
 from ckptfix.report.matrix import matrix_lines
 from ckptfix.report.outlook import outlook_lines
 from ckptfix.rules.finding import Finding, Severity
-from ckptfix.rules.registry import RULES
-from ckptfix.rules.selection import is_runtime_code
 from ckptfix.text import visible
 
 MOST_SUBJECTS = 12
@@ -42,7 +41,7 @@ def checkpoint_lines(
     """Where it will load, all findings under their rules, the releases, and a summary."""
     if checked.outlook is not None and (alone or checked.findings):
         yield from outlook_lines(checked, checked.outlook)
-    shown = [f for f in checked.findings if verbose or not is_runtime_code(f.code)]
+    shown = [f for f in checked.findings if verbose or f.rule.needs != "release"]
     yield from finding_lines(shown, verbose=verbose)
     yield from matrix_lines(checked.verdicts)
     if checked.verdicts:
@@ -52,10 +51,9 @@ def checkpoint_lines(
 
 def finding_lines(findings: Sequence[Finding], *, verbose: bool) -> Iterator[Line]:
     """Findings under their rules."""
-    for code in sorted({finding.code for finding in findings}):
-        rule = RULES[code]
-        yield line((f"{rule.severity.value} {code}", _STYLE[rule.severity]), f" {rule.title}")
-        of_rule = [finding for finding in findings if finding.code == code]
+    for rule in sorted({finding.rule for finding in findings}, key=lambda rule: rule.code):
+        yield line((f"{rule.severity.value} {rule.code}", _STYLE[rule.severity]), f" {rule.title}")
+        of_rule = [finding for finding in findings if finding.rule is rule]
         yield from _unfolded(of_rule) if verbose else _folded(of_rule)
         yield line()
 
@@ -94,13 +92,13 @@ def _summary_line(checked: CheckedCheckpoint) -> Line:
     ignored = f"; {count(number, 'finding')} ignored" if number else ""
     if checked.clean:
         return line(f"{visible(checked.name)}: ", ("clean", "bold green"), ignored)
-    by_release = [f for f in checked.findings if is_runtime_code(f.code)]
-    severities = count_severities(f for f in checked.findings if not is_runtime_code(f.code))
+    by_release = [f for f in checked.findings if f.rule.needs == "release"]
+    severities = count_severities(f for f in checked.findings if f.rule.needs != "release")
     parts = [count(number, severity.value) for severity, number in severities.items() if number]
     wrong = {release for f in by_release for release in f.releases}
     if wrong:
         parts.append(f"wrong in {len(wrong):,} of {count(len(checked.verdicts), 'release')}")
-    repaired = sum(RULES[finding.code].fixed_by_rewrite for finding in checked.findings)
+    repaired = sum(bool(finding.fixed_by) for finding in checked.findings)
     advice = f"; ckptfix rewrite repairs {repaired:,}" if repaired else ""
     return line(f"{visible(checked.name)}: ", (", ".join(parts), "bold red"), advice, ignored)
 

@@ -3,19 +3,19 @@
 Rich is imported only where colour is printed. NO_COLOR, FORCE_COLOR and TERM=dumb are honoured.
 """
 
-import io
 import os
 import re
-import sys
 from collections.abc import Iterable
-from typing import TextIO
+from typing import Final, TextIO
 
-from ckptfix.text import printable
+from ckptfix.text import backslashed, command_starts, without_controls
 
 _NUMBER = re.compile(r"[\d,]+(\.\d+)?( [kMGT]?B)?\Z")
 
 Line = tuple[tuple[str, str], ...]
-"""Pieces of one line: (text, style); style is a Rich style or empty."""
+"""Pieces of one line: (text, style); style is a Rich style, `COMMAND` or empty."""
+COMMAND: Final = "command"
+"""Style of a piece that CI runners are meant to act on, in a format made for them."""
 
 
 def line(*pieces: str | tuple[str, str]) -> Line:
@@ -28,6 +28,26 @@ def plain(pieces: Line) -> str:
     return "".join(text for text, _ in pieces)
 
 
+def safe(pieces: Line) -> Line:
+    """The line with everything escaped that a terminal or a CI runner would act on.
+
+    Commands are looked for in the whole line, so none can be put together from two pieces.
+    """
+    shown = [(without_controls(text), style) for text, style in pieces]
+    starts = set(command_starts("".join(text for text, _ in shown)))
+    if not starts:
+        return tuple(shown)
+    made, offset = [], 0
+    for text, style in shown:
+        marked = starts if style != COMMAND else ()
+        characters = (
+            backslashed(c) if place in marked else c for place, c in enumerate(text, offset)
+        )
+        made.append(("".join(characters), style))
+        offset += len(text)
+    return tuple(made)
+
+
 def wants_colour(stream: TextIO) -> bool:
     """Whether to colour what goes to this stream (https://no-color.org)."""
     if os.environ.get("NO_COLOR"):
@@ -38,7 +58,7 @@ def wants_colour(stream: TextIO) -> bool:
 
 
 def show(lines: Iterable[Line], stream: TextIO) -> None:
-    """Print lines as they are: nothing is wrapped, cropped or interpreted."""
+    """Print lines: nothing is wrapped, cropped or interpreted, by a terminal or a CI runner."""
     if not wants_colour(stream):
         write_plain(lines, stream)
         return
@@ -47,13 +67,19 @@ def show(lines: Iterable[Line], stream: TextIO) -> None:
 
     console = Console(file=stream, force_terminal=True, highlight=False, soft_wrap=True)
     for pieces in lines:
-        console.print(Text.assemble(*((printable(text), style) for text, style in pieces)))
+        console.print(Text.assemble(*safe(pieces)))
 
 
 def write_plain(lines: Iterable[Line], stream: TextIO) -> None:
     """Write lines without any style."""
-    stream.writelines(printable(plain(pieces)) + "\n" for pieces in lines)
+    stream.writelines(f"{_safe_text(pieces)}\n" for pieces in lines)
     stream.flush()
+
+
+def _safe_text(pieces: Line) -> str:
+    """The text of `safe`; most lines have no command, and then their pieces do not matter."""
+    text = without_controls(plain(pieces))
+    return plain(safe(pieces)) if command_starts(text) else text
 
 
 def show_exactly(lines: Iterable[Line], stream: TextIO) -> None:
@@ -63,14 +89,6 @@ def show_exactly(lines: Iterable[Line], stream: TextIO) -> None:
     else:
         stream.writelines(plain(pieces) + "\n" for pieces in lines)
         stream.flush()
-
-
-def make_robust() -> None:
-    """Let no name break the output; what goes to a pipe or file is UTF-8, as a patch must be."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            encoding = stream.encoding if stream.isatty() else "utf-8"
-            stream.reconfigure(encoding=encoding, errors="backslashreplace", newline="\n")
 
 
 def columns(rows: Iterable[tuple[str, ...]], gap: int = 2) -> list[str]:

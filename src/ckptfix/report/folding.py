@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from ckptfix.rules.finding import Finding
+from ckptfix.rules.finding import Finding, Rule
 from ckptfix.text import visible
 
 _NUMBER = re.compile(r"(?<=\.)\d+(?=[.*\s,;]|$)")
@@ -68,7 +68,7 @@ def fold_all(names: Iterable[str]) -> list[str]:
 class Group:
     """Findings that say the same of several modules."""
 
-    code: str
+    rule: Rule
     message: str
     advice: str
     subjects: tuple[tuple[str, str, int], ...]
@@ -80,11 +80,11 @@ class Group:
 
 def fold(findings: Iterable[Finding]) -> list[Group]:
     """Group findings, in the order of the first of each group."""
-    groups: dict[tuple[str | tuple[str, ...], ...], list[Finding]] = {}
+    groups: dict[tuple[Rule, str, str, tuple[str, ...]], list[Finding]] = {}
     masked = cache(mask_numbers)  # thousands of findings share a message and an advice
     for finding in findings:
         key = (
-            finding.code,
+            finding.rule,
             masked(finding.message),
             masked(finding.advice),
             finding.releases,  # the numbers of a release are not those of layers
@@ -99,7 +99,7 @@ def _group(members: list[Finding]) -> Group:
         names = alike.setdefault(mask_numbers(finding.subject), {})
         names[finding.subject] = finding.expected
     return Group(
-        members[0].code,
+        members[0].rule,
         fold_names(finding.message for finding in members),
         fold_names(finding.advice for finding in members),
         tuple(

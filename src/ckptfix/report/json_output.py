@@ -1,19 +1,36 @@
-"""msgspec objects as JSON text that only holds ASCII."""
+"""JSON text that only holds printable ASCII, and no command of a CI runner."""
 
 import json
 
 import msgspec
 
+from ckptfix.text import inert
+
 
 def compact(made: msgspec.Struct) -> str:
     """One line."""
     # json, not msgspec: names may hold lone surrogates, which only json can write.
-    return json.dumps(made, default=msgspec.structs.asdict)
+    return _safe(json.dumps(made, default=msgspec.structs.asdict))
 
 
-def indented(made: msgspec.Struct) -> str:
-    """Two spaces a level."""
+def indented(made: object) -> str:
+    """Two spaces a level.
+
+    Args:
+        made: a msgspec object, or lists and dicts with string keys.
+    """
+    text = json.dumps(made, default=msgspec.structs.asdict)
     try:
-        return msgspec.json.format(compact(made), indent=2)
+        return _safe(msgspec.json.format(text, indent=2))
     except msgspec.DecodeError:  # a lone surrogate; json is a hundred times slower at indenting
-        return json.dumps(made, default=msgspec.structs.asdict, indent=2)
+        return _safe(json.dumps(made, default=msgspec.structs.asdict, indent=2))
+
+
+def _safe(text: str) -> str:
+    """The same values: what is escaped can only be inside a string."""
+    # json leaves DEL as it is, and a terminal would act on it.
+    return inert(text.replace("\x7f", _escape("\x7f")), _escape)
+
+
+def _escape(character: str) -> str:
+    return f"\\u{ord(character):04x}"

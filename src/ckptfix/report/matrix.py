@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from ckptfix.report.console import Line, columns, count, line
 from ckptfix.report.folding import fold_all, fold_names, mask_numbers
-from ckptfix.runtimes.verdict import UNQUANTIZED, ModuleVerdict, TargetVerdict
+from ckptfix.rules.runtimes import not_loaded, refused_metadata, wrong_module
+from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
+from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
 MOST_NAMES = 8
@@ -75,20 +77,26 @@ def summary_of_target(verdict: TargetVerdict) -> Iterator[Line]:
     """What one release builds otherwise than stored, and why."""
     target = str(verdict.target)
     if verdict.refused:
-        yield line((target, "bold"), ": ", (f"{verdict.problem} (CKF702)", "red"))
+        yield line((target, "bold"), ": ", (f"{verdict.problem} ({refused_metadata.code})", "red"))
         return
     if verdict.problem:
         yield line((target, "bold"), ": ", (f"no verdict, {verdict.problem}", "yellow"))
         return
-    wrong = verdict.wrong
-    if not wrong:
+    if verdict.wrong:
+        yield from _wrong_modules(verdict)
+    elif not verdict.faults:
         yield line((target, "bold"), ": ", ("every module is built as it is stored", "green"))
-        return
+    for fault in verdict.faults:
+        yield line((target, "bold"), ": ", (f"{fault.text} ({not_loaded.code})", "red"))
+
+
+def _wrong_modules(verdict: TargetVerdict) -> Iterator[Line]:
+    wrong = verdict.wrong
     total = count(len(verdict.modules), "module")
     yield line(
-        (target, "bold"),
+        (str(verdict.target), "bold"),
         ": ",
-        (f"{len(wrong):,} of {total} built otherwise than stored (CKF701)", "red"),
+        (f"{len(wrong):,} of {total} built otherwise than stored ({wrong_module.code})", "red"),
     )
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for module in wrong:

@@ -1,18 +1,14 @@
 """The two questions that a user comes with: will it load, and what do I type now."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ckptfix.report.check_report import CheckedCheckpoint
-from ckptfix.report.console import Line, columns, count, line
+from ckptfix.commands import ELSEWHERE, path_word, quoted, suggested
+from ckptfix.operations.checked import CheckedCheckpoint, Loads, ReleaseAnswer
+from ckptfix.remote.reference import plain_name
+from ckptfix.report.console import Line, columns, line
 from ckptfix.report.releases import release_range, runs_of_releases
-from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.verdict import TargetVerdict
-from ckptfix.text import visible
-
-BLOCKING: Final = frozenset({"CKF109", "CKF208", "CKF301", "CKF308", "CKF502"})
-"""Findings in the tensors themselves: no release loads them rightly, whatever it resolves."""
 
 SERVE: Final = {
     "vllm": "vllm serve {}",
@@ -24,79 +20,69 @@ SERVE: Final = {
 def outlook_lines(checked: CheckedCheckpoint, outlook: Sequence[TargetVerdict]) -> Iterator[Line]:
     """Both answers, for the releases asked about or else for every known one."""
     yield line(("will it load, as far as names and formats tell", "bold"))
-    runs = list(runs_of_releases((v, _answer(checked, v)) for v in outlook))
-    rows = [(f"  {release_range(alike)}", answer) for alike, answer in runs]
+    runs = list(runs_of_releases((v, _loads_and_text(checked.answer(v))) for v in outlook))
+    rows = [(f"  {release_range(alike)}", text) for alike, (_, text) in runs]
     if not rows:
         yield line(
             "  not known: where a runtime puts the modules of this architecture was not read"
         )
-    for text, (_, answer) in zip(columns(rows), runs, strict=True):
-        yield line((text, "green" if answer == "yes" else "red" if answer[:2] == "no" else ""))
+    for text, (_, (loads, _)) in zip(columns(rows), runs, strict=True):
+        yield line((text, _STYLE[loads]))
     yield line(("now type", "bold"))
-    loading = [alike for alike, answer in runs if answer == "yes"]
+    loading = [alike for alike, (loads, _) in runs if loads == "yes"]
     told = list(_commands(checked, loading, wrong=any(verdict.wrong for verdict in outlook)))
     yield from (line(text) for text in columns(told))
     yield line()
 
 
-def blocking_codes(checked: CheckedCheckpoint) -> list[str]:
-    """Codes of the findings that no release gets past."""
-    return sorted({f.code for f in checked.findings if f.code in BLOCKING})
+_STYLE: Final[dict[Loads, str]] = {"yes": "green", "no": "red", "unknown": ""}
 
 
-def _answer(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:
-    blocking = blocking_codes(checked)
-    if verdict.refused:
-        return f"no, {verdict.problem}"
-    if blocking:
-        return f"no, its tensors are at fault: {', '.join(blocking)}"
-    if verdict.problem:
-        return f"not known, {verdict.problem}"
-    if verdict.wrong:
-        total = count(len(verdict.modules), "module")
-        return f"no, {len(verdict.wrong):,} of {total} built otherwise than stored"
-    return "yes"
+def _loads_and_text(answer: ReleaseAnswer) -> tuple[Loads, str]:
+    said = "not known" if answer.loads == "unknown" else answer.loads
+    return answer.loads, ", ".join((said, *answer.reasons[:1]))
 
 
 def _commands(
     checked: CheckedCheckpoint, loading: Sequence[Sequence[TargetVerdict]], *, wrong: bool
 ) -> Iterator[tuple[str, str]]:
     """(command, what it is for), most useful first."""
-    name = shlex.quote(visible(checked.name))
-    repairs = {RULES[finding.code].fixed_by for finding in checked.findings}
-    blocked = bool(blocking_codes(checked))
+    dry_run = f"  {suggested('rewrite', checked.name, '--dry-run')}"
+    repairs = {finding.fixed_by for finding in checked.findings}
+    blocked = bool(checked.blocking_codes)
     if "rewrite --tensors" in repairs:
-        both = " --from-tensors" if "rewrite --from-tensors" in repairs else ""
-        yield from _rewrites(checked, f" --tensors{both}", "renames tensors, repairs the metadata")
+        both = ("--from-tensors",) if "rewrite --from-tensors" in repairs else ()
+        effect = "renames tensors, repairs the metadata"
+        yield from _rewrites(checked, effect, "--tensors", *both)
     elif "rewrite --from-tensors" in repairs:
-        yield from _rewrites(checked, " --from-tensors", "repairs names and content")
+        yield from _rewrites(checked, "repairs names and content", "--from-tensors")
     elif "rewrite" in repairs:
-        yield from _rewrites(checked, "", "repairs the names")
+        yield from _rewrites(checked, "repairs the names")
     elif wrong and checked.verdicts and not blocked:
-        specs = "".join(
-            f" --runtime {v.target.runtime}=={v.target.version}" for v in checked.verdicts
-        )
-        yield from _rewrites(checked, specs, "repairs what names can repair")
+        specs = [f"{v.target.runtime}=={v.target.version}" for v in checked.verdicts]
+        asked = [word for spec in specs for word in ("--runtime", spec)]
+        yield from _rewrites(checked, "repairs what names can repair", *asked)
     elif loading:
         for alike in loading[:1]:
             yield f"  {_served(checked, alike[0])}", f"# {release_range(alike)}"
         if wrong:
-            yield f"  ckptfix rewrite {name} --dry-run", "# what names can repair for the others"
+            yield dry_run, "# what names can repair for the others"
     elif wrong and not blocked:
-        yield f"  ckptfix rewrite {name} --dry-run", "# what names can repair"
+        yield dry_run, "# what names can repair"
     else:
         yield "  nothing: no metadata repairs it", "# the findings say what does"
 
 
-def _rewrites(checked: CheckedCheckpoint, flags: str, effect: str) -> Iterator[tuple[str, str]]:
+def _rewrites(checked: CheckedCheckpoint, effect: str, *options: str) -> Iterator[tuple[str, str]]:
     """How to carry a rewrite out: in place, into a directory, or for all who use the repository."""
-    command = f"  ckptfix rewrite {shlex.quote(visible(checked.name))}{flags}"
+    name = checked.name
     if checked.kind == "directory":
-        yield command, f"# {effect}"
+        yield f"  {suggested('rewrite', name, *options)}", f"# {effect}"
         return
-    yield f"{command} --output DIR", f"# {effect}"
+    yield f"  {suggested('rewrite', name, *options, *ELSEWHERE)}", f"# {effect}"
     if checked.kind == "repository":
-        yield f"{command} --create-pr", "# proposes that to its owners"
+        proposes = suggested("rewrite", name, *options, "--create-pr")
+        yield f"  {proposes}", "# proposes that to its owners"
 
 
 def _served(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:
@@ -104,7 +90,8 @@ def _served(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:
     command = SERVE[verdict.target.runtime]
     if checked.kind == "url":
         return command.format("DIR")
-    name, _, revision = checked.name.partition("@")
-    if checked.kind == "directory" or not revision:
-        return command.format(shlex.quote(visible(checked.name)))
-    return f"{command.format(shlex.quote(name))} --revision {shlex.quote(revision)}"
+    if checked.kind == "directory":
+        return command.format(path_word(checked.name))
+    name, _, revision = plain_name(checked.name).partition("@")
+    more = f" --revision {quoted(revision)}" if revision else ""
+    return f"{command.format(quoted(name))}{more}"

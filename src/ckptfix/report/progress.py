@@ -1,77 +1,99 @@
-"""A bar on a terminal while headers are read from afar; nothing in a pipe.
+"""What a command is doing, shown on a terminal only; nothing in a pipe.
 
-Rich is imported only where the bar is shown.
+Rich is imported only once a command has run for `PATIENCE` seconds.
 """
 
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
-from ckptfix.checkpoint.source import Source
+from ckptfix.progress import Step
+from ckptfix.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-Watch = Callable[[Source], Source]
-"""Gives a source that says when a header was read."""
+PATIENCE: Final = 0.5
+"""Seconds that a command may run in silence."""
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """True where a bar can be drawn."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 @contextmanager
-def watching(stream: TextIO) -> Iterator[Watch]:
-    """Show a bar on `stream` while the sources that go through the function are read."""
-    if not stream.isatty() or os.environ.get("TERM") == "dumb":
-        yield _unwatched
+def showing(stream: TextIO) -> Iterator[Callable[[Step], None]]:
+    """Show the steps that the function is called with, from `PATIENCE` seconds on."""
+    if not is_terminal(stream):
+        yield lambda _: None
         return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
-
-    with Progress(console=Console(file=stream), transient=True) as bar:
-        yield lambda source: _WatchedSource(source, bar)
-
-
-def _unwatched(source: Source) -> Source:
-    return source
+    display = _Display(stream)
+    try:
+        yield display.step
+    finally:
+        display.close()
 
 
-@dataclass
-class _WatchedSource:
-    """The source itself, which moves the bar by one for each shard file whose header is read."""
+class _Display:
+    """The newest step of each checkpoint, as one bar each."""
 
-    source: Source
-    bar: "Progress"
-    task: "TaskID | None" = None
-    read_headers: set[str] = field(default_factory=set)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._steps: dict[str, Step] = {}
+        self._bar: Progress | None = None
+        self._closed = False
+        self._tasks: dict[str, TaskID] = {}
+        self._timer = threading.Timer(PATIENCE, self._open)
+        self._timer.daemon = True
+        self._timer.start()
 
-    @property
-    def where(self) -> str:
-        return self.source.where
+    def step(self, step: Step) -> None:
+        with self._lock:
+            before = self._steps.get(step.checkpoint)
+            if before is not None and before.what == step.what and before.done > step.done:
+                return  # threads overtake each other
+            self._steps[step.checkpoint] = step
+            if self._bar is not None:
+                self._draw(step)
 
-    def names(self) -> tuple[str, ...]:
-        return self.source.names()
+    def _open(self) -> None:
+        from rich.console import Console  # noqa: PLC0415
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
-    def has(self, name: str) -> bool:
-        return self.source.has(name)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[part]}", markup=False),
+            TimeElapsedColumn(),
+        )
+        with self._lock:
+            if self._closed:
+                return
+            console = Console(file=self._stream)
+            self._bar = Progress(*columns, console=console, transient=True)
+            self._bar.start()
+            for step in self._steps.values():
+                self._draw(step)
 
-    def size(self, name: str) -> int:
-        return self.source.size(name)
+    def _draw(self, step: Step) -> None:
+        assert self._bar is not None  # noqa: S101 - called where it is open
+        if step.checkpoint not in self._tasks:
+            self._tasks[step.checkpoint] = self._bar.add_task("", total=None, part="")
+        self._bar.update(
+            self._tasks[step.checkpoint],
+            description=printable(f"{step.checkpoint}: {step.what}"),
+            total=step.total,
+            completed=step.done,
+            part="" if step.total is None else f"{step.done:,}/{step.total:,}",
+        )
 
-    def read(self, name: str) -> bytes:
-        return self.source.read(name)
-
-    def read_range(self, name: str, start: int, length: int) -> bytes:
-        with self.lock:
-            if self.task is None:
-                shards = sum(name.endswith(".safetensors") for name in self.names())
-                self.task = self.bar.add_task(self.where.replace("[", "\\["), total=shards)
-        data = self.source.read_range(name, start, length)
-        if start:
-            with self.lock:
-                self.read_headers.add(name)
-                done = len(self.read_headers)
-                total = self.bar.tasks[self.task].total or 0
-                self.bar.update(self.task, completed=done, visible=done < total)
-        return data
+    def close(self) -> None:
+        self._timer.cancel()
+        with self._lock:
+            self._closed = True
+            if self._bar is not None:
+                self._bar.stop()

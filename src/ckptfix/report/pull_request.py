@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from ckptfix import __version__
+from ckptfix.commands import suggested
 from ckptfix.report.folding import fold
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.report.rewrite_text import done_to, state_of
-from ckptfix.rewrite.plan import Plan
-from ckptfix.rewrite.portable import PortablePlan
+from ckptfix.rewriting.plan import Plan
+from ckptfix.rewriting.portable import PortablePlan
 from ckptfix.rules.finding import Finding
-from ckptfix.rules.registry import RULES
-from ckptfix.text import visible
+from ckptfix.text import printable, visible
 
 MOST_EXAMPLES: Final = 5
 _PROJECT: Final = "ckptfix"
@@ -38,6 +38,7 @@ def title_of(change: ProposedChange) -> str:
         totals["rename"] += file.renamed
         totals["remove"] += file.removed
         totals["add"] += file.added
+        totals["copy"] += file.copied
         totals["set from the tensors"] += file.rebuilt
     parts = [f"{what} {number:,}" for what, number in totals.items() if number]
     named = " and ".join(file.file for file in files)
@@ -45,8 +46,8 @@ def title_of(change: ProposedChange) -> str:
 
 
 def body_of(change: ProposedChange) -> str:
-    """Markdown; every name of the checkpoint stands as code."""
-    return "\n".join(_body_lines(change)) + "\n"
+    """Markdown; every name of the checkpoint is code, and nothing in it acts on a CI runner."""
+    return printable("\n".join(_body_lines(change)) + "\n")
 
 
 def _body_lines(change: ProposedChange) -> Iterator[str]:
@@ -71,7 +72,7 @@ def _body_lines(change: ProposedChange) -> Iterator[str]:
         f"\nMade by {_PROJECT} {__version__} from commit {change.commit[:12]} and checked against "
         f"the headers of the tensors: {len(plan.findings_before):,} findings before, "
         f"{len(plan.findings_after):,} after. See for yourself: "
-        f"{_code(f'{_PROJECT} check {change.repository}')}, before and after."
+        f"{_code(suggested('check', change.repository))}, before and after."
     )
 
 
@@ -90,16 +91,16 @@ def _findings(plan: Plan) -> Iterator[str]:
     if not plan.findings_before:
         return
     yield "\n## What is wrong\n"
-    before = Counter(finding.code for finding in plan.findings_before)
-    after = Counter(finding.code for finding in plan.findings_after)
+    before = Counter(finding.rule for finding in plan.findings_before)
+    after = Counter(finding.rule for finding in plan.findings_after)
     rows = (
-        (code, RULES[code].title, f"{before[code]:,}", f"{after[code]:,}")
-        for code in sorted(before | after)
+        (rule.code, rule.title, f"{before[rule]:,}", f"{after[rule]:,}")
+        for rule in sorted(before | after, key=lambda rule: rule.code)
     )
     yield from _table(("rule", "what", "before", "after"), rows)
     yield "\nFor example:\n"
-    for code in sorted(before):
-        yield from _examples([f for f in plan.findings_before if f.code == code])
+    for rule in sorted(before, key=lambda rule: rule.code):
+        yield from _examples([f for f in plan.findings_before if f.rule is rule])
 
 
 def _examples(findings: Iterable[Finding]) -> Iterator[str]:

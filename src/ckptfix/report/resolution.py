@@ -1,8 +1,8 @@
 """`resolve` for people: how a release gets to its answer."""
 
-import re
 from collections.abc import Iterator
 
+from ckptfix.operations.resolve import ResolvedModules
 from ckptfix.report.console import Line, count, line
 from ckptfix.report.folding import fold_all
 from ckptfix.runtimes.lookup.binding import Resolution
@@ -10,14 +10,14 @@ from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
 
-def resolution_lines(verdict: TargetVerdict, wanted: re.Pattern[str]) -> Iterator[Line]:
-    """How one release gets to its answer for the modules that match."""
+def resolution_lines(resolved: ResolvedModules) -> Iterator[Line]:
+    """How one release gets to its answer for the modules asked about."""
+    verdict = resolved.verdict
     yield line((str(verdict.target), "bold"))
     if verdict.problem:
         yield line(f"  no verdict, {verdict.problem}")
         return
-    found = [m for m in verdict.modules if any(map(wanted.fullmatch, (m.name, *m.members)))]
-    for module in found:
+    for module in resolved.modules:
         mark = ("as stored", "green") if module.agrees else ("NOT as stored", "red")
         yield line("  ", (visible(module.label), "bold"), f" {module.resolved}, ", mark)
         if len(module.members) > 1 or module.members[0] != module.name:
@@ -27,7 +27,7 @@ def resolution_lines(verdict: TargetVerdict, wanted: re.Pattern[str]) -> Iterato
         yield from _entry(verdict, module.resolution)
         if module.reason:
             yield line(f"    because {module.reason}")
-    if not found:
+    if not resolved.modules:
         yield line("  builds no module of this name")
 
 
@@ -50,7 +50,7 @@ def _entry(verdict: TargetVerdict, resolution: Resolution | None) -> Iterator[Li
     if resolution is None or verdict.metadata is None or verdict.bound is None:
         return
     if not verdict.metadata.is_mixed:
-        algo = visible(verdict.metadata.quant_algo or "null")
+        algo = visible(verdict.metadata.quant_algo or "none")
         yield line(f"    quant_algo? {algo} for the whole checkpoint, by {verdict.metadata.file}")
         return
     if resolution.algo_error:

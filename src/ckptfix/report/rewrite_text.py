@@ -3,13 +3,18 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ckptfix.report.console import Line, columns, count, line, plain
+from ckptfix.commands import ELSEWHERE, suggested
+from ckptfix.operations.plan import RewritePlan
+from ckptfix.remote.reference import is_remote
+from ckptfix.report.console import Line, columns, count, line, plain, size
 from ckptfix.report.matrix import summary_of_target
 from ckptfix.report.releases import release_range, runs_of_releases
-from ckptfix.rewrite.output import Output
-from ckptfix.rewrite.plan import FileChange, Plan
-from ckptfix.rewrite.portable import PortablePlan
-from ckptfix.rules.registry import RULES
+from ckptfix.report.tensors_text import no_tensor_lines, tensor_lines
+from ckptfix.rewriting.forget import Forgotten
+from ckptfix.rewriting.output import Output
+from ckptfix.rewriting.plan import FileChange, Plan
+from ckptfix.rewriting.portable import PortablePlan
+from ckptfix.rewriting.tensors.written import Written
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
@@ -72,6 +77,8 @@ def done_to(file: FileChange) -> Iterator[str]:
         yield f"{count(file.removed, 'name')} removed"
     if file.added:
         yield f"{count(file.added, 'alias', 'aliases')} added"
+    if file.copied:
+        yield f"{count(file.copied, 'name')} copied from hf_quant_config.json"
     if file.rebuilt:
         yield f"{count(file.rebuilt, 'value')} set from the tensors"
 
@@ -81,14 +88,16 @@ def verdict_lines(name: str, plan: Plan) -> Iterator[Line]:
     before, after = len(plan.findings_before), len(plan.findings_after)
     yield line(f"check: {count(before, 'finding')} before, {count(after, 'finding')} after")
     if plan.findings_after:
-        for code, number in sorted(Counter(f.code for f in plan.findings_after).items()):
-            yield line(f"  {number:,} {code} {RULES[code].title}")
-        yield line(f"details: ckptfix check {visible(name)}")
+        counted = Counter(finding.rule for finding in plan.findings_after)
+        for rule, number in sorted(counted.items(), key=lambda row: row[0].code):
+            yield line(f"  {number:,} {rule.code} {rule.title}")
+        yield line(f"details: {suggested('check', name)}")
 
 
-def more_lines(name: str) -> Iterator[Line]:
-    """The other repair, where it would do something."""
-    yield line(f"the tensors say more: ckptfix rewrite {visible(name)} --from-tensors")
+def more_lines(name: str, *options: str) -> Iterator[Line]:
+    """The other repair, where it would do something; `options` are those it needs besides."""
+    more = suggested("rewrite", name, "--from-tensors", *options)
+    yield line(f"the tensors say more: {more}")
 
 
 def unchanged_lines(name: str, plan: Plan, *, for_releases: bool) -> Iterator[Line]:
@@ -97,6 +106,21 @@ def unchanged_lines(name: str, plan: Plan, *, for_releases: bool) -> Iterator[Li
     if not plan.name_map.mapper.rules and not for_releases:
         why = "; no name map is built in for its architecture, give one with --map or --mapper"
     yield line(f"{visible(name)}: no name to change{why}")
+
+
+def forgotten_lines(name: str, forgotten: Forgotten | None) -> Iterator[Line]:
+    """What `--forget` removed, and what it left."""
+    shown = visible(name)
+    if forgotten is None:
+        yield line(f"{shown}: nothing to forget, ckptfix keeps nothing here")
+        return
+    removed = f"{count(forgotten.files, 'file')}, {size(forgotten.nbytes)}"
+    yield line(f"removed what .ckptfix kept in {shown}: {removed}")
+    if forgotten.originals:
+        files = ", ".join(map(visible, forgotten.originals))
+        yield line(f"the rewrite of {files} can no longer be undone")
+    if forgotten.left:
+        yield line(f"left there, not made by ckptfix: {', '.join(map(visible, forgotten.left))}")
 
 
 def output_lines(output: Output) -> Iterator[Line]:
@@ -110,3 +134,40 @@ def output_lines(output: Output) -> Iterator[Line]:
         yield line(
             f"without {count(len(output.left_out), 'file')}; --with-weights fetches them too"
         )
+
+
+def dry_run_lines(name: str, planned: RewritePlan, written: Written) -> Iterator[Line]:
+    """What would be changed."""
+    if not planned.changes_something:
+        yield from nothing_lines(name, planned)
+        return
+    number = planned.plan.changes + sum(len(shard.renames) for shard in written.changes.shards)
+    yield line(f"would rewrite {visible(name)}, {count(number, 'change')}")
+    yield from done_lines(planned, written)
+
+
+def done_lines(planned: RewritePlan, written: Written) -> Iterator[Line]:
+    """What is changed, tensors first."""
+    yield from tensor_lines(written.changes, written.copied)
+    yield from plan_lines(planned.plan)
+    yield from _no_tensors(planned)
+
+
+def nothing_lines(name: str, planned: RewritePlan) -> Iterator[Line]:
+    """A plan that changes nothing."""
+    yield from unchanged_lines(name, planned.plan, for_releases=planned.portable is not None)
+    yield from _no_tensors(planned)
+
+
+def after_lines(name: str, planned: RewritePlan) -> Iterator[Line]:
+    """What check and each release make of the result, and what else can be repaired."""
+    yield from verdict_lines(name, planned.plan)
+    yield from portable_lines(planned.portable)
+    if planned.tensors_say_more:
+        elsewhere = ELSEWHERE if is_remote(name) else ()
+        yield from more_lines(name, *elsewhere)
+
+
+def _no_tensors(planned: RewritePlan) -> Iterator[Line]:
+    if planned.tensors is not None and not planned.tensors.changes_something:
+        yield from no_tensor_lines(planned.tensors.renames.name_map.origin)

@@ -1,11 +1,11 @@
 """The catalogue of rules, for people and machines."""
 
-import json
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from ckptfix.commands import with_name
 from ckptfix.report.console import Line, columns, line
-from ckptfix.rules.catalogue import family_of
+from ckptfix.report.json_output import indented
 from ckptfix.rules.finding import Rule, Severity
 
 WIDTH = 88
@@ -22,7 +22,7 @@ def rules_lines(rules: Iterable[Rule]) -> Iterator[Line]:
             rule.code,
             rule.severity.value,
             rule.fixed_by or "-",
-            family_of(rule),
+            rule.family.title,
             rule.title,
         )
         for rule in rules
@@ -32,27 +32,31 @@ def rules_lines(rules: Iterable[Rule]) -> Iterator[Line]:
     yield from (line(text) for text in body)
 
 
-def rules_json(rules: Iterable[Rule]) -> str:
+def rules_json(rules: Iterable[Rule]) -> Iterator[Line]:
     """Everything that is known of each rule."""
     rows = [
         {
             "code": rule.code,
             "severity": rule.severity.value,
-            "family": family_of(rule),
+            "family": rule.family.title,
             "title": rule.title,
             "why": rule.why,
             "fix": rule.fix,
             "fixed_by": rule.fixed_by or None,
+            "needs": rule.needs,
+            "blocks_loading": rule.blocks_loading,
+            "since": rule.since,
+            "example": rule.example,
         }
         for rule in rules
     ]
-    return json.dumps(rows, indent=2) + "\n"
+    yield line(indented(rows))
 
 
 def rule_lines(rule: Rule) -> Iterator[Line]:
     """One rule, to be read."""
     yield line((f"{rule.severity.value} {rule.code}", f"bold {_STYLE[rule.severity]}"))
-    yield from _paragraph(f"{rule.title} ({family_of(rule)})")
+    yield from _paragraph(f"{rule.title} ({rule.family.title})")
     yield line()
     yield line(("why", "bold"))
     yield from _paragraph(rule.why)
@@ -60,11 +64,17 @@ def rule_lines(rule: Rule) -> Iterator[Line]:
     yield line(("fix", "bold"))
     yield from _paragraph(rule.fix)
     if rule.fixed_by:
-        command = rule.fixed_by.replace("rewrite", "rewrite DIR")
-        yield from _paragraph(f"ckptfix {command} repairs it; add --dry-run to see the diff.")
+        command = with_name(f"ckptfix {rule.fixed_by}", "DIR")
+        yield from _paragraph(f"{command} repairs it; add --dry-run to see the diff.")
+    yield line()
+    yield line(("example", "bold"))
+    for text in rule.example.splitlines():
+        yield line("  ", (text, {"-": "red", "+": "green"}.get(text[:1], "")))
     yield line()
     yield line(("leave it out", "bold"))
     yield line(f"  ckptfix check DIR --ignore {rule.code}")
+    yield line()
+    yield line(f"since ckptfix {rule.since}")
 
 
 def _paragraph(text: str) -> Iterator[Line]:

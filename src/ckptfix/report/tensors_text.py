@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from ckptfix.report.console import Line, columns, count, line
 from ckptfix.report.folding import fold_names, mask_numbers
-from ckptfix.rewrite.tensors.plan import TensorChanges
+from ckptfix.rewriting.tensors.plan import TensorChanges
 from ckptfix.text import visible
 
 

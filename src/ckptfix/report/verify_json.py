@@ -17,7 +17,7 @@ from ckptfix.report.check_json import (
 )
 from ckptfix.report.console import Line, line
 from ckptfix.report.json_output import indented
-from ckptfix.verify.outcome import GemmResult, VerifyReport
+from ckptfix.verifying.outcome import GemmResult, VerifyReport
 
 SCHEMA: Final = 1
 """Changes when a field changes its meaning or goes away; a new field leaves it as it is."""
@@ -37,7 +37,7 @@ class GemmObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="measured: no GEMM was run, only the numbers were looked at."),
     ]
     kernel: str | None
-    reason: Annotated[str | None, Meta(description="Why it is emulated or failed.")]
+    reason: Annotated[str | None, Meta(description="Why it is emulated, failed or not run.")]
     error: Annotated[
         float | None, Meta(description="Relative, against the F32 reference; null if not finite.")
     ]
@@ -68,6 +68,9 @@ class VerifyObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gemms: list[GemmObject]
     findings: list[FindingObject]
     runtimes: list[ReleaseObject]
+    not_compared_with_source: Annotated[
+        dict[str, str], Meta(description="With --source: module -> why it was not compared.")
+    ] = {}
 
 
 def verify_json(report: VerifyReport) -> Iterator[Line]:
@@ -90,6 +93,7 @@ def verify_json(report: VerifyReport) -> Iterator[Line]:
         [_gemm(result) for result in report.results],
         [finding_object(finding) for finding in report.findings],
         [release_object(verdict) for verdict in report.verdicts],
+        dict(report.not_compared),
     )
     yield line(indented(made))
 

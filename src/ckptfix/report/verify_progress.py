@@ -1,15 +1,16 @@
 """The progress bar of `verify`, on a terminal only."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from ckptfix.report.progress import is_terminal
 
 
 @contextmanager
 def progress_bar(nbytes: int, modules: int) -> Iterator[Callable[[int], None]]:
     """What to call with the bytes of each module that is done; silent in a pipe."""
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if not is_terminal(sys.stderr):
         yield lambda _: None
         return
     from rich.console import Console  # noqa: PLC0415 - a pipe does not pay for it

@@ -8,7 +8,7 @@ from ckptfix.report.console import Line, columns, count, line, size
 from ckptfix.report.folding import fold_names, mask_numbers
 from ckptfix.report.matrix import matrix_lines
 from ckptfix.text import visible
-from ckptfix.verify.outcome import GemmResult, VerifyReport
+from ckptfix.verifying.outcome import GemmResult, VerifyReport
 
 _STYLES = {"failed": "bold red", "emulated": "yellow", "native": "green", "measured": ""}
 _HEADER = ("module", "algo", "kernel", "how", "error", "joining adds", "size", "time")
@@ -45,6 +45,7 @@ def verify_text(report: VerifyReport, *, verbose: bool) -> Iterator[Line]:
     yield line()
     yield from _table(_groups(report.results, fold=not verbose))
     yield from _reasons(report.results)
+    yield from _not_compared(report, verbose=verbose)
     yield line()
     yield from matrix_lines(report.verdicts)
     if report.verdicts:
@@ -57,7 +58,7 @@ def _groups(results: Sequence[GemmResult], *, fold: bool) -> list[_Group]:
     alike: dict[tuple[str, ...], list[GemmResult]] = {}
     for result in results:
         name = mask_numbers(result.planned.name) if fold else result.planned.name
-        reason = result.reason if result.how == "emulated" else ""
+        reason = "" if result.how == "failed" else result.reason
         key = name, result.planned.quant_algo, result.how, result.kernel, reason
         alike.setdefault(key, []).append(result)
     return [_Group(tuple(members)) for members in alike.values()]
@@ -74,13 +75,25 @@ def _table(groups: Sequence[_Group]) -> Iterator[Line]:
 
 def _reasons(results: Sequence[GemmResult]) -> Iterator[Line]:
     """Each reason once."""
-    for how in ("emulated", "failed"):
+    for how, shown in (("emulated", "emulated"), ("failed", "failed"), ("measured", "not run")):
         reasons: dict[str, list[GemmResult]] = {}
         for result in results:
-            if result.how == how:
+            if result.how == how and result.reason:
                 reasons.setdefault(result.reason, []).append(result)
         for reason, of_reason in reasons.items():
-            yield line((f"{how}, {count(len(of_reason), 'module')}", _STYLES[how]), f": {reason}")
+            yield line((f"{shown}, {count(len(of_reason), 'module')}", _STYLES[how]), f": {reason}")
+
+
+def _not_compared(report: VerifyReport, *, verbose: bool) -> Iterator[Line]:
+    """Each reason once, and the modules if verbose."""
+    reasons: dict[str, list[str]] = {}
+    for module, reason in report.not_compared.items():
+        reasons.setdefault(reason, []).append(module)
+    for reason, modules in reasons.items():
+        head = f"not compared with the source, {count(len(modules), 'module')}"
+        yield line((head, "yellow"), f": {reason}")
+        if verbose:
+            yield from (line(f"  {visible(module)}") for module in modules)
 
 
 def _worst(errors: Sequence[float | None]) -> str:
@@ -102,10 +115,15 @@ def _summary(report: VerifyReport) -> Line:
     native, emulated = hows.count("native"), hows.count("emulated")
     word = "agrees" if agree == 1 else "agree"
     parts = [f"{count(agree, 'GEMM')} {word} ({native:,} native, {emulated:,} emulated)"]
-    if "measured" in hows:
-        parts.append(f"numbers alone of {hows.count('measured'):,} more, --all runs them")
-    if report.sources:
-        parts.append(f"{count(report.sources, 'module')} compared with the source")
+    left_out = sum(result.how == "measured" and not result.reason for result in report.results)
+    if left_out:
+        parts.append(f"numbers alone of {left_out:,} more, --all runs them")
+    undecoded = sum(result.how == "measured" and bool(result.reason) for result in report.results)
+    if undecoded:
+        parts.append(f"{undecoded:,} not run, ckptfix has no decoder for them")
+    if report.sources or report.not_compared:
+        rest = f", {len(report.not_compared):,} not" if report.not_compared else ""
+        parts.append(f"{count(report.sources, 'module')} compared with the source{rest}")
     failed = hows.count("failed")
     if failed:
         parts.insert(0, f"{count(failed, 'GEMM')} failed")

@@ -1,4 +1,4 @@
-"""CKF2xx and CKF3xx: modules that a runtime builds together must be stored alike."""
+"""CKF2xx: modules that a runtime builds together must be stored alike."""
 
 import re
 from collections import Counter
@@ -6,16 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.place import Place
-from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Related, Severity
+from ckptfix.rules.reading import place_of
 from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
-from ckptfix.text import visible
+
+FAMILY: Final = Family("CKF2", "coverage")
 
 _EXPERT: Final = re.compile(r"(.*\.experts)\.(\d+)\.(.+)")
-_EXPERT_LAST: Final = re.compile(r"(.*\.experts)\.([a-z_]+_proj|w[123])\.(\d+)")
 
 
-@rule(
+@FAMILY.rule(
     "CKF203",
     "members of a packed module are stored differently",
     Severity.ERROR,
@@ -26,6 +27,13 @@ _EXPERT_LAST: Final = re.compile(r"(.*\.experts)\.([a-z_]+_proj|w[123])\.(\d+)")
         "(sgl-project/sglang issue 35797)."
     ),
     fix="Quantize the members alike and export again.",
+    since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.mlp.gate_proj stored as FP8
+    - layers.0.mlp.up_proj stored as BF16
+    + layers.0.mlp.up_proj stored as FP8
+    """,
 )
 def packed_members_differ(context: Context) -> Iterable[Finding]:
     """q, k, v or gate, up beside each other in formats that have nothing in common."""
@@ -40,13 +48,16 @@ def packed_members_differ(context: Context) -> Iterable[Finding]:
                 labels = (
                     f"{m.rpartition('.')[2]} {checkpoint.formats[m].label()}" for m in present
                 )
-                yield Finding(
-                    "CKF203",
-                    f"{parent}{dot}{packed}",
-                    f"is stored as {', '.join(labels)}",
-                    place_of(checkpoint, present[0]),
-                    "quantize these alike and export again",
-                    tuple(present),
+                yield context.finding(
+                    subject=f"{parent}{dot}{packed}",
+                    message=f"is stored as {', '.join(labels)}",
+                    place=place_of(checkpoint, present[0]),
+                    advice="quantize these alike and export again",
+                    modules=tuple(present),
+                    related=tuple(
+                        Related(place_of(checkpoint, m), checkpoint.formats[m].label())
+                        for m in present[1:]
+                    ),
                 )
 
 
@@ -59,14 +70,7 @@ def _differ(checkpoint: Checkpoint, names: Iterable[str]) -> bool:
     return bool(kinds) and not set.intersection(*kinds)
 
 
-def place_of(checkpoint: Checkpoint, module: str) -> Place:
-    """The shard file and the weight of a module."""
-    names = checkpoint.modules[module].tensor_names
-    tensor = names.get("weight", next(iter(names.values())))
-    return Place(checkpoint.table.file_of[tensor], tensor=visible(tensor))
-
-
-@rule(
+@FAMILY.rule(
     "CKF208",
     "expert bank is incomplete",
     Severity.ERROR,
@@ -76,6 +80,15 @@ def place_of(checkpoint: Checkpoint, module: str) -> Place:
         "prompt (vllm-project/vllm issue 45212). A missing expert leaves memory uninitialised."
     ),
     fix="Calibrate with data that reaches every expert and export again.",
+    since="0.1.0",
+    blocks_loading=True,
+    example="""
+    model.safetensors
+      layers.0.mlp.experts.0.up_proj stored as NVFP4
+    - layers.0.mlp.experts.1.up_proj stored as NVFP4 without input_scale
+    + layers.0.mlp.experts.1.up_proj stored as NVFP4
+      layers.0.mlp.experts.2.up_proj stored as NVFP4
+    """,
 )
 def incomplete_bank(context: Context) -> Iterable[Finding]:
     """Experts that lack what most experts of their bank have, or are stored otherwise."""
@@ -84,14 +97,13 @@ def incomplete_bank(context: Context) -> Iterable[Finding]:
         missing = sorted(set(range(max(experts) + 1)) - set(experts))
         if missing:
             first = next(iter(experts[min(experts)].values()))
-            yield Finding(
-                "CKF208",
-                f"{bank}.{missing[0]}",
-                f"is missing, the bank has experts up to {max(experts)}",
-                place_of(checkpoint, first),
-                "export the checkpoint again",
+            yield context.finding(
+                subject=f"{bank}.{missing[0]}",
+                message=f"is missing, the bank has experts up to {max(experts)}",
+                place=place_of(checkpoint, first),
+                advice="export the checkpoint again",
             )
-        yield from _unlike(checkpoint, bank, experts)
+        yield from _unlike(context, bank, experts)
 
 
 def _banks(checkpoint: Checkpoint) -> dict[str, dict[int, dict[str, str]]]:
@@ -104,8 +116,9 @@ def _banks(checkpoint: Checkpoint) -> dict[str, dict[int, dict[str, str]]]:
 
 
 def _unlike(
-    checkpoint: Checkpoint, bank: str, experts: Mapping[int, Mapping[str, str]]
+    context: Context, bank: str, experts: Mapping[int, Mapping[str, str]]
 ) -> Iterator[Finding]:
+    checkpoint = context.checkpoint
     stored = {
         (expert, part): frozenset(checkpoint.modules[module].tensors)
         for expert, parts in experts.items()
@@ -124,39 +137,10 @@ def _unlike(
                 continue  # CKF301 tells what no format allows
             beside = next(iter(parts.values()))
             what = ", ".join(lacking) if part in parts else "all of its tensors"
-            yield Finding(
-                "CKF208",
-                module,
-                f"lacks {what}, which the other experts of its bank have",
-                place_of(checkpoint, module if part in parts else beside),
-                "calibrate so that every expert is reached, and export again",
-                (module,) if part in parts else (),
-            )
-
-
-@rule(
-    "CKF308",
-    "expert number stands behind the projection",
-    Severity.ERROR,
-    why=(
-        "Runtimes look for experts.42.gate_proj. ModelOpt 0.43 wrote experts.gate_proj.42 for "
-        "Qwen3-VL-MoE: the scales are dropped, or loading stops with an IndexError "
-        "(vllm-project/vllm issues 40885, 42800)."
-    ),
-    fix="ckptfix rewrite --tensors puts the number in front; or export again with ModelOpt 0.44 or "
-    "later. The tensors' names are wrong, not the metadata.",
-    fixed_by="rewrite --tensors",
-)
-def expert_behind_projection(context: Context) -> Iterable[Finding]:
-    """Modules named `experts.gate_proj.42`."""
-    for name in context.checkpoint.modules:
-        if found := _EXPERT_LAST.fullmatch(name):
-            yield Finding(
-                "CKF308",
-                name,
-                "names the projection before the expert, so runtimes do not find its tensors",
-                place_of(context.checkpoint, name),
-                "ckptfix rewrite --tensors renames them, or export again with a later ModelOpt",
-                (name,),
-                f"{found[1]}.{found[3]}.{found[2]}",
+            yield context.finding(
+                subject=module,
+                message=f"lacks {what}, which the other experts of its bank have",
+                place=place_of(checkpoint, module if part in parts else beside),
+                advice="calibrate so that every expert is reached, and export again",
+                modules=(module,) if part in parts else (),
             )

@@ -1,29 +1,10 @@
-"""The rules as a reader looks them up: by family and by code."""
-
-from typing import Final
+"""The rules as a reader looks them up, by code."""
 
 from ckptfix.errors import CkptfixError
 from ckptfix.rules.finding import Rule
 from ckptfix.rules.registry import RULES
 from ckptfix.rules.selection import meant
 from ckptfix.text import visible
-
-FAMILY_TITLES: Final = {
-    "CKF1": "names",
-    "CKF2": "coverage",
-    "CKF3": "formats and scales",
-    "CKF4": "KV cache",
-    "CKF5": "files and index",
-    "CKF6": "draft layers",
-    "CKF7": "runtimes",
-    "CKF8": "numbers",
-}
-"""The beginning of a code -> what its rules are about."""
-
-
-def family_of(rule: Rule) -> str:
-    """What the rule is about."""
-    return FAMILY_TITLES[rule.code[:4]]
 
 
 def find_rule(code: str) -> Rule:

@@ -1,13 +1,18 @@
 """CKF2xx: which modules the metadata covers, against how they are stored."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from ckptfix.checkpoint.draft_layers import draft_root
+from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.metadata import CONFIG_FILE, QUANT_CFG_FILE, MetadataFile
 from ckptfix.place import Place
-from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.rules.names import is_corrupt
 from ckptfix.text import visible
+
+FAMILY: Final = Family("CKF2", "coverage")
 
 
 def decides(metadata: MetadataFile) -> bool:
@@ -19,7 +24,7 @@ def decides(metadata: MetadataFile) -> bool:
     return not metadata.is_mixed or bool(metadata.of_kind("entry"))
 
 
-@rule(
+@FAMILY.rule(
     "CKF201",
     "stored quantized, named nowhere",
     Severity.ERROR,
@@ -30,6 +35,18 @@ def decides(metadata: MetadataFile) -> bool:
     ),
     fix="Add the module to quantized_layers with its stored format; never exclude it.",
     fixed_by="rewrite --from-tensors",
+    since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.mlp.up_proj stored as FP8
+      layers.0.mlp.down_proj stored as FP8
+    config.json /quantization_config
+      "quant_algo": "MIXED_PRECISION",
+      "quantized_layers": {
+    +   "layers.0.mlp.up_proj": {"quant_algo": "FP8"},
+        "layers.0.mlp.down_proj": {"quant_algo": "FP8"}
+      }
+    """,
 )
 def named_nowhere(context: Context) -> Iterable[Finding]:
     """Quantized modules that a per-layer file does not list."""
@@ -39,20 +56,19 @@ def named_nowhere(context: Context) -> Iterable[Finding]:
             continue
         if any(is_corrupt(s.name) for s in metadata.of_kind("entry")):
             continue  # CKF108 names the cause; every module would follow from it
-        covered = context.covered_by_entries(metadata)
+        covered = context.entries(metadata)
         for module, stored in formats.items():
             if stored.is_quantized and module not in covered:
-                yield Finding(
-                    "CKF201",
-                    module,
-                    f"is stored as {stored.label()} and quantized_layers does not name it",
-                    metadata.place,
-                    f"ckptfix rewrite --from-tensors adds it as {stored.label()}",
-                    (module,),
+                yield context.finding(
+                    subject=module,
+                    message=f"is stored as {stored.label()} and quantized_layers does not name it",
+                    place=metadata.place,
+                    advice=f"ckptfix rewrite --from-tensors adds it as {stored.label()}",
+                    modules=(module,),
                 )
 
 
-@rule(
+@FAMILY.rule(
     "CKF205",
     "excluded, stored quantized",
     Severity.ERROR,
@@ -63,6 +79,15 @@ def named_nowhere(context: Context) -> Iterable[Finding]:
     ),
     fix="Narrow or remove the pattern.",
     fixed_by="rewrite --from-tensors",
+    since="0.1.0",
+    example="""
+    model.safetensors
+      lm_head stored as FP8
+    config.json /quantization_config
+      "quant_algo": "FP8",
+    - "ignore": ["lm_head*"]
+    + "ignore": []
+    """,
 )
 def excluded_but_quantized(context: Context) -> Iterable[Finding]:
     """Patterns that cover quantized modules."""
@@ -72,18 +97,17 @@ def excluded_but_quantized(context: Context) -> Iterable[Finding]:
             stored = formats[module]
             if stored.is_quantized:
                 statement = metadata.statements[index]
-                yield Finding(
-                    "CKF205",
-                    module,
-                    f"is stored as {stored.label(metadata.quant_algo)} and "
+                yield context.finding(
+                    subject=module,
+                    message=f"is stored as {stored.label(metadata.quant_algo)} and "
                     f"{visible(statement.name)} excludes it",
-                    statement.place,
-                    "ckptfix rewrite --from-tensors narrows the pattern",
-                    (module,),
+                    place=statement.place,
+                    advice="ckptfix rewrite --from-tensors narrows the pattern",
+                    modules=(module,),
                 )
 
 
-@rule(
+@FAMILY.rule(
     "CKF206",
     "stored unquantized, not excluded",
     Severity.WARNING,
@@ -95,6 +119,15 @@ def excluded_but_quantized(context: Context) -> Iterable[Finding]:
     ),
     fix="Add the module to ignore and exclude_modules.",
     fixed_by="rewrite --from-tensors",
+    since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.mlp.gate stored as BF16
+    config.json /quantization_config
+      "quant_algo": "FP8",
+    - "ignore": []
+    + "ignore": ["layers.0.mlp.gate"]
+    """,
 )
 def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
     """2-D weights in float that a uniform file leaves to be quantized."""
@@ -104,18 +137,17 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
         covered = context.excluded(metadata)
         for name, weight in context.checkpoint.unquantized_linears.items():
             if name not in covered and draft_root(context.checkpoint, name) is None:
-                yield Finding(
-                    "CKF206",
-                    name,
-                    f"is stored as {weight.dtype} and no pattern excludes it from "
+                yield context.finding(
+                    subject=name,
+                    message=f"is stored as {weight.dtype} and no pattern excludes it from "
                     f"{metadata.quant_algo}",
-                    metadata.place,
-                    f"ckptfix rewrite --from-tensors adds it to {metadata.exclude_list[-1]}",
-                    (name,),
+                    place=metadata.place,
+                    advice=f"ckptfix rewrite --from-tensors adds it to {metadata.exclude_list[-1]}",
+                    modules=(name,),
                 )
 
 
-@rule(
+@FAMILY.rule(
     "CKF207",
     "no metadata that a runtime reads says which module is quantized how",
     Severity.ERROR,
@@ -126,6 +158,14 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
     ),
     fix="Copy quantized_layers into hf_quant_config.json, or export with ModelOpt 0.27 or later.",
     fixed_by="rewrite --from-tensors",
+    since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.mlp.up_proj stored as FP8
+    hf_quant_config.json /quantization
+    + "quantized_layers": {"layers.0.mlp.up_proj": {"quant_algo": "FP8"}},
+      "quant_algo": "MIXED_PRECISION"
+    """,
 )
 def no_layer_map(context: Context) -> Iterable[Finding]:
     """Mixed checkpoints whose map stands in no file that a runtime reads."""
@@ -144,11 +184,11 @@ def no_layer_map(context: Context) -> Iterable[Finding]:
     if left:
         shown = ", ".join(visible(name) for name in left[:4]) + (", ..." if len(left) > 4 else "")
         message += f"; stored unquantized and excluded nowhere: {shown}"
-    yield Finding(
-        "CKF207",
-        place.file,
-        message,
-        place,
-        "ckptfix rewrite --from-tensors makes the map",
-        quantized,
+    yield context.finding(
+        subject=place.file,
+        message=message,
+        place=place,
+        advice="ckptfix rewrite --from-tensors makes the map",
+        modules=quantized,
+        depends_on_experts=any(EXPERTS in name for name in left),
     )

@@ -1,16 +1,21 @@
 """CKF6xx: draft layers (MTP, NextN), which are rarely quantized with the rest."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.draft_layers import draft_root
-from ckptfix.checkpoint.metadata import CONFIG_FILE, MetadataFile
+from ckptfix.checkpoint.expert_banks import EXPERTS
+from ckptfix.checkpoint.metadata import CONFIG_FILE, MetadataFile, Statement
 from ckptfix.place import Place
-from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.text import visible
 
+FAMILY: Final = Family("CKF6", "draft layers")
 
-@rule(
+
+@FAMILY.rule(
     "CKF601",
     "draft layer stored unquantized, not excluded",
     Severity.ERROR,
@@ -22,6 +27,16 @@ from ckptfix.text import visible
     ),
     fix="Exclude the whole subtree; ckptfix rewrite --from-tensors does so.",
     fixed_by="rewrite --from-tensors",
+    since="0.1.0",
+    example="""
+    model.safetensors
+      mtp.fc stored as BF16
+      mtp.layers.0.mlp.up_proj stored as BF16
+    config.json /quantization_config
+      "quant_algo": "NVFP4",
+    - "ignore": ["mtp.layers.0*"]
+    + "ignore": ["mtp*"]
+    """,
 )
 def draft_not_excluded(context: Context) -> Iterable[Finding]:
     """Unquantized draft modules that a uniform file leaves to be quantized."""
@@ -33,19 +48,19 @@ def draft_not_excluded(context: Context) -> Iterable[Finding]:
         for name, weight in checkpoint.unquantized_linears.items():
             root = draft_root(checkpoint, name)
             if root is not None and name not in covered:
-                yield Finding(
-                    "CKF601",
-                    name,
-                    f"is stored as {weight.dtype} and no pattern excludes it from "
+                yield context.finding(
+                    subject=name,
+                    message=f"is stored as {weight.dtype} and no pattern excludes it from "
                     f"{metadata.quant_algo}",
-                    metadata.place,
-                    _advice(checkpoint, metadata, root),
-                    (name,),
+                    place=metadata.place,
+                    advice=_advice(checkpoint, metadata, root),
+                    modules=(name,),
+                    depends_on_experts=any(EXPERTS in s.name for s in _narrower(metadata, root)),
                 )
 
 
 def _advice(checkpoint: Checkpoint, metadata: MetadataFile, root: str) -> str:
-    narrow = [s.name for s in metadata.of_kind("exclude") if s.name.startswith(root + ".")]
+    narrow = _narrower(metadata, root)
     quantized = any(
         stored.is_quantized and name.startswith(root + ".")
         for name, stored in checkpoint.formats.items()
@@ -53,11 +68,16 @@ def _advice(checkpoint: Checkpoint, metadata: MetadataFile, root: str) -> str:
     if quantized:
         return "run ckptfix rewrite --from-tensors"
     if narrow:
-        return f"widen {visible(narrow[0])} to {visible(root)}*"
+        return f"widen {visible(narrow[0].name)} to {visible(root)}*"
     return f"exclude {visible(root)}*, as ckptfix rewrite --from-tensors does"
 
 
-@rule(
+def _narrower(metadata: MetadataFile, root: str) -> list[Statement]:
+    """Patterns over parts of a draft layer."""
+    return [s for s in metadata.of_kind("exclude") if s.name.startswith(root + ".")]
+
+
+@FAMILY.rule(
     "CKF602",
     "draft layers are announced, no tensor of them is there",
     Severity.WARNING,
@@ -68,6 +88,14 @@ def _advice(checkpoint: Checkpoint, metadata: MetadataFile, root: str) -> str:
         "(NVIDIA/Model-Optimizer issue 750)."
     ),
     fix="Copy the draft tensors from the original checkpoint, or serve without a drafter.",
+    since="0.1.0",
+    example="""
+    config.json
+      "num_nextn_predict_layers": 1
+    model.safetensors
+      layers.0.mlp.up_proj stored as FP8
+    + mtp.fc stored as BF16
+    """,
 )
 def draft_absent(context: Context) -> Iterable[Finding]:
     """A number of draft layers above zero, and no module among them."""
@@ -76,10 +104,10 @@ def draft_absent(context: Context) -> Iterable[Finding]:
     if announced is None or announced.number < 1:
         return
     if not any(draft_root(checkpoint, name) for name in checkpoint.modules):
-        yield Finding(
-            "CKF602",
-            announced.pointer.rpartition("/")[2],
-            f"announces {announced.number} of draft layers, and the shard files hold none",
-            Place(CONFIG_FILE, announced.pointer),
-            "copy the draft tensors from the original checkpoint, or serve without a drafter",
+        yield context.finding(
+            subject=announced.pointer.rpartition("/")[2],
+            message=f"announces {announced.number} of draft layers, and the shard files hold none",
+            place=Place(CONFIG_FILE, announced.pointer),
+            advice="copy the draft tensors from the original checkpoint, or serve without a "
+            "drafter",
         )

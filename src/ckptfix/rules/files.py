@@ -2,16 +2,20 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from sys import intern
+from typing import Final
 
 from ckptfix.checkpoint.metadata import QUANT_CFG_FILE, MetadataFile
 from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.place import Place
+from ckptfix.rules.context import Context
 from ckptfix.rules.coverage import decides
-from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.rules.finding import Family, Finding, Related, Severity
 from ckptfix.text import visible
 
+FAMILY: Final = Family("CKF5", "files and index")
 
-@rule(
+
+@FAMILY.rule(
     "CKF502",
     "index and shard headers disagree",
     Severity.ERROR,
@@ -20,6 +24,20 @@ from ckptfix.text import visible
         "leaves weights uninitialised or stops the load (vllm-project/vllm-omni issue 2517)."
     ),
     fix="Rebuild model.safetensors.index.json from the headers.",
+    since="0.1.0",
+    blocks_loading=True,
+    example="""
+    model-00001-of-00002.safetensors
+      layers.0.mlp.gate stored as BF16
+    model-00002-of-00002.safetensors
+      lm_head stored as BF16
+    model.safetensors.index.json
+      "weight_map": {
+        "layers.0.mlp.gate.weight": "model-00001-of-00002.safetensors",
+    -   "lm_head.weight": "model-00001-of-00002.safetensors"
+    +   "lm_head.weight": "model-00002-of-00002.safetensors"
+      }
+    """,
 )
 def index_disagrees(context: Context) -> Iterable[Finding]:
     """Tensors that the index places where no header lists them, or does not place at all."""
@@ -29,26 +47,27 @@ def index_disagrees(context: Context) -> Iterable[Finding]:
     for tensor, file in table.missing:
         elsewhere = table.file_of.get(tensor)
         where = f"it is in {elsewhere}" if elsewhere else "no shard file has it"
-        yield Finding(
-            "CKF502",
-            tensor,
-            intern(f"is placed in {file} by the index, and {where}"),
-            Place(table.index_file, f"/weight_map/{visible(tensor)}"),
-            "rebuild the index",
+        yield context.finding(
+            subject=tensor,
+            message=intern(f"is placed in {file} by the index, and {where}"),
+            place=Place(table.index_file, f"/weight_map/{visible(tensor)}"),
+            advice="rebuild the index",
+            related=(Related(Place(elsewhere, tensor=visible(tensor)), "the tensor is here"),)
+            if elsewhere
+            else (),
         )
     missing = {tensor for tensor, _ in table.missing}
     for tensor, file in table.unindexed:
         if tensor not in missing:
-            yield Finding(
-                "CKF502",
-                tensor,
-                f"is in {file} and the index does not place it there",
-                Place(file, tensor=visible(tensor)),
-                "rebuild the index",
+            yield context.finding(
+                subject=tensor,
+                message=f"is in {file} and the index does not place it there",
+                place=Place(file, tensor=visible(tensor)),
+                advice="rebuild the index",
             )
 
 
-@rule(
+@FAMILY.rule(
     "CKF501",
     "config.json and hf_quant_config.json disagree",
     Severity.ERROR,
@@ -58,6 +77,14 @@ def index_disagrees(context: Context) -> Iterable[Finding]:
     ),
     fix="Say the same in both files; ckptfix rewrite --from-tensors sets both right.",
     fixed_by="rewrite --from-tensors",
+    since="0.1.0",
+    example="""
+    config.json /quantization_config
+      "quant_algo": "FP8"
+    hf_quant_config.json /quantization
+    - "quant_algo": "NVFP4"
+    + "quant_algo": "FP8"
+    """,
 )
 def files_disagree(context: Context) -> Iterable[Finding]:
     """Algorithm, entries and exclude patterns of the two files, whatever their spelling."""
@@ -67,28 +94,35 @@ def files_disagree(context: Context) -> Iterable[Finding]:
     first, second = read[0], read[1]
     ours, theirs = first.quant_algo, second.quant_algo
     if (ours or "").upper() != (theirs or "").upper():
-        yield _disagreement(
-            first.file, first, f"says {_said(ours)}, {second.file} says {_said(theirs)}"
-        )
+        message = f"says {_said(ours)}, {second.file} says {_said(theirs)}"
+        there = Related(second.place, f"says {_said(theirs)}")
+        yield _disagreement(context, first.file, message, first, there)
         return
     if first.is_mixed:
         for module, (a, b) in _different(_named(context, first), _named(context, second)):
-            yield _disagreement(
-                module, first, f"is named as {_said(a)} here and {_said(b)} in {second.file}"
-            )
+            message = f"is named as {_said(a)} here and {_said(b)} in {second.file}"
+            there = Related(second.place, f"names it as {_said(b)}")
+            yield _disagreement(context, module, message, first, there)
     stored = context.checkpoint.unquantized_linears
     excluded_here, excluded_there = context.excluded(first), context.excluded(second)
     for module in stored if not first.is_mixed else ():
         if (module in excluded_here) != (module in excluded_there):
-            here, there = ("", "not ") if module in excluded_here else ("not ", "")
-            yield _disagreement(
-                module, first, f"is {here}excluded here and {there}excluded in {second.file}"
-            )
+            here, not_there = ("", "not ") if module in excluded_here else ("not ", "")
+            message = f"is {here}excluded here and {not_there}excluded in {second.file}"
+            there = Related(second.place, f"it is {not_there}excluded here")
+            yield _disagreement(context, module, message, first, there)
 
 
-def _disagreement(subject: str, metadata: MetadataFile, message: str) -> Finding:
-    advice = "run ckptfix rewrite --from-tensors"
-    return Finding("CKF501", subject, message, metadata.place, advice)
+def _disagreement(
+    context: Context, subject: str, message: str, metadata: MetadataFile, there: Related
+) -> Finding:
+    return context.finding(
+        subject=subject,
+        message=message,
+        place=metadata.place,
+        advice="run ckptfix rewrite --from-tensors",
+        related=(there,),
+    )
 
 
 def _said(quant_algo: str | None) -> str:
@@ -96,11 +130,7 @@ def _said(quant_algo: str | None) -> str:
 
 
 def _named(context: Context, metadata: MetadataFile) -> dict[str, str]:
-    named: dict[str, str] = {}
-    for entry in sorted(metadata.of_kind("entry"), key=lambda e: len(e.name)):
-        for module in context.naming.read_name(entry.name).modules:
-            named[module] = entry.quant_algo or ""
-    return named
+    return {module: entry.quant_algo or "" for module, entry in context.entries(metadata).items()}
 
 
 def _different(
@@ -112,7 +142,7 @@ def _different(
             yield module, (a, b)
 
 
-@rule(
+@FAMILY.rule(
     "CKF503",
     "total_size in the index differs from the shard files",
     Severity.WARNING,
@@ -121,22 +151,31 @@ def _different(
         "written. Loaders do not stop at it, but whoever plans memory by it is wrong."
     ),
     fix="Rebuild model.safetensors.index.json from the headers.",
+    since="0.1.0",
+    example="""
+    model.safetensors
+      lm_head stored as BF16, [64, 32]
+    model.safetensors.index.json
+    - "metadata": {"total_size": 8192},
+    + "metadata": {"total_size": 4096},
+      "weight_map": {"lm_head.weight": "model.safetensors"}
+    """,
 )
 def total_size_differs(context: Context) -> Iterable[Finding]:
     """`metadata.total_size` against the bytes that the headers declare."""
     table = context.checkpoint.table
     if table.index_file is None or table.total_size in (None, table.nbytes):
         return
-    yield Finding(
-        "CKF503",
-        "total_size",
-        f"is {table.total_size:,} bytes in the index, the tensors have {table.nbytes:,} bytes",
-        Place(table.index_file, "/metadata/total_size"),
-        "rebuild the index",
+    yield context.finding(
+        subject="total_size",
+        message=f"is {table.total_size:,} bytes in the index, the tensors have {table.nbytes:,} "
+        "bytes",
+        place=Place(table.index_file, "/metadata/total_size"),
+        advice="rebuild the index",
     )
 
 
-@rule(
+@FAMILY.rule(
     "CKF504",
     "shard file is not in the index",
     Severity.WARNING,
@@ -145,22 +184,33 @@ def total_size_differs(context: Context) -> Iterable[Finding]:
         "beside it is never loaded, and the drafter starts without weights."
     ),
     fix="Rebuild model.safetensors.index.json from the headers, or remove the file.",
+    since="0.1.0",
+    example="""
+    model.safetensors
+      lm_head stored as BF16
+    mtp.safetensors
+      mtp.fc stored as BF16
+    model.safetensors.index.json
+      "weight_map": {
+    +   "mtp.fc.weight": "mtp.safetensors",
+        "lm_head.weight": "model.safetensors"
+      }
+    """,
 )
 def unlisted_file(context: Context) -> Iterable[Finding]:
     """`.safetensors` files that lie beside an index which does not name them."""
     table = context.checkpoint.table
     for file in table.unlisted_files:
         if not file.startswith("consolidated"):  # Mistral's own layout of the same weights
-            yield Finding(
-                "CKF504",
-                file,
-                f"is not named in {table.index_file}, so no runtime reads it",
-                Place(file),
-                "rebuild the index, or remove the file",
+            yield context.finding(
+                subject=file,
+                message=f"is not named in {table.index_file}, so no runtime reads it",
+                place=Place(file),
+                advice="rebuild the index, or remove the file",
             )
 
 
-@rule(
+@FAMILY.rule(
     "CKF505",
     "several shard files and no index",
     Severity.WARNING,
@@ -169,15 +219,58 @@ def unlisted_file(context: Context) -> Iterable[Finding]:
         "transformers loads no sharded checkpoint without the index."
     ),
     fix="Write model.safetensors.index.json from the headers.",
+    since="0.1.0",
+    example="""
+    model-00001-of-00002.safetensors
+      lm_head stored as BF16
+    model-00002-of-00002.safetensors
+      mtp.fc stored as BF16
+    model.safetensors.index.json
+    + "weight_map": {
+    +   "lm_head.weight": "model-00001-of-00002.safetensors",
+    +   "mtp.fc.weight": "model-00002-of-00002.safetensors"
+    + }
+    """,
 )
 def no_index(context: Context) -> Iterable[Finding]:
     """More than one shard file, and nothing that says which tensor is in which."""
     table = context.checkpoint.table
     if table.lacks_index:
-        yield Finding(
-            "CKF505",
-            INDEX_FILE,
-            f"is missing, and the tensors lie in {len(table.shard_files):,} shard files",
-            Place(INDEX_FILE),
-            "write the index",
+        yield context.finding(
+            subject=INDEX_FILE,
+            message=f"is missing, and the tensors lie in {len(table.shard_files):,} shard files",
+            place=Place(INDEX_FILE),
+            advice="write the index",
         )
+
+
+@FAMILY.rule(
+    "CKF506",
+    "field of the metadata has another type than ModelOpt writes",
+    Severity.WARNING,
+    why=(
+        'Each release makes of it what its own code does: vLLM 0.33.0 reads a group_size of "16" '
+        "as 16 and SGLang 0.5.23 stops at it; vLLM stops at an ignore that is null or a string, "
+        "and SGLang takes it for an empty list or for the letters."
+    ),
+    fix="Write the type that ModelOpt writes; check --runtime shows what a release makes of it.",
+    since="0.2.0",
+    example="""
+    model.safetensors
+      layers.0.mlp.up_proj stored as NVFP4
+    hf_quant_config.json /quantization
+      "quant_algo": "NVFP4",
+    - "group_size": "16"
+    + "group_size": 16
+    """,
+)
+def wrong_type(context: Context) -> Iterable[Finding]:
+    """Fields that are read as if they were not there."""
+    for metadata in context.checkpoint.metadata:
+        for fault in metadata.faults:
+            yield context.finding(
+                subject=fault.place.pointer or metadata.file,
+                message=f"is not {fault.expected}, which is what ModelOpt writes",
+                place=fault.place,
+                advice=f"write {fault.expected}",
+            )

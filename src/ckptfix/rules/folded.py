@@ -6,16 +6,17 @@ from dataclasses import replace
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.rules.finding import Finding
-from ckptfix.runtimes.verdict import ModuleVerdict, TargetVerdict
+from ckptfix.runtimes.module_verdict import ModuleVerdict
+from ckptfix.runtimes.verdict import TargetVerdict
 
 
 def holds_for_all(findings: Iterable[Finding], verdicts: Iterable[TargetVerdict]) -> bool:
     """True when nothing found depends on how many experts there are.
 
-    Nothing is then said of an expert, and every runtime module that experts end in is a bank that
+    No finding is then about an expert, and every runtime module that experts end in is a bank that
     is built as it is stored.
     """
-    return not any(map(_speaks_of_experts, findings)) and all(
+    return not any(map(_is_about_experts, findings)) and all(
         module.agrees and module.kind == "experts"
         for verdict in verdicts
         for module in verdict.modules
@@ -23,11 +24,16 @@ def holds_for_all(findings: Iterable[Finding], verdicts: Iterable[TargetVerdict]
     )
 
 
-def _speaks_of_experts(finding: Finding) -> bool:
-    place = finding.place
-    texts = (finding.subject, finding.message, finding.advice, finding.expected)
-    places = (place.pointer or "", place.tensor or "")
-    return any(EXPERTS in text for text in (*texts, *places, *finding.modules))
+def _is_about_experts(finding: Finding) -> bool:
+    """By its names and places; what its text depends on besides, the rule declares."""
+    places = (finding.place, *(related.place for related in finding.related))
+    names = (
+        finding.subject,
+        finding.expected,
+        *finding.modules,
+        *(name for place in places for name in (place.pointer or "", place.tensor or "")),
+    )
+    return finding.depends_on_experts or any(EXPERTS in name for name in names)
 
 
 def with_all_experts(checkpoint: Checkpoint, verdict: TargetVerdict) -> TargetVerdict:

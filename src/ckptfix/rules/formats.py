@@ -1,13 +1,17 @@
 """CKF3xx: the declared quant_algo against the stored format."""
 
 from collections.abc import Iterable
+from typing import Final
 
-from ckptfix.place import Place
-from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.reading import place_of
 from ckptfix.text import visible
 
+FAMILY: Final = Family("CKF3", "formats and scales")
 
-@rule(
+
+@FAMILY.rule(
     "CKF301",
     "tensors fit no known format",
     Severity.ERROR,
@@ -18,25 +22,29 @@ from ckptfix.text import visible
         "(NVIDIA/Model-Optimizer issue 2038)."
     ),
     fix="Export the module again; no metadata repairs tensors.",
+    since="0.1.0",
+    blocks_loading=True,
+    blocks_verify=True,
+    example="""
+    model.safetensors
+    - layers.0.mlp.up_proj stored as FP8 without weight_scale
+    + layers.0.mlp.up_proj stored as FP8
+    """,
 )
 def unrecognized(context: Context) -> Iterable[Finding]:
     """Modules whose tensors contradict each other or lack a companion."""
     for name, stored in context.checkpoint.formats.items():
         if stored.problem:
-            module = context.checkpoint.modules[name]
-            role = "weight" if "weight" in module.tensor_names else next(iter(module.tensor_names))
-            tensor = module.tensor_names[role]
-            yield Finding(
-                "CKF301",
-                name,
-                stored.problem,
-                Place(context.checkpoint.table.file_of[tensor], tensor=visible(tensor)),
-                "export the module again",
-                (name,),
+            yield context.finding(
+                subject=name,
+                message=stored.problem,
+                place=place_of(context.checkpoint, name),
+                advice="export the module again",
+                modules=(name,),
             )
 
 
-@rule(
+@FAMILY.rule(
     "CKF302",
     "listed as quantized, stored unquantized",
     Severity.ERROR,
@@ -47,6 +55,16 @@ def unrecognized(context: Context) -> Iterable[Finding]:
     ),
     fix="Remove the entry, in every file.",
     fixed_by="rewrite --from-tensors",
+    since="0.1.0",
+    refuses_rename=True,
+    example="""
+    model.safetensors
+      layers.0.mixer.conv1d stored as BF16
+    config.json /quantization_config
+      "quant_algo": "MIXED_PRECISION",
+    - "quantized_layers": {"layers.0.mixer.conv1d": {"quant_algo": "FP8"}}
+    + "quantized_layers": {}
+    """,
 )
 def listed_but_unquantized(context: Context) -> Iterable[Finding]:
     """Entries that name an unquantized module."""
@@ -54,17 +72,16 @@ def listed_but_unquantized(context: Context) -> Iterable[Finding]:
         if declared.by_name and not stored.is_quantized:
             weight = context.checkpoint.modules[declared.module].weight
             held = f"as {weight.dtype}" if weight else "without a weight"
-            yield Finding(
-                "CKF302",
-                declared.module,
-                f"is listed as {declared.quant_algo} and stored {held}",
-                declared.place,
-                "ckptfix rewrite --from-tensors removes the entry",
-                (declared.module,),
+            yield context.finding(
+                subject=declared.module,
+                message=f"is listed as {declared.quant_algo} and stored {held}",
+                place=declared.place,
+                advice="ckptfix rewrite --from-tensors removes the entry",
+                modules=(declared.module,),
             )
 
 
-@rule(
+@FAMILY.rule(
     "CKF303",
     "declared as one quant_algo, stored as another",
     Severity.ERROR,
@@ -75,22 +92,32 @@ def listed_but_unquantized(context: Context) -> Iterable[Finding]:
     ),
     fix="Declare what is stored, in every file.",
     fixed_by="rewrite --from-tensors",
+    since="0.1.0",
+    refuses_rename=True,
+    example="""
+    model.safetensors
+      layers.0.mlp.up_proj stored as FP8
+    config.json /quantization_config
+      "quant_algo": "MIXED_PRECISION",
+    - "quantized_layers": {"layers.0.mlp.up_proj": {"quant_algo": "NVFP4"}}
+    + "quantized_layers": {"layers.0.mlp.up_proj": {"quant_algo": "FP8"}}
+    """,
 )
 def declared_otherwise(context: Context) -> Iterable[Finding]:
     """Modules whose tensors refute the declared quant_algo."""
     for declared, stored in context.declared:
         if stored.fits and stored.fit(declared.quant_algo) is None:
-            yield Finding(
-                "CKF303",
-                declared.module,
-                f"is declared as {visible(declared.quant_algo)} and stored as {stored.label()}",
-                declared.place,
-                f"ckptfix rewrite --from-tensors declares {stored.label()}",
-                (declared.module,),
+            yield context.finding(
+                subject=declared.module,
+                message=f"is declared as {visible(declared.quant_algo)} and stored as "
+                f"{stored.label()}",
+                place=declared.place,
+                advice=f"ckptfix rewrite --from-tensors declares {stored.label()}",
+                modules=(declared.module,),
             )
 
 
-@rule(
+@FAMILY.rule(
     "CKF304",
     "declared group_size differs from the stored one",
     Severity.ERROR,
@@ -100,6 +127,16 @@ def declared_otherwise(context: Context) -> Iterable[Finding]:
     ),
     fix="Declare the stored group_size, in every file.",
     fixed_by="rewrite --from-tensors",
+    since="0.1.0",
+    refuses_rename=True,
+    example="""
+    model.safetensors
+      layers.0.mlp.up_proj stored as NVFP4
+    hf_quant_config.json /quantization
+      "quant_algo": "NVFP4",
+    - "group_size": 32
+    + "group_size": 16
+    """,
 )
 def group_size_differs(context: Context) -> Iterable[Finding]:
     """Modules whose scales are not as many as the declared group_size says."""
@@ -108,18 +145,17 @@ def group_size_differs(context: Context) -> Iterable[Finding]:
         if fit is None or not fit.group_size or declared.group_size is None:
             continue
         if fit.group_size != declared.group_size:
-            yield Finding(
-                "CKF304",
-                declared.module,
-                f"is declared with group_size {declared.group_size} and stored with "
+            yield context.finding(
+                subject=declared.module,
+                message=f"is declared with group_size {declared.group_size} and stored with "
                 f"{fit.group_size}",
-                declared.place,
-                f"ckptfix rewrite --from-tensors declares group_size {fit.group_size}",
-                (declared.module,),
+                place=declared.place,
+                advice=f"ckptfix rewrite --from-tensors declares group_size {fit.group_size}",
+                modules=(declared.module,),
             )
 
 
-@rule(
+@FAMILY.rule(
     "CKF306",
     "declared as FP8, stored without input_scale",
     Severity.WARNING,
@@ -129,16 +165,22 @@ def group_size_differs(context: Context) -> Iterable[Finding]:
         "NVIDIA's Nano-4B recipe). The module was not calibrated, or is meant as weight-only."
     ),
     fix="Calibrate and export the module again, or leave it unquantized.",
+    since="0.1.0",
+    example="""
+    model.safetensors
+    - lm_head stored as FP8 without input_scale
+    + lm_head stored as FP8
+    """,
 )
 def no_input_scale(context: Context) -> Iterable[Finding]:
     """FP8 modules without an activation scale."""
     for declared, stored in context.declared:
-        if declared.quant_algo.upper() == "FP8" and stored.weight_only:
-            yield Finding(
-                "CKF306",
-                declared.module,
-                "is declared as FP8 and has no input_scale",
-                declared.place,
-                "calibrate and export it again",
-                (declared.module,),
+        fit = stored.fit(declared.quant_algo) if stored.weight_only else None
+        if fit is not None and fit.format.inputs.static:
+            yield context.finding(
+                subject=declared.module,
+                message=f"is declared as {fit.quant_algo} and has no input_scale",
+                place=declared.place,
+                advice="calibrate and export it again",
+                modules=(declared.module,),
             )

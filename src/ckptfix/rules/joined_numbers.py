@@ -4,9 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.checkpoint.numbers import JoinedNumbers, ModuleNumbers
-from ckptfix.rules.finding import Context, Finding, Severity, rule
-from ckptfix.rules.numbers import EXPORT_AGAIN, found, scale_place
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.numbers import EXPORT_AGAIN, found
+from ckptfix.rules.reading import place_of
+
+FAMILY: Final = Family("CKF8", "numbers")
 
 _SHARED: Final = ("weight_scale_2", "input_scale", "pre_quant_scale")
 _MOST_REQUANTIZED: Final = 0.05
@@ -15,7 +20,7 @@ _MOST_PEERS: Final = 0.75
 """Share of the modules that must have one and the same input_scale before others stand out."""
 
 
-@rule(
+@FAMILY.rule(
     "CKF805",
     "joined modules differ in what the runtime takes one of",
     Severity.ERROR,
@@ -27,6 +32,14 @@ _MOST_PEERS: Final = 0.75
         "share input_scale for the same reason."
     ),
     fix="Export again, so that ModelOpt unifies the scales of modules with one input.",
+    since="0.1.0",
+    needs="weights",
+    example="""
+    model.safetensors
+      layers.0.self_attn.q_proj.weight_scale_2 = 0.000153
+    - layers.0.self_attn.k_proj.weight_scale_2 = 0.000091
+    + layers.0.self_attn.k_proj.weight_scale_2 = 0.000153
+    """,
 )
 def unlike_members(context: Context) -> Iterable[Finding]:
     """Packed members, and experts of a bank, that differ from the others."""
@@ -64,10 +77,10 @@ def _unlike(
     odd = [m for m in having if m.scales[role].digest != usual or number * 2 <= len(having)]
     for member in odd:
         told = f"has another {role} than what {name} joins it with"
-        yield found(context, "CKF805", member, told, role=role)
+        yield found(context, member, told, role=role)
 
 
-@rule(
+@FAMILY.rule(
     "CKF807",
     "input_scale stands alone",
     Severity.ERROR,
@@ -77,13 +90,23 @@ def _unlike(
         "wastes its range."
     ),
     fix="Export the module again.",
+    since="0.1.0",
+    needs="weights",
+    example="""
+    model.safetensors
+      layers.0.mlp.up_proj.input_scale = 0.00787
+    - layers.1.mlp.up_proj.input_scale = 0.0312
+    + layers.1.mlp.up_proj.input_scale = 0.00787
+    """,
 )
 def lone_input_scale(context: Context) -> Iterable[Finding]:
     """INT8 modules whose input_scale is not what nearly all others have."""
     modules = [
         numbers
         for numbers in context.numbers.modules.values()
-        if numbers.quant_algo == "W8A8_SQ_PER_CHANNEL" and "input_scale" in numbers.scales
+        if "input_scale" in numbers.scales
+        and (row := format_named(numbers.quant_algo)) is not None
+        and row.smoothing == "smoothquant"
     ]
     usual, number = _common(modules, "input_scale")
     if len(modules) < 4 or number < _MOST_PEERS * len(modules):
@@ -92,17 +115,19 @@ def lone_input_scale(context: Context) -> Iterable[Finding]:
         scale = numbers.scales["input_scale"]
         if scale.digest != usual:
             told = f"has input_scale {scale.largest:.3e}, {number:,} other modules share another"
-            yield found(context, "CKF807", numbers, told, role="input_scale")
+            yield found(context, numbers, told, role="input_scale")
 
 
-def _of_joined(context: Context, code: str, joined: JoinedNumbers, message: str) -> Finding:
+def _of_joined(context: Context, joined: JoinedNumbers, message: str) -> Finding:
     first = context.numbers.modules[joined.members[0]]
     modules = tuple(dict.fromkeys(name.partition("[")[0] for name in joined.members))
-    place = scale_place(context, first)
-    return Finding(code, joined.name, message, place, EXPORT_AGAIN, modules)
+    place = place_of(context.checkpoint, first.module)
+    return context.finding(
+        subject=joined.name, message=message, place=place, advice=EXPORT_AGAIN, modules=modules
+    )
 
 
-@rule(
+@FAMILY.rule(
     "CKF810",
     "joining the members costs accuracy",
     Severity.WARNING,
@@ -112,6 +137,14 @@ def _of_joined(context: Context, code: str, joined: JoinedNumbers, message: str)
         "the subnormal codes of FP8."
     ),
     fix="Export again with one scale for the members, or quantize by channel.",
+    since="0.1.0",
+    needs="weights",
+    example="""
+    model.safetensors
+      layers.0.self_attn.q_proj.weight_scale = 0.0214
+    - layers.0.self_attn.k_proj.weight_scale = 0.000031
+    + layers.0.self_attn.k_proj.weight_scale = 0.0214
+    """,
 )
 def costly_join(context: Context) -> Iterable[Finding]:
     """Packed modules whose weights lose more than FP8 costs."""
@@ -119,10 +152,10 @@ def costly_join(context: Context) -> Iterable[Finding]:
         error = joined.requantized_error
         if error is not None and not error <= _MOST_REQUANTIZED:
             told = f"loses {error:.1%} of its weight when its members get one scale"
-            yield _of_joined(context, "CKF810", joined, told)
+            yield _of_joined(context, joined, told)
 
 
-@rule(
+@FAMILY.rule(
     "CKF811",
     "quantized GEMM does not give what the tensors say",
     Severity.ERROR,
@@ -134,33 +167,23 @@ def costly_join(context: Context) -> Iterable[Finding]:
         "Look at the scales of the members first: a runtime takes one where they differ. If they "
         "are alike, the kernel is at fault: try another --backend."
     ),
+    since="0.1.0",
+    needs="weights",
+    example="""
+    model.safetensors
+      layers.0.mlp.gate_proj.weight_scale_2 = 0.000153
+    - layers.0.mlp.up_proj.weight_scale_2 = 0.000612
+    + layers.0.mlp.up_proj.weight_scale_2 = 0.000153
+    """,
 )
 def wrong_gemm(context: Context) -> Iterable[Finding]:
     """Layers whose GEMM failed."""
     for joined in context.numbers.joined:
         if joined.problem:
-            yield _of_joined(context, "CKF811", joined, joined.problem)
+            yield _of_joined(context, joined, joined.problem)
 
 
-_BANDS: Final = {
-    "FP8": (0.04, 0.004),
-    "INT8": (0.03, 0.004),
-    "FP4": (0.17, 0.03),
-    "INT4": (0.2, 0.03),
-}
-"""Relative error and deviation of the factor, with room: on real exports FP8 has an error of
-0.027, INT8 0.006, NVFP4 0.097, MXFP4 0.12, INT4 0.12."""
-
-
-def _band(quant_algo: str) -> tuple[float, float]:
-    if "FP4" in quant_algo.upper():
-        return _BANDS["FP4"]
-    if quant_algo.endswith("AWQ"):
-        return _BANDS["INT4"]
-    return _BANDS["INT8" if quant_algo.startswith("W8A") else "FP8"]
-
-
-@rule(
+@FAMILY.rule(
     "CKF812",
     "weight is not the quantized form of its source",
     Severity.ERROR,
@@ -171,17 +194,24 @@ def _band(quant_algo: str) -> tuple[float, float]:
         "whole tensor."
     ),
     fix="Export the module again, from the source that it is compared with.",
+    since="0.1.0",
+    needs="weights",
+    example="""
+    model.safetensors
+    - layers.0.mlp.up_proj.weight_scale = 0.00342
+    + layers.0.mlp.up_proj.weight_scale = 0.00171
+    """,
 )
 def unlike_source(context: Context) -> Iterable[Finding]:
     """Weights out of the band of their format."""
     for numbers in context.numbers.modules.values():
-        source = numbers.source
-        if source is None:
+        source, row = numbers.source, format_named(numbers.quant_algo)
+        if source is None or row is None:
             continue
-        error, deviation = _band(numbers.quant_algo)
+        error, deviation = row.codes.error, row.codes.factor_error
         if not (source.error <= error and abs(source.factor - 1) <= deviation):
             told = (
                 f"differs from its source by {source.error:.1%} with a factor of "
                 f"{source.factor:.1%}, {numbers.quant_algo} explains {error:.1%}"
             )
-            yield found(context, "CKF812", numbers, told, role="weight_scale")
+            yield found(context, numbers, told, role="weight_scale")

@@ -3,8 +3,11 @@
 from collections.abc import Iterable
 from typing import Final
 
-from ckptfix.rules.banks import place_of
-from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.reading import place_of
+
+FAMILY: Final = Family("CKF3", "formats and scales")
 
 _MARLIN_TILE: Final = 64
 """Output features that Marlin takes at a time (vLLM 0.33.0,
@@ -13,7 +16,7 @@ _SMALLEST_REAL: Final = 512
 """Layers with fewer output features stand in test models, or are packed with others."""
 
 
-@rule(
+@FAMILY.rule(
     "CKF310",
     "NVFP4 layer does not fit the kernel of GPUs without FP4 tensor cores",
     Severity.WARNING,
@@ -24,20 +27,25 @@ _SMALLEST_REAL: Final = 512
         "by tensor parallelism."
     ),
     fix="Leave the layer unquantized, or serve on a GPU with FP4 tensor cores.",
+    since="0.1.0",
+    example="""
+    model.safetensors
+    - visual.blocks.0.mlp.fc1 stored as NVFP4, [4304, 1152]
+    + visual.blocks.0.mlp.fc1 stored as BF16, [4304, 1152]
+    """,
 )
 def not_in_tiles(context: Context) -> Iterable[Finding]:
     """FP4 layers whose output features are no multiple of 64."""
     for name, stored in context.checkpoint.formats.items():
-        if not any("NVFP4" in fit.quant_algo for fit in stored.fits):
+        if not any(fit.format.scales.name == "two levels" for fit in stored.fits):
             continue
         out = stored.logical_shape[-2]
         if out >= _SMALLEST_REAL and out % _MARLIN_TILE:
-            yield Finding(
-                "CKF310",
-                name,
-                f"has {out:,} output features, no multiple of {_MARLIN_TILE}: GPUs without FP4 "
-                "tensor cores cannot run it",
-                place_of(context.checkpoint, name),
-                "leave it unquantized, or serve on a GPU with FP4 tensor cores",
-                (name,),
+            yield context.finding(
+                subject=name,
+                message=f"has {out:,} output features, no multiple of {_MARLIN_TILE}: GPUs without "
+                "FP4 tensor cores cannot run it",
+                place=place_of(context.checkpoint, name),
+                advice="leave it unquantized, or serve on a GPU with FP4 tensor cores",
+                modules=(name,),
             )

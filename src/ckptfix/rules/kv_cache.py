@@ -1,14 +1,19 @@
 """CKF4xx: the KV cache, in metadata and tensors."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from ckptfix.checkpoint.metadata import QUANT_CFG_FILE
-from ckptfix.rules.banks import place_of
-from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.checkpoint.roles import KV_SCALES
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Related, Severity
+from ckptfix.rules.reading import place_of
 from ckptfix.text import visible
 
+FAMILY: Final = Family("CKF4", "KV cache")
 
-@rule(
+
+@FAMILY.rule(
     "CKF401",
     "the files disagree on the KV cache",
     Severity.ERROR,
@@ -18,6 +23,15 @@ from ckptfix.text import visible
         "(sgl-project/sglang issue 27906, ai-dynamo/aiconfigurator pull request 1513)."
     ),
     fix="Say the same in both files; ckptfix rewrite --from-tensors adds what one does not say.",
+    since="0.1.0",
+    example="""
+    config.json /quantization_config
+      "quant_algo": "FP8",
+      "kv_cache_scheme": "FP8"
+    hf_quant_config.json /quantization
+    + "kv_cache_quant_algo": "FP8",
+      "quant_algo": "FP8"
+    """,
 )
 def kv_cache_differs(context: Context) -> Iterable[Finding]:
     """Two files that state different KV cache algorithms, or one that states none."""
@@ -27,19 +41,19 @@ def kv_cache_differs(context: Context) -> Iterable[Finding]:
     first, second = read[0], read[1]
     ours, theirs = first.kv_cache_quant_algo, second.kv_cache_quant_algo
     if (ours or "").upper() != (theirs or "").upper():
-        yield Finding(
-            "CKF401",
-            first.file,
-            f"says {visible(ours or 'nothing')} for the KV cache and {second.file} says "
-            f"{visible(theirs or 'nothing')}",
-            first.place,
-            "say the same in both files"
+        there = f"says {visible(theirs or 'nothing')}"
+        yield context.finding(
+            subject=first.file,
+            message=f"says {visible(ours or 'nothing')} for the KV cache and {second.file} {there}",
+            place=first.place,
+            advice="say the same in both files"
             if ours and theirs
             else "run ckptfix rewrite --from-tensors",
+            related=(Related(second.place, there),),
         )
 
 
-@rule(
+@FAMILY.rule(
     "CKF402",
     "KV cache scales are stored, no file says how the cache is quantized",
     Severity.WARNING,
@@ -49,6 +63,15 @@ def kv_cache_differs(context: Context) -> Iterable[Finding]:
     ),
     fix="ckptfix rewrite --from-tensors states FP8.",
     fixed_by="rewrite --from-tensors",
+    since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.self_attn.k_proj stored as FP8 with k_scale
+      layers.0.self_attn.v_proj stored as FP8 with v_scale
+    config.json /quantization_config
+    + "kv_cache_scheme": "FP8",
+      "quant_algo": "FP8"
+    """,
 )
 def kv_cache_unsaid(context: Context) -> Iterable[Finding]:
     """Scales without a statement in any file."""
@@ -56,20 +79,20 @@ def kv_cache_unsaid(context: Context) -> Iterable[Finding]:
     if not checkpoint.metadata or any(m.kv_cache_quant_algo for m in checkpoint.metadata):
         return
     holders = [
-        n for n, m in checkpoint.modules.items() if m.tensors.keys() & {"k_scale", "v_scale"}
+        n for n, m in checkpoint.modules.items() if not m.tensors.keys().isdisjoint(KV_SCALES)
     ]
     if holders:
-        yield Finding(
-            "CKF402",
-            checkpoint.metadata[0].file,
-            "does not say how the KV cache is quantized, and the tensors hold k_scale and v_scale",
-            checkpoint.metadata[0].place,
-            "run ckptfix rewrite --from-tensors",
-            tuple(holders),
+        yield context.finding(
+            subject=checkpoint.metadata[0].file,
+            message="does not say how the KV cache is quantized, and the tensors hold k_scale and "
+            "v_scale",
+            place=checkpoint.metadata[0].place,
+            advice="run ckptfix rewrite --from-tensors",
+            modules=tuple(holders),
         )
 
 
-@rule(
+@FAMILY.rule(
     "CKF403",
     "k_scale without v_scale, or the reverse",
     Severity.ERROR,
@@ -79,6 +102,15 @@ def kv_cache_unsaid(context: Context) -> Iterable[Finding]:
         "(vllm/model_executor/layers/quantization/kv_cache.py)."
     ),
     fix="Export the checkpoint again.",
+    since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.self_attn.k_proj stored as FP8 with k_scale
+      layers.0.self_attn.v_proj stored as FP8 with v_scale
+      layers.1.self_attn.k_proj stored as FP8 with k_scale
+    - layers.1.self_attn.v_proj stored as FP8
+    + layers.1.self_attn.v_proj stored as FP8 with v_scale
+    """,
 )
 def one_kv_scale(context: Context) -> Iterable[Finding]:
     """A lone v_scale, or a lone k_scale in a checkpoint that has v_scale elsewhere.
@@ -86,7 +118,7 @@ def one_kv_scale(context: Context) -> Iterable[Finding]:
     Old exports keep one scale for both, as k_scale throughout.
     """
     checkpoint = context.checkpoint
-    holders: dict[str, dict[str, str]] = {"k_scale": {}, "v_scale": {}}
+    holders: dict[str, dict[str, str]] = {role: {} for role in KV_SCALES}
     for name, module in checkpoint.modules.items():
         for role, layers in holders.items():
             if role in module.tensors:
@@ -96,11 +128,10 @@ def one_kv_scale(context: Context) -> Iterable[Finding]:
     for role, other in (("k_scale", "v_scale"), ("v_scale", "k_scale")):
         for layer, holder in holders[role].items():
             if layer not in holders[other]:
-                yield Finding(
-                    "CKF403",
-                    layer,
-                    f"has {role} and no {other}",
-                    place_of(checkpoint, holder),
-                    "export the checkpoint again",
-                    (holder,),
+                yield context.finding(
+                    subject=layer,
+                    message=f"has {role} and no {other}",
+                    place=place_of(checkpoint, holder),
+                    advice="export the checkpoint again",
+                    modules=(holder,),
                 )

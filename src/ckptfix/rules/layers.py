@@ -6,8 +6,11 @@ from difflib import get_close_matches
 from typing import Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
-from ckptfix.rules.banks import place_of
-from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.reading import place_of
+
+FAMILY: Final = Family("CKF2", "coverage")
 
 _Blocks = Mapping[str, Mapping[str, str]]
 """Block (`model.layers.0.mlp`) -> last part of a module's name -> module."""
@@ -16,7 +19,7 @@ _SHARED_PARTS: Final = 2
 """With fewer modules in common, another one instead of the lost must at least be named like it."""
 
 
-@rule(
+@FAMILY.rule(
     "CKF209",
     "layer lacks a module that all its like have",
     Severity.WARNING,
@@ -27,6 +30,16 @@ _SHARED_PARTS: Final = 2
         "layer serves memory as it was."
     ),
     fix="Export the checkpoint again, or rename the tensors if the module is there misspelled.",
+    since="0.1.0",
+    example="""
+    model.safetensors
+      model.layers.0.mlp.up_proj stored as FP8
+      model.layers.0.mlp.down_proj stored as FP8
+      model.layers.1.mlp.up_proj stored as FP8
+    + model.layers.1.mlp.down_proj stored as FP8
+      model.layers.2.mlp.up_proj stored as FP8
+      model.layers.2.mlp.down_proj stored as FP8
+    """,
 )
 def lost_module(context: Context) -> Iterable[Finding]:
     """A block like all others that share modules with it, but for one that each of them has.
@@ -49,13 +62,12 @@ def _finding(
     beside = parts[instead] if instead else next(iter(parts.values()))
     kind = block.rpartition(".")[2]
     found = f", and holds {instead}, which none of them has" if instead else ""
-    return Finding(
-        "CKF209",
-        f"{block}.{part}",
-        f"is missing, every other layer with such a {kind} has it{found}",
-        place_of(context.checkpoint, beside),
-        "rename its tensors" if instead else "export the checkpoint again",
-        (beside,) if instead else (),
+    return context.finding(
+        subject=f"{block}.{part}",
+        message=f"is missing, every other layer with such a {kind} has it{found}",
+        place=place_of(context.checkpoint, beside),
+        advice="rename its tensors" if instead else "export the checkpoint again",
+        modules=(beside,) if instead else (),
     )
 
 

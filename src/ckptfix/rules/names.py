@@ -5,12 +5,16 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.metadata import Statement
 from ckptfix.names import is_class_name
-from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.runtimes.name_maps import damage_map
 from ckptfix.runtimes.naming import Reading
 from ckptfix.text import visible
+
+FAMILY: Final = Family("CKF1", "names")
 
 _WILDCARD: Final = re.compile(r"[*?\[]")
 
@@ -29,7 +33,7 @@ def abbreviates(context: Context, statement: Statement) -> bool:
         return False
     if context.naming.read_pattern(statement.name).spelling is not None:
         return False
-    return "\n" not in statement.name and statement.name in context.all_names
+    return bool(context.naming.checkpoint_names.containing(statement.name))
 
 
 def is_corrupt(name: str) -> bool:
@@ -44,7 +48,7 @@ def read(context: Context, statement: Statement) -> Reading:
     return context.naming.read_name(statement.name)
 
 
-@rule(
+@FAMILY.rule(
     "CKF101",
     "name is spelled for the checkpoint, the runtime asks for another",
     Severity.ERROR,
@@ -56,6 +60,19 @@ def read(context: Context, statement: Statement) -> Reading:
     ),
     fix="ckptfix rewrite renames the statement in every file.",
     fixed_by="rewrite",
+    since="0.1.0",
+    example="""
+    config.json
+      "architectures": ["NemotronH_Nano_VL_V2"]
+    model.safetensors
+      language_model.backbone.layers.0.mixer.in_proj stored as FP8
+    config.json /quantization_config
+      "quant_algo": "MIXED_PRECISION",
+      "quantized_layers": {
+    -   "language_model.backbone.layers.0.mixer.in_proj": {"quant_algo": "FP8"}
+    +   "language_model.model.layers.0.mixer.in_proj": {"quant_algo": "FP8"}
+      }
+    """,
 )
 def checkpoint_spelling(context: Context) -> Iterable[Finding]:
     """Old spellings, where the name map says that some release needs the new one."""
@@ -72,18 +89,17 @@ def checkpoint_spelling(context: Context) -> Iterable[Finding]:
             continue
         if (statement.file, statement.path[:-1], reading.runtime_name) in stated:
             continue  # an alias in the runtime's spelling stands beside it
-        yield Finding(
-            "CKF101",
-            statement.name,
-            f"is a checkpoint name, {asks} for another",
-            statement.place,
-            "run ckptfix rewrite",
-            reading.modules,
-            reading.runtime_name,
+        yield context.finding(
+            subject=statement.name,
+            message=f"is a checkpoint name, {asks} for another",
+            place=statement.place,
+            advice="run ckptfix rewrite",
+            modules=reading.modules,
+            expected=reading.runtime_name,
         )
 
 
-@rule(
+@FAMILY.rule(
     "CKF105",
     "name matches no module",
     Severity.ERROR,
@@ -94,6 +110,16 @@ def checkpoint_spelling(context: Context) -> Iterable[Finding]:
     ),
     fix="Correct the name, with --map if it is systematic, or remove the statement.",
     fixed_by="rewrite --from-tensors",
+    since="0.1.0",
+    refuses_rename=True,
+    example="""
+    model.safetensors
+      model.layers.0.mlp.gate stored as BF16
+    config.json /quantization_config
+      "quant_algo": "FP8",
+    - "ignore": ["model.layers.language_model.layers.0.mlp.gate"]
+    + "ignore": ["model.layers.0.mlp.gate"]
+    """,
 )
 def matches_nothing(context: Context) -> Iterable[Finding]:
     """Entries, targets and patterns that name no module of the checkpoint."""
@@ -107,12 +133,12 @@ def matches_nothing(context: Context) -> Iterable[Finding]:
         if abbreviates(context, statement):
             continue  # CKF104 tells how far it reaches
         nearest = context.naming.nearest(statement.name.rstrip("*").rstrip("."))
-        yield Finding(
-            "CKF105",
-            statement.name,
-            "matches no module of the checkpoint",
-            statement.place,
-            f"the nearest existing name is {visible(nearest)}" if nearest else "remove it",
+        yield context.finding(
+            subject=statement.name,
+            message="matches no module of the checkpoint",
+            place=statement.place,
+            advice=f"the nearest existing name is {visible(nearest)}" if nearest else "remove it",
+            depends_on_experts=EXPERTS in (nearest or ""),
         )
 
 
@@ -122,7 +148,7 @@ def is_dropped_tied_head(checkpoint: Checkpoint, pattern: str) -> bool:
     return head == "lm_head" and checkpoint.config.tied_embeddings is not False
 
 
-@rule(
+@FAMILY.rule(
     "CKF108",
     "name holds unprintable characters",
     Severity.ERROR,
@@ -134,6 +160,15 @@ def is_dropped_tied_head(checkpoint: Checkpoint, pattern: str) -> bool:
     ),
     fix="ckptfix rewrite strips the sentinel.",
     fixed_by="rewrite",
+    since="0.1.0",
+    example=r"""
+    model.safetensors
+      lm_head stored as BF16
+    config.json /quantization_config
+      "quant_algo": "FP8",
+    - "ignore": ["lm_head\u0000_sentinel"]
+    + "ignore": ["lm_head"]
+    """,
 )
 def corrupt_name(context: Context) -> Iterable[Finding]:
     """Names with a NUL byte, the exporter's sentinel, or other unprintable characters."""
@@ -144,11 +179,10 @@ def corrupt_name(context: Context) -> Iterable[Finding]:
             continue
         repaired = mapper.map(statement.name)
         known = repaired is not None and repaired != statement.name and not is_corrupt(repaired)
-        yield Finding(
-            "CKF108",
-            statement.name,
-            "holds unprintable characters, so it is the name of no module",
-            statement.place,
-            "run ckptfix rewrite" if known else "run ckptfix rewrite --from-tensors",
+        yield context.finding(
+            subject=statement.name,
+            message="holds unprintable characters, so it is the name of no module",
+            place=statement.place,
+            advice="run ckptfix rewrite" if known else "run ckptfix rewrite --from-tensors",
             expected=repaired if known and repaired else "",
         )

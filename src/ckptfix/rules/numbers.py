@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.checkpoint.numbers import ModuleNumbers, ScaleNumbers
-from ckptfix.place import Place
-from ckptfix.rules.finding import Context, Finding, Severity, rule
-from ckptfix.text import visible
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.reading import place_of
+
+FAMILY: Final = Family("CKF8", "numbers")
 
 EXPORT_AGAIN: Final = "export the module again"
 
@@ -14,10 +17,6 @@ _LARGEST_WEIGHT: Final = 65504.0
 """The largest F16: no weight of a model is beyond."""
 _SATURATED: Final = 0.2
 """Share of codes at the limit; real exports have below 0.03, weights of three values have more."""
-_MOST_ZERO_BLOCKS: Final = 0.01
-"""An E4M3 scale of a block far below the others rounds to zero, with no harm."""
-_MOST_ZERO_EXPONENTS: Final = 0.5
-"""The least exponent stands for a block of zeros, of which a padded weight has many."""
 _BELONGS: Final = -3.0
 """Standard deviations; a pairing by chance is above in 999 cases of 1,000, real exports are below
 -4 even where they have 32 blocks."""
@@ -29,27 +28,24 @@ _FEW: Final = 8
 _PILE: Final = 0.15
 """Block scales at 448 that need no explanation, and the share of all that does. Scales that fall
 off towards the largest leave few there."""
-_W4A8_TOP: Final = (37.0, 80.0)
-"""W4A8_NVFP4_FP8 since ModelOpt 0.39 leaves room: 448 / 6, in E4M3."""
-
-
-def scale_place(context: Context, numbers: ModuleNumbers, role: str = "weight") -> Place:
-    """The tensor of a role in its shard file."""
-    checkpoint = context.checkpoint
-    names = checkpoint.modules[numbers.module].tensor_names
-    tensor = names.get(role, next(iter(names.values())))
-    return Place(checkpoint.table.file_of[tensor], tensor=visible(tensor))
+_TOP_WITH_ROOM: Final = (37.0, 80.0)
+"""Where weight_scale_2 leaves room: 448 / 6, in E4M3."""
 
 
 def found(
-    context: Context, code: str, numbers: ModuleNumbers, message: str, *, role: str = "weight"
+    context: Context, numbers: ModuleNumbers, message: str, *, role: str = "weight"
 ) -> Finding:
     """A finding about one module."""
-    place = scale_place(context, numbers, role)
-    return Finding(code, numbers.name, message, place, EXPORT_AGAIN, (numbers.module,))
+    return context.finding(
+        subject=numbers.name,
+        message=message,
+        place=place_of(context.checkpoint, numbers.module, role),
+        advice=EXPORT_AGAIN,
+        modules=(numbers.module,),
+    )
 
 
-@rule(
+@FAMILY.rule(
     "CKF801",
     "scale is zero, negative or not a number",
     Severity.ERROR,
@@ -59,17 +55,24 @@ def found(
         "answer."
     ),
     fix="Calibrate and export again; no metadata repairs tensors.",
+    since="0.1.0",
+    needs="weights",
+    example="""
+    model.safetensors
+    - layers.0.mlp.up_proj.weight_scale = 0.0
+    + layers.0.mlp.up_proj.weight_scale = 0.00171
+    """,
 )
 def bad_scale(context: Context) -> Iterable[Finding]:
     """Companions with values that no calibration gives, or that make weights beyond F16."""
     for numbers in context.numbers.modules.values():
         for role, scale in numbers.scales.items():
             if told := _bad(scale, numbers, role):
-                yield found(context, "CKF801", numbers, f"has {told}", role=role)
+                yield found(context, numbers, f"has {told}", role=role)
         weight = numbers.weight
         if weight is not None and weight.largest > _LARGEST_WEIGHT:
             told = f"means weights up to {weight.largest:.1e}"
-            yield found(context, "CKF801", numbers, told, role="weight_scale")
+            yield found(context, numbers, told, role="weight_scale")
 
 
 def _bad(scale: ScaleNumbers, numbers: ModuleNumbers, role: str) -> str:
@@ -84,14 +87,11 @@ def _bad(scale: ScaleNumbers, numbers: ModuleNumbers, role: str) -> str:
 
 
 def _zeros_allowed(quant_algo: str, role: str) -> float:
-    if role != "weight_scale":
-        return 0.0
-    if "MXFP" in quant_algo.upper():
-        return _MOST_ZERO_EXPONENTS
-    return _MOST_ZERO_BLOCKS if "NVFP4" in quant_algo else 0.0
+    row = format_named(quant_algo)
+    return row.scales.zeros if row is not None and role == "weight_scale" else 0.0
 
 
-@rule(
+@FAMILY.rule(
     "CKF802",
     "weight is zero, saturated or not a number",
     Severity.ERROR,
@@ -101,6 +101,13 @@ def _zeros_allowed(quant_algo: str, role: str) -> float:
         "NaN."
     ),
     fix="Export the module again.",
+    since="0.1.0",
+    needs="weights",
+    example="""
+    model.safetensors
+    - layers.0.mlp.experts.3.up_proj.weight: every code is 0
+    + layers.0.mlp.experts.3.up_proj.weight: codes from -6 to 6
+    """,
 )
 def bad_weight(context: Context) -> Iterable[Finding]:
     """Weights whose codes carry nothing, or less than they could."""
@@ -110,17 +117,15 @@ def bad_weight(context: Context) -> Iterable[Finding]:
             continue
         clipped = (weight.at_limit - weight.blocks) / weight.count
         if weight.not_a_number:
-            yield found(
-                context, "CKF802", numbers, f"has {weight.not_a_number:,} NaN in its weight"
-            )
+            yield found(context, numbers, f"has {weight.not_a_number:,} NaN in its weight")
         elif weight.zeros == weight.count:
-            yield found(context, "CKF802", numbers, "has a weight of zeros only")
+            yield found(context, numbers, "has a weight of zeros only")
         elif clipped > _SATURATED:
             told = f"has {clipped:.0%} of its codes at the limit of the format"
-            yield found(context, "CKF802", numbers, told)
+            yield found(context, numbers, told)
 
 
-@rule(
+@FAMILY.rule(
     "CKF803",
     "scales do not belong to the weight",
     Severity.ERROR,
@@ -130,6 +135,13 @@ def bad_weight(context: Context) -> Iterable[Finding]:
         "order, for example swizzled for a kernel before they were stored."
     ),
     fix="Export the module again, without post-processing for a kernel.",
+    since="0.1.0",
+    needs="weights",
+    example="""
+    model.safetensors
+    - layers.0.mlp.up_proj.weight_scale: in the order of a kernel's tiles
+    + layers.0.mlp.up_proj.weight_scale: row by row
+    """,
 )
 def foreign_scales(context: Context) -> Iterable[Finding]:
     """Block scales and codes that are paired as by chance."""
@@ -140,10 +152,10 @@ def foreign_scales(context: Context) -> Iterable[Finding]:
                 "has scales and codes that are paired as by chance, "
                 f"{round(weight.pairing)} standard deviations where -3 and below is expected"
             )
-            yield found(context, "CKF803", numbers, told, role="weight_scale")
+            yield found(context, numbers, told, role="weight_scale")
 
 
-@rule(
+@FAMILY.rule(
     "CKF804",
     "the two levels of scales contradict each other",
     Severity.ERROR,
@@ -153,6 +165,14 @@ def foreign_scales(context: Context) -> Iterable[Finding]:
         "the limit, were made for another weight_scale_2."
     ),
     fix="Export the module again.",
+    since="0.1.0",
+    needs="weights",
+    example="""
+    model.safetensors
+    - layers.0.mlp.up_proj.weight_scale: up to 28
+    + layers.0.mlp.up_proj.weight_scale: up to 448
+      layers.0.mlp.up_proj.weight_scale_2 = 0.000153
+    """,
 )
 def two_levels(context: Context) -> Iterable[Finding]:
     """Block scales against weight_scale_2, over the modules of a layer that share one."""
@@ -170,26 +190,28 @@ def two_levels(context: Context) -> Iterable[Finding]:
 def _contradictions(context: Context, members: list[ModuleNumbers]) -> Iterator[Finding]:
     tops = [member.scales["weight_scale"].largest for member in members]
     highest = members[tops.index(max(tops))]
-    if highest.quant_algo == "W4A8_AWQ":
+    row = format_named(highest.quant_algo)
+    level = row.second_level if row is not None else "full"
+    if level == "step":
         wanted = 7 * max(tops) / 448
         held = highest.scales["weight_scale_2"].largest
         if not 0.99 < held / max(wanted, 1e-30) < 1.01:
             told = f"has weight_scale_2 {held:.3e}, its group scales give {wanted:.3e}"
-            yield found(context, "CKF804", highest, told, role="weight_scale_2")
+            yield found(context, highest, told, role="weight_scale_2")
         return
-    low, high = _W4A8_TOP
+    low, high = _TOP_WITH_ROOM
     top = max(tops)
-    if highest.quant_algo == "W4A8_NVFP4_FP8" and high < top < _LOWEST_TOP * 2:
+    if level == "room" and high < top < _LOWEST_TOP * 2:
         told = f"has block scales up to {top:g}, weight_scale_2 leaves room for {448 / 6:.0f}"
-        yield found(context, "CKF804", highest, told, role="weight_scale")
-    elif top < (low if highest.quant_algo == "W4A8_NVFP4_FP8" else _LOWEST_TOP):
+        yield found(context, highest, told, role="weight_scale")
+    elif top < (low if level == "room" else _LOWEST_TOP):
         told = f"has block scales up to {top:g} only, weight_scale_2 leaves room for 448"
-        yield found(context, "CKF804", highest, told, role="weight_scale")
+        yield found(context, highest, told, role="weight_scale")
     for member in members:
         scale = member.scales["weight_scale"]
         if scale.at_limit > _FEW and scale.at_limit > min(scale.near_limit, _PILE * scale.count):
             told = f"has {scale.at_limit:,} block scales at 448 and {scale.near_limit:,} near it"
-            yield found(context, "CKF804", member, told, role="weight_scale")
+            yield found(context, member, told, role="weight_scale")
 
 
 def _layer(name: str) -> str:
@@ -199,7 +221,7 @@ def _layer(name: str) -> str:
     return ".".join(parts[: number + 1])
 
 
-@rule(
+@FAMILY.rule(
     "CKF806",
     "input_scale is exactly 1",
     Severity.WARNING,
@@ -208,78 +230,17 @@ def _layer(name: str) -> str:
         "clips or wastes the range of its input."
     ),
     fix="Calibrate with data that reaches the layer and export again.",
+    since="0.1.0",
+    needs="weights",
+    example="""
+    model.safetensors
+    - layers.0.mlp.experts.3.up_proj.input_scale = 1.0
+    + layers.0.mlp.experts.3.up_proj.input_scale = 0.00412
+    """,
 )
 def uncalibrated(context: Context) -> Iterable[Finding]:
     """Static input scales that no calibration touched."""
     for numbers in context.numbers.modules.values():
         scale = numbers.scales.get("input_scale")
         if scale is not None and scale.smallest == scale.largest == 1.0:
-            yield found(context, "CKF806", numbers, "has input_scale 1.0", role="input_scale")
-
-
-_AWQ: Final = ("NVFP4_AWQ", "NVFP4_SVD", "W4A16_AWQ", "W4A8_AWQ")
-_AWQ_PRODUCT: Final = (0.35, 2.8)
-
-
-@rule(
-    "CKF808",
-    "pre_quant_scale has another magnitude than AWQ gives",
-    Severity.ERROR,
-    why=(
-        "AWQ divides its scales by the root of the largest times the smallest, so that the product "
-        "of both is 1 (nvidia-modelopt 0.47.0, modelopt/torch/quantization/model_calib.py). The "
-        "input of the layer is multiplied with them."
-    ),
-    fix="Export the module again.",
-)
-def awq_magnitude(context: Context) -> Iterable[Finding]:
-    """Largest times smallest value of pre_quant_scale."""
-    low, high = _AWQ_PRODUCT
-    for numbers in context.numbers.modules.values():
-        scale = numbers.scales.get("pre_quant_scale")
-        if scale is None or numbers.quant_algo not in _AWQ or scale.smallest <= 0:
-            continue
-        product = scale.smallest * scale.largest
-        if not low < product < high:
-            told = f"has a pre_quant_scale whose largest times smallest is {product:.1e}, not 1"
-            yield found(context, "CKF808", numbers, told, role="pre_quant_scale")
-
-
-_MOST_ALONG: Final = 0.25
-"""Rounding to FP4 alone gives 0.1."""
-_STEP: Final = (0.75, 1.5)
-
-
-@rule(
-    "CKF809",
-    "low-rank part does not belong to the weight",
-    Severity.ERROR,
-    why=(
-        "SVDQuant takes the largest singular vectors out of the weight and quantizes the rest: "
-        "lora_a is orthonormal, nothing of the rest lies along either part, and the spectrum goes "
-        "on where it was cut. Otherwise the layer adds something that was never taken out."
-    ),
-    fix="Export the module again.",
-)
-def foreign_low_rank(context: Context) -> Iterable[Finding]:
-    """Low-rank parts that are no cut of the spectrum."""
-    low, high = _STEP
-    for numbers in context.numbers.modules.values():
-        part = numbers.low_rank
-        if part is None:
-            continue
-        if part.is_zero:
-            told = "has a lora_b of zeros only"
-            yield found(context, "CKF809", numbers, told, role="svdquant_lora_b")
-        elif not part.orthogonality < 0.05:
-            told = f"has a lora_a that is {part.orthogonality:.1%} off an orthonormal set"
-            yield found(context, "CKF809", numbers, told, role="svdquant_lora_a")
-        elif not part.along_input < _MOST_ALONG:
-            told = "has a rest that lies along lora_a"
-            yield found(context, "CKF809", numbers, told, role="svdquant_lora_a")
-        elif not part.along_output < _MOST_ALONG:
-            told = "has a rest that lies along lora_b"
-            yield found(context, "CKF809", numbers, told, role="svdquant_lora_b")
-        elif not low < part.step < high:
-            told = f"has a lora_b whose spectrum ends at {part.step:.0%} of where the rest begins"
-            yield found(context, "CKF809", numbers, told, role="svdquant_lora_b")
+            yield found(context, numbers, "has input_scale 1.0", role="input_scale")

@@ -7,16 +7,19 @@ from typing import Final
 
 from ckptfix.checkpoint.metadata import MetadataFile, Statement
 from ckptfix.names import is_regex
-from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.rules.names import abbreviates, is_corrupt, statements
 from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
 from ckptfix.text import visible
+
+FAMILY: Final = Family("CKF1", "names")
 
 _WILDCARD: Final = re.compile(r"[*?\[]")
 _EXPERT: Final = re.compile(r"(.*\.experts)\.\d+(?:\.|\Z)")
 
 
-@rule(
+@FAMILY.rule(
     "CKF102",
     "packed module is named, its members are not",
     Severity.WARNING,
@@ -27,6 +30,21 @@ _EXPERT: Final = re.compile(r"(.*\.experts)\.\d+(?:\.|\Z)")
         "sgl-project/sglang issue 26213)."
     ),
     fix="Name the members too, with the same content.",
+    since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.self_attn.q_proj stored as BF16
+      layers.0.self_attn.k_proj stored as BF16
+      layers.0.self_attn.v_proj stored as BF16
+    config.json /quantization_config
+      "quant_algo": "FP8",
+      "ignore": [
+    +   "layers.0.self_attn.q_proj",
+    +   "layers.0.self_attn.k_proj",
+    +   "layers.0.self_attn.v_proj",
+        "layers.0.self_attn.qkv_proj"
+      ]
+    """,
 )
 def packed_without_members(context: Context) -> Iterable[Finding]:
     """Statements for a packed module whose members the same list does not name."""
@@ -42,17 +60,16 @@ def packed_without_members(context: Context) -> Iterable[Finding]:
                 continue
             left = [member for member in members if of_runtime.get(member, member) not in stated]
             if left:
-                yield Finding(
-                    "CKF102",
-                    statement.name,
-                    "is stored as its members, which are not named beside it",
-                    statement.place,
-                    f"name {', '.join(member.rpartition('.')[2] for member in left)} too",
-                    tuple(context.naming.read_name(statement.name).modules),
+                yield context.finding(
+                    subject=statement.name,
+                    message="is stored as its members, which are not named beside it",
+                    place=statement.place,
+                    advice=f"name {', '.join(member.rpartition('.')[2] for member in left)} too",
+                    modules=tuple(context.naming.read_name(statement.name).modules),
                 )
 
 
-@rule(
+@FAMILY.rule(
     "CKF103",
     "pattern is in the dialect of another quantizer",
     Severity.ERROR,
@@ -63,22 +80,30 @@ def packed_without_members(context: Context) -> Iterable[Finding]:
     ),
     fix="Write the names or shell wildcards; ckptfix rewrite --from-tensors does so.",
     fixed_by="rewrite --from-tensors",
+    since="0.1.0",
+    example="""
+    model.safetensors
+      lm_head stored as BF16
+    config.json /quantization_config
+      "quant_algo": "FP8",
+    - "ignore": ["re:.*lm_head"]
+    + "ignore": ["lm_head"]
+    """,
 )
 def foreign_dialect(context: Context) -> Iterable[Finding]:
     """Exclude patterns that start with `re:`."""
     for statement in statements(context):
         if statement.kind == "exclude" and is_regex(statement.name):
-            yield Finding(
-                "CKF103",
-                statement.name,
-                "is a regular expression, which vLLM and SGLang take literally here",
-                statement.place,
-                "run ckptfix rewrite --from-tensors",
-                context.naming.read_pattern(statement.name).modules,
+            yield context.finding(
+                subject=statement.name,
+                message="is a regular expression, which vLLM and SGLang take literally here",
+                place=statement.place,
+                advice="run ckptfix rewrite --from-tensors",
+                modules=context.naming.read_pattern(statement.name).modules,
             )
 
 
-@rule(
+@FAMILY.rule(
     "CKF104",
     "pattern reaches further, or less far, than it reads",
     Severity.ERROR,
@@ -89,6 +114,16 @@ def foreign_dialect(context: Context) -> Iterable[Finding]:
         "(issue 44628)."
     ),
     fix="Write the whole name of each module that is meant.",
+    since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.self_attn.b_proj stored as BF16
+      layers.0.self_attn.q_b_proj stored as FP8
+    config.json /quantization_config
+      "quant_algo": "FP8",
+    - "ignore": ["b_proj"]
+    + "ignore": ["layers.0.self_attn.b_proj"]
+    """,
 )
 def ambiguous_pattern(context: Context) -> Iterable[Finding]:
     """Plain patterns that are only part of a name, or the beginning of a quantized one."""
@@ -98,19 +133,18 @@ def ambiguous_pattern(context: Context) -> Iterable[Finding]:
     for metadata in context.checkpoint.metadata:
         for statement in _plain_patterns(metadata):
             if abbreviates(context, statement):
-                hit = [name for name in names if statement.name in name]
+                hit = context.naming.checkpoint_names.containing(statement.name)
                 message = "is only part of a name: vLLM excludes all that contain it, others none"
             else:
                 hit = _longer(quantized, statement.name)
                 message = "is the beginning of quantized modules too, and vLLM excludes these"
             if hit:
-                yield Finding(
-                    "CKF104",
-                    statement.name,
-                    message,
-                    statement.place,
-                    f"write whole names, such as {visible(hit[0])}",
-                    tuple(hit),
+                yield context.finding(
+                    subject=statement.name,
+                    message=message,
+                    place=statement.place,
+                    advice=f"write whole names, such as {visible(hit[0])}",
+                    modules=tuple(hit),
                 )
 
 
@@ -132,7 +166,7 @@ def _longer(names: Sequence[str], beginning: str) -> list[str]:
     return found
 
 
-@rule(
+@FAMILY.rule(
     "CKF107",
     "experts are excluded one by one, the bank is not",
     Severity.WARNING,
@@ -142,6 +176,19 @@ def _longer(names: Sequence[str], beginning: str) -> list[str]:
         "(sgl-project/sglang issue 39317)."
     ),
     fix="Add the name of the bank, ...experts, to the list.",
+    since="0.1.0",
+    example="""
+    model.safetensors
+      layers.0.mlp.experts.0.up_proj stored as BF16
+      layers.0.mlp.experts.1.up_proj stored as BF16
+    config.json /quantization_config
+      "quant_algo": "FP8",
+      "ignore": [
+    +   "layers.0.mlp.experts",
+        "layers.0.mlp.experts.0.up_proj",
+        "layers.0.mlp.experts.1.up_proj"
+      ]
+    """,
 )
 def experts_one_by_one(context: Context) -> Iterable[Finding]:
     """Banks of which a list names single experts only."""
@@ -153,10 +200,9 @@ def experts_one_by_one(context: Context) -> Iterable[Finding]:
             if found and not listed & {found[1], f"{found[1]}*", f"{found[1]}.*"}:
                 banks.setdefault(found[1], statement)
         for bank, statement in banks.items():
-            yield Finding(
-                "CKF107",
-                bank,
-                "is excluded expert by expert, runtimes ask for the bank",
-                statement.place,
-                f"add {visible(bank)} to {statement.key}",
+            yield context.finding(
+                subject=bank,
+                message="is excluded expert by expert, runtimes ask for the bank",
+                place=statement.place,
+                advice=f"add {visible(bank)} to {statement.key}",
             )

@@ -1,46 +1,37 @@
-"""All rules. A new family is one import here; a new rule in a family needs nothing."""
+"""All rules: every file of this package that is none of the `_MACHINERY` declares some."""
 
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Final
+
+import ckptfix.rules
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
-from ckptfix.rules import (
-    banks,
-    coverage,
-    draft,
-    files,
-    formats,
-    joined_numbers,
-    kernels,
-    kv_cache,
-    layers,
-    names,
-    patterns,
-    runtimes,
-    tensor_names,
-)
-from ckptfix.rules import numbers as number_rules
-from ckptfix.rules.finding import Context, Finding, Rule, declared_rules
+from ckptfix.rules.context import Facts
+from ckptfix.rules.finding import Family, Finding, Rule, declared_rules
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.verdict import TargetVerdict
 
-FAMILIES = (
-    names,
-    patterns,
-    coverage,
-    banks,
-    formats,
-    kernels,
-    kv_cache,
-    layers,
-    files,
-    draft,
-    runtimes,
-    tensor_names,
-    number_rules,
-    joined_numbers,
+_MACHINERY: Final = frozenset(
+    {"catalogue", "context", "finding", "folded", "reading", "registry", "selection"}
 )
 
-RULES: dict[str, Rule] = {rule.code: rule for rule in declared_rules()}
+
+def _load() -> dict[str, Rule]:
+    for module in sorted(module.name for module in iter_modules(ckptfix.rules.__path__)):
+        if module not in _MACHINERY:
+            import_module(f"{ckptfix.rules.__name__}.{module}")
+    return declared_rules()
+
+
+RULES: Final = _load()
+"""Code -> rule, by code."""
+
+
+def families() -> tuple[Family, ...]:
+    """Every family that has a rule, by code."""
+    return tuple(dict.fromkeys(rule.family for rule in RULES.values()))
 
 
 def find_all(
@@ -50,5 +41,5 @@ def find_all(
     numbers: Numbers = NOT_MEASURED,
 ) -> tuple[Finding, ...]:
     """Every finding, by code, then in the order of the files."""
-    context = Context(checkpoint, Naming(checkpoint, name_map), verdicts, numbers)
-    return tuple(finding for rule in RULES.values() for finding in rule.find(context))
+    facts = Facts(checkpoint, Naming(checkpoint, name_map), verdicts, numbers)
+    return tuple(finding for rule in RULES.values() for finding in facts.findings(rule))

@@ -1,18 +1,25 @@
 """CKF7xx: what the releases that the user asked for would make of the checkpoint."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.metadata import CONFIG_FILE
+from ckptfix.commands import quoted
 from ckptfix.place import Place
-from ckptfix.rules.finding import Context, Finding, Severity, rule
-from ckptfix.runtimes.effective import effective_metadata
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.runtimes.loads import Reason
+from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import ModuleVerdict
+from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
+FAMILY: Final = Family("CKF7", "runtimes")
 
-@rule(
+
+@FAMILY.rule(
     "CKF701",
     "a release builds the module otherwise than it is stored",
     Severity.ERROR,
@@ -27,6 +34,22 @@ from ckptfix.text import visible
         "ckptfix rewrite --runtime SPEC repairs what names can repair and says what they cannot; "
         "ckptfix resolve shows how the release got to its answer."
     ),
+    since="0.1.0",
+    needs="release",
+    example="""
+    on vllm==0.17.1
+    config.json
+      "architectures": ["NemotronH_Nano_VL_V2"]
+    model.safetensors
+      language_model.backbone.layers.0.mixer.in_proj stored as FP8
+    config.json /quantization_config
+      "quant_method": "modelopt",
+      "quant_algo": "MIXED_PRECISION",
+      "quantized_layers": {
+    -   "language_model.backbone.layers.0.mixer.in_proj": {"quant_algo": "FP8"}
+    +   "language_model.model.layers.0.mixer.in_proj": {"quant_algo": "FP8"}
+      }
+    """,
 )
 def wrong_module(context: Context) -> Iterable[Finding]:
     """Modules whose stored format a release does not resolve, once for releases that agree."""
@@ -39,24 +62,26 @@ def wrong_module(context: Context) -> Iterable[Finding]:
             first.setdefault(key, module)
     if not alike:
         return
-    whole, stated = _whole(context.checkpoint), _stated(context.checkpoint)
+    whole, stated = _whole(context.checkpoint), _stated(context.verdicts)
     for key, targets in alike.items():
         module = first[key]
         releases = " and ".join(map(str, targets))
+        deciding = _deciding(module)
         does = "stop at it" if module.resolved == "error" else f"build it as {module.resolved}"
-        specs = " ".join(f"--runtime {t.runtime}=={t.version}" for t in targets)
-        yield Finding(
-            "CKF701",
-            module.name,
-            f"is stored as {module.stored}, {releases} would {does}: {visible(module.reason)}",
-            next((stated[name] for name in _deciding(module) if name in stated), whole),
-            f"see what names can repair with ckptfix rewrite --dry-run {specs}",
-            module.members,
+        specs = " ".join(f"--runtime {quoted(f'{t.runtime}=={t.version}')}" for t in targets)
+        yield context.finding(
+            subject=module.name,
+            message=f"is stored as {module.stored}, {releases} would {does}: "
+            f"{visible(module.reason)}",
+            place=next((stated[name] for name in deciding if name in stated), whole),
+            advice=f"see what names can repair with ckptfix rewrite --dry-run {specs}",
+            modules=module.members,
             releases=tuple(map(str, targets)),
+            depends_on_experts=any(EXPERTS in name for name in deciding),
         )
 
 
-@rule(
+@FAMILY.rule(
     "CKF702",
     "a release refuses the metadata as a whole",
     Severity.ERROR,
@@ -69,6 +94,17 @@ def wrong_module(context: Context) -> Iterable[Finding]:
         "Serve on a release that takes it: ckptfix check --runtime vllm --runtime sglang asks "
         "every known one."
     ),
+    since="0.1.0",
+    needs="release",
+    example="""
+    on vllm==0.33.0
+    model.safetensors
+      model.layers.0.mlp.down_proj stored as FP8
+    config.json /quantization_config
+    + "quantized_layers": {"model.layers.0.mlp.down_proj": {"quant_algo": "FP8"}},
+      "quant_algo": "MIXED_PRECISION",
+      "quant_method": "modelopt"
+    """,
 )
 def refused_metadata(context: Context) -> Iterable[Finding]:
     """Releases that would stop before they build a layer, once for releases that agree."""
@@ -79,14 +115,65 @@ def refused_metadata(context: Context) -> Iterable[Finding]:
     for problem, targets in alike.items():
         place = _whole(context.checkpoint)
         releases = " and ".join(map(str, targets))
-        yield Finding(
-            "CKF702",
-            place.file,
-            f"is refused: {releases} {problem}",
-            place,
-            "serve on a release that takes it, ckptfix check --runtime vllm asks every known one",
+        yield context.finding(
+            subject=place.file,
+            message=f"is refused: {releases} {problem}",
+            place=place,
+            advice="serve on a release that takes it, ckptfix check --runtime vllm asks every "
+            "known one",
             releases=tuple(map(str, targets)),
         )
+
+
+@FAMILY.rule(
+    "CKF703",
+    "a release has no place for a tensor, or leaves a weight unwritten",
+    Severity.ERROR,
+    why=(
+        "What a model class builds follows from config.json. vLLM 0.33.0 stops at a tensor that it "
+        "has no place for, and does not notice a weight that nothing fills: it checks that for "
+        "unquantized checkpoints alone (vllm/model_executor/model_loader/default_loader.py). "
+        "SGLang 0.5.23 notices neither, and the server answers garbage."
+    ),
+    fix="Export the checkpoint again, or set config.json to what is stored.",
+    since="0.2.0",
+    needs="release",
+    example="""
+    on vllm==0.33.0
+    model.safetensors
+      model.layers.0.mlp.down_proj stored as FP8
+    - model.layers.0.mlp.left_over stored as BF16
+    config.json /quantization_config
+      "quant_algo": "FP8",
+      "quant_method": "modelopt"
+    """,
+)
+def not_loaded(context: Context) -> Iterable[Finding]:
+    """What keeps a release from loading the checkpoint, besides modules built otherwise."""
+    alike: dict[Reason, list[Target]] = {}
+    for verdict in context.verdicts:
+        for fault in verdict.faults:
+            alike.setdefault(fault, []).append(verdict.target)
+    file_of = context.checkpoint.table.file_of
+    for fault, targets in alike.items():
+        tensor = next(iter(_tensors_of(context.checkpoint, fault.tensor)), "")
+        place = Place(file_of[tensor], tensor=visible(tensor)) if tensor else Place(CONFIG_FILE)
+        yield context.finding(
+            subject=fault.tensor or CONFIG_FILE,
+            message=f"is not loaded as stored by {' and '.join(map(str, targets))}: it "
+            f"{fault.text}",
+            place=place,
+            advice="export the checkpoint again, or set config.json to what is stored",
+            releases=tuple(map(str, targets)),
+        )
+
+
+def _tensors_of(checkpoint: Checkpoint, name: str) -> tuple[str, ...]:
+    """The tensor of a name, or those of the module of that name."""
+    if name in checkpoint.table.file_of:
+        return (name,)
+    module = checkpoint.modules.get(name)
+    return tuple(module.tensor_names.values()) if module else ()
 
 
 def _deciding(module: ModuleVerdict) -> tuple[str, ...]:
@@ -99,16 +186,15 @@ def _deciding(module: ModuleVerdict) -> tuple[str, ...]:
     return module.members
 
 
-def _stated(checkpoint: Checkpoint) -> dict[str, Place]:
-    """Where the metadata that runtimes go by states each name."""
-    metadata = effective_metadata(checkpoint.metadata)
-    if metadata is None:
-        return {}
-    return {s.name: s.place for s in (*metadata.entries, *metadata.excludes)}
+def _stated(verdicts: Iterable[TargetVerdict]) -> dict[str, Place]:
+    """Where the metadata that the releases use state each name."""
+    found: dict[str, Place] = {}
+    for metadata in {id(v.metadata): v.metadata for v in verdicts if v.metadata}.values():
+        for statement in (*metadata.entries, *metadata.excludes):
+            found.setdefault(statement.name, statement.place)
+    return found
 
 
 def _whole(checkpoint: Checkpoint) -> Place:
-    """The object that holds the metadata that runtimes go by."""
-    metadata = effective_metadata(checkpoint.metadata)
-    places = (m.place for m in checkpoint.metadata if metadata and m.file == metadata.file)
-    return next(places, Place(CONFIG_FILE))
+    """The object that holds the metadata that runtimes use."""
+    return next((m.place for m in checkpoint.metadata), Place(CONFIG_FILE))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Final
 
 from ckptfix.errors import CkptfixError
 from ckptfix.rules.registry import RULES
@@ -10,13 +11,6 @@ from ckptfix.text import visible
 
 EVERY = "CKF"
 """The prefix of every code."""
-
-_RUNTIMES = "CKF7"
-
-
-def is_runtime_code(code: str) -> bool:
-    """True for what is found by asking a release, not by looking at the checkpoint alone."""
-    return code.startswith(_RUNTIMES)
 
 
 @dataclass(frozen=True)
@@ -34,6 +28,9 @@ class Selection:
         """The same, with more that is not reported, whatever was selected."""
         more = tuple(code for code in RULES if _longest(tuple(codes), code) > 0)
         return Selection(self.select, (*self.ignore, *more))
+
+
+EVERYTHING: Final = Selection()
 
 
 def _longest(prefixes: Iterable[str], code: str) -> int:

@@ -1,13 +1,17 @@
 """CKF109: tensors under a name that no runtime loads."""
 
 from collections.abc import Iterable
+from typing import Final
 
-from ckptfix.rules.banks import place_of
-from ckptfix.rules.finding import Context, Finding, Severity, rule
+from ckptfix.rules.context import Context
+from ckptfix.rules.finding import Family, Finding, Severity
+from ckptfix.rules.reading import place_of
 from ckptfix.runtimes.tensor_maps import choose_tensor_map
 
+FAMILY: Final = Family("CKF1", "names")
 
-@rule(
+
+@FAMILY.rule(
     "CKF109",
     "tensors are stored under a name that no runtime loads",
     Severity.ERROR,
@@ -20,6 +24,15 @@ from ckptfix.runtimes.tensor_maps import choose_tensor_map
     fix="ckptfix rewrite --tensors renames them in the header of the shard file; no name in the "
     "metadata changes where a tensor goes.",
     fixed_by="rewrite --tensors",
+    since="0.1.0",
+    blocks_loading=True,
+    example="""
+    config.json
+      "architectures": ["NemotronHForCausalLM"]
+    model.safetensors
+    - backbone.embedding stored as BF16
+    + backbone.embeddings stored as BF16
+    """,
 )
 def unloadable_name(context: Context) -> Iterable[Finding]:
     """Modules whose tensors end nowhere, where another name for them is known."""
@@ -30,12 +43,11 @@ def unloadable_name(context: Context) -> Iterable[Finding]:
     for name in context.checkpoint.modules:
         new = name_map.mapper.map(name)
         if new is not None and new != name:
-            yield Finding(
-                "CKF109",
-                name,
-                "is the name of tensors that no runtime loads",
-                place_of(context.checkpoint, name),
-                "ckptfix rewrite --tensors renames them",
-                (name,),
-                new,
+            yield context.finding(
+                subject=name,
+                message="is the name of tensors that no runtime loads",
+                place=place_of(context.checkpoint, name),
+                advice="ckptfix rewrite --tensors renames them",
+                modules=(name,),
+                expected=new,
             )

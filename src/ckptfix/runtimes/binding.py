@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.family import Family
 
@@ -32,7 +33,9 @@ class _Member:
     """Among the members of a packed module."""
 
 
-def runtime_modules(modules: Mapping[str, Module], family: Family) -> tuple[RuntimeModule, ...]:
+def runtime_modules(
+    modules: Mapping[str, Module], family: Family, config: ModelConfig | None = None
+) -> tuple[RuntimeModule, ...]:
     """The runtime's modules, in the order of their first tensor in the checkpoint.
 
     Only modules with a weight of two or more dimensions are placed: norms and biases are never
@@ -56,16 +59,19 @@ def runtime_modules(modules: Mapping[str, Module], family: Family) -> tuple[Runt
             asked, order = _packed(name, family, names)
         apart = "" if asked else module.name
         grouped.setdefault((asked, apart), []).append(_Member(module.name, kind, order))
-    return tuple(_join(name, members, family) for (name, _), members in grouped.items())
+    values = config.values if config else {}
+    return tuple(_join(name, members, family, values) for (name, _), members in grouped.items())
 
 
-def _join(name: str, members: list[_Member], family: Family) -> RuntimeModule:
+def _join(
+    name: str, members: list[_Member], family: Family, config: Mapping[str, Any]
+) -> RuntimeModule:
     kind = members[0].kind
     in_order = sorted(members, key=lambda member: member.order)
     # vLLM and SGLang hand embeddings their config, which answers for linears, heads and expert
     # banks only (vllm 0.33.0 vllm/model_executor/layers/quantization/modelopt.py, sglang 0.5.23
     # sglang/srt/layers/quantization/modelopt_quant.py: get_quant_method).
-    takes = kind not in ("embedding", "other") and not family.is_never_quantized(name)
+    takes = kind not in ("embedding", "other") and not family.is_never_quantized(name, config)
     return RuntimeModule(name, tuple(member.name for member in in_order), kind, takes)
 
 

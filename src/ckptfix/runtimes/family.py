@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from functools import cache, cached_property
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -20,66 +20,36 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from ckptfix.errors import CkptfixError
 from ckptfix.names import NameMapper
 from ckptfix.place import Place
-from ckptfix.runtimes.name_maps import NameMapSpec, RuleSpec, compile_rules
+from ckptfix.runtimes.family_spec import FamilyFile, FamilySpec
+from ckptfix.runtimes.name_maps import NameMapSpec, compile_rules
 
 _FOLDER: Final = "families"
-
-
-class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One `[[families]]` table: model classes of one runtime that place modules alike."""
-
-    runtime: str
-    """`vllm` or `sglang`."""
-    architectures: tuple[str, ...]
-    """Entries of `architectures` in config.json."""
-    source: str
-    """Where this was read: project, version, files."""
-    versions: str = ""
-    """Releases that it holds for, a PEP 440 specifier; empty for all."""
-    inner: tuple[str, ...] = ()
-    """Architectures built inside whose tables reach the metadata too, outermost first."""
-    inner_from_config: bool = False
-    """The language model's own `architectures` in config.json go before `inner`."""
-    rules: tuple[RuleSpec, ...] = ()
-    """Checkpoint module name -> place in the runtime's module tree."""
-    asked: tuple[RuleSpec, ...] = ()
-    """Place -> name that the config is asked for, where the class passes another prefix."""
-    packed: dict[str, tuple[str, ...]] = {}
-    """Last part of a packed module's name -> last parts of its members', in order."""
-    banks: tuple[str, ...] = ("experts",)
-    """Parts of a name that end the name of an expert bank; what is below belongs to the bank."""
-    heads: tuple[str, ...] = ("lm_head", "*.lm_head")
-    """Runtime names of output heads; `*` stands for any characters."""
-    embeddings: tuple[str, ...] = ("embed_tokens", "*.embed_tokens")
-    """Runtime names of embeddings."""
-    unquantized: tuple[str, ...] = ()
-    """Runtime names of modules that are built without a quantization config."""
-
-
-class UnknownSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One `[[unknown]]` table: model classes that were read and that no family can describe."""
-
-    runtime: str
-    """`vllm` or `sglang`."""
-    architectures: tuple[str, ...]
-    """Entries of `architectures` in config.json."""
-    source: str
-    """Where this was read: project, version, files."""
-    reason: str
-    """Why, as the end of a sentence for the user."""
-
-
-class FamilyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One file under `runtimes/families/`."""
-
-    description: str
-    families: tuple[FamilySpec, ...] = ()
-    unknown: tuple[UnknownSpec, ...] = ()
 
 
 def _matcher(patterns: Sequence[str]) -> re.Pattern[str]:
     # An empty alternation would match the empty string, so no pattern is one that never matches.
     return re.compile("|".join(translate(pattern) for pattern in patterns) or r"(?!)")
+
+
+def _is_in_64s(tower: object) -> bool:
+    """True unless a size of the tower is known not to be a multiple of 64."""
+    sizes = (
+        [tower.get(k) for k in ("hidden_size", "intermediate_size")]
+        if isinstance(tower, dict)
+        else []
+    )
+    return all(size % 64 == 0 for size in sizes if isinstance(size, int))
+
+
+def _tree_matcher(patterns: Sequence[str]) -> re.Pattern[str]:
+    def part(found: re.Match[str]) -> str:
+        text = found[0]
+        if text[0] == "{":
+            return f"(?:{'|'.join(map(re.escape, text[1:-1].split(',')))})"
+        return {"#": r"\d+", "*": ".*"}.get(text) or re.escape(text)
+
+    split = re.compile(r"\{[^}]*\}|[#*]|[^{#*]+")
+    return re.compile("|".join(split.sub(part, pattern) for pattern in patterns))
 
 
 @dataclass(frozen=True)
@@ -132,6 +102,27 @@ class Family:
     def _unquantized(self) -> re.Pattern[str]:
         return _matcher(self.spec.unquantized)
 
+    @cached_property
+    def _tree(self) -> re.Pattern[str] | None:
+        return _tree_matcher(self.spec.tree) if self.spec.tree else None
+
+    @property
+    def knows_its_tree(self) -> bool:
+        """True where every module that the classes may build is listed."""
+        return self._tree is not None
+
+    def may_build(self, name: str) -> bool:
+        """True unless the classes are known to build no module of this runtime name."""
+        return self._tree is None or self._tree.fullmatch(name) is not None
+
+    @cached_property
+    def _untaken(self) -> re.Pattern[str]:
+        return _matcher(self.spec.untaken)
+
+    def takes(self, checkpoint_name: str) -> bool:
+        """False for a module that the classes are known not to load under this name."""
+        return self._untaken.match(checkpoint_name) is None
+
     def holds_for(self, version: str) -> bool:
         """True for a release that this entry describes."""
         return SpecifierSet(self.spec.versions).contains(version, prereleases=True)
@@ -149,9 +140,31 @@ class Family:
         """True for the runtime name of an embedding."""
         return self._embeddings.match(name) is not None
 
-    def is_never_quantized(self, name: str) -> bool:
-        """True for the runtime name of a module that is built without a quantization config."""
-        return self._unquantized.match(name) is not None
+    def is_never_quantized(self, name: str, config: Mapping[str, Any]) -> bool:
+        """True for the runtime name of a module that is built without a quantization config.
+
+        Args:
+            name: the runtime name.
+            config: config.json.
+        """
+        if self._unquantized.match(name) is not None:
+            return True
+        return any(
+            patterns.match(name) is not None and not _is_in_64s(config.get(key))
+            for key, patterns in self._unless_64.items()
+        )
+
+    @cached_property
+    def _unless_64(self) -> Mapping[str, re.Pattern[str]]:
+        return {key: _matcher(names) for key, names in self.spec.unquantized_unless_64.items()}
+
+    def lacks_scales(self, checkpoint_name: str) -> bool:
+        """True for a module of which only weight and bias are loaded."""
+        return self._without_scales.match(checkpoint_name) is not None
+
+    @cached_property
+    def _without_scales(self) -> re.Pattern[str]:
+        return _matcher(self.spec.without_scales)
 
 
 def _compile(spec: FamilySpec, origin: str) -> Family:

@@ -9,10 +9,12 @@ import tomllib
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.errors import CkptfixError
 from ckptfix.names import NameMapper, Rule
 from ckptfix.place import Place
@@ -69,6 +71,13 @@ class NameMap(msgspec.Struct, frozen=True):
     """Empty when the map came from the user: then the user says that it is needed."""
     required: bool = False
     """True when names in the old spelling are a finding."""
+
+    def without_releases(self) -> "NameMap":
+        """The same map, silent on which releases need it: their verdicts answer that better.
+
+        A map of the user's own stays required.
+        """
+        return msgspec.structs.replace(self, required=self.required and not self.needed_by)
 
 
 NO_MAP = NameMap(NameMapper(), "no map")
@@ -176,6 +185,48 @@ def choose_name_map(
                 mapper = damage.then(compile_rules(spec, architecture).below(prefix))
                 return NameMap(mapper, f"{architecture} below {prefix}", spec.needed_by)
     return damage_map()
+
+
+def builtin_name_map(checkpoint: Checkpoint) -> NameMap:
+    """The built-in map for a checkpoint's architecture."""
+    return choose_name_map(checkpoint.config.architectures, checkpoint.config.nested)
+
+
+def own_name_map(maps: Sequence[str], mapper: str | None) -> NameMap | None:
+    """The user's rules, None if there are none.
+
+    Args:
+        maps: ``OLD=NEW`` each; they follow the rules of `mapper`.
+        mapper: path of a mapper file.
+
+    Raises:
+        CkptfixError: a rule that cannot be, or a file that cannot be read.
+    """
+    if not maps and mapper is None:
+        return None
+    rules = NameMapper()
+    origins = []
+    if mapper is not None:
+        rules = compile_rules(parse_name_map(_read_text(mapper), visible(mapper)), visible(mapper))
+        origins.append(visible(mapper))
+    if maps:
+        rules = rules.then(NameMapper(tuple(parse_map_option(option) for option in maps)))
+        origins.append("--map")
+    return NameMap(rules, " and ".join(origins), required=True)
+
+
+def _read_text(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_MAPPER_BYTES + 1)
+        if len(data) > MAX_MAPPER_BYTES:
+            raise CkptfixError(f"{visible(path)}: larger than 1 MB, not a mapper file")
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CkptfixError(f"{visible(path)}: not UTF-8") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CkptfixError(f"{visible(path)}: {reason}") from error
 
 
 def _map_of(architecture: str) -> NameMapSpec | None:

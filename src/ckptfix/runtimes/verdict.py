@@ -6,45 +6,24 @@ an architecture whose weights side is not known, gets a reason instead of a verd
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.metadata import CONFIG_FILE
+from ckptfix.progress import SILENT, Listener, Step
+from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
 from ckptfix.runtimes.binding import RuntimeModule, runtime_modules
-from ckptfix.runtimes.effective import EffectiveMetadata, effective_metadata
-from ckptfix.runtimes.family import family_for, why_unknown
-from ckptfix.runtimes.lookup.binding import BoundMetadata, Resolution, bind
-from ckptfix.runtimes.profile import RuntimeProfile
+from ckptfix.runtimes.effective import read_metadata
+from ckptfix.runtimes.family import Family, family_for, why_unknown
+from ckptfix.runtimes.loads import Answer, Effect, Loads, Reason
+from ckptfix.runtimes.lookup.binding import BoundMetadata, bind
+from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
 from ckptfix.runtimes.profile_store import load_profile
+from ckptfix.runtimes.reading.effective import EffectiveMetadata
+from ckptfix.runtimes.reading.foreign import NotModelOptError
+from ckptfix.runtimes.reading.objects import Held, StopsError
+from ckptfix.runtimes.reading.vllm import read_mistral
+from ckptfix.runtimes.structure import Structure
 from ckptfix.runtimes.targets import Target
 from ckptfix.text import visible
-
-UNQUANTIZED = "unquantized"
-
-
-@dataclass(frozen=True)
-class ModuleVerdict:
-    """One runtime module in one release."""
-
-    name: str
-    """Runtime name; empty where the runtime asks without a name."""
-    kind: str
-    members: tuple[str, ...]
-    """Checkpoint names of the modules that end in it."""
-    stored: str
-    """A quant_algo, `unquantized`, `unrecognized`, or several, joined by `and`."""
-    resolved: str
-    """A quant_algo, `unquantized` or `error`."""
-    agrees: bool
-    reason: str
-    """Why the two differ; empty when they agree."""
-    resolution: Resolution | None
-    """How the release got there; None when it does not ask the metadata."""
-
-    @property
-    def label(self) -> str:
-        """Its name, or the checkpoint's where the runtime asks without a name."""
-        return self.name or f"{self.members[0]} (asked for without a name)"
 
 
 @dataclass(frozen=True)
@@ -59,10 +38,23 @@ class TargetVerdict:
     """The release does not register the architecture."""
     refused: bool = False
     """The release would stop before it builds a layer; `problem` says why."""
+    faults: tuple[Reason, ...] = ()
+    """Tensors that the release has no place for, and modules of it that no tensor fills."""
     metadata: EffectiveMetadata | None = None
     """What the release goes by, where it got that far."""
     bound: BoundMetadata | None = None
     """The same as the release holds it."""
+
+    @property
+    def loads(self) -> Loads:
+        """Whether the release loads the checkpoint as it is stored; every output uses this."""
+        if self.refused:
+            return Loads(Answer.NO, (Reason(self.problem, Effect.STOPS),))
+        if self.problem:
+            return Loads(Answer.UNKNOWN, unknown_because=self.problem)
+        modules = tuple(Reason(m.reason, m.effect, m.label) for m in self.wrong)
+        reasons = (*modules, *self.faults)
+        return Loads(Answer.NO if reasons else Answer.YES, reasons)
 
     @property
     def fails(self) -> bool:
@@ -75,159 +67,89 @@ class TargetVerdict:
         return tuple(module for module in self.modules if not module.agrees)
 
 
-@dataclass(frozen=True)
-class _Judge:
-    checkpoint: Checkpoint
-    metadata: EffectiveMetadata
-    bound: BoundMetadata
-    ignored: str = ""
-    """Why the release does not read the metadata at all; empty when it does."""
-
-    def module(self, module: RuntimeModule) -> ModuleVerdict:
-        resolution = self.bound.resolve(module.name) if module.takes_quant_config else None
-        resolved, reason = self._resolved(module, resolution)
-        formats = [self.checkpoint.formats[member] for member in module.members]
-        wanted = None if resolved in (UNQUANTIZED, "error") else resolved
-        labels = sorted({stored.label(wanted) for stored in formats})
-        agrees = len(labels) == 1 and labels[0].upper() == resolved.upper()
-        if not agrees and len(labels) > 1:
-            reason = "its members are stored differently"
-        elif not agrees and not reason:
-            reason = f"{self.metadata.file} says {resolved}"
-        return ModuleVerdict(
-            module.name,
-            module.kind,
-            module.members,
-            " and ".join(labels),
-            resolved,
-            agrees,
-            "" if agrees else reason,
-            resolution,
-        )
-
-    def _resolved(self, module: RuntimeModule, resolution: Resolution | None) -> tuple[str, str]:
-        """What the release builds, and why if that may surprise."""
-        if self.ignored:
-            return UNQUANTIZED, self.ignored
-        if resolution is None:
-            return UNQUANTIZED, "this runtime builds it without a quantization config"
-        if resolution.exclusion_error:
-            return "error", resolution.exclusion_error
-        if resolution.excluded is not None:
-            excluded = resolution.excluded
-            return UNQUANTIZED, f"{visible(excluded.pattern.original)} excludes it ({excluded.how})"
-        if module.kind == "head" and not self.bound.dialect.quantizes_heads:
-            return UNQUANTIZED, "this release builds output heads unquantized"
-        return self._mixed(module, resolution) if self.metadata.is_mixed else self._uniform(module)
-
-    def _mixed(self, module: RuntimeModule, resolution: Resolution) -> tuple[str, str]:
-        dialect = self.bound.dialect
-        if resolution.algo_error:
-            return "error", resolution.algo_error
-        if resolution.resolved is None:
-            return UNQUANTIZED, self._not_named(module)
-        algo = resolution.resolved.entry.quant_algo
-        experts = module.kind == "experts"
-        if algo not in (dialect.dispatched_experts if experts else dialect.dispatched):
-            return UNQUANTIZED, f"this release has no layer for {algo} under MIXED_PRECISION"
-        entry = visible(resolution.resolved.entry.original)
-        return algo, f"{entry} decides ({resolution.resolved.how})"
-
-    def _uniform(self, module: RuntimeModule) -> tuple[str, str]:
-        if part := next((p for p in self.bound.dialect.bare_parts if p in module.name), ""):
-            return UNQUANTIZED, f"this release leaves names with {part} unquantized"
-        return (self.metadata.quant_algo or UNQUANTIZED).upper(), "no pattern excludes it"
-
-    def _not_named(self, module: RuntimeModule) -> str:
-        if not module.name:
-            return "this release asks for it without a name, so no entry can name it"
-        parent, _, last = module.name.rpartition(".")
-        parts = [member.rpartition(".")[2] for member in module.members]
-        entries = self.bound.table.entries
-        if last not in parts and any(f"{parent}.{part}" in entries for part in parts):
-            members = ", ".join(dict.fromkeys(map(visible, parts)))
-            return f"quantized_layers names {members}, this release has no packed table for {last}"
-        if not self.bound.table.originals.isdisjoint(module.members):
-            return "quantized_layers names it in the checkpoint's spelling, this release does not"
-        return "quantized_layers does not name it"
-
-
 def is_known(checkpoint: Checkpoint, target: Target) -> bool:
     """True where the release registers the architecture and its weights side is known."""
     profile = load_profile(target.runtime, target.profile_version)
-    outer = _registered(checkpoint, profile)
-    return outer is not None and family_for(profile.runtime, profile.version, [outer]) is not None
+    try:
+        outer = outer_architecture(checkpoint.config, profile)
+    except (StopsError, UnregisteredError):
+        return False
+    return family_for(profile.runtime, profile.version, [outer]) is not None
 
 
-def _registered(checkpoint: Checkpoint, profile: RuntimeProfile) -> str | None:
-    architectures = checkpoint.config.architectures
-    return next((a for a in architectures if a in profile.architectures), None)
+def _placed(checkpoint: Checkpoint, family: Family) -> tuple[RuntimeModule, ...]:
+    """The runtime's modules; most releases place them alike."""
+    config = checkpoint.config
+    key = "placed", id(family)  # families live as long as the program
+    made_for, modules = checkpoint.table.derived.get(key, (None, ()))
+    if made_for is not config:
+        modules = runtime_modules(checkpoint.modules, family, config)
+        checkpoint.table.derived[key] = config, modules
+    placed: tuple[RuntimeModule, ...] = modules
+    return placed
+
+
+def judge_each(
+    checkpoint: Checkpoint, targets: Sequence[Target], listener: Listener = SILENT
+) -> tuple[TargetVerdict, ...]:
+    """The verdict for every release."""
+    verdicts = []
+    for number, target in enumerate(targets):
+        step = f"resolving modules for {target}"
+        listener.step(Step(step, checkpoint.name, number, len(targets)))
+        verdicts.append(judge(checkpoint, target))
+    return tuple(verdicts)
 
 
 def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     """The verdict for one release."""
-    architectures = checkpoint.config.architectures
+    try:
+        return _judge(checkpoint, target)
+    except StopsError as stop:
+        return TargetVerdict(target, str(stop), refused=True)
+    except UnregisteredError as unknown:
+        return TargetVerdict(target, str(unknown), unregistered=True)
+    except NotModelOptError as foreign:
+        told = f"reads the metadata as another quantizer's: {foreign}"
+        return TargetVerdict(target, told, refused=_only_modelopt_stores(checkpoint))
+
+
+def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
+    if checkpoint.mistral is not None and target.runtime == "vllm":
+        params = checkpoint.mistral
+        return TargetVerdict(target, read_mistral(Held(params.file, (), params.value)))
     profile = load_profile(target.runtime, target.profile_version)
-    outer = _registered(checkpoint, profile)
-    if outer is None:
-        names = ", ".join(visible(a) for a in architectures) or "no architecture"
-        return TargetVerdict(target, f"does not register {names}", unregistered=True)
+    outer = outer_architecture(checkpoint.config, profile)
     family = family_for(target.runtime, target.profile_version, [outer])
     if family is None:
         why = why_unknown(target.runtime, outer)
         told = f"where it puts the modules of {visible(outer)} is not known"
         return TargetVerdict(target, f"{told}: {why}" if why else told)
-    metadata = effective_metadata(checkpoint.metadata)
-    if metadata is None:
-        return TargetVerdict(target, "finds no quantization metadata")
-    entries = {s.name: s.quant_algo for s in metadata.entries if s.quant_algo is not None}
+    metadata = read_metadata(checkpoint, profile, outer)
+    entries = {s.name: s.quant_algo or "" for s in metadata.entries}
     excludes = [statement.name for statement in metadata.excludes]
     bound = bind(profile, [outer, *family.inner_of(checkpoint.config.nested)], entries, excludes)
-    # vLLM takes a quantization_config without quant_method for no quantization at all: vLLM 0.33.0
-    # did so on exports of ModelOpt 0.31 and 0.33; the older releases read have the same code
-    # (vllm/config/model.py, `_verify_quantization`).
-    in_config = any(m.file == CONFIG_FILE for m in checkpoint.metadata)
-    ignored = bound.dialect.needs_quant_method and in_config and not metadata.quant_method
-    refusal = _refusal(outer, metadata, bound)
-    if refusal and not ignored:
-        return TargetVerdict(target, refusal, refused=True)
-    why = "config.json has no quant_method, so this runtime ignores the metadata" if ignored else ""
-    judge_ = _Judge(checkpoint, metadata, bound, why)
-    modules = runtime_modules(checkpoint.modules, family)
-    judged = tuple(judge_.module(m) for m in modules if m.kind not in ("embedding", "other"))
+    judge_ = ModuleJudge(checkpoint, metadata, bound)
+    modules = _placed(checkpoint, family)
+    judged = tuple(judge_.judge(m) for m in modules if m.kind not in ("embedding", "other"))
     every = judged + _tables(judge_, modules)
-    return TargetVerdict(target, "", every, metadata=metadata, bound=bound)
+    faults = tuple(Structure(checkpoint, family, metadata).reasons())
+    return TargetVerdict(target, "", every, faults=faults, metadata=metadata, bound=bound)
 
 
-def _tables(judge_: _Judge, modules: Sequence[RuntimeModule]) -> tuple[ModuleVerdict, ...]:
+def _only_modelopt_stores(checkpoint: Checkpoint) -> bool:
+    """True for tensors that no other quantizer's layers have a place for."""
+    mixes = checkpoint.config.values.get("quantization_config")
+    if isinstance(mixes, dict) and "moe_quant_algo" in mixes:
+        return False  # DeepSeek V4 in FP8, its experts in NVFP4
+    return any("weight_scale_2" in module.tensors for module in checkpoint.modules.values())
+
+
+def _tables(judge_: ModuleJudge, modules: Sequence[RuntimeModule]) -> tuple[ModuleVerdict, ...]:
     """Embeddings and convolutions count only where they are stored quantized."""
     return tuple(
-        judge_.module(m)
+        judge_.judge(m)
         for m in modules
         if m.kind in ("embedding", "other")
         and any(judge_.checkpoint.formats[member].is_quantized for member in m.members)
     )
-
-
-def _mixed_refusal(outer: str, metadata: EffectiveMetadata, bound: BoundMetadata) -> str:
-    if not metadata.entries:
-        return "stops: MIXED_PRECISION without quantized_layers"
-    dialect = bound.dialect
-    algos = {entry.quant_algo for entry in bound.table.entries.values()}
-    if not any(fnmatchcase(outer, pattern) for pattern in dialect.mixed_architectures):
-        return f"takes the MIXED_PRECISION of {visible(outer)} for W4AFP8, not for a layer map"
-    if dialect.mixed_needs_nvfp4 and not algos & {"NVFP4", "W4A16_NVFP4"}:
-        return "takes MIXED_PRECISION without an NVFP4 entry for W4AFP8, not for a layer map"
-    return ""
-
-
-def _refusal(outer: str, metadata: EffectiveMetadata, bound: BoundMetadata) -> str:
-    """Why the release would stop before it builds a layer; empty when it would not."""
-    algo = (metadata.quant_algo or "").upper()
-    if not algo:
-        return "stops: the metadata has no quant_algo"
-    if metadata.is_mixed:
-        return _mixed_refusal(outer, metadata, bound)
-    if algo not in bound.dialect.uniform:
-        return f"stops: {algo} for the whole checkpoint is not supported"
-    return ""

@@ -1,12 +1,12 @@
 """Metadata bound to a release's model classes, ready to be asked."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 
 from ckptfix.errors import CkptfixError
-from ckptfix.runtimes.lookup.dialects import Dialect, dialect_of
-from ckptfix.runtimes.lookup.exclusion import find_exclusion
+from ckptfix.runtimes.lookup.dialects import DIALECTS, Dialect, dialect_of
+from ckptfix.runtimes.lookup.exclusion import find_exclusion, find_module_exclusion
 from ckptfix.runtimes.lookup.mapping import map_config_name, split_wildcard
 from ckptfix.runtimes.lookup.patterns import (
     Excluded,
@@ -73,6 +73,20 @@ class BoundMetadata:
             algo_error = str(error)
         return Resolution(name, excluded, exclusion_error, resolved, algo_error)
 
+    def resolve_module(self, name: str, *, experts: bool) -> Resolution:
+        """What the release finds when it builds the module of this name."""
+        found = self.resolve(name)
+        excluded, error, algo_error = None, "", found.algo_error
+        try:
+            excluded = find_module_exclusion(
+                self.dialect, self.patterns, self.regexes, self.packed, name, experts=experts
+            )
+        except LookupDisagreementError as disagreement:
+            error = str(disagreement)
+        if found.resolved is not None and not found.resolved.entry.quant_algo:
+            algo_error = f"{visible(found.resolved.entry.original)} has no quant_algo"
+        return replace(found, excluded=excluded, exclusion_error=error, algo_error=algo_error)
+
     def steps(self, name: str) -> tuple[Step, ...]:
         """The way to the entry of a runtime name; empty where the release raises."""
         try:
@@ -92,7 +106,7 @@ def bind(
     Args:
         profile: the release.
         architectures: the outer model class, then the inner ones that it builds.
-        entries: name -> quant_algo, in the order of quantized_layers.
+        entries: name -> quant_algo, in the order of quantized_layers; empty where it has none.
         excludes: the exclude patterns, in order.
 
     Raises:
@@ -100,22 +114,35 @@ def bind(
     """
     dialect = dialect_of(profile.runtime, profile.version)
     classes = _classes(dialect, profile, architectures)
-    table = {n: Entry(n, n, algo.upper()) for n, algo in entries.items()}
-    patterns = tuple(Pattern(text, text) for text in excludes)
     packed: dict[str, tuple[str, ...]] = {}
     for model_class in classes:
         packed.update(model_class.packed_modules or {})
-        if model_class.mapper is not None:
-            table = _map_entries(dialect, model_class.mapper, table)
-            patterns = _map_patterns(dialect, model_class.mapper, patterns)
-    indexed, regexes = _indexed(patterns)
-    return BoundMetadata(dialect, EntryTable(table), indexed, regexes, packed)
+    mappers = tuple(c.mapper for c in classes if c.mapper is not None)
+    like = _first_that_maps_so(dialect) if mappers else DIALECTS[0]
+    tables = _mapped(like, mappers, tuple(entries.items()), tuple(excludes))
+    return BoundMetadata(dialect, *tables, packed)
 
 
-@lru_cache(maxsize=4)  # most releases map the patterns to the same ones
-def _indexed(patterns: tuple[Pattern, ...]) -> tuple[PatternTable, RegexTable]:
+@cache
+def _first_that_maps_so(dialect: Dialect) -> Dialect:
+    """The first row whose mappers do the same to names."""
+    return next(row for row in DIALECTS if row.mapping == dialect.mapping)
+
+
+@lru_cache(maxsize=8)  # most releases map the names to the same ones
+def _mapped(
+    dialect: Dialect,
+    mappers: tuple[ConfigMapper, ...],
+    entries: tuple[tuple[str, str], ...],
+    excludes: tuple[str, ...],
+) -> tuple[EntryTable, PatternTable, RegexTable]:
+    table = {n: Entry(n, n, algo.upper()) for n, algo in entries}
+    patterns = tuple(Pattern(text, text) for text in excludes)
+    for mapper in mappers:
+        table = _map_entries(dialect, mapper, table)
+        patterns = _map_patterns(dialect, mapper, patterns)
     indexed = PatternTable(patterns)
-    return indexed, RegexTable(indexed)
+    return EntryTable(table), indexed, RegexTable(indexed)
 
 
 def _classes(

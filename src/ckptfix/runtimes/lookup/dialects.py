@@ -70,6 +70,17 @@ class Dialect:
     bare_parts: tuple[str, ...]
     """Under a uniform quant_algo, a module with one of these in its name is left unquantized."""
 
+    @property
+    def mapping(self) -> tuple[object, ...]:
+        """All that decides what mappers do to the names in the metadata."""
+        return (
+            self.rule_kinds,
+            self.single_match,
+            self.none_rules_delete,
+            self.splits_wildcards,
+            self.inner_classes_count,
+        )
+
 
 _VL_SWAP: Final = (
     ("language_model.model.", "model.language_model."),

@@ -33,6 +33,28 @@ def find_exclusion(
     return regexes.find(name) or _sglang_skipped(dialect, table, packed, name)
 
 
+def find_module_exclusion(
+    dialect: Dialect,
+    table: PatternTable,
+    regexes: RegexTable,
+    packed: Packed,
+    name: str,
+    *,
+    experts: bool,
+) -> Excluded | None:
+    """The same, asked as the release does when it builds a layer (`get_quant_method`).
+
+    SGLang asks the function that can raise first, and for expert banks the other one only.
+
+    Raises:
+        LookupDisagreementError: the runtime would raise.
+    """
+    if dialect.exclusion == "vllm" or not table.patterns:
+        return find_exclusion(dialect, table, regexes, packed, name)
+    skipped = None if experts else _sglang_skipped(dialect, table, packed, name)
+    return skipped or regexes.find(name)
+
+
 def _found(how: str, pattern: Pattern | None) -> Excluded | None:
     return Excluded(how, pattern) if pattern else None
 
@@ -59,9 +81,9 @@ def _sglang_skipped(
         members = BUILTIN_PACKED
 
     def hits(wanted: str) -> Pattern | None:
-        return (
-            table.inside(wanted) if dialect.excludes_substrings else _path(dialect, table, wanted)
-        )
+        if dialect.excludes_substrings:
+            return table.inside(wanted)
+        return table.in_whole_parts(wanted, ignore_last_dots=dialect.ignores_trailing_dots)
 
     if last in members:
         return by_members(name, members[last], hits)
@@ -72,17 +94,3 @@ def _sglang_skipped(
         found = table.positions(halves)
         return _found("packed members", table.earliest(found)) if len(found) == 2 else None
     return _found("experts", table.expert_below(name)) if "experts" in name else None
-
-
-def _path(dialect: Dialect, table: PatternTable, name: str) -> Pattern | None:
-    """The pattern whose dotted parts stand in a row in the name."""
-    positions = table.position
-    if dialect.ignores_trailing_dots:
-        positions, name = table.position_without_dots, name.rstrip(".")
-    parts = name.split(".")
-    runs = {
-        ".".join(parts[start:end])
-        for start in range(len(parts))
-        for end in range(start + 1, len(parts) + 1)
-    }
-    return table.earliest(positions[run] for run in runs if run in positions)

@@ -1,11 +1,13 @@
 """Patterns of the exclude list, indexed, and why one of them excludes a module."""
 
-import fnmatch
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
+
+from ckptfix.search.globs import SPECIAL, GlobTable
+from ckptfix.search.grams import TextIndex
+from ckptfix.search.prefixes import Prefixes
 
 Packed = Mapping[str, tuple[str, ...]]
 """Packed module -> its members, by the last part of their names."""
@@ -14,8 +16,6 @@ BUILTIN_PACKED: Final[Packed] = {
     "qkv_proj": ("q_proj", "k_proj", "v_proj"),
     "gate_up_proj": ("gate_proj", "up_proj"),
 }
-
-_SHELL_SPECIAL: Final = re.compile(r"[*?\[]")
 
 
 class LookupDisagreementError(Exception):
@@ -58,26 +58,45 @@ class PatternTable:
         return first_positions(pattern.text for pattern in self.patterns)
 
     @cached_property
-    def position_without_dots(self) -> dict[str, int]:
-        """Text without the dots at its end -> where it first stands."""
-        return first_positions(pattern.text.rstrip(".") for pattern in self.patterns)
+    def _anywhere(self) -> Prefixes:
+        return Prefixes(self.position)
 
     @cached_property
-    def _lengths(self) -> list[int]:
-        return sorted({len(text) for text in self.position})
+    def _whole_parts(self) -> Prefixes:
+        return Prefixes(first_positions(f"{pattern.text}." for pattern in self.patterns))
 
     @cached_property
-    def _expert_texts(self) -> str:
-        return "\n".join(text for text in self.position if "experts" in text)
+    def _whole_parts_without_dots(self) -> Prefixes:
+        texts = (f"{pattern.text.rstrip('.')}." for pattern in self.patterns)
+        return Prefixes(first_positions(texts))
+
+    @cached_property
+    def _with_experts(self) -> list[str]:
+        return [text for text in self.position if "experts" in text]
+
+    @cached_property
+    def _expert_texts(self) -> TextIndex:
+        return TextIndex(self._with_experts)
 
     @cached_property
     def _globs(self) -> list[str]:
-        return [text for text in self.position if _SHELL_SPECIAL.search(text)]
+        return [text for text in self.position if SPECIAL.search(text)]
 
     @cached_property
-    def _any_glob(self) -> re.Pattern[str]:
-        """All globs as one expression, which is quick to say no."""
-        return re.compile("|".join(map(fnmatch.translate, self._globs)))
+    def _glob_table(self) -> GlobTable:
+        return GlobTable(self._globs)
+
+    @cached_property
+    def _found(self) -> dict[tuple[str, str], int | None]:
+        """(how, name) -> position: most releases ask for the same names."""
+        return {}
+
+    def _remembered(self, how: str, name: str, find: Callable[[str], int | None]) -> Pattern | None:
+        key = how, name
+        if key not in self._found:
+            self._found[key] = find(name)
+        at = self._found[key]
+        return None if at is None else self.patterns[at]
 
     def earliest(self, positions: Iterable[int]) -> Pattern | None:
         """The pattern at the lowest of some positions, None when there is none."""
@@ -94,35 +113,49 @@ class PatternTable:
 
     def inside(self, name: str) -> Pattern | None:
         """The pattern that stands somewhere in the name."""
-        return self.earliest(self._inside(name))
+        return self._remembered("inside", name, self._anywhere.first_inside)
 
     def inside_but_shorter(self, name: str) -> Pattern | None:
         """The pattern that stands somewhere in the name without being the name."""
-        return self.earliest(self._inside(name) - set(self.positions((name,))))
+        find = partial(self._anywhere.first_inside, shorter=True)
+        return self._remembered("shorter", name, find)
 
-    def _inside(self, name: str) -> set[int]:
-        pieces = {
-            name[start : start + length]
-            for length in self._lengths
-            for start in range(len(name) - length + 1)
-        }
-        return set(self.positions(pieces))
+    def in_whole_parts(self, name: str, *, ignore_last_dots: bool) -> Pattern | None:
+        """The pattern whose dotted parts stand in a row in the name.
+
+        `ignore_last_dots`: dots at the end of either do not count.
+        """
+        if not ignore_last_dots:
+            return self._remembered("parts", name, partial(_in_parts, self._whole_parts))
+        find = partial(_in_parts, self._whole_parts_without_dots)
+        return self._remembered("parts without dots", name.rstrip("."), find)
 
     def glob_for(self, name: str) -> Pattern | None:
         """The pattern that matches the name as `fnmatch` does; equal names match too."""
-        positions = [] if _SHELL_SPECIAL.search(name) else self.positions((name,))
-        if self._globs and self._any_glob.match(name):
-            first = next(text for text in self._globs if fnmatch.fnmatchcase(name, text))
-            positions.append(self.position[first])
-        return self.earliest(positions)
+        return self._remembered("glob", name, self._glob_for)
+
+    def _glob_for(self, name: str) -> int | None:
+        positions = [] if SPECIAL.search(name) else self.positions((name,))
+        first = self._glob_table.first(name) if self._globs else None
+        if first is not None:
+            positions.append(self.position[self._globs[first]])
+        return min(positions, default=None)
 
     def expert_below(self, name: str) -> Pattern | None:
         """The pattern with `experts` in it in which the name stands."""
-        if name not in self._expert_texts:
-            return None
-        return self.earliest(
-            at for text, at in self.position.items() if "experts" in text and name in text
-        )
+        return self._remembered("expert", name, self._expert_below)
+
+    def _expert_below(self, name: str) -> int | None:
+        first = next(iter(self._expert_texts.holding([name])), None)
+        return None if first is None else self.position[self._with_experts[first]]
+
+
+def _in_parts(patterns: Prefixes, name: str) -> int | None:
+    """`patterns` end in a dot each."""
+    parts = f"{name}."
+    starts = [0, *(at + 1 for at, character in enumerate(name) if character == ".")]
+    found = (patterns.first_at(parts, start) for start in starts)
+    return min((at for at in found if at is not None), default=None)
 
 
 def first_positions(keys: Iterable[str]) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from ckptfix.runtimes.lookup.dialects import Dialect
 from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED, LookupDisagreementError, Packed
+from ckptfix.search.prefixes import FirstBelow
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,14 @@ class EntryTable:
         return frozenset(entry.original for entry in self.entries.values())
 
     @cached_property
-    def first_below(self) -> dict[str, Entry]:
-        """Dotted ancestor -> the first entry below it."""
-        found: dict[str, Entry] = {}
-        for entry in self.entries.values():
-            ancestor = entry.name
-            while "." in ancestor:
-                ancestor = ancestor.rpartition(".")[0]
-                found.setdefault(ancestor, entry)
-        return found
+    def _in_order(self) -> tuple[tuple[Entry, ...], FirstBelow]:
+        return tuple(self.entries.values()), FirstBelow(tuple(self.entries))
+
+    def first_below(self, name: str) -> Entry | None:
+        """The first entry below a dotted name."""
+        entries, names = self._in_order
+        first = names.first(f"{name}.")
+        return None if first is None else entries[first]
 
 
 def find_entry(dialect: Dialect, table: EntryTable, packed: Packed, name: str) -> Resolved | None:
@@ -134,7 +134,7 @@ def _agreed(how: str, name: str, found: list[Entry]) -> Resolved | None:
 
 def _below(dialect: Dialect, table: EntryTable, _: Packed, name: str) -> Resolved | None:
     for candidate in candidates(dialect, name):
-        if entry := table.first_below.get(candidate):
+        if entry := table.first_below(candidate):
             return Resolved("first entry below", entry)
     return None
 
@@ -148,7 +148,7 @@ def _siblings_of_experts(
     dialect: Dialect, table: EntryTable, _: Packed, name: str
 ) -> Resolved | None:
     parent = _sibling_parent(dialect, name)
-    entry = table.first_below.get(parent) if parent else None
+    entry = table.first_below(parent) if parent else None
     return Resolved("sibling of experts", entry) if entry else None
 
 

@@ -5,8 +5,10 @@ Source: SGLang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/modelopt_q
 """
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
+from itertools import islice
 from typing import Final
 
 from ckptfix.runtimes.lookup.patterns import (
@@ -15,12 +17,17 @@ from ckptfix.runtimes.lookup.patterns import (
     Pattern,
     PatternTable,
 )
+from ckptfix.search.globs import GlobTable
+from ckptfix.search.grams import PieceIndex
+from ckptfix.search.regexes import required_pieces
 from ckptfix.untrusted_regex import UntrustedRegex
 
 _WRAPPER: Final = "language_model."
 _MLA_PARTS: Final = frozenset({"q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj"})
 """The last part of a pattern that also hits a fused name which contains it."""
 _SPECIAL: Final = re.compile(r"[*\\^$+?{}\[\]|()]")
+_REGEX: Final = re.compile(r"[\\^$+?{}\[\]|()]")
+"""What makes more of a pattern than a text with stars in it."""
 _UNSAFE: Final = re.compile(r"[\\(\[]")
 """Expressions with these are tried one by one: groups would change their meaning when joined."""
 
@@ -36,14 +43,35 @@ class RegexTable:
     table: PatternTable
 
     @cached_property
-    def _compiled(self) -> dict[int, UntrustedRegex | None]:
-        """Position -> expression, for patterns that say more than a name; None: not valid."""
-        special = {at: text for text, at in self.table.position.items() if _SPECIAL.search(text)}
-        return {at: _compile(text) for at, text in special.items()}
+    def _stars(self) -> list[str]:
+        """Patterns that say no more than a shell wildcard, except that `*` ends at a line."""
+        return [t for t in self.table.position if "*" in t and not _REGEX.search(t)]
 
     @cached_property
-    def _invalid(self) -> list[int]:
-        return [at for at, regex in self._compiled.items() if regex is None]
+    def _star_table(self) -> GlobTable:
+        return GlobTable(self._stars)
+
+    @cached_property
+    def _plain(self) -> tuple[list[str], PieceIndex]:
+        """Expressions of which it is known what a name must hold; they are valid."""
+        found = {
+            text: pieces
+            for text in self.table.position
+            if _REGEX.search(text) and (pieces := required_pieces(_expression(text))) is not None
+        }
+        return list(found), PieceIndex(list(found.values()))
+
+    @cached_property
+    def _compiled(self) -> dict[int, UntrustedRegex | None]:
+        """Position -> expression, for the other patterns that are no names; None: not valid."""
+        apart = {*self._plain[0], *self._stars}
+        special = {t: at for t, at in self.table.position.items() if _REGEX.search(t)}
+        return {at: _compile(text) for text, at in special.items() if text not in apart}
+
+    @cached_property
+    def _first_invalid(self) -> int | None:
+        invalid = (at for at, regex in self._compiled.items() if regex is None)
+        return min(invalid, default=None)
 
     @cached_property
     def _single(self) -> dict[int, UntrustedRegex]:
@@ -69,6 +97,11 @@ class RegexTable:
                 tails.setdefault(tail, at)
         return tails
 
+    @cached_property
+    def _found(self) -> dict[str, int | None]:
+        """Text -> position of the first pattern that matches it: names share their parts."""
+        return {}
+
     def find(self, name: str) -> Excluded | None:
         """The first pattern that is the name, a dotted part of it, or a piece of its last part.
 
@@ -78,32 +111,53 @@ class RegexTable:
         wholes = {name, name.removeprefix(_WRAPPER)}
         asked = wholes | set(name.split("."))
         last = name.rpartition(".")[2]
-        positions = [*self.table.positions(asked), *self._matching(asked), *self._invalid]
+        positions = [at for text in asked if (at := self._first(text)) is not None]
+        if self._first_invalid is not None:
+            positions.append(self._first_invalid)
         positions += [at for tail, at in self._tails.items() if tail in last]
         if not positions:
             return None
         pattern = self.table.patterns[at := min(positions)]
-        if at in self._invalid:
+        if at == self._first_invalid:
             raise LookupDisagreementError(f"{pattern.text} is no valid regular expression")
-        return Excluded(self._how(at, pattern, wholes, asked), pattern)
+        return Excluded(self._how(pattern, wholes, asked), pattern)
 
-    def _matching(self, asked: set[str]) -> list[int]:
+    def _first(self, text: str) -> int | None:
+        if text not in self._found:
+            positions = [*self.table.positions((text,)), *self._matching(text)]
+            self._found[text] = min(positions, default=None)
+        return self._found[text]
+
+    def _matching(self, text: str) -> list[int]:
+        """Positions of patterns that match; of those of one sort, perhaps only the first."""
         regexes = self._single
-        if self._joined and any(self._joined.fullmatch(text) for text in asked):
+        if self._joined and self._joined.fullmatch(text):
             regexes = {at: regex for at, regex in self._compiled.items() if regex}
-        return [at for at, regex in regexes.items() if any(map(regex.fullmatch, asked))]
+        found = [at for at, regex in regexes.items() if regex.fullmatch(text)]
+        patterns, index = self._plain
+        plain = (patterns[at] for at in index.candidates(text))
+        found += [self.table.position[t] for t in islice(filter(partial(_fits, text), plain), 1)]
+        if "\n" in text:  # where `.*` is not the star of a shell
+            stars = filter(partial(_fits, text), self._stars)
+            return [*found, *(self.table.position[star] for star in islice(stars, 1))]
+        first = self._star_table.first(text)
+        return found if first is None else [*found, self.table.position[self._stars[first]]]
 
-    def _how(self, at: int, pattern: Pattern, wholes: set[str], asked: set[str]) -> str:
-        regex = self._compiled.get(at)
-
-        def fits(texts: set[str]) -> bool:
-            return any(map(regex.fullmatch, texts)) if regex else pattern.text in texts
-
-        if fits(wholes):
+    def _how(self, pattern: Pattern, wholes: Set[str], asked: Set[str]) -> str:
+        if any(_fits(text, pattern.text) for text in wholes):
             return "wildcard" if "*" in pattern.text else "exact"
-        return "path part" if fits(asked) else "fused part"
+        return "path part" if any(_fits(text, pattern.text) for text in asked) else "fused part"
 
 
+def _fits(text: str, pattern: str) -> bool:
+    """True where a valid pattern matches all of a text."""
+    if not _SPECIAL.search(pattern):
+        return pattern == text
+    regex = _compile(pattern)
+    return regex is not None and regex.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=1 << 16)  # most releases map the patterns to the same ones
 def _compile(text: str) -> UntrustedRegex | None:
     try:
         return UntrustedRegex(_expression(text))

@@ -1,0 +1,141 @@
+"""What is known of a stored format: its layout, its meaning, its GEMM, and how metadata writes it.
+
+Parts that run on tensors are looked up by the names here: `verify/dequantize/registry.py` and
+`verify/backends/`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+ScaleShape = Callable[[tuple[int, ...], tuple[int, ...]], int | None]
+"""(logical weight shape ``[..., out, in]``, weight_scale shape) -> group size; 0 when the format
+has none; None when the shapes do not fit."""
+
+
+def is_scalar(weight: tuple[int, ...], scale: tuple[int, ...]) -> bool:
+    """True for 0-d, for [1] as ModelOpt 0.23 wrote it, and for one per expert of a stack."""
+    return scale in ((), (1,), weight[:-2])
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """The values of a weight before scaling."""
+
+    name: str
+    """For people, and of the decoder: `FP8`."""
+    dtype: str
+    """Of the stored weight, as safetensors writes it."""
+    bits: int
+    kind: Literal["float", "int"]
+    largest: float
+    error: float
+    """Relative error that rounding to these codes adds to a weight, with room."""
+    factor_error: float
+    """The same for the factor between the weight and its source."""
+    packed: Literal["in", "out"] | None = None
+    """The dimension along which a byte holds two values; None: one value per element."""
+
+    def logical(self, stored: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of a weight before packing, `[..., out, in]`."""
+        *stacked, out, columns = stored
+        match self.packed:
+            case "in":
+                return (*stacked, out, 2 * columns)
+            case "out":
+                return (*stacked, 2 * out, columns)
+            case None:
+                return stored
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleLayout:
+    """What `weight_scale` holds."""
+
+    name: Literal["tensor", "channel", "blocks", "groups", "exponents", "two levels"]
+    """Of the decoder. Two levels: the factor of a group is weight_scale times weight_scale_2."""
+    dtype: str
+    shape: ScaleShape
+    zeros: float = 0.0
+    """Share of zeros that does no harm."""
+    shared: Literal["weight_scale", "weight_scale_2", ""] = ""
+    """The scale of which a packed module of a runtime has room for one; empty where each member
+    keeps all of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputKind:
+    """How the input of a GEMM is quantized."""
+
+    name: str
+    """Of the decoder."""
+    codes: str
+    """For people: `BF16`, `FP8`."""
+    static: bool = False
+    """By `input_scale` alone; without one the layer is weight-only."""
+    range: float = 0.0
+    """What `input_scale` is multiplied with to give the largest input; 0 if there is none."""
+
+    @property
+    def is_unquantized(self) -> bool:
+        """True for the inputs of weight-only formats."""
+        return self.codes == "BF16"
+
+
+@dataclass(frozen=True, slots=True)
+class GpuNeed:
+    """The compute capability that a quantized GEMM needs."""
+
+    oldest: tuple[int, int]
+    newest: tuple[int, int] = (99, 0)
+    below: str = ""
+    """What vLLM does on an older GPU."""
+    on_cpu: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gemm:
+    """A GEMM whose two sides are quantized alike."""
+
+    recipe: Literal["tensor", "channel", "blocks", "mxfp8", "nvfp4", "int8"]
+    gpu: GpuNeed
+    multiple: int
+    """What its sizes are multiples of on a GPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How one quant_algo is stored: `weight`, `weight_scale` and other companions."""
+
+    quant_algo: str
+    """As ModelOpt writes it; comparisons ignore case."""
+    codes: Codes
+    scales: ScaleLayout
+    inputs: InputKind
+    gemm: Gemm | None = None
+    """None where the two sides differ: then there is no GEMM in torch."""
+    needs: tuple[str, ...] = ()
+    """Companions that must be there."""
+    may_have: tuple[str, ...] = ()
+    """Companions that can be there; any other optional one rules the format out."""
+    smoothing: Literal["awq", "smoothquant", ""] = ""
+    """How pre_quant_scale was made; where it is absent it was folded into the layer before."""
+    second_level: Literal["full", "room", "step", ""] = ""
+    """weight_scale_2 makes the largest block scale 448, or (since ModelOpt 0.39) 448 / 6; or it is
+    no factor of the weight, but the step of the FP8 GEMM."""
+    has_config_group: bool = False
+    """ModelOpt describes it in config_groups."""
+
+    @property
+    def sides(self) -> str:
+        """Both operands of its GEMM, for people."""
+        return f"{self.codes.name} weights with {self.inputs.codes} input"
+
+    @property
+    def writes_group_size(self) -> bool:
+        """ModelOpt writes no group_size for blocks of 128 x 128."""
+        return self.scales.name != "blocks"
+
+    def fits_shape(self, weight: tuple[int, ...], scale: tuple[int, ...]) -> int | None:
+        """Group size, or 0 without groups, by the stored shapes; None when they do not fit."""
+        return self.scales.shape(self.codes.logical(weight), scale)

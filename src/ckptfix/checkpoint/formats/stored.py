@@ -1,0 +1,167 @@
+"""The stored format of a module, from dtypes, shapes and companion tensors alone."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Final
+
+from ckptfix.checkpoint.formats import table
+from ckptfix.checkpoint.formats.format import Format, is_scalar
+from ckptfix.checkpoint.modules import Module
+from ckptfix.checkpoint.roles import OPTIONAL_COMPANIONS
+from ckptfix.checkpoint.safetensors import Tensor
+
+FLOAT_DTYPES: Final = frozenset({"BF16", "F16", "F32", "F64"})
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A format whose tensors look exactly like the module's."""
+
+    format: Format
+    group_size: int
+    """Input columns per scale; 0 when the format has no groups."""
+
+    @property
+    def quant_algo(self) -> str:
+        """Of the format."""
+        return self.format.quant_algo
+
+
+@dataclass(frozen=True)
+class StoredFormat:
+    """What a module's tensors prove."""
+
+    fits: tuple[Fit, ...] = ()
+    """More than one where formats store alike (`mxfp4` and `W4A8_MXFP4_FP8`); empty when
+    unquantized or unknown."""
+    weight_only: bool = False
+    """Of a format with static inputs, FP8 for example, stored without `input_scale`."""
+    logical_shape: tuple[int, ...] = ()
+    """Shape of the weight before packing, `[..., out, in]`; `()` without a weight."""
+    problem: str = ""
+    """Why the tensors fit no format: what is there and what would be needed."""
+
+    @property
+    def is_quantized(self) -> bool:
+        """True also for tensors that are quantized in no known format."""
+        return bool(self.fits or self.problem)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weight values before packing."""
+        return prod(self.logical_shape) if self.logical_shape else 0
+
+    def fit(self, quant_algo: str | None) -> Fit | None:
+        """The fit for a declared quant_algo (letter case aside), None if the tensors refute it."""
+        wanted = (quant_algo or "").lower()
+        return next((fit for fit in self.fits if fit.quant_algo.lower() == wanted), None)
+
+    def label(self, declared: str | None = None) -> str:
+        """A name for people: the declared algo where the tensors allow it, else the first fit."""
+        if self.problem:
+            return "unrecognized"
+        if not self.fits:
+            return "unquantized"
+        return (self.fit(declared) or self.fits[0]).quant_algo
+
+
+UNQUANTIZED: Final = StoredFormat()
+
+
+def stored_format(module: Module) -> StoredFormat:
+    """The stored format of a module.
+
+    A module without a weight, or with an integer weight and no scale (a counter, a table), is
+    unquantized: there is nothing that a runtime would dequantize.
+    """
+    weight = module.weight
+    scaled = "weight_scale" in module.tensors or "weight_scale_2" in module.tensors
+    if weight is None:
+        if scaled:
+            return StoredFormat(problem="weight_scale without a weight")
+        return UNQUANTIZED
+    quantized = (row.codes.dtype for row in table.FORMATS)
+    if not scaled and weight.dtype not in quantized:
+        return StoredFormat(logical_shape=weight.shape)
+    if len(weight.shape) < 2:
+        if not scaled:
+            return StoredFormat(logical_shape=weight.shape)
+        return StoredFormat(problem=f"weight_scale on a {len(weight.shape)}-D weight")
+    return _match(module, weight)
+
+
+def _match(module: Module, weight: Tensor) -> StoredFormat:
+    fits = [
+        Fit(row, size) for row in table.FORMATS if (size := _fits(row, module, weight)) is not None
+    ]
+    if not fits:
+        return StoredFormat(logical_shape=weight.shape, problem=_near_miss(module, weight))
+    first = fits[0].format
+    return StoredFormat(
+        tuple(fits),
+        weight_only=first.inputs.static and "input_scale" not in module.tensors,
+        logical_shape=first.codes.logical(weight.shape),
+    )
+
+
+def _has_dtypes(row: Format, weight: Tensor, scale: Tensor) -> bool:
+    return (row.codes.dtype, row.scales.dtype) == (weight.dtype, scale.dtype)
+
+
+def _fits_layout(row: Format, weight: Tensor, scale: Tensor) -> int | None:
+    if not _has_dtypes(row, weight, scale):
+        return None
+    return row.fits_shape(weight.shape, scale.shape)
+
+
+def _companion_faults(row: Format, module: Module) -> list[str]:
+    missing = [role for role in row.needs if role not in module.tensors]
+    expected = row.needs + row.may_have
+    optional = (role.name for role in OPTIONAL_COMPANIONS)
+    extra = [role for role in optional if role in module.tensors and role not in expected]
+    faults = [f"{role} is missing" for role in missing]
+    faults += [f"{role} is not expected" for role in extra]
+    return faults + _companion_shape_faults(row, module)
+
+
+def _companion_shape_faults(row: Format, module: Module) -> list[str]:
+    faults = []
+    logical = row.codes.logical(module.tensors["weight"].shape)
+    for role in OPTIONAL_COMPANIONS:
+        tensor = module.tensors.get(role.name)
+        if tensor is None:
+            continue
+        held = f"{role.name} is {tensor.dtype} {list(tensor.shape)}"
+        scalar = tensor.dtype == "F32" and is_scalar(logical, tensor.shape)
+        if role.holds == "scalar" and not scalar:
+            faults.append(f"{held}, expected an F32 scalar")
+        elif role.holds == "inputs" and tensor.shape != (logical[-1],):
+            faults.append(f"{role.name} is {list(tensor.shape)}, expected [{logical[-1]}]")
+    return faults
+
+
+def _fits(row: Format, module: Module, weight: Tensor) -> int | None:
+    scale = module.tensors.get("weight_scale")
+    if scale is None or _companion_faults(row, module):
+        return None
+    return _fits_layout(row, weight, scale)
+
+
+def _near_miss(module: Module, weight: Tensor) -> str:
+    """Why no row fits, told against the row that fits best."""
+    scale = module.tensors.get("weight_scale")
+    held = f"weight is {weight.dtype} {list(weight.shape)}"
+    if scale is None:
+        if "weight_scale_inv" in module.tensors:
+            return f"{held} with weight_scale_inv, which is not a ModelOpt format"
+        return f"{held} and has no weight_scale"
+    held += f", weight_scale is {scale.dtype} {list(scale.shape)}"
+    layout = [row for row in table.FORMATS if _fits_layout(row, weight, scale) is not None]
+    if layout:
+        row = min(layout, key=lambda row: len(_companion_faults(row, module)))
+        return f"{held}: as {row.quant_algo}, " + ", ".join(_companion_faults(row, module))
+    dtypes = [row for row in table.FORMATS if _has_dtypes(row, weight, scale)]
+    if dtypes:
+        names = ", ".join(dict.fromkeys(row.quant_algo for row in dtypes))
+        return f"{held}: the shape of weight_scale fits none of {names}"
+    return f"{held}: no known format has these dtypes"

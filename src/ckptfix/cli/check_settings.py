@@ -1,0 +1,80 @@
+"""What the flags of `check` and the configuration come to."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ckptfix.cli.configuration import Configuration
+from ckptfix.errors import CkptfixError
+from ckptfix.operations.check import CheckRequest
+from ckptfix.remote.opening import HERE_AND_THERE, Reach
+from ckptfix.rules.finding import Severity
+from ckptfix.rules.selection import EVERY, Selection, parse_codes
+from ckptfix.runtimes.name_maps import own_name_map
+from ckptfix.runtimes.releases import asked_targets
+from ckptfix.text import visible
+
+
+@dataclass(frozen=True)
+class CheckFlags:
+    """What the command line gives; None where it gives nothing."""
+
+    maps: tuple[str, ...] = ()
+    mapper: str | None = None
+    runtimes: Sequence[str] | None = None
+    select: Sequence[str] | None = None
+    ignore: Sequence[str] | None = None
+    fail_on: str | None = None
+
+
+def request_of(
+    flags: CheckFlags,
+    found: Configuration,
+    *,
+    ask_all: bool = True,
+    reach: Reach = HERE_AND_THERE,
+    jobs: int = 1,
+) -> CheckRequest:
+    """Flags first, then the configuration.
+
+    Raises:
+        CkptfixError: an unknown runtime or code, a map that cannot be read.
+    """
+    settings = found.settings
+    select = parse_codes(flags.select, "--select") if flags.select else settings.select
+    ignore = parse_codes(flags.ignore, "--ignore") if flags.ignore else settings.ignore
+    return CheckRequest(
+        own_name_map(flags.maps, flags.mapper),
+        asked_targets(flags.runtimes or settings.runtimes),
+        Selection(select or (EVERY,), ignore),
+        found.ignored_in,
+        ask_all,
+        reach,
+        jobs,
+    )
+
+
+def fail_level(flags: CheckFlags, found: Configuration) -> Severity:
+    """The lowest severity that makes the exit code 1."""
+    return Severity(flags.fail_on or found.settings.fail_on or "warning")
+
+
+def names_from(path: str) -> list[str]:
+    """One checkpoint per line of a file, or of stdin for `-`; # starts a comment.
+
+    Raises:
+        CkptfixError: it cannot be read, or names none.
+    """
+    shown = visible(path)
+    if path == "-" and sys.stdin is None:
+        raise CkptfixError("--from-file -: standard input is closed")
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise CkptfixError(f"--from-file {shown}: {reason}") from error
+    found = [name for line_ in text.splitlines() if (name := line_.partition("#")[0].strip())]
+    if not found:
+        raise CkptfixError(f"--from-file {shown}: names no checkpoint")
+    return found

@@ -1,0 +1,40 @@
+"""The class of every command: no argument and no option takes an empty text.
+
+`ckptfix rewrite "$MODEL"` with the variable unset must not mean the working directory, and an
+option that a command gets later must not need a thought for that.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from typer.core import TyperCommand
+
+from ckptfix.errors import empty
+
+
+class Command(TyperCommand):
+    """A command that refuses empty and blank values before it runs."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Click is in or beside Typer, by its release
+        """Run the command.
+
+        Args:
+            ctx: Click's context, with the values of all parameters.
+
+        Raises:
+            CkptfixError: a value has no visible character.
+        """
+        for parameter in self.params:
+            if not all(map(str.strip, _texts(ctx.params.get(str(parameter.name))))):
+                shown = parameter.metavar or str(parameter.name)
+                options = sorted(parameter.opts, key=len) if parameter.opts[0][:1] == "-" else ()
+                raise empty(options[-1] if options else shown.strip("[]."))
+        return super().invoke(ctx)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)

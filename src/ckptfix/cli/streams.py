@@ -1,0 +1,128 @@
+"""The standard streams of the process, which may be closed, full, or without a reader."""
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TextIO
+
+from ckptfix.errors import CkptfixError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_WRONG_WAY: Final = (os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)
+"""How to open /dev/null in place of stdin, stdout, stderr so that using it fails."""
+
+
+class OutputError(CkptfixError):
+    """Standard output does not take what there is to report."""
+
+
+class _Descriptor(io.FileIO):
+    """A descriptor that takes everything once a write has failed, so that nothing fails twice."""
+
+    _lost = False
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        """Number of bytes written, or taken and dropped."""
+        while not self._lost:
+            try:
+                # None where a descriptor that does not block is full; its kind of pipe is rare.
+                written: int | None = super().write(data)
+            except OSError as error:
+                self._lost = True
+                self._failed(error)
+                break
+            if written is not None:
+                return written
+            self._wait()
+        return memoryview(data).nbytes
+
+    def _wait(self) -> None:
+        from select import select
+
+        select([], [self], [])
+
+    def _failed(self, error: OSError) -> None:
+        raise NotImplementedError
+
+
+class _Stdout(_Descriptor):
+    """A reader that has gone away, as `head` does, is no failure; all else is."""
+
+    def _failed(self, error: OSError) -> None:
+        if error.errno == errno.EPIPE:
+            return
+        why = "it is closed" if error.errno == errno.EBADF else error.strerror
+        raise OutputError(f"cannot write to standard output: {why}") from error
+
+
+class _Stderr(_Descriptor):
+    """Where nobody can be told of a failure, what counts is the exit code."""
+
+    def _failed(self, error: OSError) -> None:
+        pass
+
+
+def open_streams() -> None:
+    """Let no name and no closed or full stream break the output.
+
+    What goes to a pipe or file is UTF-8, as a patch must be.
+    """
+    _take_closed_numbers()
+    sys.stdout = _opened(sys.stdout, 1, _Stdout)
+    sys.stderr = _opened(sys.stderr, 2, _Stderr)
+
+
+def _take_closed_numbers() -> None:
+    """Keep the number of a closed stream from the next file that is opened.
+
+    Whatever writes to the stream all the same, such as a child process, would write into it.
+    """
+    for number, flags in enumerate(_WRONG_WAY):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free, and those below are taken.
+            os.set_inheritable(os.open(os.devnull, flags), True)
+
+
+def _opened(stream: TextIO | None, number: int, kind: type[_Descriptor]) -> TextIO:
+    if stream is not None and not _is_descriptor(stream, number):  # a test reads it
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
+        return stream
+    raw = kind(number, "w", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=stream.encoding if stream is not None and raw.isatty() else "utf-8",
+        errors="backslashreplace",
+        newline="\n",
+        line_buffering=raw.isatty() or kind is _Stderr,
+    )
+
+
+def _is_descriptor(stream: TextIO, number: int) -> bool:
+    try:
+        return stream.fileno() == number
+    except (OSError, ValueError):  # it is in memory
+        return False
+
+
+@contextmanager
+def already_done(what: str) -> Iterator[None]:
+    """Report on something that cannot fail any more; an error says that it was done.
+
+    Args:
+        what: a sentence for the user.
+
+    Raises:
+        CkptfixError: standard output does not take the report.
+    """
+    try:
+        yield
+    except OutputError as error:
+        raise CkptfixError(error.problem, advice=what) from error

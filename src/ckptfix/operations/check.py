@@ -1,0 +1,262 @@
+"""`check`: compare the metadata and the tensors of checkpoints; nothing is written."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import Final, Literal
+
+from ckptfix.checkpoint.checkpoint import METADATA_FILES, Checkpoint
+from ckptfix.checkpoint.shard_index import INDEX_FILE
+from ckptfix.commands import ELSEWHERE, with_name
+from ckptfix.errors import CkptfixError
+from ckptfix.operations.checked import CheckedCheckpoint
+from ckptfix.operations.examine import examine
+from ckptfix.operations.limits import limited
+from ckptfix.operations.loading import load_opened, open_noted
+from ckptfix.place import Place
+from ckptfix.progress import SILENT, Listener
+from ckptfix.remote.local_url import local_path
+from ckptfix.remote.opening import HERE_AND_THERE, Reach
+from ckptfix.remote.reference import (
+    Directory,
+    Reference,
+    Repository,
+    Url,
+    is_remote,
+    parse_reference,
+)
+from ckptfix.rules.finding import Finding
+from ckptfix.rules.registry import RULES
+from ckptfix.rules.selection import EVERY, EVERYTHING, Selection, parse_codes
+from ckptfix.runtimes.name_maps import NameMap, own_name_map
+from ckptfix.runtimes.releases import asked_targets
+from ckptfix.runtimes.targets import Target
+from ckptfix.text import visible
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """How to check."""
+
+    own_map: NameMap | None = None
+    """Replaces the built-in name map."""
+    targets: tuple[Target, ...] = ()
+    """The releases asked about."""
+    selection: Selection = EVERYTHING
+    """The rules that count."""
+    ignored_in: Callable[[str], Sequence[str]] = lambda _: ()
+    """Name of a checkpoint -> more codes that do not count in it."""
+    ask_all: bool = True
+    """Ask every known release where `targets` is empty."""
+    reach: Reach = HERE_AND_THERE
+    jobs: int = 4
+    """Checkpoints read at a time, where one is not on this machine."""
+
+
+def check_one(name: str, request: CheckRequest, listener: Listener = SILENT) -> CheckedCheckpoint:
+    """Check one checkpoint.
+
+    Args:
+        name: a directory, a repository, a URL; a metadata file stands for its directory.
+        request: how.
+        listener: called while it works.
+
+    Raises:
+        CkptfixError: it cannot be checked.
+    """
+    name = _checkpoint_of(name)
+    with limited():
+        return _check(*_load(name, request, listener), request, listener)
+
+
+def check_each(
+    names: Sequence[str], request: CheckRequest, listener: Listener = SILENT
+) -> Iterator[CheckedCheckpoint]:
+    """Check checkpoints; one that cannot be checked has an `error` and does not stop the others.
+
+    Each is yielded as soon as it is done: in the order of `names` where all are on this machine.
+    """
+    unlike = list(dict.fromkeys(map(_checkpoint_of, names)))
+    for name, loaded in _loaded(unlike, request, listener):
+        try:
+            reference, checkpoint = loaded()
+            with limited():
+                found = _check(reference, checkpoint, request, listener)
+        except CkptfixError as error:
+            shown = _shown(name, request)
+            found = CheckedCheckpoint(shown, error=_with_name(shown, error))
+        yield found
+
+
+def in_order(
+    names: Sequence[str], checked: Iterable[CheckedCheckpoint], request: CheckRequest
+) -> tuple[CheckedCheckpoint, ...]:
+    """What `check_each` yielded, in the order of the names."""
+    by_name = {found.name: found for found in checked}
+    shown = (_shown(_checkpoint_of(name), request) for name in names)
+    return tuple(by_name[name] for name in dict.fromkeys(shown))
+
+
+_Loaded = Callable[[], tuple[Reference, Checkpoint]]
+"""Raises what went wrong while it was read."""
+
+
+def _loaded(
+    names: Sequence[str], request: CheckRequest, listener: Listener
+) -> Iterator[tuple[str, _Loaded]]:
+    """Each name and its checkpoint; what is not on this machine is read ahead, several at a time.
+
+    Only reading is done by threads: the time of untrusted expressions can be limited in the main
+    thread only.
+    """
+    load = partial(_load, request=request, listener=listener)
+    if not any(map(is_remote_name, names)):
+        yield from ((name, partial(load, name)) for name in names)
+        return
+    left = iter(names)
+    with ThreadPoolExecutor(request.jobs) as pool:
+        # Read ahead by `jobs` and no more: judging is slower, and what waits for it takes memory.
+        waiting = {pool.submit(load, name): name for name in islice(left, request.jobs)}
+        try:
+            while waiting:
+                finished = next(as_completed(waiting))
+                name = waiting.pop(finished)
+                yield name, finished.result
+                del finished
+                waiting |= {pool.submit(load, name): name for name in islice(left, 1)}
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _load(name: str, request: CheckRequest, listener: Listener) -> tuple[Reference, Checkpoint]:
+    reference = parse_reference(name, request.reach.revision)
+    return reference, load_opened(open_noted(reference, request.reach, listener), listener)
+
+
+def _shown(name: str, request: CheckRequest) -> str:
+    try:
+        return str(parse_reference(name, request.reach.revision))
+    except CkptfixError:
+        return name
+
+
+def is_remote_name(name: str) -> bool:
+    """True when something must be fetched to check it, as far as its name shows."""
+    try:
+        return is_remote(name)
+    except CkptfixError:
+        return False
+
+
+def _checkpoint_of(name: str) -> str:
+    """The directory of a metadata file: what `pre-commit` names are the files that changed."""
+    try:
+        path = local_path(name) or name
+    except CkptfixError:
+        return name  # reported where it is opened
+    named = Path(path)
+    is_file = named.name in (*METADATA_FILES, INDEX_FILE) and not named.is_dir()
+    return str(named.parent) if is_file and "://" not in path else path
+
+
+_KINDS: Final[dict[type, Literal["directory", "repository", "url"]]] = {
+    Directory: "directory",
+    Repository: "repository",
+    Url: "url",
+}
+
+
+def _check(
+    reference: Reference, checkpoint: Checkpoint, request: CheckRequest, listener: Listener
+) -> CheckedCheckpoint:
+    name = str(reference)
+    selection = request.selection.without(request.ignored_in(name))
+    examined = examine(
+        checkpoint, request.own_map, request.targets, ask_all=request.ask_all, listener=listener
+    )
+    rules = {rule: None for rule in RULES.values() if selection.takes(rule.code)}
+    counted = [finding for finding in examined.findings if finding.rule in rules]
+    left_out = (finding.code for finding in examined.findings if finding.rule not in rules)
+    return CheckedCheckpoint(
+        name,
+        kind=_KINDS[type(reference)],
+        name_map=examined.name_map.origin,
+        rules=tuple(rules),
+        findings=tuple(_completed(counted, checkpoint, reference)),
+        ignored=Counter(left_out),
+        verdicts=examined.verdicts,
+        outlook=examined.outlook if request.ask_all else None,
+    )
+
+
+def _completed(
+    findings: Iterable[Finding], checkpoint: Checkpoint, reference: Reference
+) -> Iterator[Finding]:
+    """The same findings, with lines where the file is JSON, and the checkpoint in the advice."""
+    elsewhere = () if isinstance(reference, Directory) else ELSEWHERE
+    named = lru_cache(lambda advice: with_name(advice, str(reference), *elsewhere))
+    for finding in findings:
+        place = _with_line(finding.place, checkpoint)
+        related = tuple(replace(r, place=_with_line(r.place, checkpoint)) for r in finding.related)
+        yield replace(finding, place=place, related=related, advice=named(finding.advice))
+
+
+def _with_line(place: Place, checkpoint: Checkpoint) -> Place:
+    document = checkpoint.documents.get(place.file)
+    if document is None or place.pointer is None:
+        return place
+    return replace(place, line=document.line_of_pointer(place.pointer))
+
+
+def _with_name(checkpoint: str, error: CkptfixError) -> str:
+    """The sentence, with the checkpoint it is about: there may be several."""
+    name = visible(checkpoint)
+    if error.place is not None:
+        return str(error) if name in error.place.file else f"{name.rstrip('/')}/{error}"
+    return str(error) if name in str(error) else f"{name}: {error}"
+
+
+def check(
+    checkpoint: str | os.PathLike[str],
+    *,
+    runtimes: Sequence[str] = (),
+    maps: Sequence[str] = (),
+    mapper: str | None = None,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    revision: str | None = None,
+    offline: bool = False,
+    refresh: bool = False,
+    listener: Listener = SILENT,
+) -> CheckedCheckpoint:
+    """Compare the metadata and the tensors of a checkpoint; nothing is written.
+
+    Args:
+        checkpoint: a directory, a repository of the Hub, or a URL.
+        runtimes: the releases asked about, as `vllm==0.17.1`, `sglang>=0.5.10` or `vllm`; every
+            known release without any.
+        maps: prefixes to rename, ``OLD=NEW`` each; they replace the built-in name map.
+        mapper: path of a mapper file, likewise.
+        select: codes of the rules that count, or prefixes of codes; all without any.
+        ignore: codes that do not.
+        revision: branch, tag or commit of a repository.
+        offline: make no request.
+        refresh: ask the Hub even where a snapshot is in the local cache.
+        listener: called while it works.
+
+    Raises:
+        CkptfixError: it cannot be checked.
+    """
+    request = CheckRequest(
+        own_name_map(maps, mapper),
+        asked_targets(runtimes),
+        Selection(parse_codes(select, "select") or (EVERY,), parse_codes(ignore, "ignore")),
+        reach=Reach(revision, offline, refresh),
+    )
+    return check_one(os.fspath(checkpoint), request, listener)

@@ -1,0 +1,45 @@
+"""From a name to a checkpoint."""
+
+from ckptfix.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.progress import SILENT, Listener
+from ckptfix.remote.opening import HERE_AND_THERE, Opened, Reach, open_reference
+from ckptfix.remote.reference import Reference, parse_reference
+from ckptfix.rewriting.store import require_whole
+
+
+def open_named(name: str, reach: Reach = HERE_AND_THERE, listener: Listener = SILENT) -> Opened:
+    """The source that a name refers to.
+
+    Raises:
+        CkptfixError: there is none, or it cannot be reached.
+    """
+    return open_noted(parse_reference(name, reach.revision), reach, listener)
+
+
+def open_noted(reference: Reference, reach: Reach, listener: Listener = SILENT) -> Opened:
+    """The source of a reference, and a note where it is not the newest of its repository."""
+    opened = open_reference(reference, reach)
+    if opened.note:
+        listener.note(opened.note)
+    return opened
+
+
+def load_opened(opened: Opened, listener: Listener = SILENT) -> Checkpoint:
+    """The checkpoint of a source.
+
+    Raises:
+        CkptfixError: it cannot be read, or a rewrite of it was interrupted.
+    """
+    if isinstance(opened.source, DirectorySource):
+        require_whole(opened.source.root)
+    return load_checkpoint(opened.source, str(opened.reference), listener)
+
+
+def load(name: str, reach: Reach = HERE_AND_THERE, listener: Listener = SILENT) -> Checkpoint:
+    """The checkpoint that a name refers to.
+
+    Raises:
+        CkptfixError: as `open_named` and `load_opened`.
+    """
+    return load_opened(open_named(name, reach, listener), listener)

@@ -1,0 +1,240 @@
+"""`rewrite` and `undo`: carry a plan out in place, into a directory, or as a pull request."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.errors import CkptfixError
+from ckptfix.operations.loading import load_opened, open_named
+from ckptfix.operations.plan import RewritePlan, RewriteRequest, make_plan
+from ckptfix.progress import SILENT, Listener, Step
+from ckptfix.remote.opening import Opened, Reach
+from ckptfix.remote.reference import Directory, Repository
+from ckptfix.rewriting.apply import Recovered, apply_changes, recover
+from ckptfix.rewriting.apply import undo as restore
+from ckptfix.rewriting.output import (
+    WEIGHT_SUFFIXES,
+    Output,
+    make_metadata_output,
+    make_output,
+    require_free,
+)
+from ckptfix.rewriting.portable import Strategy
+from ckptfix.rewriting.tensors.written import NOTHING_ELSE, Written, read_written
+from ckptfix.runtimes.name_maps import own_name_map
+from ckptfix.runtimes.releases import asked_targets
+from ckptfix.text import visible
+
+
+class RewriteRefusedError(CkptfixError):
+    """The plan would break something; nothing was written."""
+
+    def __init__(self, plan: RewritePlan) -> None:
+        super().__init__(
+            f"{visible(str(plan.opened.reference))}: the rewrite would break something and was "
+            "refused, nothing was written"
+        )
+        self.plan = plan
+
+
+@dataclass(frozen=True)
+class RewriteResult:
+    """A rewrite that was carried out."""
+
+    plan: RewritePlan
+    directory: Path
+    """The directory that holds the result."""
+    written: Written = NOTHING_ELSE
+    """What was written beside the metadata."""
+    output: Output | None = None
+    """How the directory was made; None where the checkpoint was rewritten in place."""
+
+    def undo(self) -> tuple[str, ...]:
+        """Restore the files of a checkpoint that was rewritten in place; their names.
+
+        Raises:
+            CkptfixError: it was written to another directory, there is nothing to undo, or a file
+                was edited after the rewrite.
+        """
+        if self.output is not None:
+            raise CkptfixError(
+                f"{visible(str(self.directory))}: made by the rewrite, there is nothing to undo",
+                advice="remove the directory",
+            )
+        return restore(DirectorySource.open(str(self.directory)))
+
+
+def in_place(opened: Opened) -> DirectorySource:
+    """The directory that can be rewritten in place.
+
+    Raises:
+        CkptfixError: a repository, a URL, or a snapshot of a cache.
+    """
+    source = opened.source
+    if isinstance(opened.reference, Directory) and isinstance(source, DirectorySource):
+        return source
+    raise CkptfixError(
+        f"{visible(str(opened.reference))}: is not rewritten where it is",
+        advice="write the repaired files to another directory",
+    )
+
+
+def plan_rewrite_of(
+    opened: Opened, request: RewriteRequest, listener: Listener = SILENT
+) -> RewritePlan:
+    """Load a checkpoint and plan its rewrite.
+
+    Raises:
+        CkptfixError: as `load_opened` and `make_plan`.
+    """
+    return make_plan(opened, load_opened(opened, listener), request, listener)
+
+
+def complete(opened: Opened) -> Recovered | None:
+    """Complete a rewrite of a directory that was interrupted; None where there is none."""
+    return recover(in_place(opened))
+
+
+def require_free_output(opened: Opened, directory: str) -> None:
+    """Refuse a directory that a rewrite cannot be written to, before the work and not after it.
+
+    Raises:
+        CkptfixError: it exists and is not empty, is a file, or lies in the checkpoint.
+    """
+    source = opened.source
+    require_free(directory, source.root if isinstance(source, DirectorySource) else None)
+
+
+def apply(plan: RewritePlan, listener: Listener = SILENT) -> RewriteResult:
+    """Write the plan into the checkpoint itself.
+
+    Raises:
+        RewriteRefusedError: it would break something.
+        CkptfixError: the checkpoint is not a directory, or has changed since it was read, or the
+            file system refuses.
+    """
+    _require_harmless(plan)
+    source = in_place(plan.opened)
+    written = read_written(source, plan.tensors, elsewhere=False)
+    changes = (*plan.plan.files, *written.changes.json_files)
+    if changes or written.changes.shards:
+        listener.step(Step("writing", str(plan.opened.reference)))
+        apply_changes(source, changes, written.changes.shards)
+    return RewriteResult(plan, source.root, written)
+
+
+def write_output(
+    plan: RewritePlan, directory: str, *, with_weights: bool = False, listener: Listener = SILENT
+) -> RewriteResult:
+    """Make a directory with the rewritten checkpoint, and leave the original alone.
+
+    Args:
+        plan: what to write.
+        directory: a new or empty directory.
+        with_weights: download the weights of a repository too; those of a directory are linked.
+        listener: called while it works.
+
+    Raises:
+        RewriteRefusedError: the plan would break something.
+        CkptfixError: the directory is not free, the weights are needed and not there, or the file
+            system refuses.
+    """
+    _require_harmless(plan)
+    source = plan.opened.source
+    free = require_free(directory, source.root if isinstance(source, DirectorySource) else None)
+    written = read_written(source, plan.tensors, elsewhere=True)
+    files, shards = (*plan.plan.files, *written.changes.json_files), written.changes.shards
+    if with_weights and not isinstance(source, DirectorySource):
+        listener.step(Step("downloading weights", str(plan.opened.reference)))
+        source = _with_weights(plan)
+    if isinstance(source, DirectorySource):
+        made = make_output(source, free, files, shards)
+    elif shards:
+        raise CkptfixError(
+            f"--tensors changes shard files, and those of {visible(str(plan.opened.reference))} "
+            "are not fetched",
+            advice="add --with-weights",
+        )
+    else:
+        made = make_metadata_output(source, free, files)
+    return RewriteResult(plan, free, written, made)
+
+
+def _require_harmless(plan: RewritePlan) -> None:
+    if plan.refused:
+        raise RewriteRefusedError(plan)
+
+
+def _with_weights(plan: RewritePlan) -> DirectorySource:
+    from ckptfix.remote.download import download  # noqa: PLC0415 - imports huggingface_hub
+
+    repository = plan.opened.reference
+    if not isinstance(repository, Repository):
+        raise CkptfixError(
+            f"{visible(str(repository))}: weights are downloaded from repositories of the Hub only"
+        )
+    stored = set(plan.checkpoint.table.shard_files)
+    names = plan.opened.source.names()
+    wanted = [n for n in names if n in stored or not n.endswith(WEIGHT_SUFFIXES)]
+    return download(repository, plan.opened.commit, wanted)
+
+
+def rewrite(
+    checkpoint: str | os.PathLike[str],
+    *,
+    runtimes: Sequence[str] = (),
+    maps: Sequence[str] = (),
+    mapper: str | None = None,
+    strategy: Strategy = "auto",
+    from_tensors: bool = False,
+    tensors: bool = False,
+    output: str | os.PathLike[str] | None = None,
+    with_weights: bool = False,
+    revision: str | None = None,
+    offline: bool = False,
+    refresh: bool = False,
+    listener: Listener = SILENT,
+) -> RewriteResult:
+    """Plan a rewrite and carry it out, in place or into another directory.
+
+    A rewrite in place that was interrupted is completed first.
+
+    Args:
+        checkpoint: a directory; with `output` also a repository of the Hub, or a URL.
+        runtimes: as in `plan`, like all that is not said here.
+        maps: see there.
+        mapper: see there.
+        strategy: see there.
+        from_tensors: see there.
+        tensors: see there.
+        output: a new directory for the result; the checkpoint itself is left alone.
+        with_weights: with `output`, download the weights of a repository too.
+        revision: branch, tag or commit of a repository.
+        offline: make no request.
+        refresh: ask the Hub even where a snapshot is in the local cache.
+        listener: called while it works.
+
+    Raises:
+        RewriteRefusedError: it would break something; nothing was written.
+        CkptfixError: it cannot be read, planned or written.
+    """
+    own, targets = own_name_map(maps, mapper), asked_targets(runtimes)
+    request = RewriteRequest(own, targets, strategy, from_tensors, tensors)
+    opened = open_named(os.fspath(checkpoint), Reach(revision, offline, refresh), listener)
+    if output is None:
+        complete(opened)
+        return apply(plan_rewrite_of(opened, request, listener), listener)
+    require_free_output(opened, os.fspath(output))
+    planned = plan_rewrite_of(opened, request, listener)
+    return write_output(planned, os.fspath(output), with_weights=with_weights, listener=listener)
+
+
+def undo(directory: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Restore a directory as it was before its first rewrite; the names of the files restored.
+
+    Raises:
+        CkptfixError: there is nothing to undo, or a file was edited after the rewrite.
+    """
+    return restore(in_place(open_named(os.fspath(directory))))

@@ -1,0 +1,255 @@
+"""`verify`: read the weights and run the quantized GEMMs; needs torch."""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.numbers import Numbers
+from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.commands import with_name
+from ckptfix.errors import CkptfixError
+from ckptfix.operations.limits import limited
+from ckptfix.operations.loading import load
+from ckptfix.progress import SILENT, Listener
+from ckptfix.remote.local_url import local_path
+from ckptfix.rules.context import Facts
+from ckptfix.rules.finding import Finding
+from ckptfix.rules.registry import RULES
+from ckptfix.runtimes.family import Family, family_for
+from ckptfix.runtimes.name_maps import builtin_name_map
+from ckptfix.runtimes.naming import Naming
+from ckptfix.runtimes.releases import asked_targets, judge_all, known_targets
+from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.verdict import TargetVerdict, is_known
+from ckptfix.text import visible
+from ckptfix.verifying.outcome import VerifyReport
+from ckptfix.verifying.plan import GENERIC_FAMILY, Plan, plan_gemms, sampled, share_of
+
+if TYPE_CHECKING:
+    from ckptfix.verifying.ranks import Ranks
+
+Bar = Callable[[int, int], AbstractContextManager[Callable[[int], None]]]
+"""(bytes, modules) -> a context whose value is called with the bytes of each module done."""
+
+
+@dataclass(frozen=True)
+class VerifyRequest:
+    """What to verify, and how."""
+
+    device: str | None = None
+    """`cpu`, `cuda`, `cuda:1`; CUDA if there is one, else the CPU, where it is None."""
+    targets: tuple[Target, ...] = ()
+    """Modules are joined as the first of them joins them."""
+    modules: tuple[str, ...] = ()
+    """Globs over module names; all without any."""
+    sample: int | None = 1
+    """GEMMs of every algorithm, shape and role that run; None for every one."""
+    tokens: int = 16
+    """Rows of the random input."""
+    backend: str = "auto"
+    source: str | None = None
+    """Directory of the unquantized checkpoint that this one was made from."""
+    prefetch: int = 10**9
+    """Bytes read ahead beyond the largest module."""
+
+
+def require_torch() -> None:
+    """See that torch can be imported, and quietly.
+
+    Raises:
+        CkptfixError: it is not installed.
+    """
+    if find_spec("torch") is None:
+        raise CkptfixError(
+            "verify needs torch, which is not installed",
+            advice="pip install 'ckptfix[verify]', or follow https://pytorch.org for your CUDA",
+        )
+    # Torch runs without NumPy and so does this; the user need not hear about it.
+    warnings.filterwarnings("ignore", "Failed to initialize NumPy")
+
+
+def verify_directory(
+    directory: str,
+    request: VerifyRequest,
+    listener: Listener = SILENT,
+    bar: Bar = lambda _, __: nullcontext(lambda _: None),
+    *,
+    distributed: bool = True,
+) -> VerifyReport | None:
+    """Verify the checkpoint in a directory.
+
+    Under torchrun each process reads its share if `distributed`; None on all but the first.
+
+    Raises:
+        CkptfixError: torch or the device is missing, a file cannot be read, nothing to verify.
+    """
+    directory = local_path(directory) or directory
+    DirectorySource.open(directory)  # the weights are read: no reference to another place will do
+    checkpoint = load(directory, listener=listener)
+    require_torch()
+    from ckptfix.verifying.ranks import Ranks, ranks  # noqa: PLC0415 - torch
+
+    with limited(), ranks() if distributed else nullcontext(Ranks()) as of:
+        return _verify(checkpoint, directory, request, of, bar)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the user wants to know, before a weight is read."""
+
+    plan: Plan
+    naming: Naming
+    joined_as: str
+    verdicts: tuple[TargetVerdict, ...]
+
+
+def _asked(checkpoint: Checkpoint, request: VerifyRequest) -> _Asked:
+    verdicts = judge_all(checkpoint, request.targets)
+    name_map = builtin_name_map(checkpoint)
+    naming = Naming(checkpoint, name_map.without_releases() if verdicts else name_map)
+    family, joined_as = _family(checkpoint, request.targets)
+    plan = plan_gemms(checkpoint, naming, family, request.modules)
+    if request.sample is not None:
+        plan = sampled(plan, request.sample)
+    return _Asked(plan, naming, joined_as, verdicts)
+
+
+def _family(checkpoint: Checkpoint, targets: Sequence[Target]) -> tuple[Family, str]:
+    """Whose way of joining modules to take, and its name."""
+    known = [target for target in targets if is_known(checkpoint, target)]
+    for target in known or known_targets(checkpoint):
+        for architecture in checkpoint.config.architectures:
+            family = family_for(target.runtime, target.version, [architecture])
+            if family is not None:
+                return family, str(target)
+    return GENERIC_FAMILY, "most runtimes do, its architecture is not known"
+
+
+def _verify(
+    checkpoint: Checkpoint, directory: str, request: VerifyRequest, of: "Ranks", bar: Bar
+) -> VerifyReport | None:
+    from ckptfix.verifying.backends.choice import asked_backends  # noqa: PLC0415 - torch
+    from ckptfix.verifying.device import open_device, torch_version  # noqa: PLC0415
+    from ckptfix.verifying.ranks import gather  # noqa: PLC0415
+    from ckptfix.verifying.run import RunSettings, run_plan  # noqa: PLC0415
+    from ckptfix.verifying.spans import not_compared, open_unquantized  # noqa: PLC0415
+
+    asked = _asked(checkpoint, request)
+    device = open_device(request.device)
+    settings = RunSettings(
+        device, asked_backends(request.backend), request.tokens, request.prefetch
+    )
+    unquantized = None
+    if request.source is not None:
+        unquantized = open_unquantized(local_path(request.source) or request.source)
+    left_out = not_compared(checkpoint, asked.plan, unquantized) if unquantized else {}
+    if request.source is not None:
+        _require_counterpart(asked.plan, left_out, request.source)
+    mine = share_of(asked.plan, of.rank, of.size)
+    with bar(mine.nbytes, len(mine.gemms)) as progress:
+        source = DirectorySource.open(directory)
+        part = run_plan(checkpoint, source, mine, settings, progress, unquantized)
+    whole = gather(part, of, asked.plan)
+    if whole is None:
+        return None
+    return VerifyReport(
+        checkpoint=directory,
+        device=str(device),
+        torch=torch_version(),
+        joined_as=asked.joined_as,
+        tokens=request.tokens,
+        results=whole.results,
+        findings=tuple(_findings(checkpoint, asked, whole.numbers, request)),
+        planned=len(asked.plan.gemms),
+        nbytes=whole.nbytes,
+        seconds=whole.seconds,
+        ranks=of.size,
+        interrupted=whole.interrupted,
+        verdicts=asked.verdicts,
+        sources=sum(n.source is not None for n in whole.numbers.modules.values()),
+        not_compared=left_out,
+    )
+
+
+def _require_counterpart(plan: Plan, left_out: Mapping[str, str], source: str) -> None:
+    """Refuse a source that proves nothing, before a weight is read."""
+    members = {member for gemm in plan.gemms for member in gemm.members}
+    if len(left_out) < len(members):
+        return
+    why = "; the checkpoint has no quantized weight"
+    if left_out:
+        ((reason, _),) = Counter(left_out.values()).most_common(1)
+        modules = "quantized module" if len(members) == 1 else "quantized modules"
+        why = f" with any of {len(members):,} {modules}: {reason}"
+    raise CkptfixError(
+        f"--source {visible(source)}: cannot be compared{why}",
+        advice="name the unquantized checkpoint that this one was made from, or leave --source out",
+    )
+
+
+def _findings(
+    checkpoint: Checkpoint, asked: _Asked, numbers: Numbers, request: VerifyRequest
+) -> Iterable[Finding]:
+    """Tensors that cannot be run, modules that are not resolved, numbers; `check` has the rest.
+
+    Only in the modules asked about.
+    """
+    facts = Facts(checkpoint, asked.naming, asked.verdicts, numbers)
+    chosen = {member for gemm in asked.plan.gemms for member in gemm.members}
+    for rule in RULES.values():
+        if rule.needs != "headers" or rule.blocks_verify:
+            for finding in facts.findings(rule):
+                if not request.modules or chosen.intersection(finding.modules):
+                    yield replace(finding, advice=with_name(finding.advice, checkpoint.name))
+
+
+def verify(
+    directory: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    runtimes: Sequence[str] = (),
+    modules: Sequence[str] = (),
+    sample: int | None = 1,
+    tokens: int = 16,
+    backend: str = "auto",
+    source: str | os.PathLike[str] | None = None,
+    prefetch: int = 10**9,
+    listener: Listener = SILENT,
+) -> VerifyReport:
+    """Read the weights of a checkpoint and run its quantized GEMMs, in this process alone.
+
+    Args:
+        directory: the weights are read, so they have to be on this machine.
+        device: `cpu`, `cuda`, `cuda:1`; CUDA if there is one, else the CPU, without it.
+        runtimes: modules are joined as the first of these releases joins them.
+        modules: globs over module names; all modules without any.
+        sample: GEMMs of every algorithm, shape and role that run; None for every one.
+        tokens: rows of the random input.
+        backend: `auto`, `torch`, `vllm` or `flashinfer`.
+        source: directory of the unquantized checkpoint that this one was made from.
+        prefetch: bytes read ahead beyond the largest module.
+        listener: called while it works.
+
+    Raises:
+        CkptfixError: torch or the device is missing, a file cannot be read, nothing to verify.
+    """
+    request = VerifyRequest(
+        device,
+        asked_targets(runtimes),
+        tuple(modules),
+        sample,
+        tokens,
+        backend,
+        None if source is None else os.fspath(source),
+        prefetch,
+    )
+    report = verify_directory(os.fspath(directory), request, listener, distributed=False)
+    if report is None:  # not so in a process of its own
+        raise CkptfixError("another rank has the report")
+    return report

@@ -1,0 +1,19 @@
+"""`inspect --json`."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Final
+
+from ckptfix import __version__
+from ckptfix.operations.inspect import Inspection
+from ckptfix.report.console import Line, line
+from ckptfix.report.json_output import indented
+
+SCHEMA: Final = 1
+"""Changes when a field changes its meaning or goes away."""
+
+
+def inspection_json(inspection: Inspection) -> Iterator[Line]:
+    """The report of `inspect --json`."""
+    made = {"schema": SCHEMA, "ckptfix": __version__, **asdict(inspection)}
+    yield line(indented(made))

@@ -1,0 +1,74 @@
+"""`inspect` for people."""
+
+from collections.abc import Iterator
+
+from ckptfix.operations.inspect import Inspection
+from ckptfix.report.console import Line, columns, count, line, size
+from ckptfix.text import visible
+
+
+def inspection_lines(inspection: Inspection) -> Iterator[Line]:
+    """The text of `inspect`."""
+    architecture = ", ".join(inspection.architectures) or "not said"
+    if inspection.language_model_architectures:
+        architecture += f" (language model: {', '.join(inspection.language_model_architectures)})"
+    index = inspection.index or "no index"
+    weights = (
+        f"{count(len(inspection.shard_files), 'shard file')}, {index}, "
+        f"{count(inspection.tensors, 'tensor')}, {size(inspection.nbytes)}"
+    )
+    schemes = [
+        f"{m.kv_cache_quant_algo} ({m.file})" for m in inspection.metadata if m.kv_cache_quant_algo
+    ]
+    scales = [f"{role} on {count(n, 'module')}" for role, n in inspection.kv_scales.items()]
+    for label, text in (
+        ("checkpoint", inspection.checkpoint),
+        ("architecture", architecture),
+        ("producer", inspection.producer or "not said"),
+        ("weights", weights),
+        ("KV cache", "; ".join([", ".join(schemes) or "unquantized", *scales])),
+        ("name map", inspection.name_map),
+    ):
+        yield line((f"{label:<14}", "bold"), visible(text))
+    yield line()
+    yield from _format_lines(inspection)
+    yield line()
+    rows: list[tuple[str, ...]] = [
+        ("metadata", "quant_algo", "entries", "exclude patterns", "targets")
+    ]
+    rows += [
+        (
+            f"{m.file} {m.pointer}".rstrip(),
+            visible(m.quant_algo or "null"),
+            str(m.entries),
+            str(m.exclude_patterns),
+            str(m.targets),
+        )
+        for m in inspection.metadata
+    ]
+    yield from _table(rows)
+
+
+def _format_lines(inspection: Inspection) -> Iterator[Line]:
+    rows: list[tuple[str, ...]] = [
+        ("stored format", "group", "modules", "parameters", "size", "stated in")
+    ]
+    for row in inspection.formats:
+        places = ", ".join(f"{place} ({n:,})" for place, n in row.stated_in.items())
+        rows.append(
+            (
+                row.stored_format,
+                str(row.group_size or "-"),
+                f"{row.modules:,}",
+                f"{row.parameters:,}",
+                size(row.nbytes),
+                places or ("-" if row.stored_format == "unquantized" else "nowhere"),
+            )
+        )
+    yield from _table(rows)
+
+
+def _table(rows: list[tuple[str, ...]]) -> Iterator[Line]:
+    header, *body = columns(rows)
+    yield line((header, "bold"))
+    yield from (line(row) for row in body)

@@ -1,0 +1,53 @@
+"""`runtimes`, as text and as JSON."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from ckptfix.report.console import Line, columns, line
+from ckptfix.report.json_output import indented
+from ckptfix.runtimes.catalogue import ArchitectureRow, ReleaseRow
+from ckptfix.text import visible
+
+
+def release_lines(rows: Sequence[ReleaseRow]) -> Iterator[Line]:
+    """All known releases as a table."""
+    table: list[tuple[str, ...]] = [("runtime", "release", "architectures", "source")]
+    table += [(r.runtime, r.version, str(r.architectures), r.source) for r in rows]
+    header, *body = columns(table)
+    yield line((header, "bold"))
+    yield from (line(row) for row in body)
+
+
+def architecture_lines(architecture: str, rows: Sequence[ArchitectureRow]) -> Iterator[Line]:
+    """Releases that do the same are shown together, oldest first."""
+    groups: list[list[ArchitectureRow]] = []
+    for row in rows:
+        if groups and _same(groups[-1][0], row):
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    for group in groups:
+        first, last = group[0], group[-1]
+        span = first.version if first is last else f"{first.version} to {last.version}"
+        yield line((f"{first.runtime} {span}", "bold"))
+        if first.class_name is None:
+            yield line(f"  does not register {visible(architecture)}")
+            continue
+        yield line(f"  class {first.class_name} in {first.file}")
+        yield from (line(f"  {rule}") for rule in first.rules or ("no name mapper",))
+        for packed, members in first.packed_modules.items():
+            yield line(f"  packs {packed} = {', '.join(members)}")
+        if first.depends_on_config:
+            yield line("  more is set from the model's config when the model is built")
+
+
+def _same(one: ArchitectureRow, other: ArchitectureRow) -> bool:
+    def facts(row: ArchitectureRow) -> tuple[object, ...]:
+        return (row.runtime, row.class_name, row.file, row.rules, row.packed_modules)
+
+    return facts(one) == facts(other)
+
+
+def rows_json(rows: Sequence[ReleaseRow | ArchitectureRow]) -> Iterator[Line]:
+    """Rows as JSON."""
+    yield line(indented([asdict(row) for row in rows]))

@@ -1,0 +1,196 @@
+"""`--output DIR`: a full checkpoint directory with rewritten metadata, the source left alone.
+
+Weights are not copied: a hard link where the file system allows, else a reflink (copy on write),
+else a symlink. Everything else is small and copied, so that editing it never touches the source.
+"""
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from ckptfix.checkpoint.source import DirectorySource, Source
+from ckptfix.checkpoint.tensor_table import MOST_READS
+from ckptfix.durable import TEMPORARY, sync_folder, write_durably
+from ckptfix.errors import CkptfixError
+from ckptfix.place import Place
+from ckptfix.rewriting.plan import FileChange
+from ckptfix.rewriting.store import FOLDER
+from ckptfix.rewriting.tensors.headers import ShardChange
+from ckptfix.rewriting.tensors.shard_file import copy_with_head
+from ckptfix.text import visible
+
+WEIGHT_SUFFIXES: Final = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
+MAX_FETCHED_BYTES: Final = 100_000_000
+"""A larger file than the largest tokenizer is fetched only together with the weights."""
+_LEFT_BEHIND: Final = frozenset({".git", ".cache"})
+_FICLONE: Final = 0x40049409
+"""ioctl number of a reflink on Linux (linux/fs.h)."""
+
+LinkKind = Literal["hard link", "reflink", "symlink"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What was made."""
+
+    directory: Path
+    linked: tuple[tuple[LinkKind, int], ...]
+    """How many weight files were linked, per kind."""
+    copied: int
+    """Files copied, rewritten metadata included."""
+    left_out: tuple[str, ...] = ()
+    """Files that were not fetched: weights, and what is too large to be anything else."""
+    renamed: int = 0
+    """Weight files copied because their tensors have other names."""
+
+
+def require_free(output: str, root: Path | None = None) -> Path:
+    """The absolute path of a directory that may be made.
+
+    Args:
+        output: as the user named it.
+        root: the directory of the checkpoint, if it has one.
+
+    Raises:
+        CkptfixError: it exists and is not empty, is a file, or lies in the checkpoint.
+    """
+    path = Path(output).absolute()
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise CkptfixError(f"--output {visible(output)}: is not a directory")
+    if root is not None and path.resolve().is_relative_to(root):
+        raise CkptfixError(
+            f"--output {visible(output)}: lies in the checkpoint itself",
+            advice="name a directory elsewhere",
+        )
+    if path.exists() and any(path.iterdir()):
+        raise CkptfixError(
+            f"--output {visible(output)}: is not empty", advice="name a new directory"
+        )
+    if not path.parent.is_dir():
+        raise CkptfixError(f"--output {visible(output)}: {path.parent} does not exist")
+    return path
+
+
+def make_output(
+    source: DirectorySource,
+    output: Path,
+    changes: Sequence[FileChange],
+    shards: Sequence[ShardChange] = (),
+) -> Output:
+    """Build the directory beside its final place, then rename it there in one step."""
+    mode = stat.S_IMODE(source.root.stat().st_mode) | stat.S_IRWXU
+    with _staging(output, changes, mode) as staging:
+        linked, copied = _fill(source, source.root, staging, {s.file for s in shards})
+        for shard in shards:
+            real = source.path(shard.file)
+            shard_mode = stat.S_IMODE(real.stat().st_mode) | stat.S_IWUSR
+            target = staging / shard.file
+            copy_with_head(real, target, len(shard.before), shard.after, shard_mode)
+    return Output(output, tuple(linked.items()), copied, renamed=len(shards))
+
+
+def make_metadata_output(source: Source, output: Path, changes: Sequence[FileChange]) -> Output:
+    """The same without the weights, from a checkpoint that is not on this machine."""
+    small = [
+        name
+        for name in source.names()
+        if not name.endswith(WEIGHT_SUFFIXES) and source.size(name) <= MAX_FETCHED_BYTES
+    ]
+    with _staging(output, changes, 0o755) as staging, ThreadPoolExecutor(MOST_READS) as pool:
+        for name, data in zip(small, pool.map(source.read, small), strict=True):
+            (staging / name).write_bytes(data)
+    left_out = tuple(name for name in source.names() if name not in small)
+    return Output(output, (), len(small), left_out)
+
+
+@contextmanager
+def _staging(output: Path, changes: Sequence[FileChange], mode: int) -> Iterator[Path]:
+    """A directory to fill, which gets the new metadata and then its final name, or goes away."""
+    try:
+        staging = Path(tempfile.mkdtemp(prefix=f".{output.name}.ckptfix-", dir=output.parent))
+        try:
+            yield staging
+            for change in changes:
+                path = staging / change.file
+                file_mode = stat.S_IMODE(path.stat().st_mode)
+                write_durably(path, change.after.encode("utf-8"), file_mode)
+            staging.chmod(mode)
+            os.replace(staging, output)
+            sync_folder(output.parent)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise CkptfixError(f"--output {output}: cannot write: {error.strerror}") from error
+
+
+def _fill(
+    source: DirectorySource, folder: Path, target: Path, left_out: Set[str] = frozenset()
+) -> tuple[dict[LinkKind, int], int]:
+    linked: dict[LinkKind, int] = {}
+    copied = 0
+    for entry in sorted(folder.iterdir()):
+        if entry.name == FOLDER or entry.name.endswith(TEMPORARY):
+            continue
+        if folder == source.root and entry.name in _LEFT_BEHIND | left_out:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            (target / entry.name).mkdir()
+            below, files = _fill(source, entry, target / entry.name)
+            copied += files
+            for kind, count in below.items():
+                linked[kind] = linked.get(kind, 0) + count
+            continue
+        real = _real_file(source, entry)
+        if entry.name.endswith(WEIGHT_SUFFIXES):
+            kind = _link(real, target / entry.name)
+            linked[kind] = linked.get(kind, 0) + 1
+        else:
+            shutil.copyfile(real, target / entry.name)
+            os.chmod(target / entry.name, stat.S_IMODE(real.stat().st_mode) | stat.S_IWUSR)
+            copied += 1
+    return linked, copied
+
+
+def _real_file(source: DirectorySource, entry: Path) -> Path:
+    if entry.parent == source.root:
+        return source.path(entry.name)
+    relative = str(entry.relative_to(source.root))
+    if entry.is_symlink() and not source.may_follow(entry.name, entry.resolve()):
+        raise CkptfixError(
+            "a link that leads out of the checkpoint", place=Place(visible(relative))
+        )
+    if not entry.is_file():
+        raise CkptfixError("not a regular file", place=Place(visible(relative)))
+    return entry.resolve()
+
+
+def _link(real: Path, target: Path) -> LinkKind:
+    try:
+        os.link(real, target)
+    except OSError:
+        pass
+    else:
+        return "hard link"
+    if _reflink(real, target):
+        return "reflink"
+    target.symlink_to(real)
+    return "symlink"
+
+
+def _reflink(real: Path, target: Path) -> bool:
+    try:
+        with real.open("rb") as old, target.open("xb") as new:
+            fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
+    except OSError:
+        target.unlink(missing_ok=True)
+        return False
+    return True

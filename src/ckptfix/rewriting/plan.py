@@ -1,0 +1,252 @@
+"""Which statements change, and the proof that the result says the same of the same modules.
+
+Pure: a checkpoint and a name map in, a plan out. The proof obligation: the rewritten metadata,
+read again from its own bytes, has no finding that the old one did not have; every renamed entry
+stands for modules that exist and are stored as declared; no two statements merge into one unless
+they say the same.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.metadata import MetadataFile, Statement
+from ckptfix.errors import CkptfixError
+from ckptfix.jsontext.edit import DocumentEdit, edit_document
+from ckptfix.jsontext.spans import TextEdit, apply_edits
+from ckptfix.jsontext.text import JsonText, Path
+from ckptfix.names import Mapped, Rule
+from ckptfix.place import Place
+from ckptfix.rewriting.proof import Refusal, find_harm
+from ckptfix.rules.finding import Finding
+from ckptfix.rules.registry import find_all
+from ckptfix.runtimes.name_maps import NameMap
+from ckptfix.text import visible
+
+
+@dataclass(frozen=True)
+class FileChange:
+    """One metadata file, before and after."""
+
+    file: str
+    before: str
+    after: str
+    edits: tuple[TextEdit, ...]
+    renamed: int
+    """Statements with a new name."""
+    removed: int
+    """Statements taken out: dropped by a rule, or already there under the new name."""
+    added: int = 0
+    """Statements added under another name than a statement that says the same: aliases."""
+    rebuilt: int = 0
+    """Statements set or added from the tensors."""
+    copied: int = 0
+    """Statements that another file has, and this one lacked."""
+
+    @property
+    def changes(self) -> int:
+        """Statements that are another way afterwards."""
+        return self.renamed + self.removed + self.added + self.rebuilt + self.copied
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A rewrite that can be shown, applied or refused."""
+
+    name_map: NameMap
+    files: tuple[FileChange, ...]
+    """Only the files that change."""
+    names_per_rule: tuple[tuple[Rule, int], ...]
+    """Every rule of the mapper, and how many statements it changed."""
+    findings_before: tuple[Finding, ...]
+    findings_after: tuple[Finding, ...]
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def changes(self) -> int:
+        """Statements renamed, removed, added, rebuilt or copied."""
+        return sum(file.changes for file in self.files)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The changes to one file, before they are proved."""
+
+    renames: dict[Path, str]
+    removals: set[Path]
+    refusals: tuple[Refusal, ...]
+    additions: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
+    excludes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Aliases:
+    """Names that are added because a runtime asks for them."""
+
+    entries: Mapping[Place, tuple[str, ...]] = field(default_factory=dict)
+    """Place of an entry -> names to add beside it."""
+    excludes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """File -> exclude patterns to add."""
+
+
+NO_ALIASES: Final = Aliases()
+
+
+def plan_rewrite(
+    checkpoint: Checkpoint,
+    name_map: NameMap,
+    aliases: Aliases = NO_ALIASES,
+    spelling: NameMap | None = None,
+) -> Plan:
+    """Map every statement and prove the result.
+
+    Args:
+        checkpoint: both sides.
+        name_map: how statements are renamed.
+        aliases: names to add.
+        spelling: the map by which names are understood, where it is not the one that renames.
+
+    Raises:
+        CkptfixError: applying the map a second time would change a name again.
+    """
+    statements = [s for metadata in checkpoint.metadata for s in metadata.statements]
+    _require_stable(name_map, [s.name for s in statements])
+    mapped = {(s.file, s.path): name_map.mapper.trace(s.name) for s in statements}
+    counts = Counter(rule for result in mapped.values() for rule in result.rules)
+    drafts = {
+        m.file: replace(
+            draft_names(m.statements, mapped),
+            additions={
+                s.path: aliases.entries[s.place]
+                for s in m.of_kind("entry")
+                if s.place in aliases.entries
+            },
+            excludes=aliases.excludes.get(m.file, ()),
+        )
+        for m in checkpoint.metadata
+    }
+    changes = [
+        change
+        for m in checkpoint.metadata
+        if (change := change_file(checkpoint.documents[m.file], m, drafts[m.file])).edits
+    ]
+    after = rewritten(checkpoint, changes)
+    understood = spelling or name_map
+    findings_before = find_all(checkpoint, understood)
+    findings_after = find_all(after, understood)
+    renamed = _renamed_places(checkpoint, after, drafts)
+    refusals = [refusal for draft in drafts.values() for refusal in draft.refusals]
+    refusals += find_harm(renamed, name_map, findings_before, findings_after)
+    return Plan(
+        name_map,
+        tuple(changes),
+        tuple((rule, counts[n]) for n, rule in enumerate(name_map.mapper.rules)),
+        findings_before,
+        findings_after,
+        tuple(dict.fromkeys(refusals)),
+    )
+
+
+def _require_stable(name_map: NameMap, names: Iterable[str]) -> None:
+    unstable = name_map.mapper.unstable(names)
+    if unstable is None:
+        return
+    name, once, twice = (visible(n) if n is not None else "nothing" for n in unstable)
+    raise CkptfixError(
+        f"the name map of {name_map.origin} is not stable: it turns {name} into {once}, "
+        f"and that into {twice}",
+        advice="reorder or narrow the rules so that applying them twice changes nothing more",
+    )
+
+
+def draft_names(statements: tuple[Statement, ...], mapped: dict[tuple[str, Path], Mapped]) -> Draft:
+    """Renames and removals for one file; statements that meet in one name are merged or refused."""
+    renames: dict[Path, str] = {}
+    removals: set[Path] = set()
+    refusals: list[Refusal] = []
+    taken: dict[tuple[Path, str], Statement] = {}
+    changed = []
+    for statement in statements:
+        name = mapped[statement.file, statement.path].name
+        if name is None:
+            removals.add(statement.path)
+        elif name == statement.name:
+            taken.setdefault((statement.path[:-1], name), statement)
+        else:
+            changed.append((statement, name))
+    for statement, name in changed:
+        other = taken.setdefault((statement.path[:-1], name), statement)
+        if other is statement:
+            renames[statement.path] = name
+        elif (other.quant_algo, other.group_size) == (statement.quant_algo, statement.group_size):
+            removals.add(statement.path)
+        else:
+            refusals.append(
+                Refusal(
+                    statement.name,
+                    f"would become {visible(name)}, which {visible(other.name)} already stands "
+                    f"for with other content: {_content(statement)} against {_content(other)}",
+                    statement.place,
+                )
+            )
+    return Draft(renames, removals, tuple(refusals))
+
+
+def _content(statement: Statement) -> str:
+    size = f" group_size {statement.group_size}" if statement.group_size is not None else ""
+    return f"{visible(statement.quant_algo or 'null')}{size}"
+
+
+def change_file(document: JsonText, metadata: MetadataFile, draft: Draft) -> FileChange:
+    """What a draft does to the text of its file."""
+    additions = {p: n for p, n in draft.additions.items() if p not in draft.removals}
+    settings: dict[Path, object] = {}
+    appended: dict[Path, list[str]] = {}
+    if draft.excludes:
+        path = metadata.exclude_list
+        present = document.member(path)
+        empty = present is None or document.text[present.value_start] != "["
+        if empty:
+            settings[path] = list(draft.excludes)
+        else:
+            appended[path] = list(draft.excludes)
+    edit = DocumentEdit(draft.renames, draft.removals, additions, settings, appended)
+    edits = edit_document(document, edit)
+    return FileChange(
+        document.file,
+        document.text,
+        apply_edits(document.text, edits),
+        edits,
+        len(draft.renames),
+        len(draft.removals),
+        sum(map(len, additions.values())) + len(draft.excludes),
+    )
+
+
+def rewritten(checkpoint: Checkpoint, changes: Iterable[FileChange]) -> Checkpoint:
+    """The checkpoint as the new bytes describe it; read again, not patched."""
+    documents = dict(checkpoint.documents)
+    for change in changes:
+        documents[change.file] = JsonText.parse(change.file, change.after.encode("utf-8"))
+    return replace(checkpoint, documents=documents)
+
+
+def _renamed_places(
+    before: Checkpoint, after: Checkpoint, drafts: dict[str, Draft]
+) -> dict[Place, Statement]:
+    """Place after the rewrite -> the renamed entry or target as it stood before."""
+    places = {}
+    for old, new in zip(before.metadata, after.metadata, strict=True):
+        draft = drafts[old.file]
+        kept = [s for s in old.statements if s.path not in draft.removals]
+        position = 0
+        added = len(draft.excludes)
+        for was in kept:
+            if was.kind == "target":  # targets come behind all patterns
+                position, added = position + added, 0
+            if was.path in draft.renames and was.kind != "exclude":
+                places[new.statements[position].place] = was
+            position += 1 + len(draft.additions.get(was.path, ()))
+    return places

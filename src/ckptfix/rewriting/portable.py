@@ -1,0 +1,176 @@
+"""A rewrite for several releases at once: rename, alias, or both, proved by resolving it again."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.rewriting.aliases import Wish, as_aliases, wishes_of
+from ckptfix.rewriting.layer_map import map_into_config
+from ckptfix.rewriting.plan import Plan, plan_rewrite, rewritten
+from ckptfix.rewriting.rebuild.plan import join_plans
+from ckptfix.rules.names import is_corrupt
+from ckptfix.runtimes.module_verdict import ModuleVerdict
+from ckptfix.runtimes.name_maps import NO_MAP, NameMap, damage_map
+from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.verdict import TargetVerdict, judge_each
+
+Strategy = Literal["auto", "rename", "alias"]
+_REFUSED: Final = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class PortablePlan:
+    """A plan and what every target makes of the checkpoint before and after."""
+
+    plan: Plan
+    before: tuple[TargetVerdict, ...]
+    after: tuple[TargetVerdict, ...]
+
+    @property
+    def harmed(self) -> tuple[TargetVerdict, ...]:
+        """Targets that would build a module wrongly which they build rightly now.
+
+        One that builds modules wrongly now and would stop afterwards loses nothing.
+        """
+        return tuple(
+            new
+            for old, new in zip(self.before, self.after, strict=True)
+            if (new.refused and not old.fails) or not _names(new.wrong) <= _names(old.wrong)
+        )
+
+    @property
+    def does_harm(self) -> bool:
+        """True for a plan that must not be carried out."""
+        return bool(self.harmed or self.plan.refusals)
+
+    @property
+    def failing_before(self) -> int:
+        """How much is built wrongly now; a release that builds nothing counts for most."""
+        return _failing(self.before)
+
+    @property
+    def failing_after(self) -> int:
+        """The same after it."""
+        return _failing(self.after)
+
+
+def plan_for_targets(
+    checkpoint: Checkpoint, name_map: NameMap, targets: Sequence[Target], strategy: Strategy
+) -> PortablePlan:
+    """The plan that makes most modules right in all targets and none wrong.
+
+    Where config.json lacks the map of layers and some target fails, the map is put there too: what
+    is changed beside it alone does not reach every runtime.
+    """
+    planned = _plan_where_it_stands(checkpoint, name_map, targets, strategy)
+    moved = map_into_config(checkpoint) if planned.failing_before else None
+    if moved is None:
+        return planned
+    start = rewritten(checkpoint, [moved])
+    plan = _plan_where_it_stands(start, name_map, targets, strategy)
+    joined = join_plans(checkpoint, name_map, (moved,), plan.plan)
+    other = PortablePlan(joined, planned.before, plan.after)
+    gain = planned.failing_after - other.failing_after
+    better = gain > 0 or (gain == 0 and planned.plan.files)
+    return other if better and not other.does_harm else planned
+
+
+def _plan_where_it_stands(
+    checkpoint: Checkpoint, name_map: NameMap, targets: Sequence[Target], strategy: Strategy
+) -> PortablePlan:
+    """The plan for the files that have the names now.
+
+    `rename` follows the name map. `alias` keeps every spelling and adds the names that a target
+    asks for and does not find. `auto` renames where that helps some target, or rids a required
+    name map's findings, and harms none; then adds aliases for what is still wrong.
+
+    Args:
+        checkpoint: both sides.
+        name_map: how `rename` and `auto` spell names.
+        targets: in the order of their weight: where two need names that exclude each other, the
+            earlier one gets them.
+        strategy: see above.
+    """
+    before = judge_each(checkpoint, targets)
+    as_spelled = damage_map() if _is_damaged(checkpoint) else NO_MAP
+    if strategy == "alias" or (not name_map.required and not _wrong(before)):
+        return _with_aliases(checkpoint, as_spelled, name_map, before, targets)
+    renamed = _proved(checkpoint, plan_rewrite(checkpoint, name_map), before, targets)
+    if strategy == "rename":
+        return renamed
+    fewer = len(renamed.plan.findings_after) < len(renamed.plan.findings_before)
+    helps = _wrong(renamed.after) < _wrong(before) or (name_map.required and fewer)
+    if helps and not renamed.does_harm:
+        return _with_aliases(checkpoint, name_map, name_map, before, targets)
+    kept = _with_aliases(checkpoint, as_spelled, name_map, before, targets)
+    # A refused rename that would have done more is told, not hidden behind what is left.
+    return renamed if helps and _wrong(kept.after) > _wrong(renamed.after) else kept
+
+
+def _with_aliases(
+    checkpoint: Checkpoint,
+    chosen: NameMap,
+    name_map: NameMap,
+    before: tuple[TargetVerdict, ...],
+    targets: Sequence[Target],
+) -> PortablePlan:
+    """Names spelled by `chosen`, and the aliases that help; `name_map` is how they are read."""
+
+    def with_aliases(wishes: Iterable[Wish]) -> PortablePlan:
+        plan = plan_rewrite(checkpoint, chosen, as_aliases(wishes), name_map)
+        return _proved(checkpoint, plan, before, targets)
+
+    current = with_aliases(())
+    wishes = wishes_of(checkpoint, chosen, name_map, current.after)
+    if not wishes:
+        return current
+    granted = _helping(wishes, current, with_aliases(wishes))
+    aliased = with_aliases(granted)
+    if not aliased.does_harm:
+        return aliased
+    granted = ()
+    for verdict in current.after:
+        more = (*granted, *wishes_of(checkpoint, chosen, name_map, [verdict]))
+        attempt = with_aliases(more)
+        if not attempt.does_harm and _wrong(attempt.after) < _wrong(current.after):
+            granted, current = tuple(dict.fromkeys(more)), attempt
+    return current
+
+
+def _helping(
+    wishes: Iterable[Wish], without: PortablePlan, having: PortablePlan
+) -> tuple[Wish, ...]:
+    """Those that make a module right in some target."""
+    righted = {
+        name
+        for old, new in zip(without.after, having.after, strict=True)
+        for name in _names(old.wrong) - _names(new.wrong)
+    }
+    return tuple(wish for wish in wishes if wish.module in righted)
+
+
+def _proved(
+    checkpoint: Checkpoint,
+    plan: Plan,
+    before: tuple[TargetVerdict, ...],
+    targets: Sequence[Target],
+) -> PortablePlan:
+    return PortablePlan(plan, before, judge_each(rewritten(checkpoint, plan.files), targets))
+
+
+def _is_damaged(checkpoint: Checkpoint) -> bool:
+    return any(is_corrupt(s.name) for m in checkpoint.metadata for s in m.statements)
+
+
+def _wrong(verdicts: Iterable[TargetVerdict]) -> int:
+    return sum(len(verdict.wrong) for verdict in verdicts)
+
+
+def _failing(verdicts: Iterable[TargetVerdict]) -> int:
+    """Modules built wrongly; a release that builds none counts for more than any number of them."""
+    return sum(len(v.wrong) + (_REFUSED if v.refused else 0) for v in verdicts)
+
+
+def _names(modules: Iterable[ModuleVerdict]) -> set[str]:
+    return {module.label for module in modules}

@@ -1,0 +1,76 @@
+"""The proof obligation of a rewrite: what it would break that is right now."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ckptfix.checkpoint.metadata import Statement
+from ckptfix.place import Place
+from ckptfix.rules.finding import Finding, Rule, Severity
+from ckptfix.runtimes.name_maps import NameMap
+from ckptfix.text import visible
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why the rewrite would do harm."""
+
+    name: str
+    reason: str
+    place: Place
+
+
+def find_harm(
+    renamed: Mapping[Place, Statement],
+    name_map: NameMap,
+    before: tuple[Finding, ...],
+    after: tuple[Finding, ...],
+) -> list[Refusal]:
+    """What the rewrite would break.
+
+    `renamed`: place in the rewritten metadata -> the entry or target that stood there before.
+    """
+    refusals = []
+    known = Counter(_identity(finding, name_map) for finding in before)
+    for finding in after:
+        identity = _identity(finding, name_map)
+        statement = renamed.get(finding.place)
+        if statement is not None and finding.rule.refuses_rename:
+            new = name_map.mapper.map(statement.name) or ""
+            of_module = "" if finding.subject == new else f"module {visible(finding.subject)} "
+            refusals.append(
+                Refusal(
+                    statement.name,
+                    f"would become {visible(new)}, whose {of_module}{finding.message}"
+                    if of_module
+                    else f"would become {visible(new)}, which {finding.message}",
+                    statement.place,
+                )
+            )
+        elif known[identity] > 0:
+            known[identity] -= 1
+        else:
+            refusals.append(
+                Refusal(
+                    finding.subject,
+                    f"{finding.message} ({finding.code}, not so before the rewrite)",
+                    finding.place,
+                )
+            )
+    return refusals
+
+
+def new_errors(
+    name_map: NameMap, before: tuple[Finding, ...], after: tuple[Finding, ...]
+) -> list[Refusal]:
+    """What is wrong afterwards that was not before.
+
+    Warnings are left out: metadata that was lost did not declare what they are about.
+    """
+    errors = tuple(f for f in after if f.rule.severity is Severity.ERROR)
+    return find_harm({}, name_map, before, errors)
+
+
+def _identity(finding: Finding, name_map: NameMap) -> tuple[Rule, str, str]:
+    """What makes a finding after the rewrite the same as one before it."""
+    return finding.rule, finding.place.file, name_map.mapper.map(finding.subject) or ""

@@ -1,0 +1,249 @@
+"""The hidden folder in which a checkpoint keeps its originals and its unfinished business.
+
+    .ckptfix/
+      journal.json   a transaction that is being carried out: all that is needed is staged
+      undo.json      what `--undo` restores, and what it expects to find
+      lock           held by the ckptfix that writes
+      .gitignore     of everything in here: what undoes a rewrite is not part of the checkpoint
+      <SHA-256>      bytes of files, and heads of shard files
+
+A transaction is decided at the instant `journal.json` appears. Before it, nothing outside
+`.ckptfix/` has changed and the next run starts over; after it, every run can complete or roll back.
+"""
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ckptfix.commands import suggested
+from ckptfix.durable import TEMPORARY, digest, sync_folder, write_durably
+from ckptfix.errors import CkptfixError
+from ckptfix.place import Place
+
+FOLDER: Final = ".ckptfix"
+JOURNAL: Final = "journal.json"
+UNDO: Final = "undo.json"
+LOCK: Final = "lock"
+IGNORE: Final = ".gitignore"
+
+
+class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One metadata file of a transaction; bytes are named by their SHA-256."""
+
+    file: str
+    before: str
+    """What is there when the transaction starts."""
+    after: str
+    """What it puts there."""
+    original: str
+    """What `--undo` restores: the bytes before the first rewrite."""
+    mode: int
+    """Permission bits, kept."""
+
+
+class ShardRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One shard file of a transaction: its heads (length and header), named by their SHA-256."""
+
+    file: str
+    before: str
+    after: str
+    original: str
+    """As in a FileRecord."""
+    data_bytes: int
+    """Bytes behind the head, the same before and after."""
+    mode: int
+    mtime_ns: int
+    """Of the original; `--undo` restores it with the bytes."""
+
+
+class Transaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The content of journal.json and undo.json."""
+
+    version: int
+    files: tuple[FileRecord, ...]
+    undo: bool = False
+    """True when the transaction restores the originals."""
+    shards: tuple[ShardRecord, ...] = ()
+    """Shard files whose tensors are renamed."""
+
+    @property
+    def records(self) -> tuple[FileRecord | ShardRecord, ...]:
+        """Files of both kinds."""
+        return (*self.files, *self.shards)
+
+
+class Store:
+    """`.ckptfix/` of one checkpoint directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / FOLDER
+
+    def create(self) -> None:
+        """Make the folder; it is hidden from runtimes, which read named files only."""
+        if self.folder.is_symlink() or (self.folder.exists() and not self.folder.is_dir()):
+            raise CkptfixError(
+                "is not a directory", place=Place(FOLDER), advice="remove it and run again"
+            )
+        self.folder.mkdir(exist_ok=True)
+        sync_folder(self.root)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder against a second ckptfix; the lock ends with the process.
+
+        Raises:
+            CkptfixError: another one holds it, or the lock is no file of ours.
+            OSError: the file system refuses, or knows no locks.
+        """
+        descriptor = self._open_lock()
+        while not self._is_lock(descriptor):
+            # The one who held it before has removed it, with the folder.
+            os.close(descriptor)
+            descriptor = self._open_lock()
+        try:
+            self._hide_from_git()
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _hide_from_git(self) -> None:
+        path = self.folder / IGNORE
+        if not os.path.lexists(path):
+            write_durably(path, b"*\n")
+
+    def _open_lock(self) -> int:
+        self.create()
+        # A stranger's folder may hold a link or a pipe of this name.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(self.folder / LOCK, flags, 0o600)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise self.damaged(f"{LOCK} is not a regular file")
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise CkptfixError(
+                f"{self.root}: another ckptfix is rewriting this checkpoint",
+                advice="wait for it to end",
+            ) from error
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _is_lock(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), (self.folder / LOCK).stat())
+        except FileNotFoundError:
+            return False
+
+    def keep(self, data: bytes) -> str:
+        """Store bytes under their digest."""
+        name = digest(data)
+        path = self.folder / name
+        if not (path.is_file() and not path.is_symlink() and digest(path.read_bytes()) == name):
+            write_durably(path, data, 0o600)
+        return name
+
+    def bytes_of(self, name: str) -> bytes:
+        """Stored bytes, checked against their digest."""
+        if len(name) != 64 or not all(c in "0123456789abcdef" for c in name):
+            raise self.damaged(f"{name!r} is not a digest")
+        path = self.folder / name
+        if path.is_symlink() or not path.is_file():
+            raise self.damaged(f"{name} is missing or not a regular file")
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise self.damaged(f"{name} cannot be read: {error.strerror}") from error
+        if digest(data) != name:
+            raise self.damaged(f"{name} does not hold the bytes it should")
+        return data
+
+    def damaged(self, why: str) -> CkptfixError:
+        """The error for a folder that cannot be used."""
+        return CkptfixError(
+            why,
+            place=Place(FOLDER),
+            advice="the originals cannot be restored from it; compare the files with their source",
+        )
+
+    def read(self, name: str) -> Transaction | None:
+        """journal.json or undo.json, if there."""
+        path = self.folder / name
+        if path.is_symlink():
+            raise self.damaged(f"{name} is a link")
+        if not path.is_file():
+            return None
+        try:
+            transaction = msgspec.json.decode(path.read_bytes(), type=Transaction)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise self.damaged(f"{name} cannot be read: {error}") from error
+        for record in transaction.records:
+            ending = ".safetensors" if isinstance(record, ShardRecord) else ".json"
+            if Path(record.file).name != record.file or record.file in ("", ".", ".."):
+                raise self.damaged(f"{name} names a file outside the checkpoint directory")
+            if not record.file.endswith(ending) or "\x00" in record.file:
+                raise self.damaged(f"{name} names a file that no rewrite changes")
+            if not 0 <= record.mode <= 0o7777:
+                raise self.damaged(f"{name} asks for a mode that no rewrite leaves")
+        return transaction
+
+    def write(self, name: str, transaction: Transaction) -> None:
+        """Write journal.json or undo.json, durably."""
+        write_durably(self.folder / name, msgspec.json.format(msgspec.json.encode(transaction)))
+
+    def remove(self, name: str) -> None:
+        """Remove journal.json or undo.json, durably."""
+        (self.folder / name).unlink(missing_ok=True)
+        sync_folder(self.folder)
+
+    def sweep(self) -> None:
+        """Remove what a killed run left, stored bytes that nothing needs, and an empty folder."""
+        for path in self.root.glob(f".*{TEMPORARY}"):
+            path.unlink()
+        needed = set()
+        for transaction in (self.read(JOURNAL), self.read(UNDO)):
+            for record in transaction.records if transaction else ():
+                needed |= {record.before, record.after, record.original}
+        for path in self.folder.iterdir():
+            if path.name not in needed | {JOURNAL, UNDO, LOCK, IGNORE}:
+                path.unlink()
+        if not needed:
+            (self.folder / IGNORE).unlink(missing_ok=True)
+            # Whoever waits for the lock makes the folder again once it is gone.
+            (self.folder / LOCK).unlink(missing_ok=True)
+            self.folder.rmdir()
+            sync_folder(self.root)
+
+
+def interrupted(root: Path) -> bool:
+    """True when a transaction was decided and not carried out."""
+    return (root / FOLDER / JOURNAL).is_file()
+
+
+def how_to_complete(root: Path) -> str:
+    """What the user does about an interrupted rewrite."""
+    again, back = suggested("rewrite", str(root)), suggested("rewrite", str(root), "--undo")
+    return f"run {again} to complete it or {back} to roll it back"
+
+
+def require_whole(root: Path) -> None:
+    """Refuse to read a checkpoint whose rewrite was interrupted.
+
+    Raises:
+        CkptfixError: some files may be old and some new.
+    """
+    if interrupted(root):
+        raise CkptfixError(
+            f"{root}: a rewrite was interrupted, the files may not belong together",
+            advice=how_to_complete(root),
+        )

@@ -1,0 +1,75 @@
+"""Headers of shard files with other tensor names in them. Pure: bytes in, bytes out.
+
+A safetensors header is 8 bytes of length N, N bytes of JSON that may end in spaces, then the data
+(https://huggingface.co/docs/safetensors). Here the head of a file is all of it up to the data.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ckptfix.checkpoint.file_kind import MAX_HEADER_BYTES
+from ckptfix.errors import CkptfixError
+from ckptfix.jsontext.keys import key_edits, keys_of
+from ckptfix.jsontext.spans import apply_edits
+from ckptfix.place import Place
+from ckptfix.text import visible
+
+GROWTH: Final = 4096
+"""A header that has to grow does so by blocks of a file system, so that the data behind it keep
+their place within a block and can be shared instead of copied where the file system does that."""
+
+
+@dataclass(frozen=True)
+class ShardChange:
+    """One shard file whose header gets other names."""
+
+    file: str
+    before: bytes
+    """Its head: length and header, padding included."""
+    after: bytes
+    renames: Mapping[str, str]
+
+    @property
+    def fits(self) -> bool:
+        """True when the data stay where they are."""
+        return len(self.before) == len(self.after)
+
+
+def rename_in_head(file: str, head: bytes, renames: Mapping[str, str]) -> ShardChange:
+    """The head with other names, and all else as it was: order, values, spelling of the JSON.
+
+    Raises:
+        CkptfixError: a name stands there twice, or the header would be larger than readers take.
+    """
+    text = head[8:].decode("utf-8")
+    names = [key.name for key in keys_of(text, text.index("{"))]
+    if len(set(names)) != len(names):
+        twice = next(name for n, name in enumerate(names) if name in names[:n])
+        raise CkptfixError(
+            f"the header names {visible(twice)} twice, so no tensor of it is renamed",
+            place=Place(file),
+            advice="download the file again",
+        )
+    new_text = apply_edits(text, key_edits(text, text.index("{"), renames))
+    _require_same_but_names(file, text, new_text, renames)
+    data = new_text.rstrip(" ").encode("utf-8")
+    length = len(head) - 8
+    if len(data) > length:
+        length += -(-(len(data) - length) // GROWTH) * GROWTH
+    if length > MAX_HEADER_BYTES:
+        raise CkptfixError(
+            f"the header would be {length:,} bytes long, readers take {MAX_HEADER_BYTES:,}",
+            place=Place(file),
+            advice="use shorter names",
+        )
+    return ShardChange(file, head, length.to_bytes(8, "little") + data.ljust(length), renames)
+
+
+def _require_same_but_names(file: str, old: str, new: str, renames: Mapping[str, str]) -> None:
+    """Hold the new text, read again, against the old one."""
+    before: dict[str, Any] = json.loads(old)
+    expected = [(renames.get(name, name), value) for name, value in before.items()]
+    if list(json.loads(new).items()) != expected:
+        raise CkptfixError("the renamed header does not read as intended", place=Place(file))

@@ -1,0 +1,115 @@
+"""A rewrite that begins with renamed tensors: joined with what follows, and proved as one. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.rewriting.plan import FileChange, Plan, rewritten
+from ckptfix.rewriting.proof import Refusal, find_harm
+from ckptfix.rewriting.rebuild.plan import join_changes
+from ckptfix.rewriting.tensors.headers import ShardChange
+from ckptfix.rewriting.tensors.metadata import Followed, follow_tensors
+from ckptfix.rewriting.tensors.renames import TensorRenames, rename_tensors
+from ckptfix.rules.finding import Finding
+from ckptfix.rules.registry import find_all
+from ckptfix.runtimes.name_maps import NameMap, builtin_name_map
+from ckptfix.runtimes.releases import judge_all
+from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.tensor_maps import choose_tensor_map
+from ckptfix.runtimes.verdict import TargetVerdict
+
+
+@dataclass(frozen=True)
+class TensorChanges:
+    """What is written beside the metadata."""
+
+    shards: tuple[ShardChange, ...] = ()
+    index: FileChange | None = None
+
+    @property
+    def json_files(self) -> tuple[FileChange, ...]:
+        """The index, where there is one."""
+        return (self.index,) if self.index else ()
+
+
+NO_CHANGES: Final = TensorChanges()
+
+
+@dataclass(frozen=True)
+class TensorPlan:
+    """Renamed tensors, and the metadata that follows them."""
+
+    renames: TensorRenames
+    followed: Followed
+    name_map: NameMap
+    """How the runtime spells module names."""
+
+    @property
+    def changes_something(self) -> bool:
+        """False where no tensor is renamed and none was refused."""
+        return bool(self.renames.new_names or self.renames.refusals)
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint afterwards, on which the rest of the rewrite is planned."""
+        return rewritten(self.renames.after, self.followed.files)
+
+    @cached_property
+    def _findings_before(self) -> tuple[Finding, ...]:
+        return find_all(self.renames.before, self.name_map)
+
+    @cached_property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Why the tensors are not renamed."""
+        told = (*self.renames.refusals, *self.followed.refusals)
+        if told or not self.renames.new_names:
+            return told
+        spelled = tuple(replace(f, subject=self._new(f.subject)) for f in self._findings_before)
+        after = find_all(self.checkpoint, self.name_map)
+        return tuple(find_harm({}, self.name_map, spelled, after))
+
+    def _new(self, subject: str) -> str:
+        return self.followed.new_names.get(subject, self.renames.new_name(subject))
+
+    def joined_with(self, plan: Plan) -> Plan:
+        """This, and the plan on its result, as one plan from the checkpoint as it is."""
+        return replace(
+            plan,
+            files=join_changes(self.followed.files, plan.files),
+            findings_before=self._findings_before,
+            refusals=(*self.refusals, *plan.refusals),
+        )
+
+    def harms(self, before: TargetVerdict, after: TargetVerdict) -> bool:
+        """True when a release would build a module wrongly for the new names of its tensors."""
+        known = {self.renames.new_name(name) for module in before.wrong for name in module.members}
+        wrong = {name for module in after.wrong for name in module.members}
+        return (after.refused and not before.fails) or not wrong <= known
+
+
+def plan_tensors(renames: TensorRenames, name_map: NameMap) -> TensorPlan:
+    """Let the metadata follow.
+
+    Args:
+        renames: the tensors.
+        name_map: how the runtime spells module names.
+    """
+    return TensorPlan(renames, follow_tensors(renames, name_map), name_map)
+
+
+def plan_names_of_tensors(checkpoint: Checkpoint, own: NameMap | None) -> TensorPlan:
+    """The user's map over tensor names, else what is known of the architecture."""
+    config = checkpoint.config
+    name_map = own or choose_tensor_map(config.architectures, config.nested)
+    return plan_tensors(rename_tensors(checkpoint, name_map), builtin_name_map(checkpoint))
+
+
+def harmed_by(tensors: TensorPlan, targets: Sequence[Target]) -> tuple[TargetVerdict, ...]:
+    """Releases that the new names of tensors alone would break."""
+    if not tensors.renames.new_names:
+        return ()
+    before = judge_all(tensors.renames.before, targets)
+    after = judge_all(tensors.checkpoint, targets)
+    return tuple(new for old, new in zip(before, after, strict=True) if tensors.harms(old, new))

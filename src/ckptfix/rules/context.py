@@ -1,0 +1,119 @@
+"""What the function of a rule gets: the facts, and a way to report."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.formats.stored import StoredFormat
+from ckptfix.checkpoint.metadata import MetadataFile, Statement
+from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
+from ckptfix.place import Place
+from ckptfix.rules.finding import Finding, Related, Repair, Rule
+from ckptfix.rules.reading import Declarations, Declared
+from ckptfix.runtimes.naming import Naming
+from ckptfix.runtimes.verdict import TargetVerdict
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What all rules look at; whatever several of them read is read once."""
+
+    checkpoint: Checkpoint
+    naming: Naming
+    verdicts: tuple[TargetVerdict, ...] = ()
+    """Of the requested releases."""
+    numbers: Numbers = NOT_MEASURED
+    """Measured from the weights by `verify`, otherwise empty."""
+
+    @cached_property
+    def declarations(self) -> Declarations:
+        """What the metadata declares for each module."""
+        return Declarations(self.checkpoint, self.naming)
+
+    @cached_property
+    def declared(self) -> tuple[tuple[Declared, StoredFormat], ...]:
+        """What each file declares for each module, and what is stored.
+
+        Entries count even where a pattern overrules them, because other readers go by them.
+        """
+        formats = self.checkpoint.formats
+        return tuple(
+            (declared, formats[declared.module])
+            for declared in self.declarations.all
+            if declared.overruled is None or declared.entry is not None
+        )
+
+    def findings(self, rule: Rule) -> Iterable[Finding]:
+        """Everything that breaks a rule, in the order of the files."""
+        return rule.find(Context(rule, self))
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The facts as one rule sees them."""
+
+    rule: Rule
+    facts: Facts
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint."""
+        return self.facts.checkpoint
+
+    @property
+    def naming(self) -> Naming:
+        """How the names in its metadata are read."""
+        return self.facts.naming
+
+    @property
+    def verdicts(self) -> tuple[TargetVerdict, ...]:
+        """Of the requested releases."""
+        return self.facts.verdicts
+
+    @property
+    def numbers(self) -> Numbers:
+        """Measured from the weights by `verify`, otherwise empty."""
+        return self.facts.numbers
+
+    @property
+    def declared(self) -> tuple[tuple[Declared, StoredFormat], ...]:
+        """See `Facts`."""
+        return self.facts.declared
+
+    def excluded(self, metadata: MetadataFile) -> Mapping[str, int]:
+        """See `Declarations`."""
+        return self.facts.declarations.excluded(metadata)
+
+    def entries(self, metadata: MetadataFile) -> Mapping[str, Statement]:
+        """See `Declarations`."""
+        return self.facts.declarations.entries(metadata)
+
+    def finding(  # noqa: PLR0913 - one for each field of a finding
+        self,
+        *,
+        subject: str,
+        message: str,
+        place: Place,
+        advice: str,
+        modules: tuple[str, ...] = (),
+        expected: str = "",
+        releases: tuple[str, ...] = (),
+        related: tuple[Related, ...] = (),
+        fixed_by: Repair | None = None,
+        depends_on_experts: bool = False,
+    ) -> Finding:
+        """A finding of this rule; `fixed_by` where it differs from that of the rule."""
+        return Finding(
+            self.rule,
+            subject,
+            message,
+            place,
+            advice,
+            self.rule.fixed_by if fixed_by is None else fixed_by,
+            modules,
+            expected,
+            releases,
+            related,
+            depends_on_experts,
+        )

@@ -1,0 +1,63 @@
+"""Which model class a release builds for a checkpoint."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from ckptfix.checkpoint.model_config import ModelConfig
+from ckptfix.runtimes.profile import RuntimeProfile
+from ckptfix.runtimes.reading.objects import StopsError
+from ckptfix.text import visible
+
+_GENERATIVE: Final = re.compile(r".*For(?:CausalLM|ConditionalGeneration)\Z")
+_OTHER: Final = re.compile(r".*(?:Model|For(?!CausalLM|ConditionalGeneration)[A-Z]\w*)\Z")
+"""How transformers names its other classes, which are not listed."""
+
+
+class UnregisteredError(Exception):
+    """The release has no class of its own; whether it builds another's is not known."""
+
+
+@cache
+def _transformers() -> Mapping[str, Any]:
+    path = files("ckptfix.runtimes") / "transformers.toml"
+    return tomllib.loads(path.read_text("utf-8"))
+
+
+def outer_architecture(config: ModelConfig, profile: RuntimeProfile) -> str:
+    """The registered architecture that a release builds.
+
+    Raises:
+        StopsError: it builds none.
+        UnregisteredError: it registers none, and may find a class elsewhere.
+    """
+    named = config.architectures
+    if not named:
+        return _inferred(config, profile)
+    registered = next((a for a in named if a in profile.architectures), None)
+    if registered is not None:
+        return registered
+    told = f"does not register {', '.join(map(visible, named))}"
+    if "auto_map" in config.values or any(map(_may_be_of_transformers, named)):
+        raise UnregisteredError(told)
+    raise StopsError(f"{told}, and no class of that name is known to transformers")
+
+
+def _may_be_of_transformers(architecture: str) -> bool:
+    if _GENERATIVE.match(architecture):
+        return architecture in _transformers()["classes"]
+    return _OTHER.match(architecture) is not None
+
+
+def _inferred(config: ModelConfig, profile: RuntimeProfile) -> str:
+    """The class of the model_type, in vLLM; SGLang indexes what is not there."""
+    if profile.runtime == "sglang":
+        raise StopsError("stops: config.json names no architectures")
+    model_type = config.values.get("model_type")
+    found = _transformers()["architectures"].get(model_type) if model_type else None
+    if found is None or found not in profile.architectures:
+        raise UnregisteredError("config.json names no architectures")
+    return str(found)

@@ -1,0 +1,156 @@
+"""One runtime module: what it is stored as against what a release resolves for it."""
+
+from dataclasses import dataclass
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.runtimes.binding import RuntimeModule
+from ckptfix.runtimes.fitting import group_error, misfit
+from ckptfix.runtimes.loads import Effect
+from ckptfix.runtimes.lookup.binding import BoundMetadata, Resolution
+from ckptfix.runtimes.reading.effective import EffectiveMetadata
+from ckptfix.text import visible
+
+UNQUANTIZED = "unquantized"
+
+
+@dataclass(frozen=True)
+class ModuleVerdict:
+    """One runtime module in one release."""
+
+    name: str
+    """Runtime name; empty where the runtime asks without a name."""
+    kind: str
+    members: tuple[str, ...]
+    """Checkpoint names of the modules that end in it."""
+    stored: str
+    """A quant_algo, `unquantized`, `unrecognized`, or several, joined by `and`."""
+    resolved: str
+    """A quant_algo, `unquantized` or `error`."""
+    agrees: bool
+    reason: str
+    """Why the two differ; empty when they agree."""
+    resolution: Resolution | None
+    """How the release got there; None when it does not ask the metadata."""
+    effect: Effect = Effect.STOPS
+    """What a user would see where the two differ."""
+
+    @property
+    def label(self) -> str:
+        """Its name, or the checkpoint's where the runtime asks without a name."""
+        return self.name or f"{self.members[0]} (asked for without a name)"
+
+
+@dataclass(frozen=True)
+class ModuleJudge:
+    """Judges the modules of a checkpoint in one release."""
+
+    checkpoint: Checkpoint
+    metadata: EffectiveMetadata
+    bound: BoundMetadata
+
+    def judge(self, module: RuntimeModule) -> ModuleVerdict:
+        """What the release builds, against what is stored."""
+        resolution = None
+        if module.takes_quant_config:
+            experts = module.kind == "experts"
+            resolution = self.bound.resolve_module(module.name, experts=experts)
+        resolved, reason = self._resolved(module, resolution)
+        formats = [self.checkpoint.formats[member] for member in module.members]
+        wanted = None if resolved in (UNQUANTIZED, "error") else resolved
+        labels = sorted({stored.label(wanted) for stored in formats})
+        agrees = len(labels) == 1 and labels[0].upper() == resolved.upper()
+        misfit = self._misfit(module, resolved) if agrees else ""
+        if misfit:
+            agrees, reason = False, misfit
+        elif not agrees and len(labels) > 1:
+            reason = "its members are stored differently"
+        elif not agrees and not reason:
+            reason = f"{self.metadata.file} says {resolved}"
+        return ModuleVerdict(
+            module.name,
+            module.kind,
+            module.members,
+            " and ".join(labels),
+            resolved,
+            agrees,
+            "" if agrees else reason,
+            resolution,
+            self._effect(labels, resolved, misfits=bool(misfit)),
+        )
+
+    def _effect(self, labels: list[str], resolved: str, *, misfits: bool) -> Effect:
+        """A scale without a tensor stays as it was; SGLang drops the tensors without a place."""
+        unquantized = all(label == UNQUANTIZED for label in labels)
+        if resolved == "FP8" and (misfits or unquantized):
+            return Effect.WRONG_WEIGHTS
+        drops = self.bound.dialect.runtime == "sglang" and resolved == UNQUANTIZED
+        return Effect.WRONG_WEIGHTS if drops and "NVFP4" not in labels else Effect.STOPS
+
+    def _resolved(self, module: RuntimeModule, resolution: Resolution | None) -> tuple[str, str]:
+        """What the release builds, and why if that may surprise."""
+        if self.metadata.ignored:
+            return UNQUANTIZED, self.metadata.ignored
+        if resolution is None:
+            return UNQUANTIZED, "this runtime builds it without a quantization config"
+        if error := self._error(resolution):
+            return "error", error
+        if left_out := self._left_out(module, resolution):
+            return UNQUANTIZED, left_out
+        mixed = self.metadata.is_mixed
+        algo, reason = self._mixed(module, resolution) if mixed else self._uniform(module)
+        if "NVFP4" in algo and (error := group_error(self.metadata.group_size)):
+            return "error", error
+        return algo, reason
+
+    def _left_out(self, module: RuntimeModule, resolution: Resolution) -> str:
+        """Why the release does not ask which quant_algo the module has; empty when it does."""
+        if resolution.excluded is not None:
+            excluded = resolution.excluded
+            return f"{visible(excluded.pattern.original)} excludes it ({excluded.how})"
+        if module.kind == "head" and not self.bound.dialect.quantizes_heads:
+            return "this release builds output heads unquantized"
+        return ""
+
+    def _misfit(self, module: RuntimeModule, resolved: str) -> str:
+        if resolved in (UNQUANTIZED, "error"):
+            return ""
+        size = self.metadata.group_size
+        runtime = self.bound.dialect.runtime
+        return misfit(runtime, resolved, size, self.checkpoint, module.members)
+
+    def _error(self, resolution: Resolution) -> str:
+        """Why the release raises; SGLang looks the entry up even of an excluded module."""
+        excluded = resolution.excluded is not None or resolution.exclusion_error
+        asks_entry = self.bound.dialect.exclusion == "sglang" or not excluded
+        if self.metadata.is_mixed and asks_entry and resolution.algo_error:
+            return resolution.algo_error
+        return resolution.exclusion_error
+
+    def _mixed(self, module: RuntimeModule, resolution: Resolution) -> tuple[str, str]:
+        dialect = self.bound.dialect
+        if resolution.resolved is None:
+            return UNQUANTIZED, self._not_named(module)
+        algo = resolution.resolved.entry.quant_algo
+        experts = module.kind == "experts"
+        if algo not in (dialect.dispatched_experts if experts else dialect.dispatched):
+            return UNQUANTIZED, f"this release has no layer for {algo} under MIXED_PRECISION"
+        entry = visible(resolution.resolved.entry.original)
+        return algo, f"{entry} decides ({resolution.resolved.how})"
+
+    def _uniform(self, module: RuntimeModule) -> tuple[str, str]:
+        if part := next((p for p in self.bound.dialect.bare_parts if p in module.name), ""):
+            return UNQUANTIZED, f"this release leaves names with {part} unquantized"
+        return self.metadata.quant_algo or UNQUANTIZED, "no pattern excludes it"
+
+    def _not_named(self, module: RuntimeModule) -> str:
+        if not module.name:
+            return "this release asks for it without a name, so no entry can name it"
+        parent, _, last = module.name.rpartition(".")
+        parts = [member.rpartition(".")[2] for member in module.members]
+        entries = self.bound.table.entries
+        if last not in parts and any(f"{parent}.{part}" in entries for part in parts):
+            members = ", ".join(dict.fromkeys(map(visible, parts)))
+            return f"quantized_layers names {members}, this release has no packed table for {last}"
+        if not self.bound.table.originals.isdisjoint(module.members):
+            return "quantized_layers names it in the checkpoint's spelling, this release does not"
+        return "quantized_layers does not name it"

@@ -1,0 +1,170 @@
+"""Names in one spelling, asked which modules a name or a pattern stands for.
+
+Names are sorted and indexed once; a name or pattern looks only at those that share its beginning,
+or hold the rarest part of it.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Final
+
+from ckptfix.names import LONGEST_NAME, REGEX_MARK, is_regex
+from ckptfix.runtimes.lookup.patterns import BUILTIN_PACKED
+from ckptfix.search.effort import spend
+from ckptfix.search.globs import COST, SPECIAL, Glob
+from ckptfix.search.grams import TextIndex
+from ckptfix.search.prefixes import Sorted
+from ckptfix.search.regexes import required_pieces
+from ckptfix.untrusted_regex import UntrustedRegex
+
+MOST_LIKELY: Final = 64
+"""Names compared for a suggestion, of each of two kinds."""
+MOST_SUGGESTIONS: Final = 200
+"""Names that are compared at all; a list of more that are unlike each other is no slip."""
+_FEW: Final = 64
+"""Names that are looked at one by one rather than through an index."""
+_NUMBERS: Final = re.compile(r"\d+")
+
+
+class NameIndex:
+    """Names in one spelling, each standing for a module of the checkpoint."""
+
+    def __init__(self, module_of: Mapping[str, str]) -> None:
+        self.module_of = module_of
+        self._sorted = Sorted(tuple(module_of))
+        self._compared = 0
+
+    def starting(self, head: str) -> list[str]:
+        """Every name that starts with these characters."""
+        return self._sorted.starting(head)
+
+    @cached_property
+    def _texts(self) -> TextIndex:
+        """The names of the weights: a pattern may be one for them."""
+        return TextIndex([f"{name}.weight" for name in self._sorted.texts])
+
+    def containing(self, part: str) -> list[str]:
+        """Every name with these characters in it."""
+        found = map(self._sorted.texts.__getitem__, self._texts.holding([part]))
+        return [name for name in found if part in name]
+
+    def stands_for(self, name: str) -> list[str]:
+        """The module of this name, or all modules below it; checkpoint names."""
+        found = [self.module_of[name]] if name in self.module_of else []
+        found += [self.module_of[below] for below in self.starting(name + ".")]
+        return found or self._members_of_packed(name)
+
+    def _members_of_packed(self, name: str) -> list[str]:
+        """The members of a packed module that the checkpoint stores apart: `qkv_proj`."""
+        parent, _, last = name.rpartition(".")
+        members = [f"{parent}.{part}" for part in BUILTIN_PACKED.get(last, ())]
+        if not all(member in self.module_of for member in members):
+            return []
+        return [self.module_of[member] for member in members]
+
+    def matching(self, pattern: str) -> list[str]:
+        """The modules that an exclude pattern covers in its widest reading; checkpoint names.
+
+        Exact name, ancestor, shell wildcards over the module name or over its weight's name,
+        and `re:` patterns from the start of the name.
+        """
+        if is_regex(pattern):
+            return self._matching_regex(pattern.removeprefix(REGEX_MARK))
+        wildcard = SPECIAL.search(pattern)
+        if wildcard is None:
+            return self.stands_for(pattern)
+        glob = Glob(pattern)
+        head = pattern[: wildcard.start()].removesuffix(".")
+        candidates = self._holding(glob.pieces, head)
+        spend(COST * len(candidates))
+        return [
+            self.module_of[name]
+            for name in candidates
+            if glob.matches(name) or glob.matches(f"{name}.weight")
+        ]
+
+    def _matching_regex(self, expression: str) -> list[str]:
+        candidates = self._holding(required_pieces(expression) or ())
+        if not candidates:
+            return []
+        try:
+            regex = UntrustedRegex(expression)
+        except re.error:
+            return []
+        return [self.module_of[name] for name in candidates if regex.match(name)]
+
+    def _holding(self, pieces: Iterable[str], head: str = "") -> Sequence[str]:
+        """Names that begin with `head` and may, with the name of the weight, hold all pieces."""
+        start, end = self._sorted.span(head)
+        if end - start > _FEW:
+            found = (at for at in self._texts.holding(pieces) if start <= at < end)
+            return [self._sorted.texts[at] for at in found]
+        return self._sorted.texts[start:end]
+
+    @cached_property
+    def _by_last_segment(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name in self._sorted.texts:
+            found.setdefault(name.rpartition(".")[2], []).append(name)
+        return found
+
+    @cached_property
+    def _nearest_of(self) -> dict[str, "_Difference | None"]:
+        """Name with its numbers masked -> how the nearest name differs, None if there is none."""
+        return {}
+
+    def nearest(self, name: str) -> str | None:
+        """The most similar existing name, for a suggestion.
+
+        Looks at a few likely ones only, and only once for names that differ in numbers: metadata
+        with one wrong name usually has as many as there are modules.
+        """
+        if len(name) > LONGEST_NAME:
+            return None
+        masked = _NUMBERS.sub("0", name)
+        if masked in self._nearest_of:
+            difference = self._nearest_of[masked]
+            if difference is None:
+                return None
+            alike = difference.applied_to(name)
+            if alike in self.module_of:
+                return alike
+        if self._compared >= MOST_SUGGESTIONS:
+            return None
+        self._compared += 1
+        found = self._most_similar(name)
+        self._nearest_of[masked] = _difference(name, found) if found else None
+        return found
+
+    def _most_similar(self, name: str) -> str | None:
+        parent, _, last = name.rpartition(".")
+        likely = self._by_last_segment.get(last, [])[:MOST_LIKELY]
+        likely += self.starting(parent)[:MOST_LIKELY]
+        close = get_close_matches(name, likely, n=1, cutoff=0.8)
+        return close[0] if close else None
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """Which dotted parts of a name are others in a similar name."""
+
+    start: int
+    end: int
+    instead: tuple[str, ...]
+
+    def applied_to(self, name: str) -> str:
+        parts = name.split(".")
+        return ".".join((*parts[: self.start], *self.instead, *parts[self.end :]))
+
+
+def _difference(name: str, other: str) -> _Difference:
+    ours, theirs = name.split("."), other.split(".")
+    shorter = min(len(ours), len(theirs))
+    start = next((n for n in range(shorter) if ours[n] != theirs[n]), shorter)
+    alike = 0
+    while alike < shorter - start and ours[-1 - alike] == theirs[-1 - alike]:
+        alike += 1
+    return _Difference(start, len(ours) - alike, tuple(theirs[start : len(theirs) - alike]))

@@ -1,0 +1,35 @@
+"""The metadata as a release holds them."""
+
+from dataclasses import dataclass
+
+from ckptfix.checkpoint.metadata import Statement
+from ckptfix.jsontext.text import Path
+
+DEFAULT_GROUP_SIZE = 16
+"""Input columns per NVFP4 scale where the metadata name none."""
+
+
+@dataclass(frozen=True)
+class EffectiveMetadata:
+    """What a runtime takes from the metadata."""
+
+    file: str
+    """The file that decides."""
+    root: Path
+    """Path of the object in it whose fields are read."""
+    quant_algo: str
+    """Upper case; empty where the release builds everything unquantized."""
+    entries: tuple[Statement, ...] = ()
+    """In the order of the file: some lookups take the first that fits."""
+    excludes: tuple[Statement, ...] = ()
+    group_size: object = DEFAULT_GROUP_SIZE
+    """Of NVFP4 layers, as the release holds it: what is no positive number stops it."""
+    kv_cache: bool = False
+    """The attention layers are built with scales for a quantized KV cache."""
+    ignored: str = ""
+    """Why the release does not read the metadata at all; empty when it does."""
+
+    @property
+    def is_mixed(self) -> bool:
+        """True when quantized_layers decides per module."""
+        return self.quant_algo == "MIXED_PRECISION"

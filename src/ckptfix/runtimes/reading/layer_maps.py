@@ -1,0 +1,103 @@
+"""quantized_layers and lists of excluded modules, as a release takes them from an object."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ckptfix.checkpoint.metadata import MetadataFile, Statement
+from ckptfix.jsontext.text import JsonText
+from ckptfix.runtimes.reading.objects import Held, StopsError, kind_of
+from ckptfix.text import visible
+
+ENTRIES: Final = "quantized_layers"
+NVFP4_ALGOS: Final = frozenset({"NVFP4", "W4A16_NVFP4"})
+BLOCK_ALGOS: Final = frozenset({"FP8_PB_WO", "FP8_BLOCK_SCALES"})
+_BLOCK_SIZE: Final = 128
+
+
+@dataclass(frozen=True)
+class Files:
+    """The metadata files of a checkpoint, for a runtime to read."""
+
+    documents: Mapping[str, JsonText]
+    statements: tuple[Statement, ...]
+    """Of all files; what is left out of them is alike to what is there."""
+
+    @classmethod
+    def of(cls, documents: Mapping[str, JsonText], parsed: tuple[MetadataFile, ...]) -> "Files":
+        """The files with the statements that were read from them."""
+        return cls(documents, tuple(s for metadata in parsed for s in metadata.statements))
+
+    def entries(self, of: Held) -> tuple[Statement, ...]:
+        """The entries of quantized_layers, in the order of the file."""
+        return self._below(of, ENTRIES)
+
+    def excludes(self, of: Held, key: str | None) -> tuple[Statement, ...]:
+        """The patterns of a list; of a string its letters, which is how Python walks over it.
+
+        Raises:
+            StopsError: an item is no string.
+        """
+        value = of.get(key) if key is not None else None
+        if key is None or value is None:
+            return ()
+        if isinstance(value, str | dict):
+            path = (*of.path, key)
+            return tuple(Statement("exclude", each, of.file, path) for each in value)
+        for item in value if isinstance(value, list) else ():
+            if not isinstance(item, str):
+                raise StopsError(f"stops: {of.place(key)} holds {kind_of(item)}, not a string")
+        return self._below(of, key)
+
+    def _below(self, of: Held, key: str) -> tuple[Statement, ...]:
+        path = (*of.path, key)
+        depth = len(path)
+        return tuple(s for s in self.statements if s.file == of.file and s.path[:depth] == path)
+
+
+def require_algos(of: Held, entries: tuple[Statement, ...]) -> None:
+    """What both runtimes do with every entry before a layer is built: `.get("quant_algo", "")`.
+
+    A missing quant_algo stops them only where a layer asks for the entry.
+
+    Raises:
+        StopsError: an entry is no object, or its quant_algo no string.
+    """
+    layers = of.get(ENTRIES)
+    for name, entry in _odd(layers, entries):
+        place = f"{of.place(ENTRIES)}, {visible(name)}:"
+        if not isinstance(entry, dict):
+            raise StopsError(f"stops: {place} the entry is {kind_of(entry)}, not an object")
+        if "quant_algo" in entry:
+            told = kind_of(entry["quant_algo"])
+            raise StopsError(f"stops: {place} quant_algo is {told}, not a string")
+
+
+def _odd(layers: object, entries: tuple[Statement, ...]) -> Iterator[tuple[str, object]]:
+    if isinstance(layers, dict):
+        yield from ((e.name, layers[e.name]) for e in entries if e.quant_algo is None)
+
+
+def first_group_size(of: Held, entries: tuple[Statement, ...]) -> object:
+    """The group_size of the first NVFP4 entry: it is used for all of them; None without one."""
+    layers = of.get(ENTRIES)
+    for entry in entries:
+        if (entry.quant_algo or "").upper() in NVFP4_ALGOS and isinstance(layers, dict):
+            return layers[entry.name].get("group_size", 16)
+    return None
+
+
+def require_one_block_size(entries: tuple[Statement, ...]) -> None:
+    """All entries of block FP8 must have one block size.
+
+    Raises:
+        StopsError: they have several.
+    """
+    sizes = {
+        _BLOCK_SIZE if entry.group_size is None else entry.group_size
+        for entry in entries
+        if (entry.quant_algo or "").upper() in BLOCK_ALGOS
+    }
+    if len(sizes) > 1:
+        found = " and ".join(map(str, sorted(sizes)))
+        raise StopsError(f"stops: block FP8 entries of quantized_layers have block sizes {found}")

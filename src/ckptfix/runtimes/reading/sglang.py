@@ -1,0 +1,299 @@
+"""What SGLang takes from the metadata.
+
+Sources: SGLang 0.5.23, sglang/srt/utils/hf_transformers/config.py (`get_config`),
+sglang/srt/configs/model_config.py (`_parse_quant_hf_config`, `_parse_modelopt_quant_config`,
+`_verify_quantization`), sglang/srt/model_loader/weight_utils.py (`get_quant_config`),
+sglang/srt/layers/quantization/modelopt_quant.py (`from_config`) and
+sglang/srt/arg_groups/model_overrides/nemotron_h.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from ckptfix.checkpoint.metadata import CONFIG_FILE, CONFIG_ROOT, HF_QUANT_FILE, NESTED, Statement
+from ckptfix.runtimes.lookup.dialects import Dialect
+from ckptfix.runtimes.reading.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
+from ckptfix.runtimes.reading.foreign import require_modelopt
+from ckptfix.runtimes.reading.layer_maps import (
+    ENTRIES,
+    NVFP4_ALGOS,
+    Files,
+    first_group_size,
+    require_algos,
+    require_one_block_size,
+)
+from ckptfix.runtimes.reading.objects import Held, StopsError, held, kind_of
+from ckptfix.runtimes.reading.releases import SglangReading
+
+_MIXED: Final = "MIXED_PRECISION"
+_OWN: Final = ("modelopt", "modelopt_fp8", "modelopt_fp4", "modelopt_mixed")
+_TEXT_CONFIGS: Final = ("thinker_config", "llm_config", "language_config", "text_config")
+"""Keys of the language model's config, of which the first fills what the top does not have."""
+_ASKS_THE_CONFIG: Final = (
+    "NemotronHForCausalLM",
+    "NemotronHPuzzleForCausalLM",
+    "NemotronH_Omni_Reasoning_V3",
+)
+"""Architectures for which SGLang reads `quantized_layers` of config.json without looking whether
+there is a quantization_config."""
+
+
+@dataclass(frozen=True)
+class SglangRelease:
+    """What decides how a release reads the metadata of a checkpoint."""
+
+    reading: SglangReading
+    dialect: Dialect
+    architecture: str
+
+
+def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | None:
+    """The metadata as an SGLang release holds them; None where it finds none.
+
+    Raises:
+        StopsError: the release stops.
+    """
+    config = files.documents[CONFIG_FILE].value if CONFIG_FILE in files.documents else {}
+    found = _in_config(config)
+    named = found
+    if found is not None and found.path != ("compression_config",):
+        if found.get("quant_method", "modelopt") == "modelopt" and (
+            parsed := _parsed(_unwrapped(found), release)
+        ):
+            named = found = replace(found, value={**found.value, **parsed})
+    elif found is None and HF_QUANT_FILE in files.documents:
+        file = Held(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
+        if NESTED not in file and not release.reading.flat_file:
+            raise StopsError(f"stops: {file.place()} has no {NESTED}")
+        named = replace(file, value=_parsed(_unwrapped(file), release) or {})
+        if not named.value:
+            why = f"{file.place()} has no quant_algo it knows, so this runtime ignores the metadata"
+            return EffectiveMetadata(file.file, file.path, "", ignored=why)
+    if named is None:
+        return None
+    method = _method(named, release)
+    if method == "modelopt_mixed" and found is None and release.architecture in _ASKS_THE_CONFIG:
+        raise StopsError("stops: it needs quantization_config in config.json, which is not there")
+    if found is None or not _is_complete(found, method, release.reading):
+        found = _file(files, method)
+    return _from_config(files, found, _class_of(found, method), release)
+
+
+def _in_config(config: Mapping[str, Any]) -> Held | None:
+    name = next((k for k in _TEXT_CONFIGS if isinstance(config.get(k), dict)), "")
+    text = config[name] if name else {}
+    for key in (CONFIG_ROOT[0], "compression_config"):
+        if config.get(key) is not None:
+            return held(CONFIG_FILE, (key,), config[key])
+        if text.get(key) is not None:
+            return held(CONFIG_FILE, (name, key), text[key])
+    return None
+
+
+def _unwrapped(found: Held) -> Held:
+    wrapped = found.get(NESTED)
+    if isinstance(wrapped, dict):
+        return Held(found.file, (*found.path, NESTED), wrapped)
+    return replace(found, value={}) if NESTED in found else found
+
+
+def _parsed(fields: Held, release: SglangRelease) -> Mapping[str, Any] | None:
+    """What SGLang adds to the object: the quant_method that follows from quant_algo."""
+    algo = fields.get("quant_algo")
+    if algo == _MIXED:
+        return {"quant_method": _mixed_method(fields, release), "quant_algo": algo}
+    if not algo:
+        return None
+    if not isinstance(algo, str):
+        raise StopsError(f"stops: {fields.place('quant_algo')} is {kind_of(algo)}, not a string")
+    if "FP4" in algo:
+        return {"quant_method": "modelopt_fp4", "quant_algo": algo}
+    if algo == "MXFP8" and release.reading.native_mxfp8:
+        return {"quant_method": "mxfp8", "quant_algo": algo}
+    older = not release.reading.native_mxfp8 and "FP8" in algo
+    return {"quant_method": "modelopt_fp8", "quant_algo": algo} if algo == "FP8" or older else None
+
+
+def _mixed_method(fields: Held, release: SglangRelease) -> str:
+    layers = fields.get(ENTRIES) or {}
+    if not release.dialect.mixed_needs_nvfp4:
+        patterns = release.dialect.mixed_architectures
+        known = any(fnmatchcase(release.architecture, pattern) for pattern in patterns)
+        return "modelopt_mixed" if known else "w4afp8"
+    if not isinstance(layers, dict):
+        raise StopsError(f"stops: {fields.place(ENTRIES)} is {kind_of(layers)}, not an object")
+    algos = (str(e.get("quant_algo", "")).upper() for e in layers.values() if isinstance(e, dict))
+    return "modelopt_mixed" if any(algo in NVFP4_ALGOS for algo in algos) else "w4afp8"
+
+
+def _method(named: Held, release: SglangRelease) -> str:
+    """The quant_method in the end."""
+    method = named.string("quant_method").lower()
+    named.string("quant_algo")  # every config class asks for its upper case
+    if method == "w4afp8" and named.get("quant_algo") == _MIXED:
+        raise StopsError(f"takes {_why_w4afp8(release)} for W4AFP8, not for a layer map")
+    if method == "mxfp8" and named.get("quant_algo") == "MXFP8":
+        return method
+    require_modelopt("sglang", named, method, _OWN)
+    return method
+
+
+def _why_w4afp8(release: SglangRelease) -> str:
+    if release.dialect.mixed_needs_nvfp4:
+        return "MIXED_PRECISION without an NVFP4 entry next to it"
+    return f"the MIXED_PRECISION of {release.architecture}"
+
+
+def _is_complete(found: Held, method: str, reading: SglangReading) -> bool:
+    """False where SGLang goes on to hf_quant_config.json."""
+    if not reading.mixed_needs_kv:
+        return True
+    says_kv = "kv_cache_quant_algo" in found or "kv_cache_scheme" in found
+    return method != "modelopt_mixed" or (ENTRIES in found and says_kv)
+
+
+def _file(files: Files, method: str) -> Held:
+    if HF_QUANT_FILE not in files.documents:
+        raise StopsError(f"stops: it looks for the rest of {method} in {HF_QUANT_FILE}: not there")
+    found = Held(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
+    found.child("producer").string("name")
+    return found
+
+
+def _class_of(found: Held, method: str) -> str:
+    """The config class: hf_quant_config.json by ModelOpt is read by the one for its quant_algo."""
+    if found.file != HF_QUANT_FILE or not found.child("producer").string("name").startswith(
+        "modelopt"
+    ):
+        return method
+    section = _section(found)
+    algo = section.get("quant_algo")
+    if algo is None:
+        raise StopsError(f"stops: {section.place()} has no quant_algo")
+    if algo == "FP8" or method == "modelopt_fp8":
+        return "modelopt_fp8"
+    return "modelopt_fp4" if "FP4" in str(algo) else method
+
+
+def _section(found: Held) -> Held:
+    wrapped = found.get(NESTED)
+    if isinstance(wrapped, dict):
+        return Held(found.file, (*found.path, NESTED), wrapped)
+    return found
+
+
+def _from_config(
+    files: Files, found: Held, method: str, release: SglangRelease
+) -> EffectiveMetadata:
+    """`from_config` of the config class."""
+    flat = found.get("quant_algo") is not None
+    if not flat and NESTED not in found:
+        raise StopsError(f"stops: {found.place()} has neither quant_algo nor {NESTED}")
+    fields = found if flat else found.child(NESTED)
+    algo = fields.get("quant_algo")
+    if algo is None:
+        raise StopsError(f"stops: {fields.place()} has no quant_algo")
+    match method:
+        case "modelopt_mixed":
+            return _mixed(files, fields, release, flat=flat)
+        case "modelopt_fp4":
+            return _nvfp4(files, fields, release, flat=flat)
+        case "mxfp8":
+            listed = "exclude_modules" if "exclude_modules" in fields else "ignore"
+            return _made(files, fields, "MXFP8", listed, kv=_kv(fields, flat=flat))
+    if algo not in release.dialect.uniform or "NVFP4" in str(algo) or algo == "MXFP8":
+        raise StopsError(f"stops: {algo} for the whole checkpoint is not supported")
+    listed = "ignore" if flat else "exclude_modules"
+    return _made(files, fields, str(algo), listed, kv=_kv(fields, flat=flat))
+
+
+def _made(
+    files: Files,
+    fields: Held,
+    algo: str,
+    listed: str,
+    *,
+    kv: object,
+    group_size: object = DEFAULT_GROUP_SIZE,
+    entries: tuple[Statement, ...] = (),
+) -> EffectiveMetadata:
+    excludes = files.excludes(fields, listed)
+    return EffectiveMetadata(
+        fields.file, fields.path, algo, entries, excludes, group_size, kv_cache=bool(kv)
+    )
+
+
+def _kv(fields: Held, *, flat: bool) -> object:
+    scheme = fields.get("kv_cache_scheme") if flat else None
+    if isinstance(scheme, dict):
+        return scheme.get("type") == "float" and scheme.get("num_bits") == 8
+    return fields.get("kv_cache_quant_algo")
+
+
+def _mixed(files: Files, fields: Held, release: SglangRelease, *, flat: bool) -> EffectiveMetadata:
+    if fields.get("quant_algo") != _MIXED:
+        told = fields.get("quant_algo")
+        raise StopsError(f"stops: its class for {_MIXED} does not take quant_algo {told}")
+    layers = fields.get(ENTRIES)
+    if not layers:
+        raise StopsError("stops: MIXED_PRECISION without quantized_layers")
+    if not isinstance(layers, dict):
+        raise StopsError(f"stops: {fields.place(ENTRIES)} is {kind_of(layers)}, not an object")
+    entries = files.entries(fields)
+    require_algos(fields, entries)
+    if release.reading.one_block_size:
+        require_one_block_size(entries)
+    takes = flat and release.reading.mixed_exclude_modules and "ignore" not in fields
+    listed = "ignore" if flat and not takes else "exclude_modules"
+    group_size = first_group_size(fields, entries)
+    return _made(
+        files,
+        fields,
+        _MIXED,
+        listed,
+        kv=isinstance(fields.get("kv_cache_scheme"), dict) or _kv(fields, flat=flat),
+        group_size=DEFAULT_GROUP_SIZE if group_size is None else group_size,
+        entries=entries,
+    )
+
+
+def _nvfp4(files: Files, fields: Held, release: SglangRelease, *, flat: bool) -> EffectiveMetadata:
+    algo = fields.get("quant_algo")
+    group_size = _flat_group(fields) if flat else _common_group(fields)
+    if flat and group_size is None and release.reading.nvfp4_default_group and "NVFP4" in str(algo):
+        group_size = DEFAULT_GROUP_SIZE
+    if algo not in release.dialect.uniform - {"MXFP8"}:
+        raise StopsError(f"stops: {algo} for the whole checkpoint is not supported")
+    listed = "ignore" if flat else "exclude_modules"
+    if flat and listed not in fields and release.reading.nvfp4_exclude_modules:
+        keys = ("modules_to_not_convert", "exclude_modules")
+        listed = next((key for key in keys if key in fields), listed)
+    lacking = [] if group_size is not None else ["group_size"]
+    lacking += [listed] if listed in fields and fields.get(listed) is None else []
+    if lacking:
+        raise StopsError(f"stops: {fields.place()} has no {' and no '.join(lacking)}")
+    if algo == "FP8":
+        why = "this runtime takes the weights for unquantized ones, which it quantizes itself"
+        return EffectiveMetadata(fields.file, fields.path, "", ignored=why)
+    return _made(files, fields, str(algo), listed, kv=True, group_size=group_size)
+
+
+def _flat_group(fields: Held) -> object:
+    size = fields.get("group_size")
+    groups = fields.get("config_groups", {})
+    if size is not None or not groups:
+        return size
+    first = next(iter(groups.values())) if isinstance(groups, dict) else None
+    if not isinstance(first, dict) or not isinstance(first.get("weights", {}), dict):
+        raise StopsError(f"stops: {fields.place('config_groups')}: the first group is no object")
+    return first.get("weights", {}).get("group_size")
+
+
+def _common_group(fields: Held) -> int:
+    """The one group_size of ModelOpt's wrapped object."""
+    size = fields.get("group_size")
+    if not isinstance(size, int):
+        raise StopsError(f"stops: {fields.place()} has no whole number for group_size")
+    return size

@@ -1,0 +1,239 @@
+"""What vLLM takes from the metadata.
+
+Sources: vLLM 0.33.0, vllm/transformers_utils/config.py (`get_config`),
+vllm/transformers_utils/model_arch_config_convertor.py (`_normalize_quantization_config`),
+vllm/config/model.py (`_verify_quantization`), vllm/model_executor/model_loader/weight_utils.py
+(`get_quant_config`), vllm/model_executor/layers/quantization/modelopt.py (`from_config`).
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from ckptfix.checkpoint.metadata import CONFIG_FILE, CONFIG_ROOT, HF_QUANT_FILE, NESTED, Statement
+from ckptfix.runtimes.reading.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
+from ckptfix.runtimes.reading.foreign import require_modelopt
+from ckptfix.runtimes.reading.layer_maps import (
+    ENTRIES,
+    Files,
+    first_group_size,
+    require_algos,
+    require_one_block_size,
+)
+from ckptfix.runtimes.reading.objects import Held, StopsError, held, kind_of
+from ckptfix.runtimes.reading.releases import VllmReading
+
+_FP8: Final = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO")
+_OWNED: Final = {
+    "modelopt": frozenset(_FP8),
+    "modelopt_fp4": frozenset({"NVFP4", "W4A16_NVFP4"}),
+    "modelopt_mxfp8": frozenset({"MXFP8"}),
+    "modelopt_mixed": frozenset({"MIXED_PRECISION"}),
+}
+"""quant_method -> values of quant_algo that its config class takes."""
+_REQUIRED: Final = {
+    "modelopt_fp4": ("group_size", "kv_cache_quant_algo", "exclude_modules"),
+    "modelopt_mxfp8": ("kv_cache_quant_algo", "exclude_modules"),
+}
+"""quant_method -> fields that ModelOpt's wrapped object must have."""
+
+
+def read_vllm(
+    files: Files, reading: VllmReading, uniform: frozenset[str]
+) -> EffectiveMetadata | None:
+    """The metadata as a vLLM release holds them; None where it finds none.
+
+    Args:
+        files: the metadata files.
+        reading: how the release reads them.
+        uniform: values of quant_algo for the whole checkpoint that the release knows.
+
+    Raises:
+        StopsError: the release stops.
+    """
+    found = _found(files)
+    if found is None:
+        return None
+    method = _method(found, reading)
+    if not method:
+        why = f"{found.place()} has no quant_method, so this runtime ignores the metadata"
+        return EffectiveMetadata(found.file, found.path, "", ignored=why)
+    require_modelopt("vllm", found, method, tuple(_OWNED))
+    if method == "modelopt_mixed" and ENTRIES not in found:
+        found = _file(files)
+    return _from_config(files, found, method, reading, uniform)
+
+
+def read_mistral(params: Held) -> str:
+    """What vLLM makes of Mistral's own config, which it prefers to config.json: why no verdict.
+
+    Raises:
+        StopsError: it does not know the quantization (vllm 0.33.0
+            vllm/transformers_utils/configs/mistral.py).
+    """
+    quantization = params.get("quantization")
+    if quantization:
+        fields = params.child("quantization")
+        method = str(fields.get("quant_method", "")).lower().replace("_", "-")
+        if fields.get("qformat_weight") != "fp8_e4m3" and method != "compressed-tensors":
+            raise StopsError(f"stops: it does not know the quantization of {params.file}")
+    return f"loads consolidated*.safetensors by {params.file}, which ckptfix does not read"
+
+
+def _found(files: Files) -> Held | None:
+    """The object that decides: hf_quant_config.json only where config.json has none at the top."""
+    config = files.documents[CONFIG_FILE].value if CONFIG_FILE in files.documents else {}
+    if config.get(CONFIG_ROOT[0]) is not None:
+        return held(CONFIG_FILE, CONFIG_ROOT, config[CONFIG_ROOT[0]])
+    if HF_QUANT_FILE in files.documents:
+        return Held(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
+    text = config.get("text_config")
+    for path, at in ((("text_config",), text), ((), config)):
+        key = CONFIG_ROOT[0] if path else "compression_config"
+        if isinstance(at, dict) and at.get(key) is not None:
+            return held(CONFIG_FILE, (*path, key), at[key])
+    return None
+
+
+def _method(found: Held, reading: VllmReading) -> str:
+    """The quant_method after vLLM has corrected it; empty for none."""
+    method = (
+        found.string("quant_method").lower().replace("compressed_tensors", "compressed-tensors")
+    )
+    wrapped = _wrapped_method(found, reading) if found.path != ("compression_config",) else ""
+    method = wrapped or method
+    is_modelopt = method.startswith("modelopt") if reading.own_names_override else False
+    if not (is_modelopt or method == "modelopt"):
+        return method
+    source = found.get(NESTED) if NESTED in found else found.value
+    algo = str(source.get("quant_algo", "")).upper() if isinstance(source, Mapping) else ""
+    if algo == "FP8":
+        return "modelopt"
+    if "FP4" in algo:
+        return "modelopt_fp4"
+    if "MXFP8" in algo:
+        return "modelopt_mxfp8"
+    return "modelopt_mixed" if algo == "MIXED_PRECISION" else method
+
+
+def _wrapped_method(found: Held, reading: VllmReading) -> str:
+    """The quant_method that vLLM itself writes into ModelOpt's wrapped object."""
+    if found.child("producer").get("name") != "modelopt":
+        return ""
+    algo = found.child(NESTED).get("quant_algo")
+    if algo is None:
+        return ""
+    upper = str(algo).upper()
+    if upper == "NVFP4":
+        return "modelopt_fp4"
+    if upper not in reading.wrapped_algos:
+        raise StopsError(
+            f"stops: {found.place(NESTED)}: {upper} is not a quant_algo it knows there"
+        )
+    return "modelopt_mixed" if upper == "MIXED_PRECISION" else "modelopt"
+
+
+def _file(files: Files) -> Held:
+    """hf_quant_config.json, where the map of a mixed checkpoint is not in config.json."""
+    if HF_QUANT_FILE not in files.documents:
+        raise StopsError(f"stops: {ENTRIES} is not in config.json, and there is no {HF_QUANT_FILE}")
+    found = Held(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
+    if found.child("producer").get("name") != "modelopt":
+        raise StopsError(f"stops: {found.place('producer', 'name')} is not modelopt")
+    return found
+
+
+def _from_config(
+    files: Files, found: Held, method: str, reading: VllmReading, uniform: frozenset[str]
+) -> EffectiveMetadata:
+    """`from_config` of the config class."""
+    wrapped = NESTED in found
+    fields = found.child(NESTED) if wrapped else found
+    algo = fields.get("quant_algo")
+    if not algo:
+        raise StopsError(f"stops: {fields.place()} has no quant_algo")
+    algo = str(algo).upper()
+    kv_cache = _kv_cache(fields, reading, wrapped=wrapped)
+    listed = "exclude_modules" if wrapped or _takes_exclude_modules(fields, reading) else "ignore"
+    if listed in fields and not isinstance(fields.get(listed), list):
+        told = kind_of(fields.get(listed))
+        raise StopsError(f"stops: {fields.place(listed)} is {told}, not a list")
+    group_size = _group_size(fields)
+    if algo not in uniform and algo != "MIXED_PRECISION":
+        raise StopsError(f"stops: {algo} for the whole checkpoint is not supported")
+    if method != "modelopt_mixed" and algo not in _OWNED[method]:
+        raise StopsError(f"stops: quant_method {method} does not take quant_algo {algo}")
+    lacking = [key for key in _REQUIRED.get(method, ()) if key not in fields] if wrapped else []
+    if lacking:
+        raise StopsError(f"stops: {fields.place()} has no {' and no '.join(lacking)}")
+    entries = _entries(files, fields, reading) if method == "modelopt_mixed" else ()
+    if method == "modelopt_mixed":
+        algo = "MIXED_PRECISION"
+        if group_size is None:
+            group_size = first_group_size(fields, entries)
+    elif algo == "NVFP4" and reading.weight_only_by_activations and _weight_only(found):
+        algo = "W4A16_NVFP4"
+    return EffectiveMetadata(
+        fields.file,
+        fields.path,
+        algo,
+        entries,
+        files.excludes(fields, listed),
+        DEFAULT_GROUP_SIZE if group_size is None else group_size,
+        kv_cache,
+    )
+
+
+def _takes_exclude_modules(fields: Held, reading: VllmReading) -> bool:
+    return reading.flat_exclude_modules and "ignore" not in fields and "exclude_modules" in fields
+
+
+def _kv_cache(fields: Held, reading: VllmReading, *, wrapped: bool) -> bool:
+    """True where the metadata announce a quantized KV cache in a way that vLLM reads."""
+    if not wrapped:
+        scheme = fields.get("kv_cache_scheme")
+        known = isinstance(scheme, dict) and scheme.get("type") == "float"
+        return known and scheme.get("num_bits") == 8
+    algo = fields.get("kv_cache_quant_algo")
+    if algo is None:
+        return False
+    place = fields.place("kv_cache_quant_algo")
+    if not isinstance(algo, str):
+        raise StopsError(f"stops: {place} is {kind_of(algo)}, not a string")
+    if reading.kv_algos is not None and algo.upper() not in reading.kv_algos:
+        raise StopsError(f"stops: {place}: {algo} is not a KV cache that it knows")
+    return bool(algo)
+
+
+def _group_size(fields: Held) -> object:
+    value = fields.get("group_size")
+    if value is None or isinstance(value, int):
+        return value
+    try:
+        return int(value)
+    except (ValueError, TypeError, OverflowError):
+        told = kind_of(value)
+        raise StopsError(f"stops: {fields.place('group_size')} is {told}, not a number") from None
+
+
+def _entries(files: Files, fields: Held, reading: VllmReading) -> tuple[Statement, ...]:
+    layers = fields.get(ENTRIES)
+    if not layers:
+        raise StopsError("stops: MIXED_PRECISION without quantized_layers")
+    if not isinstance(layers, dict):
+        raise StopsError(f"stops: {fields.place(ENTRIES)} is {kind_of(layers)}, not an object")
+    entries = files.entries(fields)
+    require_algos(fields, entries)
+    if reading.one_block_size:
+        require_one_block_size(entries)
+    return entries
+
+
+def _weight_only(found: Held) -> bool:
+    """No config group has input_activations: vLLM takes NVFP4 for weight-only then."""
+    groups = found.get("config_groups")
+    if not isinstance(groups, dict) or not groups:
+        return False
+    return all(
+        isinstance(group, dict) and group.get("input_activations") is None
+        for group in groups.values()
+    )

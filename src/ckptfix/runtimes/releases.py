@@ -1,0 +1,54 @@
+"""Which releases are asked about a checkpoint, and the verdict of each."""
+
+from collections.abc import Sequence
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.errors import CkptfixError
+from ckptfix.progress import SILENT, Listener
+from ckptfix.runtimes.profile_store import known_releases, known_runtimes
+from ckptfix.runtimes.targets import Target, parse_target
+from ckptfix.runtimes.verdict import TargetVerdict, is_known, judge_each
+
+
+def asked_targets(specs: Sequence[str]) -> tuple[Target, ...]:
+    """Every release that the specifiers select, each once, in the order given.
+
+    Raises:
+        CkptfixError: an unknown runtime, a malformed specifier, or no release fits.
+    """
+    known = {runtime: known_releases(runtime) for runtime in known_runtimes()}
+    targets = [target for spec in specs for target in parse_target(spec, known)]
+    return tuple(dict.fromkeys(targets))
+
+
+def newest_targets() -> tuple[Target, ...]:
+    """The newest known release of each runtime."""
+    newest = [(runtime, known_releases(runtime)[-1]) for runtime in known_runtimes()]
+    return tuple(Target(runtime, version, version) for runtime, version in newest)
+
+
+def known_targets(checkpoint: Checkpoint) -> tuple[Target, ...]:
+    """Every known release that has a verdict for the architecture, newest of each runtime first."""
+    releases = [
+        Target(runtime, version, version)
+        for runtime in known_runtimes()
+        for version in reversed(known_releases(runtime))
+    ]
+    return tuple(target for target in releases if is_known(checkpoint, target))
+
+
+def judge_all(
+    checkpoint: Checkpoint, targets: Sequence[Target], listener: Listener = SILENT
+) -> tuple[TargetVerdict, ...]:
+    """A verdict for every target.
+
+    Raises:
+        CkptfixError: none of the releases registers the architecture.
+    """
+    verdicts = judge_each(checkpoint, targets, listener)
+    if verdicts and all(v.unregistered and not v.refused for v in verdicts):
+        first = verdicts[0]
+        raise CkptfixError(
+            f"{first.target} {first.problem}", advice="see ckptfix runtimes ARCHITECTURE"
+        )
+    return verdicts

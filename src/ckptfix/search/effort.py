@@ -1,0 +1,53 @@
+"""How many comparisons of names and patterns a checkpoint may cost.
+
+The indexes of this package leave few to make. Names and patterns can be written so that an index
+does not help; what is then compared one by one is counted, and ends at a bound.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+MOST_COMPARISONS: Final = 200_000_000
+"""Some ten seconds; an ordinary checkpoint costs thousands, one of a million tensors millions."""
+
+
+class EffortError(Exception):
+    """More comparisons than a checkpoint may cost."""
+
+
+class _Meter:
+    """What was spent since the last `limited_effort` began."""
+
+    def __init__(self) -> None:
+        self.spent = 0
+
+
+_meter = _Meter()
+
+
+def spend(comparisons: int) -> None:
+    """Count comparisons that are about to be made.
+
+    Raises:
+        EffortError: they exceed `MOST_COMPARISONS`.
+    """
+    _meter.spent += comparisons
+    if _meter.spent > MOST_COMPARISONS:
+        raise EffortError
+
+
+def spent() -> int:
+    """Comparisons since the last `limited_effort` began."""
+    return _meter.spent
+
+
+@contextmanager
+def limited_effort() -> Iterator[None]:
+    """Count from zero in a block."""
+    before = _meter.spent
+    _meter.spent = 0
+    try:
+        yield
+    finally:
+        _meter.spent = before

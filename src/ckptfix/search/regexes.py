@@ -1,0 +1,52 @@
+"""What a text must hold so that a regular expression can match it, for the plain ones."""
+
+import re
+from typing import Final
+
+_CLASS: Final = re.compile(r"\[\^?(?P<inside>(?:[A-Za-z0-9]-[A-Za-z0-9]|[A-Za-z0-9_.])+)\]")
+_ATOM: Final = re.compile(r"[A-Za-z0-9_:,/@= -]|\\[-./]|\\[dw]|\.|" + _CLASS.pattern)
+_RANGE: Final = re.compile(r"(.)-(.)")
+_REPEATED: Final = re.compile(r"[*+?]\??")
+
+
+def required_pieces(expression: str) -> list[str] | None:
+    r"""Pieces that every match holds, in order; None where that is not plain to see.
+
+    Plain is an expression without groups, alternatives and counts; such an expression is valid.
+    Nearly all patterns over names are plain.
+
+    >>> required_pieces(r".*layers\.1[0-9]?\..*_proj+$")
+    ['layers.1', '.', '_proj']
+    >>> required_pieces("q_proj|k_proj")
+    """
+    pieces, at = [""], 0
+    while at < len(expression):
+        if expression[at] in "^$":
+            pieces.append("")
+            at += 1
+            continue
+        atom = _ATOM.match(expression, at)
+        if atom is None or not _in_order(atom["inside"] or ""):
+            return None
+        at = atom.end()
+        repeated = _REPEATED.match(expression, at)
+        if repeated is not None:
+            at = repeated.end()
+            if expression[at : at + 1] in ("*", "+", "?", "{"):
+                return None
+        _add(pieces, atom[0], repeated[0] if repeated else "")
+    return [piece for piece in pieces if piece]
+
+
+def _in_order(inside: str) -> bool:
+    """True where no range of a character class runs backwards."""
+    return all(first <= last for first, last in _RANGE.findall(inside))
+
+
+def _add(pieces: list[str], atom: str, repeated: str) -> None:
+    """Put a character for itself behind the last piece; anything else begins a new one."""
+    stands_for_itself = atom not in (".", "\\d", "\\w") and not atom.startswith("[")
+    if stands_for_itself and not repeated.startswith(("*", "?")):
+        pieces[-1] += atom[-1]
+    if repeated or not stands_for_itself:
+        pieces.append("")

@@ -1,0 +1,49 @@
+"""Which backend runs a layer."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from ckptfix.errors import CkptfixError
+from ckptfix.verifying.backends.flashinfer_gemm import FlashInferBackend
+from ckptfix.verifying.backends.interface import Backend
+from ckptfix.verifying.backends.torch_gemm import TorchBackend
+from ckptfix.verifying.backends.vllm_gemm import VllmBackend
+from ckptfix.verifying.device import Device
+from ckptfix.verifying.layer import Layer
+
+BACKENDS: Final[tuple[Backend, ...]] = (TorchBackend(), VllmBackend(), FlashInferBackend())
+"""In the order that `auto` asks them: torch's own GEMMs are there for most."""
+
+
+def asked_backends(asked: str) -> tuple[Backend, ...]:
+    """The backends that --backend means.
+
+    Raises:
+        CkptfixError: the one that was named cannot be used.
+    """
+    if asked == "auto":
+        return tuple(backend for backend in BACKENDS if not backend.missing())
+    chosen = next(backend for backend in BACKENDS if backend.name == asked)
+    if problem := chosen.missing():
+        raise CkptfixError(f"--backend {asked}: {problem}", advice="leave --backend out")
+    return (chosen,)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The backend for a layer, or why there is none."""
+
+    backend: Backend | None
+    reason: str = ""
+    """Why the layer must be emulated; the first backend's answer."""
+
+
+def choose(layer: Layer, device: Device, backends: tuple[Backend, ...]) -> Choice:
+    """The first backend that has a GEMM for the layer on the device."""
+    reasons = []
+    for backend in backends:
+        reason = backend.why_not(layer, device)
+        if not reason:
+            return Choice(backend)
+        reasons.append(reason)
+    return Choice(None, reasons[0] if reasons else "no backend can be used")

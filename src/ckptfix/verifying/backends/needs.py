@@ -1,0 +1,20 @@
+"""Whether a GPU has the GEMM of a format."""
+
+from ckptfix.checkpoint.formats.format import GpuNeed
+from ckptfix.verifying.device import Device
+
+
+def why_not(need: GpuNeed, label: str, device: Device) -> str:
+    """The sentence for a device that does not have it; empty for one that has."""
+    wanted = ".".join(map(str, need.oldest))
+    if device.capability is None:
+        if need.on_cpu:
+            return ""
+        return f"{label} needs a GPU of compute capability {wanted}, this is a CPU"
+    if need.oldest <= device.capability <= need.newest:
+        return ""
+    held = ".".join(map(str, device.capability))
+    if device.capability > need.newest:
+        return f"{label} needs compute capability {wanted}, this GPU has {held}"
+    then = f"; {need.below}" if need.below else ""
+    return f"{label} needs compute capability {wanted}, this GPU has {held}{then}"

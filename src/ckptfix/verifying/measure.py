@@ -1,0 +1,184 @@
+"""Weights and scales -> the numbers that rules judge."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from ckptfix.checkpoint.numbers import (
+    LowRankNumbers,
+    ModuleNumbers,
+    ScaleNumbers,
+    SourceNumbers,
+    WeightNumbers,
+)
+from ckptfix.checkpoint.roles import SCALES
+from ckptfix.verifying.dequantize.fp4 import squares_of_fours
+from ckptfix.verifying.dequantize.mxfp import e8m0
+from ckptfix.verifying.dequantize.registry import dequantize, dequantizer, in_chunks
+from ckptfix.verifying.dequantize.scales import Scales
+from ckptfix.verifying.low_rank import low_ranks
+from ckptfix.verifying.stored import SOURCE, StoredWeight
+
+_FEWEST_BLOCKS = 32
+"""Fewer blocks than that prove nothing about scales and codes."""
+_MOST_DIGESTED = 1 << 16
+
+
+def scale_numbers(tensor: Tensor) -> ScaleNumbers:
+    """Numbers of one companion."""
+    values, counts = _counted(tensor)
+    finite = values[values.isfinite() & (counts > 0)]
+    is_e4m3 = tensor.dtype == torch.float8_e4m3fn
+    near = (values >= 320) & (values < 448) if is_e4m3 else values < -torch.inf
+    top = values == 448 if is_e4m3 else values < -torch.inf
+    kinds = torch.stack([~values.isfinite(), values == 0, values < 0, top, near])
+    not_finite, zeros, negatives, at_limit, near_limit = (kinds * counts).sum(-1).tolist()
+    ends = (float(finite.amin()), float(finite.amax())) if finite.numel() else (0.0, 0.0)
+    return ScaleNumbers(
+        tensor.numel(),
+        not_finite,
+        zeros,
+        negatives,
+        *ends,
+        at_limit,
+        near_limit,
+        _digest(tensor) if tensor.nbytes <= _MOST_DIGESTED else "",
+    )
+
+
+def _counted(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """Values, and how often each is there; of a dtype of one byte every possible value once."""
+    if tensor.element_size() > 1:
+        values = tensor.float().reshape(-1)
+        return values, torch.ones_like(values, dtype=torch.int64)
+    every = torch.arange(256, dtype=torch.uint8, device=tensor.device)
+    counts = torch.bincount(tensor.reshape(-1).view(torch.uint8), minlength=256)
+    if tensor.dtype != torch.uint8:
+        return every.view(tensor.dtype).float(), counts
+    # 2^-127 is as near to zero as E8M0 comes, and what a block of zeros gets.
+    return torch.where(every == 0, 0.0, e8m0(every)), counts
+
+
+def _digest(tensor: Tensor) -> str:
+    raw = tensor.contiguous().reshape(-1).view(torch.uint8).cpu()
+    return hashlib.sha256(bytes(raw.tolist())).hexdigest()
+
+
+def loose_scales(name: str, tensors: Mapping[str, Tensor], quant_algo: str = "") -> ModuleNumbers:
+    """Of a module whose weight is not decoded: its scales, and those of the KV cache."""
+    scales = {role: scale_numbers(tensors[role]) for role in SCALES if role in tensors}
+    return ModuleNumbers(name, quant_algo, scales)
+
+
+def measure(members: Sequence[StoredWeight]) -> list[ModuleNumbers]:
+    """Everything about each member of one layer."""
+    low_rank = low_ranks(members)
+    return [_of(member, low_rank.get(member.name)) for member in members]
+
+
+def _of(stored: StoredWeight, low_rank: LowRankNumbers | None) -> ModuleNumbers:
+    scales = {
+        role: scale_numbers(stored.tensors[role]) for role in SCALES if role in stored.tensors
+    }
+    return ModuleNumbers(
+        stored.name, stored.format.quant_algo, scales, _weight(stored), low_rank, _source(stored)
+    )
+
+
+def _weight(stored: StoredWeight) -> WeightNumbers:
+    """From the number of times that each byte stands there: nothing is decoded twice."""
+    out, columns = stored.shape
+    meanings = _meanings(stored)
+    size = meanings.abs()
+    per_byte = torch.stack(
+        [meanings.isnan(), meanings == 0, size >= stored.format.codes.largest]
+    ).sum(-1)
+    raw = stored.tensors["weight"].reshape(-1).view(torch.uint8)
+    counts = torch.bincount(raw, minlength=256)
+    not_a_number, zeros, at_limit = (per_byte * counts).sum(-1).tolist()
+    blocks, largest_scale = 0, 0.0
+    pairs = [0.0] * 6
+    for _, chunk in in_chunks(stored):
+        scales = dequantizer(chunk.format).scales(chunk)
+        blocks += scales.values.numel()
+        largest_scale = max(largest_scale, float(scales.values.abs().nan_to_num().amax()))
+        if scales.values.numel() > 1:
+            pairs = [sum(both) for both in zip(pairs, _pairs(chunk, scales), strict=True)]
+    largest = largest_scale * float(size[counts > 0].nan_to_num().amax())
+    return WeightNumbers(
+        out * columns, not_a_number, zeros, at_limit, blocks, largest, _correlation(pairs)
+    )
+
+
+def _meanings(stored: StoredWeight) -> Tensor:
+    """The codes that each byte holds, `[256, 1 or 2]`."""
+    weight = stored.tensors["weight"]
+    every = torch.arange(256, dtype=torch.uint8, device=weight.device).view(weight.dtype)
+    one_column = replace(stored, tensors={"weight": every.reshape(256, 1)})
+    return dequantizer(stored.format).codes(one_column).reshape(256, -1)
+
+
+def _pairs(chunk: StoredWeight, scales: Scales) -> list[float]:
+    """Sums over the blocks that have a scale and a code above zero."""
+    y = 0.5 * _mean_squares(chunk, scales).log().flatten().double()
+    x = scales.values.log().flatten().double()
+    counted = x.isfinite() & y.isfinite()
+    x, y = x[counted], y[counted]
+    number = x.new_tensor(float(x.numel()))
+    sums: list[float] = torch.stack([number, x.sum(), y.sum(), x @ x, y @ y, x @ y]).tolist()
+    return sums
+
+
+def _mean_squares(chunk: StoredWeight, scales: Scales) -> Tensor:
+    """Of the codes of each block."""
+    out, columns = chunk.shape
+    weight = chunk.tensors["weight"]
+    if chunk.format.codes.name == "FP4" and weight.shape[-1] % 2 == 0:
+        return squares_of_fours(weight).reshape(out, -1, scales.columns // 4).mean(-1) / 4
+    codes = dequantizer(chunk.format).codes(chunk)
+    if scales.rows == 1:
+        return codes.square().reshape(out, -1, scales.columns).mean(-1)
+    filled = pad(codes, (0, -columns % scales.columns, 0, -out % scales.rows))
+    tiles = filled.square().reshape(filled.shape[0] // scales.rows, scales.rows, -1, scales.columns)
+    return tiles.mean((1, 3))
+
+
+def _correlation(pairs: list[float]) -> float | None:
+    number, x, y, xx, yy, xy = pairs
+    if number < _FEWEST_BLOCKS:
+        return None
+    spread = (xx - x * x / number) * (yy - y * y / number)
+    if spread <= 1e-12 * number * number:
+        return None  # all scales alike, or all blocks: nothing to tell by
+    return float((xy - x * y / number) / spread**0.5 * number**0.5)
+
+
+def _source(stored: StoredWeight) -> SourceNumbers | None:
+    if SOURCE not in stored.tensors:
+        return None
+    sums = [0.0] * 3
+    for _, chunk in in_chunks(stored):
+        found = _against_source(chunk, dequantize(chunk))
+        sums = [sum(both) for both in zip(sums, found, strict=True)]
+    difference, squares, product = sums
+    if not squares:
+        return None
+    return SourceNumbers((difference / squares) ** 0.5, product / squares)
+
+
+def _against_source(chunk: StoredWeight, weight: Tensor) -> list[float]:
+    whole = weight
+    down, up = chunk.tensors.get("svdquant_lora_a"), chunk.tensors.get("svdquant_lora_b")
+    if down is not None and up is not None:
+        whole = whole + up.float() @ down.float()
+    if "pre_quant_scale" in chunk.tensors:
+        whole = whole * chunk.tensors["pre_quant_scale"].float()
+    source = chunk.tensors[SOURCE].float()
+    sums: list[float] = torch.stack(
+        [(whole - source).square().sum(), source.square().sum(), (whole * source).sum()]
+    ).tolist()
+    return sums

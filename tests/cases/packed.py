@@ -1,0 +1,72 @@
+"""The cases of `../shared/cases` as one small file, for where that folder is not: no weights.
+
+    python -m tests.cases.packed    # makes it again from ../shared/cases
+
+What a case comes to is decided by JSON and headers, so a shard file keeps its header and is filled
+with zeros. Cases that no runtime judged are left out.
+"""
+
+import gzip
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import DATA, SHARED
+
+PACKED = DATA / "cases.jsonl.gz"
+SHARED_CASES = SHARED / "cases"
+
+
+def described() -> dict[str, dict[str, Any]]:
+    """Slug -> the case, from `../shared` where that is there."""
+    if SHARED_CASES.is_dir():
+        cases = json.loads((SHARED_CASES / "cases.json").read_text())
+        return {case["slug"]: case for case in cases if _is_judged(case)}
+    return packed()
+
+
+@cache
+def packed() -> dict[str, dict[str, Any]]:
+    """Slug -> the case, with its files."""
+    lines = gzip.decompress(PACKED.read_bytes()).decode().splitlines()
+    return {case["slug"]: case for case in map(json.loads, lines)}
+
+
+def _is_judged(case: dict[str, Any]) -> bool:
+    return any(judged["loads"] is not None for judged in case["runtimes"].values())
+
+
+def unpack(slug: str, directory: Path) -> Path:
+    """Write a case as files again."""
+    directory.mkdir(parents=True)
+    for name, text in packed()[slug]["files"].items():
+        (directory / name).write_text(text)
+    for name, (header, length) in packed()[slug]["shards"].items():
+        raw = header.encode()
+        data = len(raw).to_bytes(8, "little") + raw + bytes(length)
+        (directory / name).write_bytes(data)
+    return directory
+
+
+def _header(path: Path) -> tuple[str, int]:
+    """The header as it is, and the number of bytes after it."""
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    return data[8:end].decode(), len(data) - end
+
+
+def pack() -> None:
+    """Make the file again."""
+    lines = []
+    for slug, case in described().items():
+        directory = SHARED_CASES / slug
+        kept = {key: case[key] for key in ("slug", "did", "runtimes")}
+        files = {p.name: p.read_text() for p in sorted(directory.glob("*.json"))}
+        shards = {p.name: _header(p) for p in sorted(directory.glob("*.safetensors"))}
+        lines.append(json.dumps({**kept, "files": files, "shards": shards}))
+    PACKED.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
+
+
+if __name__ == "__main__":
+    pack()

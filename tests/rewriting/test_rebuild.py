@@ -1,0 +1,246 @@
+"""Metadata made again from the tensors: lost, wrong, or in the wrong file."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.rewriting.plan import rewritten
+from ckptfix.rewriting.rebuild.plan import plan_rebuild
+from ckptfix.rules.registry import find_all
+from ckptfix.runtimes.name_maps import choose_name_map
+from ckptfix.runtimes.releases import known_targets
+from ckptfix.runtimes.verdict import judge
+from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, write_checkpoint
+from tests.conftest import FIXTURE_NAMES, FIXTURES, Run, load
+
+KV_ONLY = "llama-kv8-only"
+"""Nothing in it is quantized but the KV cache, so no weight tells that it ever was."""
+
+
+def rebuilt(directory: Path) -> Checkpoint:
+    checkpoint = load(directory)
+    name_map = choose_name_map(checkpoint.config.architectures, checkpoint.config.nested)
+    return rewritten(checkpoint, plan_rebuild(checkpoint, name_map))
+
+
+def verdicts(checkpoint: Checkpoint) -> dict[str, object]:
+    judged = [judge(checkpoint, target) for target in known_targets(checkpoint)]
+    return {
+        str(v.target): v.refused or {m.name: (m.stored, m.resolved) for m in v.modules}
+        for v in judged
+    }
+
+
+def codes(checkpoint: Checkpoint) -> set[str]:
+    name_map = choose_name_map(checkpoint.config.architectures, checkpoint.config.nested)
+    return {finding.code for finding in find_all(checkpoint, name_map)}
+
+
+def forget_metadata(directory: Path) -> None:
+    config = json.loads((directory / "config.json").read_text())
+    config.pop("quantization_config", None)
+    (directory / "config.json").write_text(json.dumps(config, indent=2))
+    for file in ("hf_quant_config.json", "quant_cfg.json"):
+        (directory / file).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("name", [n for n in FIXTURE_NAMES if n != KV_ONLY])
+def test_lost_metadata_comes_back_from_the_tensors(
+    name: str, copy_of: Callable[[str], Path]
+) -> None:
+    """As good as what it was, on every release: as good as the whole repair makes it."""
+    directory = copy_of(name)
+    wanted = verdicts(rebuilt(directory))
+    forget_metadata(directory)
+    made = rebuilt(directory)
+    assert verdicts(made) == wanted
+    assert not codes(made) - {"CKF101", "CKF109", "CKF306"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n for n in FIXTURE_NAMES if not n.startswith(("old-", "recipe-nano4b", "nanoomni-mixed"))],
+)
+def test_metadata_that_says_what_the_tensors_say_stays_as_it_is(name: str) -> None:
+    checkpoint = load(FIXTURES / name)
+    name_map = choose_name_map(checkpoint.config.architectures, checkpoint.config.nested)
+    assert plan_rebuild(checkpoint, name_map) == ()
+
+
+def llama(directory: Path, tensors: Shapes, quantization: dict[str, Any] | None) -> Path:
+    tied = {"tie_word_embeddings": True}
+    return write_checkpoint(directory, tensors, quantization, extra_config=tied)
+
+
+ATTENTION = {
+    **fp8("model.layers.0.self_attn.q_proj"),
+    **fp8("model.layers.0.self_attn.k_proj"),
+    **fp8("model.layers.0.self_attn.v_proj"),
+}
+MLP = {**nvfp4("model.layers.0.mlp.up_proj"), **nvfp4("model.layers.0.mlp.gate_proj")}
+BARE = bf16("model.layers.0.mlp.down_proj")
+STORED = {
+    "model.layers.0.self_attn.q_proj": {"quant_algo": "FP8"},
+    "model.layers.0.self_attn.k_proj": {"quant_algo": "FP8"},
+    "model.layers.0.self_attn.v_proj": {"quant_algo": "FP8"},
+    "model.layers.0.mlp.up_proj": {"quant_algo": "NVFP4", "group_size": 16},
+    "model.layers.0.mlp.gate_proj": {"quant_algo": "NVFP4", "group_size": 16},
+}
+
+
+def quantization_of(checkpoint: Checkpoint) -> Any:
+    return checkpoint.documents["config.json"].value["quantization_config"]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {"model.layers.0.mlp.up_proj": {"quant_algo": "NVFP4"}},
+        {**STORED, "model.layers.0.mlp.down_proj": {"quant_algo": "FP8"}},
+        {**STORED, "model.layers.7.mlp.down_proj": {"quant_algo": "FP8"}},
+        {**STORED, "model.layers.0.mlp.up_proj": {"quant_algo": "FP8"}},
+        {**STORED, "model.layers.0.mlp.up_proj": {"quant_algo": "NVFP4", "group_size": 32}},
+        {"model.layers.0": {"quant_algo": "FP8"}},
+        {"model.layers.0.self_attn": {"quant_algo": "NVFP4", "group_size": 16}},
+    ],
+    ids=[
+        "no entry",
+        "group_size missing",
+        "unquantized module named",
+        "no such module",
+        "wrong algo",
+        "wrong group_size",
+        "one entry over different formats",
+        "container with the wrong algo",
+    ],
+)
+def test_the_layer_map_says_what_is_stored(broken: dict[str, Any], tmp_path: Path) -> None:
+    quantization = {**mixed({}), "quantized_layers": broken, "quant_method": "modelopt"}
+    made = rebuilt(llama(tmp_path / "c", {**ATTENTION, **MLP, **BARE}, quantization))
+    named = dict(quantization_of(made)["quantized_layers"])
+    if named.pop("model.layers.0.self_attn", None):
+        assert named.keys() == {n for n in STORED if "mlp" in n}
+    else:
+        assert named == STORED
+    assert codes(made) == set()
+
+
+def test_a_uniform_file_over_mixed_tensors_becomes_a_layer_map(tmp_path: Path) -> None:
+    quantization = {"quant_algo": "FP8", "ignore": [], "quant_method": "modelopt"}
+    made = rebuilt(llama(tmp_path / "c", {**ATTENTION, **MLP, **BARE}, quantization))
+    assert quantization_of(made)["quant_algo"] == "MIXED_PRECISION"
+    assert quantization_of(made)["quantized_layers"] == STORED
+
+
+def test_a_wrong_algorithm_for_the_whole_checkpoint_is_corrected(tmp_path: Path) -> None:
+    quantization = {"quant_algo": "FP8", "ignore": ["model.layers.0.mlp.down_proj"]}
+    made = rebuilt(
+        llama(tmp_path / "c", {**MLP, **BARE}, {**quantization, "quant_method": "modelopt"})
+    )
+    value = quantization_of(made)
+    assert value["quant_algo"] == "NVFP4"
+    assert value["config_groups"]["group_0"]["weights"]["group_size"] == 16
+    assert value["ignore"] == ["model.layers.0.mlp.down_proj"]
+
+
+def test_patterns_spare_quantized_modules_and_cover_the_others(tmp_path: Path) -> None:
+    tensors = {
+        **fp8("model.layers.0.mlp.up_proj"),
+        **fp8("model.layers.1.mlp.up_proj"),
+        **bf16("model.layers.0.mlp.gate"),
+        **bf16("model.layers.1.mlp.gate"),
+        **bf16("visual.blocks.0.proj"),
+        **bf16("visual.blocks.1.proj"),
+    }
+    quantization = {"quant_algo": "FP8", "ignore": ["model.layers.0*"], "quant_method": "modelopt"}
+    made = rebuilt(llama(tmp_path / "c", tensors, quantization))
+    gates = [f"model.layers.{layer}.mlp.gate" for layer in (0, 1)]
+    assert quantization_of(made)["ignore"] == [*gates, "visual*"]
+    assert codes(made) == set()
+
+
+def test_like_experts_are_one_entry_and_unlike_ones_are_many(tmp_path: Path) -> None:
+    tensors: Shapes = {**fp8("model.layers.0.self_attn.o_proj")}
+    for expert in range(2):
+        tensors |= nvfp4(f"model.layers.0.mlp.experts.{expert}.up_proj")
+        tensors |= nvfp4(f"model.layers.1.mlp.experts.{expert}.up_proj")
+    tensors |= bf16("model.layers.1.mlp.experts.1.up_proj")
+    del tensors["model.layers.1.mlp.experts.1.up_proj.weight_scale"]
+    del tensors["model.layers.1.mlp.experts.1.up_proj.weight_scale_2"]
+    del tensors["model.layers.1.mlp.experts.1.up_proj.input_scale"]
+    made = rebuilt(llama(tmp_path / "c", tensors, None))
+    assert set(quantization_of(made)["quantized_layers"]) == {
+        "model.layers.0.self_attn.o_proj",
+        "model.layers.0.mlp.experts",
+        "model.layers.1.mlp.experts.0.up_proj",
+    }
+
+
+def test_targets_stand_in_the_group_of_their_format(copy_of: Callable[[str], Path]) -> None:
+    directory = copy_of("nanovl-mixed")
+    path = directory / "config.json"
+    config = json.loads(path.read_text())
+    groups = config["quantization_config"]["config_groups"]
+    wanted = {name: set(group["targets"]) for name, group in groups.items()}
+    moved = groups["group_0"]["targets"].pop()
+    del config["quantization_config"]["quantized_layers"][moved]
+    groups["group_1"]["targets"].append(groups["group_0"]["targets"].pop())
+    groups["group_1"]["targets"].append("language_model.backbone.layers.9.mixer.in_proj")
+    path.write_text(json.dumps(config, indent=2))
+    made = quantization_of(rebuilt(directory))
+    assert {n: set(g["targets"]) for n, g in made["config_groups"].items()} == wanted
+    assert moved in made["quantized_layers"]
+
+
+def test_the_command_makes_a_checkpoint_without_metadata_servable(
+    copy_of: Callable[[str], Path], run: Run
+) -> None:
+    directory = copy_of("nanovl-mixed")
+    forget_metadata(directory)
+    before = (directory / "config.json").read_bytes()
+    assert run("check", directory, "--runtime", "vllm==0.33.0").returncode != 0
+    done = run("rewrite", directory, "--from-tensors")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "set from the tensors" in done.stdout
+    assert run("check", directory, "--runtime", "vllm").returncode == 0
+    assert run("rewrite", directory, "--undo").returncode == 0
+    assert (directory / "config.json").read_bytes() == before
+
+
+def test_the_rebuild_is_offered_where_it_would_do_something(run: Run) -> None:
+    done = run("rewrite", FIXTURES / "old-0.23.0-llama-mixed", "--dry-run")
+    assert "the tensors say more: ckptfix rewrite" in done.stderr
+    healthy = run("rewrite", FIXTURES / "llama-nvfp4-svd", "--dry-run")
+    assert "the tensors say more" not in healthy.stderr
+
+
+def test_the_patch_of_a_rebuild_makes_the_rebuilt_files(
+    copy_of: Callable[[str], Path], run: Run, tmp_path: Path
+) -> None:
+    name = "old-0.23.0-llama-mixed"
+    patched = copy_of(name).rename(tmp_path / "patched")
+    written = copy_of(name)
+    shown = run("rewrite", patched, "--from-tensors", "--dry-run")
+    subprocess.run(["git", "init", "-q"], cwd=patched, check=True)
+    subprocess.run(
+        ["git", "apply", "-"], cwd=patched, input=shown.stdout, check=True, encoding="utf-8"
+    )
+    assert run("rewrite", written, "--from-tensors").returncode == 0
+    for file in ("config.json", "hf_quant_config.json"):
+        assert (patched / file).read_bytes() == (written / file).read_bytes()
+    assert run("rewrite", written, "--from-tensors").stdout.startswith(f"{written}: no name")
+
+
+def test_patterns_that_no_reader_understands_are_written_anew(tmp_path: Path) -> None:
+    tensors = {**fp8("model.layers.0.mlp.up_proj"), **bf16("visual.a"), **bf16("visual.b_proj")}
+    patterns = ["re:visual.*", "b_proj", "visuel*", "lm_head"]
+    quantization = {"quant_algo": "FP8", "ignore": patterns, "quant_method": "modelopt"}
+    made = rebuilt(llama(tmp_path / "c", tensors, quantization))
+    assert quantization_of(made)["ignore"] == ["lm_head", "visual*"]  # a tied head is not stored
+    assert codes(made) == set()

@@ -1,0 +1,284 @@
+"""Tensors without a module and modules without a tensor, and what a user would see of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckptfix.runtimes.loads import Answer, Effect, Loads
+from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.verdict import judge
+from tests.builders import Shapes, bf16, fp8, nvfp4, write_checkpoint
+from tests.conftest import Call, load
+
+FP8 = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head"]}
+NVFP4 = {
+    "quant_method": "modelopt",
+    "quant_algo": "NVFP4",
+    "group_size": 16,
+    "ignore": ["lm_head", "*.mlp.gate"],
+}
+SIZES = {"num_hidden_layers": 2, "vocab_size": 32, "tie_word_embeddings": False}
+BOTH = ("vllm", "sglang")
+
+
+def attention(layer: str) -> Shapes:
+    made: Shapes = {}
+    for part in ("q_proj", "k_proj", "v_proj", "o_proj"):
+        made |= fp8(f"{layer}.self_attn.{part}")
+    for part in ("input_layernorm", "post_attention_layernorm"):
+        made |= bf16(f"{layer}.{part}", 32)
+    return made
+
+
+def llama() -> Shapes:
+    made = bf16("model.embed_tokens") | bf16("model.norm", 32) | bf16("lm_head")
+    for number in range(2):
+        layer = f"model.layers.{number}"
+        made |= attention(layer)
+        for part in ("gate_proj", "up_proj", "down_proj"):
+            made |= fp8(f"{layer}.mlp.{part}")
+    return made
+
+
+def qwen_moe(experts: int = 4) -> Shapes:
+    made = bf16("model.embed_tokens") | bf16("model.norm", 32) | bf16("lm_head")
+    layer = "model.layers.0"
+    made |= {name: shape for name, shape in attention(layer).items() if "proj" not in name}
+    for part in ("q_proj", "k_proj", "v_proj", "o_proj"):
+        made |= nvfp4(f"{layer}.self_attn.{part}")
+    for number in range(experts):
+        for part in ("gate_proj", "up_proj", "down_proj"):
+            made |= nvfp4(f"{layer}.mlp.experts.{number}.{part}")
+    return made | bf16(f"{layer}.mlp.gate", experts, 32)
+
+
+def loads(
+    directory: Path,
+    runtime: str,
+    tensors: Shapes,
+    config: dict[str, Any] | None = None,
+    *,
+    architecture: str = "LlamaForCausalLM",
+    quantization: dict[str, Any] | None = None,
+) -> Loads:
+    write_checkpoint(
+        directory,
+        tensors,
+        FP8 if quantization is None else quantization,
+        architecture=architecture,
+        extra_config=SIZES | (config or {}),
+    )
+    version = {"vllm": "0.33.0", "sglang": "0.5.23"}[runtime]
+    return judge(load(directory), Target(runtime, version, version)).loads
+
+
+def told(found: Loads) -> str:
+    return " | ".join(map(str, found.reasons))
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+def test_what_is_whole_loads(tmp_path: Path, runtime: str) -> None:
+    found = loads(tmp_path, runtime, llama())
+    assert found == Loads(Answer.YES)
+    assert found.effect is None
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+@pytest.mark.parametrize(
+    ("lost", "config", "reason"),
+    [
+        ("model.norm.weight", {}, "no norm is stored below model"),
+        ("lm_head.weight", {}, "the head is not stored"),
+        ("model.layers.1.", {}, "num_hidden_layers is 2, layer 1 is not stored"),
+        ("nothing", {"num_hidden_layers": 3}, "num_hidden_layers is 3, layer 2 is not stored"),
+    ],
+)
+def test_weights_that_nothing_fills(
+    tmp_path: Path, runtime: str, lost: str, config: dict[str, Any], reason: str
+) -> None:
+    left = {name: shape for name, shape in llama().items() if not name.startswith(lost)}
+    found = loads(tmp_path, runtime, left, config)
+    assert found.answer is Answer.NO
+    assert reason in told(found)
+    assert found.effect is Effect.WRONG_WEIGHTS
+
+
+@pytest.mark.parametrize(("runtime", "effect"), list(zip(BOTH, Effect, strict=True)))
+@pytest.mark.parametrize(
+    ("more", "config", "reason"),
+    [
+        (bf16("model.embedding"), {}, "builds no module for model.embedding"),
+        ({"model.layers.0.self_attn.o_proj.output_scale": ("F32", ())}, {}, "output_scale"),
+        ({"model.layers.0.mlp.up_proj.weight_quantizer._amax": ("F32", ())}, {}, "quantizer"),
+        (
+            {"model.layers.0.self_attn.q_proj.bias": ("BF16", (32,))},
+            {"attention_bias": False},
+            "has no place for model.layers.0.self_attn.q_proj.bias",
+        ),
+        ({}, {"num_hidden_layers": 1}, "num_hidden_layers is 1, stored is also layer 1"),
+    ],
+)
+def test_tensors_that_no_module_takes(
+    tmp_path: Path,
+    runtime: str,
+    effect: Effect,
+    more: Shapes,
+    config: dict[str, Any],
+    reason: str,
+) -> None:
+    found = loads(tmp_path, runtime, llama() | more, config)
+    assert reason in told(found)
+    assert found.effect is effect
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+def test_a_bias_that_config_json_says_nothing_of_is_taken(tmp_path: Path, runtime: str) -> None:
+    more: Shapes = {"model.layers.0.self_attn.q_proj.bias": ("BF16", (32,))}
+    assert loads(tmp_path, runtime, llama() | more).answer is Answer.YES
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+@pytest.mark.parametrize("table", ["model.embed_tokens", "lm_head"])
+def test_rows_are_those_of_the_vocabulary(tmp_path: Path, runtime: str, table: str) -> None:
+    found = loads(tmp_path, runtime, llama() | bf16(table, 30, 32))
+    assert f"{table} has 30 rows, vocab_size is 32" in told(found)
+    assert found.effect is Effect.STOPS
+
+
+def test_a_tied_head_that_is_stored_is_left_out_by_sglang(tmp_path: Path) -> None:
+    config = {"tie_word_embeddings": True}
+    assert loads(tmp_path / "v", "vllm", llama(), config).answer is Answer.YES
+    found = loads(tmp_path / "s", "sglang", llama(), config)
+    assert "does not load lm_head" in told(found)
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+@pytest.mark.parametrize(
+    ("announced", "reason"),
+    [
+        (4, ""),
+        (5, "experts has 4 experts, config.json announces 5"),
+        (3, "experts has expert 3, config.json announces 3"),
+    ],
+)
+def test_as_many_experts_as_config_json_announces(
+    tmp_path: Path, runtime: str, announced: int, reason: str
+) -> None:
+    config = {"num_hidden_layers": 1, "num_experts": announced}
+    found = loads(
+        tmp_path,
+        runtime,
+        qwen_moe(),
+        config,
+        architecture="Qwen3MoeForCausalLM",
+        quantization=NVFP4,
+    )
+    assert (found.answer is Answer.YES) == (announced == 4)
+    assert reason in told(found)
+    if reason:
+        assert f"mlp.gate has 4 rows, config.json announces {announced} experts" in told(found)
+
+
+KV: Shapes = {"model.layers.0.self_attn.k_proj.k_scale": ("F32", ())}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "scheme", "lost"),
+    [
+        ("vllm", None, False),
+        ("sglang", None, True),
+        ("sglang", {"type": "float", "num_bits": 8, "dynamic": False}, False),
+    ],
+)
+def test_scales_of_a_kv_cache_that_is_not_announced(
+    tmp_path: Path, runtime: str, scheme: object, lost: bool
+) -> None:
+    quantization = FP8 | {"kv_cache_scheme": scheme}
+    found = loads(tmp_path, runtime, llama() | KV, quantization=quantization)
+    assert ("does not load" in told(found)) == lost
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"group_size": 32}, "groups of 32, stored are groups of 16"),
+        ({"group_size": 0}, "group_size is 0"),
+    ],
+)
+def test_the_group_size_is_that_of_the_tensors(
+    tmp_path: Path, runtime: str, config: dict[str, Any], reason: str
+) -> None:
+    found = loads(
+        tmp_path,
+        runtime,
+        qwen_moe(),
+        {"num_hidden_layers": 1, "num_experts": 4},
+        architecture="Qwen3MoeForCausalLM",
+        quantization=NVFP4 | config,
+    )
+    assert reason in told(found)
+    assert found.effect is Effect.STOPS
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+def test_fp8_needs_its_input_scale(tmp_path: Path, runtime: str) -> None:
+    left = llama()
+    del left["model.layers.0.self_attn.k_proj.input_scale"]
+    found = loads(tmp_path, runtime, left)
+    (reason,) = found.reasons
+    assert reason.module == "model.layers.0.self_attn.qkv_proj"
+    assert "k_proj has no input_scale" in reason.text
+    assert found.effect is Effect.WRONG_WEIGHTS
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"), [(192, "192 input features"), (128, "a single number")]
+)
+def test_blocks_of_fp8(tmp_path: Path, columns: int, reason: str) -> None:
+    name = "model.layers.0.mlp.down_proj"
+    scale = (1, 1, -(-columns // 128), 1) if columns > 128 else ()
+    tensors = llama() | {
+        f"{name}.weight": ("F8_E4M3", (128, columns)),
+        f"{name}.weight_scale": ("F32", scale),
+    }
+    del tensors[f"{name}.input_scale"]
+    found = loads(tmp_path, "vllm", tensors, quantization=FP8 | {"quant_algo": "FP8_PB_WO"})
+    assert any(reason in r.text for r in found.reasons if r.module == name)
+
+
+def test_a_layer_of_another_kind_than_the_class_builds(tmp_path: Path) -> None:
+    """SGLang builds experts in every layer of Qwen3 MoE, whatever mlp_only_layers names."""
+    dense = {k.replace("mlp.experts.0", "mlp"): v for k, v in qwen_moe(1).items()}
+    dense.pop("model.layers.0.mlp.gate.weight")
+    more = {"num_hidden_layers": 1, "mlp_only_layers": [0]}
+    asked: dict[str, Any] = {"architecture": "Qwen3MoeForCausalLM", "quantization": NVFP4}
+    assert loads(tmp_path / "v", "vllm", dense, more, **asked).answer is Answer.YES
+    found = loads(tmp_path / "s", "sglang", dense, more, **asked)
+    assert "builds no module for model.layers.0.mlp.gate_proj" in told(found)
+
+
+def test_values_of_config_json_that_a_class_does_not_know(tmp_path: Path) -> None:
+    config = {"layers_block_type": ["linear_attention", "mamba"]}
+    asked: dict[str, Any] = {"architecture": "NemotronHForCausalLM"}
+    found = loads(tmp_path / "s", "sglang", llama(), config, **asked)
+    assert "layers_block_type of config.json holds linear_attention" in told(found)
+    assert "layers_block_type" not in told(loads(tmp_path / "v", "vllm", llama(), config, **asked))
+
+
+def test_it_is_a_finding_and_the_answer_of_the_first_screen(tmp_path: Path, call: Call) -> None:
+    left = llama()
+    del left["model.norm.weight"]
+    directory = write_checkpoint(tmp_path / "c", left, FP8, extra_config=SIZES)
+    done = call("check", directory, "--runtime", "vllm==0.33.0")
+    assert done.returncode == 1
+    assert "  vllm 0.33.0  no, leaves weights unwritten: no norm is stored below model\n" in (
+        done.stdout
+    )
+    assert "\nvllm 0.33.0: leaves weights unwritten: no norm is stored below model (CKF703)\n" in (
+        done.stdout
+    )
+    assert "error CKF703" in call("check", directory, "--runtime", "vllm==0.33.0", "-v").stdout
+    screen = call("check", directory).stdout
+    assert "vllm 0.17.1 to 0.33.0          no, leaves weights unwritten" in screen

@@ -1,0 +1,39 @@
+"""Weights of fixtures, for tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from ckptfix.checkpoint.formats.format import Format
+from ckptfix.checkpoint.formats.table import format_named
+from ckptfix.verifying.stored import StoredWeight
+from tests.conftest import load
+
+
+def format_row(quant_algo: str) -> Format:
+    """The row of the table of stored formats."""
+    found = format_named(quant_algo)
+    assert found is not None
+    return found
+
+
+def stored_weights(directory: Path) -> Iterator[StoredWeight]:
+    """Every quantized module of a fixture with one shard file, read by the safetensors package."""
+    checkpoint = load(directory)
+    tensors: dict[str, torch.Tensor] = {}
+    for file in checkpoint.table.shard_files:
+        tensors |= load_file(directory / file)
+    declared = next((m.quant_algo for m in checkpoint.metadata if m.quant_algo), None)
+    for name, stored in checkpoint.formats.items():
+        if not stored.is_quantized:
+            continue
+        module = checkpoint.modules[name]
+        out, columns = stored.logical_shape
+        yield StoredWeight(
+            name,
+            (stored.fit(declared) or stored.fits[0]).format,
+            (out, columns),
+            {role: tensors[tensor] for role, tensor in module.tensor_names.items()},
+        )
