@@ -25,6 +25,16 @@ NEIGHBOURS: list[dict[str, Any]] = tomllib.loads(
     (Path(__file__).parent / "neighbours.toml").read_text(encoding="utf-8")
 )["neighbour"]
 OLDEST = ROOT / "requirements" / "oldest.txt"
+CLIENT_TESTS = (
+    "hub/test_faults",
+    "hub/test_many",
+    "hub/test_progress",
+    "hub/test_reading",
+    "hub/test_rewrite",
+    "hub/test_url",
+    "cli/test_terminal",
+)
+"""What depends on huggingface_hub, fsspec and rich; all other tests take minutes."""
 S3_TEST = "tests/hub/test_url.py::test_a_checkpoint_on_s3"
 """Its server needs an s3fs, and each s3fs needs the fsspec of its own month."""
 
@@ -125,7 +135,7 @@ def test_the_hub_and_the_terminal_with_the_oldest_dependencies(oldest: Path) -> 
     script = WITH_TEST_TOOLS.format(tools=sysconfig.get_path("purelib"))
     where = ("-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "-p", "no:cacheprovider")
     quiet = ("-W", "ignore::DeprecationWarning")  # old releases on a newer Python
-    tests = (ROOT / "tests" / "hub", ROOT / "tests" / "cli" / "test_terminal.py")
+    tests = (ROOT / "tests" / f"{name}.py" for name in CLIENT_TESTS)
     chosen = (*tests, "--deselect", S3_TEST, "-n", "2")
     shown = run(oldest.parents[1], oldest, "-c", script, *where, *quiet, *chosen)
     assert shown.startswith("with huggingface_hub 0.34.0\n")
