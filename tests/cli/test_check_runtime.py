@@ -25,7 +25,7 @@ def test_the_matrix_shows_modules_by_release(call: Call) -> None:
         "FP8",
     ]
     assert "vllm 0.17.1: 10 of 23 modules built in a different format than stored (CKF701)" in rows
-    assert "vllm 0.22 (as 0.20.0): every module is built as it is stored" in rows
+    assert "vllm 0.22 (as 0.20.0): every module is built in its stored format" in rows
     assert rows[-1] == f"{NANO_VL}: wrong in 1 of 2 releases"
 
 
@@ -111,7 +111,7 @@ def test_resolve_asks_the_newest_of_each_runtime_and_tells_unknown_modules(call:
     done = call("resolve", NANO_VL, "no.such.module")
     assert done.stdout.splitlines() == [
         "vllm 0.33.0",
-        "  builds no module of this name",
+        "  builds no module with this name",
         "sglang 0.5.23",
-        "  builds no module of this name",
+        "  builds no module with this name",
     ]

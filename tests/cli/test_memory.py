@@ -51,6 +51,6 @@ def test_a_hostile_file_is_told_within_one_gigabyte(
 
 
 def test_too_little_memory_is_one_sentence(tmp_path: Path) -> None:
-    done = check(tmp_path, 256, INDEX, index_of(500_000))
+    done = check(tmp_path, 160, INDEX, index_of(500_000))
     assert done.returncode == 2
     assert done.stderr == "error: out of memory\n"

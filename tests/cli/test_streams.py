@@ -23,7 +23,6 @@ CLOSED = "error: cannot write to standard output: it is closed"
 WRITING = [
     (["--help"], 0),
     (["--version"], 0),
-    (["--show-completion"], 0),
     (["check", "--help"], 0),
     (["check", NANO_VL], 1),
     (["check", CLEAN], 0),

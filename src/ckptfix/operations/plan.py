@@ -46,7 +46,7 @@ def make_plan(
     with limited():
         if checkpoint.folded is not checkpoint and not own:
             planned = replace(whole, checkpoint=checkpoint.folded).make_with_advice()
-            if _holds_for_all(checkpoint.folded, planned):
+            if plan_holds_for_all(checkpoint.folded, planned):
                 return _opened(opened, replace(planned, checkpoint=checkpoint))
         return _opened(opened, whole.make_with_advice())
 
@@ -56,7 +56,8 @@ def _opened(opened: Opened, planned: ProvedPlan) -> RewritePlan:
     return RewritePlan(**parts, opened=opened)
 
 
-def _holds_for_all(folded: Checkpoint, planned: ProvedPlan) -> bool:
+def plan_holds_for_all(folded: Checkpoint, planned: ProvedPlan) -> bool:
+    """True when a plan for a folded checkpoint does not depend on how many experts there are."""
     plan, portable = planned.plan, planned.portable
     findings = (*plan.findings_before, *plan.findings_after)
     verdicts = (*portable.before, *portable.after) if portable else ()
