@@ -11,6 +11,7 @@ from ckptfix.operations.loading import load_opened, open_named
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.remote.opening import NetworkPolicy, Opened
 from ckptfix.rewriting.diff import unified_diff
+from ckptfix.rewriting.layer_map import map_into_config
 from ckptfix.rewriting.portable import Strategy
 from ckptfix.rewriting.proved import Planner, ProvedPlan, RewriteRequest
 from ckptfix.rules.folded import holds_for_all
@@ -63,6 +64,8 @@ def plan_holds_for_all(folded: Checkpoint, planned: ProvedPlan) -> bool:
     verdicts = (*portable.before, *portable.after) if portable else ()
     names = [s.name for m in folded.metadata for s in m.statements if EXPERTS in s.name]
     renames = any(plan.name_map.mapper.map(name) != name for name in names)
+    if map_into_config(folded) is not None:
+        return False  # a list of names that nothing folds yet
     return not plan.refusals and not renames and holds_for_all(findings, verdicts)
 
 
