@@ -3,10 +3,13 @@
 import json
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
 
+from ckptfix.cli.check import FormatOption
+from ckptfix.report.formats import FORMATS
 from tests.builders import fp8, mixed, write_checkpoint
 from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, Call, Run
 
@@ -125,3 +128,8 @@ def test_a_metadata_file_stands_for_its_checkpoint(run: Run, tmp_path: Path) -> 
     assert done.stdout.endswith("\n\na: clean\n")
     assert done.stdout.count("Will it load?") == 1
     assert done.returncode == 0
+
+
+def test_the_option_offers_the_table_of_formats() -> None:
+    literal = get_args(get_args(FormatOption)[0])[0]
+    assert get_args(literal) == tuple(FORMATS)

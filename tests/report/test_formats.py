@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import jsonschema
@@ -13,11 +13,9 @@ import pytest
 import xmlschema
 
 import ckptfix
-from ckptfix.cli.check import FormatOption
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.check_sarif import check_sarif
 from ckptfix.report.console import plain
-from ckptfix.report.formats import FORMATS
 from ckptfix.rules.registry import RULES
 from tests.builders import Shapes, bf16, fp8, mixed, write_checkpoint
 from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, Call, Run
@@ -34,11 +32,6 @@ def results(stdout: str) -> list[dict[str, Any]]:
     (run,) = json.loads(stdout)["runs"]
     made: list[dict[str, Any]] = run["results"]
     return made
-
-
-def test_the_option_offers_the_table_of_formats() -> None:
-    literal = get_args(get_args(FormatOption)[0])[0]
-    assert get_args(literal) == tuple(FORMATS)
 
 
 @pytest.mark.parametrize("name", FIXTURE_NAMES)
