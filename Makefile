@@ -96,6 +96,7 @@ published: $(VENV)/.installed-dev ## check published releases, tensors made up, 
 bench: $(VENV)/.installed-dev ## measure start-up and large checkpoints next to baselines (minutes)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/large.py
+	$(BIN)/python benchmarks/growth.py
 
 # The tools of a release live apart: nothing that the tests need depends on them.
 $(RELEASE)/.installed: $(PINS)/release.txt
