@@ -61,7 +61,7 @@ def test_every_group_size_of_a_file_is_repaired(
     assert config["config_groups"]["group_0"]["weights"]["group_size"] == 16
     assert not check(made)
     again = call("rewrite", made, "--from-tensors")
-    assert "no name to change" in again.stdout
+    assert "nothing to rename" in again.stdout
 
 
 def test_a_group_size_above_the_map_follows_the_layers(tmp_path: Path, call: Call) -> None:
@@ -79,7 +79,8 @@ def map_beside(directory: Path, excluded: list[str]) -> Path:
     tensors = tensors_of(fp8=ATTENTION, nvfp4=MLP, bf16=["lm_head"])
     quantization = {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "ignore": []}
     made = write_checkpoint(directory, tensors, quantization)
-    beside = {"quantization": mixed(layers, exclude_modules=excluded)}
+    producer = {"name": "modelopt", "version": "0.42.0"}
+    beside = {"producer": producer, "quantization": mixed(layers, exclude_modules=excluded)}
     (made / "hf_quant_config.json").write_text(json.dumps(beside, indent=2))
     return made
 
@@ -102,7 +103,7 @@ def test_the_map_stays_where_it_is_for_those_who_read_it_there(tmp_path: Path, c
     made = map_beside(tmp_path / "c", [])
     before = files_of(made)
     done = call("rewrite", made, "--runtime", "vllm==0.33.0")
-    assert "no name to change" in done.stdout
+    assert "nothing to rename" in done.stdout
     assert files_of(made) == before
 
 
@@ -116,7 +117,7 @@ def test_an_architecture_that_no_release_builds_keeps_its_names(tmp_path: Path, 
         extra_config={"llm_config": {"architectures": ["NemotronHForCausalLM"]}},
     )
     before = files_of(made)
-    assert "no name to change" in call("rewrite", made).stdout
+    assert "nothing to rename" in call("rewrite", made).stdout
     assert files_of(made) == before
     moved = "--map", "language_model.backbone=language_model.model"
     assert call("rewrite", made, *moved).returncode == 0
@@ -155,7 +156,7 @@ def test_after_what_names_can_repair_the_advice_is_another(tmp_path: Path, call:
     shown = call("check", made).stdout
     assert "no, " in shown
     assert "ckptfix rewrite" not in shown
-    assert "nothing: no metadata repairs it" in shown
+    assert "nothing to run: metadata cannot fix this" in shown
 
 
 def test_a_rebuild_of_its_own_result_is_no_change() -> None:

@@ -89,7 +89,7 @@ def test_a_gpu_that_is_too_old_gets_the_reason_and_what_vllm_does() -> None:
         return why_not(gemm.gpu, quant_algo, device)
 
     assert answer("NVFP4", HOPPER) == (
-        "NVFP4 needs compute capability 10.0, this GPU has 9.0; vLLM uses Marlin W4A16 here"
+        "NVFP4 needs compute capability 10.0, but this GPU has 9.0; vLLM uses Marlin W4A16 here"
     )
     assert answer("NVFP4", BLACKWELL) == ""
     assert answer("fp8_pb_wo", HOPPER) == ""

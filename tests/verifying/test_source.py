@@ -77,7 +77,7 @@ def test_only_the_modules_that_are_looked_at_count(call: Call, copy_of: CopyOf) 
     options = ("verify", DATA / "llama-fp8-kv8", "--device", "cpu", "--source", source)
     done = call(*options, "--modules", module)
     assert done.returncode == 2
-    assert "cannot be compared with any of 1 quantized module: the source has no" in done.stderr
+    assert "cannot be compared with any of the 1 quantized module: the source has no" in done.stderr
     assert call(*options, "--modules", "*.down_proj").returncode == 0
 
 
