@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 
-from ckptfix.report.formats import FORMATS
 from tests.builders import fp8, mixed, write_checkpoint
 from tests.conftest import DATA
 from tests.fuzz.guard import assert_harmless
@@ -130,8 +129,3 @@ def test_what_cannot_be_checked_and_what_looks_like_code(step: Step, tmp_path: P
     assert "error: $(touch pwned): no such directory" in done.stderr
     assert "error: --help: no such directory" in done.stderr
     assert not (tmp_path / "pwned").exists()
-
-
-def test_the_action_names_the_formats_that_there_are() -> None:
-    words = re.findall(r"[a-z]+", ACTION["inputs"]["format"]["description"])
-    assert set(FORMATS) <= set(words)

@@ -2,7 +2,7 @@
 
 import sys
 from functools import partial
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +15,12 @@ from ckptfix.cli.options import (
     RuntimeOption,
     VerboseOption,
 )
+from ckptfix.report.formats import FORMATS
+
+if TYPE_CHECKING:
+    FormatName = str
+else:
+    FormatName = Literal[*FORMATS]
 
 CheckpointsArgument = Annotated[
     list[str] | None,
@@ -46,11 +52,10 @@ JobsOption = Annotated[
     ),
 ]
 FormatOption = Annotated[
-    Literal["text", "json", "jsonl", "sarif", "github", "junit"] | None,
+    FormatName | None,
     typer.Option(
         "--format",
-        help="Output format. text: for people; github: workflow annotations; jsonl: one line "
-        "per checkpoint, written as soon as it is checked.",
+        help=f"Output format. {'; '.join(f'{name}: {what}' for name, what in FORMATS.items())}.",
         show_default="text",
     ),
 ]

@@ -1,28 +1,33 @@
-"""The output formats of `check`: one row and one file each."""
+"""The output formats of `check`: one row here and one file beside this one each.
+
+Imports nothing that costs: `ckptfix check --help` reads the table.
+"""
 
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from ckptfix.report.check_report import CheckReport
-from ckptfix.report.console import Line
+if TYPE_CHECKING:
+    from ckptfix.report.check_report import CheckReport
+    from ckptfix.report.console import Line
 
-Render = Callable[[CheckReport, bool], Iterable[Line]]
-"""Turns a report into lines; the second argument asks for every finding instead of groups."""
+Render = Callable[["CheckReport", bool], Iterable["Line"]]
+"""Turns a report into lines; the second argument requests every finding instead of groups."""
 
 FORMATS: Final = {
-    "text": "check_text",
-    "json": "check_json",
-    "jsonl": "check_jsonl",
-    "sarif": "check_sarif",
-    "github": "check_github",
-    "junit": "check_junit",
+    "text": "for people",
+    "json": "one report",
+    "jsonl": "one line per checkpoint, written as soon as it is checked",
+    "sarif": "for code scanning",
+    "github": "workflow annotations",
+    "junit": "test results",
 }
-"""Name -> the module beside this one with a function of the same name: a call pays for one."""
+"""Name -> what it is, for `--help`. The function `check_<name>` of the file of the same name
+renders it."""
 
 
 def renderer(name: str) -> Render:
     """The function that renders a format."""
-    module = FORMATS[name]
+    module = f"check_{name}"
     render: Render = getattr(import_module(f"ckptfix.report.{module}"), module)
     return render
