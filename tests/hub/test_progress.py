@@ -1,9 +1,11 @@
 """A bar on a terminal, and nothing of it in the report."""
 
+import json
 import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.conftest import DATA
 from tests.hub.repositories import blobs_of
@@ -32,6 +34,37 @@ def test_a_terminal_sees_which_headers_are_read(hub: Hub, environment: dict[str,
     assert "16/17" in shown
     assert stdout.startswith("checkpoint    org/nano\n")
     assert "\x1b" not in stdout
+
+
+DOWNLOAD = """
+import json, sys, ckptfix
+steps = []
+listener = ckptfix.Listener(step=lambda step: steps.append((step.what, step.done, step.total)))
+ckptfix.rewrite("org/nano", output=sys.argv[1], with_weights=True, listener=listener)
+json.dump(steps, open(sys.argv[2], "w"))
+"""
+
+
+def test_a_download_is_told_to_the_caller_and_drawn_nowhere(
+    hub: Hub, environment: dict[str, str], tmp_path: Path
+) -> None:
+    hub.add("org/nano", blobs_of(DATA / "nanovl-mixed-sharded-split"))
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", DOWNLOAD, tmp_path / "made", tmp_path / "steps"],
+        stdout=follower,
+        stderr=follower,
+        env={**os.environ, **environment, "TERM": "xterm"},
+    ) as process:
+        os.close(follower)
+        shown = b"".join(iter(lambda: _read(leader), b"")).decode()
+    os.close(leader)
+    assert (process.returncode, shown) == (0, "")
+    steps = json.loads((tmp_path / "steps").read_text())
+    downloads = [tuple(step) for step in steps if step[0] == "downloading weights"]
+    number = downloads[0][2]
+    assert number > 17
+    assert downloads == [("downloading weights", n, number) for n in range(number + 1)]
 
 
 def _read(terminal: int) -> bytes:

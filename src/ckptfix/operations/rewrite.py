@@ -148,8 +148,7 @@ def write_output(
     written = read_written(source, plan.tensors, elsewhere=True)
     files, shards = (*plan.plan.files, *written.changes.json_files), written.changes.shards
     if with_weights and not isinstance(source, DirectorySource):
-        listener.step(Step("downloading weights", str(plan.opened.reference)))
-        source = _with_weights(plan)
+        source = _with_weights(plan, listener)
     if isinstance(source, DirectorySource):
         made = make_output(source, free, files, shards)
     elif shards:
@@ -168,7 +167,7 @@ def _require_harmless(plan: RewritePlan) -> None:
         raise RewriteRefusedError(plan)
 
 
-def _with_weights(plan: RewritePlan) -> DirectorySource:
+def _with_weights(plan: RewritePlan, listener: Listener) -> DirectorySource:
     from ckptfix.remote.download import download  # noqa: PLC0415 - imports huggingface_hub
 
     repository = plan.opened.reference
@@ -179,7 +178,7 @@ def _with_weights(plan: RewritePlan) -> DirectorySource:
     stored = set(plan.checkpoint.table.shard_files)
     names = plan.opened.source.names()
     wanted = [n for n in names if n in stored or not n.endswith(WEIGHT_SUFFIXES)]
-    return download(repository, plan.opened.commit, wanted)
+    return download(repository, plan.opened.commit, wanted, listener)
 
 
 def rewrite(
