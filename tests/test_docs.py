@@ -55,3 +55,26 @@ def test_every_format_and_every_built_in_map_is_documented() -> None:
         assert all(architecture in maps for architecture in spec.architectures)
         for needed in spec.needed_by:
             assert f"{needed.runtime}{needed.versions}" in maps
+
+
+def test_every_path_of_the_drawing_is_there_and_every_package_is_drawn() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawing = page.partition("    src/ckptfix/\n")[2].partition("    action.yml")[0]
+    drawn: set[Path] = set()
+    gone = []
+    folders = {6: ROOT / "src" / "ckptfix"}
+    for line in drawing.splitlines():
+        indent = len(line) - len(line.lstrip())
+        names = re.findall(r"(?<![\w/.`<])([a-z_]+(?:\.py|/)(?=[\s,;]|$))", line)
+        homes = [folders[indent]]
+        if names and names[0].endswith("/"):
+            homes.append(folders[indent] / names[0])
+            folders[indent + 2] = homes[1]
+        for name in names:
+            found = {home / name for home in homes if (home / name).exists()}
+            gone += [] if found else [name]
+            drawn |= found
+    assert gone == []
+    assert len(drawn) > 80
+    packages = {path.parent for path in (ROOT / "src" / "ckptfix").glob("*/__init__.py")}
+    assert packages <= drawn

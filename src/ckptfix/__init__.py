@@ -1,7 +1,7 @@
 """Check and repair the quantization metadata of LLM checkpoints for vLLM and SGLang.
 
 The public API, documented in docs/python.md; whatever is not in `__all__` may change. Nothing is
-imported before it is used, so that `ckptfix --help` costs little more than the command line itself.
+imported before it is used, so that the command line starts quickly.
 """
 
 from importlib import import_module

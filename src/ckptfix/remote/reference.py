@@ -75,7 +75,7 @@ def parse_reference(text: str, revision: str | None = None) -> Reference:
 
     Args:
         text: as the user wrote it.
-        revision: of `--revision`.
+        revision: the `revision` parameter.
 
     Raises:
         CkptfixError: an empty text, a repository that cannot be, or a revision where there is none.

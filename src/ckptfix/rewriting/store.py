@@ -2,7 +2,7 @@
 
     .ckptfix/
       journal.json   a transaction that is being carried out: all that is needed is staged
-      undo.json      what `--undo` restores, and what it expects to find
+      undo.json      what `undo` restores, and what it expects to find
       lock           held by the ckptfix that writes
       .gitignore     of everything in here: what undoes a rewrite is not part of the checkpoint
       <SHA-256>      bytes of files, and heads of shard files

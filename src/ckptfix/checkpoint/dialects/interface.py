@@ -100,7 +100,7 @@ class Stored(Protocol):
 
 
 class Writer(Protocol):
-    """Makes metadata from what the tensors say: `rewrite --from-tensors`."""
+    """Makes metadata from the tensors: `rewrite(from_tensors=True)`."""
 
     def new_config(self, stored: Stored) -> dict[str, object]:
         """A `quantization_config` for a config.json that has none."""
