@@ -232,21 +232,32 @@ def test_as_many_experts_as_config_json_announces(
 
 
 KV: Shapes = {"model.layers.0.self_attn.k_proj.k_scale": ("F32", ())}
+KV_FP8 = {"type": "float", "num_bits": 8, "dynamic": False}
 
 
-@pytest.mark.parametrize(
-    ("runtime", "scheme", "lost"),
-    [
-        ("vllm", None, False),
-        ("sglang", None, True),
-        ("sglang", {"type": "float", "num_bits": 8, "dynamic": False}, False),
-    ],
-)
-def test_scales_of_a_kv_cache_that_is_not_announced(
-    tmp_path: Path, runtime: str, scheme: object, lost: bool
+@pytest.mark.parametrize("runtime", BOTH)
+@pytest.mark.parametrize("scheme", [None, "FP8", KV_FP8])
+def test_scales_of_a_kv_cache_are_loaded_or_not_needed(
+    tmp_path: Path, runtime: str, scheme: object
 ) -> None:
+    # SGLang overlooks a scheme that is a string: the cache stays in BF16, which needs no scales.
     quantization = FP8 | {"kv_cache_scheme": scheme}
     found = loads(tmp_path, runtime, llama() | KV, quantization=quantization)
+    assert found.answer is Answer.YES
+
+
+@pytest.mark.parametrize(("runtime", "lost"), [("vllm", False), ("sglang", True)])
+def test_scales_of_a_quantized_cache_that_the_class_does_not_load(
+    tmp_path: Path, runtime: str, lost: bool
+) -> None:
+    found = loads(
+        tmp_path,
+        runtime,
+        qwen_moe() | KV,
+        {"num_hidden_layers": 1, "num_experts": 4},
+        architecture="Qwen3MoeForCausalLM",
+        quantization=NVFP4 | {"kv_cache_scheme": KV_FP8},
+    )
     assert ("does not load" in told(found)) == lost
 
 

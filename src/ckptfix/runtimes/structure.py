@@ -249,9 +249,8 @@ class Structure:
                 )
 
     def _scales(self) -> Iterator[Reason]:
-        """Scales that the release looks for nowhere."""
-        takes = self._runtime.always_takes_kv_scales or self._loads_kv_scales
-        roles = set() if takes else set(KV_ROLES)
+        """Scales that the release needs and looks for nowhere."""
+        roles = set(KV_ROLES) if self._needs_kv_scales else set()
         names = []
         for module in self.checkpoint.modules.values():
             lost = roles
@@ -263,8 +262,14 @@ class Structure:
             yield Reason(told, Effect.WRONG_WEIGHTS, tensor=_ordered(names)[0])
 
     @property
-    def _loads_kv_scales(self) -> bool:
-        return self.family.spec.kv_scales and self.metadata.kv_cache
+    def _needs_kv_scales(self) -> bool:
+        """It quantizes the cache and leaves the scales for it out.
+
+        Where the metadata announce no quantized cache in a way that it reads, it keeps the cache
+        in the model's dtype, and nothing is lost with the scales.
+        """
+        takes = self._runtime.always_takes_kv_scales or self.family.spec.kv_scales
+        return self.metadata.kv_cache and not takes
 
     def _stacked_experts(self) -> Iterator[Reason]:
         for name, module in self.checkpoint.modules.items():
