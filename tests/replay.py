@@ -8,6 +8,7 @@ import io
 import json
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
@@ -32,8 +33,8 @@ class Answered:
     reasons: tuple[str, ...]
 
 
-def ask(directory: Path, releases: tuple[str, ...] = RELEASES) -> dict[str, Answered]:
-    """Release -> the answer of `ckptfix check --runtime`; `unknown` where it refuses."""
+def _checked(directory: Path, releases: tuple[str, ...]) -> tuple[dict[str, Any], str]:
+    """The report of `ckptfix check --runtime` on one checkpoint, and what it told on stderr."""
     flags = [flag for release in releases for flag in ("--runtime", release)]
     arguments = ["ckptfix", "check", str(directory), "--format", "json", "--no-config", *flags]
     shown, told = io.StringIO(), io.StringIO()
@@ -41,14 +42,26 @@ def ask(directory: Path, releases: tuple[str, ...] = RELEASES) -> dict[str, Answ
     with arguments_, redirect_stdout(shown), redirect_stderr(told), suppress(SystemExit):
         main()
     report: dict[str, Any] = json.loads(shown.getvalue())
-    checked = report["checkpoints"][0]
+    return report["checkpoints"][0], told.getvalue()
+
+
+def ask(directory: Path, releases: tuple[str, ...] = RELEASES) -> dict[str, Answered]:
+    """Release -> the answer of `ckptfix check --runtime`; `unknown` where it refuses."""
+    checked, told = _checked(directory, releases)
     found = {f"{r['runtime']}=={r['version']}": r for r in checked["runtimes"]}
     return {
         release: Answered(found[release]["loads"], tuple(found[release]["reasons"]))
         if release in found
-        else Answered("unknown", (checked["error"] or told.getvalue(),))
+        else Answered("unknown", (checked["error"] or told,))
         for release in releases
     }
+
+
+def ask_codes(directory: Path, releases: tuple[str, ...] = RELEASES) -> dict[str, int]:
+    """Code -> number of findings of `ckptfix check --runtime`."""
+    return dict(
+        Counter(finding["code"] for finding in _checked(directory, releases)[0]["findings"])
+    )
 
 
 def with_known_layer_kinds(config: str) -> str:

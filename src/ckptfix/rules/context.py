@@ -1,6 +1,6 @@
 """What the function of a rule gets: the facts, and a way to report."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +12,7 @@ from ckptfix.place import Place
 from ckptfix.rules.finding import Finding, Related, Repair, Rule
 from ckptfix.rules.reading import Declarations, Declared
 from ckptfix.runtimes.naming import Naming
+from ckptfix.runtimes.placing import looked_up
 from ckptfix.runtimes.verdict import TargetVerdict
 
 
@@ -43,6 +44,23 @@ class Facts:
             for declared in self.declarations.all
             if declared.overruled is None or declared.entry is not None
         )
+
+    @cached_property
+    def _concerned(self) -> Set[str] | None:
+        """None where no release's classes are known, so that every module may be."""
+        wrong = {name for v in self.verdicts for module in v.wrong for name in module.members}
+        if self.verdicts and not any(verdict.problem for verdict in self.verdicts):
+            return wrong
+        asked = looked_up(self.checkpoint)
+        return None if asked is None else wrong | asked
+
+    def concerns_a_runtime(self, module: str) -> bool:
+        """True where what the metadata say of a module has an effect.
+
+        Of the releases asked about, one builds it otherwise than it is stored; where none was, or
+        one has no verdict, some known release asks its config for it.
+        """
+        return self._concerned is None or module in self._concerned
 
     def findings(self, rule: Rule) -> Iterable[Finding]:
         """Everything that breaks a rule, in the order of the files."""
@@ -80,6 +98,10 @@ class Context:
     def declared(self) -> tuple[tuple[Declared, StoredFormat], ...]:
         """See `Facts`."""
         return self.facts.declared
+
+    def concerns_a_runtime(self, module: str) -> bool:
+        """See `Facts`."""
+        return self.facts.concerns_a_runtime(module)
 
     def excluded(self, metadata: MetadataFile) -> Mapping[str, int]:
         """See `Declarations`."""

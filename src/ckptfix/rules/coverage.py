@@ -114,31 +114,33 @@ def excluded_but_quantized(context: Context) -> Iterable[Finding]:
     "unquantized module is not excluded",
     Severity.WARNING,
     why=(
-        "When one algorithm applies to the whole checkpoint, every linear layer that no pattern "
-        "excludes is built quantized. ModelOpt 0.23 excluded only lm_head, so MoE routers are "
-        "built quantized: Tried to load weights of size [E, H] to a parameter of size [E, H/2] "
-        "(NVIDIA/Model-Optimizer pull request 1858)."
+        "When one algorithm applies to the whole checkpoint, every linear layer that a runtime "
+        "looks up and no pattern excludes is built quantized: Tried to load weights of size "
+        "[E, H] to a parameter of size [E, H/2] (NVIDIA/Model-Optimizer pull request 1858). "
+        "Modules that no known release looks up, routers for example, do not need a pattern."
     ),
     fix="Add the module to ignore and exclude_modules.",
     fixed_by=Repair.CONTENT,
     since="0.1.0",
     example="""
     model.safetensors
-      layers.0.mlp.gate stored as BF16
+      layers.0.self_attn.o_proj stored as BF16
     config.json /quantization_config
       "quant_algo": "FP8",
     - "ignore": []
-    + "ignore": ["layers.0.mlp.gate"]
+    + "ignore": ["layers.0.self_attn.o_proj"]
     """,
 )
 def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
-    """2-D weights in float that a uniform file leaves to be quantized."""
+    """2-D weights in float that a uniform file leaves to be quantized, and a release asks for."""
     for metadata in context.checkpoint.metadata:
         if metadata.quant_algo is None or metadata.is_mixed:
             continue
         covered = context.excluded(metadata)
         for name, weight in context.checkpoint.unquantized_linears.items():
-            if name not in covered and draft_root(context.checkpoint, name) is None:
+            if name in covered or draft_root(context.checkpoint, name) is not None:
+                continue
+            if context.concerns_a_runtime(name):
                 yield context.finding(
                     subject=name,
                     message=f"is stored as {weight.dtype} but no pattern excludes it from "

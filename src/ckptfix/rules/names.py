@@ -6,6 +6,7 @@ from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import Statement
+from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.names import is_class_name
 from ckptfix.rules.context import Context
@@ -127,7 +128,7 @@ def matches_nothing(context: Context) -> Iterable[Finding]:
     for statement in statements(context):
         if is_corrupt(statement.name) or read(context, statement).spelling is not None:
             continue
-        if statement.kind == "exclude" and is_dropped_tied_head(context.checkpoint, statement.name):
+        if statement.kind == "exclude" and is_about_what_is_left_out(context, statement.name):
             continue
         if statement.kind == "entry" and statement.quant_algo is None:
             continue
@@ -141,6 +142,15 @@ def matches_nothing(context: Context) -> Iterable[Finding]:
             advice=f"the nearest existing name is {visible(nearest)}" if nearest else "remove it",
             depends_on_experts=EXPERTS in (nearest or ""),
         )
+
+
+def is_about_what_is_left_out(context: Context, pattern: str) -> bool:
+    """True for a pattern over a tied head, or over draft layers, of a checkpoint without."""
+    checkpoint = context.checkpoint
+    if is_dropped_tied_head(checkpoint, pattern):
+        return True
+    root = draft_root(checkpoint, pattern.strip("*").strip("."))
+    return root is not None and not any(draft_root(checkpoint, m) for m in checkpoint.modules)
 
 
 def is_dropped_tied_head(checkpoint: Checkpoint, pattern: str) -> bool:

@@ -113,7 +113,8 @@ def foreign_dialect(context: Context) -> Iterable[Finding]:
         "vLLM excludes every module whose name contains a pattern without wildcards: b_proj "
         "also matches q_b_proj and kv_b_proj (vllm-project/vllm issue 51265). Readers that "
         "compare whole names never match such a fragment and build the layer in FP8 without "
-        "weight_scale (issue 44628)."
+        "weight_scale (issue 44628). A pattern that reaches only modules that no release looks up "
+        "has no effect and is not reported."
     ),
     fix="Write the full name of each module to exclude.",
     since="0.1.0",
@@ -128,7 +129,10 @@ def foreign_dialect(context: Context) -> Iterable[Finding]:
     """,
 )
 def ambiguous_pattern(context: Context) -> Iterable[Finding]:
-    """Plain patterns that are only part of a name, or the beginning of a quantized one."""
+    """Plain patterns that are only part of a name, or the beginning of a quantized one.
+
+    They count where a release asks for what they hit.
+    """
     formats = context.checkpoint.formats
     names = sorted(context.checkpoint.modules)
     quantized = [name for name in names if formats[name].is_quantized]
@@ -143,7 +147,7 @@ def ambiguous_pattern(context: Context) -> Iterable[Finding]:
             else:
                 hit = _longer(quantized, statement.name)
                 message = "is also a prefix of quantized modules, which vLLM will exclude"
-            if hit:
+            if hit := list(filter(context.concerns_a_runtime, hit)):
                 yield context.finding(
                     subject=statement.name,
                     message=message,

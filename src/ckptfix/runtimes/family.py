@@ -248,6 +248,16 @@ def family_for(runtime: str, version: str, architectures: Sequence[str]) -> Fami
     return None
 
 
+def families_of(architectures: Sequence[str]) -> tuple[Family, ...]:
+    """The families of a checkpoint in any known release of any runtime.
+
+    Args:
+        architectures: `architectures` at the top of config.json.
+    """
+    named = set(architectures)
+    return tuple(f for f in builtin_families() if named.intersection(f.spec.architectures))
+
+
 def why_unknown(runtime: str, architecture: str) -> str:
     """Why no family describes an architecture; empty when nobody has read its classes."""
     return next(

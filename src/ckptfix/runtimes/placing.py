@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
+from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.checkpoint.modules import Module
-from ckptfix.runtimes.family import Family
+from ckptfix.runtimes.family import Family, families_of
 
 RuntimeModuleKind = Literal["linear", "experts", "head", "embedding", "other"]
 """`other` holds a weight that is no matrix: a convolution, for example."""
@@ -31,6 +33,35 @@ class _Member:
     kind: RuntimeModuleKind
     order: int
     """Among the members of a packed module."""
+
+
+def placed(checkpoint: Checkpoint, family: Family) -> tuple[RuntimeModule, ...]:
+    """The runtime's modules of a checkpoint; most releases place them alike."""
+    config = checkpoint.config
+    key = "placed", id(family)  # families live as long as the program
+    made_for, modules = checkpoint.table.derived.get(key, (None, ()))
+    if made_for is not config:
+        modules = runtime_modules(checkpoint.modules, family, config)
+        checkpoint.table.derived[key] = config, modules
+    found: tuple[RuntimeModule, ...] = modules
+    return found
+
+
+def looked_up(checkpoint: Checkpoint) -> Set[str] | None:
+    """Checkpoint names of the modules that some known release asks its config for.
+
+    Routers, tables and norms are not among them. None where no release's classes are known.
+    """
+    families = families_of(checkpoint.config.architectures)
+    if not families:
+        return None
+    key = "looked up"
+    if key not in checkpoint.derived:
+        modules = chain.from_iterable(placed(checkpoint, family) for family in families)
+        asked = {name for m in modules if m.takes_quant_config for name in m.members}
+        checkpoint.derived[key] = asked
+    found: Set[str] = checkpoint.derived[key]
+    return found
 
 
 def runtime_modules(

@@ -14,10 +14,10 @@ from ckptfix.runtimes.common.bound import BoundMetadata
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.foreign import NotModelOptError
 from ckptfix.runtimes.common.objects import StopsError
-from ckptfix.runtimes.family import Family, family_for, why_unknown
+from ckptfix.runtimes.family import family_for, why_unknown
 from ckptfix.runtimes.loads import Answer, Effect, Loads, Reason
 from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
-from ckptfix.runtimes.placing import RuntimeModule, runtime_modules
+from ckptfix.runtimes.placing import RuntimeModule, placed
 from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.reading import read_metadata
 from ckptfix.runtimes.registry import runtime_named
@@ -77,18 +77,6 @@ def is_known(checkpoint: Checkpoint, target: Target) -> bool:
     return family_for(profile.runtime, profile.version, [outer]) is not None
 
 
-def _placed(checkpoint: Checkpoint, family: Family) -> tuple[RuntimeModule, ...]:
-    """The runtime's modules; most releases place them alike."""
-    config = checkpoint.config
-    key = "placed", id(family)  # families live as long as the program
-    made_for, modules = checkpoint.table.derived.get(key, (None, ()))
-    if made_for is not config:
-        modules = runtime_modules(checkpoint.modules, family, config)
-        checkpoint.table.derived[key] = config, modules
-    placed: tuple[RuntimeModule, ...] = modules
-    return placed
-
-
 def judge_each(
     checkpoint: Checkpoint, targets: Sequence[Target], listener: Listener = SILENT
 ) -> tuple[TargetVerdict, ...]:
@@ -141,7 +129,7 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     added = family.added_packed(config.values)
     bound = runtime.bind(profile, classes, entries, excludes, added_packed=added)
     judge_ = ModuleJudge(checkpoint, runtime, metadata, bound)
-    modules = _placed(checkpoint, family)
+    modules = placed(checkpoint, family)
     judged = tuple(judge_.judge(m) for m in modules if m.kind not in ("embedding", "other"))
     every = judged + _tables(judge_, modules)
     faults = tuple(Structure(checkpoint, family, metadata).reasons())
