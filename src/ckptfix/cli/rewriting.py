@@ -7,13 +7,12 @@ from ckptfix.cli.listening import listening
 from ckptfix.cli.rewrite_flags import RewriteFlags, require_possible, require_sensible
 from ckptfix.cli.streams import already_done
 from ckptfix.operations.loading import open_named
-from ckptfix.operations.plan import RewritePlan
+from ckptfix.operations.plan import RewritePlan, plan_rewrite_of
 from ckptfix.operations.rewrite import (
     RewriteResult,
     apply,
     complete,
     in_place,
-    plan_rewrite_of,
     require_free_output,
     write_output,
 )

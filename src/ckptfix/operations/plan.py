@@ -1,8 +1,8 @@
 """`plan`: what a rewrite would change, proved for the releases; nothing is written."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.expert_banks import EXPERTS
@@ -42,31 +42,66 @@ def make_plan(
         CkptfixError: no release registers the architecture, or the rules contradict themselves.
     """
     listener.step(Step("planning the rewrite", checkpoint.name))
-    whole = Planner(checkpoint, request, listener)
     own = request.own_map or request.from_tensors or request.tensors
+    folded = checkpoint if own else checkpoint.folded
     with limited():
-        if checkpoint.folded is not checkpoint and not own:
-            planned = replace(whole, checkpoint=checkpoint.folded).make_with_advice()
-            if plan_holds_for_all(checkpoint.folded, planned):
-                return _opened(opened, replace(planned, checkpoint=checkpoint))
-        return _opened(opened, whole.make_with_advice())
-
-
-def _opened(opened: Opened, planned: ProvedPlan) -> RewritePlan:
+        planned = plan_folded(
+            folded,
+            checkpoint,
+            lambda small: Planner(small, request, listener).make_with_advice(),
+        )
     parts = {field.name: getattr(planned, field.name) for field in fields(planned)}
-    return RewritePlan(**parts, opened=opened)
+    return RewritePlan(**parts | {"checkpoint": checkpoint}, opened=opened)
 
 
-def plan_holds_for_all(folded: Checkpoint, planned: ProvedPlan) -> bool:
-    """True when a plan for a folded checkpoint does not depend on how many experts there are."""
+def plan_folded(
+    folded: Checkpoint, whole: Checkpoint, make: Callable[[Checkpoint], ProvedPlan]
+) -> ProvedPlan:
+    """The plan for a folded checkpoint if it holds for every expert, else the one for the whole."""
+    # A map that goes into another file is a list of names that nothing folds yet.
+    if folded is not whole and map_into_config(folded) is None:
+        planned = make(folded)
+        if _holds_for_all(folded, planned):
+            return planned
+    return make(whole)
+
+
+def _holds_for_all(folded: Checkpoint, planned: ProvedPlan) -> bool:
     plan, portable = planned.plan, planned.portable
     findings = (*plan.findings_before, *plan.findings_after)
     verdicts = (*portable.before, *portable.after) if portable else ()
     names = [s.name for m in folded.metadata for s in m.statements if EXPERTS in s.name]
     renames = any(plan.name_map.mapper.map(name) != name for name in names)
-    if map_into_config(folded) is not None:
-        return False  # a list of names that nothing folds yet
     return not plan.refusals and not renames and holds_for_all(findings, verdicts)
+
+
+def plan_rewrite_of(
+    opened: Opened, request: RewriteRequest, listener: Listener = SILENT
+) -> RewritePlan:
+    """Load a checkpoint and plan its rewrite.
+
+    Raises:
+        CkptfixError: as `load_opened` and `make_plan`.
+    """
+    return make_plan(opened, load_opened(opened, listener), request, listener)
+
+
+def asked_request(
+    runtimes: Sequence[str],
+    maps: Sequence[str],
+    mapper: str | None,
+    strategy: Strategy,
+    *,
+    from_tensors: bool,
+    tensors: bool,
+) -> RewriteRequest:
+    """What the arguments of `plan` and `rewrite` ask for.
+
+    Raises:
+        CkptfixError: there is no such release or map.
+    """
+    own, targets = own_name_map(maps, mapper), asked_targets(runtimes)
+    return RewriteRequest(own, targets, strategy, from_tensors, tensors)
 
 
 def plan(
@@ -103,7 +138,8 @@ def plan(
     Raises:
         CkptfixError: it cannot be read or planned.
     """
-    own, targets = own_name_map(maps, mapper), asked_targets(runtimes)
-    request = RewriteRequest(own, targets, strategy, from_tensors, tensors)
+    request = asked_request(
+        runtimes, maps, mapper, strategy, from_tensors=from_tensors, tensors=tensors
+    )
     opened = open_named(os.fspath(checkpoint), NetworkPolicy(revision, offline, refresh), listener)
-    return make_plan(opened, load_opened(opened, listener), request, listener)
+    return plan_rewrite_of(opened, request, listener)

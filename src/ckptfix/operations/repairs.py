@@ -14,7 +14,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.checked import Advised
 from ckptfix.operations.limits import limited
-from ckptfix.operations.plan import plan_holds_for_all
+from ckptfix.operations.plan import plan_folded
 from ckptfix.rewriting.proof import identity
 from ckptfix.rewriting.proved import Planner, ProvedPlan, RewriteRequest
 from ckptfix.rules.finding import Finding, Repair
@@ -170,10 +170,11 @@ class Repairs:
             return None  # the map would be one for the names of tensors
         try:
             with limited():
-                planned = Planner(self.checkpoint, request).make()
-                whole = self.checkpoint.whole
-                if whole is not None and not plan_holds_for_all(self.checkpoint, planned):
-                    planned = Planner(whole, request).make()
+                planned = plan_folded(
+                    self.checkpoint,
+                    self.checkpoint.whole or self.checkpoint,
+                    lambda small: Planner(small, request).make(),
+                )
         except CkptfixError:
             return None
         return planned if planned.changes_something and not planned.refused else None

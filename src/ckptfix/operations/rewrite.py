@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.errors import CkptfixError
-from ckptfix.operations.loading import load_opened, open_named
-from ckptfix.operations.plan import RewritePlan, make_plan
+from ckptfix.operations.loading import open_named
+from ckptfix.operations.plan import RewritePlan, asked_request, plan_rewrite_of
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.remote.opening import NetworkPolicy, Opened
 from ckptfix.remote.reference import Directory, Repository
@@ -22,10 +22,7 @@ from ckptfix.rewriting.output import (
     require_free,
 )
 from ckptfix.rewriting.portable import Strategy
-from ckptfix.rewriting.proved import RewriteRequest
 from ckptfix.rewriting.tensors.written import NOTHING_ELSE, Written, read_written
-from ckptfix.runtimes.name_maps import own_name_map
-from ckptfix.runtimes.releases import asked_targets
 from ckptfix.text import visible
 
 
@@ -80,17 +77,6 @@ def in_place(opened: Opened) -> DirectorySource:
         f"{visible(str(opened.reference))}: cannot be rewritten in place",
         advice="write the repaired files to another directory",
     )
-
-
-def plan_rewrite_of(
-    opened: Opened, request: RewriteRequest, listener: Listener = SILENT
-) -> RewritePlan:
-    """Load a checkpoint and plan its rewrite.
-
-    Raises:
-        CkptfixError: as `load_opened` and `make_plan`.
-    """
-    return make_plan(opened, load_opened(opened, listener), request, listener)
 
 
 def complete(opened: Opened) -> Recovered | None:
@@ -220,8 +206,9 @@ def rewrite(
         RewriteRefusedError: it would break something; nothing was written.
         CkptfixError: it cannot be read, planned or written.
     """
-    own, targets = own_name_map(maps, mapper), asked_targets(runtimes)
-    request = RewriteRequest(own, targets, strategy, from_tensors, tensors)
+    request = asked_request(
+        runtimes, maps, mapper, strategy, from_tensors=from_tensors, tensors=tensors
+    )
     opened = open_named(os.fspath(checkpoint), NetworkPolicy(revision, offline, refresh), listener)
     if output is None:
         complete(opened)
