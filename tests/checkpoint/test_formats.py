@@ -1,5 +1,6 @@
 """Stored formats from dtypes, shapes and companions alone."""
 
+from math import prod
 from typing import Any
 
 import pytest
@@ -28,6 +29,93 @@ LORA = {
     "weight_quantizer._svdquant_lora_b": ("BF16", (OUT, 8)),
 }
 
+BF16_SCALAR: tuple[str, tuple[int, ...]] = ("BF16", (1,))
+NF4: dict[str, Any] = {
+    "weight": ("U8", (OUT * IN // 2, 1)),
+    "weight.absmax": ("F32", (OUT * IN // 64,)),
+    "weight.quant_map": ("F32", (16,)),
+}
+
+
+def _gptq(bits: int, group: int, **others: Any) -> dict[str, Any]:
+    return {
+        "qweight": ("I32", (IN * bits // 32, OUT)),
+        "qzeros": ("I32", (IN // group, OUT * bits // 32)),
+        "scales": ("F16", (IN // group, OUT)),
+        **others,
+    }
+
+
+def _ct(bits: int, columns: int, **others: Any) -> dict[str, Any]:
+    return {
+        "weight_packed": ("I32", (OUT, IN * bits // 32)),
+        "weight_scale": ("BF16", (OUT, columns)),
+        "weight_shape": ("I64", (2,)),
+        **others,
+    }
+
+
+# What other quantizers store: algo, group size, companions (see formats/other_rows.py).
+OTHER_CASES: list[tuple[str, int, dict[str, Any]]] = [
+    ("FP8_TENSOR", 0, {"weight": FP8_WEIGHT, "weight_scale": BF16_SCALAR}),
+    ("FP8_CHANNEL", 0, {"weight": FP8_WEIGHT, "weight_scale": ("BF16", (OUT, 1))}),
+    (
+        "FP8_CHANNEL",
+        0,
+        {"weight": FP8_WEIGHT, "weight_scale": ("BF16", (OUT,)), "input_scale": BF16_SCALAR},
+    ),
+    ("FP8_BLOCK", 128, {"weight": FP8_WEIGHT, "weight_scale": ("BF16", (2, 3))}),
+    ("FP8_BLOCK_INV", 128, {"weight": FP8_WEIGHT, "weight_scale_inv": ("F32", (2, 3))}),
+    ("FP8_BLOCK_INV", 64, {"weight": FP8_WEIGHT, "weight_scale_inv": ("F32", (4, 6))}),
+    (
+        "INT8_TENSOR",
+        0,
+        {"weight": ("I8", (OUT, IN)), "weight_scale": SCALAR, "input_scale": SCALAR}
+        | {"weight_zero_point": ("I8", ()), "input_zero_point": ("I8", ())},
+    ),
+    ("INT8_CHANNEL", 0, {"weight": ("I8", (OUT, IN)), "weight_scale": ("BF16", (OUT, 1))}),
+    ("INT4_BYTES", 128, {"weight": ("I8", (OUT, IN)), "weight_scale": ("BF16", (OUT, 3))}),
+    ("INT4_PACKED", 128, _ct(4, 3)),
+    ("INT4_PACKED", 32, _ct(4, 12, weight_zero_point=("I32", (OUT // 8, 12)))),
+    ("INT4_PACKED", 0, _ct(4, 1)),
+    ("INT8_PACKED", 128, _ct(8, 3, weight_g_idx=("I32", (IN,)))),
+    (
+        "NVFP4_PACKED",
+        16,
+        {"weight_packed": FP4_WEIGHT, "weight_scale": ("F8_E4M3", (OUT, IN // 16))}
+        | {"weight_global_scale": ("F32", (1,)), "input_global_scale": ("F32", (1,))},
+    ),
+    ("MXFP4_PACKED", 32, {"weight_packed": FP4_WEIGHT, "weight_scale": ("U8", (OUT, IN // 32))}),
+    ("GPTQ_INT4", 128, _gptq(4, 128)),
+    ("GPTQ_INT8", 32, _gptq(8, 32, g_idx=("I32", (IN,)))),
+    ("GPTQ_INT2", 64, _gptq(2, 64)),
+    ("GPTQ_INT3", 64, _gptq(3, 64)),
+    (
+        "AWQ_INT4",
+        64,
+        {"qweight": ("I32", (IN, OUT // 8)), "qzeros": ("I32", (IN // 64, OUT // 8))}
+        | {"scales": ("F16", (IN // 64, OUT))},
+    ),
+    (
+        "QUARK_INT4",
+        64,
+        {"weight": ("I32", (IN, OUT // 8)), "weight_zero_point": ("I32", (IN // 64, OUT // 8))}
+        | {"weight_scale": ("BF16", (IN // 64, OUT))},
+    ),
+    ("BNB_NF4", 64, NF4 | {"weight.quant_state.bitsandbytes__nf4": ("U8", (170,))}),
+    ("BNB_FP4", 64, NF4 | {"weight.quant_state.bitsandbytes__fp4": ("U8", (170,))}),
+    (
+        "BNB_INT8",
+        0,
+        {"weight": ("I8", (OUT, IN)), "SCB": ("F32", (OUT,)), "weight_format": ("U8", ())},
+    ),
+    (
+        "MXFP4_BLOCKS",
+        32,
+        {"blocks": ("U8", (OUT, IN // 32, 16)), "scales": ("U8", (OUT, IN // 32))},
+    ),
+]
+
 # The table of nvidia-modelopt 0.47.0's exporter: algo, group size, companions.
 CASES: list[tuple[str, int, dict[str, Any]]] = [
     ("FP8", 0, {"weight": FP8_WEIGHT, "weight_scale": SCALAR, "input_scale": SCALAR}),
@@ -54,6 +142,7 @@ CASES: list[tuple[str, int, dict[str, Any]]] = [
         | {"weight_scale_2": SCALAR, "input_scale": SCALAR, "pre_quant_scale": PQS},
     ),
     ("W8A16", 0, {"weight": ("I8", (OUT, IN)), "weight_scale": ("F32", (OUT,))}),
+    *OTHER_CASES,
     (
         "W8A8_SQ_PER_CHANNEL",
         0,
@@ -77,7 +166,7 @@ def test_every_row_of_the_table_is_recognized(
     fit = fmt(roles).fit(algo)
     assert fit is not None
     assert fit.group_size == group_size
-    assert fmt(roles).parameters == OUT * IN
+    assert prod(fit.logical_shape) == OUT * IN
 
 
 def test_every_row_has_a_case() -> None:
@@ -95,6 +184,13 @@ def test_a_row_needs_what_its_parts_read(row: Format) -> None:
 ALIKE = [
     {"NVFP4", "NVFP4_AWQ"},  # AWQ folds pre_quant_scale away where it can
     {"W4A8_MXFP4_FP8", "mxfp4"},  # dynamic activations leave no tensor
+    # ModelOpt's scales are F32, those of others in the dtype of the model, which may be F32 too.
+    {"FP8", "FP8_TENSOR"},
+    {"FP8_PER_CHANNEL_PER_TOKEN", "FP8_CHANNEL"},
+    {"fp8_pb_real", "FP8_BLOCK"},
+    {"W8A16", "INT8_CHANNEL"},
+    {"INT8_CHANNEL", "INT4_BYTES"},  # codes of 4 bits in bytes, in one group or more
+    {"INT4_PACKED", "INT8_PACKED"},  # weight_shape holds the shape, the header does not
 ]
 
 
@@ -108,7 +204,8 @@ def test_only_formats_that_store_alike_fit_together(algo: str, roles: dict[str, 
     ("roles", "told"),
     [
         ({"weight": FP8_WEIGHT}, "has no weight_scale"),
-        ({"weight": FP8_WEIGHT, "weight_scale_inv": ("F32", (2, 3))}, "weight_scale_inv"),
+        ({"weight": FP8_WEIGHT, "weight_scale_inv": ("F32", (2, 4))}, "weight_scale_inv"),
+        ({"qweight": ("I32", (4, 8))}, "has no weight_scale"),
         ({"weight_scale": SCALAR}, "weight_scale without a weight"),
         ({"weight": ("F8_E4M3", (OUT,)), "weight_scale": SCALAR}, "1-D weight"),
         ({"weight": ("BF16", (OUT, IN)), "weight_scale": SCALAR}, "no known format has"),

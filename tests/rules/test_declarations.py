@@ -19,12 +19,13 @@ def test_inspect_does_not_count_an_excluded_head_as_declared(call: Call, tmp_pat
     write_checkpoint(tmp_path, tensors, {"quant_algo": "FP8", "ignore": ["lm_head"]})
     (finding,) = check(tmp_path)
     assert (finding.code, finding.subject) == ("CKF205", "lm_head")
-    assert formats(call, tmp_path)["FP8"] | {"parameters": 0, "nbytes": 0} == {
+    assert formats(call, tmp_path)["FP8"] | {"parameters": 0, "nbytes": 0, "codes": None} == {
         "stored_format": "FP8",
         "group_size": 0,
         "modules": 2,
         "parameters": 0,
         "nbytes": 0,
+        "codes": None,
         "stated_in": {"config.json /quantization_config/quant_algo": 1},
     }
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final
 
-from ckptfix.checkpoint.dialects.interface import Documents
+from ckptfix.checkpoint.dialects.interface import Documents, NameList
 from ckptfix.checkpoint.dialects.registry import name_lists
 from ckptfix.checkpoint.dialects.statements import LeftOut
 from ckptfix.checkpoint.expert_banks import EXPERTS, bank_sizes, expert_blocks, without_others
@@ -57,7 +57,7 @@ def fold_banks(table: TensorTable, documents: Documents) -> Fold | None:
     for named in name_lists(documents):
         # Both files usually say the same, which is quicker to see than to fold.
         same = (unread for before, unread in seen if before == named.names)
-        unread = next(same, None) or _left_out(named.names, size)
+        unread = next(same, None) or _left_out(named, size)
         if unread is None:
             return None
         left_out[named.file, named.path] = unread
@@ -82,11 +82,12 @@ def _usual(sizes: Iterable[int]) -> int:
     return max(Counter(size for size in sizes if size).items(), key=lambda c: c[1], default=(0,))[0]
 
 
-def _left_out(named: Mapping[str, Any] | list[Any], size: int) -> Set[str] | None:
+def _left_out(listed: NameList, size: int) -> Set[str] | None:
     """Names of experts that say what the first expert's names say.
 
     None where a list may treat experts differently.
     """
+    named = listed.names
     names = list(named)
     is_list = isinstance(named, list)
     if is_list and (set(map(type, names)) - {str} or len(set(names)) < len(names)):
@@ -96,7 +97,7 @@ def _left_out(named: Mapping[str, Any] | list[Any], size: int) -> Set[str] | Non
     folded = {head for head, number in bank_sizes(blocks, said).items() if number == size}
     kept = without_others(names, blocks, folded)
     rest = (name for name in kept if name.partition(EXPERTS)[0] not in folded)
-    if is_list and any(map(_may_tell_experts_apart, rest)):
+    if (is_list or listed.are_patterns) and any(map(_may_tell_experts_apart, rest)):
         return None
     return set(names).difference(kept) if len(kept) < len(names) else frozenset()
 

@@ -6,9 +6,17 @@ whole checkpoint, never per shard file.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from ckptfix.checkpoint.roles import FUSED_SUFFIXES, SPELLINGS, WEIGHTS
 from ckptfix.checkpoint.safetensors import Tensor
+
+_FUSED_ENDS: Final = tuple(FUSED_SUFFIXES)
+_BY_LAST_PART: Final[Mapping[str, list[str]]] = {
+    last: [s for s in SPELLINGS if s.rpartition(".")[2] == last]
+    for last in {s.rpartition(".")[2] for s in SPELLINGS}
+}
+"""Last dotted part of a spelling -> the spellings that end in it."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +41,18 @@ class Module:
 
 
 def _split(name: str) -> tuple[str, str]:
-    for spelling, role in SPELLINGS.items():
-        if name.endswith("." + spelling):
-            return name[: -len(spelling) - 1], role
     module, _, role = name.rpartition(".")
+    # Almost no name ends as a spelling does: there may be a million of them.
+    for spelling in _BY_LAST_PART.get(role, ()):
+        if name.endswith("." + spelling):
+            return name[: -len(spelling) - 1], SPELLINGS[spelling]
     return module, role
 
 
 def _fused_parameter(module: str, role: str) -> tuple[str, str] | None:
     """`experts`, `gate_up_proj_weight_scale` -> `experts.gate_up_proj`, `weight_scale`."""
+    if not role.endswith(_FUSED_ENDS):
+        return None
     for suffix, companion in FUSED_SUFFIXES.items():
         if role.endswith(suffix) and len(role) > len(suffix):
             base = role[: -len(suffix)]

@@ -15,6 +15,19 @@ ROLES: Final = (
     Role("v_scale", is_scale=True, of_kv_cache=True),
     Role("k_bias", of_kv_cache=True),
     Role("v_bias", of_kv_cache=True),
+    # Packed along the input or output in I32, as AutoGPTQ and AutoAWQ laid out first.
+    Role("qweight", is_weight=True),
+    Role("qzeros", optional=True),
+    Role("scales", is_scale=True, fused=True),
+    Role("g_idx", optional=True),
+    # What compressed-tensors and AutoRound, or compressed-tensors and Quark, call alike.
+    Role("weight_packed", by_row=True, is_weight=True),
+    Role("weight_global_scale", "scalar", is_scale=True, optional=True),
+    Role("input_global_scale", "scalar", is_scale=True, optional=True),
+    Role("weight_zero_point", optional=True),
+    Role("input_zero_point", optional=True),
+    # Fine-grained FP8: of transformers, and of AutoRound.
+    Role("weight_scale_inv", is_scale=True),
     *registry.ROLES,
 )
 """Those that several quantizers store, and those of one dialect."""

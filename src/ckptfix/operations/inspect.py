@@ -2,9 +2,12 @@
 
 import os
 from dataclasses import dataclass
+from math import prod
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.statements import MetadataFile
+from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
+from ckptfix.checkpoint.formats.stored import Fit
+from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.jsontext.text import Path, pointer
 from ckptfix.operations.limits import limited
@@ -14,6 +17,24 @@ from ckptfix.remote.opening import NetworkPolicy
 from ckptfix.rules.reading import Declarations
 from ckptfix.runtimes.name_maps import NameMap, builtin_name_map
 from ckptfix.runtimes.naming import Naming
+
+
+@dataclass(frozen=True)
+class CodesSummary:
+    """The values of a weight before scaling."""
+
+    bits: int
+    kind: str
+    """`int` or `float`."""
+    symmetric: bool | None
+    """Whether zero is the middle; where zero points are always stored, as the metadata say."""
+    zero_points: bool
+    """They are stored."""
+    activation_order: bool | None
+    """Input columns were quantized in another order; where an order is stored, as the metadata
+    say."""
+    packing: str
+    """`8 in I32 along in`; empty where each value has an element of its own."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +51,8 @@ class FormatCount:
     """Weights and their companions."""
     stated_in: dict[str, int]
     """File and pointer that declares the format -> number of modules for which it does."""
+    codes: CodesSummary | None = None
+    """None where nothing is quantized, or in no known format."""
 
 
 @dataclass(frozen=True)
@@ -119,32 +142,60 @@ def _field(metadata: MetadataFile, path: Path) -> str:
 
 def _formats(checkpoint: Checkpoint, naming: Naming) -> tuple[FormatCount, ...]:
     declarations = Declarations(checkpoint, naming)
-    declared = _stated(declarations)
-    rows: dict[tuple[str, int], list[str]] = {}
+    stated = _stated(declarations)
+    schemes = _schemes(declarations)
+    rows: dict[tuple[str, int, CodesSummary | None], list[str]] = {}
+    parameters: dict[str, int] = {}
     for name, stored in checkpoint.formats.items():
         if checkpoint.modules[name].weight is None and not stored.is_quantized:
             continue
         label = stored.label(declarations.names.get(name))
         fit = stored.fit(label)
-        rows.setdefault((label, fit.group_size if fit else 0), []).append(name)
+        said = schemes.get(name)
+        codes = _codes(fit, checkpoint.modules[name], said) if fit else None
+        size = fit.group_size if fit else 0
+        parameters[name] = prod(fit.logical_shape) if fit else stored.parameters
+        if fit and said and size == 0 and said.group_size == fit.logical_shape[-1]:
+            size = said.group_size  # one group, which is stored as one scale for each row
+        rows.setdefault((label, size, codes), []).append(name)
     counts = []
-    for (label, group_size), names in sorted(rows.items(), key=lambda row: -len(row[1])):
-        stated: dict[str, int] = {}
+    for (label, group_size, codes), names in sorted(rows.items(), key=lambda row: -len(row[1])):
+        places: dict[str, int] = {}
         for name in names:
-            for place, algo in declared.get(name, {}).items():
+            for place, algo in stated.get(name, {}).items():
                 if algo.lower() == label.lower():
-                    stated[place] = stated.get(place, 0) + 1
+                    places[place] = places.get(place, 0) + 1
         counts.append(
             FormatCount(
                 label,
                 group_size,
                 len(names),
-                sum(checkpoint.formats[name].parameters for name in names),
+                sum(parameters[name] for name in names),
                 sum(checkpoint.modules[name].nbytes for name in names),
-                stated,
+                places,
+                codes,
             )
         )
     return tuple(counts)
+
+
+def _schemes(declarations: Declarations) -> dict[str, Statement | MetadataFile]:
+    """Module -> what decides for it in the first file that says something."""
+    found: dict[str, Statement | MetadataFile] = {}
+    for declared in declarations.all:
+        if declared.overruled is None:
+            found.setdefault(declared.module, declared.entry or declared.metadata)
+    return found
+
+
+def _codes(fit: Fit, module: Module, said: Statement | MetadataFile | None) -> CodesSummary:
+    row, codes = fit.format, fit.format.codes
+    zeros = row.zeros is not None and row.zeros.role in module.tensors
+    is_open = row.zeros is not None and row.zeros.always and zeros
+    symmetric = said.symmetric if said and is_open else None if is_open else not zeros
+    order = bool(row.order) and row.order in module.tensors
+    reordered = said.activation_order if said and order else None if order else False
+    return CodesSummary(codes.bits, codes.kind, symmetric, zeros, reordered, codes.packing)
 
 
 def inspect(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ckptfix.operations.inspect import Inspection
+from ckptfix.operations.inspect import CodesSummary, Inspection
 from ckptfix.report.console import Line, columns, count, line, size
 from ckptfix.text import visible
 
@@ -51,13 +51,14 @@ def inspection_lines(inspection: Inspection) -> Iterator[Line]:
 
 def _format_lines(inspection: Inspection) -> Iterator[Line]:
     rows: list[tuple[str, ...]] = [
-        ("stored format", "group", "modules", "parameters", "size", "stated in")
+        ("stored format", "codes", "group", "modules", "parameters", "size", "stated in")
     ]
     for row in inspection.formats:
         places = ", ".join(f"{place} ({n:,})" for place, n in row.stated_in.items())
         rows.append(
             (
                 row.stored_format,
+                _codes(row.codes),
                 str(row.group_size or "-"),
                 f"{row.modules:,}",
                 f"{row.parameters:,}",
@@ -66,6 +67,21 @@ def _format_lines(inspection: Inspection) -> Iterator[Line]:
             )
         )
     yield from _table(rows)
+
+
+def _codes(codes: CodesSummary | None) -> str:
+    """`4-bit int, symmetric, with zero points, 8 in I32 along in`."""
+    if codes is None:
+        return "-"
+    symmetric = {True: "symmetric", False: "asymmetric", None: ""}[codes.symmetric]
+    parts = (
+        f"{codes.bits}-bit {codes.kind}",
+        symmetric if codes.kind == "int" else "",
+        "with zero points" if codes.zero_points else "",
+        "in activation order" if codes.activation_order else "",
+        codes.packing,
+    )
+    return ", ".join(part for part in parts if part)
 
 
 def _table(rows: list[tuple[str, ...]]) -> Iterator[Line]:

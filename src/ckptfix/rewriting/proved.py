@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.errors import CkptfixError
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.rewriting.plan import Plan, plan_rewrite, rewritten
 from ckptfix.rewriting.portable import PortablePlan, Strategy, plan_for_targets
@@ -84,8 +85,15 @@ class Planner:
         """The plan.
 
         Raises:
-            CkptfixError: no release registers the architecture, or the rules contradict themselves.
+            CkptfixError: no release registers the architecture, the rules contradict themselves, or
+                nobody knows how to rename what the metadata say.
         """
+        dialect = self.checkpoint.dialect
+        if dialect.reading is not None:
+            raise CkptfixError(
+                f"{self.checkpoint.name}: ckptfix does not rewrite metadata of {dialect.quantizer}",
+                advice="`check` says what is wrong with them",
+            )
         asked = self.request
         tensors = None
         own = asked.own_map

@@ -36,6 +36,7 @@ def decides(metadata: MetadataFile) -> bool:
     ),
     fix="Add the module to quantized_layers with its stored format; never exclude it.",
     fixed_by=Repair.CONTENT,
+    reads_names=True,
     since="0.1.0",
     example="""
     model.safetensors
@@ -81,6 +82,7 @@ def named_nowhere(context: Context) -> Iterable[Finding]:
     ),
     fix="Narrow or remove the pattern.",
     fixed_by=Repair.CONTENT,
+    reads_names=True,
     since="0.1.0",
     example="""
     model.safetensors
@@ -121,6 +123,7 @@ def excluded_but_quantized(context: Context) -> Iterable[Finding]:
     ),
     fix="Add the module to ignore and exclude_modules.",
     fixed_by=Repair.CONTENT,
+    reads_names=True,
     since="0.1.0",
     example="""
     model.safetensors
@@ -162,6 +165,7 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
     ),
     fix="Copy quantized_layers into hf_quant_config.json, or export with ModelOpt 0.27 or later.",
     fixed_by=Repair.CONTENT,
+    reads_names=True,
     since="0.1.0",
     example="""
     model.safetensors

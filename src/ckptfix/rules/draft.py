@@ -27,6 +27,7 @@ FAMILY: Final = Family("CKF6", "draft layers")
     ),
     fix="Exclude the whole subtree; `rewrite(from_tensors=True)` does so.",
     fixed_by=Repair.CONTENT,
+    reads_names=True,
     since="0.1.0",
     example="""
     model.safetensors

@@ -24,6 +24,7 @@ FAMILY: Final = Family("CKF5", "files and index")
     ),
     fix="Make both files agree; `rewrite(from_tensors=True)` corrects both.",
     fixed_by=Repair.CONTENT,
+    reads_names=True,
     since="0.1.0",
     example="""
     config.json /quantization_config

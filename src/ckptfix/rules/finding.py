@@ -101,6 +101,8 @@ class Rule:
     """The tensors themselves are wrong: no release loads them, whatever it resolves."""
     refuses_rename: bool
     """A rewrite must not give a name that has such a finding, even if the old name had it."""
+    reads_names: bool
+    """It goes by what names in the metadata stand for: only for dialects whose names are plain."""
     blocks_verify: bool
     """`verify` cannot decode such a module, so it reports the finding too."""
     since: str
@@ -137,6 +139,7 @@ class Family:
         needs: Needs = "headers",
         blocks_loading: bool = False,
         refuses_rename: bool = False,
+        reads_names: bool = False,
         blocks_verify: bool = False,
     ) -> Callable[[Find], Rule]:
         """Declare the decorated function as a rule of this family.
@@ -165,6 +168,7 @@ class Family:
                 needs,
                 blocks_loading,
                 refuses_rename,
+                reads_names,
                 blocks_verify,
                 since,
                 cleandoc(example),

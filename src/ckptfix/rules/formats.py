@@ -55,6 +55,7 @@ def unrecognized(context: Context) -> Iterable[Finding]:
     ),
     fix="Remove the entry, in every file.",
     fixed_by=Repair.CONTENT,
+    reads_names=True,
     since="0.1.0",
     refuses_rename=True,
     example="""
@@ -92,6 +93,7 @@ def listed_but_unquantized(context: Context) -> Iterable[Finding]:
     ),
     fix="Declare what is stored, in every file.",
     fixed_by=Repair.CONTENT,
+    reads_names=True,
     since="0.1.0",
     refuses_rename=True,
     example="""
@@ -127,6 +129,7 @@ def declared_otherwise(context: Context) -> Iterable[Finding]:
     ),
     fix="Declare the stored group_size, in every file.",
     fixed_by=Repair.CONTENT,
+    reads_names=True,
     since="0.1.0",
     refuses_rename=True,
     example="""
@@ -166,6 +169,7 @@ def group_size_differs(context: Context) -> Iterable[Finding]:
         "meant to be weight-only."
     ),
     fix="Calibrate and export the module again, or leave it unquantized.",
+    reads_names=True,
     since="0.1.0",
     example="""
     model.safetensors

@@ -61,6 +61,7 @@ def read(context: Context, statement: Statement) -> Reading:
     ),
     fix="`rewrite()` renames the entry in every file.",
     fixed_by=Repair.NAMES,
+    reads_names=True,
     since="0.1.0",
     example="""
     config.json
@@ -112,6 +113,7 @@ def checkpoint_spelling(context: Context) -> Iterable[Finding]:
     ),
     fix="Correct the name, with `maps` if it is systematic, or remove the entry.",
     fixed_by=Repair.CONTENT,
+    reads_names=True,
     since="0.1.0",
     refuses_rename=True,
     example="""
@@ -172,6 +174,7 @@ def is_dropped_tied_head(checkpoint: Checkpoint, pattern: str) -> bool:
     ),
     fix="`rewrite()` strips the sentinel.",
     fixed_by=Repair.NAMES,
+    reads_names=True,
     since="0.1.0",
     example=r"""
     model.safetensors

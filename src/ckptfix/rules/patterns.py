@@ -30,6 +30,7 @@ _EXPERT: Final = re.compile(r"(.*\.experts)\.\d+(?:\.|\Z)")
         "issue 43981, sgl-project/sglang issue 26213)."
     ),
     fix="List the members too, with the same content.",
+    reads_names=True,
     since="0.1.0",
     example="""
     model.safetensors
@@ -80,6 +81,7 @@ def packed_without_members(context: Context) -> Iterable[Finding]:
     ),
     fix="Use names or shell wildcards; `rewrite(from_tensors=True)` does so.",
     fixed_by=Repair.CONTENT,
+    reads_names=True,
     since="0.1.0",
     example="""
     model.safetensors
@@ -117,6 +119,7 @@ def foreign_dialect(context: Context) -> Iterable[Finding]:
         "has no effect and is not reported."
     ),
     fix="Write the full name of each module to exclude.",
+    reads_names=True,
     since="0.1.0",
     example="""
     model.safetensors
@@ -185,6 +188,7 @@ def _longer(names: Sequence[str], beginning: str) -> list[str]:
         "against [128, 1024] (sgl-project/sglang issue 39317)."
     ),
     fix="Add the name of the bank, ...experts, to the list.",
+    reads_names=True,
     since="0.1.0",
     example="""
     model.safetensors

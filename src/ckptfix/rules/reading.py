@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.interface import Reading
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.place import Place
 from ckptfix.runtimes.naming import Naming
@@ -80,11 +81,22 @@ class Declarations:
     @cached_property
     def all(self) -> tuple[Declared, ...]:
         """Everything declared, also what is overruled, in the order of the files."""
+        if reading := self.checkpoint.dialect.reading:
+            return tuple(self._by_own_reading(reading))
         return tuple(
             declared
             for metadata in self.checkpoint.metadata
             for declared in (*self._by_entry(metadata), *self._for_all(metadata))
         )
+
+    def _by_own_reading(self, reading: Reading) -> Iterator[Declared]:
+        for metadata in self.checkpoint.metadata:
+            for name, module in self.checkpoint.modules.items():
+                said = reading(metadata, name) if module.weight is not None else None
+                if said is not None and said.quant_algo:
+                    entry = said if isinstance(said, Statement) else None
+                    algo, size = said.quant_algo, said.group_size
+                    yield Declared(name, algo, size, metadata, entry, False, None)
 
     @cached_property
     def names(self) -> Mapping[str, str]:
@@ -99,6 +111,24 @@ class Declarations:
                 fit = formats[declared.module].fit(declared.quant_algo)
                 if fit is not None:
                     found[declared.module] = fit.quant_algo
+        if self.checkpoint.dialect.reading:
+            found |= self._by_any_scheme(found)
+        return found
+
+    def _by_any_scheme(self, known: Mapping[str, str]) -> dict[str, str]:
+        """Of modules whose name nothing meets, a format that the file declares for some other.
+
+        Targets may be in another spelling than the tensors.
+        """
+        schemes: list[str | None] = []
+        for metadata in self.checkpoint.metadata:
+            schemes += [*(s.quant_algo for s in metadata.schemes), metadata.quant_algo]
+        found = {}
+        for name, stored in self.checkpoint.formats.items():
+            if name not in known and len(stored.fits) > 1:
+                fit = next(filter(None, map(stored.fit, filter(None, schemes))), None)
+                if fit is not None:
+                    found[name] = fit.quant_algo
         return found
 
     def _by_entry(self, metadata: MetadataFile) -> Iterator[Declared]:

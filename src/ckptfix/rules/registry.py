@@ -61,4 +61,6 @@ def _found(
     numbers: Numbers,
 ) -> tuple[Finding, ...]:
     facts = Facts(checkpoint, Naming(checkpoint, name_map), verdicts, numbers)
-    return tuple(finding for rule in RULES.values() for finding in facts.findings(rule))
+    plain = checkpoint.dialect.reading is None
+    rules = (rule for rule in RULES.values() if plain or not rule.reads_names)
+    return tuple(finding for rule in rules for finding in facts.findings(rule))

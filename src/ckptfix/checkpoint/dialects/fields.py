@@ -1,6 +1,6 @@
 """Typed access to the JSON of a metadata file, for every dialect."""
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Set
 from typing import Any
 
 from ckptfix.checkpoint.dialects.statements import (
@@ -58,6 +58,16 @@ class Fields:
     def below(self, key: str, value: object) -> "Fields":
         """The object that a key holds."""
         return Fields(self.document, (*self.path, key), value, self.left_out, self.faults)
+
+    def members(self, key: str) -> "Iterator[Fields]":
+        """The objects in the object under a key whose own keys are names, without those left out.
+
+        A member that is no object is a fault, and empty.
+        """
+        named = self.child(key)
+        if named is not None:
+            unread = named.unread(named.path)
+            yield from (named.below(n, v) for n, v in named.value.items() if n not in unread)
 
     def unread(self, path: Path) -> Set[str]:
         """The names in a list or object of the document that are left out."""

@@ -4,13 +4,13 @@ A file of this folder is a dialect: it has a `DIALECT`, which the registry finds
 inspecting, checking, folding experts and renaming follow from that.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal, Protocol
 
 from ckptfix.checkpoint.dialects.changes import Changes
-from ckptfix.checkpoint.dialects.statements import LeftOut, MetadataFile
+from ckptfix.checkpoint.dialects.statements import LeftOut, MetadataFile, Statement
 from ckptfix.checkpoint.formats.layers import StoredLayers
 from ckptfix.jsontext.text import JsonText, Path
 
@@ -46,6 +46,8 @@ class NameList:
     file: str
     path: Path
     names: Mapping[str, Any] | list[Any]
+    are_patterns: bool = False
+    """The keys of an object are patterns, like those in a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,11 @@ class Writer(Protocol):
         """
 
 
+Reading = Callable[[MetadataFile, str], Statement | MetadataFile | None]
+"""(what a file says, checkpoint name of a module) -> what decides for it there, as the quantizer
+itself reads its names: a statement, the file as a whole, or None, which leaves it unquantized."""
+
+
 class Dialect(Protocol):
     """How one quantizer writes down which module is quantized how."""
 
@@ -139,6 +146,14 @@ class Dialect(Protocol):
     @property
     def writer(self) -> Writer | None:
         """None where ckptfix cannot make this dialect from tensors."""
+
+    @property
+    def reading(self) -> Reading | None:
+        """What the names mean; None: modules, what contains them, or shell patterns.
+
+        Where only this function knows what they meet, rules about names do not apply, and a rewrite
+        does not rename them.
+        """
 
     def claim(self, documents: Documents) -> Claim:
         """How surely the files are in this dialect."""

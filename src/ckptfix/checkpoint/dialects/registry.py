@@ -19,7 +19,9 @@ from ckptfix.checkpoint.dialects.statements import (
 from ckptfix.errors import CkptfixError
 from ckptfix.text import visible
 
-_MACHINERY: Final = frozenset({"changes", "fields", "interface", "registry", "statements"})
+_MACHINERY: Final = frozenset(
+    {"changes", "fields", "interface", "reading", "registry", "sections", "statements"}
+)
 
 
 def _load() -> tuple[Dialect, ...]:
@@ -42,7 +44,8 @@ READABLE_ALONE: Final = tuple(
 NAME_FIELDS: Final = tuple(dict.fromkeys(field for d in DIALECTS for field in d.name_fields))
 """Keys of whatever holds names, in any dialect."""
 ROLES: Final[tuple[Role, ...]] = tuple(role for d in DIALECTS for role in d.roles)
-QUANTIZERS: Final = " or ".join(d.quantizer for d in DIALECTS)
+_NAMED: Final = [d.quantizer for d in DIALECTS]
+QUANTIZERS: Final = " or ".join((", ".join(_NAMED[:-1]), _NAMED[-1]))
 """For people."""
 
 

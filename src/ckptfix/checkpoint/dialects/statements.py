@@ -65,6 +65,11 @@ class Statement:
     the module is not quantized; of a target, that the file says the scheme in another way."""
     group_size: int | None = None
     """Input columns per scale, where the scheme has groups and the file says their size."""
+    symmetric: bool | None = None
+    """Whether zero is the middle of the codes, where the file says so and the scheme leaves it
+    open."""
+    activation_order: bool | None = None
+    """Whether input columns were quantized in another order than they are stored in."""
 
     @property
     def place(self) -> Place:
@@ -98,6 +103,9 @@ class MetadataFile:
     quant_algo: str | None = None
     """Of the whole checkpoint; `MIXED_PRECISION` when entries decide for each module."""
     group_size: int | None = None
+    symmetric: bool | None = None
+    """As in `Statement`, of what no statement decides."""
+    activation_order: bool | None = None
     kv_cache_quant_algo: str | None = None
     producer: str = ""
     """Name and version of the exporter; empty if not said."""

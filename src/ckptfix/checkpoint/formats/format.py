@@ -6,11 +6,15 @@ Parts that run on tensors are looked up by the names here: `verify/dequantize/re
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 ScaleShape = Callable[[tuple[int, ...], tuple[int, ...]], int | None]
 """(logical weight shape ``[..., out, in]``, weight_scale shape) -> group size; 0 when the format
 has none; None when the shapes do not fit."""
+
+
+Shape = tuple[int, ...]
+_CONTAINER_BITS: Final = {"U8": 8, "I8": 8, "F8_E4M3": 8, "I32": 32}
 
 
 def is_scalar(weight: tuple[int, ...], scale: tuple[int, ...]) -> bool:
@@ -33,34 +37,61 @@ class Codes:
     """Relative error that rounding to these codes adds to a weight, with room."""
     factor_error: float
     """The same for the factor between the weight and its source."""
-    packed: Literal["in", "out"] | None = None
-    """The dimension along which a byte holds two values; None: one value per element."""
+    packed: Literal["in", "out", "blocks", "flat"] | None = None
+    """The dimension along which one element holds several values, None: one value per element.
+    Blocks: `[..., out, in / 32, 16]`, a byte holds two values of a row. Flat: `[out * in / 2, 1]`,
+    the shape is not in the header."""
+    transposed: bool = False
+    """Stored as `[..., in, out]`."""
 
-    def logical(self, stored: tuple[int, ...]) -> tuple[int, ...]:
+    @property
+    def packing(self) -> str:
+        """How its values are packed, for people; empty where each has an element of its own."""
+        if self.packed is None:
+            return ""
+        number = 32 / self.bits if self.dtype == "I32" else 8 // self.bits
+        along = "" if self.packed == "flat" else f" along {'out' if self.packed == 'out' else 'in'}"
+        return f"{number:.3g} in {self.dtype}{along}"
+
+    def logical(self, stored: Shape) -> Shape:
         """Shape of a weight before packing, `[..., out, in]`."""
+        if self.packed == "blocks":
+            return (*stored[:-2], 2 * stored[-2] * stored[-1])
         *stacked, out, columns = stored
-        match self.packed:
-            case "in":
-                return (*stacked, out, 2 * columns)
-            case "out":
-                return (*stacked, 2 * out, columns)
-            case None:
-                return stored
+        if self.transposed:
+            out, columns = columns, out
+        if self.packed is None:
+            return (*stacked, out, columns)
+        bits = _CONTAINER_BITS[self.dtype]
+        if self.packed == "out":
+            return (*stacked, out * bits // self.bits, columns)
+        return (*stacked, out, columns * bits // self.bits) if self.packed == "in" else (2 * out, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleLayout:
     """What `weight_scale` holds."""
 
-    name: Literal["tensor", "channel", "blocks", "groups", "exponents", "two levels"]
+    name: str
     """Of the decoder. Two levels: the factor of a group is weight_scale times weight_scale_2."""
-    dtype: str
+    dtypes: tuple[str, ...]
     shape: ScaleShape
     zeros: float = 0.0
     """Share of zeros that does no harm."""
     shared: Literal["weight_scale", "weight_scale_2", ""] = ""
     """The scale of which a packed module of a runtime has room for one; empty where each member
     keeps all of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroPoints:
+    """Where a format keeps the code that stands for zero."""
+
+    role: str
+    shapes: Callable[[Shape, Shape], tuple[Shape, ...]] = lambda weight, scale: (scale,)  # noqa: ARG005 - one of two
+    """(logical weight shape, scale shape) -> the shapes that it can have."""
+    always: bool = False
+    """Stored for symmetric codes too: then only the metadata tell whether the codes are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +160,12 @@ class Format:
     """Role of the tensor with the codes."""
     scale: str = "weight_scale"
     """Role of the tensor with the scales."""
+    zeros: ZeroPoints | None = None
+    """None where the codes are always symmetric."""
+    order: str = ""
+    """Role of the tensor that says in which order the input columns were quantized."""
+    scalars: tuple[str, ...] = ("F32",)
+    """dtypes of companions that are one value."""
 
     @property
     def sides(self) -> str:

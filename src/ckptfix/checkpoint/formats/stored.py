@@ -20,6 +20,8 @@ class Fit:
     format: Format
     group_size: int
     """Input columns per scale; 0 when the format has no groups."""
+    logical_shape: tuple[int, ...]
+    """Shape of the weight before packing, `[..., out, in]`."""
 
     @property
     def quant_algo(self) -> str:
@@ -37,7 +39,7 @@ class StoredFormat:
     weight_only: bool = False
     """Of a format with static inputs, FP8 for example, stored without `input_scale`."""
     logical_shape: tuple[int, ...] = ()
-    """Shape of the weight before packing, `[..., out, in]`; `()` without a weight."""
+    """Shape of the weight before packing, of the first fit; `()` without a weight."""
     problem: str = ""
     """Why the tensors fit no format: what is there and what would be needed."""
 
@@ -80,14 +82,20 @@ def stored_format(module: Module) -> StoredFormat:
         if scaled:
             return StoredFormat(problem=f"{scaled} without a weight")
         return UNQUANTIZED
-    quantized = (row.codes.dtype for row in table.FORMATS)
-    if not scaled and weight.dtype not in quantized:
+    if not scaled and not _holds_codes(module, weight):
         return StoredFormat(logical_shape=weight.shape)
     if len(weight.shape) < 2:
         if not scaled:
             return StoredFormat(logical_shape=weight.shape)
         return StoredFormat(problem=f"{scaled} on a {len(weight.shape)}-D weight")
     return _match(module, weight)
+
+
+def _holds_codes(module: Module, weight: Tensor) -> bool:
+    """True for a weight that is quantized by its dtype, or by its name: a table may be I32."""
+    if "weight" not in module.tensors:
+        return True
+    return weight.dtype != "I32" and any(weight.dtype == r.codes.dtype for r in table.FORMATS)
 
 
 def _scale_of(module: Module) -> str:
@@ -100,14 +108,18 @@ def _scale_of(module: Module) -> str:
 
 
 def _match(module: Module, weight: Tensor) -> StoredFormat:
-    fits = [Fit(row, size) for row in table.FORMATS if (size := _fits(row, module)) is not None]
+    fits = [
+        Fit(row, size, row.codes.logical(module.tensors[row.weight].shape))
+        for row in table.FORMATS
+        if (size := _fits(row, module)) is not None
+    ]
     if not fits:
         return StoredFormat(logical_shape=weight.shape, problem=_near_miss(module, weight))
     first = fits[0].format
     return StoredFormat(
         tuple(fits),
         weight_only=first.inputs.static and "input_scale" not in module.tensors,
-        logical_shape=first.codes.logical(module.tensors[first.weight].shape),
+        logical_shape=fits[0].logical_shape,
     )
 
 
@@ -115,7 +127,7 @@ def _has_dtypes(row: Format, module: Module) -> bool:
     weight, scale = module.tensors.get(row.weight), module.tensors.get(row.scale)
     if weight is None or scale is None:
         return False
-    return (row.codes.dtype, row.scales.dtype) == (weight.dtype, scale.dtype)
+    return row.codes.dtype == weight.dtype and scale.dtype in row.scales.dtypes
 
 
 def _fits_layout(row: Format, module: Module) -> int | None:
@@ -131,7 +143,19 @@ def _companion_faults(row: Format, module: Module) -> list[str]:
     extra = [role for role in optional if role in module.tensors and role not in expected]
     faults = [f"{role} is missing" for role in missing]
     faults += [f"{role} is not expected" for role in extra]
-    return faults + _companion_shape_faults(row, module)
+    return faults + _companion_shape_faults(row, module) + _zero_faults(row, module)
+
+
+def _zero_faults(row: Format, module: Module) -> list[str]:
+    """Zero points that are not as many as the codes need."""
+    zeros = module.tensors.get(row.zeros.role) if row.zeros else None
+    if row.zeros is None or zeros is None:
+        return []
+    logical = row.codes.logical(module.tensors[row.weight].shape)
+    wanted = row.zeros.shapes(logical, module.tensors[row.scale].shape)
+    if zeros.shape in wanted:
+        return []
+    return [f"{row.zeros.role} is {list(zeros.shape)}, expected {list(wanted[0])}"]
 
 
 def _companion_shape_faults(row: Format, module: Module) -> list[str]:
@@ -142,9 +166,9 @@ def _companion_shape_faults(row: Format, module: Module) -> list[str]:
         if tensor is None:
             continue
         held = f"{role.name} is {tensor.dtype} {list(tensor.shape)}"
-        scalar = tensor.dtype == "F32" and is_scalar(logical, tensor.shape)
+        scalar = tensor.dtype in row.scalars and is_scalar(logical, tensor.shape)
         if role.holds == "scalar" and not scalar:
-            faults.append(f"{held}, expected an F32 scalar")
+            faults.append(f"{held}, expected an {row.scalars[-1]} scalar")
         elif role.holds == "inputs" and tensor.shape != (logical[-1],):
             faults.append(f"{role.name} is {list(tensor.shape)}, expected [{logical[-1]}]")
     return faults
@@ -163,8 +187,6 @@ def _near_miss(module: Module, weight: Tensor) -> str:
     of_weight = next(role for role in WEIGHTS if role in module.tensors)
     held = f"{of_weight} is {weight.dtype} {list(weight.shape)}"
     if scale is None:
-        if "weight_scale_inv" in module.tensors:
-            return f"{held} with weight_scale_inv, which is not a ModelOpt format"
         return f"{held} and has no weight_scale"
     held += f", {of_scale} is {scale.dtype} {list(scale.shape)}"
     layout = [row for row in table.FORMATS if _fits_layout(row, module) is not None]

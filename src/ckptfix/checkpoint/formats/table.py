@@ -1,4 +1,4 @@
-"""Every stored format: one row per algorithm that ModelOpt exports.
+"""Every stored format: one row per algorithm that ModelOpt exports, then those of others.
 
 Sources: nvidia-modelopt 0.23.0 to 0.47.0, modelopt/torch/export/quant_utils.py,
 unified_export_hf.py, convert_hf_config.py and modelopt/torch/quantization/config.py (how each
@@ -16,42 +16,9 @@ from ckptfix.checkpoint.formats.format import (
     GpuNeed,
     InputKind,
     ScaleLayout,
-    ScaleShape,
-    is_scalar,
 )
-
-
-def _scalar(weight: tuple[int, ...], scale: tuple[int, ...]) -> int | None:
-    return 0 if is_scalar(weight, scale) else None
-
-
-def _per_channel(weight: tuple[int, ...], scale: tuple[int, ...]) -> int | None:
-    return 0 if scale == weight[:-1] else None
-
-
-def _blocks(*, four_dimensional: bool) -> ScaleShape:
-    def fits(weight: tuple[int, ...], scale: tuple[int, ...]) -> int | None:
-        rows, columns = -(-weight[-2] // 128), -(-weight[-1] // 128)
-        if four_dimensional:
-            if scale == () and rows == columns == 1:
-                return 128
-            return 128 if scale == (*weight[:-2], rows, 1, columns, 1) else None
-        return 128 if scale == (*weight[:-2], rows, columns) else None
-
-    return fits
-
-
-def _groups(size: int | None = None) -> ScaleShape:
-    """Groups of `size` input columns; None accepts any size that divides the input."""
-
-    def fits(weight: tuple[int, ...], scale: tuple[int, ...]) -> int | None:
-        if len(scale) != len(weight) or scale[:-1] != weight[:-1] or not scale[-1]:
-            return None
-        group, rest = divmod(weight[-1], scale[-1])
-        return group if rest == 0 and group > 1 and size in (None, group) else None
-
-    return fits
-
+from ckptfix.checkpoint.formats.other_rows import OTHER_FORMATS
+from ckptfix.checkpoint.formats.shapes import blocks, groups, per_channel, scalar
 
 # Errors are those of rounding, with room: on real exports a weight of FP8 has a relative error of
 # 0.027, INT8 0.006, NVFP4 0.097, MXFP4 0.12, INT4 0.12.
@@ -68,16 +35,16 @@ _MOST_ZERO_EXPONENTS: Final = 0.5
 
 def _two_levels(size: int) -> ScaleLayout:
     return ScaleLayout(
-        "two levels", "F8_E4M3", _groups(size), _MOST_ZERO_BLOCKS, shared="weight_scale_2"
+        "two levels", ("F8_E4M3",), groups(size), _MOST_ZERO_BLOCKS, shared="weight_scale_2"
     )
 
 
-TENSOR: Final = ScaleLayout("tensor", "F32", _scalar, shared="weight_scale")
-CHANNEL: Final = ScaleLayout("channel", "F32", _per_channel)
-BLOCKS_4D: Final = ScaleLayout("blocks", "F32", _blocks(four_dimensional=True))
-BLOCKS_2D: Final = ScaleLayout("blocks", "F32", _blocks(four_dimensional=False))
-GROUPS: Final = ScaleLayout("groups", "F32", _groups())
-EXPONENTS: Final = ScaleLayout("exponents", "U8", _groups(32), _MOST_ZERO_EXPONENTS)
+TENSOR: Final = ScaleLayout("tensor", ("F32",), scalar, shared="weight_scale")
+CHANNEL: Final = ScaleLayout("channel", ("F32",), per_channel)
+BLOCKS_4D: Final = ScaleLayout("blocks", ("F32",), blocks(four_dimensional=True))
+BLOCKS_2D: Final = ScaleLayout("blocks", ("F32",), blocks(four_dimensional=False))
+GROUPS: Final = ScaleLayout("groups", ("F32",), groups())
+EXPONENTS: Final = ScaleLayout("exponents", ("U8",), groups(32), _MOST_ZERO_EXPONENTS)
 BY_16, BY_32 = _two_levels(16), _two_levels(32)
 
 BARE: Final = InputKind("unquantized", "BF16")
@@ -129,6 +96,7 @@ FORMATS: Final = (
     Format("W8A16", INT8, CHANNEL, BARE),
     Format("W8A8_SQ_PER_CHANNEL", INT8, CHANNEL, INT8_TENSOR, INT8_GEMM, _INPUT + _PQS,
            smoothing="smoothquant"),
+    *OTHER_FORMATS,
 )
 # fmt: on
 

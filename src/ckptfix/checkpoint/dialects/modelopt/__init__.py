@@ -33,6 +33,7 @@ class _ModelOpt:
         ),
     )
     writer = ModelOptWriter()
+    reading = None
 
     def claim(self, documents: Documents) -> Claim:
         return reader.claim(documents)

@@ -1,0 +1,78 @@
+"""AWQ, as AutoAWQ, GPTQModel and AutoRound write it.
+
+Sources: autoawq 0.2.9, gptqmodel 7.7.0, auto-round 0.16.1 and the exports of the last two. A module
+is left in float where one of `modules_to_not_convert` is a part of its name.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ckptfix.checkpoint.dialects.fields import Fields
+from ckptfix.checkpoint.dialects.interface import (
+    Claim,
+    Dialect,
+    Documents,
+    NameList,
+    OwnFile,
+    Reading,
+)
+from ckptfix.checkpoint.dialects.reading import counted, flag, positive
+from ckptfix.checkpoint.dialects.sections import claim_by, sections_of
+from ckptfix.checkpoint.dialects.statements import LeftOut, MetadataFile
+
+_METHODS: Final = frozenset({"awq"})
+_FILES: Final = ("quantize_config.json", "quant_config.json")
+_SKIPPED: Final = "modules_to_not_convert"
+
+
+def _reading(metadata: MetadataFile, module: str) -> MetadataFile | None:
+    skipped = counted(metadata.of_kind("exclude"))
+    return None if any(statement.name in module for statement in skipped) else metadata
+
+
+class _Awq:
+    quantizer = "AWQ"
+    own_files = tuple(map(OwnFile, _FILES))
+    name_fields = (_SKIPPED,)
+    roles = ()
+    writer = None
+    reading: Reading = staticmethod(_reading)
+
+    def claim(self, documents: Documents) -> Claim:
+        return claim_by(documents, _METHODS, _FILES)
+
+    def name_lists(self, documents: Documents) -> Iterator[NameList]:
+        for fields in sections_of(documents, _METHODS, {}, _FILES):
+            skipped = fields.value.get(_SKIPPED)
+            if isinstance(skipped, list):
+                yield NameList(fields.document.file, (*fields.path, _SKIPPED), skipped)
+
+    def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
+        sections = sections_of(documents, _METHODS, left_out, _FILES)
+        return tuple(self._read(fields) for fields in sections)
+
+    def _read(self, fields: Fields) -> MetadataFile:
+        value, path = fields.value, (*fields.path, _SKIPPED)
+        bits = value.get("bits", value.get("w_bit"))
+        skipped = value.get(_SKIPPED)
+        if skipped is not None and not isinstance(skipped, list):
+            fields.wrong((_SKIPPED,), "a list of strings")
+            skipped = None
+        zero_point = flag(value.get("zero_point"))
+        return MetadataFile(
+            file=fields.document.file,
+            root=fields.path,
+            quantizer=self.quantizer,
+            quant_algo=f"AWQ_INT{bits}" if isinstance(bits, int) else None,
+            group_size=positive(value.get("group_size", value.get("q_group_size"))),
+            symmetric=None if zero_point is None else not zero_point,
+            producer=fields.text("provider") or "",
+            statements=tuple(fields.names("exclude", path, skipped or ())),
+            faults=tuple(fields.faults),
+            algo_path=(*fields.path, "bits" if "bits" in value else "w_bit"),
+            entries_path=path,
+            exclude_list=path,
+        )
+
+
+DIALECT: Final[Dialect] = _Awq()

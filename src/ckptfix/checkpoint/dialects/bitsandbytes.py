@@ -1,0 +1,75 @@
+"""bitsandbytes, as transformers writes it.
+
+Sources: bitsandbytes 0.50.2 with transformers 5.17.0, and their exports. The companions of a 4-bit
+weight hang below the weight; its shape stands in a tensor of JSON bytes.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ckptfix.checkpoint.dialects.fields import Fields
+from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Reading, Role
+from ckptfix.checkpoint.dialects.reading import counted, in_whole_parts
+from ckptfix.checkpoint.dialects.sections import claim_by, sections_of
+from ckptfix.checkpoint.dialects.statements import LeftOut, MetadataFile
+
+_METHODS: Final = frozenset({"bitsandbytes"})
+_SKIPPED: Final = "llm_int8_skip_modules"
+
+
+def _reading(metadata: MetadataFile, module: str) -> MetadataFile | None:
+    skipped = counted(metadata.of_kind("exclude"))
+    return None if any(in_whole_parts(s.name, module) for s in skipped) else metadata
+
+
+class _Bitsandbytes:
+    quantizer = "bitsandbytes"
+    own_files = ()
+    name_fields = (_SKIPPED,)
+    roles = (
+        Role("absmax", also="weight.absmax"),
+        Role("quant_map", also="weight.quant_map"),
+        Role("nested_absmax", also="weight.nested_absmax"),
+        Role("nested_quant_map", also="weight.nested_quant_map"),
+        Role("quant_state_nf4", also="weight.quant_state.bitsandbytes__nf4"),
+        Role("quant_state_fp4", also="weight.quant_state.bitsandbytes__fp4"),
+        Role("SCB", is_scale=True),
+        Role("weight_format"),
+    )
+    writer = None
+    reading: Reading = staticmethod(_reading)
+
+    def claim(self, documents: Documents) -> Claim:
+        return claim_by(documents, _METHODS)
+
+    def name_lists(self, documents: Documents) -> Iterator[NameList]:
+        for fields in sections_of(documents, _METHODS, {}):
+            skipped = fields.value.get(_SKIPPED)
+            if isinstance(skipped, list):
+                yield NameList(fields.document.file, (*fields.path, _SKIPPED), skipped)
+
+    def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
+        return tuple(self._read(fields) for fields in sections_of(documents, _METHODS, left_out))
+
+    def _read(self, fields: Fields) -> MetadataFile:
+        value, path = fields.value, (*fields.path, _SKIPPED)
+        skipped = value.get(_SKIPPED)
+        if skipped is not None and not isinstance(skipped, list):
+            fields.wrong((_SKIPPED,), "a list of strings")
+            skipped = None
+        four = value.get("load_in_4bit", value.get("_load_in_4bit")) is True
+        kind = "FP4" if value.get("bnb_4bit_quant_type") == "fp4" else "NF4"
+        return MetadataFile(
+            file=fields.document.file,
+            root=fields.path,
+            quantizer=self.quantizer,
+            quant_algo=f"BNB_{kind}" if four else "BNB_INT8",
+            statements=tuple(fields.names("exclude", path, skipped or ())),
+            faults=tuple(fields.faults),
+            algo_path=(*fields.path, "load_in_4bit" if four else "load_in_8bit"),
+            entries_path=path,
+            exclude_list=path,
+        )
+
+
+DIALECT: Final[Dialect] = _Bitsandbytes()

@@ -1,0 +1,188 @@
+"""compressed-tensors, as llm-compressor writes it.
+
+Sources: compressed-tensors 0.19.0 and llm-compressor 0.14.0.1, and their exports. A target is a
+name, `re:` and an expression, or the class of modules; `ignore` is resolved to names on export.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from ckptfix.checkpoint.dialects.fields import Fields
+from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Reading, Role
+from ckptfix.checkpoint.dialects.reading import REGEX_MARK, counted, matches
+from ckptfix.checkpoint.dialects.sections import (
+    COMPRESSION,
+    claim_by,
+    method_in_config,
+    sections_of,
+)
+from ckptfix.checkpoint.dialects.statements import (
+    CONFIG_FILE,
+    MIXED,
+    LeftOut,
+    MetadataFile,
+    Statement,
+    config_root,
+)
+from ckptfix.names import is_class_name
+
+_METHODS: Final = frozenset({"compressed-tensors"})
+_GROUPS: Final = "config_groups"
+_IGNORE: Final = "ignore"
+_FLOAT: Final[Mapping[tuple[Any, Any], str]] = {
+    (8, "tensor"): "FP8_TENSOR",
+    (8, "channel"): "FP8_CHANNEL",
+    (8, "block"): "FP8_BLOCK",
+    (8, "group"): "MXFP8",
+    (4, "tensor_group"): "NVFP4_PACKED",
+    (4, "group"): "MXFP4_PACKED",
+}
+"""(bits, strategy) of float weights -> row."""
+_INT: Final[Mapping[tuple[Any, Any], str]] = {
+    (8, "tensor"): "INT8_TENSOR",
+    (8, "channel"): "INT8_CHANNEL",
+}
+"""The same for integers that are not packed."""
+
+
+def scheme_of(weights: Mapping[str, Any], layout: object) -> str | None:
+    """The row of the table of stored formats; None for a scheme that none describes.
+
+    Args:
+        weights: the quantization arguments of the weights.
+        layout: the format of the group, or of the whole file where the group has none.
+    """
+    bits, strategy = weights.get("num_bits"), weights.get("strategy")
+    if weights.get("type") == "float":
+        if bits == 4 and weights.get("group_size") == 16:
+            return "NVFP4_PACKED"
+        return _FLOAT.get((bits, strategy))
+    if layout == "pack-quantized" and bits in (4, 8):
+        return f"INT{bits}_PACKED"
+    return "INT4_BYTES" if bits == 4 else _INT.get((bits, strategy))
+
+
+def _old(documents: Documents, left_out: LeftOut) -> Fields | None:
+    """The object below `compression_config`, which names no quantizer."""
+    config = documents.get(CONFIG_FILE)
+    if config is None or config_root(config.value) != COMPRESSION:
+        return None
+    if method_in_config(documents):
+        return None
+    outer = Fields.at(config, COMPRESSION, left_out)
+    fields = outer.child("quantization_config") or outer
+    return fields if _GROUPS in fields.value else None
+
+
+def _sections(documents: Documents, left_out: LeftOut) -> Iterator[Fields]:
+    old = _old(documents, left_out)
+    if old is not None:
+        yield old
+    yield from sections_of(documents, _METHODS, left_out)
+
+
+def _statements(fields: Fields) -> Iterator[Statement]:
+    for group in fields.members(_GROUPS):
+        weights = group.value.get("weights")
+        arguments = weights if isinstance(weights, dict) else {}
+        algo = scheme_of(arguments, group.value.get("format") or fields.value.get("format"))
+        size, order = arguments.get("group_size"), arguments.get("actorder")
+        symmetric = arguments.get("symmetric")
+        targets = group.value.get("targets")
+        if targets is not None and not isinstance(targets, list):
+            group.wrong(("targets",), "a list of strings")
+            continue
+        for target in group.names("target", (*group.path, "targets"), targets or ()):
+            yield Statement(
+                "target",
+                target.name,
+                target.file,
+                target.path,
+                algo,
+                size if isinstance(size, int) and size > 0 else None,
+                symmetric if isinstance(symmetric, bool) else None,
+                order in ("group", "dynamic", True),
+            )
+    ignored = fields.value.get(_IGNORE)
+    if ignored is not None and not isinstance(ignored, list):
+        fields.wrong((_IGNORE,), "a list of strings")
+        return
+    yield from fields.names("exclude", (*fields.path, _IGNORE), ignored or ())
+
+
+def _meets(name: str, module: str) -> bool:
+    if name.startswith(REGEX_MARK):
+        return matches(name.removeprefix(REGEX_MARK), module)
+    return name == module
+
+
+def _reading(metadata: MetadataFile, module: str) -> Statement | None:
+    excludes = counted(metadata.of_kind("exclude"))
+    if any(_meets(statement.name, module) for statement in excludes):
+        return None
+    targets = counted(s for s in metadata.of_kind("target") if s.quant_algo)
+    by_name = (target for target in targets if _meets(target.name, module))
+    # Which class a module has does not stand in the tensors; almost all targets say Linear.
+    by_class = (target for target in targets if is_class_name(target.name))
+    return next(by_name, None) or next(by_class, None)
+
+
+def _kv_cache(fields: Fields) -> str | None:
+    scheme = fields.value.get("kv_cache_scheme")
+    if not isinstance(scheme, dict):
+        return None
+    bits, kind = scheme.get("num_bits"), scheme.get("type")
+    return "FP8" if (bits, kind) == (8, "float") else f"{bits}-bit {kind}"
+
+
+class _CompressedTensors:
+    quantizer = "compressed-tensors"
+    own_files = ()
+    name_fields = ("targets", _IGNORE)
+    roles = (
+        Role("weight_shape"),
+        Role("weight_g_idx", optional=True),
+    )
+    writer = None
+    reading: Reading = staticmethod(_reading)
+
+    def claim(self, documents: Documents) -> Claim:
+        return Claim.NAMED if _old(documents, {}) else claim_by(documents, _METHODS)
+
+    def name_lists(self, documents: Documents) -> Iterator[NameList]:
+        for fields in _sections(documents, {}):
+            for group in fields.members(_GROUPS):
+                if isinstance(group.value.get("targets"), list):
+                    path = (*group.path, "targets")
+                    yield NameList(group.document.file, path, group.value["targets"])
+            if isinstance(fields.value.get(_IGNORE), list):
+                path = (*fields.path, _IGNORE)
+                yield NameList(fields.document.file, path, fields.value[_IGNORE])
+
+    def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
+        return tuple(self._read(fields) for fields in _sections(documents, left_out))
+
+    def _read(self, fields: Fields) -> MetadataFile:
+        statements = tuple(_statements(fields))
+        targets = [s for s in statements if s.kind == "target"]
+        algos = {s.quant_algo for s in targets if s.quant_algo}
+        sizes = {s.group_size for s in targets}
+        version = fields.text("version")
+        return MetadataFile(
+            file=fields.document.file,
+            root=fields.path,
+            quantizer=self.quantizer,
+            quant_algo=algos.pop() if len(algos) == 1 else MIXED if algos else None,
+            group_size=sizes.pop() if len(sizes) == 1 else None,
+            kv_cache_quant_algo=_kv_cache(fields),
+            producer=f"compressed-tensors {version}" if version else self.quantizer,
+            statements=statements,
+            faults=tuple(fields.faults),
+            algo_path=(*fields.path, _GROUPS),
+            entries_path=(*fields.path, _GROUPS),
+            exclude_list=(*fields.path, _IGNORE),
+            takes_regexes=True,
+        )
+
+
+DIALECT: Final[Dialect] = _CompressedTensors()

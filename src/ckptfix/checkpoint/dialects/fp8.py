@@ -1,0 +1,74 @@
+"""Fine-grained FP8 of transformers and DeepSeek, and the per-tensor FP8 that Quark writes so.
+
+Sources: transformers 5.17.0 (`FineGrainedFP8Config`), amd-quark 0.13 and their exports. Entries
+are names, and beginnings or whole parts of names.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ckptfix.checkpoint.dialects.fields import Fields
+from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Reading
+from ckptfix.checkpoint.dialects.reading import counted, in_whole_parts
+from ckptfix.checkpoint.dialects.sections import claim_by, sections_of
+from ckptfix.checkpoint.dialects.statements import LeftOut, MetadataFile, Statement
+
+_METHODS: Final = frozenset({"fp8"})
+_LISTS: Final = ("ignored_layers", "modules_to_not_convert")
+"""The first that is there counts (vllm 0.33.0, quantization/fp8.py `from_config`)."""
+
+
+def _list_of(fields: Fields) -> str:
+    return next((key for key in _LISTS if fields.value.get(key)), _LISTS[1])
+
+
+def _statements(fields: Fields, key: str) -> Iterator[Statement]:
+    listed = fields.value.get(key)
+    if listed is not None and not isinstance(listed, list):
+        fields.wrong((key,), "a list of strings")
+        return
+    yield from fields.names("exclude", (*fields.path, key), listed or ())
+
+
+def _reading(metadata: MetadataFile, module: str) -> MetadataFile | None:
+    skipped = counted(metadata.of_kind("exclude"))
+    return None if any(in_whole_parts(s.name, module) for s in skipped) else metadata
+
+
+class _Fp8:
+    quantizer = "fine-grained FP8"
+    own_files = ()
+    name_fields = _LISTS
+    roles = ()
+    writer = None
+    reading: Reading = staticmethod(_reading)
+
+    def claim(self, documents: Documents) -> Claim:
+        return claim_by(documents, _METHODS)
+
+    def name_lists(self, documents: Documents) -> Iterator[NameList]:
+        for fields in sections_of(documents, _METHODS, {}):
+            for key in _LISTS:
+                if isinstance(fields.value.get(key), list):
+                    path = (*fields.path, key)
+                    yield NameList(fields.document.file, path, fields.value[key])
+
+    def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
+        return tuple(self._read(fields) for fields in sections_of(documents, _METHODS, left_out))
+
+    def _read(self, fields: Fields) -> MetadataFile:
+        key, in_blocks = _list_of(fields), fields.value.get("weight_block_size") is not None
+        return MetadataFile(
+            file=fields.document.file,
+            root=fields.path,
+            quantizer=self.quantizer,
+            quant_algo="FP8_BLOCK_INV" if in_blocks else "FP8_TENSOR",
+            statements=tuple(_statements(fields, key)),
+            faults=tuple(fields.faults),
+            algo_path=(*fields.path, "weight_block_size" if in_blocks else "quant_method"),
+            entries_path=(*fields.path, key),
+            exclude_list=(*fields.path, key),
+        )
+
+
+DIALECT: Final[Dialect] = _Fp8()

@@ -1,0 +1,121 @@
+"""GPTQ, as GPTQModel, AutoGPTQ, optimum and AutoRound write it.
+
+Sources: gptqmodel 7.7.0, auto-round 0.16.1 and their exports. A key of `dynamic` is an expression
+that is matched from the start of a name, `+:` before it or `-:`, which leaves modules in float.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from ckptfix.checkpoint.dialects.fields import Fields
+from ckptfix.checkpoint.dialects.interface import (
+    Claim,
+    Dialect,
+    Documents,
+    NameList,
+    OwnFile,
+    Reading,
+)
+from ckptfix.checkpoint.dialects.reading import counted, flag, matches, positive
+from ckptfix.checkpoint.dialects.sections import claim_by, sections_of
+from ckptfix.checkpoint.dialects.statements import LeftOut, MetadataFile, Statement
+
+_METHODS: Final = frozenset({"gptq"})
+_FILES: Final = ("quantize_config.json",)
+_DYNAMIC: Final = "dynamic"
+_LISTED: Final = "modules_in_block_to_quantize"
+_LEAVES: Final = "-:"
+
+
+def _scheme(value: Mapping[str, Any]) -> str | None:
+    bits = value.get("bits")
+    return f"GPTQ_INT{bits}" if isinstance(bits, int) and 1 < bits < 16 else None
+
+
+def _statements(fields: Fields) -> Iterator[Statement]:
+    file = fields.document.file
+    for rule in fields.members(_DYNAMIC):
+        name = str(rule.path[-1])
+        if name.startswith(_LEAVES):
+            yield Statement("exclude", name, file, rule.path)
+            continue
+        whole = {**fields.value, **rule.value}
+        yield Statement(
+            "entry",
+            name,
+            file,
+            rule.path,
+            _scheme(whole),
+            positive(whole.get("group_size")),
+            flag(whole.get("sym")),
+            flag(whole.get("desc_act")),
+        )
+    path = (*fields.path, _LISTED)
+    listed = fields.value.get(_LISTED)
+    for index, item in enumerate(listed if isinstance(listed, list) else ()):
+        inner = item if isinstance(item, list) else [item]
+        for at, name in enumerate(inner):
+            if isinstance(name, str):
+                below = (index, at) if isinstance(item, list) else (index,)
+                yield Statement("target", name, file, (*path, *below))
+
+
+def _reading(metadata: MetadataFile, module: str) -> Statement | MetadataFile | None:
+    for rule in counted(metadata.statements):
+        expression = rule.name[2:] if rule.name[:2] in ("+:", _LEAVES) else rule.name
+        if rule.kind != "target" and matches(expression, module):
+            return rule if rule.kind == "entry" else None
+    listed = counted(metadata.of_kind("target"))
+    return metadata if not listed or any(t.name in module for t in listed) else None
+
+
+class _Gptq:
+    quantizer = "GPTQ"
+    own_files = (OwnFile(_FILES[0]),)
+    name_fields = (_DYNAMIC, _LISTED)
+    roles = ()
+    writer = None
+    reading: Reading = staticmethod(_reading)
+
+    def claim(self, documents: Documents) -> Claim:
+        return claim_by(documents, _METHODS, _FILES)
+
+    def name_lists(self, documents: Documents) -> Iterator[NameList]:
+        for fields in sections_of(documents, _METHODS, {}, _FILES):
+            rules = fields.value.get(_DYNAMIC)
+            if isinstance(rules, dict):
+                path = (*fields.path, _DYNAMIC)
+                yield NameList(fields.document.file, path, rules, are_patterns=True)
+
+    def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
+        sections = sections_of(documents, _METHODS, left_out, _FILES)
+        return tuple(self._read(fields) for fields in sections)
+
+    def _read(self, fields: Fields) -> MetadataFile:
+        statements = tuple(_statements(fields))
+        return MetadataFile(
+            file=fields.document.file,
+            root=fields.path,
+            quantizer=self.quantizer,
+            quant_algo=_scheme(fields.value),
+            group_size=positive(fields.value.get("group_size")),
+            symmetric=flag(fields.value.get("sym")),
+            activation_order=flag(fields.value.get("desc_act")),
+            producer=_producer(fields),
+            statements=statements,
+            faults=tuple(fields.faults),
+            algo_path=(*fields.path, "bits"),
+            entries_path=(*fields.path, _DYNAMIC),
+            exclude_list=(*fields.path, _DYNAMIC),
+            takes_regexes=True,
+        )
+
+
+def _producer(fields: Fields) -> str:
+    meta = fields.value.get("meta")
+    made_by = meta.get("quantizer") if isinstance(meta, dict) else fields.value.get("provider")
+    listed = made_by if isinstance(made_by, list) else [made_by]
+    return ", ".join(each for each in listed if isinstance(each, str))
+
+
+DIALECT: Final[Dialect] = _Gptq()

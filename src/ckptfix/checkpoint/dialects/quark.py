@@ -1,0 +1,125 @@
+"""AMD Quark.
+
+Source: amd-quark 0.13 and its exports. Globs of `exclude` are resolved to names on export, those
+of `layer_quant_config` are kept; a weight that is quantized in two steps has a list of them.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from ckptfix.checkpoint.dialects.fields import Fields
+from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Reading
+from ckptfix.checkpoint.dialects.reading import (
+    REGEX_MARK,
+    counted,
+    fits_glob,
+    flag,
+    matches,
+    positive,
+)
+from ckptfix.checkpoint.dialects.sections import claim_by, sections_of
+from ckptfix.checkpoint.dialects.statements import LeftOut, MetadataFile, Statement
+
+_METHODS: Final = frozenset({"quark"})
+_EXCLUDE: Final = "exclude"
+_LAYERS: Final = "layer_quant_config"
+_GLOBAL: Final = "global_quant_config"
+_FP8: Final = {"per_tensor": "FP8_TENSOR", "per_channel": "FP8_CHANNEL", "per_block": "FP8_BLOCK"}
+_INT8: Final = {"per_tensor": "INT8_TENSOR", "per_channel": "INT8_CHANNEL"}
+
+
+def _weight(config: object) -> Mapping[str, Any]:
+    """How the weight is quantized; of two steps the first."""
+    found = config.get("weight") if isinstance(config, dict) else None
+    first = found[0] if isinstance(found, list) and found else found
+    return first if isinstance(first, dict) else {}
+
+
+def _scheme(weight: Mapping[str, Any]) -> str | None:
+    dtype, qscheme = weight.get("dtype"), str(weight.get("qscheme"))
+    match dtype:
+        case "fp8_e4m3":
+            return _FP8.get(qscheme)
+        case "int8" | "uint8":
+            return _INT8.get(qscheme)
+        case "int4" | "uint4":
+            return "QUARK_INT4"
+        case "fp4":
+            return "mxfp4"
+    return None
+
+
+def _statements(fields: Fields) -> Iterator[Statement]:
+    excluded = fields.value.get(_EXCLUDE)
+    if excluded is not None and not isinstance(excluded, list):
+        fields.wrong((_EXCLUDE,), "a list of strings")
+        excluded = None
+    yield from fields.names("exclude", (*fields.path, _EXCLUDE), excluded or ())
+    for layer in fields.members(_LAYERS):
+        weight, path = _weight(layer.value), layer.path
+        size, symmetric = positive(weight.get("group_size")), flag(weight.get("symmetric"))
+        file, name = fields.document.file, str(path[-1])
+        yield Statement("entry", name, file, path, _scheme(weight), size, symmetric)
+
+
+def _excludes(name: str, module: str) -> bool:
+    if name.startswith(REGEX_MARK):
+        return matches(name.removeprefix(REGEX_MARK), module)
+    return name == module or ("*" in name and fits_glob(name, module))
+
+
+def _reading(metadata: MetadataFile, module: str) -> Statement | MetadataFile | None:
+    if any(_excludes(s.name, module) for s in counted(metadata.of_kind("exclude"))):
+        return None
+    entries = counted(metadata.of_kind("entry"))
+    found = next((entry for entry in entries if fits_glob(entry.name, module)), None)
+    if found is not None:
+        return found if found.quant_algo else None
+    return metadata
+
+
+class _Quark:
+    quantizer = "Quark"
+    own_files = ()
+    name_fields = (_EXCLUDE, _LAYERS)
+    roles = ()
+    writer = None
+    reading: Reading = staticmethod(_reading)
+
+    def claim(self, documents: Documents) -> Claim:
+        return claim_by(documents, _METHODS)
+
+    def name_lists(self, documents: Documents) -> Iterator[NameList]:
+        for fields in sections_of(documents, _METHODS, {}):
+            excluded, layers = fields.value.get(_EXCLUDE), fields.value.get(_LAYERS)
+            if isinstance(excluded, list):
+                yield NameList(fields.document.file, (*fields.path, _EXCLUDE), excluded)
+            if isinstance(layers, dict):
+                path = (*fields.path, _LAYERS)
+                yield NameList(fields.document.file, path, layers, are_patterns=True)
+
+    def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
+        return tuple(self._read(fields) for fields in sections_of(documents, _METHODS, left_out))
+
+    def _read(self, fields: Fields) -> MetadataFile:
+        weight, version = _weight(fields.value.get(_GLOBAL)), fields.text("version")
+        statements = tuple(_statements(fields))
+        return MetadataFile(
+            file=fields.document.file,
+            root=fields.path,
+            quantizer=self.quantizer,
+            quant_algo=_scheme(weight),
+            group_size=positive(weight.get("group_size")),
+            symmetric=flag(weight.get("symmetric")),
+            kv_cache_quant_algo="FP8" if fields.value.get("kv_cache_quant_config") else None,
+            producer=f"amd-quark {version}" if version else "amd-quark",
+            statements=statements,
+            faults=tuple(fields.faults),
+            algo_path=(*fields.path, _GLOBAL),
+            entries_path=(*fields.path, _LAYERS),
+            exclude_list=(*fields.path, _EXCLUDE),
+            takes_regexes=True,
+        )
+
+
+DIALECT: Final[Dialect] = _Quark()

@@ -1,0 +1,61 @@
+"""How quantizers match the names in their metadata against modules, in their own reading."""
+
+import re
+from collections.abc import Iterable
+from fnmatch import translate
+from functools import lru_cache
+from typing import Final
+
+from ckptfix.checkpoint.dialects.statements import Statement
+from ckptfix.search.effort import spend
+from ckptfix.untrusted_regex import UntrustedRegex
+
+REGEX_MARK: Final = "re:"
+
+
+@lru_cache(maxsize=4096)
+def compiled(expression: str) -> UntrustedRegex | None:
+    """The expression; None where it is not valid."""
+    try:
+        return UntrustedRegex(expression)
+    except re.error:
+        return None
+
+
+def matches(expression: str, module: str) -> bool:
+    """As `re.match`: anchored at the start only."""
+    regex = compiled(expression)
+    return regex is not None and regex.match(module) is not None
+
+
+def is_found(expression: str, module: str) -> bool:
+    """As `re.search`."""
+    regex = compiled(expression)
+    return regex is not None and regex.search(module) is not None
+
+
+def fits_glob(pattern: str, module: str) -> bool:
+    """As `fnmatch.fnmatchcase`."""
+    return matches(translate(pattern), module)
+
+
+def in_whole_parts(name: str, module: str) -> bool:
+    """True where the dotted parts of a name stand in a row in the module's."""
+    return f".{name}." in f".{module}."
+
+
+def counted(statements: Iterable[Statement]) -> tuple[Statement, ...]:
+    """Statements that are about to be compared with a name, one by one."""
+    listed = tuple(statements)
+    spend(len(listed))
+    return listed
+
+
+def positive(value: object) -> int | None:
+    """A whole number above zero; -1 stands for no groups in most quantizers."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def flag(value: object) -> bool | None:
+    """A boolean; anything else says nothing."""
+    return value if isinstance(value, bool) else None

@@ -1,0 +1,60 @@
+"""The quantization objects of a quantizer that names itself by `quant_method`."""
+
+from collections.abc import Iterator, Set
+from typing import Final
+
+from ckptfix.checkpoint.dialects.fields import Fields
+from ckptfix.checkpoint.dialects.interface import Claim, Documents
+from ckptfix.checkpoint.dialects.statements import (
+    CONFIG_FILE,
+    LeftOut,
+    config_root,
+    named_quantizer,
+    value_at,
+)
+from ckptfix.jsontext.text import JsonText
+
+COMPRESSION: Final = ("compression_config",)
+"""Where compressed-tensors wrote before 0.6, wrapped or not."""
+
+
+def method_in_config(documents: Documents) -> str | None:
+    """The quantizer that config.json names, in lower case; None where it holds no object."""
+    config = documents.get(CONFIG_FILE)
+    root = config_root(config.value) if config is not None else None
+    if config is None or root is None:
+        return None
+    return (named_quantizer(value_at(config.value, root)) or "").lower().replace("_", "-")
+
+
+def claim_by(documents: Documents, methods: Set[str], files: tuple[str, ...] = ()) -> Claim:
+    """How surely files belong to a quantizer of these methods.
+
+    A file of its own counts where config.json holds no quantization object: only then it is read.
+    """
+    method = method_in_config(documents)
+    if method is not None:
+        return Claim.NAMED if method in methods else Claim.NONE
+    named = any(_names(documents.get(file), methods) for file in files)
+    return Claim.NAMED if named else Claim.NONE
+
+
+def sections_of(
+    documents: Documents, methods: Set[str], left_out: LeftOut, files: tuple[str, ...] = ()
+) -> Iterator[Fields]:
+    """The object in config.json, then those in files of the quantizer's own."""
+    config = documents.get(CONFIG_FILE)
+    root = config_root(config.value) if config is not None else None
+    if config is not None and root is not None and method_in_config(documents) in methods:
+        yield Fields.at(config, root, left_out)
+    for file in files:
+        document = documents.get(file)
+        if document is not None and _names(document, methods):
+            yield Fields.at(document, (), left_out)
+
+
+def _names(document: JsonText | None, methods: Set[str]) -> bool:
+    if document is None:
+        return False
+    named = named_quantizer(document.value)
+    return (named or "").lower().replace("_", "-") in methods
