@@ -76,8 +76,11 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return call_
 
 
+CopyOf = Callable[[str], Path]
+
+
 @pytest.fixture
-def copy_of(tmp_path: Path) -> Callable[[str], Path]:
+def copy_of(tmp_path: Path) -> CopyOf:
     """A writable copy of a fixture."""
 
     def copy(name: str) -> Path:
@@ -107,3 +110,8 @@ def files_of(directory: Path) -> dict[str, bytes]:
         for path in sorted(directory.rglob("*"))
         if path.is_file()
     }
+
+
+def files_but_the_backup(directory: Path) -> dict[str, bytes]:
+    """Every file of a checkpoint but those that undo needs."""
+    return {n: d for n, d in files_of(directory).items() if not n.startswith(".ckptfix/")}

@@ -12,9 +12,17 @@ from pathlib import Path
 import pytest
 
 from tests.builders import bf16, fp8, mixed, write_checkpoint
-from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, Call, Run, files_of
+from tests.conftest import (
+    DATA,
+    FIXTURE_NAMES,
+    FIXTURES,
+    Call,
+    CopyOf,
+    Run,
+    files_but_the_backup,
+    files_of,
+)
 
-CopyOf = Callable[[str], Path]
 NANO_VL = DATA / "nanovl-mixed"
 
 
@@ -72,7 +80,7 @@ def test_git_applies_the_dry_run_to_the_bytes_of_the_rewrite(
         check=True,
         env={**os.environ, "GIT_CEILING_DIRECTORIES": str(patched.parent)},
     )
-    after = {n: d for n, d in files_of(rewritten).items() if not n.startswith(".ckptfix/")}
+    after = files_but_the_backup(rewritten)
     assert files_of(patched) == after
     assert after != before
 

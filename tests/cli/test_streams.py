@@ -6,15 +6,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import DATA, Run, files_of
+from tests.conftest import DATA, CopyOf, Run, files_of
 
 pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-CopyOf = Callable[[str], Path]
 NANO_VL, CLEAN = DATA / "nanovl-mixed", DATA / "llama-fp8-kv8"
 FULL = "error: cannot write to standard output: No space left on device"
 DEMO = re.compile(r"ckptfix-demo-\w+")

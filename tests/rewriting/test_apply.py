@@ -6,25 +6,18 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ckptfix.errors import CkptfixError
 from ckptfix.rewriting.store import require_whole
-from tests.conftest import Run, files_of
+from tests.conftest import CopyOf, Run, files_but_the_backup, files_of
 from tests.rewriting.killing import killed_at
-
-CopyOf = Callable[[str], Path]
 
 
 def metadata(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.glob("*.json")}
-
-
-def everything_but_the_folder(directory: Path) -> dict[str, bytes]:
-    return {n: d for n, d in files_of(directory).items() if not n.startswith(".ckptfix/")}
 
 
 @pytest.mark.parametrize("command", ["rewrite", "undo"])
@@ -32,11 +25,11 @@ def test_killed_at_every_step_the_checkpoint_is_whole_or_known_not_to_be(
     copy_of: CopyOf, run: Run, command: str
 ) -> None:
     directory = copy_of("nanovl-mixed")
-    old = everything_but_the_folder(directory)
+    old = files_but_the_backup(directory)
     fresh, rewritten = directory.parent / "fresh", directory.parent / "rewritten"
     shutil.copytree(directory, fresh)
     assert run("rewrite", directory).returncode == 0
-    new = everything_but_the_folder(directory)
+    new = files_but_the_backup(directory)
     assert old != new
     shutil.copytree(directory, rewritten)
     start, goal = (fresh, new) if command == "rewrite" else (rewritten, old)
@@ -49,7 +42,7 @@ def test_killed_at_every_step_the_checkpoint_is_whole_or_known_not_to_be(
         if code == 0:
             break
         assert code == -signal.SIGKILL
-        now = {n: d for n, d in everything_but_the_folder(directory).items() if "-tmp" not in n}
+        now = {n: d for n, d in files_but_the_backup(directory).items() if "-tmp" not in n}
         assert set(now) == set(old)
         assert all(now[name] in (old[name], new[name]) for name in now)
         if is_interrupted(directory):
@@ -58,7 +51,7 @@ def test_killed_at_every_step_the_checkpoint_is_whole_or_known_not_to_be(
             assert now in (old, new)
         finished = killed_at(0, *arguments)
         assert finished == 0 or (command == "undo" and finished == 2 and now == goal)
-        assert everything_but_the_folder(directory) == goal
+        assert files_but_the_backup(directory) == goal
     else:
         pytest.fail("the command takes more steps than the test has")
     assert told_apart > 3

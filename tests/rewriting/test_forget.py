@@ -5,18 +5,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from huggingface_hub.utils import filter_repo_objects
 
-from tests.conftest import Run, files_of
+from tests.conftest import CopyOf, Run, files_but_the_backup, files_of
 from tests.rewriting.killing import killed_at
 from tests.rewriting.test_apply import interrupt
 
 ROOT = Path(__file__).parents[2]
-CopyOf = Callable[[str], Path]
 
 
 @pytest.fixture
@@ -24,10 +22,6 @@ def rewritten(copy_of: CopyOf, run: Run) -> Path:
     directory = copy_of("nanovl-mixed")
     assert run("rewrite", directory).returncode == 0
     return directory
-
-
-def without_folder(directory: Path) -> dict[str, bytes]:
-    return {n: d for n, d in files_of(directory).items() if not n.startswith(".ckptfix/")}
 
 
 def git(directory: Path, *arguments: str) -> str:
@@ -68,7 +62,7 @@ def test_the_advice_on_uploads_leaves_it_out(rewritten: Path, page: str) -> None
     names = list(files_of(rewritten))
     assert any(name.startswith(".ckptfix/") for name in names)
     sent = list(filter_repo_objects(names, ignore_patterns=[".ckptfix/*"]))
-    assert sent == list(without_folder(rewritten))
+    assert sent == list(files_but_the_backup(rewritten))
 
 
 def test_the_advice_for_a_pull_request_from_a_directory(rewritten: Path, run: Run) -> None:
@@ -87,7 +81,7 @@ def test_an_output_does_not_have_it_at_any_depth(rewritten: Path, run: Run, tmp_
 
 
 def test_it_is_removed_and_the_user_is_told(rewritten: Path, run: Run) -> None:
-    before = without_folder(rewritten)
+    before = files_but_the_backup(rewritten)
     kept = [path for path in (rewritten / ".ckptfix").iterdir() if path.name != "lock"]
     done = run("rewrite", rewritten, "--forget")
     assert (done.returncode, done.stderr) == (0, "")
@@ -106,7 +100,7 @@ def test_kept_headers_and_what_a_killed_run_left_go_too(copy_of: CopyOf, run: Ru
     directory = copy_of("nemotronh-moe-super-nulbug")
     assert run("rewrite", directory, "--tensors").returncode == 0
     (directory / ".model.safetensors.ckptfix-tmp").write_text("half of")
-    before = without_folder(directory)
+    before = files_but_the_backup(directory)
     before.pop(".model.safetensors.ckptfix-tmp")
     done = run("rewrite", directory, "--forget")
     assert done.returncode == 0
@@ -223,13 +217,13 @@ def test_killed_at_every_step_all_can_be_undone_or_nothing(
     old = files_of(directory)
     assert run("rewrite", directory).returncode == 0
     start = shutil.copytree(directory, tmp_path / "start")
-    new = without_folder(directory)
+    new = files_but_the_backup(directory)
     seen = set()
     for step in range(1, 100):
         shutil.rmtree(directory)
         shutil.copytree(start, directory)
         code = killed_at(step, "rewrite", directory, "--forget")
-        assert without_folder(directory) == new
+        assert files_but_the_backup(directory) == new
         if code == 0:
             break
         assert code == -signal.SIGKILL

@@ -9,9 +9,7 @@ import pytest
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.rewriting import output as output_module
 from ckptfix.rewriting.output import make_output
-from tests.conftest import Run, files_of
-
-CopyOf = Callable[[str], Path]
+from tests.conftest import CopyOf, Run, files_of
 
 
 def test_the_source_is_left_alone_and_weights_are_hard_links(copy_of: CopyOf, run: Run) -> None:

@@ -13,7 +13,7 @@ from ckptfix.runtimes.name_maps import choose_name_map
 from ckptfix.runtimes.releases import asked_targets
 from ckptfix.runtimes.verdict import TargetVerdict
 from tests.builders import bf16, fp8, mixed, nvfp4, write_checkpoint
-from tests.conftest import FIXTURE_NAMES, FIXTURES, Run, files_of, load
+from tests.conftest import FIXTURE_NAMES, FIXTURES, Run, files_but_the_backup, files_of, load
 
 EVERY_RELEASE = ("vllm", "sglang")
 
@@ -95,7 +95,7 @@ def test_a_rename_and_its_inverse_give_back_the_original_bytes(
     assert run("rewrite", directory, "--runtime", "vllm", "--strategy", "rename").returncode == 0
     back = ("--map", "language_model.model=language_model.backbone")
     assert run("rewrite", directory, *back).returncode == 0
-    after = {n: d for n, d in files_of(directory).items() if not n.startswith(".ckptfix/")}
+    after = files_but_the_backup(directory)
     assert after == before
 
 

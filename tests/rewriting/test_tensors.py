@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,9 @@ from safetensors import deserialize
 
 from ckptfix.checkpoint.shard_index import INDEX_FILE
 from tests.builders import Shapes, bf16, fp8, mixed, write_checkpoint
-from tests.conftest import Call, Run, files_of
+from tests.conftest import Call, CopyOf, Run, files_of
 from tests.rewriting.test_apply import hub_cache
 
-CopyOf = Callable[[str], Path]
 SHARD = "model.safetensors"
 TO_MODEL = ("--map", "language_model.backbone=language_model.model")
 

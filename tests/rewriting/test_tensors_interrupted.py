@@ -22,7 +22,6 @@ from tests.builders import Shapes, bf16, fp8, mixed, safetensors_bytes, write_ch
 from tests.conftest import Call, files_of, load
 from tests.rewriting.killing import call_killed_at
 
-CopyOf = Callable[[str], Path]
 SHARD = "model.safetensors"
 SHORTER = "model.layers=model.tiers"
 LONGER = "model.layers=model.some_layers"

@@ -5,11 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -17,21 +14,11 @@ from safetensors.torch import save_file
 from ckptfix.report.spelling import spelled
 from ckptfix.verifying.device import open_device, out_of_memory
 from tests.builders import fp8, mixed, write_checkpoint
-from tests.conftest import DATA, Call, files_of, load
+from tests.conftest import DATA, Call, CopyOf, files_of, load
 from tests.verifying.corruption import Corruption, Editor
+from tests.verifying.reports import report
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = json.loads((ROOT / "docs" / "verify.schema.json").read_text())
-CopyOf = Callable[[str], Path]
-
-
-def report(call: Call, directory: Path, *options: object, exit_code: int = 0) -> dict[str, Any]:
-    done = call("verify", directory, "--device", "cpu", "--json", *options)
-    assert done.returncode == exit_code, done.stdout + done.stderr
-    made: dict[str, Any] = json.loads(done.stdout)
-    jsonschema.validate(made, SCHEMA)
-    assert made["exit_code"] == exit_code
-    return made
 
 
 def test_packed_modules_are_run_as_the_runtime_joins_them(call: Call) -> None:

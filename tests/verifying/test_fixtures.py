@@ -5,13 +5,13 @@ The default run takes a sample; `make verify-all` walks every fixture and every 
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, Call, load
+from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, Call, CopyOf, load
 from tests.verifying.corruption import Corruption, Editor, every_corruption
 
 SOURCE = DATA / "llama-kv8-only"
@@ -40,7 +40,6 @@ MAY_BE_MISSED_WITHOUT_SOURCE = MAY_BE_MISSED | {
 }
 FOLDED = ("llama-nvfp4-awq",)
 """Scales were folded into weights, so that most have no source to compare with."""
-CopyOf = Callable[[str], Path]
 
 
 def verify(call: Call, directory: Path, *options: object) -> tuple[int, dict[str, Any]]:

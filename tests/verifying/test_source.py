@@ -1,34 +1,22 @@
 """`verify --source`: what was compared, what was not, and why."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from tests.builders import mixed, write_checkpoint
-from tests.conftest import DATA, Call
+from tests.conftest import DATA, Call, CopyOf
+from tests.verifying.reports import report
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = json.loads((ROOT / "docs" / "verify.schema.json").read_text())
 UNQUANTIZED = DATA / "llama-kv8-only"
-CopyOf = Callable[[str], Path]
-
-
-def report(call: Call, directory: Path, source: Path) -> dict[str, Any]:
-    done = call("verify", directory, "--device", "cpu", "--json", "--source", source)
-    assert done.returncode == 0, done.stdout + done.stderr
-    made: dict[str, Any] = json.loads(done.stdout)
-    jsonschema.validate(made, SCHEMA)
-    return made
 
 
 def source_of(copy_of: CopyOf, change: Callable[[dict[str, torch.Tensor]], object]) -> Path:
@@ -90,7 +78,7 @@ def test_a_checkpoint_with_nothing_to_compare_is_an_error(call: Call) -> None:
 def test_what_has_no_counterpart_is_counted_and_named(call: Call, copy_of: CopyOf) -> None:
     module = "model.layers.1.mlp.down_proj"
     source = source_of(copy_of, lambda tensors: tensors.pop(f"{module}.weight"))
-    made = report(call, DATA / "llama-fp8-kv8", source)
+    made = report(call, DATA / "llama-fp8-kv8", "--source", source)
     assert made["compared_with_source"] == 13
     assert made["not_compared_with_source"] == {module: "the source has no weight with this name"}
     options = ("verify", DATA / "llama-fp8-kv8", "--device", "cpu", "--source", source)
@@ -102,7 +90,7 @@ def test_what_has_no_counterpart_is_counted_and_named(call: Call, copy_of: CopyO
 
 
 def test_folded_scales_are_a_reason(call: Call) -> None:
-    made = report(call, DATA / "llama-nvfp4-awq", UNQUANTIZED)
+    made = report(call, DATA / "llama-nvfp4-awq", "--source", UNQUANTIZED)
     assert made["compared_with_source"] == 2
     reasons = set(made["not_compared_with_source"].values())
     assert reasons == {"a scale that is not stored was folded into it"}
