@@ -23,20 +23,20 @@ REGEX_MARK: Final = "re:"
 """Patterns that start with this are regular expressions (compressed-tensors' convention)."""
 
 LONGEST_NAME: Final = 2_000
-"""Rules that double a name would fill the memory; no runtime has names of hundreds."""
+"""Characters. Rules that double a name would exhaust memory; real names are far shorter."""
 
 _FEW_RULES: Final = 16
-"""They are tried one after the other; more are indexed by what a name must hold."""
+"""Up to this many rules are tried in order; more are indexed by the text a name must contain."""
 
 _REMEMBERED: Final = 100_000
-"""Names whose mapping is kept: in two files, before and after a plan, the same ones are mapped."""
+"""Names whose mapping is cached: two files, before and after a plan, contain the same names."""
 
 _CLASS_NAME: Final = re.compile(r"[A-Z][A-Za-z0-9_]*\Z")
 _SEGMENT_ENDS: Final = ".*"
 
 
 class NameLengthError(Exception):
-    """A rule makes a name that is longer than `LONGEST_NAME`."""
+    """A rule produces a name longer than `LONGEST_NAME`."""
 
 
 def is_class_name(name: str) -> bool:
@@ -143,13 +143,13 @@ class Rule:
 
     @property
     def pieces(self) -> list[str]:
-        """What a name must hold so that the rule can change it; none where that is not known."""
+        """Text that a name must contain for the rule to change it; empty if unknown."""
         return required_pieces(self.old) or [] if self.kind == "regex" else [self.old]
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """What the mapper made of one name."""
+    """The result of mapping one name."""
 
     name: str | None
     """The new name; None if a rule dropped it."""
@@ -167,7 +167,7 @@ class NameMapper:
         """Apply every rule and remember which ones changed the name.
 
         Raises:
-            NameLengthError: the name has grown out of all proportion.
+            NameLengthError: a rule produced a name longer than `LONGEST_NAME`.
         """
         mapped = self._mapped.get(name)
         if mapped is None:

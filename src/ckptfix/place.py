@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a checkpoint something stands."""
+    """A location in a checkpoint."""
 
     file: str
     """Path relative to the checkpoint directory."""

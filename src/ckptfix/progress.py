@@ -15,7 +15,7 @@ class Step:
     """What it is being done to."""
     done: int = 0
     total: int | None = None
-    """Number of equal parts of this step; None where nobody knows."""
+    """Number of equal parts of this step; None if unknown."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Final
 _COMMAND: Final = re.compile(
     r"^[ \t]*:(?=:)|#(?=#(?:(?i:vso|teamcity))?\[)|s(?=ection_(?:start|end):)", re.MULTILINE
 )
-"""Ends at the character that must not be there as it is."""
+"""Matches end at the character to escape."""
 
 
 def visible(name: str) -> str:
@@ -43,7 +43,7 @@ def without_controls(text: str) -> str:
 
 def command_starts(text: str) -> list[int]:
     """Positions of the characters to escape so that no runner finds a command in the text."""
-    # Quick to see, line by line, in a report of a million.
+    # A fast check: a report may have a million lines.
     if "::" not in text and "##" not in text and "section_" not in text:
         return []
     return [found.end() - 1 for found in _COMMAND.finditer(text)]

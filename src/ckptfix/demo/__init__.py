@@ -1,1 +1,1 @@
-"""A small checkpoint with the very bug, to try the tool on."""
+"""A small checkpoint that has the bug, to try the tool on."""

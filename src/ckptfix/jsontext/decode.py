@@ -7,7 +7,7 @@ import msgspec
 
 
 def decode_plain(data: bytes) -> object | None:
-    """The value, None where only a slower reader can tell what it is, or what is wrong.
+    """The value; None if only the slower reader can decode it or report what is wrong.
 
     The decoder keeps the last of two equal keys. Every key has a colon behind it, so a text with
     as many colons as the value has keys had no two equal keys, and no colon in a string.

@@ -1,4 +1,4 @@
-"""Where the keys of one JSON object stand, for texts of a million keys.
+"""Positions of the keys of one JSON object, for texts with a million keys.
 
 `JsonText.members` knows every value of a document; a rename of tensors needs the keys of one object
 only, and the C scanner of the standard library walks over the values between them.
@@ -28,7 +28,7 @@ class Key:
 
 
 def keys_of(text: str, brace: int) -> Iterator[Key]:
-    """The keys of the object whose `{` stands at `brace`; the text is valid JSON."""
+    """The keys of the object whose `{` is at `brace`; the text is valid JSON."""
     position = _skip(text, brace + 1)
     while text[position] == '"':
         name, end = _decode(text, position)

@@ -44,7 +44,7 @@ def set_values(
 def _extension(
     document: JsonText, parent: Path, added: Mapping[str, object] | Sequence[object]
 ) -> TextEdit:
-    """Members or elements behind the last one of a container."""
+    """Members or elements appended to a container."""
     children = document.children(parent)
     step, gap = _step(document), _gap(document)
     if children:
@@ -81,7 +81,7 @@ def _step(document: JsonText) -> str | None:
 
 
 def _gap(document: JsonText) -> str:
-    """What stands behind a colon: a space, or nothing in compact JSON."""
+    """The text after a colon: a space, or nothing in compact JSON."""
     return "" if document.children(()) and not re.search(r'": ', document.text) else " "
 
 

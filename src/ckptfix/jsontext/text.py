@@ -22,9 +22,9 @@ _SPACE: Final = " \t\r\n"
 _DECODER: Final = json.JSONDecoder()
 
 MAX_VALUES: Final = 4_000_000
-"""More values than any metadata has; an index of a million tensors has a million."""
+"""Upper bound on the number of values; an index of a million tensors has a million."""
 MAX_DEPTH: Final = 100
-"""Deeper nesting than any metadata has."""
+"""Upper bound on nesting."""
 
 Path = tuple[str | int, ...]
 """Keys and array positions from the root."""
@@ -139,7 +139,7 @@ class JsonText:
         return self._children[path]
 
     def member(self, path: Path) -> Member | None:
-        """Where a member or element stands; None for the document itself and what is not there."""
+        """The span of a member or element; None for the document itself and for a missing path."""
         if path == ():
             return None
         parent = path[:-1]
@@ -155,7 +155,7 @@ class JsonText:
             yield member
             waiting += reversed(self.children(member.path))
 
-    # What was scanned: only containers in which something is looked for.
+    # Scanned containers; a container is scanned on first use.
     @cached_property
     def _children(self) -> dict[Path, tuple[Member, ...]]:
         return {}
@@ -216,7 +216,7 @@ class JsonText:
 
 
 def _scan(text: str, start: int, path: Path) -> Iterator[Member]:
-    """What stands directly in the container that begins here; values are passed over in C."""
+    """The direct children of the container that begins at `start`; values are skipped in C."""
     if text[start] not in "{[":
         return
     is_object = text[start] == "{"

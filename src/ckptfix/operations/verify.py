@@ -133,7 +133,7 @@ def _family(checkpoint: Checkpoint, targets: Sequence[Target]) -> tuple[Family, 
 def _verify(
     checkpoint: Checkpoint, directory: str, request: VerifyRequest, of: "Ranks", bar: Bar
 ) -> VerifyReport | None:
-    from ckptfix.verifying.backends.choice import asked_backends  # noqa: PLC0415 - torch
+    from ckptfix.verifying.backends.choice import requested_backends  # noqa: PLC0415 - torch
     from ckptfix.verifying.device import open_device, torch_version  # noqa: PLC0415
     from ckptfix.verifying.ranks import gather  # noqa: PLC0415
     from ckptfix.verifying.run import RunSettings, run_plan  # noqa: PLC0415
@@ -142,7 +142,7 @@ def _verify(
     asked = _asked(checkpoint, request)
     device = open_device(request.device)
     settings = RunSettings(
-        device, asked_backends(request.backend), request.tokens, request.prefetch
+        device, requested_backends(request.backend), request.tokens, request.prefetch
     )
     unquantized = None
     if request.source is not None:

@@ -38,12 +38,12 @@ class RepositoryCache:
 
     @classmethod
     def of(cls, host: str, name: str) -> "RepositoryCache":
-        """The part for a repository of a host: two hosts may know one name."""
+        """The part for a repository of a host: two hosts may use the same repository name."""
         repository = "--".join(["models", *name.split("/")])
         return cls(cache_folder() / "hub" / quote(host, safe="") / repository)
 
     def commit_of(self, revision: str) -> str | None:
-        """The commit that a revision was when the Hub was last asked."""
+        """The commit that a revision was at the last request."""
         try:
             return self._ref(revision).read_text(encoding="ascii").strip() or None
         except (OSError, ValueError):
@@ -99,7 +99,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all; only for this user, since the repository may be private."""
+    """Write a file atomically, readable by this user only: the repository may be private."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent)

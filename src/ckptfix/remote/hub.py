@@ -68,7 +68,7 @@ class HubSource:
     def read_range(self, name: str, start: int, length: int) -> bytes:
         """Up to `length` bytes from byte `start`; what was read before is not fetched again.
 
-        Only the beginning of a file is ever asked for, so what is known of it grows at its end.
+        Only the beginning of a file is ever requested, so the known part grows at its end.
         """
         end = min(start + length, self.size(name))
         known = self._heads.get(name)
@@ -105,8 +105,8 @@ def open_repository(
 ) -> HubSource | CachedSnapshot:
     """The source for a repository.
 
-    A whole snapshot in huggingface_hub's cache is used as it is, without asking whether the branch
-    has moved; `refresh` asks.
+    A complete snapshot in huggingface_hub's cache is used as it is, without checking
+    whether the branch has moved; `refresh` queries the Hub.
 
     Raises:
         CkptfixError: it cannot be read, or is not in the cache and may not be fetched.
@@ -144,7 +144,7 @@ def open_repository(
 
 
 def _beside_config(files: dict[str, int], repository: Repository) -> dict[str, int]:
-    """The files in the top folder; a name that no terminal can show is refused where it matters."""
+    """The files in the top folder; unprintable names are refused where a file is used."""
     beside = {}
     for name, size in files.items():
         if "/" in name or "\\" in name or name in (".", ".."):

@@ -1,8 +1,8 @@
 """Requests to a Hub, through huggingface_hub: its session, tokens, endpoint and proxies.
 
-Bytes are asked for by range and never more than asked for is read: an answer that would send the
+Bytes are requested by range, and no more than requested is read: a response that would send the
 whole file is dropped at its headers. huggingface_hub has no ranged read, and its own retries wait
-as long as a server asks; so the requests for bytes are made here, on its session.
+as long as a server demands, so byte requests are made here, on its session.
 """
 
 import time
@@ -44,7 +44,7 @@ FAILURES: Final = (
 
 @dataclass(frozen=True)
 class Commit:
-    """What a revision is at this moment."""
+    """What a revision currently is."""
 
     sha: str
     files: dict[str, int]
@@ -53,21 +53,21 @@ class Commit:
 
 @dataclass
 class RemoteFile:
-    """One file of a commit, and what earlier answers said of it."""
+    """One file of a commit, and what earlier responses revealed about it."""
 
     name: str
     size: int
     location: str = ""
-    """Where the Hub redirected to; asked directly next time."""
+    """Where the Hub redirected to; requested directly next time."""
     etags: dict[str, str] = field(default_factory=dict)
-    """Who said it -> ETag."""
+    """Sender (`hub` or `storage`) -> ETag."""
 
 
 class HubClient:
     """One repository of the Hub."""
 
     def __init__(self, repository: Repository) -> None:
-        # The Hub's own words go through our reports or nowhere: they may hold control characters.
+        # Log messages of huggingface_hub may contain control characters from the server.
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         self.repository = repository
         self.api = HfApi(library_name=LIBRARY, library_version=__version__)
@@ -83,7 +83,7 @@ class HubClient:
         """The commit of the revision, with all files and sizes: one request.
 
         Raises:
-            CkptfixError: it cannot be had.
+            CkptfixError: the request failed.
         """
         name, revision = self.repository.name, self.repository.revision
         with self.translated_errors():
@@ -105,8 +105,8 @@ class HubClient:
         """`length` bytes of a file from byte `start`, which the file must have.
 
         Raises:
-            CkptfixError: they cannot be had, the server would send more than asked for, or the
-                file is another than before.
+            CkptfixError: the request failed, the server would send more than requested, or the
+                file has changed.
         """
         if not length:
             return b""
@@ -133,7 +133,7 @@ class HubClient:
         whole = start == 0 and length == file.size
         if not whole:
             headers["Range"] = f"bytes={start}-{start + length - 1}"
-        file.location = ""  # a signed location may have run out: after any failure ask the Hub
+        file.location = ""  # a signed location may have expired
         with HTTP.stream(direct or url, headers, self.retry.timeout) as answer:
             if direct and 400 <= answer.status_code < 500:
                 raise CutShortError
@@ -148,7 +148,7 @@ class HubClient:
 
 
 def _require_range(answer: Answer, file: RemoteFile, start: int) -> None:
-    """Refuse, before its body, an answer that is not the range that was asked for."""
+    """Refuse a response that is not the requested range, before reading its body."""
     if answer.status_code != 206:
         raise CkptfixError(
             "the server ignores range requests and would send the whole file "
@@ -169,23 +169,23 @@ def _require_range(answer: Answer, file: RemoteFile, start: int) -> None:
 
 
 def _require_same(answer: Answer, file: RemoteFile, commit: str, *, direct: bool) -> None:
-    """Refuse bytes of another file than those that came before."""
-    if (_said(answer, "X-Repo-Commit") or commit) != commit:
+    """Refuse bytes of a file that has changed since the first request."""
+    if (_first_header(answer, "X-Repo-Commit") or commit) != commit:
         raise _changed(file, "the server returned a different commit")
-    said: dict[str, str | None] = {}
+    sent: dict[str, str | None] = {}
     if direct or answer.history:
-        said["storage"] = answer.headers.get("ETag")
+        sent["storage"] = answer.headers.get("ETag")
     if not direct:
-        said["hub"] = _said(answer, "X-Linked-ETag") or _said(answer, "ETag")
-        # The Hub may redirect to another storage than before, which has ETags of its own.
+        sent["hub"] = _first_header(answer, "X-Linked-ETag") or _first_header(answer, "ETag")
+        # The Hub may redirect to a different storage, which has its own ETags.
         file.etags.pop("storage", None)
-    for who, etag in said.items():
-        if etag and file.etags.setdefault(who, etag) != etag:
+    for sender, etag in sent.items():
+        if etag and file.etags.setdefault(sender, etag) != etag:
             raise _changed(file, "its ETag changed")
 
 
-def _said(answer: Answer, header: str) -> str | None:
-    """What the first of the answers says, redirects before the last one."""
+def _first_header(answer: Answer, header: str) -> str | None:
+    """The header of the first response that has it; redirects come before the last response."""
     answers = (*answer.history, answer)
     return next((a.headers[header] for a in answers if header in a.headers), None)
 

@@ -1,4 +1,4 @@
-"""What can go wrong between here and a Hub, each as one sentence; and whether to ask again."""
+"""Failures of requests to a Hub, each as one sentence, and whether to retry."""
 
 import re
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ def pause_after(error: Exception) -> float | None:
     if _failure(error) in RETRIED:
         return 0.0
     if isinstance(error, HfHubHTTPError) and error.response.status_code in RETRIED_STATUS:
-        return _asked_pause(error)
+        return _demanded_pause(error)
     return None
 
 
@@ -55,13 +55,13 @@ def _failure(error: Exception) -> Failure | None:
     return Failure.CUT if isinstance(error, CutShortError) else HTTP.failure(error)
 
 
-def _asked_pause(error: HfHubHTTPError) -> float:
+def _demanded_pause(error: HfHubHTTPError) -> float:
     headers: Mapping[str, str] = error.response.headers
     limit = _RATE_LIMIT.search(headers.get("RateLimit", ""))
     if error.response.status_code == 429 and limit is not None and int(limit[1]) == 0:
         return float(limit[2])
-    asked = headers.get("Retry-After", "")
-    return float(asked) if asked.isdecimal() else 0.0
+    seconds = headers.get("Retry-After", "")
+    return float(seconds) if seconds.isdecimal() else 0.0
 
 
 _SENTENCES: Final[tuple[tuple[type[Exception], str, str], ...]] = (
@@ -86,7 +86,7 @@ _SENTENCES: Final[tuple[tuple[type[Exception], str, str], ...]] = (
         "run once without it",
     ),
 )
-"""Exception, sentence, advice; a class stands before those that it is made from."""
+"""Exception, sentence, advice; subclasses come before their base classes."""
 
 
 def as_sentence(error: Exception, what: str) -> CkptfixError:
@@ -111,11 +111,11 @@ def as_sentence(error: Exception, what: str) -> CkptfixError:
 
 
 _EXISTS: Final = (GatedRepoError, DisabledRepoError, RevisionNotFoundError, EntryNotFoundError)
-"""What the Hub says of a repository that it has."""
+"""Failures that prove that the repository exists."""
 
 
 def as_either(error: CkptfixError, what: str) -> CkptfixError:
-    """The failure where the name could be a directory as well, and neither is there.
+    """The failure if the name could also be a directory, and neither exists.
 
     Args:
         error: why the repository could not be opened, made by `as_sentence` or for the user.
@@ -134,10 +134,10 @@ def as_either(error: CkptfixError, what: str) -> CkptfixError:
 def _of_status(error: HfHubHTTPError, shown: str) -> CkptfixError:
     status = error.response.status_code
     if status == 429:
-        pause = _asked_pause(error)
-        asked = f", retry after {pause:.0f} seconds" if pause else ""
+        pause = _demanded_pause(error)
+        when = f", retry after {pause:.0f} seconds" if pause else ""
         return CkptfixError(
-            f"{shown}: rate-limited by the Hub{asked}",
+            f"{shown}: rate-limited by the Hub{when}",
             advice="try again later; a token (HF_TOKEN) has a higher limit",
         )
     if status in (401, 403):

@@ -1,4 +1,4 @@
-"""From what a user named to a source."""
+"""From a checkpoint's name to its source."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class NetworkPolicy:
     revision: str | None = None
     offline: bool = False
     refresh: bool = False
-    """Ask the Hub even where a snapshot is in the local cache."""
+    """Query the Hub even if the local cache has a snapshot."""
 
 
 DEFAULT_POLICY = NetworkPolicy()
@@ -23,12 +23,12 @@ DEFAULT_POLICY = NetworkPolicy()
 
 @dataclass(frozen=True)
 class Opened:
-    """A source, and what is known of where it comes from."""
+    """A source and its origin."""
 
     source: Source
     reference: Reference
     commit: str = ""
-    """Of the repository; empty for anything else."""
+    """The commit of a repository; empty for anything else."""
 
     @property
     def note(self) -> str:

@@ -78,18 +78,18 @@ def _pause_after_refusal(error: Exception) -> float | None:
 def _as_sentence(error: Exception, repository: Repository) -> CkptfixError:
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     if status in (401, 403):
-        said = error.server_message if isinstance(error, HfHubHTTPError) else None
-        reason = f": {visible(' '.join(said.split()))}" if said else ""
+        server_message = error.server_message if isinstance(error, HfHubHTTPError) else None
+        reason = f": {visible(' '.join(server_message.split()))}" if server_message else ""
         return CkptfixError(
             f"{repository}: the Hub refused the pull request (HTTP {status}{reason})",
             advice="use a token with write access, or use `output=DIR` and upload the files by "
             "hand",
         )
-    told = as_sentence(error, str(repository))
+    failure = as_sentence(error, str(repository))
     if status is None or status >= 500:
         page = f"{repository.name}/discussions"
         return CkptfixError(
-            told.problem,
+            failure.problem,
             advice=f"check {page} to see whether the pull request was opened before retrying",
         )
-    return told
+    return failure

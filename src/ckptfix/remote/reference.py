@@ -1,6 +1,7 @@
-"""What a user can name: a directory, a repository of the Hub, a URL. Pure but for one look at disk.
+"""What a user can name: a directory, a repository of the Hub, a URL.
 
-Imports neither huggingface_hub nor fsspec: a local command pays for neither.
+Pure, except that it checks which paths exist. Imports neither huggingface_hub nor fsspec: a local
+command pays for neither.
 """
 
 import os
@@ -23,7 +24,7 @@ _REPOSITORY: Final = re.compile(rf"(?P<repo>{_PART}/{_PART})(?:@(?P<revision>.+)
 _URI: Final = "hf://"
 _AMONG_MODELS: Final = "hf://models/"
 _FILE_ENDINGS: Final = (".json", ".safetensors")
-"""Of a file in a checkpoint, not of a repository."""
+"""Extensions of files in a checkpoint."""
 _REVISION: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._/+-]*")
 
 
@@ -95,7 +96,7 @@ def parse_reference(text: str, revision: str | None = None) -> Reference:
 
 
 def is_commit(revision: str | None) -> bool:
-    """True for the hash of a commit, which never stands for anything else."""
+    """True for a commit hash."""
     return revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
@@ -105,7 +106,7 @@ def plain_name(repository: str) -> str:
 
 
 def is_remote(text: str) -> bool:
-    """True when the name does not stand for a path on this machine."""
+    """True when the name is not a path on this machine."""
     return not isinstance(_parse(text), Directory)
 
 

@@ -11,14 +11,14 @@ from ckptfix.errors import CkptfixError
 RETRIES: Final = "CKPTFIX_RETRIES"
 FIRST_WAIT: Final = "CKPTFIX_RETRY_WAIT"
 SLOWEST: Final = 10_000
-"""Bytes a second: an answer that comes slower than this is given up."""
+"""Bytes per second; a slower response is abandoned."""
 
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """What a request may cost."""
+    """Limits on the time that a request may take."""
 
     timeout: float
     """Seconds without a byte."""
@@ -26,7 +26,7 @@ class RetryPolicy:
     first_wait: float = 1.0
     """Seconds before the first retry; each later one waits twice as long."""
     longest_wait: float = 60.0
-    """Give up if the server asks for a longer pause."""
+    """Seconds; give up if the server demands a longer pause."""
 
     @classmethod
     def of_environment(cls, timeout: float) -> "RetryPolicy":
@@ -39,18 +39,18 @@ class RetryPolicy:
         return cls(timeout, int(retries), _number(FIRST_WAIT, cls.first_wait))
 
     def deadline(self, nbytes: int) -> float:
-        """By when `nbytes` must have come, on the monotonic clock."""
+        """When `nbytes` must have arrived, on the monotonic clock."""
         return time.monotonic() + self.timeout + nbytes / SLOWEST
 
     def insist(
-        self, ask: Callable[[], Answer], pause_after: Callable[[Exception], float | None]
+        self, request: Callable[[], Answer], pause_after: Callable[[Exception], float | None]
     ) -> Answer:
-        """The answer of `ask`, asked again after the failures that `pause_after` lets pass.
+        """The result of `request`, repeated after the failures that `pause_after` allows.
 
         Args:
-            ask: the request.
-            pause_after: seconds that the server wants after a failure, 0 where it says nothing,
-                None where asking again is no use.
+            request: called until it returns.
+            pause_after: seconds that the server demands after a failure, 0 if it does not say,
+                None if a retry cannot help.
 
         Raises:
             Exception: that of the last attempt.
@@ -58,7 +58,7 @@ class RetryPolicy:
         wait = self.first_wait
         for left in reversed(range(self.retries + 1)):
             try:
-                return ask()
+                return request()
             except Exception as error:
                 pause = pause_after(error)
                 if left == 0 or pause is None or pause > self.longest_wait:

@@ -42,7 +42,7 @@ def whole_snapshot(folder: Path, commit: str) -> Path | None:
 
 
 def _listed(tree: Path) -> set[str] | None:
-    """What must be there by the list of the repository's files; None without a list."""
+    """The files that the repository's file list requires; None without a list."""
     try:
         files = json.loads(tree.read_bytes())["files"]
         return {name for name in files if name in _NEEDED or _is_shard(name)}
@@ -51,7 +51,7 @@ def _listed(tree: Path) -> set[str] | None:
 
 
 def _indexed(snapshot: Path) -> set[str] | None:
-    """What must be there by the index, or the one weight file; None where neither tells."""
+    """The files that the index requires, or the single weight file; None if neither exists."""
     try:
         index = json.loads((snapshot / INDEX_FILE).read_bytes())
         return {CONFIG_FILE, *map(str, index["weight_map"].values())}

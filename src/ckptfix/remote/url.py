@@ -1,6 +1,6 @@
 """Any URL that fsspec opens as a source: object stores, web servers, archives, memory.
 
-Nothing is cached: such a place has no commit that would tell whether it is still the same.
+Nothing is cached: a URL has no commit that would show whether it has changed.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _INSTALL: Final = {
     "gs": "ckptfix[gs]",
     "gcs": "ckptfix[gs]",
 }
-"""Scheme -> what to install where fsspec has no driver for it."""
+"""Scheme -> what to install if fsspec has no driver for it."""
 
 Answer = TypeVar("Answer")
 
@@ -124,7 +124,7 @@ def _ask(call: Callable[[], Answer], where: str) -> Answer:
 
 
 def _told(error: Exception) -> str:
-    """What a driver says, in one line; each has exceptions of its own."""
+    """A driver's error message in one line; each driver has its own exceptions."""
     match error:
         case FileNotFoundError():
             return "nothing found"

@@ -1,4 +1,4 @@
-"""Many names against many patterns, without trying each of them on each.
+"""Matching many names against many patterns without trying every pair.
 
 effort.py    how many comparisons a checkpoint may cost
 grams.py     pieces of three characters, by which texts and pieces of text are found

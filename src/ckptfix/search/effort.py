@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 MOST_COMPARISONS: Final = 200_000_000
-"""Some ten seconds; an ordinary checkpoint costs thousands, one of a million tensors millions."""
+"""About ten seconds; an ordinary checkpoint costs thousands, a million tensors cost millions."""
 
 
 class EffortError(Exception):

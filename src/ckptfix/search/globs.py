@@ -10,13 +10,13 @@ from ckptfix.search.effort import spend
 from ckptfix.search.grams import PieceIndex
 
 SPECIAL: Final = re.compile(r"[*?\[]")
-"""A character that makes a pattern of a name."""
+"""Characters that make a name a pattern."""
 _WILDCARD: Final = re.compile(r"\*+|\?|\[!?+\]?+[^\]]*+\]")
-"""As `fnmatch.translate` takes them; a bracket that nothing closes stands for itself."""
+"""As in `fnmatch.translate`; an unclosed bracket matches itself."""
 
 
 COST: Final = 4
-"""What a match takes, in comparisons."""
+"""Cost of one match, in comparisons."""
 _MANY: Final = 200
 """With fewer names, compiling a pattern takes longer than it saves."""
 
@@ -27,11 +27,11 @@ class Glob:
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
         self.pieces = _WILDCARD.split(pattern)
-        """What stands between the wildcards; a name must hold each of them."""
+        """The texts between the wildcards; a name must contain each of them."""
 
     @property
     def head(self) -> str:
-        """What a name must begin with."""
+        """The text that a name must begin with."""
         return self.pieces[0]
 
     def matches(self, name: str) -> bool:
@@ -74,14 +74,14 @@ def glob_table(patterns: tuple[str, ...]) -> "GlobTable":
 
 
 class GlobTable:
-    """Many patterns, asked for the first that matches a name."""
+    """Many patterns, searched for the first that matches a name."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._globs = [Glob(pattern) for pattern in patterns]
         self._index = PieceIndex([glob.pieces for glob in self._globs])
 
     def first(self, name: str) -> int | None:
-        """The place of the first pattern that matches."""
+        """Index of the first pattern that matches."""
         for at in self._index.candidates(name):
             spend(COST)
             if self._globs[at].matches(name):

@@ -1,4 +1,4 @@
-"""Texts found by the pieces of three characters that they hold.
+"""Texts found by the three-character pieces that they contain.
 
 A text holds another one only if it holds each of its pieces; the rarest piece leaves few texts to
 look at.
@@ -14,7 +14,7 @@ from ckptfix.search.effort import spend
 
 _LENGTH: Final = 3
 _SCANS: Final = 32
-"""An index costs as much as this many searches of all texts, about."""
+"""Building an index costs about as much as this many searches of all texts."""
 _LARGEST_INDEXED: Final = 20_000_000
 """Characters; the index of more would take gigabytes, and is not made."""
 
@@ -24,7 +24,7 @@ def _grams(text: str) -> list[str]:
 
 
 class TextIndex:
-    """Many texts, asked which of them hold a piece of text."""
+    """Many texts, searched for those that contain a piece of text."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._texts = texts
@@ -67,10 +67,10 @@ class TextIndex:
 
 
 class PieceIndex:
-    """Many things, each known by pieces that a text must hold, asked which a text may be for."""
+    """Many items, each with pieces that a matching text must contain."""
 
     def __init__(self, pieces: Sequence[Iterable[str]]) -> None:
-        """`pieces`: of each thing; without a piece of three characters it is for every text."""
+        """`pieces`: per item; without a piece of three characters, an item fits every text."""
         grams = [list(chain.from_iterable(map(_grams, of_one))) for of_one in pieces]
         common = Counter(chain.from_iterable(grams))
         self._always: list[int] = []
@@ -83,7 +83,7 @@ class PieceIndex:
                 self._always.append(position)
 
     def candidates(self, text: str) -> list[int]:
-        """Positions of the things that the text may be for, ascending."""
+        """Positions of the items that the text may match, ascending."""
         found = list(self._always)
         for gram in self._by_gram.keys() & _grams(text):
             found += self._by_gram[gram]

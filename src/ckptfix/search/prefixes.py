@@ -1,4 +1,4 @@
-"""Which of many texts another text begins with, or holds."""
+"""Which of many texts another text begins with or contains."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,7 +61,7 @@ class Prefixes:
         return None if lowest[at] == _NEVER else lowest[at]
 
     def first_inside(self, text: str, *, shorter: bool = False) -> int | None:
-        """The lowest rank of the texts that stand anywhere in `text`."""
+        """The lowest rank of the texts that `text` contains."""
         starts = range(max(len(text) - self._shortest, 0) + 1)
         found = (self.first_at(text, start, shorter=shorter) for start in starts)
         return min((rank for rank in found if rank is not None), default=None)
@@ -79,7 +79,7 @@ def _common_length(one: str, other: str) -> int:
 
 
 class Sorted:
-    """Texts in order, asked for all that begin alike."""
+    """Sorted texts, searched for all that begin with a prefix."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts = sorted(texts)
@@ -96,7 +96,7 @@ class Sorted:
 
 
 class FirstBelow:
-    """Texts in an order of their own, asked for the first of all that begin alike."""
+    """Texts in a given order, searched for the first that begins with a prefix."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._sorted = Sorted(texts)

@@ -1,4 +1,4 @@
-"""What a text must hold so that a regular expression can match it, for the plain ones."""
+"""Text that every match of a simple regular expression must contain."""
 
 import re
 from typing import Final
@@ -44,7 +44,7 @@ def _in_order(inside: str) -> bool:
 
 
 def _add(pieces: list[str], atom: str, repeated: str) -> None:
-    """Put a character for itself behind the last piece; anything else begins a new one."""
+    """Append a literal character to the last piece; anything else begins a new piece."""
     stands_for_itself = atom not in (".", "\\d", "\\w") and not atom.startswith("[")
     if stands_for_itself and not repeated.startswith(("*", "?")):
         pieces[-1] += atom[-1]

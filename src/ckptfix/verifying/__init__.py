@@ -1,1 +1,1 @@
-"""What the weights say: read, dequantize, run, compare. The only package that imports torch."""
+"""Reads weights, dequantizes, runs GEMMs, compares. The only package that imports torch."""

@@ -1,4 +1,4 @@
-"""The device to run on, or one sentence why it cannot be had."""
+"""The device to run on, or one sentence why it is not available."""
 
 import os
 import warnings
@@ -20,7 +20,7 @@ class Device:
     capability: tuple[int, int] | None = None
     """Compute capability; None on a CPU."""
     note: str = ""
-    """Why this one, where the user did not name it."""
+    """Why this device was chosen, if the user named none."""
 
     @property
     def is_cuda(self) -> bool:
@@ -35,40 +35,40 @@ class Device:
         return f"{where}, {self.note}" if self.note else where
 
 
-def open_device(asked: str | None) -> Device:
-    """The device of that name; without one, CUDA if it can be had, else the CPU.
+def open_device(name: str | None) -> Device:
+    """The device with that name; without a name, CUDA if available, otherwise the CPU.
 
     Under torchrun, `cuda` is the GPU of this rank (LOCAL_RANK).
 
     Raises:
         CkptfixError: no such device, or its driver does not work.
     """
-    if asked is None:
+    if name is None:
         problem = _cuda_problem()
         if problem:
             return Device(torch.device("cpu"), "cpu", note=f"because {problem}")
         return _cuda("cuda", note="the default")
-    kind, _, index = asked.partition(":")
-    if asked == "cpu":
+    kind, _, index = name.partition(":")
+    if name == "cpu":
         return Device(torch.device("cpu"), "cpu")
-    if kind != "cuda" or (":" in asked and not index.isdecimal()):
+    if kind != "cuda" or (":" in name and not index.isdecimal()):
         raise CkptfixError(
-            f"`device` {visible(asked)}: no such device", advice="write cpu, cuda or cuda:N"
+            f"`device` {visible(name)}: no such device", advice="write cpu, cuda or cuda:N"
         )
     problem = _cuda_problem()
     if problem:
         raise CkptfixError(
-            f"`device` {asked}: {problem}", advice="use `device='cpu'` to run without a GPU"
+            f"`device` {name}: {problem}", advice="use `device='cpu'` to run without a GPU"
         )
-    return _cuda(asked)
+    return _cuda(name)
 
 
-def _cuda(asked: str, note: str = "") -> Device:
-    index = int(asked.partition(":")[2] or os.environ.get("LOCAL_RANK", "0"))
+def _cuda(name: str, note: str = "") -> Device:
+    index = int(name.partition(":")[2] or os.environ.get("LOCAL_RANK", "0"))
     count = torch.cuda.device_count()
     if index >= count:
         raise CkptfixError(
-            f"`device` {asked}: GPU {index} does not exist",
+            f"`device` {name}: GPU {index} does not exist",
             advice=f"this machine has {count}, numbered from 0",
         )
     torch.cuda.set_device(index)
@@ -78,14 +78,14 @@ def _cuda(asked: str, note: str = "") -> Device:
 
 
 def _cuda_problem() -> str:
-    """Why CUDA cannot be had; empty when it can."""
+    """Why CUDA is not available; empty if it is."""
     if torch.version.cuda is None:
         return "this torch was built without CUDA"
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         count = torch.cuda.device_count()
         available = torch.cuda.is_available()
-    text = " ".join(str(warning.message) for warning in said)
+    text = " ".join(str(warning.message) for warning in caught)
     if available and count:
         return ""
     if "too old" in text:
@@ -94,7 +94,7 @@ def _cuda_problem() -> str:
 
 
 def out_of_memory(device: Device, what: str) -> CkptfixError:
-    """The sentence for a GPU that is full."""
+    """The error for a GPU that is full."""
     return CkptfixError(
         f"{device.torch_device} ran out of memory for {visible(what)}",
         advice="free the GPU, use a larger one, or use `device='cpu'`",

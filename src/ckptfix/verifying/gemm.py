@@ -1,4 +1,4 @@
-"""Run one layer and hold it against the reference."""
+"""Run one layer and compare it with the reference."""
 
 import time
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from ckptfix.verifying.layer import Layer, hold_as_runtime
 from ckptfix.verifying.reference import low_rank, reference, relative_error
 
 FP8_ERROR = 0.045
-"""Relative error of rounding normal values to FP8, with room: 0.025 to 0.028 on real exports."""
+"""Relative error of rounding normal values to FP8, with a margin; real exports: 0.025 to 0.028."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class GemmOutcome:
     error: float
     """Relative, against the reference."""
     tolerance: float
-    """What of the error rounding explains."""
+    """The part of the error that rounding explains."""
     requantized_error: float | None
-    """Relative error of the weight that the runtime adds when it joins the members."""
+    """Relative error of the weight, added by the runtime when it joins the members."""
     seconds: float
-    """Of the GEMM alone, once, without warming up."""
+    """Seconds of the GEMM alone, run once without warm-up."""
 
 
 @dataclass(frozen=True)

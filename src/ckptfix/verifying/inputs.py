@@ -12,12 +12,12 @@ from ckptfix.verifying.layer import Layer
 
 @dataclass(frozen=True)
 class Input:
-    """What a layer is given."""
+    """The input of a layer."""
 
     x: Tensor
     """F32 `[tokens, in]`, of BF16 values, after pre_quant_scale."""
     activations: Activations
-    """The same, quantized as the format has it."""
+    """The same values, quantized as the format defines."""
 
 
 def random_input(layer: Layer, tokens: int) -> Input:

@@ -20,7 +20,7 @@ class Layer:
     members: tuple[StoredWeight, ...]
     """In packed order; all of one quant_algo and one input size."""
     in_bank: bool = False
-    """It is an expert of a fused bank."""
+    """Whether it is an expert of a fused bank."""
 
     @property
     def quant_algo(self) -> str:
@@ -29,7 +29,7 @@ class Layer:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """`out`, `in` of all members together."""
+        """Total `out` of all members, and their `in`."""
         return sum(member.shape[0] for member in self.members), self.members[0].shape[1]
 
     @property
@@ -55,21 +55,21 @@ class Layer:
 
     @property
     def pre_quant_scale(self) -> Tensor | None:
-        """What its input is multiplied with; a runtime has room for one."""
+        """The factor of its input; a runtime keeps only one."""
         first = self.members[0].tensors.get("pre_quant_scale")
         return None if first is None else first.float()
 
     def joined(self, role: str) -> Tensor:
-        """One tensor of all members, along the output."""
+        """One role of all members, concatenated along the output."""
         return adjoining([member.tensors[role] for member in self.members])
 
     def of_one_grid(self, rows: int) -> bool:
-        """True if blocks of so many rows do not straddle two members."""
+        """True if no block of `rows` rows spans two members."""
         return all(member.shape[0] % rows == 0 for member in self.members[:-1])
 
 
 def adjoining(tensors: Sequence[Tensor]) -> Tensor:
-    """Tensors one after the other; no copy is made where they lie so in memory."""
+    """Concatenated tensors; no copy is made if they are adjacent in memory."""
     first = tensors[0]
     if len(tensors) == 1:
         return first
@@ -92,11 +92,11 @@ class Held:
 
     layer: Layer
     requantized_error: float | None = None
-    """Relative error that requantizing the weights added; None where nothing was requantized."""
+    """Relative error added by requantizing the weights; None if nothing was requantized."""
 
 
 def hold_as_runtime(layer: Layer) -> Held:
-    """Give the members of a packed module the one scale that a runtime has room for.
+    """Give the members of a packed module the single scale that a runtime keeps.
 
     FP8 per tensor: weights are requantized to the largest scale. NVFP4: the largest
     `weight_scale_2` is taken, of an expert the first, and nothing is requantized. Weights are

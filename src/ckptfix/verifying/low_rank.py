@@ -15,14 +15,14 @@ _POWER_STEPS = 12
 
 
 def low_ranks(members: Sequence[StoredWeight]) -> dict[str, LowRankNumbers]:
-    """Members that share lora_a were decomposed as one weight, and are looked at as one."""
+    """Members that share lora_a were decomposed as one weight, and are measured as one."""
     groups: list[list[StoredWeight]] = []
     for member in members:
         down = member.tensors.get("svdquant_lora_a")
         if down is None:
             continue
-        alike = (g for g in groups if torch.equal(g[0].tensors["svdquant_lora_a"], down))
-        group = next(alike, None)
+        same = (g for g in groups if torch.equal(g[0].tensors["svdquant_lora_a"], down))
+        group = next(same, None)
         if group is None:
             groups.append([member])
         else:
@@ -72,7 +72,7 @@ def low_rank_numbers(members: Sequence[StoredWeight]) -> LowRankNumbers:
 
 
 def _rows_of_all(members: Sequence[StoredWeight]) -> Iterator[tuple[slice, Tensor]]:
-    """The weights one below the other, by chunks."""
+    """The weights concatenated along the output, in chunks."""
     start = 0
     for member in members:
         for rows, chunk in in_chunks(member):
@@ -81,7 +81,7 @@ def _rows_of_all(members: Sequence[StoredWeight]) -> Iterator[tuple[slice, Tenso
 
 
 def _largest_singular(members: Sequence[StoredWeight]) -> float:
-    """By power iteration; a few per cent too small at worst, which is what it is compared with."""
+    """By power iteration; at worst a few per cent too small."""
     generator = torch.Generator().manual_seed(0)
     vector = torch.randn(members[0].shape[1], 4, generator=generator)
     vector = vector.to(members[0].tensors["weight"].device)

@@ -51,7 +51,7 @@ def scale_numbers(tensor: Tensor) -> ScaleNumbers:
 
 
 def _counted(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """Values, and how often each is there; of a dtype of one byte every possible value once."""
+    """Values and their counts; for one-byte dtypes, every possible value once."""
     if tensor.element_size() > 1:
         values = tensor.float().reshape(-1)
         return values, torch.ones_like(values, dtype=torch.int64)
@@ -69,13 +69,13 @@ def _digest(tensor: Tensor) -> str:
 
 
 def loose_scales(name: str, tensors: Mapping[str, Tensor], quant_algo: str = "") -> ModuleNumbers:
-    """Of a module whose weight is not decoded: its scales, and those of the KV cache."""
+    """Numbers of a module whose weight is not decoded: its scales, and those of the KV cache."""
     scales = {role: scale_numbers(tensors[role]) for role in SCALES if role in tensors}
     return ModuleNumbers(name, quant_algo, scales)
 
 
 def measure(members: Sequence[StoredWeight]) -> list[ModuleNumbers]:
-    """Everything about each member of one layer."""
+    """All numbers of each member of one layer."""
     low_rank = low_ranks(members)
     return [_of(member, low_rank.get(member.name)) for member in members]
 
@@ -90,7 +90,7 @@ def _of(stored: StoredWeight, low_rank: LowRankNumbers | None) -> ModuleNumbers:
 
 
 def _weight(stored: StoredWeight) -> WeightNumbers:
-    """From the number of times that each byte stands there: nothing is decoded twice."""
+    """From the count of each byte value: nothing is decoded twice."""
     out, columns = stored.shape
     meanings = _meanings(stored)
     size = meanings.abs()
@@ -153,7 +153,7 @@ def _correlation(pairs: list[float]) -> float | None:
         return None
     spread = (xx - x * x / number) * (yy - y * y / number)
     if spread <= 1e-12 * number * number:
-        return None  # all scales alike, or all blocks: nothing to tell by
+        return None  # all scales or all blocks are equal: no correlation
     return float((xy - x * y / number) / spread**0.5 * number**0.5)
 
 

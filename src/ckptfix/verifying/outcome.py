@@ -15,30 +15,30 @@ How = Literal["native", "emulated", "failed", "measured"]
 
 @dataclass(frozen=True)
 class GemmResult:
-    """How one GEMM fared."""
+    """The result of one GEMM."""
 
     planned: PlannedGemm
     how: How
     kernel: str = ""
-    """Empty where none was run."""
+    """Empty if none was run."""
     reason: str = ""
     """Why it is emulated, failed, or cannot be decoded."""
     error: float | None = None
     """Relative, against the F32 reference."""
     requantized_error: float | None = None
-    """Relative error of the weight that joining the members adds."""
+    """Relative error of the weight, added by joining the members."""
     seconds: float = 0.0
-    """Of the GEMM alone."""
+    """Seconds of the GEMM alone."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one rank found."""
+    """The results of one rank."""
 
     results: tuple[GemmResult, ...] = ()
     numbers: Numbers = NOT_MEASURED
     nbytes: int = 0
-    """Read."""
+    """Bytes read."""
     seconds: float = 0.0
     interrupted: bool = False
 
@@ -48,17 +48,17 @@ class VerifyReport:
     """Everything that a report shows."""
 
     checkpoint: str
-    """As the user named it."""
+    """The checkpoint, as the user named it."""
     device: str
     torch: str
     """Its version."""
     joined_as: str
-    """The release whose way of joining modules was taken."""
+    """The release whose fused modules were used."""
     tokens: int
     results: tuple[GemmResult, ...]
     findings: tuple[Finding, ...]
     planned: int
-    """Number of GEMMs and modules that were to be looked at."""
+    """Number of planned GEMMs and modules."""
     nbytes: int
     seconds: float
     ranks: int = 1

@@ -1,4 +1,4 @@
-"""Which GEMMs a checkpoint comes to, and which of them are run; from headers alone."""
+"""Which GEMMs a checkpoint has, and which of them are run; from headers alone."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,24 +35,24 @@ class PlannedGemm:
     """Checkpoint modules that a runtime multiplies with one input."""
 
     name: str
-    """In the runtime's names; of an expert with its number."""
+    """Name in the runtime; for an expert, with its number."""
     module: str
     """Runtime module that it is part of."""
     kind: str
     members: tuple[str, ...]
     """Checkpoint modules, in packed order."""
     quant_algos: tuple[str, ...]
-    """Of the members, as the table of stored formats spells it; empty where unquantized."""
+    """The members' format, as the table of stored formats spells it; empty if unquantized."""
     shape: tuple[int, int]
-    """`out`, `in` of all members together."""
+    """Total `out` of all members, and their `in`."""
     nbytes: int
-    """Of all tensors that are read."""
+    """Bytes of all tensors that are read."""
     stack: int = 0
     """Number of experts in a stacked weight `[experts, out, in]`; 0 for a matrix."""
     problem: str = ""
     """Why no GEMM can be chosen."""
     runs: bool = True
-    """False: only its numbers are looked at."""
+    """False: only its numbers are checked."""
 
     @property
     def quant_algo(self) -> str:
@@ -78,7 +78,7 @@ class Plan:
 
     @property
     def nbytes(self) -> int:
-        """Of all tensors that are read for GEMMs."""
+        """Bytes of all tensors that are read for GEMMs."""
         return sum(gemm.nbytes for gemm in self.gemms)
 
 
@@ -86,7 +86,7 @@ GENERIC_FAMILY: Final = Family(
     FamilySpec("", (), "modules keep the names of the checkpoint", packed=dict(BUILTIN_PACKED)),
     NameMapper(),
 )
-"""For architectures whose model classes nobody has read."""
+"""For architectures whose model classes have not been read."""
 
 
 def companions(module: Module) -> tuple[str, ...]:
@@ -107,7 +107,7 @@ def plan_gemms(
     bound = {member for module in modules for member in module.members}
     lost = [
         RuntimeModule(name, (name,), "linear", True) for name in algos if name not in bound
-    ]  # the runtime drops them, their numbers count all the same
+    ]  # the runtime drops them, but their numbers are checked too
     planned = [
         gemm
         for module in (*modules, *lost)
@@ -180,14 +180,14 @@ def _gemm(
     problem = next((s.problem for s in stored if s.problem), "")
     quant_algos = tuple(algos.get(member, "") for member in members)
     if not problem and len(set(quant_algos)) > 1:
-        told = " and ".join(dict.fromkeys(algo or "unquantized" for algo in quant_algos))
-        problem = f"its members are stored as {told}, but a runtime builds one layer from them"
+        formats = " and ".join(dict.fromkeys(algo or "unquantized" for algo in quant_algos))
+        problem = f"its members are stored as {formats}, but a runtime builds one layer from them"
     stack, shapes = 0, []
     for format_ in stored:
         *outer, out, columns = format_.logical_shape or (0, 0)
         if outer and module.kind == "experts":
             stack = prod(outer)
-        elif outer:  # a convolution is a GEMM over what its kernel covers
+        elif outer:  # a convolution is a GEMM over the input that its kernel covers
             out, columns = outer[0], prod([*outer[1:], out, columns])
         shapes.append((out, columns))
     if not problem and len({columns for _, columns in shapes}) > 1:
@@ -224,7 +224,7 @@ def _matching(plan: Plan, globs: Sequence[str]) -> Plan:
 
 
 def sampled(plan: Plan, number: int) -> Plan:
-    """The same, with GEMMs for the first `number` of every quant_algo, shape and role only."""
+    """The plan with at most `number` GEMMs per quant_algo, shape and role."""
     seen: dict[tuple[str, tuple[int, int], str], int] = {}
     gemms = []
     for gemm in plan.gemms:
@@ -235,7 +235,7 @@ def sampled(plan: Plan, number: int) -> Plan:
 
 
 def share_of(plan: Plan, rank: int, ranks: int) -> Plan:
-    """What one of several ranks reads: about as many bytes as the others."""
+    """The share of one of several ranks: about as many bytes as the others."""
     loads = [0] * ranks
     mine = set()
     for gemm in sorted(plan.gemms, key=lambda gemm: -gemm.nbytes):

@@ -15,7 +15,7 @@ from ckptfix.verifying.outcome import Part
 from ckptfix.verifying.plan import Plan
 
 _PATIENCE = timedelta(hours=12)
-"""How long the first rank waits for the slowest; one that dies is noticed at once."""
+"""How long the first rank waits for the slowest; a rank that dies is noticed at once."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _stopped(*_: object) -> None:
 
 
 def gather(part: Part, of: Ranks, plan: Plan) -> Part | None:
-    """What all ranks found, in the order of the whole plan; None on all but the first.
+    """The results of all ranks, in the order of the whole plan; None on all but the first.
 
     Raises:
         CkptfixError: a rank has died.

@@ -1,4 +1,4 @@
-"""What a layer should answer: F32 throughout, from the stored tensors."""
+"""The expected output of a layer: F32 throughout, from the stored tensors."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from ckptfix.verifying.stored import StoredWeight
 
 
 def reference(layer: Layer, given: Input) -> Tensor:
-    """F32 `[tokens, out]` of the stored weights and the quantized input; each member by itself."""
+    """F32 `[tokens, out]` of the stored weights and the quantized input, computed per member."""
     outputs = []
     for member in layer.members:
         output = torch.empty(given.x.shape[0], member.shape[0], device=layer.device)

@@ -24,12 +24,12 @@ from ckptfix.verifying.stored import StoredWeight, unstacked
 from ckptfix.verifying.stream import PREFETCH_BYTES, Stream, Tensors
 
 Progress = Callable[[int], None]
-"""Told the bytes of each module that is done."""
+"""Called with the bytes of each finished module."""
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How to run."""
+    """Settings of a run."""
 
     device: Device
     backends: tuple[Backend, ...]
@@ -56,7 +56,7 @@ def run_plan(
     progress: Progress = lambda _: None,
     unquantized: Unquantized | None = None,
 ) -> Part:
-    """Read and run everything; what is known so far if the user interrupts.
+    """Read and run everything; partial results if the user interrupts.
 
     Raises:
         CkptfixError: a file cannot be read, or the GPU is full.
@@ -118,14 +118,14 @@ def _gemm(
     except torch.OutOfMemoryError as error:
         raise out_of_memory(settings.device, gemm.name) from error
     found.joined[key] = tuple(joined for _, joined in outcomes)
-    # Of a stacked bank the worst expert stands for all.
+    # The worst expert represents a stacked bank.
     results = [result for result, _ in outcomes]
     failed = [result for result in results if result.how == "failed"]
     found.results[key] = max(failed or results, key=lambda result: result.error or 0.0)
 
 
 def _missing_decoder(gemm: PlannedGemm) -> str:
-    """Why its weights cannot be decoded; that is no fault of the checkpoint."""
+    """Why its weights cannot be decoded; not a fault of the checkpoint."""
     rows = filter(None, map(format_named, gemm.quant_algos))
     return next(filter(None, map(missing_decoder, rows)), "")
 
@@ -159,7 +159,7 @@ def _layers(checkpoint: Checkpoint, gemm: PlannedGemm, tensors: Tensors) -> Iter
 def _numbers_of_misfits(
     checkpoint: Checkpoint, gemm: PlannedGemm, tensors: Tensors, found: _Found
 ) -> None:
-    """Everything of the members that can be decoded, of the others their scales."""
+    """All numbers of members that can be decoded; only the scales of the others."""
     stored = _stored(checkpoint, gemm, tensors)
     decoded = {weight.name for weight in stored}
     for member, quant_algo in zip(gemm.members, gemm.quant_algos, strict=True):

@@ -1,4 +1,4 @@
-"""Planned GEMMs -> the spans of files that they need."""
+"""Planned GEMMs -> the byte spans of files that they read."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from ckptfix.verifying.stream import TensorSpan, Unit
 
 @dataclass
 class _Files:
-    """Real paths of shard files and where their tensors begin, each looked up once."""
+    """Resolved paths of shard files and the offsets of their tensors, each looked up once."""
 
     source: DirectorySource
     _known: dict[str, tuple[Path, dict[str, int]]] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class _Files:
 
 @dataclass(frozen=True)
 class Unquantized:
-    """The checkpoint that the quantized one was made from."""
+    """The unquantized checkpoint that the quantized one was made from."""
 
     table: TensorTable
     files: _Files
@@ -56,7 +56,7 @@ def units_of(
     plan: Plan,
     unquantized: Unquantized | None = None,
 ) -> Iterator[Unit]:
-    """A unit for every GEMM, numbered as in the plan, then one for every loose module."""
+    """One unit per GEMM, numbered as in the plan, then one per loose module."""
     files = _Files(source)
     for key, gemm in enumerate(plan.gemms):
         spans = [
@@ -86,7 +86,7 @@ def _spans(table: TensorTable, files: _Files, module: Module) -> Iterator[Tensor
 
 
 def not_compared(checkpoint: Checkpoint, plan: Plan, unquantized: Unquantized) -> dict[str, str]:
-    """Modules that have no counterpart to be compared with -> why; from headers alone."""
+    """Modules without a counterpart in the source -> the reason; from headers alone."""
     reasons = {
         member: _why_not_compared(checkpoint, gemm, member, unquantized)
         for gemm in plan.gemms
@@ -98,7 +98,7 @@ def not_compared(checkpoint: Checkpoint, plan: Plan, unquantized: Unquantized) -
 def _why_not_compared(
     checkpoint: Checkpoint, gemm: PlannedGemm, member: str, unquantized: Unquantized
 ) -> str:
-    """Empty where the weight is there in the same shape and nothing was folded into ours."""
+    """Empty if the source has the weight in the same shape and nothing was folded into ours."""
     row = format_named(gemm.quant_algo)
     folds = row is not None and row.smoothing
     if gemm.problem:
@@ -120,7 +120,7 @@ def _why_not_compared(
 def _source_span(
     checkpoint: Checkpoint, gemm: PlannedGemm, member: str, unquantized: Unquantized
 ) -> Iterator[TensorSpan]:
-    """The unquantized weight, where it can be compared."""
+    """The span of the unquantized weight, if it can be compared."""
     if _why_not_compared(checkpoint, gemm, member, unquantized):
         return
     for span in _spans(unquantized.table, unquantized.files, unquantized.modules[member]):

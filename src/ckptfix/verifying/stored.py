@@ -9,7 +9,7 @@ from ckptfix.checkpoint.formats.format import Format
 from ckptfix.checkpoint.roles import ROLES
 
 SOURCE = "source"
-"""Role of the unquantized weight, where there is one to compare with."""
+"""Role of the unquantized weight, if there is one to compare with."""
 _BY_ROW = frozenset({*(role.name for role in ROLES if role.by_row), SOURCE})
 ROW_BLOCK = 128
 """Rows per scale of the block formats; a slice of rows begins at a multiple of it."""

@@ -24,9 +24,9 @@ from ckptfix.text import visible
 PREFETCH_BYTES: Final = 1 << 30
 THREADS: Final = 4
 _PIECE: Final = 16 << 20
-"""Read at a time by one thread."""
+"""Bytes read at a time by one thread."""
 _ALIGNED: Final = 16
-"""Bytes; what GEMMs want of a pointer."""
+"""Bytes; the alignment that GEMMs require."""
 
 TORCH_DTYPES: Final[Mapping[str, torch.dtype]] = {
     "F8_E4M3": torch.float8_e4m3fn,
@@ -44,7 +44,7 @@ TORCH_DTYPES: Final[Mapping[str, torch.dtype]] = {
 
 @dataclass(frozen=True)
 class TensorSpan:
-    """Where a tensor lies."""
+    """The location of a tensor."""
 
     module: str
     role: str
@@ -70,12 +70,12 @@ class Unit:
 
     @property
     def nbytes(self) -> int:
-        """On the host, with alignment."""
+        """Bytes on the host, including alignment."""
         return sum(_up(span.nbytes) for span in self.spans)
 
     @property
     def position(self) -> tuple[str, int]:
-        """Where reading starts; units are read in this order."""
+        """Path and offset at which reading starts; units are read in this order."""
         return min((str(span.path), span.start) for span in self.spans)
 
 
@@ -97,7 +97,7 @@ class _Loading:
 
 
 class Stream:
-    """Units in the order of the files; a context manager, because threads run behind it."""
+    """Units in file order; a context manager, because it owns threads."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class Stream:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def __iter__(self) -> Iterator[tuple[Unit, Tensors]]:
-        """Each unit and its tensors on the device; they are gone when the next is asked for."""
+        """Each unit and its tensors on the device, which are freed when the next one is requested."""
         ahead: tuple[_Loading, Tensor] | None = None
         while True:
             self._top_up()
@@ -202,11 +202,11 @@ def _layout(unit: Unit) -> Iterator[tuple[TensorSpan, int]]:
 
 
 _Piece = tuple[TensorSpan, int, list[memoryview]]
-"""A tensor for messages, an offset in its file, and where the bytes that follow go."""
+"""A tensor for messages, an offset in its file, and the buffer for the bytes from there."""
 
 
 def _pieces(unit: Unit, buffer: Tensor) -> Iterator[_Piece]:
-    """What is read at once: neighbours in a file go together, large tensors by parts."""
+    """The reads of a unit: neighbours in a file are merged, large tensors are split."""
     memory = memoryview((ctypes.c_ubyte * unit.nbytes).from_address(buffer.data_ptr())).cast("B")
     places = sorted(_layout(unit), key=lambda place: (str(place[0].path), place[0].start))
     piece: _Piece | None = None

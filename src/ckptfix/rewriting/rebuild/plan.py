@@ -29,12 +29,12 @@ from ckptfix.runtimes.registry import read_by_runtimes
 
 
 def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange, ...]:
-    """The changes that make every file say what the tensors say; empty when all do.
+    """The changes that make every file match the tensors; empty if all do.
 
     Modules whose tensors fit no format stay as they are: no metadata describes them.
 
     Raises:
-        CkptfixError: nobody knows how to write the dialect of the metadata.
+        CkptfixError: the dialect of the metadata has no writer.
     """
     writer = _writer(checkpoint)
     sources = _sources(checkpoint, name_map)
@@ -83,7 +83,7 @@ def _rebuild(sources: Sources, metadata: MetadataFile, writer: Writer) -> Change
     if isinstance(value, dict):
         return writer.rebuild(metadata, value, sources)
     changes = Changes()
-    if metadata.file == CONFIG_FILE:  # there is nothing in it that could be kept
+    if metadata.file == CONFIG_FILE:  # it has nothing to keep
         changes.set(metadata.root, writer.new_config(sources))
     return changes
 
@@ -108,7 +108,7 @@ def _file_change(document: JsonText, changes: Changes) -> FileChange:
 def join_plans(
     checkpoint: Checkpoint, name_map: NameMap, rebuilt: tuple[FileChange, ...], plan: Plan
 ) -> Plan:
-    """The rebuild and the plan on its result, as one plan from the checkpoint as it is."""
+    """The rebuild and the plan on its result, as one plan for the original checkpoint."""
     before = find_all(checkpoint, name_map)
     return replace(
         plan,
@@ -121,7 +121,7 @@ def join_plans(
 def join_changes(
     first: Iterable[FileChange], second: Iterable[FileChange]
 ) -> tuple[FileChange, ...]:
-    """What both do in turn, by file; the second starts from the texts that the first leaves.
+    """The edits of both, by file; the second starts from the texts that the first produces.
 
     A file that ends as it was is left out.
     """

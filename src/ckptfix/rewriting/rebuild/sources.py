@@ -1,4 +1,4 @@
-"""What a rebuild goes by: the tensors, and what names stand for."""
+"""The inputs of a rebuild: the tensors, and the modules that names match."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,21 +11,21 @@ from ckptfix.runtimes.naming import Naming
 
 @dataclass(frozen=True)
 class Sources:
-    """What a dialect's writer goes by: `Stored`."""
+    """The input of a dialect's writer: `Stored`."""
 
     checkpoint: Checkpoint
     naming: Naming
     layers: StoredLayers
     kv_cache_quant_algo: str | None
-    """As a file says; else FP8 where the tensors hold k_scale and v_scale."""
+    """As a file declares; otherwise FP8 if the tensors include k_scale and v_scale."""
 
     @cached_property
     def quantized(self) -> tuple[str, ...]:
-        """Every quantized module, also those whose tensors fit no format."""
+        """Every quantized module, including those whose tensors fit no format."""
         return tuple(n for n, stored in self.checkpoint.formats.items() if stored.is_quantized)
 
     def modules_of(self, name: str) -> tuple[str, ...]:
-        """The modules that an entry or target stands for, in whatever spelling it has."""
+        """The modules that an entry or target matches, in either spelling."""
         found = self.naming.read_name(name).modules
         if found:
             return found
@@ -51,13 +51,13 @@ class Sources:
         """
         modules = self.naming.read_pattern(pattern).modules
         if not modules:
-            # Names that the name map repairs are left to it.
+            # The name map repairs these names.
             mapped = self.naming.name_map.mapper.map(pattern)
             return mapped != pattern or is_dropped_tied_head(self.checkpoint, pattern)
         return not any(self.checkpoint.formats[module].is_quantized for module in modules)
 
     def fits(self, module: str, quant_algo: str | None, group_size: int | None) -> bool:
-        """True where the tensors of a module can be what an entry says."""
+        """True if the tensors of a module fit what an entry declares."""
         fit = self.checkpoint.formats[module].fit(quant_algo)
         if fit is None:
             return False

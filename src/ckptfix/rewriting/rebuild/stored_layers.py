@@ -1,4 +1,4 @@
-"""The layers that the tensors hold, each by the name that the metadata gives to its format."""
+"""Stored layers, each with the name that the metadata gives to its format."""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,7 +13,7 @@ def stored_layers(checkpoint: Checkpoint, declared: Mapping[str, str]) -> Stored
     Args:
         checkpoint: tensors.
         declared: checkpoint name -> quant_algo by which the metadata calls it. It decides only
-            between formats that store alike, such as `mxfp4` and `W4A8_MXFP4_FP8`.
+            between formats that are stored identically, such as `mxfp4` and `W4A8_MXFP4_FP8`.
     """
     found = {name: stored for name, stored in checkpoint.formats.items() if stored.fits}
     shared = _shared(found.values())
@@ -25,7 +25,7 @@ def _shared(formats: Iterable[StoredFormat]) -> str | None:
     """A quant_algo that every module fits.
 
     A block-wise weight of one block has the scale of a per-tensor one, and AWQ leaves no
-    pre_quant_scale where it was folded into the layer before: only the rest tells.
+    pre_quant_scale if it was folded into the previous layer: only the other modules show it.
     """
     fitting = [[fit.quant_algo for fit in stored.fits] for stored in formats]
     common = set.intersection(*map(set, fitting)) if fitting else set()

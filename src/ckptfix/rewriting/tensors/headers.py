@@ -1,4 +1,4 @@
-"""Headers of shard files with other tensor names in them. Pure: bytes in, bytes out.
+"""Headers of shard files with new tensor names. Pure: bytes in, bytes out.
 
 A safetensors header is 8 bytes of length N, N bytes of JSON that may end in spaces, then the data
 (https://huggingface.co/docs/safetensors). Here the head of a file is all of it up to the data.
@@ -17,13 +17,13 @@ from ckptfix.place import Place
 from ckptfix.text import visible
 
 GROWTH: Final = 4096
-"""A header that has to grow does so by blocks of a file system, so that the data behind it keep
-their place within a block and can be shared instead of copied where the file system does that."""
+"""A header that must grow does so in multiples of a file system block, so that the data after it
+keeps its offset within a block and can be shared instead of copied, if the file system can."""
 
 
 @dataclass(frozen=True)
 class ShardChange:
-    """One shard file whose header gets other names."""
+    """One shard file whose header gets new names."""
 
     file: str
     before: bytes
@@ -33,15 +33,15 @@ class ShardChange:
 
     @property
     def fits(self) -> bool:
-        """True when the data stay where they are."""
+        """True when the tensor data does not move."""
         return len(self.before) == len(self.after)
 
 
 def rename_in_head(file: str, head: bytes, renames: Mapping[str, str]) -> ShardChange:
-    """The head with other names, and all else as it was: order, values, spelling of the JSON.
+    """The head with new names and everything else unchanged: order, values, JSON formatting.
 
     Raises:
-        CkptfixError: a name stands there twice, or the header would be larger than readers take.
+        CkptfixError: a name occurs twice, or the header would be larger than readers accept.
     """
     text = head[8:].decode("utf-8")
     names = [key.name for key in keys_of(text, text.index("{"))]
@@ -68,7 +68,7 @@ def rename_in_head(file: str, head: bytes, renames: Mapping[str, str]) -> ShardC
 
 
 def _require_same_but_names(file: str, old: str, new: str, renames: Mapping[str, str]) -> None:
-    """Hold the new text, read again, against the old one."""
+    """Parse the new text and compare it with the old one."""
     before: dict[str, Any] = json.loads(old)
     expected = [(renames.get(name, name), value) for name, value in before.items()]
     if list(json.loads(new).items()) != expected:

@@ -1,4 +1,4 @@
-"""The shard index with other tensor names in it. Pure."""
+"""The shard index with new tensor names. Pure."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from ckptfix.rewriting.plan import FileChange
 
 
 def rename_in_index(document: JsonText, renames: Mapping[str, str]) -> FileChange:
-    """The change of `weight_map`; formatting, order and all else stay."""
+    """The edits of `weight_map`; formatting, order and everything else stay."""
     text = document.text
     brace = next(k.value_start for k in keys_of(text, text.index("{")) if k.name == "weight_map")
     edits = key_edits(text, brace, renames)

@@ -25,7 +25,7 @@ _NO_SPELLING: Final = (
 
 @dataclass(frozen=True)
 class Followed:
-    """The metadata files after the tensors, and the statements that could not follow."""
+    """The metadata files after the rename, and the statements that could not follow."""
 
     files: tuple[FileChange, ...]
     new_names: Mapping[str, str]
@@ -67,7 +67,7 @@ class _Reader:
     after: Naming
 
     def new_name(self, statement: Statement) -> str | None:
-        """The name that stands for the same modules afterwards; None where none was found."""
+        """A name that matches the same modules afterwards; None if there is none."""
         if statement.kind == "target" and is_class_name(statement.name):
             return statement.name
         modules = _modules(self.before, statement, statement.name)

@@ -1,4 +1,7 @@
-"""A rewrite that begins with renamed tensors: joined with what follows, and proved as one. Pure."""
+"""A rewrite that starts with renamed tensors: combined with the metadata rewrite and proved as one.
+
+Pure.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,14 +26,14 @@ from ckptfix.runtimes.verdict import TargetVerdict
 
 @dataclass(frozen=True)
 class TensorChanges:
-    """What is written beside the metadata."""
+    """Files written besides the metadata."""
 
     shards: tuple[ShardChange, ...] = ()
     index: FileChange | None = None
 
     @property
     def json_files(self) -> tuple[FileChange, ...]:
-        """The index, where there is one."""
+        """The index, if there is one."""
         return (self.index,) if self.index else ()
 
 
@@ -48,12 +51,12 @@ class TensorPlan:
 
     @property
     def changes_something(self) -> bool:
-        """False where no tensor is renamed and none was refused."""
+        """False if no tensor is renamed and none was refused."""
         return bool(self.renames.new_names or self.renames.refusals)
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """The checkpoint afterwards, on which the rest of the rewrite is planned."""
+        """The checkpoint after the rename, on which the rest of the rewrite is planned."""
         return rewritten(self.renames.after, self.followed.files)
 
     @cached_property
@@ -63,9 +66,9 @@ class TensorPlan:
     @cached_property
     def refusals(self) -> tuple[Refusal, ...]:
         """Why the tensors are not renamed."""
-        told = (*self.renames.refusals, *self.followed.refusals)
-        if told or not self.renames.new_names:
-            return told
+        refusals = (*self.renames.refusals, *self.followed.refusals)
+        if refusals or not self.renames.new_names:
+            return refusals
         spelled = tuple(
             replace(f, subject=self.new_subject(f.subject)) for f in self._findings_before
         )
@@ -73,11 +76,11 @@ class TensorPlan:
         return tuple(find_harm({}, self.name_map, spelled, after))
 
     def new_subject(self, subject: str) -> str:
-        """What a finding is about afterwards."""
+        """The subject of a finding after the rename."""
         return self.followed.new_names.get(subject, self.renames.new_name(subject))
 
     def joined_with(self, plan: Plan) -> Plan:
-        """This, and the plan on its result, as one plan from the checkpoint as it is."""
+        """This rename and the plan on its result, as one plan for the original checkpoint."""
         return replace(
             plan,
             files=join_changes(self.followed.files, plan.files),
@@ -86,7 +89,7 @@ class TensorPlan:
         )
 
     def harms(self, before: TargetVerdict, after: TargetVerdict) -> bool:
-        """True when a release would build a module wrongly for the new names of its tensors."""
+        """True when the new tensor names would make a release build a module incorrectly."""
         known = {self.renames.new_name(name) for module in before.wrong for name in module.members}
         wrong = {name for module in after.wrong for name in module.members}
         return (after.refused and not before.fails) or not wrong <= known
@@ -103,7 +106,7 @@ def plan_tensors(renames: TensorRenames, name_map: NameMap) -> TensorPlan:
 
 
 def plan_names_of_tensors(checkpoint: Checkpoint, own: NameMap | None) -> TensorPlan:
-    """The user's map over tensor names, else what is known of the architecture."""
+    """The user's map over tensor names, otherwise the built-in one of the architecture."""
     config = checkpoint.config
     name_map = own or choose_tensor_map(config.architectures, config.nested)
     return plan_tensors(rename_tensors(checkpoint, name_map), builtin_name_map(checkpoint))

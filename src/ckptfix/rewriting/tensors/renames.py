@@ -1,4 +1,4 @@
-"""Which tensors get another name, and why a rename is refused. Pure."""
+"""Which tensors are renamed, and why a rename is refused. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -51,7 +51,7 @@ class TensorRenames:
         return {name: after for name, after in moved.items() if after != {name}}
 
     def new_name(self, name: str) -> str:
-        """A module's or tensor's name after the rename, where there is one."""
+        """The name of a module or tensor after the rename; the same name if it is not renamed."""
         after = self.modules.get(name, frozenset())
         return next(iter(after)) if len(after) == 1 else self.new_names.get(name, name)
 

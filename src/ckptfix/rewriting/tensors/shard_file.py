@@ -1,4 +1,4 @@
-"""Put a head on a shard file: in place where that is safe, else by a copy that is renamed over it.
+"""Replace the head of a shard file: in place if that is safe, otherwise by a copy renamed over it.
 
 The only code that opens a shard file to write. The data behind the head are never changed.
 """
@@ -21,14 +21,14 @@ _NOT_OFFERED: Final = (errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP
 
 @dataclass(frozen=True)
 class HeaderPair:
-    """The two heads that a shard file has before and after, and the bytes of data behind them."""
+    """The heads of a shard file before and after, and the number of data bytes that follow."""
 
     before: bytes
     after: bytes
     data_bytes: int
 
     def are_in(self, path: Path) -> bool:
-        """True when the file holds one of them, or a mixture that a power failure left.
+        """True when the file has one of the two heads, or a mixture left by a power failure.
 
         Only an edit in place can be torn, so only heads of one length mix.
         """
@@ -37,7 +37,7 @@ class HeaderPair:
         return len(self.before) == len(self.after) and self._is_torn(path)
 
     def has(self, path: Path, head: bytes) -> bool:
-        """True when the file has this head, and as many data behind it as it should."""
+        """True when the file has this head, followed by as much data as it should."""
         if path.is_symlink() or not path.is_file():
             return False
         if path.stat().st_size != len(head) + self.data_bytes:
@@ -54,7 +54,7 @@ class HeaderPair:
 
 
 def read_head(path: Path) -> bytes:
-    """Length and header of a file, as far as the file goes."""
+    """Length field and header of a file; shorter if the file is truncated."""
     length = int.from_bytes(_read(path, 8), "little")
     return _read(path, 8 + min(length, MAX_HEADER_BYTES))
 
@@ -90,7 +90,7 @@ def put_head(path: Path, heads: HeaderPair, mode: int) -> None:
 
 
 def copy_with_head(source: Path, target: Path, skipped: int, head: bytes, mode: int) -> None:
-    """Write `target`: the head, then what stands in `source` behind its first `skipped` bytes."""
+    """Write `target`: the head, then `source` without its first `skipped` bytes."""
     temporary = target.with_name(f".{target.name}{TEMPORARY}")
     temporary.unlink(missing_ok=True)
     old = os.open(source, os.O_RDONLY)
@@ -114,7 +114,7 @@ def copy_with_head(source: Path, target: Path, skipped: int, head: bytes, mode: 
 
 
 def _copy_data(old: int, new: int, start: int, target: int, length: int) -> None:
-    """Up to a block's end by hand, then by the kernel, which may share whole blocks."""
+    """Copied by hand up to the end of a block, then by the kernel, which may share whole blocks."""
     unaligned = min(-start % GROWTH, length)
     _copy_by_hand(old, new, start, target, unaligned)
     start, target, length = start + unaligned, target + unaligned, length - unaligned

@@ -1,4 +1,4 @@
-"""Shard files in a transaction: staged, carried out, brought back. Used by `rewrite/apply.py`."""
+"""Shard files in a transaction: staged, applied, restored. Used by `rewriting/apply.py`."""
 
 import os
 import stat
@@ -18,8 +18,8 @@ def require_own_shards(source: DirectorySource, changes: Iterable[ShardChange]) 
     """Refuse to rename tensors of files that are not the checkpoint's own.
 
     Raises:
-        CkptfixError: a file lies in a Hugging Face cache, where other programs take it for what the
-            Hub holds.
+        CkptfixError: a file is in a Hugging Face cache, where other programs expect the content of
+            the Hub.
     """
     root = source.root
     hub = root.parent.parent
@@ -42,9 +42,9 @@ def copied_shards(source: DirectorySource, changes: Iterable[ShardChange]) -> Ma
 
 
 def require_room(source: DirectorySource, changes: Iterable[ShardChange]) -> None:
-    """Refuse before anything is written where the copies would fill the file system.
+    """Refuse before anything is written if the copies would fill the file system.
 
-    The old file of a copy is freed when the new one takes its name, unless it has another one.
+    The old file of a copy is freed when the new one takes its name, unless it has other links.
 
     Raises:
         CkptfixError: too little room.
@@ -94,7 +94,7 @@ def stage_shard(
 
 
 def carry_out_shard(store: Store, record: ShardRecord, *, undo: bool) -> None:
-    """Put the head of `after` on the file; after an undo it is as old as the original was."""
+    """Give the file the head of `after`; an undo also restores its modification time."""
     path = store.root / record.file
     put_head(path, _heads(store, record), record.mode)
     if undo:
@@ -102,7 +102,7 @@ def carry_out_shard(store: Store, record: ShardRecord, *, undo: bool) -> None:
 
 
 def is_known(store: Store, record: ShardRecord) -> bool:
-    """True when the file holds what the transaction found or puts there, even half of each."""
+    """True when the file has the old head, the new head, or a mixture of both."""
     return _heads(store, record).are_in(store.root / record.file)
 
 

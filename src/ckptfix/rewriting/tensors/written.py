@@ -1,4 +1,4 @@
-"""What a rename of tensors writes beside the metadata: heads of shard files, and the index."""
+"""Files that a rename of tensors writes besides the metadata: shard file heads and the index."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from ckptfix.rewriting.tensors.shards import copied_shards
 
 @dataclass(frozen=True)
 class Written:
-    """What is written beside the metadata."""
+    """Files written besides the metadata."""
 
     changes: TensorChanges = NO_CHANGES
     copied: Mapping[str, str] | None = None
-    """Shard file -> why it is copied; None where all are, into another directory."""
+    """Shard file -> why it is copied; None if all are copied into another directory."""
 
 
 NOTHING_ELSE: Final = Written()

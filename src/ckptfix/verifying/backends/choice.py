@@ -12,20 +12,20 @@ from ckptfix.verifying.device import Device
 from ckptfix.verifying.layer import Layer
 
 BACKENDS: Final[tuple[Backend, ...]] = (TorchBackend(), VllmBackend(), FlashInferBackend())
-"""In the order that `auto` asks them: torch's own GEMMs are there for most."""
+"""In the order that `auto` tries them: torch has GEMMs for most formats."""
 
 
-def asked_backends(asked: str) -> tuple[Backend, ...]:
+def requested_backends(name: str) -> tuple[Backend, ...]:
     """The backends to use, in the order in which they are tried.
 
     Raises:
         CkptfixError: the one that was named cannot be used.
     """
-    if asked == "auto":
+    if name == "auto":
         return tuple(backend for backend in BACKENDS if not backend.missing())
-    chosen = next(backend for backend in BACKENDS if backend.name == asked)
+    chosen = next(backend for backend in BACKENDS if backend.name == name)
     if problem := chosen.missing():
-        raise CkptfixError(f"`backend` {asked}: {problem}", advice="omit `backend`")
+        raise CkptfixError(f"`backend` {name}: {problem}", advice="omit `backend`")
     return (chosen,)
 
 

@@ -1,4 +1,4 @@
-"""What runs everywhere: the weight is dequantized to BF16 and multiplied in BF16."""
+"""The fallback on every device: the weight is dequantized to BF16 and multiplied in BF16."""
 
 import torch
 from torch import Tensor

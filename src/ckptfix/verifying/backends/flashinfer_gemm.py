@@ -51,7 +51,7 @@ class FlashInferBackend:
         flashinfer = import_module("flashinfer")
         input_scale = layer.input_scale
         if input_scale is None:
-            raise ValueError("no input_scale")  # `why_not` has said so before
+            raise ValueError("no input_scale")  # `why_not` has refused it
         codes, scales = flashinfer.fp4_quantize(given.x.bfloat16(), 1 / input_scale)
         block_scales = layer.joined("weight_scale")
         padded = -(-block_scales.shape[0] // 128) * 128

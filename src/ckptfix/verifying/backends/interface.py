@@ -16,7 +16,7 @@ class Backend(Protocol):
     """The value of `backend` that selects it."""
     tolerance: float
     """Relative error that its rounding explains: of the output, and of the input if it quantizes
-    that itself."""
+    the input itself."""
 
     def missing(self) -> str:
         """Why it cannot be used at all; empty when it can."""

@@ -5,7 +5,7 @@ from ckptfix.verifying.device import Device
 
 
 def why_not(need: GpuNeed, label: str, device: Device) -> str:
-    """The sentence for a device that does not have it; empty for one that has."""
+    """Why the device does not have it; empty if it does."""
     wanted = ".".join(map(str, need.oldest))
     if device.capability is None:
         if need.on_cpu:

@@ -19,14 +19,14 @@ from ckptfix.verifying.layer import Layer
 from ckptfix.verifying.stored import ROW_BLOCK
 
 _TOKENS = 32
-"""Inputs are filled up to a multiple of so many rows: the strictest GEMM, INT8 on CUDA, takes no
-fewer than 17, and blocks of 128 want a multiple of 4."""
+"""Inputs are padded to a multiple of this many rows: the strictest GEMM, INT8 on CUDA, takes no
+fewer than 17, and blocks of 128 require a multiple of 4."""
 _Operands = tuple[Tensor, Tensor, Tensor]
 """Codes of the input, its scales, the weight's scales."""
 
 
 class TorchBackend:
-    """What comes with torch."""
+    """The GEMMs of torch."""
 
     name = "torch"
     tolerance = 0.01
@@ -39,7 +39,7 @@ class TorchBackend:
         return f"torch {torch.__version__} has no scaled_mm; it needs 2.10 or later"
 
     def why_not(self, layer: Layer, device: Device) -> str:
-        """By the format, the device, and what the GEMM takes of shapes."""
+        """Checks the format, the device, and the shapes that the GEMM takes."""
         row = layer.format
         gemm = row.gemm
         if gemm is None:
@@ -64,7 +64,7 @@ class TorchBackend:
 
 def _recipe(layer: Layer) -> str:
     if layer.format.gemm is None:
-        raise ValueError("the two sides differ")  # `why_not` has said so before
+        raise ValueError("the two sides differ")  # `why_not` has refused it
     return layer.format.gemm.recipe
 
 
@@ -80,7 +80,7 @@ def _shape_problem(layer: Layer, gemm: Gemm, device: Device) -> str:
 
 
 def _filled_up(activations: Activations) -> Activations:
-    """With rows of zeros up to a multiple of `_TOKENS`."""
+    """Padded with rows of zeros to a multiple of `_TOKENS`."""
     codes, scales = activations.codes, activations.scales
     more = -activations.dequantized.shape[0] % _TOKENS
     if codes is None or scales is None or not more:
@@ -99,7 +99,7 @@ def _more_rows(tensor: Tensor, more: int) -> Tensor:
 
 def _needed(activations: Activations) -> tuple[Tensor, Tensor]:
     if activations.codes is None or activations.scales is None:
-        raise ValueError("activations are not quantized")  # `why_not` has said so before
+        raise ValueError("activations are not quantized")  # `why_not` has refused it
     return activations.codes, activations.scales
 
 
@@ -167,7 +167,7 @@ def nvfp4(layer: Layer, activations: Activations) -> Tensor:
     codes, scales = _needed(activations)
     input_scale = layer.input_scale
     if input_scale is None:
-        raise ValueError("no input_scale")  # `why_not` has said so before
+        raise ValueError("no input_scale")  # `why_not` has refused it
     weight = layer.joined("weight").view(torch.float4_e2m1fn_x2)
     return functional.scaled_mm(
         pack(codes).view(torch.float4_e2m1fn_x2),

@@ -68,7 +68,7 @@ class VllmBackend:
         )
         scales = given.activations.scales
         if scales is None or given.activations.codes is None:
-            raise ValueError("activations are not quantized")  # `why_not` has said so before
+            raise ValueError("activations are not quantized")  # `why_not` has refused it
         output: Tensor = ops.cutlass_scaled_mm(
             given.activations.codes,
             layer.joined("weight").t(),
@@ -81,14 +81,14 @@ class VllmBackend:
 
 def _recipe(layer: Layer) -> str:
     if layer.format.gemm is None:
-        raise ValueError("the two sides differ")  # `why_not` has said so before
+        raise ValueError("the two sides differ")  # `why_not` has refused it
     return layer.format.gemm.recipe
 
 
 def _nvfp4(ops: ModuleType, layer: Layer, given: Input) -> Tensor:
     input_scale = layer.input_scale
     if input_scale is None:
-        raise ValueError("no input_scale")  # `why_not` has said so before
+        raise ValueError("no input_scale")  # `why_not` has refused it
     codes, scales = ops.scaled_fp4_quant(
         given.x.bfloat16(), 1 / input_scale, is_sf_swizzled_layout=True, backend="cutlass"
     )

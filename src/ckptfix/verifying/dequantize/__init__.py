@@ -1,1 +1,1 @@
-"""Stored bytes -> numbers: one file a family of formats; `registry` is the table."""
+"""Stored bytes -> numbers: one file per family of formats; `registry` is the table."""

@@ -21,14 +21,14 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class Activations:
-    """An input as a GEMM takes it, and the numbers that it stands for."""
+    """An input as a GEMM takes it, and the values that it represents."""
 
     dequantized: Tensor
     """F32 `[tokens, in]`."""
     codes: Tensor | None = None
     """Quantized values: E4M3, I8, or E2M1 in F32; None where the input stays as it is."""
     scales: Tensor | None = None
-    """Of the codes: a scalar, `[tokens, 1]` or `[tokens, groups]`; E8M0 as bytes."""
+    """Scales of the codes: a scalar, `[tokens, 1]` or `[tokens, groups]`; E8M0 as bytes."""
 
 
 QuantizeActivations = Callable[[Tensor, Tensor | None], Activations]

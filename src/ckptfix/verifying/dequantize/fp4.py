@@ -11,7 +11,7 @@ _E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 
 
 def _values(device: torch.device) -> Tensor:
-    """Of the codes 0 to 15."""
+    """Values of the codes 0 to 15."""
     return torch.tensor((*_E2M1, *(-value for value in _E2M1)), device=device)
 
 

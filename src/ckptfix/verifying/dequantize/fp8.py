@@ -15,7 +15,7 @@ def codes(stored: StoredWeight) -> Tensor:
 
 
 def block_scales(stored: StoredWeight) -> Scales:
-    """Of `fp8_pb_wo` (four dimensions, a scalar for one block) and `fp8_pb_real` (two)."""
+    """Scales of `fp8_pb_wo` (four dimensions, a scalar for one block) and `fp8_pb_real` (two)."""
     scale = stored.tensors["weight_scale"].float()
     if scale.numel() == 1:
         return per_tensor(stored)
@@ -29,5 +29,5 @@ def _two_dimensions(shape: torch.Size) -> tuple[int, int]:
 
 
 def to_e4m3(values: Tensor) -> Tensor:
-    """Rounded to the nearest E4M3; what is beyond its range becomes its largest value."""
+    """Rounded to the nearest E4M3; values out of range become the largest one."""
     return values.clamp(-E4M3_MAX, E4M3_MAX).to(torch.float8_e4m3fn)

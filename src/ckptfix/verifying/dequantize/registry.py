@@ -18,7 +18,7 @@ from ckptfix.verifying.dequantize.scales import Scales, per_channel, per_group, 
 from ckptfix.verifying.stored import ROW_BLOCK, StoredWeight
 
 CHUNK_VALUES: Final = 1 << 22
-"""Values dequantized at a time: 16 MiB of F32, however large the weight."""
+"""Values dequantized at a time: 16 MiB of F32."""
 
 CODES: Final[Mapping[str, Callable[[StoredWeight], Tensor]]] = {
     "FP8": fp8.codes,
@@ -88,13 +88,13 @@ def dequantizer(row: Format) -> Dequantizer:
 
 
 def dequantize(stored: StoredWeight) -> Tensor:
-    """The weight that the tensors mean, F32 `[out, in]`; without pre_quant_scale and low rank."""
+    """The dequantized weight, F32 `[out, in]`; without pre_quant_scale and low rank."""
     decoder = dequantizer(stored.format)
     return decoder.scales(stored).over(decoder.codes(stored))
 
 
 def in_chunks(stored: StoredWeight) -> Iterator[tuple[slice, StoredWeight]]:
-    """The weight by whole blocks of rows, so that what is dequantized at a time stays small."""
+    """The weight in blocks of rows, to limit how much is dequantized at a time."""
     out, columns = stored.shape
     step = max(1, CHUNK_VALUES // max(1, columns * ROW_BLOCK)) * ROW_BLOCK
     for start in range(0, out, step):

@@ -1,4 +1,4 @@
-"""Scales as a grid of blocks, whatever the format calls them."""
+"""Scales of every format as a grid of blocks."""
 
 from dataclasses import dataclass
 
