@@ -102,11 +102,11 @@ SCENARIOS = {
 def run_once(command: tuple[str, ...]) -> Ran:
     """Run to the end; exit code 2 or a signal ends the benchmark."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        told = process.stderr.read().decode() if process.stderr else ""
+        errors = process.stderr.read().decode() if process.stderr else ""
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, 1):
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}: {told}")
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}: {errors}")
     return Ran(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 

@@ -49,8 +49,8 @@ def run_once(command: tuple[str, ...], directory: Path) -> Ran:
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            told = process.stderr.read().decode() if process.stderr else ""
-            sys.exit(f"{' '.join(arguments)} ended with {process.returncode}: {told}")
+            errors = process.stderr.read().decode() if process.stderr else ""
+            sys.exit(f"{' '.join(arguments)} ended with {process.returncode}: {errors}")
     return Ran(seconds, usage.ru_maxrss * 1024)
 
 

@@ -15,7 +15,7 @@ from ckptfix.__main__ import main as ckptfix
 from ckptfix.checkpoint.checkpoint import Checkpoint
 
 FORMATS = ("text", "json")
-ASKED = ((), ("--runtime", "vllm==0.33.0"), ("--runtime", "vllm", "--runtime", "sglang"))
+FLAGS = ((), ("--runtime", "vllm==0.33.0"), ("--runtime", "vllm", "--runtime", "sglang"))
 
 
 def say(plainly: bool, arguments: list[str]) -> None:
@@ -27,7 +27,7 @@ def say(plainly: bool, arguments: list[str]) -> None:
     ckptfix()
 
 
-def said(way: str, arguments: tuple[str, ...]) -> tuple[int, bytes]:
+def output_of(way: str, arguments: tuple[str, ...]) -> tuple[int, bytes]:
     """Exit code and output of a process that takes the `fast` or the `plain` way."""
     done = run([sys.executable, __file__, f"--{way}", *arguments], stdout=PIPE, check=False)
     return done.returncode, done.stdout
@@ -42,9 +42,9 @@ def main() -> None:
     differ = False
     for directory in parser.parse_args().directories:
         for form in FORMATS:
-            for asked in ASKED:
-                arguments = ("check", directory, "--format", form, *asked)
-                fast, plain = said("fast", arguments), said("plain", arguments)
+            for flags in FLAGS:
+                arguments = ("check", directory, "--format", form, *flags)
+                fast, plain = output_of("fast", arguments), output_of("plain", arguments)
                 verdict = "identical" if fast == plain else "DIFFERENT"
                 differ |= fast != plain
                 print(f"{verdict}, {len(fast[1]):,} bytes: {' '.join(arguments)}", flush=True)

@@ -31,24 +31,24 @@ DATA = Path(__file__).parents[1] / "tests" / "data"
 CLI_HEAD = """\
 # Command line
 
-Made from the help texts by `tools/generate_docs.py`; see also [how a rewrite works](rewrite.md).
+Generated from the help texts by `tools/generate_docs.py`; see also [how a rewrite works](rewrite.md).
 """
 RULES_HEAD = """\
 # Rules
 
-Made from the registry by `tools/generate_docs.py`; `ckptfix rules` and `ckptfix explain CODE` say
-the same. An error means that a runtime which goes by the metadata builds the module wrongly; a
-warning, that the effect depends on the runtime. `check` exits 1 on either, unless `--fail-on error`
-or the [configuration](../configuration.md) says else. Those of CKF8 need the weights: only
-[`ckptfix verify`](../verify.md) finds them.
+Generated from the registry by `tools/generate_docs.py`; `ckptfix rules` and `ckptfix explain CODE`
+show the same. An error means that a runtime which uses the metadata builds the module incorrectly;
+a warning, that the effect depends on the runtime. `check` exits with 1 on either, unless
+`--fail-on error` or the [configuration](../configuration.md) changes that. CKF8 rules need the
+weights: only [`ckptfix verify`](../verify.md) finds them.
 """
 FAMILIES_HEAD = """\
 # Families
 
-Made from `src/ckptfix/runtimes/families/` by `tools/generate_docs.py`: the architectures of which
-the model classes were read, and so it is known where a runtime puts the modules of a checkpoint.
-`known`: `ckptfix check --runtime` gives a verdict. `cannot tell`: the classes were read, and the
-names follow from more than the checkpoint's own. `not read`: nobody has read them yet. `-`: the
+Generated from `src/ckptfix/runtimes/families/` by `tools/generate_docs.py`: the architectures whose
+model classes were read, so that it is known how a runtime lays out the modules of a checkpoint.
+`known`: `ckptfix check --runtime` gives a verdict. `cannot tell`: the classes were read, but the
+names depend on more than the checkpoint. `not read`: the classes have not been read yet. `-`: the
 newest known release does not register the architecture. Only `known` gets a verdict.
 """
 COMMANDS = (
@@ -63,7 +63,7 @@ COMMANDS = (
     "demo",
 )
 EXAMPLE_RUNTIMES = ("vllm==0.17.1",)
-"""Asked for the examples of the rules that depend on a release."""
+"""Releases for the examples of rules that depend on one."""
 
 
 def _help(*command: str) -> str:
@@ -95,7 +95,7 @@ def rules_index() -> str:
     return "\n".join(parts)
 
 
-def _standing(runtime: str, architecture: str, table: Mapping[tuple[str, str], str]) -> str:
+def _status(runtime: str, architecture: str, table: Mapping[tuple[str, str], str]) -> str:
     newest = load_profile(runtime, known_releases(runtime)[-1])
     registered = "not read" if architecture in newest.architectures else "-"
     return table.get((runtime, architecture), registered)
@@ -118,11 +118,11 @@ def rule_page(rule: Rule) -> str:
 
 def _example(rule: Rule) -> Iterator[str]:
     """The first checkpoint under tests/data that the rule finds something in."""
-    asked = EXAMPLE_RUNTIMES if rule.needs == "release" else ()
+    runtimes = EXAMPLE_RUNTIMES if rule.needs == "release" else ()
     for directory in sorted(path.parent for path in DATA.glob("*/config.json")):
         try:
             with chdir(DATA):
-                checked = ckptfix.check(directory.name, runtimes=asked, select=[rule.code])
+                checked = ckptfix.check(directory.name, runtimes=runtimes, select=[rule.code])
                 checked = spelled_check(checked)
         except ckptfix.CkptfixError:
             continue  # the release does not register the architecture
@@ -130,7 +130,7 @@ def _example(rule: Rule) -> Iterator[str]:
             shown = replace(checked, ignored={}, outlook=None)
             text = io.StringIO()
             write_plain(checkpoint_lines(shown, verbose=False), text)
-            more = "".join(f" --runtime {spec}" for spec in asked)
+            more = "".join(f" --runtime {spec}" for spec in runtimes)
             command = f"$ ckptfix check {directory.name} --select {rule.code}{more}"
             yield f"## In a checkpoint\n\n```console\n{command}\n{text.getvalue()}```\n"
             return
@@ -151,7 +151,7 @@ def families_reference() -> str:
     head = f"| architecture | {titles} |\n|---|{'---|' * len(runtimes)}"
     parts = [FAMILIES_HEAD, head]
     for name in sorted({architecture for _, architecture in table}):
-        cells = (_standing(runtime, name, table) for runtime in runtimes)
+        cells = (_status(runtime, name, table) for runtime in runtimes)
         parts[-1] += f"\n| {name} | {' | '.join(cells)} |"
     parts[-1] += "\n"
     for file in files.values():

@@ -129,7 +129,7 @@ class Stream:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def __iter__(self) -> Iterator[tuple[Unit, Tensors]]:
-        """Each unit and its tensors on the device, which are freed when the next one is requested."""
+        """Each unit and its tensors on the device; requesting the next one frees them."""
         ahead: tuple[_Loading, Tensor] | None = None
         while True:
             self._top_up()
