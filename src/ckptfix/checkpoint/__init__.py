@@ -1,1 +1,1 @@
-"""What a checkpoint says, by its tensors and by its metadata."""
+"""What a checkpoint contains: tensors and metadata."""

@@ -1,4 +1,4 @@
-"""A checkpoint as both sides describe it."""
+"""A checkpoint: its tensors and its metadata."""
 
 import fnmatch
 from collections.abc import Hashable, Mapping
@@ -23,15 +23,15 @@ from ckptfix.progress import SILENT, Listener
 
 _MISTRAL_FILE = "params.json"
 _EMBEDDING_WORDS = ("embed", "wte", "wpe")
-"""Parts of the names of tables, which no runtime builds as a linear layer."""
+"""Name parts of embedding tables, which no runtime builds as a linear layer."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything that JSON files and safetensors headers say; no weights."""
+    """Everything in the JSON files and safetensors headers; no weights."""
 
     name: str
-    """How the user named it."""
+    """The checkpoint, as the user named it."""
     config: ModelConfig
     documents: Mapping[str, JsonText]
     """The metadata files, as text."""
@@ -39,13 +39,13 @@ class Checkpoint:
     left_out: LeftOut = field(default_factory=dict)
     """Names in the metadata that `metadata` leaves out."""
     whole: "Checkpoint | None" = None
-    """Of a folded checkpoint, the one that it was made from."""
+    """The checkpoint that a folded one was made from."""
     mistral: JsonText | None = None
-    """params.json, where the weights are there in Mistral's own files too."""
+    """params.json, if the weights are also stored in Mistral's own files."""
 
     @cached_property
     def metadata(self) -> tuple[MetadataFile, ...]:
-        """What each file says.
+        """The metadata of each file.
 
         Raises:
             CkptfixError: as `registry.parse_metadata`.
@@ -54,7 +54,7 @@ class Checkpoint:
 
     @cached_property
     def dialect(self) -> Dialect:
-        """In which the metadata are; the likeliest where there are none.
+        """The dialect of the metadata; the likeliest one without metadata.
 
         Raises:
             CkptfixError: as `registry.dialect_of`.
@@ -63,9 +63,9 @@ class Checkpoint:
 
     @cached_property
     def folded(self) -> "Checkpoint":
-        """The same with like experts folded into the first of each bank; itself if there are none.
+        """With identical experts folded into the first of each bank; itself if there are none.
 
-        Whatever does not mention an expert holds for both: see `fold_banks`.
+        Results that mention no expert hold for both: see `fold_banks`.
         """
         fold = fold_banks(self.table, self.documents)
         return (
@@ -76,7 +76,7 @@ class Checkpoint:
 
     @cached_property
     def expert_numbers(self) -> dict[str, frozenset[str]]:
-        """What comes before `.experts.` -> the numbers of all experts that are stored there."""
+        """Name before `.experts.` -> the numbers of all experts stored there."""
         if self.whole is not None:
             return self.whole.expert_numbers
         names = [name for header in self.table.headers.values() for name in header]
@@ -84,17 +84,17 @@ class Checkpoint:
 
     @cached_property
     def derived(self) -> dict[Hashable, Any]:
-        """What is computed from all of this, under a key of whoever computes it; computed once."""
+        """A value computed once from this checkpoint, under the caller's key."""
         return {}
 
     @property
     def modules(self) -> dict[str, Module]:
-        """Checkpoint name -> module; made once for all metadata beside the same tensors."""
+        """Checkpoint name -> module; computed once for all metadata of the same tensors."""
         return self.table.modules
 
     @property
     def formats(self) -> dict[str, StoredFormat]:
-        """Checkpoint name -> what the tensors prove; made once, like the modules."""
+        """Checkpoint name -> stored format; computed once, like the modules."""
         return self.table.formats
 
     @cached_property
@@ -116,7 +116,7 @@ class Checkpoint:
 
 
 def _mistral(source: Source) -> JsonText | None:
-    """Mistral's own config: vLLM prefers it where `consolidated*.safetensors` is there.
+    """Mistral's own config: vLLM prefers it if there is a `consolidated*.safetensors`.
 
     (vLLM 0.33.0, vllm/transformers_utils/repo_utils.py `is_mistral_model_repo`.)
     """
@@ -127,7 +127,7 @@ def _mistral(source: Source) -> JsonText | None:
 
 
 def load_checkpoint(source: Source, name: str, listener: Listener = SILENT) -> Checkpoint:
-    """Read both sides.
+    """Read the tensors' headers and the metadata.
 
     Raises:
         CkptfixError: no config, broken JSON, bad headers, or nothing quantized.

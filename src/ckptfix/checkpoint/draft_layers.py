@@ -10,7 +10,7 @@ _LAYER: Final = re.compile(r"(?:^|\.)layers\.(\d+)(?=\.|$)")
 
 
 def draft_root(checkpoint: Checkpoint, module: str) -> str | None:
-    """The subtree of draft layers that a module lies in: `mtp`, or `model.layers.61`.
+    """The subtree of draft layers that contains a module: `mtp`, or `model.layers.61`.
 
     A layer numbered num_hidden_layers or higher is a draft layer (DeepSeek V3, GLM-4.5).
     """

@@ -1,6 +1,6 @@
-"""Names of experts, bank by bank: which banks are regular, and what is left of those.
+"""Names of experts, bank by bank: which banks are regular, and the names left after folding them.
 
-Most banks look like one before them, so each is compared as a whole, not name by name.
+Most banks equal an earlier one, so each is compared as a whole, not name by name.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -14,27 +14,27 @@ EXPERTS: Final = ".experts."
 
 @dataclass(frozen=True, eq=False)
 class _Tails:
-    """What stands behind `.experts.` in names that stand together; equal only to itself."""
+    """Suffixes after `.experts.` of one contiguous run of names; compared by identity."""
 
     tails: tuple[str, ...]
     text: str
-    """The names with NUL for what stands before, one a line; empty if that would be ambiguous."""
+    """The names with NUL as their prefix, one per line; empty if that would be ambiguous."""
 
     @cached_property
     def of_first(self) -> tuple[int, ...]:
-        """Where the names of expert 0 stand."""
+        """Positions of the names of expert 0."""
         tails = enumerate(self.tails)
         return tuple(at for at, tail in tails if tail == "0" or tail.startswith("0."))
 
 
 class Block(NamedTuple):
-    """Names of one bank that stand together."""
+    """A contiguous run of names of one bank."""
 
     start: int
     head: str
-    """What stands before `.experts.`."""
+    """The prefix before `.experts.`."""
     tails: _Tails
-    """Blocks that look alike share it."""
+    """Equal blocks share it."""
 
     @property
     def end(self) -> int:
@@ -84,7 +84,7 @@ def bank_sizes(blocks: Iterable[Block], values: Sequence[Any]) -> dict[str, int]
 
     Args:
         blocks: of the names.
-        values: what is said of each name.
+        values: the value of each name.
     """
     banks: dict[str, list[Block]] = {}
     for block in blocks:
@@ -103,7 +103,7 @@ def bank_sizes(blocks: Iterable[Block], values: Sequence[Any]) -> dict[str, int]
 
 
 def expert_numbers(names: Sequence[str]) -> dict[str, frozenset[str]]:
-    """Head of a bank -> what its experts are called, which should be numbers."""
+    """Head of a bank -> the names of its experts, which should be numbers."""
     numbers: dict[str, frozenset[str]] = {}
     seen: dict[_Tails, frozenset[str]] = {}
     for block in expert_blocks(names):
@@ -125,7 +125,7 @@ def _size(named: Iterable[tuple[str, Any]]) -> int:
 
 
 def _is_regular(experts: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Numbered from 0, which comes first, and all alike."""
+    """Numbered from 0 in order, and all equal."""
     first, *others = experts.values()
     numbered = experts.keys() == {str(n) for n in range(len(experts))}
     return numbered and next(iter(experts)) == "0" and all(expert == first for expert in others)

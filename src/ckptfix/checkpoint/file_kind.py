@@ -1,8 +1,8 @@
-"""What a file that should be safetensors is, by its first bytes.
+"""The kind of a file that should be safetensors, recognized by its first bytes.
 
 A safetensors file begins with the length of its header, and that number can have the same bytes
 as any magic: 896 is `80 03`, the beginning of a pickle. So safetensors is recognized first, by the
-length together with the `{` behind it, and only what is not safetensors is looked up here.
+length together with the `{` after it, and only other files are looked up here.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ MAX_HEADER_BYTES: Final = 100_000_000
 SHORTEST_HEADER: Final = 2
 """Bytes of `{}`."""
 START_BYTES: Final = 24
-"""How much of a file is read to recognize it; a larger first read would move more in all."""
+"""Bytes read to recognize a file; a larger first read would transfer more in total."""
 
 _PICKLE_ADVICE: Final = "ckptfix reads safetensors only and never unpickles"
 _SAFETENSORS_ONLY: Final = "ckptfix reads safetensors only"
@@ -37,23 +37,23 @@ _PAGES: Final = (
 _PICKLES: Final = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 """PROTO and the number of a protocol; torch writes 2. Older ones have no magic."""
 _LOWEST_OPCODE: Final = b"("
-"""Of pickle: tells one from the length of a header in a file cut below 8 bytes."""
+"""Pickle opcodes: distinguish a pickle from a header length in a file shorter than 8 bytes."""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _TEXT: Final = frozenset(b"\t\n\r" + bytes(range(0x20, 0x7F)))
-"""ASCII that is printed: the words of a server that has no page for an error."""
+"""Printable ASCII: a plain-text error message of a server."""
 
 
 @dataclass(frozen=True, slots=True)
 class OtherKind:
-    """What a file is instead of safetensors."""
+    """The kind of a file that is not safetensors."""
 
     what: str
-    """With its article: `a GGUF file`."""
+    """The name with its article: `a GGUF file`."""
     advice: str
 
 
 def header_length(start: bytes) -> int | None:
-    """The header length in bytes of a safetensors file, which may be cut; None for another file.
+    """The header length in bytes of a safetensors file, even a truncated one; None for other files.
 
     Args:
         start: its first bytes, `START_BYTES` or the whole of it.
@@ -65,7 +65,7 @@ def header_length(start: bytes) -> int | None:
 
 
 def other_kind(start: bytes) -> OtherKind | None:
-    """What a file is that is not safetensors; None where its first bytes do not tell.
+    """The kind of a file that is not safetensors; None if its first bytes do not show it.
 
     Args:
         start: its first bytes, `START_BYTES` or the whole of it.

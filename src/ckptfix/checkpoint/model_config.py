@@ -1,4 +1,4 @@
-"""config.json, but for its quantization -> architectures, ties and numbers of layers."""
+"""config.json without its quantization -> architectures, tied embeddings and numbers of layers."""
 
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ from ckptfix.jsontext.text import JsonText, Path, pointer
 
 @dataclass(frozen=True)
 class DraftLayers:
-    """The number of draft layers (MTP, NextN) that config.json announces."""
+    """The number of draft layers (MTP, NextN) that config.json declares."""
 
     number: int
     pointer: str
@@ -25,12 +25,12 @@ class ModelConfig:
     nested: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """(prefix of the language model in the wrapper, its architectures)."""
     tied_embeddings: bool | None = None
-    """`tie_word_embeddings`, of the language model where it has its own config."""
+    """`tie_word_embeddings`, taken from the language model if it has its own config."""
     num_hidden_layers: int | None = None
-    """Of the language model; layers with this number and above are draft layers."""
+    """Number of layers of the language model; layers from this number on are draft layers."""
     draft_layers: DraftLayers | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
-    """All values of the language model's config, and below them those of the wrapper's."""
+    """Values of the language model's config, with those of the wrapper's as a fallback."""
 
     def number(self, *keys: str) -> int | None:
         """The first whole number under any of these keys."""

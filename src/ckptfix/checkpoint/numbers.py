@@ -1,6 +1,6 @@
-"""What the values of tensors are, as far as rules ask: facts that only reading weights gives.
+"""Facts about the values of tensors that rules use; only reading weights gives them.
 
-Nothing here reads: `verify` measures, the rules of family CKF8 judge.
+Nothing here reads: `verify` measures, and the rules of family CKF8 judge.
 """
 
 from collections.abc import Mapping
@@ -25,27 +25,27 @@ class ScaleNumbers:
     near_limit: int = 0
     """Values from 320 to below 448."""
     digest: str = ""
-    """The same for the same values; empty for tensors of many values."""
+    """Equal for equal values; empty for tensors of many values."""
 
 
 @dataclass(frozen=True)
 class WeightNumbers:
-    """The codes of a weight and what they mean."""
+    """The codes of a weight and its dequantized values."""
 
     count: int
     not_a_number: int
     zeros: int
     at_limit: int
-    """Codes that are as large as the format allows."""
+    """Number of codes at the limit of the format."""
     blocks: int
     """Number of scales that the weight has."""
     largest: float
-    """What the dequantized values are at most."""
+    """Largest absolute dequantized value."""
     pairing: float | None
-    """How well scales and codes belong together: the correlation of log scale and log rms of the
-    codes of a block, times the square root of the number of blocks. A block with an outlier has a
-    large scale and small codes, so it is far below zero where they belong together, and about a
-    standard normal variable where they do not. None where there are too few blocks."""
+    """Correlation between scales and codes: of log scale and log rms of the codes of a block, times
+    the square root of the number of blocks. A block with an outlier has a large scale and small
+    codes, so the value is far below zero if they belong together, and about a standard normal
+    variable if they do not. None if there are too few blocks."""
 
 
 @dataclass(frozen=True)
@@ -55,23 +55,23 @@ class LowRankNumbers:
     orthogonality: float
     """Largest deviation of the rows of lora_a from an orthonormal set."""
     along_input: float
-    """Share of the rest that lies along lora_a, by what a random lora_a would have."""
+    """Share of the rest along lora_a, relative to a random lora_a."""
     along_output: float
-    """Share of the rest that lies along lora_b, by what a random lora_b would have."""
+    """Share of the rest along lora_b, relative to a random lora_b."""
     step: float
-    """Smallest singular value of lora_b by the largest of the rest: the cut in the spectrum."""
+    """Smallest singular value of lora_b over the largest of the rest: the cut in the spectrum."""
     is_zero: bool = False
     """True for a lora_b of zeros only."""
 
 
 @dataclass(frozen=True)
 class SourceNumbers:
-    """A weight against the unquantized one."""
+    """A weight compared with the unquantized one."""
 
     error: float
-    """Relative."""
+    """Relative error."""
     factor: float
-    """By which the unquantized weight is multiplied to come nearest."""
+    """Factor of the unquantized weight that minimizes the error."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class ModuleNumbers:
 
 @dataclass(frozen=True)
 class JoinedNumbers:
-    """Modules that a runtime multiplies as one."""
+    """Modules that a runtime fuses into one GEMM."""
 
     name: str
     """Runtime name."""
@@ -104,7 +104,7 @@ class JoinedNumbers:
     problem: str = ""
     """Why its GEMM failed; empty if it was not run or agreed with the reference."""
     requantized_error: float | None = None
-    """Relative error of its weight that joining adds; None if nothing is requantized."""
+    """Relative error of its weight, added by joining; None if nothing is requantized."""
 
 
 @dataclass(frozen=True)

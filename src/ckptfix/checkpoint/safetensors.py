@@ -25,7 +25,7 @@ from ckptfix.place import Place
 from ckptfix.text import visible
 
 LONGEST_NAME: Final = 1_000
-"""Lookups try every part of a name; those of real tensors have at most some hundred characters."""
+"""Characters. Lookups try every part of a name; real names have at most a few hundred."""
 
 Dtype = Literal[
     "BOOL",
@@ -80,7 +80,7 @@ DTYPE_BITS: Final[Mapping[str, int]] = {
 
 
 class Tensor(msgspec.Struct, frozen=True, gc=False):
-    """How a tensor is stored; tensors that are stored alike share one object."""
+    """How a tensor is stored; equal ones share one object."""
 
     dtype: str
     """As safetensors spells it: `F8_E4M3`, `BF16`, ..."""
@@ -94,9 +94,9 @@ Header = dict[str, Tensor]
 
 
 class Layouts(dict[tuple[str, tuple[int, ...]], Tensor | None]):
-    """(dtype, shape) -> the one `Tensor` of them: a million tensors have a dozen.
+    """(dtype, shape) -> their shared `Tensor`: a million tensors have about a dozen.
 
-    None for what cannot be stored.
+    None for pairs that cannot be stored.
     """
 
     def __missing__(self, layout: tuple[str, tuple[int, ...]]) -> Tensor | None:
@@ -118,7 +118,7 @@ class _Row(msgspec.Struct, gc=False):
 
 
 class _KnownRow(_Row, gc=False):
-    # A string out of a closed set is made once, not once per tensor.
+    # Strings of a closed set are created once, not once per tensor.
     dtype: Dtype | Literal[""] = ""
 
 
@@ -137,7 +137,7 @@ class RawHeader:
 
     @property
     def data_start(self) -> int:
-        """The first byte behind the header."""
+        """The first byte after the header."""
         return 8 + len(self.data)
 
 
@@ -154,10 +154,10 @@ def read_header(raw: RawHeader, layouts: Layouts) -> Header:
 
 
 def read_starts(raw: RawHeader) -> dict[str, int]:
-    """Where the data of each tensor begins, in bytes from the beginning of the file.
+    """Offset of the data of each tensor, in bytes from the beginning of the file.
 
     Raises:
-        CkptfixError: as `read_header`, as far as it looks.
+        CkptfixError: as `read_header`, but it checks less.
     """
     rows = _decode(raw.data, raw.file)
     return {name: raw.data_start + row.data_offsets[0] for name, row in rows.items()}
@@ -227,7 +227,7 @@ def _decode(data: bytes, file: str) -> Mapping[str, _Row]:
 
 
 def _in_order(rows: Mapping[str, _Row], data_bytes: int, layouts: Layouts) -> Header | None:
-    """The header, if its rows cover the data one after the other, as writers leave it."""
+    """The header, if its rows cover the data in order, as writers produce it."""
     tensors = []
     at = 0
     for row in rows.values():
@@ -259,7 +259,7 @@ def _row_problem(row: _Row, data_bytes: int) -> str:
 
 
 def _checked(rows: Mapping[str, _Row], file: str, data_bytes: int, layouts: Layouts) -> Header:
-    """Hold each row against dtype and shape, and all rows against the file: no hole, no overlap."""
+    """Compare each row with dtype and shape, and all rows with the file: no hole, no overlap."""
     for name, row in rows.items():
         if problem := _row_problem(row, data_bytes):
             raise CkptfixError(

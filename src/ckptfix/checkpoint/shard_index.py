@@ -18,29 +18,28 @@ INDEX_FILE: Final = "model.safetensors.index.json"
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """What the index says; the headers may say otherwise."""
+    """The content of the index; the headers may differ."""
 
     weight_map: Mapping[str, str]
     """Tensor -> shard file."""
     total_size: int | None
-    """`metadata.total_size`, in bytes; None if it is not there or no whole number."""
+    """`metadata.total_size`, in bytes; None if missing or not an integer."""
 
 
 def read_index(source: Source) -> ShardIndex:
     """Read `model.safetensors.index.json`.
 
     Raises:
-        CkptfixError: not an index, or it names a file that is not there or lies elsewhere.
+        CkptfixError: not an index, or it names a missing file or one in another directory.
     """
     data = source.read(INDEX_FILE)
     return _plain_index(data, source) or _checked_index(JsonText.parse(INDEX_FILE, data), source)
 
 
 def _plain_index(data: bytes, source: Source) -> ShardIndex | None:
-    """The index, None if anything is unusual about it, for the slower reader to say what.
+    """The index; None if anything is unusual, which the slower reader then reports.
 
-    That a million tensors are in few files is told to the decoder, which makes a string out of a
-    closed set once only.
+    The decoder is given the closed set of shard file names, so that each string is created once.
     """
     files = tuple(name for name in source.names() if name.endswith(".safetensors"))
     one_of: Any = Literal
@@ -94,5 +93,5 @@ def _total_size(metadata: object) -> int | None:
 
 
 def _distinct(files: Collection[object]) -> Iterable[object]:
-    """Each file once; as they are if one is no string."""
+    """Each file once; unchanged if one is not a string."""
     return dict.fromkeys(files) if set(map(type, files)) == {str} else files

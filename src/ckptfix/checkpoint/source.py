@@ -1,9 +1,9 @@
-"""Where a checkpoint's bytes come from. The only reader of files in `checkpoint/`.
+"""The source of a checkpoint's bytes. The only reader of files in `checkpoint/`.
 
-A source hands out small JSON files whole and byte ranges of shard files; `remote/` has those that
-are not directories. It never leaves the checkpoint: names are single path components, and a link
-is followed only into the checkpoint itself, into the blob store of a Hugging Face cache, or from
-one shard file to another.
+A source returns small JSON files whole and byte ranges of shard files; `remote/` has the sources
+that are not directories. It never leaves the checkpoint: names are single path components, and a
+link is followed only into the checkpoint itself, into the blob store of a Hugging Face cache, or
+from one shard file to another.
 """
 
 import os
@@ -17,13 +17,13 @@ from ckptfix.place import Place
 from ckptfix.text import visible
 
 MAX_JSON_BYTES = 1 << 28
-"""A larger JSON file is not metadata: the largest known, of 1.0 M tensors, is 140 MB."""
+"""A larger JSON file is not metadata: the largest known one, for 1.0 M tensors, has 140 MB."""
 
 
 def in_hub_blobs(target: Path) -> bool:
     """True when `target` is a blob of a Hugging Face cache: its repository's, or one shared by all.
 
-    `blobs/` beside `snapshots/`, or `blobs/<2 hex digits>/<hash>` (huggingface_hub 2.4.0,
+    `blobs/` next to `snapshots/`, or `blobs/<2 hex digits>/<hash>` (huggingface_hub 2.4.0,
     utils/_shared_blobs.py).
     """
     folder = target.parent
@@ -34,11 +34,11 @@ def in_hub_blobs(target: Path) -> bool:
 
 
 class Source(Protocol):
-    """The files of one checkpoint. Every method raises CkptfixError where it cannot answer."""
+    """The files of one checkpoint. Every method raises CkptfixError if it fails."""
 
     @property
     def where(self) -> str:
-        """What to call the place in a message."""
+        """The name of the source in messages."""
 
     def names(self) -> tuple[str, ...]:
         """Names of the entries, sorted."""

@@ -22,9 +22,9 @@ from ckptfix.text import visible
 
 SINGLE_FILE: Final = "model.safetensors"
 MOST_READS: Final = 16
-"""Headers read at a time: remote ones wait for answers, not for this machine."""
+"""Headers read concurrently: remote reads wait for the network, not for this machine."""
 _BATCH: Final = 4 * MOST_READS
-"""Headers held undecoded; of a million tensors they have 0.6 MB each."""
+"""Undecoded headers kept in memory; with a million tensors, 0.6 MB each."""
 _PART: Final = re.compile(r".*-(?P<part>\d{5})-of-(?P<total>\d{5})\.safetensors")
 
 
@@ -33,7 +33,7 @@ class TensorTable:
     """All tensors of a checkpoint."""
 
     headers: Mapping[str, Header]
-    """Shard file -> its tensors; of a tensor stored twice only the one that the index means."""
+    """Shard file -> its tensors; for a tensor stored twice, only the one that the index names."""
     nbytes: int
     """Bytes of all tensors."""
     index_file: str | None = None
@@ -42,18 +42,18 @@ class TensorTable:
     unindexed: tuple[tuple[str, str], ...] = ()
     """(tensor, shard file) that a header lists and the index does not, or places elsewhere."""
     unlisted_files: tuple[str, ...] = ()
-    """Safetensors files beside the index that it does not name."""
+    """Safetensors files that the index does not name."""
     total_size: int | None = None
     """`metadata.total_size` of the index, in bytes."""
 
     @property
     def lacks_index(self) -> bool:
-        """True when the tensors lie in several files and no index says which in which."""
+        """True when there are several shard files and no index."""
         return self.index_file is None and len(self.shard_files) > 1
 
     @property
     def shard_files(self) -> tuple[str, ...]:
-        """In the order of their names."""
+        """Names of the shard files, sorted."""
         return tuple(self.headers)
 
     @cached_property
@@ -68,7 +68,7 @@ class TensorTable:
 
     @cached_property
     def formats(self) -> dict[str, StoredFormat]:
-        """Checkpoint name -> what the tensors prove; like modules share one object."""
+        """Checkpoint name -> stored format; identical modules share one object."""
         known: dict[tuple[tuple[str, str, tuple[int, ...]], ...], StoredFormat] = {}
         formats: dict[str, StoredFormat] = {}
         for name, module in self.modules.items():
@@ -81,9 +81,9 @@ class TensorTable:
 
     @cached_property
     def derived(self) -> dict[Hashable, Any]:
-        """What is made of the names of all modules, under a key of whoever makes it.
+        """A value computed once from the names of all modules, under the caller's key.
 
-        It is made once for all metadata beside the same tensors, and does not refer to the table.
+        It is shared by all metadata of the same tensors, and must not refer to the table.
         """
         return {}
 
@@ -96,7 +96,7 @@ class TensorTable:
 def read_tensors(source: Source, listener: Listener = SILENT) -> TensorTable:
     """The table of all tensors, by the index if there is one.
 
-    Without an index: `model.safetensors`, else every `*.safetensors` file, as vLLM 0.33.0 does
+    Without an index: `model.safetensors`, otherwise every `*.safetensors` file, as vLLM 0.33.0 does
     (vllm/model_executor/model_loader/default_loader.py).
     """
     index = read_index(source) if source.has(INDEX_FILE) else None
@@ -121,7 +121,7 @@ def read_tensors(source: Source, listener: Listener = SILENT) -> TensorTable:
 
 
 def _read_headers(source: Source, files: list[str], listener: Listener) -> dict[str, Header]:
-    """Fetch some in threads, decode them in this one, and so on: at once it takes longer."""
+    """Fetch in threads, decode in this one: decoding in several threads at once is slower."""
     layouts = Layouts()
     headers: dict[str, Header] = {}
     done = count(1)
@@ -147,7 +147,7 @@ def _read_headers(source: Source, files: list[str], listener: Listener) -> dict[
 
 
 def _require_all_parts(source: Source, files: list[str]) -> None:
-    """Refuse a part of a sharded checkpoint: without an index only the names tell."""
+    """Refuse a part of a sharded checkpoint: without an index, only the file names show it."""
     parts = [match for file in files if (match := _PART.fullmatch(file))]
     for total in {match["total"] for match in parts}:
         here = {match["part"] for match in parts if match["total"] == total}
@@ -160,7 +160,7 @@ def _require_all_parts(source: Source, files: list[str]) -> None:
 
 
 def _joined(headers: dict[str, Header]) -> TensorTable:
-    """Without an index nothing decides between two copies of a tensor."""
+    """Without an index, nothing decides between two copies of a tensor."""
     file_of: dict[str, str] = {}
     for file, header in headers.items():
         for name in file_of.keys() & header.keys():
@@ -183,7 +183,7 @@ def _indexed(headers: dict[str, Header], weight_map: Mapping[str, str]) -> Tenso
 
 
 def _agree(headers: Mapping[str, Header], weight_map: Mapping[str, str]) -> bool:
-    """True if the index places exactly the tensors that the headers list, where they are."""
+    """True if the index and the headers list the same tensors in the same files."""
     if sum(map(len, headers.values())) != len(weight_map):
         return False
     if all(map(eq, weight_map, chain.from_iterable(headers.values()))):  # in the same order
@@ -194,7 +194,7 @@ def _agree(headers: Mapping[str, Header], weight_map: Mapping[str, str]) -> bool
 
 
 def _chosen(headers: Mapping[str, Header], weight_map: Mapping[str, str]) -> dict[str, Header]:
-    """Each tensor once: of two copies the one in the file that the index names, else the first."""
+    """Each tensor once: of two copies, the one that the index names, otherwise the first."""
     file_of: dict[str, str] = {}
     for file, header in headers.items():
         for name in header:

@@ -1,4 +1,4 @@
-"""What a rebuild does to one metadata file, collected before it is edits of a text."""
+"""The changes that a rebuild makes to one metadata file, before they become edits of its text."""
 
 import json
 from collections.abc import Sequence
@@ -9,25 +9,25 @@ from ckptfix.jsontext.text import JsonText, Path
 
 @dataclass
 class Changes:
-    """Collected while a file is gone through; edits are made of it at the end."""
+    """Changes collected while a file is processed; edits are made from them at the end."""
 
     removals: set[Path] = field(default_factory=set)
     settings: dict[Path, object] = field(default_factory=dict)
     appended: dict[Path, list[object]] = field(default_factory=dict)
     _counted: dict[Path, int] = field(default_factory=dict)
-    """Path of a setting -> how many statements it sets, where it is not one."""
+    """Path of a setting -> how many statements it sets, if not one."""
 
     def set(self, path: Path, value: object, *, statements: int = 1) -> None:
-        """Give a member a value; `statements` is what the user is told it comes to."""
+        """Give a member a value; `statements` is the number reported to the user."""
         self.settings[path] = value
         self._counted[path] = statements
 
     def append(self, path: Path, values: Sequence[str]) -> None:
-        """Put names behind those of a list that is there."""
+        """Append names to an existing list."""
         self.appended.setdefault(path, []).extend(values)
 
     def add_to(self, path: Path, present: object, values: list[str]) -> None:
-        """Put names into a list that may not be there; `present` is what stands there now."""
+        """Add names to a list that may not exist; `present` is its current content."""
         if not values:
             return
         if isinstance(present, list):
@@ -36,7 +36,7 @@ class Changes:
             self.set(path, values, statements=len(values))
 
     def without_what_is_there(self, document: JsonText) -> "Changes":
-        """The same, less the settings that the document has already."""
+        """The same without the settings that the document already has."""
         kept = {p: v for p, v in self.settings.items() if not _is_there(document.value, p, v)}
         return replace(self, settings=kept)
 
@@ -49,7 +49,7 @@ class Changes:
 
 
 def _is_there(present: object, path: Path, wanted: object) -> bool:
-    """True where a path holds a value that is written the same, the order of keys included."""
+    """True if a path has a value that is written identically, including the order of keys."""
     for part in path:
         if not isinstance(present, dict) or part not in present:
             return False

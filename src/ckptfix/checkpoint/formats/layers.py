@@ -1,4 +1,4 @@
-"""What the metadata should say of each module: the layers that the tensors hold."""
+"""What the metadata should declare for each module, from the tensors."""
 
 import re
 from collections.abc import Mapping
@@ -11,30 +11,30 @@ _EXPERT: Final = re.compile(r"(.*\.experts)\.\d+\.")
 
 @dataclass(frozen=True)
 class StoredLayer:
-    """How one module is stored, in the words of the table of stored formats."""
+    """How one module is stored, as the table of stored formats spells it."""
 
     quant_algo: str
     group_size: int | None
-    """None when the format has no groups, or blocks whose size the metadata does not say."""
+    """None if the format has no groups, or blocks whose size the metadata does not declare."""
 
 
 @dataclass(frozen=True)
 class StoredLayers:
-    """Both sides of the question which module is quantized how."""
+    """Quantized and unquantized modules of a checkpoint."""
 
     quantized: Mapping[str, StoredLayer]
     """Checkpoint name -> layer; without modules whose tensors fit no format."""
     unquantized: tuple[str, ...]
-    """Linear layers in float; checkpoint names."""
+    """Unquantized linear layers; checkpoint names."""
 
     @cached_property
     def uniform(self) -> StoredLayer | None:
-        """The one layer that all quantized modules are; None when they differ."""
+        """The layer common to all quantized modules; None if they differ."""
         kinds = set(self.quantized.values())
         return kinds.pop() if len(kinds) == 1 else None
 
     def as_entries(self, without: frozenset[str] = frozenset()) -> dict[str, StoredLayer]:
-        """Name -> layer; a bank of like experts is one entry, `...experts`.
+        """Name -> layer; a bank of identical experts is one entry, `...experts`.
 
         Args:
             without: modules that have an entry already; a bank with one of them is not joined.

@@ -1,4 +1,4 @@
-"""Makes quantized_layers, and the targets beside it, of a file that decides per module."""
+"""Makes quantized_layers and config_groups targets of a file that decides per module."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ def config_group(layer: StoredLayer, targets: list[str]) -> dict[str, object] | 
 def rebuild_entries(
     stored: Stored, metadata: MetadataFile, value: Mapping[str, object], changes: Changes
 ) -> None:
-    """Wrong entries go or change, missing ones are added; then the targets follow."""
+    """Wrong entries are removed or changed, missing ones added; then the targets follow."""
     right = _keep_right(stored, metadata, changes)
     added = stored.layers.as_entries(without=frozenset(right))
     path = metadata.entries_path
@@ -52,14 +52,14 @@ def rebuild_entries(
 def _rebuild_top_size(
     stored: Stored, metadata: MetadataFile, value: Mapping[str, object], changes: Changes
 ) -> None:
-    """A group_size beside the map, which vLLM goes by, says what the layers have."""
+    """A group_size next to the map, which vLLM uses, must match the layers."""
     sizes = {layer.group_size for layer in stored.layers.quantized.values()} - {None}
     if value.get("group_size") is not None and len(sizes) == 1:
         changes.set((*metadata.root, "group_size"), sizes.pop())
 
 
 def _keep_right(stored: Stored, metadata: MetadataFile, changes: Changes) -> set[str]:
-    """The modules that some entry names rightly, after that entry was set right."""
+    """The modules that some entry covers correctly, after correcting that entry."""
     named: set[str] = set()
     layers, quantized = stored.layers.quantized, frozenset(stored.quantized)
     for entry in metadata.of_kind("entry"):
@@ -86,7 +86,7 @@ def _rebuild_targets(
     added: Mapping[str, StoredLayer],
     changes: Changes,
 ) -> None:
-    """Targets that name layers stand in the group of their format."""
+    """Place targets that name layers in the group of their format."""
     groups: dict[Path, list[tuple[Statement, StoredLayer | None]]] = {}
     for target in metadata.of_kind("target"):
         if not is_class_name(target.name):

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 def cover(wanted: Iterable[str], spared: Iterable[str]) -> tuple[str, ...]:
     """Patterns as ModelOpt writes them: `name` for a module, `name*` for all below a container.
 
-    A container is taken as a whole, as high up as no spared module lies below it. Where `name*`
-    would also hit a spared sibling (`layers.1` and `layers.10`), it is `name.*`.
+    A container is covered as a whole, as high up as it contains no spared module. If `name*`
+    would also match a spared sibling (`layers.1` and `layers.10`), the pattern is `name.*`.
 
     >>> cover(["visual.a", "visual.b", "lm_head", "model.gate"], ["model.up"])
     ('visual*', 'lm_head', 'model.gate')

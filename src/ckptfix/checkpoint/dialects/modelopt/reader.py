@@ -1,6 +1,6 @@
-"""ModelOpt's metadata -> statements, each with the file and JSON pointer where it stands.
+"""ModelOpt's metadata -> statements, each with its file and JSON pointer.
 
-Three files speak (nvidia-modelopt 0.23.0 to 0.47.0, see `docs/formats.md`):
+Three files carry quantization metadata (nvidia-modelopt 0.23.0 to 0.47.0, see `docs/formats.md`):
 `config.json` under `quantization_config`, `hf_quant_config.json` under `quantization`, and the
 `quant_cfg.json` of ModelOpt 0.23 and 0.25.
 """
@@ -38,9 +38,9 @@ WRAPPED_EXCLUDES: Final = "exclude_modules"
 
 
 def claim(documents: Documents) -> Claim:
-    """Whose files these are.
+    """The quantizer that wrote these files.
 
-    ModelOpt 0.31 wrote no quant_method, 0.33 `quant_library`; vLLM's own names start alike.
+    ModelOpt 0.31 wrote no quant_method, 0.33 `quant_library`; vLLM's own names start the same way.
     A `quantization_config` in another quantizer's dialect does not count where ModelOpt's own file
     is next to it: published exports of DeepSeek V4 keep the `fp8` of the model they came from.
     """
@@ -53,7 +53,7 @@ def claim(documents: Documents) -> Claim:
 
 
 def _quant_method(config: JsonText | None) -> str | None:
-    """What names the quantizer, in lower case; None where nothing does."""
+    """The name of the quantizer in lower case; None if no field names it."""
     root = config_root(config.value) if config is not None else None
     if config is None or root is None:
         return None
@@ -110,7 +110,7 @@ class _Named:
 
 
 def _named(form: str, path: Path, value: Mapping[str, Any]) -> Iterator[_Named]:
-    """Wherever an object names modules, in the order in which ModelOpt's readers go by it."""
+    """Places where an object names modules, in the order in which ModelOpt's readers use them."""
     if value.get(ENTRIES) is not None:
         yield _Named("entry", (*path, ENTRIES), value[ENTRIES], "an object")
     for key in (FLAT_EXCLUDES, WRAPPED_EXCLUDES) if form == "flat" else (WRAPPED_EXCLUDES,):
@@ -126,7 +126,7 @@ def _named(form: str, path: Path, value: Mapping[str, Any]) -> Iterator[_Named]:
 
 
 def name_lists(documents: Documents) -> Iterator[NameList]:
-    """Wherever `read` finds names."""
+    """Every place where `read` finds names."""
     for section in _sections(documents):
         _, inner = section.fields(MappingProxyType({}))
         for named in _named(section.form, inner.path, inner.value):
@@ -135,7 +135,7 @@ def name_lists(documents: Documents) -> Iterator[NameList]:
 
 
 def read(documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
-    """Read whichever of the three files are there."""
+    """Read the existing ones of the three files."""
     return tuple(_read(section, left_out) for section in _sections(documents))
 
 

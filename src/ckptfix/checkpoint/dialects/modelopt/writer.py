@@ -1,4 +1,4 @@
-"""Makes ModelOpt's metadata from tensors: one algorithm, or a map where layers differ."""
+"""Makes ModelOpt's metadata from tensors: one algorithm, or a map if layers differ."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -20,7 +20,7 @@ _NEEDS_FIELDS: Final = "NVFP4"
 
 
 class ModelOptWriter:
-    """ModelOpt's metadata, made from what the tensors say."""
+    """ModelOpt's metadata, made from the tensors."""
 
     def new_config(self, stored: Stored) -> dict[str, object]:
         """A `quantization_config` for a config.json that has none."""
@@ -44,7 +44,7 @@ class ModelOptWriter:
     def rebuild(
         self, metadata: MetadataFile, value: Mapping[str, object], stored: Stored
     ) -> Changes:
-        """What makes one file say what the tensors say."""
+        """The changes that make one file match the tensors."""
         changes = Changes()
         if metadata.is_mixed:
             rebuild_entries(stored, metadata, value, changes)
@@ -61,7 +61,7 @@ def _all_entries(stored: Stored) -> dict[str, object]:
 def _rebuild_uniform(
     stored: Stored, metadata: MetadataFile, value: Mapping[str, object], changes: Changes
 ) -> None:
-    """One algorithm for the whole checkpoint, or a layer map where the tensors differ."""
+    """One algorithm for the whole checkpoint, or a layer map if the tensors differ."""
     layer = stored.layers.uniform
     root = metadata.root
     if layer is None:
@@ -80,7 +80,7 @@ def _rebuild_uniform(
 def _rebuild_sizes(
     metadata: MetadataFile, layer: StoredLayer, value: Mapping[str, object], changes: Changes
 ) -> None:
-    """group_size, where the file says it: in config.json inside config_groups, or at the top."""
+    """group_size, where the file declares it: in config_groups of config.json, or at the top."""
     root = metadata.root
     if metadata.file != CONFIG_FILE:
         if layer.group_size != metadata.group_size:
@@ -106,7 +106,7 @@ def _rebuild_sizes(
 
 
 def _rebuild_targets(stored: Stored, metadata: MetadataFile, changes: Changes) -> None:
-    """Targets that name nothing go; a group that is left without any is for all linear layers."""
+    """Remove targets that match nothing; a group without targets applies to all linear layers."""
     if (*metadata.root, GROUPS) in changes.settings:
         return
     groups: dict[Path, list[Statement]] = {}
@@ -130,7 +130,7 @@ def _sizes_in(groups: object) -> set[object]:
 def _rebuild_common(
     stored: Stored, metadata: MetadataFile, value: Mapping[str, object], changes: Changes
 ) -> None:
-    """What every file says: sound patterns, KV cache, quant_method."""
+    """Changes for every file: valid patterns, KV cache, quant_method."""
     for statement in metadata.of_kind("exclude"):
         if not _is_sound(stored, statement.name):
             changes.removals.add(statement.path)
@@ -146,7 +146,7 @@ def _rebuild_common(
 def _rebuild_excludes(
     stored: Stored, metadata: MetadataFile, value: Mapping[str, object], changes: Changes
 ) -> None:
-    """Every unquantized linear layer is excluded from an algorithm that holds for the rest."""
+    """Exclude every unquantized linear layer from an algorithm for the whole checkpoint."""
     covered: set[str] = set()
     for statement in metadata.of_kind("exclude"):
         if _is_sound(stored, statement.name):
