@@ -31,7 +31,8 @@ DATA = Path(__file__).parents[1] / "tests" / "data"
 CLI_HEAD = """\
 # Command line
 
-Generated from the help texts by `tools/generate_docs.py`; see also [how a rewrite works](rewrite.md).
+Generated from the help texts by `tools/generate_docs.py`.
+See also [how a rewrite works](rewrite.md).
 """
 RULES_HEAD = """\
 # Rules

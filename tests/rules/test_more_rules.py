@@ -176,7 +176,7 @@ def test_layers_behind_the_last_are_draft_layers(tmp_path: Path) -> None:
     )
     (finding,) = check(made)
     assert (finding.code, finding.subject) == ("CKF601", "model.layers.1.eh_proj")
-    assert finding.advice == "exclude model.layers.1*, as `rewrite(from_tensors=True)` does"
+    assert finding.advice == "`rewrite(from_tensors=True)` excludes model.layers.1*"
 
 
 def test_a_narrow_draft_pattern_is_named_in_the_advice(tmp_path: Path) -> None:

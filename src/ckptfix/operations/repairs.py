@@ -4,7 +4,6 @@ A rule names the command that repairs most of its findings. Whether it repairs t
 when that very rewrite was planned: it may be refused, change nothing, or leave the finding.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from ckptfix.operations.limits import limited
 from ckptfix.operations.plan import plan_folded
 from ckptfix.rewriting.proof import identity
 from ckptfix.rewriting.proved import Planner, ProvedPlan, RewriteRequest
-from ckptfix.rules.finding import Finding, Repair
+from ckptfix.rules.finding import BY_HAND, Finding, Repair, to_rewrite
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.targets import Target
 
@@ -38,9 +37,7 @@ _FOR_RELEASES: Final = {
     Repair.NAMES: "fixes what renaming can fix",
     Repair.CONTENT: "fixes what the metadata can fix",
 }
-_BY_HAND: Final = "correct it by hand; no rewrite repairs it"
 _NOTHING: Final = "no rewrite of the metadata repairs it"
-_CALL: Final = re.compile(r"`rewrite\(([^`]*)\)`")
 
 
 @dataclass(frozen=True)
@@ -99,36 +96,27 @@ class Repairs:
     def _told(self, finding: Finding, repair: Repair | None) -> Finding:
         if finding.rule.needs == "release":
             return replace(finding, advice=self._advice_for_releases(finding))
-        if repair == finding.fixed_by:
-            return replace(finding, advice=self._with_map(finding.advice))
-        if "`rewrite(" not in finding.advice:
+        if finding.effect is None:
             return replace(finding, fixed_by=repair)
-        advice = self._with_map(f"run `{repair.value}`") if repair else _BY_HAND
+        if repair is None:
+            return replace(finding, fixed_by=None, advice=BY_HAND)
+        effect = finding.effect if repair == finding.fixed_by else ""
+        advice = to_rewrite(f"rewrite({self._arguments(_also(repair))})", effect)
         return replace(finding, fixed_by=repair, advice=advice)
-
-    def _with_map(self, advice: str) -> str:
-        """Advice whose calls take the user's name map."""
-        if not self.own_map.arguments:
-            return advice
-
-        def one(match: re.Match[str]) -> str:
-            given = (match[1],) if match[1] else ()
-            return f"`rewrite({', '.join((*given, *self.own_map.arguments))})`"
-
-        return _CALL.sub(one, advice)
 
     def _advice_for_releases(self, finding: Finding) -> str:
         """The rewrite after which all its releases build the module as it is stored."""
-        if "`plan(" not in finding.advice and "`rewrite(" not in finding.advice:
+        if finding.effect is None:
             return finding.advice
         for repair in _ON_RELEASES:
             planned = self._plan(*_also(repair), targets=self.targets)
             if planned is not None and not _is_wrong(finding, planned):
-                return f"`rewrite({self._arguments(_also(repair), self.targets)})` repairs it"
+                call = f"rewrite({self._arguments(_also(repair), self.targets)})"
+                return to_rewrite(call, finding.effect)
         return _NOTHING
 
     def _arguments(self, kinds: Sequence[Repair], targets: Sequence[Target] = ()) -> str:
-        words = [kind.value.partition("(")[2].rstrip(")") for kind in kinds]
+        words = [kind.arguments for kind in kinds]
         if targets:
             words.append(f"runtimes={[f'{t.runtime}=={t.version}' for t in targets]!r}")
         return ", ".join((*words, *self.own_map.arguments))

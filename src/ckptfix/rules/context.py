@@ -9,7 +9,7 @@ from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.checkpoint.formats.stored import StoredFormat
 from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
 from ckptfix.place import Place
-from ckptfix.rules.finding import Finding, Related, Repair, Rule
+from ckptfix.rules.finding import BY_HAND, Finding, Related, Repair, Rule, to_rewrite
 from ckptfix.rules.reading import Declarations, Declared
 from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.placing import looked_up
@@ -117,7 +117,8 @@ class Context:
         subject: str,
         message: str,
         place: Place,
-        advice: str,
+        advice: str = "",
+        effect: str | None = None,
         modules: tuple[str, ...] = (),
         expected: str = "",
         releases: tuple[str, ...] = (),
@@ -126,10 +127,27 @@ class Context:
         depends_on_experts: bool = False,
         count: int = 1,
     ) -> Finding:
-        """A finding of this rule; `fixed_by` where it differs from that of the rule."""
+        """A finding of this rule.
+
+        Args:
+            subject: see `Finding`, as for all others.
+            message: what is wrong.
+            place: where to change something.
+            advice: what to do; left out where `effect` says it.
+            effect: what the rewrite does.
+            modules: what it is about.
+            expected: the correct name.
+            releases: those that it holds for.
+            related: further places.
+            fixed_by: the rewrite, where it differs from that of the rule.
+            depends_on_experts: whether its text depends on experts that it does not name.
+            count: places that it is for.
+        """
         repair = self.rule.fixed_by if fixed_by is None else fixed_by
         if repair is Repair.CONTENT and self.checkpoint.dialect.writer is None:
             repair = None
+        if effect is not None and not advice:
+            advice = BY_HAND if repair is None else to_rewrite(repair.value, effect)
         return Finding(
             self.rule,
             subject,
@@ -143,4 +161,5 @@ class Context:
             related,
             depends_on_experts,
             count,
+            effect,
         )

@@ -66,7 +66,7 @@ def named_nowhere(context: Context) -> Iterable[Finding]:
                     message=f"is stored as {stored.label()} but {metadata.entries_field} does not "
                     "list it",
                     place=metadata.place,
-                    advice=f"`rewrite(from_tensors=True)` adds it as {stored.label()}",
+                    effect=f"adds it as {stored.label()}",
                     modules=(module,),
                 )
 
@@ -106,7 +106,7 @@ def excluded_but_quantized(context: Context) -> Iterable[Finding]:
                     message=f"is stored as {stored.label(metadata.quant_algo)} but "
                     f"{visible(statement.name)} excludes it",
                     place=statement.place,
-                    advice="`rewrite(from_tensors=True)` narrows the pattern",
+                    effect="narrows the pattern",
                     modules=(module,),
                 )
 
@@ -149,7 +149,7 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
                     message=f"is stored as {weight.dtype} but no pattern excludes it from "
                     f"{metadata.quant_algo}",
                     place=metadata.place,
-                    advice=f"`rewrite(from_tensors=True)` adds it to {metadata.exclude_list[-1]}",
+                    effect=f"adds it to {metadata.exclude_list[-1]}",
                     modules=(name,),
                 )
 
@@ -197,7 +197,7 @@ def no_layer_map(context: Context) -> Iterable[Finding]:
         subject=place.file,
         message=message,
         place=place,
-        advice="`rewrite(from_tensors=True)` creates the map",
+        effect="creates the map",
         modules=quantized,
         depends_on_experts=any(EXPERTS in name for name in left),
     )

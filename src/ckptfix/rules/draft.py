@@ -49,28 +49,31 @@ def draft_not_excluded(context: Context) -> Iterable[Finding]:
         for name, weight in checkpoint.unquantized_linears.items():
             root = draft_root(checkpoint, name)
             if root is not None and name not in covered:
+                advice, effect = _repair(checkpoint, metadata, root)
                 yield context.finding(
                     subject=name,
                     message=f"is stored as {weight.dtype} but no pattern excludes it from "
                     f"{metadata.quant_algo}",
                     place=metadata.place,
-                    advice=_advice(checkpoint, metadata, root),
+                    advice=advice,
+                    effect=effect,
                     modules=(name,),
                     depends_on_experts=any(EXPERTS in s.name for s in _narrower(metadata, root)),
                 )
 
 
-def _advice(checkpoint: Checkpoint, metadata: MetadataFile, root: str) -> str:
+def _repair(checkpoint: Checkpoint, metadata: MetadataFile, root: str) -> tuple[str, str | None]:
+    """Advice, and the effect of a rewrite."""
     narrow = _narrower(metadata, root)
     quantized = any(
         stored.is_quantized and name.startswith(root + ".")
         for name, stored in checkpoint.formats.items()
     )
     if quantized:
-        return "run `rewrite(from_tensors=True)`"
+        return "", ""
     if narrow:
-        return f"widen {visible(narrow[0].name)} to {visible(root)}*"
-    return f"exclude {visible(root)}*, as `rewrite(from_tensors=True)` does"
+        return f"widen {visible(narrow[0].name)} to {visible(root)}*", None
+    return "", f"excludes {visible(root)}*"
 
 
 def _narrower(metadata: MetadataFile, root: str) -> list[Statement]:

@@ -42,8 +42,7 @@ def expert_behind_projection(context: Context) -> Iterable[Finding]:
                 message="puts the projection before the expert index, so runtimes do not find "
                 "the tensors",
                 place=place_of(context.checkpoint, name),
-                advice="`rewrite(tensors=True)` renames them, or export again with a later "
-                "ModelOpt",
+                effect="renames them, or export again with a later ModelOpt",
                 modules=(name,),
                 expected=f"{found[1]}.{found[3]}.{found[2]}",
             )

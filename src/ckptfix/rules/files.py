@@ -68,7 +68,7 @@ def _disagreement(
         subject=subject,
         message=message,
         place=metadata.place,
-        advice="run `rewrite(from_tensors=True)`",
+        effect="",
         related=(there,),
     )
 

@@ -31,10 +31,28 @@ class Repair(Enum):
     TENSORS = "rewrite(tensors=True)"
     """Renames tensors."""
 
+    @property
+    def arguments(self) -> str:
+        """Those of the call: `from_tensors=True`."""
+        return self.value.removeprefix("rewrite(").removesuffix(")")
+
 
 Needs = Literal["headers", "weights", "release"]
 """What a rule looks at besides the metadata: the headers of the tensors, their values (only
 `verify` reads those), or what a release of a runtime makes of the checkpoint."""
+
+
+BY_HAND: Final = "correct it by hand; no rewrite repairs it"
+"""Advice where a rewrite was meant to repair it and does not."""
+
+
+def to_rewrite(call: str, effect: str) -> str:
+    """Advice to run a rewrite.
+
+    >>> print(to_rewrite("rewrite()", "renames it"))
+    `rewrite()` renames it
+    """
+    return f"`{call}` {effect}" if effect else f"run `{call}`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +91,9 @@ class Finding:
     """Its text depends on experts that are neither its subject nor among its modules."""
     count: int = 1
     """Places that it is for: beyond thousands of one kind, the rest is one finding."""
+    effect: str | None = None
+    """What a rewrite does about it, as a phrase: `adds it as FP8`; empty where running it says
+    enough, None where the advice is to do without one."""
 
     @property
     def code(self) -> str:

@@ -77,7 +77,7 @@ def listed_but_unquantized(context: Context) -> Iterable[Finding]:
                 subject=declared.module,
                 message=f"is listed as {declared.quant_algo} but stored {held}",
                 place=declared.place,
-                advice="`rewrite(from_tensors=True)` removes the entry",
+                effect="removes the entry",
                 modules=(declared.module,),
             )
 
@@ -114,7 +114,7 @@ def declared_otherwise(context: Context) -> Iterable[Finding]:
                 message=f"is declared as {visible(declared.quant_algo)} but stored as "
                 f"{stored.label()}",
                 place=declared.place,
-                advice=f"`rewrite(from_tensors=True)` declares {stored.label()}",
+                effect=f"declares {stored.label()}",
                 modules=(declared.module,),
             )
 
@@ -153,7 +153,7 @@ def group_size_differs(context: Context) -> Iterable[Finding]:
                 message=f"is declared with group_size {declared.group_size} but stored with "
                 f"{fit.group_size}",
                 place=declared.place,
-                advice=f"`rewrite(from_tensors=True)` declares group_size {fit.group_size}",
+                effect=f"declares group_size {fit.group_size}",
                 modules=(declared.module,),
             )
 

@@ -47,9 +47,8 @@ def kv_cache_differs(context: Context) -> Iterable[Finding]:
             message=f"declares {visible(ours or 'nothing')} for the KV cache, but {second.file} "
             f"{there}",
             place=first.place,
-            advice="make both files agree"
-            if ours and theirs
-            else "run `rewrite(from_tensors=True)`",
+            advice="make both files agree" if ours and theirs else "",
+            effect=None if ours and theirs else "",
             related=(Related(second.place, there),),
         )
 
@@ -88,7 +87,7 @@ def kv_cache_unsaid(context: Context) -> Iterable[Finding]:
             message="does not declare a KV cache format, but the tensors include k_scale and "
             "v_scale",
             place=checkpoint.metadata[0].place,
-            advice="run `rewrite(from_tensors=True)`",
+            effect="",
             modules=tuple(holders),
         )
 

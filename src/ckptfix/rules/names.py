@@ -95,7 +95,7 @@ def checkpoint_spelling(context: Context) -> Iterable[Finding]:
             subject=statement.name,
             message=f"uses the checkpoint spelling; {look} up a different name",
             place=statement.place,
-            advice="run `rewrite()`",
+            effect="",
             modules=reading.modules,
             expected=reading.runtime_name,
         )
@@ -198,6 +198,7 @@ def corrupt_name(context: Context) -> Iterable[Finding]:
             subject=statement.name,
             message="contains unprintable characters, so it matches no module",
             place=statement.place,
-            advice="run `rewrite()`" if known else "run `rewrite(from_tensors=True)`",
+            effect="",
             expected=repaired if known and repaired else "",
+            fixed_by=Repair.NAMES if known else Repair.CONTENT,
         )

@@ -102,7 +102,7 @@ def foreign_dialect(context: Context) -> Iterable[Finding]:
                 subject=statement.name,
                 message="is a regular expression, which vLLM and SGLang read literally here",
                 place=statement.place,
-                advice="run `rewrite(from_tensors=True)`",
+                effect="",
                 modules=context.naming.read_pattern(statement.name).modules,
             )
 

@@ -77,6 +77,7 @@ def wrong_module(context: Context) -> Iterable[Finding]:
             f"{visible(module.reason)}",
             place=next((stated[name] for name in deciding if name in stated), whole),
             advice=f"to see what renaming can fix, run `plan(runtimes=[{specs}])`",
+            effect="repairs it",
             modules=module.members,
             releases=tuple(map(str, targets)),
             depends_on_experts=any(EXPERTS in name for name in deciding),

@@ -47,7 +47,7 @@ def unloadable_name(context: Context) -> Iterable[Finding]:
                 subject=name,
                 message="has tensor names that no runtime can load",
                 place=place_of(context.checkpoint, name),
-                advice="`rewrite(tensors=True)` renames them",
+                effect="renames them",
                 modules=(name,),
                 expected=new,
             )
