@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ckptfix.errors import CkptfixError
-from ckptfix.verifying.backends.choice import asked_backends
+from ckptfix.verifying.backends.choice import requested_backends
 from ckptfix.verifying.backends.needs import why_not
 from ckptfix.verifying.backends.swizzle import swizzled
 from ckptfix.verifying.backends.torch_gemm import TorchBackend
@@ -28,7 +28,7 @@ BLACKWELL = Device(torch.device("cuda"), "B200", (10, 0))
 
 
 def run(layer: Layer, device: Device = CPU) -> GemmOutcome:
-    return run_layer(layer, device, asked_backends("torch"), 16)
+    return run_layer(layer, device, requested_backends("torch"), 16)
 
 
 def layers(fixture: str) -> Iterator[Layer]:
