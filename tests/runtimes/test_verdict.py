@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from ckptfix.runtimes.releases import known_targets
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict, judge
 from tests.builders import bf16, fp8, mixed, write_checkpoint
-from tests.conftest import DATA, FIXTURES, load
+from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, load
 
 RECORDS = sorted(p for p in (DATA / "oracle").glob("*.json") if (FIXTURES / p.stem).is_dir())
 NO_WEIGHT = {"Attention", "MLAAttention", "VocabParallelEmbedding"}
@@ -39,6 +40,16 @@ def test_every_layer_is_predicted_as_vllm_0_33_builds_it(path: Path) -> None:
     assert compared or record["quant_config_class"] == "NoneType"
     if record["quant_config_class"] == "NoneType":  # no quant_method in config.json
         assert all(module.resolved == "unquantized" for module in judged.modules)
+
+
+@pytest.mark.parametrize("name", FIXTURE_NAMES)
+def test_releases_that_share_a_verdict_would_have_had_it_alone(name: str) -> None:
+    """What two releases do alike is judged once for a checkpoint."""
+    together = load(FIXTURES / name)
+    for target in known_targets(together):
+        judged, alone = judge(together, target), judge(load(FIXTURES / name), target)
+        assert (judged.modules, judged.faults) == (alone.modules, alone.faults), target
+        assert (judged.problem, judged.refused) == (alone.problem, alone.refused)
 
 
 def wrong(judged: TargetVerdict) -> dict[str, str]:

@@ -11,6 +11,8 @@ import pytest
 
 from ckptfix.operations.examine import examine
 from ckptfix.runtimes.common.patterns import Pattern, PatternTable
+from ckptfix.runtimes.name_maps import builtin_name_map
+from ckptfix.runtimes.naming import Naming
 from ckptfix.search.effort import limited_effort, spent
 from ckptfix.untrusted_regex import _meter, limited_regexes
 from tests.builders import bf16, fp8, mixed, write_checkpoint
@@ -55,12 +57,29 @@ def test_patterns_that_match_nothing_are_hardly_tried(
     assert expressions < PATTERNS
 
 
+def test_patterns_that_match_everything_are_tried_on_names_without_their_numbers(
+    tmp_path: Path,
+) -> None:
+    common = "model.layers.proj"
+    chosen = ([c for at, c in enumerate(common) if n >> at & 1] for n in range(1, PATTERNS))
+    ignore = [f"*{'*'.join(letters)}*" for letters in chosen]
+    quantization = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ignore}
+    checkpoint = load(write_checkpoint(tmp_path / "c", dense(), quantization))
+    with limited_effort():
+        naming = Naming(checkpoint, builtin_name_map(checkpoint))
+        covered = {naming.read_pattern(pattern).modules for pattern in ignore}
+        comparisons = spent()
+    assert {len(modules) for modules in covered} == {MODULES, MODULES + 1}
+    assert comparisons < 50 * PATTERNS  # each on each would be 160,000, times what a match costs
+
+
 def test_what_an_index_cannot_avoid_ends_at_a_bound(
     tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ckptfix.search.effort.MOST_COMPARISONS", 100_000)
     monkeypatch.setattr("ckptfix.operations.limits.MOST_COMPARISONS", 100_000)
-    ignore = [f"*{'*'.join(f'{n:b}')}*".replace("0", "o").replace("1", "r") for n in range(2, 999)]
+    hit_all = [f"*{'*'.join(f'{n:b}')}*".replace("0", "o").replace("1", "r") for n in range(2, 999)]
+    ignore = [pattern + "?" for pattern in hit_all]
     quantization = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ignore}
     done = call("check", write_checkpoint(tmp_path / "c", dense(), quantization))
     assert done.returncode == 2

@@ -12,6 +12,7 @@ from ckptfix.search.globs import Glob, GlobTable
 from ckptfix.search.grams import PieceIndex, TextIndex
 from ckptfix.search.prefixes import FirstBelow, Prefixes
 from ckptfix.search.regexes import required_pieces
+from ckptfix.search.shapes import Shapes
 
 PIECES = st.sampled_from(["a", "b", "ab", "aab", "layers", ".", "0", "\n"])
 TEXTS = st.lists(PIECES, max_size=8).map("".join)
@@ -37,6 +38,29 @@ def test_a_wildcard_is_the_one_of_fnmatch(pattern: str, name: str) -> None:
 def test_a_wildcard_over_many_names_is_the_same(pattern: str) -> None:
     names = [f"layers.{number}.a{number % 3}b" for number in range(300)]
     assert Glob(pattern).matching(names) == [n for n in names if fnmatchcase(n, pattern)]
+
+
+NAMES = {
+    f"{head}{number}.a{number % 11}{tail}": f"m{number}{tail}"
+    for head in ("layers.", "b0")
+    for number in range(120)
+    for tail in ("", "b", ".weight")
+}
+
+
+@given(GLOBS)
+def test_a_wildcard_over_names_that_differ_in_numbers_is_the_same(pattern: str) -> None:
+    shapes, glob = Shapes(NAMES, or_with=".weight"), Glob(pattern)
+    if shapes.tell(glob):
+        asked = (n for n in NAMES if any(fnmatchcase(x, pattern) for x in (n, f"{n}.weight")))
+        assert shapes.matching(glob) == tuple(NAMES[name] for name in asked)
+
+
+def test_only_wildcards_that_see_no_number_are_tried_on_shapes() -> None:
+    shapes = Shapes(NAMES, or_with=".weight")
+    assert shapes.matching(Glob("*.a*b")) is shapes.matching(Glob("*a*b"))
+    assert all(map(shapes.tell, map(Glob, ["*", "b*.a*", "layers.*b"])))
+    assert not any(map(shapes.tell, map(Glob, ["*1*", "layers.?.a*", "*[a-z]"])))
 
 
 @given(st.lists(GLOBS, max_size=8), TEXTS)

@@ -63,6 +63,9 @@ def alias_requests(
         name_map: how they are read.
         verdicts: on the renamed names.
     """
+    wrong = [m for v in verdicts for m in v.wrong if m.resolution is not None and m.name]
+    if not wrong:
+        return ()
     entries: dict[str, list[Place]] = {}
     taken: set[tuple[str, str]] = set()
     for metadata in read_by_runtimes(checkpoint.metadata):
@@ -71,17 +74,11 @@ def alias_requests(
             taken.add((metadata.file, chosen.mapper.map(statement.name) or ""))
     excluded = _excluded(checkpoint, name_map)
     requests: dict[AliasRequest, None] = {}
-    for verdict in verdicts:
-        for module in verdict.wrong:
-            if module.resolution is None or not module.name:
-                continue
-            if module.resolved == UNQUANTIZED:
-                found = _wanted_entries(module, entries, taken)
-            elif module.stored == UNQUANTIZED:
-                found = _wanted_patterns(module, excluded)
-            else:
-                continue
-            requests |= dict.fromkeys(found)
+    for module in wrong:
+        if module.resolved == UNQUANTIZED:
+            requests |= dict.fromkeys(_wanted_entries(module, entries, taken))
+        elif module.stored == UNQUANTIZED:
+            requests |= dict.fromkeys(_wanted_patterns(module, excluded))
     return tuple(requests)
 
 

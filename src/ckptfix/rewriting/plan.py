@@ -120,11 +120,7 @@ def plan_rewrite(
     drafts = {
         m.file: replace(
             draft_names(m.statements, mapped),
-            additions={
-                s.path: aliases.entries[s.place]
-                for s in m.of_kind("entry")
-                if s.place in aliases.entries
-            },
+            additions=_additions(m, aliases),
             excludes=aliases.excludes.get(m.file, ()),
         )
         for m in checkpoint.metadata
@@ -149,6 +145,13 @@ def plan_rewrite(
         findings_after,
         tuple(dict.fromkeys(refusals)),
     )
+
+
+def _additions(metadata: MetadataFile, aliases: Aliases) -> dict[Path, tuple[str, ...]]:
+    if not aliases.entries:
+        return {}
+    entries = ((s.path, s.place) for s in metadata.of_kind("entry"))
+    return {path: aliases.entries[place] for path, place in entries if place in aliases.entries}
 
 
 def _require_stable(name_map: NameMap, names: Iterable[str]) -> None:

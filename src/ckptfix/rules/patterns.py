@@ -170,7 +170,8 @@ def _plain_patterns(metadata: MetadataFile) -> Iterator[Statement]:
 def _longer(names: Sequence[str], beginning: str) -> list[str]:
     """Names that go on behind the beginning within the same dotted part."""
     found = []
-    for name in names[bisect_left(names, beginning) :]:
+    for at in range(bisect_left(names, beginning), len(names)):
+        name = names[at]
         if not name.startswith(beginning):
             break
         if name != beginning and name[len(beginning)] != ".":

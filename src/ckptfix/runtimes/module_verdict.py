@@ -41,6 +41,11 @@ class ModuleVerdict:
         return self.name or f"{self.members[0]} (looked up without a name)"
 
 
+def _uniform(bound: BoundMetadata) -> tuple[object, ...]:
+    """The lookup rules that count where one quant_algo is declared for all modules."""
+    return bound.rules.quantizes_heads, bound.rules.bare_parts
+
+
 @dataclass(frozen=True)
 class ModuleJudge:
     """Judges the modules of a checkpoint in one release."""
@@ -49,6 +54,19 @@ class ModuleJudge:
     runtime: Runtime
     metadata: EffectiveMetadata
     bound: BoundMetadata
+
+    def judges_like(self, other: "ModuleJudge") -> bool:
+        """True where both would say the same of every module: most releases changed nothing."""
+        mine, its = self.bound, other.bound
+        uniform = not (self.metadata.is_mixed or mine.table.entries)
+        return (
+            self.runtime is other.runtime
+            and self.metadata == other.metadata
+            and mine.exclusion == its.exclusion
+            and mine.table is its.table
+            and mine.packed == its.packed
+            and (_uniform(mine) == _uniform(its) if uniform else mine.rules == its.rules)
+        )
 
     def judge(self, module: RuntimeModule) -> ModuleVerdict:
         """What the release builds, against what is stored."""

@@ -18,6 +18,7 @@ from ckptfix.search.globs import SPECIAL, Glob
 from ckptfix.search.grams import TextIndex
 from ckptfix.search.prefixes import Sorted
 from ckptfix.search.regexes import required_pieces
+from ckptfix.search.shapes import Shapes
 from ckptfix.untrusted_regex import UntrustedRegex
 
 MOST_LIKELY: Final = 64
@@ -65,7 +66,12 @@ class NameIndex:
             return []
         return [self.module_of[member] for member in members]
 
-    def matching(self, pattern: str) -> list[str]:
+    @cached_property
+    def _shapes(self) -> Shapes:
+        in_order = {name: self.module_of[name] for name in self._sorted.texts}
+        return Shapes(in_order, or_with=".weight")
+
+    def matching(self, pattern: str) -> Sequence[str]:
         """The modules that an exclude pattern covers in its widest reading; checkpoint names.
 
         Exact name, ancestor, shell wildcards over the module name or over its weight's name,
@@ -77,6 +83,8 @@ class NameIndex:
         if wildcard is None:
             return self.stands_for(pattern)
         glob = Glob(pattern)
+        if self._shapes.tell(glob):
+            return self._shapes.matching(glob)
         head = pattern[: wildcard.start()].removesuffix(".")
         candidates = self._holding(glob.pieces, head)
         names = glob.matching(candidates)

@@ -152,12 +152,12 @@ class _Spellings:
             return self._as_asked(pattern, self.asked.matching(pattern))
         return max(found, key=lambda reading: len(reading.modules))
 
-    def _shared(self, modules: list[str]) -> tuple[str, ...]:
+    def _shared(self, modules: Sequence[str]) -> tuple[str, ...]:
         made = tuple(modules)
         return self._modules.setdefault(made, made)
 
     @staticmethod
-    def _as_asked(name: str, modules: list[str]) -> Reading:
+    def _as_asked(name: str, modules: Sequence[str]) -> Reading:
         return Reading("runtime", tuple(modules), name) if modules else Reading(None)
 
     def nearest(self, name: str) -> str | None:

@@ -17,7 +17,6 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES
-from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.family import Family
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.loads import Effect, Reason
@@ -40,7 +39,10 @@ class Structure:
 
     checkpoint: Checkpoint
     family: Family
-    metadata: EffectiveMetadata
+    has_config: bool
+    """The release goes by the metadata; without any it has no quantization config."""
+    kv_cache: bool
+    """The attention layers are built with scales for a quantized KV cache."""
 
     @property
     def _runtime(self) -> Runtime:
@@ -65,7 +67,7 @@ class Structure:
         yield from self._experts()
         yield from self._incomplete()
         yield from self._scales()
-        if self.family.spec.refuses_stacked_experts and not self.metadata.ignored:
+        if self.family.spec.refuses_stacked_experts and self.has_config:
             yield from self._stacked_experts()
 
     def _config(self) -> Iterator[Reason]:
@@ -269,7 +271,7 @@ class Structure:
         in the model's dtype, and nothing is lost with the scales.
         """
         takes = self._runtime.always_takes_kv_scales or self.family.spec.kv_scales
-        return self.metadata.kv_cache and not takes
+        return self.kv_cache and not takes
 
     def _stacked_experts(self) -> Iterator[Reason]:
         for name, module in self.checkpoint.modules.items():

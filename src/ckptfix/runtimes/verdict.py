@@ -14,7 +14,7 @@ from ckptfix.runtimes.common.bound import BoundMetadata
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.foreign import NotModelOptError
 from ckptfix.runtimes.common.objects import StopsError
-from ckptfix.runtimes.family import family_for, why_unknown
+from ckptfix.runtimes.family import Family, family_for, why_unknown
 from ckptfix.runtimes.loads import Answer, Effect, Loads, Reason
 from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
 from ckptfix.runtimes.placing import RuntimeModule, placed
@@ -128,12 +128,40 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     classes = [outer, *family.inner_of(config.nested)]
     added = family.added_packed(config.values)
     bound = runtime.bind(profile, classes, entries, excludes, added_packed=added)
-    judge_ = ModuleJudge(checkpoint, runtime, metadata, bound)
-    modules = placed(checkpoint, family)
-    judged = tuple(judge_.judge(m) for m in modules if m.kind not in ("embedding", "other"))
-    every = judged + _tables(judge_, modules)
-    faults = tuple(Structure(checkpoint, family, metadata).reasons())
+    every, faults = _judged(ModuleJudge(checkpoint, runtime, metadata, bound), family)
     return TargetVerdict(target, "", every, faults=faults, metadata=metadata, bound=bound)
+
+
+def _judged(
+    judge_: ModuleJudge, family: Family
+) -> tuple[tuple[ModuleVerdict, ...], tuple[Reason, ...]]:
+    """Every module, and the faults of the whole; once for releases that differ in neither."""
+    checkpoint = judge_.checkpoint
+    seen = checkpoint.derived.setdefault(("judged", id(family)), [])
+    for like, every, faults in seen:
+        if judge_.judges_like(like):
+            return every, faults
+    modules = placed(checkpoint, family)
+    tables = ("embedding", "other")
+    every = tuple(judge_.judge(m) for m in modules if m.kind not in tables)
+    every += _tables(judge_, modules)
+    faults = _faults(checkpoint, family, judge_.metadata)
+    seen.append((judge_, every, faults))
+    return every, faults
+
+
+def _faults(
+    checkpoint: Checkpoint, family: Family, metadata: EffectiveMetadata
+) -> tuple[Reason, ...]:
+    """What is wrong with the tensors as a whole; little of it depends on the metadata."""
+    depends_on = not metadata.ignored, metadata.kv_cache
+    key = "faults", id(family), *depends_on
+    made_for, faults = checkpoint.table.derived.get(key, (None, ()))
+    if made_for is not checkpoint.config:
+        faults = tuple(Structure(checkpoint, family, *depends_on).reasons())
+        checkpoint.table.derived[key] = checkpoint.config, faults
+    found: tuple[Reason, ...] = faults
+    return found
 
 
 def _only_modelopt_stores(checkpoint: Checkpoint) -> bool:

@@ -15,6 +15,7 @@ _WILDCARD: Final = re.compile(r"\*+|\?|\[!?+\]?+[^\]]*+\]")
 """As in `fnmatch.translate`; an unclosed bracket matches itself."""
 
 
+_DIGIT: Final = re.compile(r"[0-9]")
 COST: Final = 4
 """Cost of one match, in comparisons."""
 _MANY: Final = 200
@@ -33,6 +34,11 @@ class Glob:
     def head(self) -> str:
         """The text that a name must begin with."""
         return self.pieces[0]
+
+    @cached_property
+    def ignores_numbers(self) -> bool:
+        """True where no number in a name, nor how long it is, decides whether it matches."""
+        return not (self._needs_regex or _DIGIT.search(self.pattern))
 
     def matches(self, name: str) -> bool:
         """As `fnmatch.fnmatchcase`."""

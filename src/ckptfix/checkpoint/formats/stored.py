@@ -1,6 +1,7 @@
 """The stored format of a module, from dtypes, shapes and companion tensors alone."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Final
 
@@ -55,8 +56,12 @@ class StoredFormat:
 
     def fit(self, quant_algo: str | None) -> Fit | None:
         """The fit for a declared quant_algo (letter case aside), None if the tensors refute it."""
-        wanted = (quant_algo or "").lower()
-        return next((fit for fit in self.fits if fit.quant_algo.lower() == wanted), None)
+        return self._by_algo.get((quant_algo or "").lower())
+
+    @cached_property
+    def _by_algo(self) -> dict[str, Fit]:
+        """quant_algo in lower case -> the first fit of that name."""
+        return {fit.quant_algo.lower(): fit for fit in reversed(self.fits)}
 
     def label(self, declared: str | None = None) -> str:
         """A name for people: the declared algo where the tensors allow it, else the first fit."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Final
 
@@ -65,29 +65,36 @@ class BoundMetadata:
 
     def resolve(self, name: str) -> Resolution:
         """What the release finds for a runtime name."""
-        excluded, exclusion_error = None, ""
-        resolved, algo_error = None, ""
-        try:
-            excluded = self.exclusion.find(name)
-        except LookupDisagreementError as error:
-            exclusion_error = str(error)
-        try:
-            resolved = find_entry(self.rules, self.table, self.packed, name)
-        except LookupDisagreementError as error:
-            algo_error = str(error)
-        return Resolution(name, excluded, exclusion_error, resolved, algo_error)
+        return self._resolution(name, self.exclusion.find, *self._entry(name))
 
     def resolve_module(self, name: str, *, experts: bool) -> Resolution:
         """What the release finds when it builds the module of this name."""
-        found = self.resolve(name)
-        excluded, error, algo_error = None, "", found.algo_error
+        resolved, error = self._entry(name)
+        if resolved is not None and not resolved.entry.quant_algo:
+            error = f"{visible(resolved.entry.original)} has no quant_algo"
+        find = partial(self.exclusion.find_for_layer, experts=experts)
+        return self._resolution(name, find, resolved, error)
+
+    def _entry(self, name: str) -> tuple[Resolved | None, str]:
+        """The entry that decides, and why the release raises instead."""
+        if not self.table.entries:
+            return None, ""
         try:
-            excluded = self.exclusion.find_for_layer(name, experts=experts)
-        except LookupDisagreementError as disagreement:
-            error = str(disagreement)
-        if found.resolved is not None and not found.resolved.entry.quant_algo:
-            algo_error = f"{visible(found.resolved.entry.original)} has no quant_algo"
-        return replace(found, excluded=excluded, exclusion_error=error, algo_error=algo_error)
+            return find_entry(self.rules, self.table, self.packed, name), ""
+        except LookupDisagreementError as error:
+            return None, str(error)
+
+    def _resolution(
+        self,
+        name: str,
+        find: Callable[[str], Excluded | None],
+        resolved: Resolved | None,
+        algo_error: str,
+    ) -> Resolution:
+        try:
+            return Resolution(name, find(name), "", resolved, algo_error)
+        except LookupDisagreementError as error:
+            return Resolution(name, None, str(error), resolved, algo_error)
 
     def steps(self, name: str) -> tuple[Step, ...]:
         """The way to the entry of a runtime name; empty where the release raises."""
@@ -127,9 +134,19 @@ def bind(
         packed.update(model_class.packed_modules or {})
     packed.update(added_packed)
     mappers = tuple(c.mapper for c in classes if c.mapper is not None)
-    mapping = rules.mapping if mappers else _UNMAPPED
+    mapping = _that_counts(rules.mapping, mappers)
     table, patterns = _mapped(mapping, mappers, tuple(entries.items()), tuple(excludes))
     return BoundMetadata(rules, table, patterns, packed, make_exclusion(patterns, packed))
+
+
+def _that_counts(mapping: MappingRules, mappers: Sequence[ConfigMapper]) -> MappingRules:
+    """The same without what no mapper has rules for: releases that map alike are equal then."""
+    if not mappers:
+        return _UNMAPPED
+    kinds = tuple(kind for kind in mapping.kinds if any(getattr(m, kind) for m in mappers))
+    rules = (rule for mapper in mappers for kind in kinds for rule in getattr(mapper, kind))
+    deletes = mapping.none_rules_delete and any(new is None for _, new in rules)
+    return replace(mapping, kinds=kinds, none_rules_delete=deletes)
 
 
 @lru_cache(maxsize=8)  # most releases map the names to the same ones

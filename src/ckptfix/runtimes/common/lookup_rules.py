@@ -1,6 +1,6 @@
 """How a release looks names up: what a row of a runtime's table says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 RuleKindName = Literal["regex", "substr", "prefix", "suffix"]
@@ -24,9 +24,12 @@ class MappingRules:
 
 @dataclass(frozen=True)
 class LookupRules:
-    """How one release, and those after it up to the next row, looks names up."""
+    """How one release, and those after it up to the next row, looks names up.
 
-    since: str
+    Two rows are equal where they say the same.
+    """
+
+    since: str = field(compare=False)
     """The first release read that behaves so."""
     mapping: MappingRules
     dispatched: frozenset[str]

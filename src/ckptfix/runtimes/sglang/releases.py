@@ -7,7 +7,7 @@ sglang/srt/model_loader/weight_utils.py (`get_quant_config`). All were read in t
 The rows of lookups are held against the answers of the real functions by `tools/conformance.py`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ckptfix.runtimes.common.lookup_rules import VL_SWAP, LookupRules, MappingRules
@@ -57,7 +57,7 @@ LOOKUP: Final = (_LOOKUP_0_5_10, _LOOKUP_0_5_17, _LOOKUP_0_5_20, _LOOKUP_0_5_23)
 class SglangExcluding:
     """How a release, and those after it up to the next row, applies exclude patterns."""
 
-    since: str
+    since: str = field(compare=False)
     by_substring: bool = False
     """A pattern hits anywhere in a name, not only on whole dotted parts."""
     ignores_trailing_dots: bool = False

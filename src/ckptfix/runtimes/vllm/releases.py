@@ -9,7 +9,7 @@ Sources: vLLM 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/modelopt
 The rows of lookups are held against the answers of the real functions by `tools/conformance.py`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ckptfix.runtimes.common.lookup_rules import VL_SWAP, LookupRules, MappingRules
@@ -60,7 +60,7 @@ LOOKUP: Final = (_LOOKUP_0_17, _LOOKUP_0_20, _LOOKUP_0_24, _LOOKUP_0_25, _LOOKUP
 class VllmExcluding:
     """How a release, and those after it up to the next row, applies exclude patterns."""
 
-    since: str
+    since: str = field(compare=False)
     honours_listed_packed_name: bool
     """A packed name in the exclude list excludes the packed module; before, only members did."""
 
