@@ -1,21 +1,25 @@
-"""Does `check` say the same of a large checkpoint by the fast path and by the plain one?
+"""Do commands say the same of a large checkpoint by the fast path and by the plain one?
 
 python benchmarks/reference.py DIR...
 
 The fast path folds like experts into the first; the plain one, in a process of its own, looks at
-every module. Text and JSON of one release and of all are compared byte by byte.
+every module. What `check` says in every format, of one release and of all, and the patch and the
+report of `rewrite` are compared byte by byte.
 """
 
 import argparse
 import sys
-from subprocess import PIPE, run
+from itertools import product
+from subprocess import run
 from unittest.mock import patch
 
 from ckptfix.__main__ import main as ckptfix
 from ckptfix.checkpoint.checkpoint import Checkpoint
 
-FORMATS = ("text", "json")
-FLAGS = ((), ("--runtime", "vllm==0.33.0"), ("--runtime", "vllm", "--runtime", "sglang"))
+FORMATS = ("text", "json", "jsonl", "sarif", "github", "junit")
+RELEASES = ((), ("--runtime", "vllm==0.17.1"), ("--runtime", "vllm", "--runtime", "sglang"))
+CHECKS = tuple(("--format", form, *asked) for form, asked in product(FORMATS, RELEASES))
+REWRITES = (("--dry-run",), ("--dry-run", "--runtime", "vllm==0.17.1"))
 
 
 def say(plainly: bool, arguments: list[str]) -> None:
@@ -27,27 +31,28 @@ def say(plainly: bool, arguments: list[str]) -> None:
     ckptfix()
 
 
-def output_of(way: str, arguments: tuple[str, ...]) -> tuple[int, bytes]:
+def said(way: str, arguments: tuple[str, ...]) -> tuple[int, bytes, bytes]:
     """Exit code and output of a process that takes the `fast` or the `plain` way."""
-    done = run([sys.executable, __file__, f"--{way}", *arguments], stdout=PIPE, check=False)
-    return done.returncode, done.stdout
+    command = [sys.executable, __file__, f"--{way}", *arguments]
+    done = run(command, capture_output=True, check=False)
+    return done.returncode, done.stdout, done.stderr
 
 
 def main() -> None:
     """Compare, print, and fail where the two differ."""
-    if sys.argv[1] in ("--fast", "--plain"):
+    if sys.argv[1:] and sys.argv[1] in ("--fast", "--plain"):
         say(sys.argv[1] == "--plain", sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directories", nargs="+")
     differ = False
     for directory in parser.parse_args().directories:
-        for form in FORMATS:
-            for flags in FLAGS:
-                arguments = ("check", directory, "--format", form, *flags)
-                fast, plain = output_of("fast", arguments), output_of("plain", arguments)
-                verdict = "identical" if fast == plain else "DIFFERENT"
-                differ |= fast != plain
-                print(f"{verdict}, {len(fast[1]):,} bytes: {' '.join(arguments)}", flush=True)
+        calls = [("check", directory, *options) for options in CHECKS]
+        calls += [("rewrite", directory, *options) for options in REWRITES]
+        for call in calls:
+            fast, plain = said("fast", call), said("plain", call)
+            verdict = "identical" if fast == plain else "DIFFERENT"
+            differ |= fast != plain
+            print(f"{verdict}, {len(fast[1]):,} bytes: {' '.join(call)}", flush=True)
     sys.exit(1 if differ else 0)
 
 
