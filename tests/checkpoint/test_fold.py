@@ -5,6 +5,7 @@ import io
 import json
 import random
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,9 +19,9 @@ from ckptfix.__main__ import main
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.operations.check import CheckRequest, check_each
 from ckptfix.operations.loading import load
-from ckptfix.report.check_json import check_json
 from ckptfix.report.check_report import CheckReport
-from ckptfix.report.check_text import check_text
+from ckptfix.report.console import plain
+from ckptfix.report.formats import FORMATS, renderer
 from ckptfix.rules.finding import Severity
 from ckptfix.runtimes.releases import asked_targets
 from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, safetensors_bytes
@@ -36,13 +37,16 @@ def plainly() -> contextlib.AbstractContextManager[object]:
 
 
 def checked(directory: Path, runtimes: tuple[str, ...]) -> str:
-    """Everything that `check` says, in text and JSON."""
+    """Everything that `check` says in every format, of like findings and of each."""
     said: list[str] = []
-    for for_people, render in ((True, check_text), (False, check_json)):
-        request = CheckRequest(targets=asked_targets(runtimes), ask_all=for_people)
-        checked = tuple(check_each([str(directory)], request))
-        report = CheckReport(checked, Severity.WARNING, Path("/"))
-        said += map(str, render(report, True))
+    for for_people, verbose in product((True, False), (True, False)):
+        targets = asked_targets(runtimes)
+        request = CheckRequest(targets=targets, ask_all=for_people, every=verbose)
+        found = tuple(check_each([str(directory)], request))
+        report = CheckReport(found, Severity.WARNING, Path("/"))
+        for name in FORMATS:
+            if for_people == (name == "text"):
+                said += (plain(shown) for shown in renderer(name)(report, verbose))
     return "\n".join(said)
 
 
@@ -141,6 +145,18 @@ def shuffle_tensors(draft: Draft, choose: random.Random) -> None:
     draft["tensors"] = {name: draft["tensors"][name] for name in names}
 
 
+def sort_tensors(draft: Draft, _: random.Random) -> None:
+    """As safetensors saves them: by dtype, then by name."""
+    rows = sorted(draft["tensors"].items(), key=lambda row: (row[1][0], row[0]))
+    draft["tensors"] = dict(rows)
+
+
+def name_targets(draft: Draft, choose: random.Random) -> None:
+    """A list of all names by scheme, as ModelOpt 0.47 writes it too."""
+    names = list(draft["entries"][0])
+    draft["targets"] = sorted(names) if choose.random() < 0.5 else names
+
+
 def add_an_expert(draft: Draft, choose: random.Random) -> None:
     name = f"{bank(choose.randrange(2), '')}.{EXPERTS}.up_proj"
     draft["tensors"] |= nvfp4(name)
@@ -156,8 +172,19 @@ CHANGES: tuple[Callable[[Draft, random.Random], None], ...] = (
     add_a_pattern,
     name_experts_in_a_list,
     shuffle_tensors,
+    sort_tensors,
+    name_targets,
     add_an_expert,
 )
+
+
+NANO = "NemotronH_Nano_VL_V2"
+"""Old releases look names up that its metadata do not have."""
+
+
+def as_nano(text: str) -> str:
+    named = text.replace("model.layers", "language_model.backbone.layers")
+    return named.replace(".mlp", ".mixer").replace("self_attn", "mixer")
 
 
 def write(directory: Path, draft: Draft, architecture: str, files: int) -> None:
@@ -168,20 +195,27 @@ def write(directory: Path, draft: Draft, architecture: str, files: int) -> None:
     for number in range(files):
         part = names[number * each : (number + 1) * each]
         file = f"model-{number + 1:05}-of-{files:05}.safetensors"
-        data = safetensors_bytes({name: draft["tensors"][name] for name in part})
+        stored = {name: draft["tensors"][name] for name in part}
+        if architecture == NANO:
+            stored = {as_nano(name): tensor for name, tensor in stored.items()}
+        data = safetensors_bytes(stored)
         (directory / file).write_bytes(data)
-        weight_map |= dict.fromkeys(part, file)
+        weight_map |= dict.fromkeys(stored, file)
     first, second = (
         mixed(entries, **{key: patterns})
         for entries, patterns, key in zip(
             draft["entries"], draft["patterns"], ("ignore", "exclude_modules"), strict=True
         )
     )
+    if draft["targets"]:
+        first["config_groups"] = {"group_0": {"targets": draft["targets"]}}
     config = {
         "architectures": [architecture],
         "num_hidden_layers": 2,
         "quantization_config": {**first, "quant_method": "modelopt"},
     }
+    if architecture == NANO:
+        config, second = json.loads(as_nano(json.dumps([config, second])))
     for file, value in (
         ("model.safetensors.index.json", {"weight_map": weight_map}),
         ("config.json", config),
@@ -198,6 +232,7 @@ def made(seed: int, changes: int, architecture: str, prefix: str) -> Iterator[Pa
         "tensors": tensors,
         "entries": (dict(entries), dict(entries)),
         "patterns": (["lm_head"], ["lm_head"]),
+        "targets": [],
     }
     for _ in range(changes):
         choose.choice(CHANGES)(draft, choose)
@@ -210,13 +245,14 @@ def made(seed: int, changes: int, architecture: str, prefix: str) -> Iterator[Pa
 @given(
     st.integers(min_value=0, max_value=2**32),
     st.integers(min_value=0, max_value=3),
-    st.sampled_from(("Qwen3MoeForCausalLM", "Qwen2MoeForCausalLM", "UnknownForCausalLM")),
+    st.sampled_from(("Qwen3MoeForCausalLM", "Qwen2MoeForCausalLM", "UnknownForCausalLM", NANO)),
     st.sampled_from(("", "language_")),
 )
 def test_random_checkpoints_are_reported_alike_folded_and_plain(
     seed: int, changes: int, architecture: str, prefix: str
 ) -> None:
-    runtimes = () if architecture == "UnknownForCausalLM" else ("vllm==0.33.0", "sglang==0.5.23")
+    known = ("vllm==0.33.0", "sglang==0.5.23", "vllm==0.17.1")
+    runtimes = () if architecture == "UnknownForCausalLM" else known
     with made(seed, changes, architecture, prefix) as directory:
         with contextlib.redirect_stderr(io.StringIO()):
             folded = checked(directory, runtimes), planned(directory)

@@ -2,15 +2,16 @@
 
 import fnmatch
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from ckptfix.checkpoint.dialects import registry
 from ckptfix.checkpoint.dialects.interface import Dialect
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, LeftOut, MetadataFile
-from ckptfix.checkpoint.expert_banks import expert_numbers
-from ckptfix.checkpoint.fold import fold_banks
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, MetadataFile
+from ckptfix.checkpoint.expert_banks import Banks, expert_numbers
+from ckptfix.checkpoint.fold import Fold, fold_banks
 from ckptfix.checkpoint.formats.stored import StoredFormat
 from ckptfix.checkpoint.model_config import ModelConfig, parse_model_config
 from ckptfix.checkpoint.modules import Module
@@ -36,8 +37,8 @@ class Checkpoint:
     documents: Mapping[str, JsonText]
     """The metadata files, as text."""
     table: TensorTable
-    left_out: LeftOut = field(default_factory=dict)
-    """Names in the metadata that `metadata` leaves out."""
+    fold: Fold | None = None
+    """How a folded checkpoint was folded."""
     whole: "Checkpoint | None" = None
     """The checkpoint that a folded one was made from."""
     mistral: JsonText | None = None
@@ -50,7 +51,7 @@ class Checkpoint:
         Raises:
             CkptfixError: as `registry.parse_metadata`.
         """
-        return registry.parse_metadata(self.documents, self.left_out)
+        return registry.parse_metadata(self.documents)
 
     @cached_property
     def dialect(self) -> Dialect:
@@ -65,22 +66,26 @@ class Checkpoint:
     def folded(self) -> "Checkpoint":
         """With identical experts folded into the first of each bank; itself if there are none.
 
-        Results that mention no expert hold for both: see `fold_banks`.
+        What is found in it is found in the whole, of as many experts: see `fold_banks`.
         """
         fold = fold_banks(self.table, self.documents)
-        return (
-            self
-            if fold is None
-            else replace(self, table=fold.table, left_out=fold.left_out, whole=self)
-        )
+        if fold is None:
+            return self
+        return replace(self, table=fold.table, documents=fold.documents, fold=fold, whole=self)
+
+    @property
+    def banks(self) -> Banks | None:
+        """The banks that were folded; None where none was."""
+        return self.fold.banks if self.fold else None
 
     @cached_property
     def expert_numbers(self) -> dict[str, frozenset[str]]:
-        """Name before `.experts.` -> the numbers of all experts stored there."""
-        if self.whole is not None:
-            return self.whole.expert_numbers
-        names = [name for header in self.table.headers.values() for name in header]
-        return expert_numbers(names)
+        """What comes before `.experts.` -> the numbers of all experts that are stored there."""
+        numbers = expert_numbers(list(chain.from_iterable(self.table.headers.values())))
+        if self.banks is None:
+            return numbers
+        every = frozenset(map(str, range(self.banks.size)))
+        return {head: every if head in self.banks.heads else n for head, n in numbers.items()}
 
     @cached_property
     def derived(self) -> dict[Hashable, Any]:

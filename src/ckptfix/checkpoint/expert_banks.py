@@ -1,143 +1,185 @@
-"""Names of experts, bank by bank: which banks are regular, and the names left after folding them.
+"""Names of experts, bank by bank: which banks are regular, and what is left of those.
 
-Most banks equal an earlier one, so each is compared as a whole, not name by name.
+Most banks look like one before them, so each is compared as a whole, not name by name. The files of
+a sharded checkpoint hold the tensors of one dtype after the other, and a bank may begin in one file
+and end in the next, so a bank is what has one head, wherever its names stand.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
 EXPERTS: Final = ".experts."
+_KINDS_TRIED: Final = 4
+"""Banks that a bank is compared with before its names are looked at one by one."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Tails:
-    """Suffixes after `.experts.` of one contiguous run of names; compared by identity."""
+@dataclass(frozen=True)
+class Banks:
+    """Banks of which only expert 0 is left: it stands for all, which are numbered from 0."""
 
-    tails: tuple[str, ...]
-    text: str
-    """The names with NUL as their prefix, one per line; empty if that would be ambiguous."""
+    heads: frozenset[str]
+    """What stands before `.experts.` in names of tensors or of metadata."""
+    size: int
+    """Experts of each bank."""
 
-    @cached_property
-    def of_first(self) -> tuple[int, ...]:
-        """Positions of the names of expert 0."""
-        tails = enumerate(self.tails)
-        return tuple(at for at, tail in tails if tail == "0" or tail.startswith("0."))
+    def number(self, name: str) -> int:
+        """How many names a name stands for: the experts of its bank, 1 for any other name."""
+        return self.size if self.has(name) else 1
+
+    def has(self, name: str) -> bool:
+        """True for a name of expert 0 of one of the banks."""
+        head, dot, tail = name.partition(EXPERTS)
+        return bool(dot) and head in self.heads and (tail == "0" or tail.startswith("0."))
+
+    def names(self, name: str) -> Iterator[str]:
+        """The names that a name stands for."""
+        if not self.has(name):
+            yield name
+            return
+        head, dot, tail = name.partition(EXPERTS)
+        yield from (f"{head}{dot}{number}{tail[1:]}" for number in range(self.size))
 
 
 class Block(NamedTuple):
-    """A contiguous run of names of one bank."""
+    """Names of one bank that stand together."""
 
     start: int
+    end: int
+    """One past the last."""
     head: str
-    """The prefix before `.experts.`."""
-    tails: _Tails
-    """Equal blocks share it."""
-
-    @property
-    def end(self) -> int:
-        """One past the last."""
-        return self.start + len(self.tails.tails)
+    """What stands before `.experts.`."""
 
 
-def expert_blocks(names: Sequence[str]) -> Iterator[Block]:
+def expert_blocks(names: Sequence[str]) -> list[Block]:
     """All names of experts, in order."""
-    seen: dict[str, _Tails] = {}
+    blocks = []
     at, last = 0, len(names)
     while at < last:
-        head, dot, tail = names[at].partition(EXPERTS)
-        if not dot:
-            at += 1
-            continue
-        prefix = head + EXPERTS
-        tails = seen.get(tail)
-        block = Block(at, head, tails) if tails else None
-        if block is None or not _is_whole(block, names, prefix):
-            end = at + 1
+        head, dot, _ = names[at].partition(EXPERTS)
+        end = at + 1
+        if dot:
+            prefix = head + EXPERTS
             while end < last and names[end].startswith(prefix):
                 end += 1
-            tails = seen[tail] = _tails(names[at:end], len(prefix))
-            block = Block(at, head, tails)
-        yield block
-        at = block.end
+            blocks.append(Block(at, end, head))
+        at = end
+    return blocks
 
 
-def _is_whole(block: Block, names: Sequence[str], prefix: str) -> bool:
-    end = block.end
-    text = block.tails.text
-    if not text or "\n".join(names[block.start : end]) != text.replace("\0", prefix):
-        return False
-    return end == len(names) or not names[end].startswith(prefix)
+@dataclass(frozen=True)
+class _Kind:
+    """A regular bank that others are compared with."""
+
+    template: str
+    """Its names with NUL for what stands before the expert's number, one a line."""
+    said: list[Any]
+    """What is said of each."""
+    size: int
 
 
-def _tails(names: Sequence[str], length: int) -> _Tails:
-    tails = tuple(name[length:] for name in names)
-    text = "\n".join(f"\0{tail}" for tail in tails)
-    plain = text.count("\n") == len(tails) - 1 and text.count("\0") == len(tails)
-    return _Tails(tails, text if plain else "")
+Lookup = Callable[[Sequence[Block], Iterable[str]], list[Any]]
+"""(blocks of a bank, names) -> what is said of each name, None where it is not there."""
 
 
-def bank_sizes(blocks: Iterable[Block], values: Sequence[Any]) -> dict[str, int]:
+def bank_sizes(names: Sequence[str], blocks: Iterable[Block], lookup: Lookup) -> dict[str, int]:
     """Head of a bank -> number of its experts, 0 if the bank is not regular.
 
+    A bank is regular when its experts are numbered from 0, which comes first, and all alike.
+
     Args:
+        names: each once.
         blocks: of the names.
-        values: the value of each name.
+        lookup: what is said of names.
     """
     banks: dict[str, list[Block]] = {}
     for block in blocks:
         banks.setdefault(block.head, []).append(block)
+    known: dict[int, list[_Kind]] = {}
     sizes: dict[str, int] = {}
-    seen: dict[tuple[_Tails, ...], tuple[list[Any], int]] = {}
     for head, parts in banks.items():
-        key = tuple(block.tails for block in parts)
-        said = list(chain.from_iterable(values[block.start : block.end] for block in parts))
-        before = seen.get(key)
-        if before is None or before[0] != said:
-            names = chain.from_iterable(tails.tails for tails in key)
-            before = seen[key] = said, _size(zip(names, said, strict=True))
-        sizes[head] = before[1]
+        prefix, number = head + EXPERTS, sum(block.end - block.start for block in parts)
+        kinds = known.setdefault(number, [])
+        first = names[parts[0].start]
+        starts = first.startswith(f"{prefix}0.") or first == f"{prefix}0"
+        like = (kind for kind in islice(reversed(kinds), _KINDS_TRIED) if starts)
+        size = next((kind.size for kind in like if _is_like(kind, prefix, parts, lookup)), 0)
+        if not size and starts:
+            own = list(chain.from_iterable(names[block.start : block.end] for block in parts))
+            said = lookup(parts, own)
+            size = _size(own, len(prefix), said)
+            template = "\n".join(own)
+            if size and template.count(prefix) == number == template.count("\n") + 1:
+                kinds.append(_Kind(template.replace(prefix, "\0"), said, size))
+        sizes[head] = size
     return sizes
 
 
-def expert_numbers(names: Sequence[str]) -> dict[str, frozenset[str]]:
-    """Head of a bank -> the names of its experts, which should be numbers."""
-    numbers: dict[str, frozenset[str]] = {}
-    seen: dict[_Tails, frozenset[str]] = {}
-    for block in expert_blocks(names):
-        found = seen.get(block.tails)
-        if found is None:
-            found = frozenset(tail.partition(".")[0] for tail in block.tails.tails if "." in tail)
-            seen[block.tails] = found
-        before = numbers.get(block.head)
-        numbers[block.head] = found if before is None else before | found
-    return numbers
+def _is_like(kind: _Kind, prefix: str, parts: Sequence[Block], lookup: Lookup) -> bool:
+    """True if a bank of as many names has the names of the kind, and the same is said of them."""
+    if "\0" in prefix or "\n" in prefix:
+        return False
+    return lookup(parts, kind.template.replace("\0", prefix).split("\n")) == kind.said
 
 
-def _size(named: Iterable[tuple[str, Any]]) -> int:
+def _size(names: Iterable[str], length: int, said: Iterable[Any]) -> int:
     experts: dict[str, dict[str, Any]] = {}
-    for tail, value in named:
-        number, _, part = tail.partition(".")
+    for name, value in zip(names, said, strict=True):
+        number, _, part = name[length:].partition(".")
         experts.setdefault(number, {})[part] = value
     return len(experts) if _is_regular(experts) else 0
 
 
 def _is_regular(experts: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Numbered from 0 in order, and all equal."""
     first, *others = experts.values()
     numbered = experts.keys() == {str(n) for n in range(len(experts))}
     return numbered and next(iter(experts)) == "0" and all(expert == first for expert in others)
 
 
-def without_others(names: Sequence[str], blocks: Iterable[Block], folded: Set[str]) -> list[str]:
-    """The names, without those of all but the first expert of the folded banks."""
-    kept: list[str] = []
+def expert_numbers(names: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Head of a bank -> what its experts are called, which should be numbers."""
+    numbers: dict[str, set[str]] = {}
+    for block in expert_blocks(names):
+        length = len(block.head) + len(EXPERTS)
+        tails = (name[length:] for name in names[block.start : block.end])
+        found = numbers.setdefault(block.head, set())
+        found.update(tail.partition(".")[0] for tail in tails if "." in tail)
+    return {head: frozenset(found) for head, found in numbers.items()}
+
+
+def without_others(
+    names: Sequence[str], blocks: Iterable[Block], folded: Set[str]
+) -> Iterator[tuple[int, str]]:
+    """(position, name) of all names but those of experts after the first of the folded banks."""
     at = 0
     for block in blocks:
         if block.head in folded:
-            kept += names[at : block.start]
-            kept += [names[block.start + offset] for offset in block.tails.of_first]
+            yield from enumerate(names[at : block.start], at)
+            first = f"{block.head}{EXPERTS}0."
+            alone = first[:-1]
+            for position in range(block.start, block.end):
+                name = names[position]
+                if name.startswith(first) or name == alone:
+                    yield position, name
             at = block.end
-    return kept + list(names[at:])
+    yield from enumerate(names[at:], at)
+
+
+def comes_first(names: Sequence[str], blocks: Iterable[Block], folded: Set[str]) -> bool:
+    """True if every part of a folded bank is named of expert 0 before it is of another one.
+
+    Then what is found of the parts of expert 0 comes in the order in which it is found of all.
+    """
+    seen: dict[str, set[str]] = {}
+    for block in blocks:
+        if block.head in folded:
+            length = len(block.head) + len(EXPERTS)
+            parts = seen.setdefault(block.head, set())
+            for name in names[block.start : block.end]:
+                number, _, part = name[length:].partition(".")
+                if number == "0":
+                    parts.add(part)
+                elif part not in parts:
+                    return False
+    return True

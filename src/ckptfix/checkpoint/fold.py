@@ -5,23 +5,36 @@ index. What is true of the first is true of each, so it is enough to look at the
 which one expert differs, by a tensor, a shape, an entry or a pattern, is left as it is.
 """
 
+import json
 import re
-from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from functools import cached_property, partial
+from itertools import accumulate, chain
 from typing import Any, Final
 
 from ckptfix.checkpoint.dialects.interface import Documents, NameList
 from ckptfix.checkpoint.dialects.registry import name_lists
-from ckptfix.checkpoint.dialects.statements import LeftOut
-from ckptfix.checkpoint.expert_banks import EXPERTS, bank_sizes, expert_blocks, without_others
+from ckptfix.checkpoint.expert_banks import (
+    EXPERTS,
+    Banks,
+    Block,
+    bank_sizes,
+    comes_first,
+    expert_blocks,
+    without_others,
+)
 from ckptfix.checkpoint.safetensors import Header
 from ckptfix.checkpoint.tensor_table import TensorTable
-from ckptfix.jsontext.text import Path
+from ckptfix.jsontext.text import JsonText, Path, pointer
 from ckptfix.names import is_regex
+from ckptfix.place import Place
 
 _DIGITS: Final = re.compile(r"\d+")
+_SPECIAL: Final = "*?[\\"
+_MOST_LEFT: Final = 64
+"""Banks that are left as they are; each is held against the name of every other one."""
 
 
 @dataclass(frozen=True)
@@ -29,80 +42,177 @@ class Fold:
     """A checkpoint with fewer experts."""
 
     table: TensorTable
-    left_out: LeftOut
-    """Names of experts."""
+    documents: Documents
+    """The metadata files, with the names of expert 0 only; their text is not that of the files."""
+    banks: Banks
+    positions: Mapping[tuple[str, Path], Sequence[int]]
+    """(file, path of a list that lost names) -> where what is left stands in the whole list."""
+    found: "tuple[_Names, ...]"
+    """The names of the whole checkpoint."""
+
+    @cached_property
+    def keeps_order(self) -> bool:
+        """True if whatever is found of experts is found of expert 0 first."""
+        unlike = {id(found): found for found in self.found}.values()
+        return all(comes_first(f.names, f.blocks, self.banks.heads) for f in unlike)
+
+    def place(self, place: Place) -> Place:
+        """A place in a folded file, as it is in the whole one."""
+        head, _, last = (place.pointer or "").rpartition("/")
+        for (file, path), positions in self.positions.items():
+            if file == place.file and last.isdigit() and head == pointer(path):
+                return replace(place, pointer=f"{head}/{positions[int(last)]}")
+        return place
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Names in the order in which they stand, and where the banks are."""
+
+    names: Sequence[str]
+    blocks: Sequence[Block]
+    sizes: Mapping[str, int]
+    """Head of a bank -> number of its experts, 0 if it is not regular."""
 
 
 def fold_banks(table: TensorTable, documents: Documents) -> Fold | None:
     """The checkpoint without all but the first expert of regular banks, None if it has to stay.
 
-    A bank is regular when its experts are numbered from 0, which comes first, and all alike. Only
-    banks of one size are folded, the usual one, in tensors and metadata alike: a layer of 512
-    experts of which the metadata names 256 must not look complete.
+    Only banks of one size are folded, the usual one, in tensors and metadata alike: a layer of 512
+    experts of which the metadata names 256 must not look complete. Which bank a name in the
+    metadata means depends on its spelling, but spellings keep the numbers of layers: a bank stays
+    whole everywhere if one with the same numbers does somewhere.
 
     Raises:
         CkptfixError: as `registry.dialect_of`.
     """
     if table.missing or table.unindexed:
         return None
-    names = list(chain.from_iterable(table.headers.values()))
-    stored = list(chain.from_iterable(header.values() for header in table.headers.values()))
-    blocks = list(expert_blocks(names))
-    sizes = bank_sizes(blocks, stored)
-    size = _usual(sizes.values())
+    stored = _tensor_names(table)
+    size = _usual(stored.sizes.values())
     if size < 2:
         return None
-    left_out: dict[tuple[str, Path], Set[str]] = {}
-    seen: list[tuple[Mapping[str, Any] | list[Any], Set[str]]] = []
-    for named in name_lists(documents):
-        # Both files usually say the same, which is quicker to see than to fold.
-        same = (unread for before, unread in seen if before == named.names)
-        unread = next(same, None) or _left_out(named, size)
-        if unread is None:
-            return None
-        left_out[named.file, named.path] = unread
-        seen.append((named.names, unread))
-    kept = without_others(names, blocks, {head for head in sizes if sizes[head] == size})
-    return Fold(replace(table, headers=_only(kept, table.headers)), left_out)
-
-
-def _only(kept: Sequence[str], headers: Mapping[str, Header]) -> dict[str, Header]:
-    """The headers with some of their tensors, which are named in the order of the headers."""
-    left = deque(kept)
-    small: dict[str, Header] = {}
-    for file, header in headers.items():
-        small[file] = {}
-        while left and left[0] in header:
-            name = left.popleft()
-            small[file][name] = header[name]
-    return small
+    lists = list(_listed(documents))
+    heads = _foldable(size, [stored, *(named for _, named in lists)])
+    if not heads or any(map(partial(_may_tell_apart, heads), lists)):
+        return None
+    values, positions = _left_values(documents, lists, heads)
+    small = {
+        file: JsonText(file, json.dumps(values[file]).encode(), values[file])
+        if file in values
+        else document
+        for file, document in documents.items()
+    }
+    return Fold(
+        replace(table, headers=_left_headers(table.headers, stored, heads)),
+        small,
+        Banks(heads, size),
+        positions,
+        (stored, *(named for _, named in lists)),
+    )
 
 
 def _usual(sizes: Iterable[int]) -> int:
     return max(Counter(size for size in sizes if size).items(), key=lambda c: c[1], default=(0,))[0]
 
 
-def _left_out(listed: NameList, size: int) -> Set[str] | None:
-    """Names of experts that say what the first expert's names say.
+def _tensor_names(table: TensorTable) -> _Names:
+    headers = list(table.headers.values())
+    names = list(chain.from_iterable(headers))
+    blocks = expert_blocks(names)
+    ends = list(accumulate(map(len, headers)))
+    file_at = dict(zip((b.start for b in blocks), _files_at(blocks, ends), strict=True))
 
-    None where a list may treat experts differently.
-    """
-    named = listed.names
-    names = list(named)
-    is_list = isinstance(named, list)
-    if is_list and (set(map(type, names)) - {str} or len(set(names)) < len(names)):
-        return None
-    blocks = list(expert_blocks(names))
-    said = [None] * len(names) if isinstance(named, list) else list(named.values())
-    folded = {head for head, number in bank_sizes(blocks, said).items() if number == size}
-    kept = without_others(names, blocks, folded)
-    rest = (name for name in kept if name.partition(EXPERTS)[0] not in folded)
-    if (is_list or listed.are_patterns) and any(map(_may_tell_experts_apart, rest)):
-        return None
-    return set(names).difference(kept) if len(kept) < len(names) else frozenset()
+    def lookup(parts: Sequence[Block], wanted: Iterable[str]) -> list[Any]:
+        wanted = list(wanted)
+        files = {number for block in parts for number in range(*file_at[block.start])}
+        found, *more = (list(map(headers[number].get, wanted)) for number in sorted(files))
+        for other in more:
+            found = [one or two for one, two in zip(found, other, strict=True)]
+        return found
+
+    sizes = bank_sizes(names, blocks, lookup)
+    heads = {block.head: block for block in blocks}
+    # A tensor may be called like an expert; then it is no part of one.
+    parts = {h: n for h, n in sizes.items() if lookup([heads[h]], [f"{h}{EXPERTS}0"]) == [None]}
+    return _Names(names, blocks, dict.fromkeys(sizes, 0) | parts)
 
 
-def _may_tell_experts_apart(pattern: str) -> bool:
+def _files_at(blocks: Iterable[Block], ends: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The numbers of the files in which each block lies, half-open; a block may span files."""
+    file = 0
+    for block in blocks:
+        while ends[file] <= block.start:
+            file += 1
+        last = file
+        while ends[last] < block.end:
+            last += 1
+        yield file, last + 1
+
+
+def _listed(documents: Documents) -> Iterator[tuple[NameList, _Names]]:
+    seen: list[tuple[Mapping[str, Any] | list[Any], _Names]] = []
+    for named in name_lists(documents):
+        # Both files usually say the same, which is quicker to see than to find the banks.
+        same = (found for before, found in seen if before == named.names)
+        found = next(same, None) or _names_in(named.names)
+        seen.append((named.names, found))
+        yield named, found
+
+
+def _names_in(named: Mapping[str, Any] | list[Any]) -> _Names:
+    names: list[str] = [name for name in named if isinstance(name, str)]
+    said = named if isinstance(named, Mapping) else dict.fromkeys(names, True)
+    blocks = expert_blocks(names)
+
+    def lookup(_: Sequence[Block], wanted: Iterable[str]) -> list[Any]:
+        return [said.get(name, said) for name in wanted]  # null is something that may be said
+
+    return _Names(names, blocks, bank_sizes(names, blocks, lookup))
+
+
+def _foldable(size: int, everywhere: Iterable[_Names]) -> frozenset[str]:
+    """Heads of the banks that are regular wherever they are named."""
+    heads: set[str] = set()
+    left: set[str] = set()
+    for named in everywhere:
+        for head, number in named.sizes.items():
+            (heads if number == size else left).add(head)
+    if len(left) > _MOST_LEFT:
+        return frozenset()
+    numbers = set(map(_numbers, left))
+    if "" in numbers:
+        return frozenset()
+    return frozenset(h for h in heads if not any(n in _numbers(h) for n in numbers))
+
+
+def _numbers(head: str) -> str:
+    """The numbers in a name, each between dots; empty where it has none."""
+    numbers = _DIGITS.findall(head)
+    return f".{'.'.join(numbers)}." if numbers else ""
+
+
+def _may_tell_apart(heads: frozenset[str], listed: tuple[NameList, _Names]) -> bool:
+    """True for a list that may treat the experts of a folded bank differently."""
+    named, found = listed
+    if isinstance(named.names, Mapping) and not named.are_patterns:
+        return False
+    if len(found.names) < len(named.names) or len(set(found.names)) < len(found.names):
+        return True
+    return any(
+        may_tell_experts_apart(name)
+        for name in found.names
+        if (head := name.partition(EXPERTS)[0]) not in heads
+        and not (head in found.sizes and _names_one_module(name))
+    )
+
+
+def _names_one_module(name: str) -> bool:
+    """True for the name of an expert that can mean no expert of a bank with other numbers."""
+    return name[:1].isalpha() and not is_regex(name) and not any(map(name.count, _SPECIAL))
+
+
+def may_tell_experts_apart(pattern: str) -> bool:
     """True unless it is certain that no expert number decides whether the pattern matches.
 
     Patterns are taken for names, shell patterns, parts of names or regular expressions. Digits
@@ -115,3 +225,49 @@ def _may_tell_experts_apart(pattern: str) -> bool:
         if EXPERTS.endswith(before) or before.endswith(EXPERTS):
             return True
     return False
+
+
+def _left_headers(
+    headers: Mapping[str, Header], stored: _Names, heads: frozenset[str]
+) -> dict[str, Header]:
+    left = without_others(stored.names, stored.blocks, heads)
+    small: dict[str, Header] = {}
+    position, name = next(left, (-1, ""))
+    end = 0
+    for file, header in headers.items():
+        end += len(header)
+        small[file] = {}
+        while 0 <= position < end:
+            small[file][name] = header[name]
+            position, name = next(left, (-1, ""))
+    return small
+
+
+def _left_values(
+    documents: Documents, lists: Iterable[tuple[NameList, _Names]], heads: frozenset[str]
+) -> tuple[dict[str, dict[str, Any]], dict[tuple[str, Path], Sequence[int]]]:
+    """The value of every file that loses names, and where the rest of each list stood."""
+    values: dict[str, dict[str, Any]] = {}
+    positions: dict[tuple[str, Path], Sequence[int]] = {}
+    for named, found in lists:
+        if heads.isdisjoint(found.sizes):
+            continue
+        left = list(without_others(found.names, found.blocks, heads))
+        new: object = [name for _, name in left]
+        if isinstance(named.names, Mapping):
+            new = {name: named.names[name] for _, name in left}
+        else:
+            positions[named.file, named.path] = [position for position, _ in left]
+        value = values.get(named.file, documents[named.file].value)
+        values[named.file] = _with(value, named.path, new)
+    return values, positions
+
+
+def _with(value: Any, path: Path, new: object) -> Any:  # noqa: ANN401 - JSON
+    """The value with another one at a path that is there."""
+    if not path:
+        return new
+    key, rest = path[0], path[1:]
+    if isinstance(value, list):
+        return [_with(v, rest, new) if at == key else v for at, v in enumerate(value)]
+    return {**value, key: _with(value[key], rest, new)}

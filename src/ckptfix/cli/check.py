@@ -165,6 +165,8 @@ def check(
         flags,
         found,
         ask_all=chosen == "text",
+        every=verbose,
+        lines=verbose or chosen != "text",
         policy=NetworkPolicy(revision, offline, refresh),
         jobs=jobs,
     )

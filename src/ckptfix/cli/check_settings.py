@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ckptfix.cli.configuration import Configuration
 from ckptfix.errors import CkptfixError
-from ckptfix.operations.check import CheckRequest, map_arguments
+from ckptfix.operations.check import CheckRequest
+from ckptfix.operations.repairs import map_arguments
 from ckptfix.remote.opening import DEFAULT_POLICY, NetworkPolicy
 from ckptfix.rules.finding import Severity
 from ckptfix.rules.selection import EVERY, Selection, parse_codes
@@ -33,6 +34,8 @@ def request_of(
     found: Configuration,
     *,
     ask_all: bool = True,
+    every: bool = True,
+    lines: bool = True,
     policy: NetworkPolicy = DEFAULT_POLICY,
     jobs: int = 1,
 ) -> CheckRequest:
@@ -52,6 +55,8 @@ def request_of(
         found.ignored_in,
         ask_all,
         policy,
+        every,
+        lines,
         jobs,
     )
 

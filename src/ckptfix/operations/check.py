@@ -18,7 +18,7 @@ from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.operations.examine import examine
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load_opened, open_noted
-from ckptfix.operations.repairs import OwnMap, Repairs
+from ckptfix.operations.repairs import OwnMap, Repairs, map_arguments
 from ckptfix.place import Place
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.remote.local_url import local_path
@@ -57,6 +57,10 @@ class CheckRequest:
     ask_all: bool = True
     """Ask every known release where `targets` is empty."""
     policy: NetworkPolicy = DEFAULT_POLICY
+    every: bool = True
+    """Each expert has findings of its own; else one finding is for all experts of a bank."""
+    lines: bool = True
+    """Find the line of every place in a JSON file."""
     jobs: int = 4
     """Checkpoints read at a time, where one is not on this machine."""
 
@@ -181,7 +185,12 @@ def _check(
     name = str(reference)
     selection = request.selection.without(request.ignored_in(name))
     examined = examine(
-        checkpoint, request.own_map, request.targets, ask_all=request.ask_all, listener=listener
+        checkpoint,
+        request.own_map,
+        request.targets,
+        ask_all=request.ask_all,
+        every=request.every,
+        listener=listener,
     )
     rules = {rule: None for rule in RULES.values() if selection.takes(rule.code)}
     counted = [finding for finding in examined.findings if finding.rule in rules]
@@ -197,9 +206,12 @@ def _check(
         ignored=+ignored,
         verdicts=examined.verdicts,
         outlook=examined.outlook if request.ask_all else None,
+        banks=None if request.every else examined.checkpoint.banks,
     )
     listener.step(Step("planning repairs", name))
     checked = _with_repairs(checked, examined.checkpoint, request)
+    if not request.lines:
+        return checked
     return replace(checked, findings=tuple(_completed(checked, checkpoint)))
 
 
@@ -241,13 +253,6 @@ def _with_name(checkpoint: str, error: CkptfixError) -> str:
     if error.place is not None:
         return str(error) if name in error.place.file else f"{name.rstrip('/')}/{error}"
     return str(error) if name in str(error) else f"{name}: {error}"
-
-
-def map_arguments(maps: Iterable[str], mapper: str | None) -> tuple[str, ...]:
-    """The arguments of a call that give the user's name map."""
-    named = () if mapper is None else (f"mapper={mapper!r}",)
-    rules = list(maps)
-    return (*named, f"maps={rules!r}") if rules else named
 
 
 def check(

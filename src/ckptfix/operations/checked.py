@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ckptfix.checkpoint.expert_banks import Banks
 from ckptfix.rules.finding import Finding, Rule, Severity
 from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.verdict import TargetVerdict
@@ -60,6 +61,8 @@ class CheckedCheckpoint:
     where nobody wants to know."""
     advised: Advised | None = None
     """The rewrite to type next; None where none helps, or nobody wants to know."""
+    banks: Banks | None = None
+    """Banks of experts whose expert 0 stands for all of them, wherever it is named here."""
 
     @property
     def runtimes(self) -> tuple[ReleaseAnswer, ...]:

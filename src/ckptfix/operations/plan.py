@@ -2,18 +2,17 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load_opened, open_named
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.remote.opening import NetworkPolicy, Opened
 from ckptfix.rewriting.diff import unified_diff
-from ckptfix.rewriting.layer_map import map_into_config
 from ckptfix.rewriting.portable import Strategy
 from ckptfix.rewriting.proved import Planner, ProvedPlan, RewriteRequest
+from ckptfix.rewriting.unfold import NotForAllError, unfolded_plan
 from ckptfix.rules.folded import holds_for_all
 from ckptfix.runtimes.name_maps import own_name_map
 from ckptfix.runtimes.releases import asked_targets
@@ -49,30 +48,41 @@ def make_plan(
             folded,
             checkpoint,
             lambda small: Planner(small, request, listener).make_with_advice(),
+            to_write=True,
         )
     parts = {field.name: getattr(planned, field.name) for field in fields(planned)}
     return RewritePlan(**parts | {"checkpoint": checkpoint}, opened=opened)
 
 
 def plan_folded(
-    folded: Checkpoint, whole: Checkpoint, make: Callable[[Checkpoint], ProvedPlan]
+    folded: Checkpoint,
+    whole: Checkpoint,
+    make: Callable[[Checkpoint], ProvedPlan],
+    *,
+    to_write: bool,
 ) -> ProvedPlan:
-    """The plan for a folded checkpoint if it holds for every expert, else the one for the whole."""
-    # A map that goes into another file is a list of names that nothing folds yet.
-    if folded is not whole and map_into_config(folded) is None:
-        planned = make(folded)
-        if _holds_for_all(folded, planned):
-            return planned
-    return make(whole)
+    """The plan for a folded checkpoint if it holds for every expert, else the one for the whole.
 
-
-def _holds_for_all(folded: Checkpoint, planned: ProvedPlan) -> bool:
+    Args:
+        folded: the one to try first; the whole one if it must not be folded.
+        whole: the one that it was made from.
+        make: makes the plan.
+        to_write: its files and refusals are those of the whole checkpoint.
+    """
+    if folded is whole:
+        return make(whole)
+    planned = make(folded)
     plan, portable = planned.plan, planned.portable
     findings = (*plan.findings_before, *plan.findings_after)
     verdicts = (*portable.before, *portable.after) if portable else ()
-    names = [s.name for m in folded.metadata for s in m.statements if EXPERTS in s.name]
-    renames = any(plan.name_map.mapper.map(name) != name for name in names)
-    return not plan.refusals and not renames and holds_for_all(findings, verdicts)
+    if not holds_for_all(folded, findings, verdicts) or (to_write and plan.refusals):
+        return make(whole)
+    if not to_write:
+        return planned
+    try:
+        return replace(planned, plan=unfolded_plan(plan, folded, whole))
+    except NotForAllError:
+        return make(whole)
 
 
 def plan_rewrite_of(

@@ -49,6 +49,13 @@ class OwnMap:
     """The arguments of a call that gave it."""
 
 
+def map_arguments(maps: Iterable[str], mapper: str | None) -> tuple[str, ...]:
+    """The arguments of a call that give the user's name map."""
+    named = () if mapper is None else (f"mapper={mapper!r}",)
+    rules = list(maps)
+    return (*named, f"maps={rules!r}") if rules else named
+
+
 @dataclass(frozen=True)
 class Repairs:
     """Rewrites of one checkpoint, each planned once, when it is asked for."""
@@ -162,6 +169,7 @@ class Repairs:
                     self.checkpoint,
                     self.checkpoint.whole or self.checkpoint,
                     lambda small: Planner(small, request).make(),
+                    to_write=False,
                 )
         except CkptfixError:
             return None

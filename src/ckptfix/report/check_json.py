@@ -1,7 +1,8 @@
 """`check --format json`: the types are the schema, docs/check.schema.json is made from them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from ckptfix import __version__
 from ckptfix.operations.checked import CheckedCheckpoint, count_severities
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, line
+from ckptfix.report.folding import fold_experts, like_as_one
 from ckptfix.report.json_output import indented
 from ckptfix.report.spelling import RepairCommand, repair_command
 from ckptfix.rules.finding import Finding, Severity
@@ -116,16 +118,15 @@ class ReportObject(_Object, frozen=True):
     checkpoints: list[CheckpointObject]
 
 
-def check_json(report: CheckReport, _verbose: bool) -> Iterator[Line]:
-    """Everything, whether verbose or not."""
-    yield line(indented(report_object(report)))
+def check_json(report: CheckReport, verbose: bool) -> Iterator[Line]:
+    """Everything; unless verbose, of like findings the first with their number."""
+    yield line(indented(report_object(report, verbose)))
 
 
-def report_object(report: CheckReport) -> ReportObject:
+def report_object(report: CheckReport, verbose: bool) -> ReportObject:
     """The report as the schema has it."""
-    return ReportObject(
-        SCHEMA, __version__, report.exit_code, [_checkpoint(c) for c in report.checkpoints]
-    )
+    checkpoints = [_checkpoint(checked, verbose) for checked in report.checkpoints]
+    return ReportObject(SCHEMA, __version__, report.exit_code, checkpoints)
 
 
 def check_schema() -> str:
@@ -139,8 +140,8 @@ def json_schema(type_: type[msgspec.Struct]) -> str:
     return json.dumps(schema | msgspec.json.schema(type_), indent=2) + "\n"
 
 
-def _checkpoint(checked: CheckedCheckpoint) -> CheckpointObject:
-    counts = count_severities(checked.findings)
+def _checkpoint(checked: CheckedCheckpoint, verbose: bool) -> CheckpointObject:
+    counts, banks = count_severities(checked.findings), checked.banks
     return CheckpointObject(
         checked.name,
         checked.error or None,
@@ -148,9 +149,16 @@ def _checkpoint(checked: CheckedCheckpoint) -> CheckpointObject:
         checked.clean,
         Counts(counts[Severity.ERROR], counts[Severity.WARNING]),
         dict(checked.ignored),
-        [finding_object(finding) for finding in checked.findings],
-        [release_object(verdict) for verdict in checked.verdicts],
+        [finding_object(f) for f in (checked.findings if verbose else like_as_one(checked))],
+        [
+            release_object(verdict, _as_they_are if verbose else partial(fold_experts, banks=banks))
+            for verdict in checked.verdicts
+        ],
     )
+
+
+def _as_they_are(names: Sequence[str]) -> list[str]:
+    return list(names)
 
 
 def finding_object(finding: Finding) -> FindingObject:
@@ -173,8 +181,15 @@ def finding_object(finding: Finding) -> FindingObject:
     )
 
 
-def release_object(verdict: TargetVerdict) -> ReleaseObject:
-    """A verdict, as every report has it."""
+def release_object(
+    verdict: TargetVerdict, members: Callable[[Sequence[str]], list[str]] = _as_they_are
+) -> ReleaseObject:
+    """A verdict, as every report has it.
+
+    Args:
+        verdict: of one release.
+        members: lists the members of a module.
+    """
     loads = verdict.loads
     return ReleaseObject(
         verdict.target.runtime,
@@ -185,15 +200,15 @@ def release_object(verdict: TargetVerdict) -> ReleaseObject:
         loads.effect.value if loads.effect else None,
         [loads.unknown_because] if loads.unknown_because else list(map(str, loads.reasons)),
         verdict.problem or None,
-        [_module(module) for module in verdict.modules],
+        [_module(module, members(module.members)) for module in verdict.modules],
     )
 
 
-def _module(module: ModuleVerdict) -> ModuleObject:
+def _module(module: ModuleVerdict, members: list[str]) -> ModuleObject:
     return ModuleObject(
         module.name,
         module.kind,
-        list(module.members),
+        members,
         module.stored,
         module.resolved,
         module.agrees,

@@ -9,8 +9,8 @@ from ckptfix.report.console import Line, line
 from ckptfix.report.json_output import compact
 
 
-def check_jsonl(report: CheckReport, _verbose: bool) -> Iterator[Line]:
+def check_jsonl(report: CheckReport, verbose: bool) -> Iterator[Line]:
     """Every checkpoint as the report of a call that had asked for it alone."""
     for checked in report.checkpoints:
-        alone = report_object(replace(report, checkpoints=(checked,)))
+        alone = report_object(replace(report, checkpoints=(checked,)), verbose)
         yield line(compact(alone))

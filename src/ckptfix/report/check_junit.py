@@ -10,7 +10,7 @@ from ckptfix.report.check_groups import group_text, groups, outcomes
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, count, line
 from ckptfix.report.folding import Group
-from ckptfix.rules.finding import Rule
+from ckptfix.rules.finding import Rule, number_of
 from ckptfix.text import inert
 
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -77,7 +77,7 @@ def _release_cases(checked: CheckedCheckpoint, found: Sequence[Group]) -> Iterat
         if release in silent:
             yield _Case(name, "skipped", message=silent[release])
         elif wrong:
-            modules, rule = sum(len(group.members) for group in wrong), wrong[0].rule
+            modules, rule = sum(number_of(group.members) for group in wrong), wrong[0].rule
             message = f"{count(modules, 'finding')}, {rule.title}"
             yield _Case(name, "failure", rule.code, message, _details(wrong))
         else:

@@ -13,10 +13,10 @@ from ckptfix.place import Place
 from ckptfix.report.check_groups import group_text, groups, outcomes, path_of
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, line
-from ckptfix.report.folding import Group, container, mask_numbers
+from ckptfix.report.folding import Group, container, fold_experts, mask_numbers
 from ckptfix.report.json_output import indented
 from ckptfix.report.spelling import repair_command, spelled
-from ckptfix.rules.finding import Finding, Rule
+from ckptfix.rules.finding import Finding, Rule, number_of
 from ckptfix.rules.registry import RULES
 from ckptfix.text import visible
 
@@ -127,7 +127,7 @@ def _result(
         },
         "properties": {
             "checkpoint": visible(checked.name),
-            "findings": len(group.members),
+            "findings": number_of(group.members),
             "releases": list(group.members[0].releases),
         },
     }
@@ -136,10 +136,10 @@ def _result(
 def _location(report: CheckReport, checked: CheckedCheckpoint, group: Group) -> dict[str, Any]:
     """The first place: code scanning shows no other. The modules are all in it, up to a limit."""
     physical = _physical(report, checked, group.members[0].place)
-    modules = dict.fromkeys(m for finding in group.members for m in _modules(finding))
+    named = dict.fromkeys(m for finding in group.members for m in _modules(finding))
+    modules = fold_experts(named, group.members[0].banks)
     logical = [
-        {"fullyQualifiedName": visible(name), "kind": "module"}
-        for name in list(modules)[:MOST_MODULES]
+        {"fullyQualifiedName": visible(name), "kind": "module"} for name in modules[:MOST_MODULES]
     ]
     return {"physicalLocation": physical, **({"logicalLocations": logical} if logical else {})}
 
@@ -191,7 +191,7 @@ def _fingerprint(
     """
     first = group.members[0]
     names = {mask_numbers(finding.subject) for finding in group.members}
-    one = len(group.members) == 1
+    one = number_of(group.members) == 1
     parts = (
         group.rule.code,
         path_of(report, checked, "").as_posix(),

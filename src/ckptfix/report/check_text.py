@@ -9,7 +9,7 @@ from ckptfix.report.console import Line, count, line
 from ckptfix.report.folding import fold
 from ckptfix.report.matrix import matrix_lines
 from ckptfix.report.outlook import outlook_lines
-from ckptfix.rules.finding import Finding, Severity
+from ckptfix.rules.finding import Finding, Severity, number_of
 from ckptfix.text import visible
 
 MOST_SUBJECTS = 12
@@ -98,7 +98,7 @@ def _summary_line(checked: CheckedCheckpoint) -> Line:
     wrong = {release for f in by_release for release in f.releases}
     if wrong:
         parts.append(f"wrong in {len(wrong):,} of {count(len(checked.verdicts), 'release')}")
-    repaired = sum(bool(finding.fixed_by) for finding in checked.findings)
+    repaired = number_of(finding for finding in checked.findings if finding.fixed_by)
     advice = f"; ckptfix rewrite repairs {repaired:,}" if repaired else ""
     return line(f"{visible(checked.name)}: ", (", ".join(parts), "bold red"), advice, ignored)
 

@@ -2,11 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import Final
 
 from ckptfix.checkpoint.dialects.registry import NAME_FIELDS
+from ckptfix.checkpoint.expert_banks import EXPERTS, Banks
+from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.rules.finding import Finding, Rule
 from ckptfix.text import visible
 
@@ -37,24 +40,37 @@ def ranges(numbers: Iterable[int]) -> str:
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
 
 
-def fold_names(names: Iterable[str]) -> str:
+def fold_names(names: Iterable[str], experts: int = 1) -> str:
     """Names that differ in numbers only, as one.
+
+    Args:
+        names: with numbers in the same places.
+        experts: expert 0 stands for as many.
 
     >>> fold_names(["layers.0.q", "layers.1.q"])
     'layers.{0-1}.q'
+    >>> fold_names(["layers.1.experts.0.up"], 128)
+    'layers.1.experts.{0-127}.up'
     """
     names = list(dict.fromkeys(names))
     columns = list(zip(*(map(int, _NUMBER.findall(name)) for name in names), strict=True))
     parts = _NUMBER.split(names[0])
     folded = [parts[0]]
-    for column, part in zip(columns, parts[1:], strict=True):
-        text = ranges(column)
-        folded += [text if len(set(column)) == 1 else f"{{{text}}}", part]
+    for column, before, part in zip(columns, parts, parts[1:], strict=False):
+        numbers = set(column)
+        if experts > 1 and before.endswith(EXPERTS) and 0 in numbers:
+            numbers.update(range(experts))
+        text = ranges(numbers)
+        folded += [text if len(numbers) == 1 else f"{{{text}}}", part]
     return "".join(folded)
 
 
-def fold_all(names: Iterable[str]) -> list[str]:
+def fold_all(names: Iterable[str], banks: Banks | None = None) -> list[str]:
     """Any names, folded as far as they differ in numbers only.
+
+    Args:
+        names: of any kind.
+        banks: those whose expert 0 stands for all.
 
     >>> fold_all(["layers.0.q", "layers.0.k", "layers.1.q"])
     ['layers.{0-1}.q', 'layers.0.k']
@@ -62,7 +78,36 @@ def fold_all(names: Iterable[str]) -> list[str]:
     alike: dict[str, list[str]] = {}
     for name in names:
         alike.setdefault(mask_numbers(name), []).append(name)
-    return [fold_names(group) for group in alike.values()]
+    return [fold_names(group, _experts(group, banks)) for group in alike.values()]
+
+
+def _experts(names: Iterable[str], banks: Banks | None) -> int:
+    """How many experts expert 0 stands for in names that differ in numbers only."""
+    return 1 if banks is None else max(map(banks.number, names))
+
+
+_EXPERT = re.compile(r"(?<=\.experts\.)\d+(?=[.*\s,;]|$)")
+
+
+def mask_expert(name: str) -> str:
+    """The name with the number of an expert masked.
+
+    >>> mask_expert("layers.0.mlp.experts.12.up")
+    'layers.0.mlp.experts.*.up'
+    """
+    return _EXPERT.sub("*", name)
+
+
+def fold_experts(names: Iterable[str], banks: Banks | None = None) -> list[str]:
+    """Names, the experts of each bank folded.
+
+    >>> fold_experts(["layers.0.experts.0.up", "layers.0.experts.1.up", "layers.1.q"])
+    ['layers.0.experts.{0-1}.up', 'layers.1.q']
+    """
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(mask_expert(name), []).append(name)
+    return [fold_names(group, _experts(group, banks)) for group in alike.values()]
 
 
 @dataclass(frozen=True)
@@ -99,21 +144,27 @@ def _group(members: list[Finding]) -> Group:
     for finding in members:
         names = alike.setdefault(mask_numbers(finding.subject), {})
         names[finding.subject] = finding.expected
+    banks = members[0].banks
+    experts = max(finding.experts for finding in members)
+    places = Counter[str]()
+    for finding in members:
+        places[container(finding)] += finding.experts
     return Group(
         members[0].rule,
-        fold_names(finding.message for finding in members),
-        fold_names(finding.advice for finding in members),
-        tuple(
-            (
-                visible(fold_names(names)),
-                visible(fold_names(names.values())) if all(names.values()) else "",
-                len(names),
-            )
-            for names in alike.values()
-        ),
-        tuple(Counter(container(finding) for finding in members).items()),
+        fold_names((finding.message for finding in members), experts),
+        fold_names((finding.advice for finding in members), experts),
+        tuple(_subject(names, banks) for names in alike.values()),
+        tuple(places.items()),
         tuple(members),
     )
+
+
+def _subject(names: Mapping[str, str], banks: Banks | None) -> tuple[str, str, int]:
+    """Names that differ in numbers only, and what is expected instead of each."""
+    experts = _experts(names, banks)
+    expected = fold_names(names.values(), experts) if all(names.values()) else ""
+    number = len(names) if banks is None else sum(map(banks.number, names))
+    return visible(fold_names(names, experts)), visible(expected), number
 
 
 def container(finding: Finding) -> str:
@@ -127,3 +178,49 @@ def container(finding: Finding) -> str:
         if found:
             return f"{place.file} {head}/{field}"
     return f"{place.file} {pointer}"
+
+
+MOST_FINDINGS: Final = 1_000
+"""More are folded by the numbers of layers too."""
+
+
+def like_as_one(checked: CheckedCheckpoint) -> list[Finding]:
+    """The findings, those alike as one with their number and the first of their places.
+
+    Findings are alike where they differ in the number of an expert only; of very many, where they
+    differ in any numbers.
+    """
+    made = _like(checked.findings, mask_expert, partial(fold_experts, banks=checked.banks))
+    if len(made) <= MOST_FINDINGS:
+        return made
+    return _like(checked.findings, mask_numbers, partial(fold_all, banks=checked.banks))
+
+
+def _like(
+    findings: Iterable[Finding], mask: Callable[[str], str], names: Callable[..., list[str]]
+) -> list[Finding]:
+    masked = cache(mask)
+    groups: dict[tuple[object, ...], list[Finding]] = {}
+    for f in findings:
+        texts = (masked(text) for text in (f.subject, f.message, f.advice, f.expected))
+        tensor = masked(f.place.tensor or "")
+        key = f.rule, f.fixed_by, f.releases, container(f), tensor, *texts
+        groups.setdefault(key, []).append(f)
+    return [_as_one(group, names) for group in groups.values()]
+
+
+def _as_one(group: Sequence[Finding], names: Callable[..., list[str]]) -> Finding:
+    first = group[0]
+    if len(group) == 1 and first.experts == 1:
+        return replace(first, modules=tuple(names(first.modules)))
+    experts = max(f.experts for f in group)
+    return replace(
+        first,
+        subject=fold_names((f.subject for f in group), experts),
+        message=fold_names((f.message for f in group), experts),
+        advice=fold_names((f.advice for f in group), experts),
+        expected=fold_names((f.expected for f in group), experts),
+        modules=tuple(names(dict.fromkeys(m for f in group for m in f.modules))),
+        count=sum(f.count for f in group),
+        banks=None,
+    )

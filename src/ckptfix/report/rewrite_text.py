@@ -16,6 +16,7 @@ from ckptfix.rewriting.output import Output
 from ckptfix.rewriting.plan import FileChange, Plan
 from ckptfix.rewriting.portable import PortablePlan
 from ckptfix.rewriting.tensors.written import Written
+from ckptfix.rules.finding import Rule, number_of
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
@@ -86,10 +87,12 @@ def done_to(file: FileChange) -> Iterator[str]:
 
 def verdict_lines(name: str, plan: Plan) -> Iterator[Line]:
     """The check before and after."""
-    before, after = len(plan.findings_before), len(plan.findings_after)
+    before, after = number_of(plan.findings_before), number_of(plan.findings_after)
     yield line(f"check: {count(before, 'finding')} before, {count(after, 'finding')} after")
     if plan.findings_after:
-        counted = Counter(finding.rule for finding in plan.findings_after)
+        counted = Counter[Rule]()
+        for finding in plan.findings_after:
+            counted[finding.rule] += finding.experts
         for rule, number in sorted(counted.items(), key=lambda row: row[0].code):
             yield line(f"  {number:,} {rule.code} {rule.title}")
         yield line(f"details: {suggested('check', name)}")

@@ -46,6 +46,8 @@ class FileChange:
     """Statements that another file has, and this one lacked."""
     copied_from: str = ""
     """The other file."""
+    draft: "Draft | None" = None
+    """What it was made from; None where that was more than changes of names."""
 
     @property
     def changes(self) -> int:
@@ -116,7 +118,11 @@ def plan_rewrite(
     statements = [s for metadata in checkpoint.metadata for s in metadata.statements]
     _require_stable(name_map, [s.name for s in statements])
     mapped = {(s.file, s.path): name_map.mapper.trace(s.name) for s in statements}
-    counts = Counter(rule for result in mapped.values() for rule in result.rules)
+    counts = Counter[int]()
+    for statement in statements:
+        number = checkpoint.banks.number(statement.name) if checkpoint.banks else 1
+        for rule in mapped[statement.file, statement.path].rules:
+            counts[rule] += number
     drafts = {
         m.file: replace(
             draft_names(m.statements, mapped),
@@ -228,6 +234,7 @@ def change_file(document: JsonText, metadata: MetadataFile, draft: Draft) -> Fil
         len(draft.renames),
         len(draft.removals),
         sum(map(len, additions.values())) + len(draft.excludes),
+        draft=draft,
     )
 
 

@@ -9,6 +9,7 @@ from ckptfix.rewriting.aliases import AliasRequest, alias_requests, as_aliases
 from ckptfix.rewriting.layer_map import map_into_config
 from ckptfix.rewriting.plan import Plan, plan_rewrite, rewritten
 from ckptfix.rewriting.rebuild.plan import join_plans
+from ckptfix.rules.finding import number_of
 from ckptfix.rules.names import is_corrupt
 from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.name_maps import NO_MAP, NameMap, damage_map
@@ -99,7 +100,7 @@ def _plan_where_it_stands(
     renamed = _proved(checkpoint, plan_rewrite(checkpoint, name_map), before, targets)
     if strategy == "rename":
         return renamed
-    fewer = len(renamed.plan.findings_after) < len(renamed.plan.findings_before)
+    fewer = number_of(renamed.plan.findings_after) < number_of(renamed.plan.findings_before)
     helps = _wrong(renamed.after) < _wrong(before) or (name_map.required and fewer)
     if helps and not renamed.does_harm:
         return _with_aliases(checkpoint, name_map, name_map, before, targets)

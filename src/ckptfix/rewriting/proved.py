@@ -9,6 +9,7 @@ from ckptfix.rewriting.plan import Plan, plan_rewrite, rewritten
 from ckptfix.rewriting.portable import PortablePlan, Strategy, plan_for_targets
 from ckptfix.rewriting.rebuild.plan import join_plans, plan_rebuild
 from ckptfix.rewriting.tensors.plan import TensorPlan, harmed_by, plan_names_of_tensors
+from ckptfix.rules.finding import number_of
 from ckptfix.runtimes.name_maps import NameMap, builtin_name_map, damage_map
 from ckptfix.runtimes.releases import judge_all, known_targets
 from ckptfix.runtimes.targets import Target
@@ -64,7 +65,7 @@ class ProvedPlan:
             return False
         portable = self.portable
         rights = portable is not None and portable.failing_after < portable.failing_before
-        return rights or len(self.plan.findings_after) < len(self.plan.findings_before)
+        return rights or number_of(self.plan.findings_after) < number_of(self.plan.findings_before)
 
     @property
     def leaves_faults(self) -> bool:

@@ -148,6 +148,7 @@ class Context:
             repair = None
         if effect is not None and not advice:
             advice = BY_HAND if repair is None else to_rewrite(repair.value, effect)
+        banks = self.checkpoint.banks
         return Finding(
             self.rule,
             subject,
@@ -160,6 +161,7 @@ class Context:
             releases,
             related,
             depends_on_experts,
-            count,
+            count if banks is None else count * banks.number(subject),
             effect,
+            banks,
         )

@@ -1,11 +1,12 @@
 """What a rule is and what it finds."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Final, Literal
 
+from ckptfix.checkpoint.expert_banks import Banks
 from ckptfix.place import Place
 
 if TYPE_CHECKING:
@@ -94,11 +95,23 @@ class Finding:
     effect: str | None = None
     """What a rewrite does about it, as a phrase: `adds it as FP8`; empty where running it says
     enough, None where the advice is to do without one."""
+    banks: Banks | None = field(default=None, repr=False)
+    """Banks of experts whose expert 0 stands for all of them in the names of this finding."""
+
+    @property
+    def experts(self) -> int:
+        """How many findings it stands for, one for each expert of a bank."""
+        return 1 if self.banks is None else self.banks.number(self.subject)
 
     @property
     def code(self) -> str:
         """Of the rule."""
         return self.rule.code
+
+
+def number_of(findings: Iterable[Finding]) -> int:
+    """How many findings they are, one for each expert."""
+    return sum(finding.experts for finding in findings)
 
 
 Find = Callable[["Context"], Iterable[Finding]]

@@ -1,45 +1,68 @@
 """Whether what was found in a folded checkpoint holds for the whole of it."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.rules.finding import Finding
+from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.verdict import TargetVerdict
 
+_EXPERT: Final = re.compile(rf"{re.escape(EXPERTS)}\d")
 
-def holds_for_all(findings: Iterable[Finding], verdicts: Iterable[TargetVerdict]) -> bool:
-    """True when nothing found depends on how many experts there are.
 
-    No finding is then about an expert, and every runtime module that experts end in is a bank that
-    is built as it is stored.
+def holds_for_all(
+    folded: Checkpoint, findings: Iterable[Finding], verdicts: Iterable[TargetVerdict]
+) -> bool:
+    """True when expert 0 of each folded bank stands for all in whatever was found.
+
+    A finding about expert 0 then is one about each expert. What speaks of all experts in another
+    way, such as the first few of a list, depends on how many there are.
     """
-    return not any(map(_is_about_experts, findings)) and all(
-        module.agrees and module.kind == "experts"
-        for verdict in verdicts
-        for module in verdict.modules
-        if any(EXPERTS in member for member in module.members)
+    fold = folded.fold
+    if fold is None:
+        return True
+    findings = tuple(findings)
+    if any(map(tells_of_banks, findings)) and not fold.keeps_order:
+        return False
+    return (
+        all(_stands_for_all(f) for f in findings)
+        and all(_bank_holds(folded, module) for verdict in verdicts for module in verdict.modules)
+        and not any(map(_tells_of_an_expert, (r for v in verdicts for r in v.faults)))
     )
 
 
-def _is_about_experts(finding: Finding) -> bool:
+def tells_of_banks(finding: Finding) -> bool:
+    """True for what holds for more than the experts that it names."""
+    banks = finding.banks
+    return banks is not None and any(map(banks.has, (finding.subject, *finding.modules)))
+
+
+def _stands_for_all(finding: Finding) -> bool:
     """By its names and places; what its text depends on besides, the rule declares."""
+    banks = finding.banks
+    if banks is None or finding.depends_on_experts:
+        return banks is None
     places = (finding.place, *(related.place for related in finding.related))
-    names = (
-        finding.subject,
-        finding.expected,
-        *finding.modules,
-        *(name for place in places for name in (place.pointer or "", place.tensor or "")),
-    )
-    return finding.depends_on_experts or any(EXPERTS in name for name in names)
+    tensors = any(place.tensor and banks.has(place.tensor) for place in places)
+    if finding.experts == 1:
+        return not tensors
+    # The tensors of its experts may be in several files.
+    return not tensors and not finding.related and all(map(banks.has, finding.modules))
+
+
+def _bank_holds(folded: Checkpoint, module: ModuleVerdict) -> bool:
+    """True unless a runtime builds the experts of a bank one by one."""
+    banks = folded.banks
+    return banks is None or module.kind == "experts" or not any(map(banks.has, module.members))
 
 
 def with_all_experts(checkpoint: Checkpoint, verdict: TargetVerdict) -> TargetVerdict:
     """The verdict of a folded checkpoint, with every expert among the members of its bank."""
-    if checkpoint.folded is checkpoint:
-        return verdict
     experts: dict[str, list[str]] = {}
     for name in checkpoint.modules:
         head, dot, _ = name.partition(EXPERTS)
@@ -52,3 +75,7 @@ def with_all_experts(checkpoint: Checkpoint, verdict: TargetVerdict) -> TargetVe
         return replace(module, members=tuple(found)) if found else module
 
     return replace(verdict, modules=tuple(map(whole, verdict.modules)))
+
+
+def _tells_of_an_expert(reason: Reason) -> bool:
+    return bool(_EXPERT.search(f"{reason.tensor} {reason.text}"))

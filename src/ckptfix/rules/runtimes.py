@@ -5,7 +5,6 @@ from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
-from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity
@@ -80,7 +79,6 @@ def wrong_module(context: Context) -> Iterable[Finding]:
             effect="repairs it",
             modules=module.members,
             releases=tuple(map(str, targets)),
-            depends_on_experts=any(EXPERTS in name for name in deciding),
         )
 
 

@@ -143,4 +143,5 @@ def _join(first: FileChange, second: FileChange) -> FileChange:
         rebuilt=first.rebuilt + second.rebuilt,
         copied=first.copied + second.copied,
         copied_from=first.copied_from or second.copied_from,
+        draft=None,
     )

@@ -1,0 +1,122 @@
+"""From a plan that was made and proved on a folded checkpoint to the files of the whole one."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.statements import value_at
+from ckptfix.checkpoint.expert_banks import EXPERTS, Banks
+from ckptfix.checkpoint.fold import Fold, may_tell_experts_apart
+from ckptfix.jsontext.text import Path
+from ckptfix.names import NameMapper, Rule
+from ckptfix.rewriting.plan import Draft, Plan, change_file
+
+_LITERAL: Final = re.compile(r"\\x00|\\[-./]")
+_ANY_LENGTH: Final = re.compile(r"(?:\.|\[\^[^\]\d\\-]*\])[*+]")
+"""Takes a number of one digit like a number of three."""
+_DIGIT_OR_UNKNOWN: Final = re.compile(r"[^A-Za-z_^$]")
+
+
+class NotForAllError(Exception):
+    """What a plan does depends on how many experts there are."""
+
+
+def unfolded_plan(plan: Plan, folded: Checkpoint, whole: Checkpoint) -> Plan:
+    """The plan with every change made for each expert.
+
+    Raises:
+        NotForAllError: it has to be made on the whole checkpoint.
+    """
+    fold = folded.fold
+    if fold is None or not plan.files:
+        return plan
+    if _tells_apart(plan.name_map.mapper, folded):
+        raise NotForAllError
+    of_file = {metadata.file: metadata for metadata in folded.metadata}
+    files = []
+    for change in plan.files:
+        if change.draft is None:
+            raise NotForAllError
+        document = whole.documents[change.file]
+        draft = _Unfolding(fold, change.file, document.value).draft(change.draft)
+        files.append(change_file(document, of_file[change.file], draft))
+    return replace(plan, files=tuple(files))
+
+
+def _tells_apart(mapper: NameMapper, folded: Checkpoint) -> bool:
+    """True unless it is certain that no rule looks at the number of an expert."""
+    banks = folded.banks
+    names = (s.name for m in folded.metadata for s in m.statements)
+    return banks is not None and any(map(banks.has, names)) and any(map(_may_tell, mapper.rules))
+
+
+def _may_tell(rule: Rule) -> bool:
+    if rule.kind != "regex":
+        return may_tell_experts_apart(rule.old)
+    return bool(_DIGIT_OR_UNKNOWN.search(_ANY_LENGTH.sub("", _LITERAL.sub("", rule.old))))
+
+
+@dataclass(frozen=True)
+class _Unfolding:
+    """One file."""
+
+    fold: Fold
+    file: str
+    value: Mapping[str, Any]
+    """Of the whole file."""
+
+    @property
+    def _banks(self) -> Banks:
+        return self.fold.banks
+
+    def draft(self, draft: Draft) -> Draft:
+        """The same for every expert."""
+        if any(map(self._banks.has, draft.excludes)):
+            raise NotForAllError
+        renames: dict[Path, str] = {}
+        for path, new in draft.renames.items():
+            for number, each in enumerate(self._paths(path)):
+                renames[each] = self._with_number(new, number) if number else new
+        removals = {each for path in draft.removals for each in self._paths(path)}
+        additions = {self._beside(path): names for path, names in draft.additions.items()}
+        return replace(draft, renames=renames, removals=removals, additions=additions)
+
+    def _paths(self, path: Path) -> Iterator[Path]:
+        """Where a name stands in the whole file, for each expert in turn."""
+        positions = self.fold.positions.get((self.file, path[:-1]))
+        if isinstance(path[-1], str):
+            yield from ((*path[:-1], name) for name in self._banks.names(path[-1]))
+            return
+        position = path[-1] if positions is None else positions[path[-1]]
+        if positions is None:
+            yield path
+            return
+        place_of = self._place_of(path[:-1])
+        name = value_at(self.value, path[:-1])[position]
+        yield from ((*path[:-1], place_of[each]) for each in self._banks.names(name))
+
+    def _place_of(self, path: Path) -> Mapping[str, int]:
+        if path not in self._places:
+            self._places[path] = {n: at for at, n in enumerate(value_at(self.value, path))}
+        return self._places[path]
+
+    @cached_property
+    def _places(self) -> dict[Path, Mapping[str, int]]:
+        return {}
+
+    def _with_number(self, name: str, number: int) -> str:
+        head, dot, tail = name.partition(EXPERTS)
+        first, rest = tail[:1], tail[1:]
+        if not dot or first != "0" or rest[:1] not in ("", "."):
+            raise NotForAllError
+        return f"{head}{dot}{number}{rest}"
+
+    def _beside(self, path: Path) -> Path:
+        """Where a name is added: for a bank, behind the last of its modules."""
+        name = path[-1]
+        if not isinstance(name, str) or not self._banks.has(name):
+            return next(self._paths(path))
+        raise NotForAllError
