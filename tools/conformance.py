@@ -2,12 +2,14 @@
 
     tools/conformance.py FILE...
 
-Each line of a FILE is a case: runtime, version, architectures, quantized_layers, exclude_modules
-and what was expected of each prefix. Prints agreement per runtime, release and architecture. Exit
-code 0 if all agree, 1 if not, 2 if a file cannot be read or there is nothing to look up.
+Each line of a FILE is a case: runtime, version, architectures, quantized_layers and
+exclude_modules, or the quant_method and the metadata of another quantizer, and what was expected of
+each prefix. Prints agreement per runtime, release and architecture. Exit code 0 if all agree, 1 if
+not, 2 if a file cannot be read or there is nothing to look up.
 """
 
 import argparse
+import gzip
 import json
 import sys
 from collections import Counter
@@ -18,11 +20,18 @@ from typing import Any
 
 from ckptfix.errors import CkptfixError
 from ckptfix.runtimes.common.bound import BoundMetadata
+from ckptfix.runtimes.common.methods import NO_TENSORS, LayerKind, Lookup
+from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.registry import runtime_named
 
-Answer = tuple[bool | str, str | None]
-"""(excluded: true, false or "error"; quant_algo: upper case, None or "error")."""
+Answer = tuple[bool | str, str | None] | str | dict[str, Any]
+"""Of ModelOpt (excluded: true, false or "error"; quant_algo: upper case, None or "error"); of other
+quantizers "unquantized", "error" or the fields of the scheme."""
+KINDS: dict[str, LayerKind] = {
+    "linear": "linear", "lm_head": "head", "embedding": "embedding", "moe": "experts"
+}  # fmt: skip
 
 
 class ConformanceFileError(Exception):
@@ -38,8 +47,8 @@ class Outcome:
     architecture: str
     prefix: str
     expected: Answer
-    answered: Answer | str
-    """A string says why there is no answer."""
+    answered: Answer
+    """A string that is no answer says why there is no answer."""
 
     @property
     def agrees(self) -> bool:
@@ -50,6 +59,9 @@ class Outcome:
 def replay(case: dict[str, Any]) -> Iterator[Outcome]:
     """The outcome of every lookup of a case."""
     head = (case["runtime"], case["version"], case["architectures"][0])
+    if "method" in case:
+        yield from replay_method(case, head)
+        return
     entries = {name: entry["quant_algo"] for name, entry in case["quantized_layers"].items()}
     bound: BoundMetadata | str
     try:
@@ -62,6 +74,39 @@ def replay(case: dict[str, Any]) -> Iterator[Outcome]:
         expected = (expect["excluded"], expect["quant_algo"])
         answered = bound if isinstance(bound, str) else answer(bound, expect["prefix"])
         yield Outcome(*head, expect["prefix"], expected, answered)
+
+
+def replay_method(case: dict[str, Any], head: tuple[str, str, str]) -> Iterator[Outcome]:
+    """The outcomes of a case of another quantizer; `head` is what an outcome begins with."""
+    lookup: Lookup | str
+    try:
+        profile = load_profile(case["runtime"], case["version"])
+        runtime = runtime_named(profile.runtime)
+        names = runtime.bind_names(profile, case["architectures"])
+        method = runtime.method_named(case["method"], profile.version)
+        found = Held("config.json", ("quantization_config",), case["metadata"])
+        lookup = method.bind(found, names, NO_TENSORS) if method else "no such method"
+    except (CkptfixError, StopsError) as error:
+        lookup = str(error)
+    for expect in case["expect"]:
+        expected, prefix = expect["answer"], expect["prefix"]
+        if isinstance(lookup, str):
+            answered: Answer = lookup
+        else:
+            answered = scheme_of(lookup, prefix, KINDS[expect["kind"]], expected)
+        yield Outcome(*head, prefix, expected, answered)
+
+
+def scheme_of(lookup: Lookup, prefix: str, kind: LayerKind, expected: Answer) -> Answer:
+    """What the API says of a runtime name; of a scheme the fields that the file records."""
+    try:
+        scheme = lookup.find(prefix, kind)
+    except LookupDisagreementError:
+        return "error"
+    if scheme is None:
+        return "unquantized"
+    recorded = expected if isinstance(expected, dict) else scheme.fields
+    return {field: scheme.fields.get(field) for field in recorded}
 
 
 def answer(bound: BoundMetadata, prefix: str) -> Answer:
@@ -78,7 +123,8 @@ def replay_files(paths: Iterable[Path]) -> Iterator[Outcome]:
         ConformanceFileError: a line is not a case.
     """
     for path in paths:
-        with path.open(encoding="utf-8") as file:
+        open_ = gzip.open if path.suffix == ".gz" else open
+        with open_(path, "rt", encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue

@@ -10,11 +10,13 @@ from functools import partial
 from types import MappingProxyType
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.runtimes.common.bound import BoundMetadata, bind
+from ckptfix.runtimes.common.bound import BoundMetadata, bind, bind_names
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.exclusion import Exclusion
 from ckptfix.runtimes.common.layer_maps import Files
 from ckptfix.runtimes.common.lookup_rules import LookupRules
+from ckptfix.runtimes.common.methods import QuantMethod
+from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.patterns import Packed, PatternTable
 from ckptfix.runtimes.common.rows import row_for
 from ckptfix.runtimes.profile import RuntimeProfile
@@ -25,6 +27,10 @@ none. It raises StopsError where the release stops before it builds a layer, and
 where it reads the metadata as another quantizer's."""
 MakeExclusion = Callable[[str, PatternTable, Packed], Exclusion]
 """(version, exclude patterns, packed tables) -> the patterns as the release applies them."""
+
+
+def _no_method(_name: str, _version: str) -> QuantMethod | None:
+    return None
 
 
 def _config_json(_: Checkpoint) -> str:
@@ -52,6 +58,9 @@ class Runtime:
     other_config: Callable[[Checkpoint], str] = _config_json
     """Why it does not go by config.json, which leaves nothing to judge; empty where it does. Raises
     StopsError where it stops at what it goes by instead."""
+    method_named: Callable[[str, str], QuantMethod | None] = _no_method
+    """(quant_method of another quantizer, version) -> the class that reads it; None where that is
+    not known."""
     drops_strays: bool = False
     """It drops a tensor that it has no place for without a word; else it stops there."""
     needs_architectures: bool = False
@@ -70,6 +79,17 @@ class Runtime:
             CkptfixError: the release is older than its first row.
         """
         return row_for(self.name, version, self.lookup_rules)
+
+    def bind_names(
+        self,
+        profile: RuntimeProfile,
+        architectures: Sequence[str],
+        *,
+        added_packed: Packed = MappingProxyType({}),
+    ) -> BoundNames:
+        """How names in the metadata are mapped; arguments and errors as of `bind`."""
+        rules = self.lookup_rules_of(profile.version)
+        return bind_names(rules, profile, architectures, added_packed=added_packed)
 
     def bind(
         self,

@@ -43,6 +43,8 @@ class Structure:
     """The release goes by the metadata; without any it has no quantization config."""
     kv_cache: bool
     """The attention layers are built with scales for a quantized KV cache."""
+    takes: frozenset[str] = frozenset()
+    """More roles that a linear layer may hold: those of another quantizer, judged elsewhere."""
 
     @property
     def _runtime(self) -> Runtime:
@@ -96,7 +98,7 @@ class Structure:
             name
             for module in self._linears()
             for role, name in module.tensor_names.items()
-            if role not in _ROLES or (role == "bias" and self._has_no_bias(module))
+            if role not in (_ROLES | self.takes) or (role == "bias" and self._has_no_bias(module))
         ]
         if odd:
             told = f"has no parameter for {_some(odd)}"

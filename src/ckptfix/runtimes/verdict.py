@@ -13,9 +13,11 @@ from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
 from ckptfix.runtimes.common.bound import BoundMetadata
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.foreign import NotModelOptError
+from ckptfix.runtimes.common.methods import NotKnownError
 from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.family import Family, family_for, why_unknown
 from ckptfix.runtimes.loads import Answer, Effect, Loads, Reason
+from ckptfix.runtimes.method_verdict import KNOWN_ROLES, MethodJudge
 from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
 from ckptfix.runtimes.placing import RuntimeModule, placed
 from ckptfix.runtimes.profile_store import load_profile
@@ -121,7 +123,10 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
         why = why_unknown(target.runtime, outer)
         told = f"how it lays out {visible(outer)} is not known"
         return TargetVerdict(target, f"{told}: {why}" if why else told)
-    metadata = read_metadata(checkpoint, profile, outer)
+    try:
+        metadata = read_metadata(checkpoint, profile, outer)
+    except NotModelOptError as foreign:
+        return _judge_method(checkpoint, target, family, outer, foreign)
     entries = {s.name: s.quant_algo or "" for s in metadata.entries}
     excludes = [statement.name for statement in metadata.excludes]
     config = checkpoint.config
@@ -162,6 +167,36 @@ def _faults(
         checkpoint.table.derived[key] = checkpoint.config, faults
     found: tuple[Reason, ...] = faults
     return found
+
+
+def _judge_method(
+    checkpoint: Checkpoint, target: Target, family: Family, outer: str, foreign: NotModelOptError
+) -> TargetVerdict:
+    """The verdict where a class for another quantizer's metadata reads them.
+
+    Raises:
+        NotModelOptError: it is not known what the class does.
+        StopsError: it refuses the metadata.
+    """
+    runtime, found = runtime_named(target.runtime), foreign.found
+    method = runtime.method_named(foreign.method, target.profile_version)
+    if method is None:
+        raise foreign
+    profile = load_profile(target.runtime, target.profile_version)
+    classes = [outer, *family.inner_of(checkpoint.config.nested)]
+    added = family.added_packed(checkpoint.config.values)
+    names = runtime.bind_names(profile, classes, added_packed=added)
+    dtypes = {name: tensor.dtype for name, tensor in checkpoint.table.tensors.items()}
+    lookup = method.bind(found, names, dtypes)
+    judge_ = MethodJudge(checkpoint, lookup, found.place())
+    try:
+        modules = tuple(judge_.judge(placed(checkpoint, family)))
+    except NotKnownError as unknown:
+        return TargetVerdict(target, f"what it builds for {unknown} is not known")
+    metadata = EffectiveMetadata(found.file, found.path, "", kv_cache=True)
+    built = Structure(checkpoint, family, has_config=True, kv_cache=True, takes=KNOWN_ROLES)
+    faults = tuple(built.reasons())
+    return TargetVerdict(target, "", modules, faults=faults, metadata=metadata)
 
 
 def _only_modelopt_stores(checkpoint: Checkpoint) -> bool:

@@ -18,6 +18,7 @@ from ckptfix.runtimes.common.entries import (
 from ckptfix.runtimes.common.exclusion import Exclusion
 from ckptfix.runtimes.common.lookup_rules import LookupRules, MappingRules
 from ckptfix.runtimes.common.mapping import map_config_name, split_wildcard
+from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.patterns import (
     Excluded,
     LookupDisagreementError,
@@ -128,15 +129,37 @@ def bind(
     Raises:
         CkptfixError: the release does not register the outer architecture.
     """
+    names = bind_names(rules, profile, architectures, added_packed=added_packed)
+    mapping = _that_counts(rules.mapping, names.mappers)
+    table, patterns = _mapped(mapping, names.mappers, tuple(entries.items()), tuple(excludes))
+    packed = names.packed
+    return BoundMetadata(rules, table, patterns, packed, make_exclusion(patterns, packed))
+
+
+def bind_names(
+    rules: LookupRules,
+    profile: RuntimeProfile,
+    architectures: Sequence[str],
+    *,
+    added_packed: Packed = MappingProxyType({}),
+) -> BoundNames:
+    """The mappers and packed tables that reach the metadata.
+
+    Args:
+        rules: how the release looks names up.
+        profile: the release.
+        architectures: the outer model class, then the inner ones that it builds.
+        added_packed: what the classes add to their packed tables while they are built.
+
+    Raises:
+        CkptfixError: the release does not register the outer architecture.
+    """
     classes = _classes(rules, profile, architectures)
     packed: dict[str, tuple[str, ...]] = {}
     for model_class in classes:
         packed.update(model_class.packed_modules or {})
     packed.update(added_packed)
-    mappers = tuple(c.mapper for c in classes if c.mapper is not None)
-    mapping = _that_counts(rules.mapping, mappers)
-    table, patterns = _mapped(mapping, mappers, tuple(entries.items()), tuple(excludes))
-    return BoundMetadata(rules, table, patterns, packed, make_exclusion(patterns, packed))
+    return BoundNames(rules, tuple(c.mapper for c in classes if c.mapper is not None), packed)
 
 
 def _that_counts(mapping: MappingRules, mappers: Sequence[ConfigMapper]) -> MappingRules:

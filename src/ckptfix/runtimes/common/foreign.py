@@ -13,6 +13,10 @@ _NEEDS: Final = {"fp8": ("activation_scheme",), "awq": ("w_bit", "bits"), "gptq"
 class NotModelOptError(Exception):
     """Another quantizer's config class reads the metadata; the text says which."""
 
+    def __init__(self, told: str, found: Held, method: str) -> None:
+        super().__init__(told)
+        self.found, self.method = found, method
+
 
 def require_modelopt(
     found: Held, method: str, *, own: Collection[str], known: Collection[str]
@@ -40,4 +44,4 @@ def require_modelopt(
         raise StopsError(
             f'stops: {place} is "{method}", and {found.place()} has no {named}, which that needs'
         )
-    raise NotModelOptError(f'{place} is "{method}"')
+    raise NotModelOptError(f'{place} is "{method}"', found, method)

@@ -56,7 +56,7 @@ def read_vllm(files: Files, reading: VllmReading) -> EffectiveMetadata | None:
     if not method:
         why = f"{found.place()} has no quant_method, so this runtime ignores the metadata"
         return EffectiveMetadata(found.file, found.path, "", ignored=why)
-    require_modelopt(found, method, own=_OWNED, known=QUANT_METHODS)
+    require_modelopt(found, method, own=_OWNED, known=QUANT_METHODS - reading.gone)
     if method == "modelopt_mixed" and ENTRIES not in found:
         found = _file(files)
     return _from_config(files, found, method, reading)

@@ -89,6 +89,8 @@ class VllmReading:
     """Values of kv_cache_quant_algo; others stop the release. None: all are taken."""
     weight_only_by_activations: bool = False
     """NVFP4 of which every config group has no input_activations is W4A16_NVFP4."""
+    gone: frozenset[str] = frozenset()
+    """Values of quant_method that older releases knew."""
     one_block_size: bool = False
     """Two block sizes in quantized_layers stop the release."""
 
@@ -104,7 +106,9 @@ _READING_0_24: Final = replace(
     own_names_override=True,
     kv_algos=frozenset({"FP8", "NVFP4"}),
 )
-_READING_0_28: Final = replace(_READING_0_24, since="0.28.0", kv_algos=None)
+_READING_0_28: Final = replace(
+    _READING_0_24, since="0.28.0", kv_algos=None, gone=frozenset({"bitsandbytes", "gguf"})
+)
 _READING_0_33: Final = replace(
     _READING_0_28,
     since="0.33.0",

@@ -11,6 +11,7 @@ from ckptfix.runtimes.common.patterns import Packed, PatternTable
 from ckptfix.runtimes.common.rows import row_for
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.vllm.exclusion import VllmExclusion
+from ckptfix.runtimes.vllm.methods import method_named
 from ckptfix.runtimes.vllm.reading import read_mistral, read_vllm
 from ckptfix.runtimes.vllm.releases import EXCLUDING, LOOKUP, READING
 
@@ -40,5 +41,6 @@ RUNTIME: Final = Runtime(
     lookup_rules=LOOKUP,
     read=_read,
     exclusion=_exclusion,
+    method_named=method_named,
     other_config=_other_config,
 )

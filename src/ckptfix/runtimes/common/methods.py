@@ -1,0 +1,223 @@
+"""How a release looks modules up in the metadata of another quantizer than ModelOpt.
+
+A runtime has one file for each class that reads such metadata, in its folder `methods`; the file
+declares `METHOD`. What several of these classes do is here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Final, Literal, Protocol
+
+from ckptfix.runtimes.common.names import BoundNames
+from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.runtimes.common.patterns import LookupDisagreementError
+from ckptfix.text import visible
+from ckptfix.untrusted_regex import UntrustedRegex
+
+LayerKind = Literal["linear", "head", "embedding", "experts"]
+"""Of the layer that asks: its class decides as much as its name."""
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """What a release finds for a module that it quantizes."""
+
+    fields: Mapping[str, object]
+    """What the class holds of it: `bits`, `group_size`, and so on."""
+    decided_by: str = ""
+    """The name, pattern or field of the metadata that decides, as it is written."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a release builds for a scheme."""
+
+    formats: tuple[str, ...]
+    """The stored formats that it takes, by their rows."""
+    takes: frozenset[str]
+    """Roles of its parameters."""
+    passes_over: frozenset[str] = frozenset()
+    """Roles of tensors that it has no parameter for and leaves out without a word."""
+    group_size: int | None = None
+    """Input columns per scale, -1 for all; None where the format decides alone."""
+    merged_rows: int = 0
+    """What the rows of all members of a packed module but the last are multiples of."""
+
+
+UNQUANTIZED_LAYER: Final = Layer((), frozenset({"weight"}))
+
+
+class NotKnownError(Exception):
+    """Nobody read what the class builds for a scheme; the text says for which."""
+
+
+class Lookup(Protocol):
+    """The metadata as a config class of a release holds them, ready to be asked."""
+
+    def find(self, name: str, kind: LayerKind) -> Scheme | None:
+        """What the release finds for a layer; None where it builds it unquantized.
+
+        Raises:
+            LookupDisagreementError: the release raises.
+        """
+
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:
+        """What the release builds for it.
+
+        Raises:
+            LookupDisagreementError: the release raises.
+            NotKnownError: nobody read that.
+        """
+
+
+NO_TENSORS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class QuantMethod(Protocol):
+    """One config class of a runtime."""
+
+    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> Lookup:
+        """Read the metadata.
+
+        Args:
+            found: the object that the class reads.
+            names: how names are mapped, and packed tables.
+            dtypes: name of each tensor -> dtype, as safetensors writes it: some classes look there
+                for what the metadata leave out.
+
+        Raises:
+            StopsError: the class refuses them.
+        """
+
+
+def agreed(name: str, answers: Sequence[bool]) -> bool:
+    """The one answer of all members of a packed module.
+
+    Raises:
+        LookupDisagreementError: they differ.
+    """
+    if len(set(answers)) > 1:
+        raise LookupDisagreementError(f"some but not all members of {visible(name)} are quantized")
+    return answers[0]
+
+
+@lru_cache(maxsize=4096)
+def expression(text: str) -> UntrustedRegex:
+    """A compiled expression.
+
+    Raises:
+        re.error: it is not valid.
+    """
+    return UntrustedRegex(text)
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """Names, and expressions behind `re:` that are matched from the start of a name."""
+
+    mapped: Mapping[str, str]
+    """As the release holds it -> as it is written, in the order of the metadata."""
+    _regexes: list[tuple[str, UntrustedRegex]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        marked = [text for text in self.mapped if text.startswith("re:")]
+        made = [(text, expression(text.removeprefix("re:"))) for text in marked]
+        object.__setattr__(self, "_regexes", made)
+
+    def matching(self, name: str) -> str | None:
+        """The first that is the name or matches it, as the release holds it."""
+        if not self._regexes:
+            return name if name in self.mapped and not name.startswith("re:") else None
+        regexes = (text for text, regex in self._regexes if regex.match(name))
+        first = next(regexes, None)
+        if first is None or name not in self.mapped:
+            return first if first is not None else (name if name in self.mapped else None)
+        order = list(self.mapped)
+        return min(first, name, key=order.index)
+
+
+def require(found: Held, *keys: str) -> Any:  # noqa: ANN401 - JSON
+    """The value of the first of these keys that is there.
+
+    Raises:
+        StopsError: none is.
+    """
+    for key in keys:
+        if key in found:
+            return found.get(key)
+    raise StopsError(f"stops: {found.place()} has no {' or '.join(keys)}, which it requires")
+
+
+def number(value: object) -> int | None:
+    """A whole number; anything else says nothing."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def strings(found: Held, key: str) -> list[str]:
+    """A list of strings; null or absent is empty.
+
+    Raises:
+        StopsError: it is something else: the release fails while it walks over it.
+    """
+    value = found.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise StopsError(f"stops: {found.place(key)} is no list of strings")
+    return value
+
+
+FLOAT_DTYPES: Final = frozenset({"F16", "BF16", "F32"})
+
+
+def parents(dtypes: Mapping[str, str], *, quantized: bool) -> dict[str, None]:
+    """Names of modules, in order: of all, or of those with a tensor that is no plain float."""
+    named = (n for n, dtype in dtypes.items() if not quantized or dtype not in FLOAT_DTYPES)
+    return dict.fromkeys(name.rpartition(".")[0] or name for name in named)
+
+
+MatchMode = Literal["exact", "substring", "suffix"]
+
+
+@dataclass(frozen=True)
+class SkippedLayers:
+    """A list of layers that are left unquantized, as vLLM's `is_layer_skipped` applies it.
+
+    Source: vllm 0.33.0, vllm/model_executor/layers/quantization/utils/quant_utils.py.
+    """
+
+    names: BoundNames
+    listed: Mapping[str, str]
+    """As the release holds it -> as it is written."""
+    mode: MatchMode
+
+    def skips(self, name: str, *, packed: bool = True) -> bool:
+        """True where a layer is left unquantized.
+
+        Args:
+            name: its name.
+            packed: whether the caller hands over its packed table.
+
+        Raises:
+            LookupDisagreementError: members of a packed layer differ.
+        """
+        members = self.names.members(name) if packed else ()
+        if members:
+            # A packed name that is listed itself counts before its members (since 0.24.0).
+            if self._matches(name):
+                return True
+            return agreed(name, [self._matches(member) for member in members])
+        if "experts" in name and self.mode == "exact":
+            return any(name in listed for listed in self.listed if "experts" in listed)
+        return self._matches(name)
+
+    def _matches(self, name: str) -> bool:
+        match self.mode:
+            case "exact":
+                return name in self.listed
+            case "substring":
+                return any(listed in name for listed in self.listed)
+            case "suffix":
+                return any(name == each or name.endswith(f".{each}") for each in self.listed)

@@ -1,0 +1,40 @@
+"""The names of a checkpoint's metadata as the model classes of a release map them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ckptfix.runtimes.common.lookup_rules import LookupRules
+from ckptfix.runtimes.common.mapping import map_config_name
+from ckptfix.runtimes.common.patterns import Packed
+from ckptfix.runtimes.profile import ConfigMapper
+
+
+@dataclass(frozen=True)
+class BoundNames:
+    """Mappers and packed tables of the model classes that count."""
+
+    rules: LookupRules
+    mappers: tuple[ConfigMapper, ...]
+    packed: Packed
+
+    def map(self, name: str) -> str | None:
+        """The name after every mapper, outermost class first; None where one deletes it."""
+        current: str | None = name
+        for mapper in self.mappers:
+            if current is not None:
+                current = map_config_name(self.rules.mapping, mapper, current)
+        return current
+
+    def mapped(self, names: Iterable[str]) -> dict[str, str]:
+        """Mapped name -> name as it is written; of two that meet, the last, as in a dict."""
+        found: dict[str, str] = {}
+        for name in names:
+            if (new := self.map(name)) is not None:
+                found[new] = name
+        return found
+
+    def members(self, name: str) -> tuple[str, ...]:
+        """The names of a packed module's members; empty for one that is not packed."""
+        last = name.rpartition(".")[2]
+        # Every occurrence is replaced, as the runtimes do, not only the last part.
+        return tuple(name.replace(last, member) for member in self.packed.get(last, ()))

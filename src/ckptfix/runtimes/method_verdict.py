@@ -1,0 +1,174 @@
+"""For every runtime module of another quantizer's checkpoint: stored against built.
+
+What a release finds in the metadata is a matter of its class for the quantizer; here its answer is
+held against the tensors. A release stops at a tensor that its layer has no parameter for, and does
+not report a parameter that no tensor fills (vllm 0.33.0, vllm/model_executor/models/utils.py).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.formats.stored import Fit, StoredFormat
+from ckptfix.checkpoint.formats.table import format_named
+from ckptfix.checkpoint.roles import KV_ROLES, ROLES
+from ckptfix.runtimes.common.methods import Layer, LayerKind, Lookup, Scheme
+from ckptfix.runtimes.common.patterns import LookupDisagreementError
+from ckptfix.runtimes.loads import Effect
+from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
+from ckptfix.runtimes.placing import RuntimeModule
+from ckptfix.text import visible
+
+KNOWN_ROLES: Final = frozenset(role.name for role in ROLES)
+_OUTPUT_SCALE: Final = "output_scale"
+_KV_PROJECTIONS: Final = ("q_proj", "k_proj", "v_proj")
+"""Their output_scale is that of the KV cache (vllm 0.33.0, quantization/fp8.py)."""
+_WITHOUT_PARAMETER: Final = frozenset({"bias", *KV_ROLES})
+"""Of a layer or of the attention beside it, quantized or not."""
+
+
+@dataclass(frozen=True)
+class MethodJudge:
+    """Judges the modules of a checkpoint by what a class of a release finds."""
+
+    checkpoint: Checkpoint
+    lookup: Lookup
+    file: str
+    """The metadata that the class reads, for people."""
+
+    def judge(self, modules: Sequence[RuntimeModule]) -> Iterator[ModuleVerdict]:
+        """The verdicts; embeddings and convolutions count only where they are stored quantized.
+
+        Raises:
+            NotKnownError: nobody read what the release builds for a scheme.
+        """
+        for module in modules:
+            formats = [self.checkpoint.formats[member] for member in module.members]
+            plain = module.kind in ("embedding", "other")
+            if not plain or any(stored.is_quantized for stored in formats):
+                yield self._judged(module, formats)
+
+    def _judged(self, module: RuntimeModule, formats: list[StoredFormat]) -> ModuleVerdict:
+        layer, why, error = self._layer(module)
+        if error:
+            labels = sorted({stored.label() for stored in formats})
+            return _verdict(module, labels, "error", error, Effect.STOPS)
+        if layer is None:
+            labels = sorted({stored.label() for stored in formats})
+            agrees = labels == [UNQUANTIZED]
+            return _verdict(module, labels, UNQUANTIZED, "" if agrees else why, Effect.STOPS)
+        fits = [_fit(layer, stored) for stored in formats]
+        found = zip(fits, formats, strict=True)
+        labels = sorted({fit.quant_algo if fit else stored.label() for fit, stored in found})
+        built = next((fit.quant_algo for fit in fits if fit), layer.formats[0])
+        reason, effect = self._misfit(module, layer, fits, formats)
+        return _verdict(module, labels, built, reason or "", effect)
+
+    def _layer(self, module: RuntimeModule) -> tuple[Layer | None, str, str]:
+        """What is built, why if it is unquantized, and why the release raises."""
+        kind = _kind_of(module)
+        if not module.takes_quant_config and module.kind != "embedding":
+            return None, "this runtime builds it without a quantization config", ""
+        if kind is None:
+            return None, "this runtime builds it unquantized", ""
+        try:
+            scheme = self.lookup.find(module.name, kind)
+            layer = self.lookup.layer(scheme, kind) if scheme is not None else None
+        except LookupDisagreementError as error:
+            return None, "", str(error)
+        if layer is None or not layer.formats:
+            return None, f"nothing in {self.file} quantizes it for this release", ""
+        return layer, _decided_by(scheme), ""
+
+    def _misfit(
+        self,
+        module: RuntimeModule,
+        layer: Layer,
+        fits: Sequence[Fit | None],
+        formats: Sequence[StoredFormat],
+    ) -> tuple[str, Effect]:
+        for member, fit, stored in zip(module.members, fits, formats, strict=True):
+            if fit is None:
+                return f"{self.file} says {layer.formats[0]}", _mismatch_effect(layer, stored)
+            if why := self._strays(member, layer):
+                return why, Effect.STOPS
+            if why := _wrong_groups(layer, fit):
+                return why, Effect.STOPS
+            lost = sorted(layer.takes - self.checkpoint.modules[member].tensors.keys())
+            if lost:
+                told = f"{visible(member)} has no {lost[0]}, which this release requires"
+                return told, Effect.WRONG_WEIGHTS
+        if module.kind != "experts" and (why := _uneven(layer, fits)):
+            return why, Effect.STOPS
+        return "", Effect.STOPS
+
+    def _strays(self, member: str, layer: Layer) -> str:
+        held = self.checkpoint.modules[member].tensors.keys()
+        odd = held - layer.takes - layer.passes_over - _WITHOUT_PARAMETER
+        if member.rpartition(".")[2] in _KV_PROJECTIONS:
+            odd -= {_OUTPUT_SCALE}
+        elif _OUTPUT_SCALE in held:
+            odd |= {_OUTPUT_SCALE}
+        return f"has no parameter for {visible(member)}.{min(odd)}" if odd else ""
+
+
+def _kind_of(module: RuntimeModule) -> LayerKind | None:
+    """The kind of layer that asks; None for a convolution, which does not."""
+    return None if module.kind == "other" else module.kind
+
+
+def _fit(layer: Layer, stored: StoredFormat) -> Fit | None:
+    return next((fit for row in layer.formats if (fit := stored.fit(row))), None)
+
+
+def _decided_by(scheme: Scheme | None) -> str:
+    return f"{visible(scheme.decided_by)} decides" if scheme else ""
+
+
+def _mismatch_effect(layer: Layer, stored: StoredFormat) -> Effect:
+    """A float weight is cast into codes of its own shape, without a scale; all else stops."""
+    row = format_named(layer.formats[0])
+    same_shape = row is not None and row.weight == "weight" and row.codes.packed is None
+    cast = same_shape and not stored.is_quantized
+    return Effect.WRONG_WEIGHTS if cast else Effect.STOPS
+
+
+def _wrong_groups(layer: Layer, fit: Fit) -> str:
+    if layer.group_size is None:
+        return ""
+    columns = fit.logical_shape[-1]
+    wanted = layer.group_size if layer.group_size > 0 else columns
+    stored = fit.group_size or columns
+    if wanted == stored or fit.format.scales.shape is None:
+        return ""
+    if layer.merged_rows and -(-columns // wanted) == -(-columns // stored) == 1:
+        return ""  # one block, whatever its size
+    return f"this release builds it with groups of {wanted}, but groups of {stored} are stored"
+
+
+def _uneven(layer: Layer, fits: Sequence[Fit | None]) -> str:
+    """Blocks must end where a member of a packed module does, the last one excepted."""
+    rows = [fit.logical_shape[-2] for fit in fits[:-1] if fit]
+    if layer.merged_rows and any(number % layer.merged_rows for number in rows):
+        number = next(number for number in rows if number % layer.merged_rows)
+        return (
+            f"a member has {number:,} rows, but this release needs multiples of {layer.merged_rows}"
+        )
+    return ""
+
+
+def _verdict(
+    module: RuntimeModule, labels: Sequence[str], resolved: str, reason: str, effect: Effect
+) -> ModuleVerdict:
+    return ModuleVerdict(
+        module.name,
+        module.kind,
+        module.members,
+        " and ".join(labels),
+        resolved,
+        not reason,
+        reason,
+        None,
+        effect,
+    )

@@ -1,0 +1,202 @@
+"""`CompressedTensorsConfig`.
+
+Source: vllm 0.33.0, vllm/model_executor/layers/quantization/compressed_tensors/
+(`compressed_tensors.py`, `utils.py`, compressed_tensors_moe/).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ckptfix.runtimes.common.methods import (
+    Layer,
+    LayerKind,
+    Patterns,
+    QuantMethod,
+    Scheme,
+    agreed,
+    expression,
+    strings,
+)
+from ckptfix.runtimes.common.names import BoundNames
+from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.runtimes.common.patterns import LookupDisagreementError
+from ckptfix.runtimes.vllm.methods.compressed_tensors_layers import layer_of
+from ckptfix.text import visible
+
+_CLASSES: Final[Mapping[LayerKind, str]] = {
+    "linear": "ReplicatedLinear",
+    "head": "ParallelLMHead",
+    "embedding": "VocabParallelEmbedding",
+    "experts": "RoutedExperts",
+}
+"""Classes of layers; of linear ones only the end of the name is looked at here."""
+_WITH_ACTIVATIONS: Final = (
+    "naive-quantized",
+    "int-quantized",
+    "float-quantized",
+    "nvfp4-pack-quantized",
+)
+"""Formats whose groups have quantized inputs, whether the group says so or not."""
+_EXPERT_PARTS: Final = ("gate_proj", "up_proj", "down_proj")
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "num_bits": 8, "type": "int", "symmetric": True, "group_size": None, "strategy": None,
+    "block_structure": None, "dynamic": False, "actorder": None,
+}  # fmt: skip
+"""Of quantization arguments (compressed-tensors 0.19.0, quantization/quant_args.py)."""
+
+
+def _arguments(value: object) -> dict[str, Any] | None:
+    """Quantization arguments with what they leave out."""
+    if not isinstance(value, dict):
+        return None
+    made = {key: value.get(key, default) for key, default in _DEFAULTS.items()}
+    if made["strategy"] is None:
+        size = made["group_size"]
+        made["strategy"] = "tensor" if size is None else "channel" if size == -1 else "group"
+    return made
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    names: BoundNames
+    ignored: Patterns
+    targets: Patterns
+    schemes: Mapping[str, Scheme]
+    """Target as the release holds it -> its scheme."""
+
+    def find(self, name: str, kind: LayerKind) -> Scheme | None:
+        if kind == "experts":
+            return self._experts(name)
+        if kind == "head":
+            try:
+                return self._scheme(name, kind)
+            except LookupDisagreementError:
+                return None
+        scheme = self._scheme(name, kind)
+        if kind == "embedding" and scheme is not None and not _is_plain_int(scheme.fields):
+            raise LookupDisagreementError("it supports embeddings in integers only")
+        return scheme
+
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:
+        return layer_of(scheme.fields, kind)
+
+    def _experts(self, name: str) -> Scheme | None:
+        found = [self._scheme(f"{name}.0.{part}", "experts") for part in _EXPERT_PARTS]
+        if any(_same(scheme) != _same(found[-1]) for scheme in found):
+            raise LookupDisagreementError(f"experts of {visible(name)} have different schemes")
+        return found[-1]
+
+    def _scheme(self, name: str, kind: LayerKind) -> Scheme | None:
+        if self._is_ignored(name):
+            return None
+        # The order is that of 0.28.0 and later; before, the class came before the members.
+        target = self.targets.matching(name) or self._by_members(name) or self._by_class(kind)
+        return None if target is None else self.schemes[target]
+
+    def _is_ignored(self, name: str) -> bool:
+        if self.ignored.matching(name) is not None:
+            return True
+        members = self.names.members(name)
+        if not members:
+            return False
+        return agreed(name, [self.ignored.matching(member) is not None for member in members])
+
+    def _by_members(self, name: str) -> str | None:
+        """The target of the first member, where every member has one."""
+        fused = next((key for key in self.names.packed if name.endswith(key)), None)
+        if fused is None:
+            return None
+        parts = (name.replace(fused, member) for member in self.names.packed[fused])
+        found = [self.targets.matching(part) for part in parts]
+        return found[0] if found and all(found) else None
+
+    def _by_class(self, kind: LayerKind) -> str | None:
+        """A target that is part of the name of the class, or an expression that matches it."""
+        asked = _CLASSES[kind]
+        for target in self.schemes:
+            if target.startswith("re:"):
+                if expression(target.removeprefix("re:")).match(asked):
+                    return target
+            elif target.lower() in asked.lower():
+                return target
+        return None
+
+
+def _same(scheme: Scheme | None) -> object:
+    return None if scheme is None else dict(scheme.fields)
+
+
+def _is_plain_int(fields: Mapping[str, object]) -> bool:
+    weight_only = not fields["act"] and fields["type"] == "int"
+    return weight_only and fields["strategy"] in ("channel", "group")
+
+
+class _CompressedTensors:
+    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+        schemes: dict[str, Scheme] = {}
+        groups = found.get("config_groups") or {}
+        if not isinstance(groups, dict):
+            raise StopsError(f"stops: {found.place('config_groups')} is no object")
+        for name, group in groups.items():
+            schemes.update(_group(found, name, group))
+        sparse = found.get("sparsity_config")
+        if isinstance(sparse, dict) and sparse.get("targets"):
+            raise StopsError(f"stops: {found.place('sparsity_config')} is no longer supported")
+        written = _mapped(names, schemes)
+        held = {new: schemes[old] for new, old in written.items()}
+        if "Linear" in held:
+            held.setdefault("RoutedExperts", held["Linear"])
+        try:
+            ignored = Patterns(_mapped(names, strings(found, "ignore")))
+            targets = Patterns({target: target for target in held})
+        except re.error as error:
+            raise StopsError(f"stops: {found.place()}: an expression is not valid") from error
+        return _Lookup(names, ignored, targets, held)
+
+
+def _mapped(names: BoundNames, listed: Any) -> dict[str, str]:  # noqa: ANN401 - any iterable
+    """Names with a dot are mapped, expressions and classes are not."""
+    found: dict[str, str] = {}
+    for name in listed:
+        is_path = "." in name and not name.startswith("re:")
+        new = names.map(name) if is_path else name
+        if new is not None:
+            found[new] = name
+    return found
+
+
+def _group(found: Held, name: str, group: object) -> list[tuple[str, Scheme]]:
+    """The targets of a group with what they get.
+
+    Raises:
+        StopsError: the class refuses the group.
+    """
+    place = f"{found.place('config_groups')}/{visible(name)}"
+    targets = group.get("targets") if isinstance(group, dict) else None
+    if not isinstance(group, dict) or not isinstance(targets, list):
+        raise StopsError(f"stops: {place} has no targets")
+    if len(targets) == 1 and str(targets[0]).endswith("Attention"):
+        return []
+    weights, inputs = _arguments(group.get("weights")), _arguments(group.get("input_activations"))
+    if weights is None:
+        raise StopsError(f"stops: {place} has no weights, which it requires")
+    if weights["actorder"] in ("group", "dynamic"):
+        raise StopsError(f"stops: {place} asks for actorder, which it no longer supports")
+    layout = group.get("format") or found.get("format")
+    if inputs is None and layout in _WITH_ACTIVATIONS and weights["type"] != "float":
+        raise StopsError(f"stops: {place} has no input_activations, which {layout} requires")
+    fields = {
+        "bits": weights["num_bits"],
+        "type": weights["type"],
+        "strategy": weights["strategy"],
+        "act": inputs is not None,
+        "weights": weights,
+        "inputs": inputs,
+        "format": layout,
+    }
+    return [(str(target), Scheme(fields, str(target))) for target in targets]
+
+
+METHOD: Final[QuantMethod] = _CompressedTensors()

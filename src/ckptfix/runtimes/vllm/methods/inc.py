@@ -1,0 +1,205 @@
+"""`INCConfig`, which reads AutoRound.
+
+Source: vllm 0.33.0, vllm/model_executor/layers/quantization/inc/ (`inc.py`, `config_parser.py`).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ckptfix.runtimes.common.methods import (
+    UNQUANTIZED_LAYER,
+    Layer,
+    LayerKind,
+    NotKnownError,
+    QuantMethod,
+    Scheme,
+    expression,
+    number,
+    require,
+)
+from ckptfix.runtimes.common.names import BoundNames
+from ckptfix.runtimes.common.objects import Held, StopsError, kind_of
+from ckptfix.runtimes.common.patterns import LookupDisagreementError
+from ckptfix.text import visible
+from ckptfix.untrusted_regex import UntrustedRegex
+
+_SPECIAL: Final = frozenset(r"*+?^$()[]{}|\\")
+_FLOAT: Final = 16
+_BITS: Final = frozenset({2, 3, 4, 5, 6, 7, 8})
+_INT_PACKING: Final = ("auto_round:auto_gptq", "auto_round:auto_awq")
+_PACKING: Final = (*_INT_PACKING, "auto_round:fp8", "auto_round:llm_compressor")
+_MX_GROUP: Final = 32
+
+_Raw = tuple[int, Any, bool]
+"""(bits, group size, symmetric)."""
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    names: BoundNames
+    default: _Raw
+    entries: Mapping[str, Mapping[str, Any]]
+    written: Mapping[str, str]
+    regexes: tuple[tuple[str, UntrustedRegex], ...]
+    blocks: tuple[str, ...]
+    packing: str
+    data_type: str
+    place: str
+
+    def find(self, name: str, kind: LayerKind) -> Scheme | None:
+        for key in (name, f"model.{name}"):
+            if key in self.entries and self.entries[key].get("bits", _FLOAT) >= _FLOAT:
+                return None
+        (bits, size, symmetric), by = self._resolve(name, kind)
+        if bits >= _FLOAT:
+            return None
+        fields = {
+            "bits": bits,
+            "group_size": size,
+            "sym": symmetric,
+            "packing_format": self.packing,
+            "data_type": self.data_type,
+        }
+        return Scheme(fields, self.written.get(by, by) or self.place)
+
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:
+        bits, size, symmetric = (scheme.fields[key] for key in ("bits", "group_size", "sym"))
+        if kind == "embedding":
+            return UNQUANTIZED_LAYER
+        if self.data_type == "int":
+            is_awq = "awq" in self.packing
+            if bits not in (4, 8) or (is_awq and bits != 4) or not (symmetric or is_awq):
+                raise NotKnownError(f"{bits} bits, sym {symmetric}, {self.packing}")
+            row = "AWQ_INT4" if is_awq else f"GPTQ_INT{bits}"
+            takes = frozenset({"qweight", "qzeros", "scales"})
+            return Layer((row,), takes, frozenset({"g_idx"}), number(size))
+        if self.data_type == "fp" and isinstance(size, tuple):
+            takes = frozenset({"weight", "weight_scale_inv"})
+            return Layer(("FP8_BLOCK_INV",), takes, group_size=size[1], merged_rows=size[0])
+        if bits == 4:
+            return Layer(("MXFP4_PACKED",), frozenset({"weight_packed", "weight_scale"}))
+        return Layer(("MXFP8",), frozenset({"weight", "weight_scale"}))
+
+    def _resolve(self, name: str, kind: LayerKind) -> tuple[_Raw, str]:
+        if name in self.entries:
+            return self._config(name, quantized=True)
+        suffixes = (key for key in self.entries if name.endswith(f".{key}"))
+        if (key := next(suffixes, None)) is not None:
+            return self._config(key, quantized=True)
+        quantized = kind != "head"
+        if self.blocks:
+            quantized = any(name.startswith(block) for block in self.blocks)
+        for fused, members in self.names.packed.items() if self.entries else ():
+            if name.count(fused) != 1:
+                continue
+            parts = [name.replace(fused, member) for member in members]
+            if any(self._is_named(part) for part in parts):
+                found = [self._config(part, quantized=quantized) for part in parts]
+                if len({raw for raw, _ in found}) > 1:
+                    told = f"members of {visible(name)} have different schemes in extra_config"
+                    raise LookupDisagreementError(told)
+                return found[0]
+        return self._config(name, quantized=quantized)
+
+    def _is_named(self, name: str) -> bool:
+        return name in self.entries or self._regex_for(name) is not None
+
+    def _regex_for(self, name: str) -> str | None:
+        return next((key for key, regex in self.regexes if regex.search(name)), None)
+
+    def _config(self, name: str, *, quantized: bool) -> tuple[_Raw, str]:
+        bits, size, symmetric = self.default if quantized else (_FLOAT, -1, True)
+        key = name if name in self.entries else self._regex_for(name)
+        if key is None:
+            return (bits, size, symmetric), ""
+        entry = self.entries[key]
+        own = _size(entry.get("group_size", size), key)
+        return (entry.get("bits", bits), own, entry.get("sym", symmetric)), key
+
+
+def _size(value: object, where: str) -> Any:  # noqa: ANN401 - int or a pair
+    if isinstance(value, list | tuple):
+        if len(value) == 2 and all(isinstance(v, int) for v in value):
+            return tuple(value)
+    elif isinstance(value, int):
+        return value
+    raise LookupDisagreementError(f"{visible(where)}: group_size is {kind_of(value)}")
+
+
+class _Inc:
+    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+        bits, raw_size = require(found, "bits"), require(found, "group_size")
+        data_type = found.get("data_type", "int")
+        data_type = "fp" if data_type == "fp8" else str(data_type)
+        try:
+            size = _size(raw_size, "group_size")
+        except LookupDisagreementError as error:
+            raise StopsError(f"stops: {found.place()}: {error}") from error
+        packing = found.get("packing_format") or _default_packing(data_type, bits, size)
+        symmetric = found.get("sym", True)
+        _require_supported(found, bits, size, data_type, packing, symmetric)
+        extra = found.get("extra_config") or {}
+        if not isinstance(extra, dict) or not all(isinstance(v, dict) for v in extra.values()):
+            raise StopsError(f"stops: {found.place('extra_config')} is no object of objects")
+        written = names.mapped(extra)
+        blocks = found.get("block_name_to_quantize", found.get("to_quant_block_names"))
+        listed = blocks.split(",") if isinstance(blocks, str) else blocks or []
+        return _Lookup(
+            names,
+            (bits, size, symmetric),
+            {new: extra[old] for new, old in written.items()},
+            written,
+            tuple(_regexes(written)),
+            tuple(names.mapped(listed)),
+            packing,
+            data_type,
+            found.place(),
+        )
+
+
+def _default_packing(data_type: str, bits: object, size: object) -> str:
+    if data_type == "fp" and bits == 8 and isinstance(size, tuple):
+        return "auto_round:fp8"
+    return "auto_round:llm_compressor" if "mx_fp" in data_type else _INT_PACKING[0]
+
+
+def _require_supported(
+    found: Held, bits: object, size: object, data_type: str, packing: object, symmetric: object
+) -> None:
+    """What the class checks when it is made."""
+    is_mx = "mx_fp" in data_type
+    wrong = ""
+    if bits not in _BITS:
+        wrong = "bits"
+    elif data_type not in ("int", "mx_fp", "fp") and not is_mx:
+        wrong = "data_type"
+    elif packing not in _PACKING:
+        wrong = "packing_format"
+    elif data_type == "int" and (isinstance(size, tuple) or packing not in _INT_PACKING):
+        wrong = "packing_format" if not isinstance(size, tuple) else "group_size"
+    elif data_type == "fp" and (bits != 8 or not isinstance(size, tuple) or not symmetric):
+        wrong = "group_size"
+    elif data_type == "fp" and packing != "auto_round:fp8":
+        wrong = "packing_format"
+    elif data_type == "mx_fp" and (bits not in (4, 8) or size != _MX_GROUP or not symmetric):
+        wrong = "group_size"
+    if wrong:
+        told = f"{found.place(wrong)}: {kind_of(found.get(wrong))}"
+        raise StopsError(f"stops: {told} is nothing that it supports in metadata of AutoRound")
+
+
+def _regexes(keys: Mapping[str, str]) -> list[tuple[str, UntrustedRegex]]:
+    """Keys with a special character, compiled; what is no valid expression is passed over."""
+    made = []
+    for key in keys:
+        if _SPECIAL.intersection(key):
+            try:
+                made.append((key, expression(key)))
+            except re.error:
+                continue
+    return made
+
+
+METHOD: Final[QuantMethod] = _Inc()

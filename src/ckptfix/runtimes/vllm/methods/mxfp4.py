@@ -1,0 +1,31 @@
+"""`Mxfp4Config` and `GptOssMxfp4Config`: experts are MXFP4, nothing else is quantized.
+
+Source: vllm 0.33.0, vllm/model_executor/layers/quantization/mxfp4.py. No name is read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ckptfix.runtimes.common.methods import Layer, LayerKind, QuantMethod, Scheme
+from ckptfix.runtimes.common.names import BoundNames
+from ckptfix.runtimes.common.objects import Held
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    scheme: Scheme
+
+    def find(self, name: str, kind: LayerKind) -> Scheme | None:  # noqa: ARG002 - no name is read
+        return self.scheme if kind == "experts" else None
+
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
+        return Layer(("MXFP4_BLOCKS",), frozenset({"blocks", "scales"}))
+
+
+class _Mxfp4:
+    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+        return _Lookup(Scheme({"weight": "fp4", "group_size": 32}, found.place()))
+
+
+METHOD: Final[QuantMethod] = _Mxfp4()

@@ -1,0 +1,145 @@
+"""`QuarkConfig`.
+
+Source: vllm 0.33.0, vllm/model_executor/layers/quantization/quark/ (`quark.py`, `utils.py`) and
+utils/config_utils.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import translate
+from typing import Any, Final
+
+from ckptfix.runtimes.common.methods import (
+    Layer,
+    LayerKind,
+    NotKnownError,
+    Patterns,
+    QuantMethod,
+    Scheme,
+    agreed,
+    expression,
+    number,
+)
+from ckptfix.runtimes.common.names import BoundNames
+from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.runtimes.common.patterns import LookupDisagreementError
+from ckptfix.text import visible
+
+_Config = Mapping[str, Any]
+_ROWS: Final[Mapping[tuple[object, object], tuple[str, ...]]] = {
+    ("fp8_e4m3", "per_tensor"): ("FP8_TENSOR", "FP8"),
+    ("fp8_e4m3", "per_channel"): ("FP8_CHANNEL", "FP8_PER_CHANNEL_PER_TOKEN"),
+    ("int8", "per_tensor"): ("INT8_TENSOR",),
+    ("int8", "per_channel"): ("INT8_CHANNEL", "W8A16"),
+    ("fp4", "per_group"): ("mxfp4",),
+    ("int4", "per_group"): ("QUARK_INT4",),
+    ("uint4", "per_group"): ("QUARK_INT4",),
+}
+"""(dtype, qscheme) of the weight -> rows of the table of stored formats."""
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    names: BoundNames
+    excluded: Patterns
+    layers: Mapping[str, _Config]
+    default: _Config
+    place: str
+
+    def find(self, name: str, kind: LayerKind) -> Scheme | None:
+        if self._is_excluded(name, kind) or kind in ("head", "embedding"):
+            return None
+        if kind == "experts":
+            config, by = self._layer(name)
+            return self._scheme(config or self.default, by)
+        members = self.names.members(name)
+        if not members:
+            config, by = self._layer(name)
+            return self._scheme(config or self.default, by)
+        found = [self._layer(member) for member in members]
+        configs = [config or self.default for config, _ in found]
+        if any(config != configs[0] for config in configs):
+            told = f"members of {visible(name)} have different schemes in layer_quant_config"
+            raise LookupDisagreementError(told)
+        return self._scheme(configs[0], found[0][1])
+
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
+        fields = scheme.fields
+        inputs = fields["input"]
+        dynamic = not isinstance(inputs, Mapping) or bool(inputs.get("is_dynamic"))
+        row = _ROWS.get((fields["weight"], fields["qscheme"])) if fields["steps"] == 1 else None
+        if row is None or (row[0].startswith(("FP8", "INT8")) and inputs is None):
+            told = f"{fields['weight']} {fields['qscheme']}"
+            raise NotKnownError(f"{told}, with inputs {'in float' if inputs is None else 'too'}")
+        static = set() if dynamic or fields["weight"] == "fp4" else {"input_scale"}
+        zeros = {"weight_zero_point"} if "QUARK_INT4" in row else set()
+        takes = frozenset({"weight", "weight_scale", *static, *zeros})
+        over = frozenset({"output_scale", "weight_zero_point", "input_zero_point"})
+        size = number(fields["group_size"]) if "QUARK_INT4" in row else None
+        return Layer(row, takes, over - takes, size)
+
+    def _is_excluded(self, name: str, kind: LayerKind) -> bool:
+        if kind == "experts":
+            # Experts are all quantized or none: one that is excluded below counts for all.
+            below = f"{name}."
+            plain = (text for text in self.excluded.mapped if not text.startswith("re:"))
+            if any(text == name or text.startswith(below) for text in plain):
+                return True
+        if self.excluded.matching(name) is not None:
+            return True
+        members = self.names.members(name)
+        if not members:
+            return False
+        return agreed(name, [self.excluded.matching(member) is not None for member in members])
+
+    def _layer(self, name: str) -> tuple[_Config | None, str]:
+        """The first entry that meets the name; without a star, one that holds it meets it."""
+        for text, config in self.layers.items():
+            if "*" in text:
+                if expression(translate(text)).match(name):
+                    return config, text
+            elif name in text:
+                return config, text
+        return None, ""
+
+    def _scheme(self, config: _Config, by: str) -> Scheme:
+        if config.get("output_tensors") or config.get("bias"):
+            told = "output tensors or biases that are quantized, which it does not support"
+            raise LookupDisagreementError(f"{by or self.place} asks for {told}")
+        weight = config.get("weight")
+        first = weight[0] if isinstance(weight, list) and weight else weight
+        values = first if isinstance(first, dict) else {}
+        fields = {
+            "weight": values.get("dtype"),
+            "group_size": values.get("group_size"),
+            "qscheme": values.get("qscheme"),
+            "steps": len(weight) if isinstance(weight, list) else 1,
+            "input": config.get("input_tensors"),
+        }
+        return Scheme(fields, by or self.place)
+
+
+class _Quark:
+    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+        if found.get("export") is None:
+            raise StopsError(f"stops: {found.place()} has no export, which it requires")
+        excluded = found.get("exclude")
+        is_list = isinstance(excluded, list) and all(isinstance(e, str) for e in excluded)
+        if not is_list:
+            raise StopsError(f"stops: {found.place('exclude')} is no list of strings")
+        layers = found.get("layer_quant_config") or {}
+        default = found.get("global_quant_config")
+        if not isinstance(layers, dict) or not isinstance(default, dict):
+            raise StopsError(f"stops: {found.place('global_quant_config')} is no object")
+        written = names.mapped(layers)
+        held = {new: layers[old] for new, old in written.items()}
+        return _Lookup(
+            names,
+            Patterns(names.mapped(excluded)),
+            {new: config if isinstance(config, dict) else {} for new, config in held.items()},
+            default,
+            found.place(),
+        )
+
+
+METHOD: Final[QuantMethod] = _Quark()
