@@ -83,7 +83,7 @@ def replay_method(case: dict[str, Any], head: tuple[str, str, str]) -> Iterator[
         profile = load_profile(case["runtime"], case["version"])
         runtime = runtime_named(profile.runtime)
         names = runtime.bind_names(profile, case["architectures"])
-        method = runtime.method_named(case["method"], profile.version)
+        method = runtime.method_named(case["method"], profile.version, head[2])
         found = Held("config.json", ("quantization_config",), case["metadata"])
         lookup = method.bind(found, names, NO_TENSORS) if method else "no such method"
     except (CkptfixError, StopsError) as error:

@@ -29,7 +29,7 @@ MakeExclusion = Callable[[str, PatternTable, Packed], Exclusion]
 """(version, exclude patterns, packed tables) -> the patterns as the release applies them."""
 
 
-def _no_method(_name: str, _version: str) -> QuantMethod | None:
+def _no_method(_name: str, _version: str, _architecture: str) -> QuantMethod | None:
     return None
 
 
@@ -58,9 +58,9 @@ class Runtime:
     other_config: Callable[[Checkpoint], str] = _config_json
     """Why it does not go by config.json, which leaves nothing to judge; empty where it does. Raises
     StopsError where it stops at what it goes by instead."""
-    method_named: Callable[[str, str], QuantMethod | None] = _no_method
-    """(quant_method of another quantizer, version) -> the class that reads it; None where that is
-    not known."""
+    method_named: Callable[[str, str, str], QuantMethod | None] = _no_method
+    """(quant_method of another quantizer, version, architecture) -> the class that reads it; None
+    where that is not known."""
     drops_strays: bool = False
     """It drops a tensor that it has no place for without a word; else it stops there."""
     needs_architectures: bool = False

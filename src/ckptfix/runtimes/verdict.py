@@ -179,7 +179,7 @@ def _judge_method(
         StopsError: it refuses the metadata.
     """
     runtime, found = runtime_named(target.runtime), foreign.found
-    method = runtime.method_named(foreign.method, target.profile_version)
+    method = runtime.method_named(foreign.method, target.profile_version, outer)
     if method is None:
         raise foreign
     profile = load_profile(target.runtime, target.profile_version)

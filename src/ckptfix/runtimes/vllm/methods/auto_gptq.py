@@ -15,13 +15,13 @@ from ckptfix.runtimes.common.methods import (
     Scheme,
     agreed,
     expression,
-    number,
     parents,
     require,
 )
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import Held, StopsError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
+from ckptfix.runtimes.vllm.methods.marlin import marlin_group
 from ckptfix.text import visible
 from ckptfix.untrusted_regex import UntrustedRegex
 
@@ -67,7 +67,7 @@ class _Lookup:
         return Scheme(fields, rule.text if rule else self.place)
 
     def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
-        bits, size = scheme.fields["bits"], number(scheme.fields["group_size"])
+        bits, size = scheme.fields["bits"], marlin_group(scheme.fields["group_size"])
         takes = frozenset({"qweight", "qzeros", "scales"})
         return Layer((f"GPTQ_INT{bits}",), takes, frozenset({"g_idx"}), size)
 

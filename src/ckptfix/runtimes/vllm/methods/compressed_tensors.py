@@ -12,6 +12,7 @@ from typing import Any, Final
 from ckptfix.runtimes.common.methods import (
     Layer,
     LayerKind,
+    NotKnownError,
     Patterns,
     QuantMethod,
     Scheme,
@@ -65,6 +66,8 @@ class _Lookup:
     targets: Patterns
     schemes: Mapping[str, Scheme]
     """Target as the release holds it -> its scheme."""
+    transforms: bool
+    """The metadata ask for rotations of weights and inputs too."""
 
     def find(self, name: str, kind: LayerKind) -> Scheme | None:
         if kind == "experts":
@@ -80,6 +83,8 @@ class _Lookup:
         return scheme
 
     def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:
+        if self.transforms:
+            raise NotKnownError("transform_config")
         return layer_of(scheme.fields, kind)
 
     def _experts(self, name: str) -> Scheme | None:
@@ -153,7 +158,21 @@ class _CompressedTensors:
             targets = Patterns({target: target for target in held})
         except re.error as error:
             raise StopsError(f"stops: {found.place()}: an expression is not valid") from error
-        return _Lookup(names, ignored, targets, held)
+        _require_kv_scheme(found)
+        return _Lookup(names, ignored, targets, held, bool(found.get("transform_config")))
+
+
+def _require_kv_scheme(found: Held) -> None:
+    """What the KV cache of every attention layer may be."""
+    scheme = found.get("kv_cache_scheme")
+    if scheme is None:
+        return
+    values = scheme if isinstance(scheme, dict) else {}
+    sized = (values.get("type"), values.get("num_bits")) == ("float", 8)
+    if not sized or values.get("strategy") not in ("tensor", "attn_head"):
+        raise StopsError(f"stops: {found.place('kv_cache_scheme')} is none that it supports")
+    if not values.get("symmetric"):
+        raise StopsError(f"stops: {found.place('kv_cache_scheme')} is not symmetric")
 
 
 def _mapped(names: BoundNames, listed: Any) -> dict[str, str]:  # noqa: ANN401 - any iterable

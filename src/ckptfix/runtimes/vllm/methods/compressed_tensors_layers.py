@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ckptfix.runtimes.common.methods import Layer, LayerKind, NotKnownError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
+from ckptfix.runtimes.vllm.methods.marlin import marlin_group
 
 _FP8_ROWS: Final[Mapping[object, tuple[str, ...]]] = {
     "tensor": ("FP8_TENSOR", "FP8"),
@@ -99,7 +100,7 @@ def _packed_int(
         return None
     takes = {"weight_packed", "weight_scale", "weight_shape"}
     takes |= set() if weights["symmetric"] else {"weight_zero_point"}
-    size = weights["group_size"] if weights["strategy"] == "group" else -1
+    size = marlin_group(weights["group_size"]) if weights["strategy"] == "group" else -1
     return Layer((f"INT{bits}_PACKED",), frozenset(takes), group_size=size)
 
 

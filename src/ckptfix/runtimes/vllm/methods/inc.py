@@ -16,12 +16,12 @@ from ckptfix.runtimes.common.methods import (
     QuantMethod,
     Scheme,
     expression,
-    number,
     require,
 )
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import Held, StopsError, kind_of
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
+from ckptfix.runtimes.vllm.methods.marlin import marlin_group
 from ckptfix.text import visible
 from ckptfix.untrusted_regex import UntrustedRegex
 
@@ -74,7 +74,7 @@ class _Lookup:
                 raise NotKnownError(f"{bits} bits, sym {symmetric}, {self.packing}")
             row = "AWQ_INT4" if is_awq else f"GPTQ_INT{bits}"
             takes = frozenset({"qweight", "qzeros", "scales"})
-            return Layer((row,), takes, frozenset({"g_idx"}), number(size))
+            return Layer((row,), takes, frozenset({"g_idx"}), marlin_group(size))
         if self.data_type == "fp" and isinstance(size, tuple):
             takes = frozenset({"weight", "weight_scale_inv"})
             return Layer(("FP8_BLOCK_INV",), takes, group_size=size[1], merged_rows=size[0])

@@ -131,8 +131,9 @@ class _Quark:
         default = found.get("global_quant_config")
         if not isinstance(layers, dict) or not isinstance(default, dict):
             raise StopsError(f"stops: {found.place('global_quant_config')} is no object")
+        _require_kv_entries(found, layers)
         written = names.mapped(layers)
-        held = {new: layers[old] for new, old in written.items()}
+        held = {new: _without_kv(found, old, layers[old]) for new, old in written.items()}
         return _Lookup(
             names,
             Patterns(names.mapped(excluded)),
@@ -140,6 +141,29 @@ class _Quark:
             default,
             found.place(),
         )
+
+
+def _without_kv(found: Held, name: str, config: object) -> object:
+    """An entry without the outputs that are the KV cache: the class takes them out."""
+    groups = found.child("export").get("kv_cache_group") or []
+    named = [*groups, "*q_proj"] if groups else []
+    is_kv = any(expression(translate(str(group))).match(name) for group in named)
+    return {**config, "output_tensors": None} if is_kv and isinstance(config, dict) else config
+
+
+def _require_kv_entries(found: Held, layers: Mapping[str, Any]) -> None:
+    """The KV cache of the groups that the export names has to have entries of its own."""
+    groups = found.child("export").get("kv_cache_group")
+    if not isinstance(groups, list):
+        raise StopsError(f"stops: {found.place('export')} has no kv_cache_group")
+    named = [g for g in groups if isinstance(g, str)]
+    entries = [e for e in layers if any(expression(translate(g)).match(e) for g in named)]
+    if named and not entries:
+        raise StopsError(f"stops: no entry of {found.place('layer_quant_config')} is for KV caches")
+    for entry in entries:
+        value = layers[entry]
+        if not isinstance(value, dict) or not value.get("output_tensors"):
+            raise StopsError(f"stops: {found.place('layer_quant_config')} has none for KV caches")
 
 
 METHOD: Final[QuantMethod] = _Quark()
