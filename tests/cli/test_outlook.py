@@ -75,7 +75,7 @@ def test_tensors_at_fault_load_nowhere(tmp_path: Path, call: Call) -> None:
     )
     screen = first_screen(call, write_checkpoint(tmp_path / "c", tensors, entries))
     assert "vllm 0.17.1 to 0.33.0 no, the tensors themselves are wrong: CKF301" in screen
-    assert screen[-1] == "nothing to run: metadata cannot fix this # see the findings below"
+    assert screen[-1] == "nothing to run: no rewrite fixes this # see the findings below"
 
 
 def test_an_architecture_that_nobody_read(tmp_path: Path, call: Call) -> None:

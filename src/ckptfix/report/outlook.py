@@ -52,7 +52,7 @@ def _commands(
         dry_run = spelled(f"`plan({advised.arguments})`", checked.name)
         yield f"  {dry_run}", f"# {advised.effect}{rest}"
     elif not loading:
-        yield "  nothing to run: metadata cannot fix this", "# see the findings below"
+        yield "  nothing to run: no rewrite fixes this", "# see the findings below"
 
 
 def _rewrites(checked: CheckedCheckpoint, advised: Advised) -> Iterator[tuple[str, str]]:

@@ -32,6 +32,8 @@ def resolution_lines(resolved: ResolvedModules) -> Iterator[Line]:
 
 
 def _exclusion(verdict: TargetVerdict, resolution: Resolution | None) -> Iterator[Line]:
+    if resolution is None and verdict.bound is None:
+        return  # the metadata are another quantizer's, and the reason says what decides
     if resolution is None:
         yield line("    never looked up: the class passes no quantization config")
     elif resolution.exclusion_error:

@@ -1,0 +1,224 @@
+"""What vLLM makes of other quantizers' metadata, against its own answers."""
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckptfix.operations.check import check
+from ckptfix.operations.checked import CheckedCheckpoint
+from ckptfix.runtimes.loads import Answer, Effect
+from tests.builders import Shapes, bf16, write_checkpoint
+from tests.conftest import DATA, SHARED, Call
+
+COPIES = DATA / "quantizers"
+EXPORTS = SHARED / "quantizers" / "fixtures"
+LOOKUPS = SHARED / "quantizers" / "conformance" / "lookup.jsonl.gz"
+TOOL = Path(__file__).parents[2] / "tools" / "conformance.py"
+RELEASE = "vllm==0.33.0"
+
+
+def _answers() -> list[Any]:
+    """What the real release did with each export: id -> directory and record."""
+    if not EXPORTS.is_dir():
+        lines = (COPIES / "vllm-0.33.0.jsonl").read_text(encoding="utf-8").splitlines()
+        folder = COPIES
+    else:
+        packed = (SHARED / "quantizers" / "vllm-0.33.0.jsonl.gz").read_bytes()
+        lines, folder = gzip.decompress(packed).decode().splitlines(), EXPORTS
+    records = map(json.loads, lines)
+    return [pytest.param(folder / r["checkpoint"], r, id=r["checkpoint"]) for r in records]
+
+
+@pytest.mark.parametrize("file", [COPIES / "lookups.jsonl.gz", LOOKUPS], ids=["copies", "all"])
+def test_every_lookup_agrees_with_the_real_functions(file: Path) -> None:
+    if not file.exists():
+        pytest.skip("the answers lie in ../shared")
+    done = subprocess.run([sys.executable, TOOL, file], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    with gzip.open(file, "rt", encoding="utf-8") as cases:
+        number = sum(len(json.loads(case)["expect"]) for case in cases)
+    assert f"{number} of {number} lookups agree" in done.stdout
+
+
+@pytest.mark.parametrize(("directory", "record"), _answers())
+def test_the_answer_is_that_of_the_release(directory: Path, record: dict[str, Any]) -> None:
+    checked = check(directory, runtimes=[RELEASE])
+    (answer,) = checked.runtimes
+    if record["loads"] is not None:
+        assert answer.loads == ("yes" if record["loads"] else "no"), answer.reasons
+    classes = {name: built[0] if isinstance(built, list) else built
+               for name, built in record["modules"].items()}  # fmt: skip
+    for module in checked.verdicts[0].modules:
+        built = classes.get(module.name) or classes.get(f"{module.name}.routed_experts")
+        if built is not None and module.resolved != "error":
+            assert built.startswith("Unquantized") == (module.resolved == "unquantized"), module
+
+
+GPTQ: Callable[[str], Shapes] = lambda name: {  # noqa: E731
+    f"{name}.qweight": ("I32", (8, 64)),
+    f"{name}.qzeros": ("I32", (1, 8)),
+    f"{name}.scales": ("F16", (1, 64)),
+}
+EVERY_LINEAR = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")
+LINEARS = [
+    *(f"self_attn.{part}_proj" for part in "qkvo"),
+    *(f"mlp.{part}_proj" for part in ("gate", "up", "down")),
+]
+NORMS = ("input_layernorm", "post_attention_layernorm")
+METADATA = {"quant_method": "gptq", "bits": 4, "group_size": 64, "sym": True, "desc_act": False}
+CONFIG: dict[str, Any] = {
+    "num_hidden_layers": 1,
+    "vocab_size": 64,
+    "hidden_size": 64,
+    "intermediate_size": 64,
+}
+
+
+def model(
+    tmp_path: Path,
+    metadata: dict[str, Any],
+    linear: Callable[[str], Shapes] = GPTQ,
+    plain: tuple[str, ...] = (),
+) -> Path:
+    """A Llama of one layer, each linear layer made by a function but those in `plain`."""
+    layer = "model.layers.0."
+    tensors: Shapes = {**bf16("model.embed_tokens", 64, 64), **bf16("lm_head", 64, 64)}
+    for name in LINEARS:
+        tensors |= (bf16 if name in plain else linear)(layer + name)
+    for norm in (*(layer + n for n in NORMS), "model.norm"):
+        tensors[f"{norm}.weight"] = ("BF16", (64,))
+    return write_checkpoint(tmp_path / "model", tensors, metadata, extra_config=CONFIG)
+
+
+def loads(directory: Path) -> tuple[CheckedCheckpoint, Answer]:
+    checked = check(directory, runtimes=[RELEASE])
+    return checked, checked.verdicts[0].loads.answer
+
+
+def test_a_whole_checkpoint_of_gptq_loads(tmp_path: Path) -> None:
+    checked, answer = loads(model(tmp_path, METADATA))
+    assert answer is Answer.YES, checked.verdicts[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"desc_act": True}, "desc_act, which it no longer supports"),
+        ({"bits": 3}, "bits 3 and sym True, which it does not support"),
+        ({"sym": None}, "sym None"),
+        ({"dynamic": {"+:[": {}}}, "no valid expression"),
+        ({"dynamic": []}, None),
+        ({"quant_method": "bitsandbytes"}, "not a method that it supports"),
+        ({"quant_method": "intel/auto-round"}, "not a method that it supports"),
+    ],
+)
+def test_metadata_that_the_class_refuses_stop_the_release(
+    tmp_path: Path, changes: dict[str, Any], told: str | None
+) -> None:
+    checked, answer = loads(model(tmp_path, METADATA | changes))
+    if told is None:
+        assert answer is Answer.YES
+        return
+    verdict = checked.verdicts[0]
+    assert verdict.refused
+    assert told in verdict.problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "plain", "wrong"),
+    [
+        # The expression for q_proj meets no fused name: the layer is built with the default.
+        ({"dynamic": {"+:.*q_proj": {"bits": 8}}}, (), ()),
+        ({"dynamic": {"+:.*v_proj": {"bits": 8}}}, (), ("qkv_proj",)),
+        ({"dynamic": {"-:.*up_proj": {}}}, (), ("gate_up_proj",)),
+        ({"modules_in_block_to_quantize": ["q_proj"]}, (), EVERY_LINEAR),
+        ({"group_size": 32}, (), EVERY_LINEAR),
+        ({}, ("mlp.down_proj",), ()),  # the list is made from the tensors
+        ({"modules_in_block_to_quantize": ["proj"]}, ("mlp.down_proj",), ("down_proj",)),
+        ({}, ("mlp.up_proj",), ("gate_up_proj",)),
+    ],
+)  # fmt: skip
+def test_what_an_expression_or_a_list_meets_decides(
+    tmp_path: Path, changes: dict[str, Any], plain: tuple[str, ...], wrong: tuple[str, ...]
+) -> None:
+    checked, answer = loads(model(tmp_path, METADATA | changes, plain=plain))
+    found = {module.name.rpartition(".")[2] for module in checked.verdicts[0].wrong}
+    assert found == set(wrong)
+    assert (answer is Answer.YES) == (not wrong)
+
+
+def test_a_group_size_that_no_kernel_was_read_for_is_unknown(tmp_path: Path) -> None:
+    checked, answer = loads(model(tmp_path, METADATA | {"group_size": 16}))
+    assert answer is Answer.UNKNOWN
+    assert "groups of 16" in checked.verdicts[0].problem
+
+
+FP8: Callable[[str], Shapes] = lambda name: {  # noqa: E731
+    f"{name}.weight": ("F8_E4M3", (64, 64)),
+    f"{name}.weight_scale": ("BF16", (64, 1)),
+}
+
+
+def _ct(**group: Any) -> dict[str, Any]:
+    weights = {"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": True}
+    inputs = {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": True}
+    made = {"targets": ["Linear"], "weights": weights, "input_activations": inputs} | group
+    return {
+        "quant_method": "compressed-tensors",
+        "format": "float-quantized",
+        "ignore": ["lm_head"],
+        "config_groups": {"group_0": made},
+    }
+
+
+@pytest.mark.parametrize(
+    ("metadata", "answer", "wrong"),
+    [
+        (_ct(), Answer.YES, ()),
+        (_ct(targets=["re:.*proj$"]), Answer.YES, ()),
+        # Anchored in a spelling that this release does not use.
+        (_ct(targets=["re:layers.*"]), Answer.NO, EVERY_LINEAR),
+        # An expression for one member meets the packed module.
+        (_ct() | {"ignore": ["re:.*up_proj"]}, Answer.NO, ("gate_up_proj",)),
+        (_ct() | {"ignore": ["re:.*gate_proj"]}, Answer.NO, ("gate_up_proj",)),
+        (_ct() | {"transform_config": {"config_groups": {"u": {}}}}, Answer.UNKNOWN, ()),
+        (_ct(weights=None), Answer.NO, ()),
+    ],
+)  # fmt: skip
+def test_targets_of_compressed_tensors(
+    tmp_path: Path, metadata: dict[str, Any], answer: Answer, wrong: tuple[str, ...]
+) -> None:
+    checked, found = loads(model(tmp_path, metadata, FP8))
+    assert found is answer, checked.verdicts[0]
+    assert {m.name.rpartition(".")[2] for m in checked.verdicts[0].wrong} == set(wrong)
+
+
+def test_a_scale_that_nothing_holds_is_wrong_and_one_without_a_place_stops(tmp_path: Path) -> None:
+    static = {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": False}
+    checked, _ = loads(model(tmp_path, _ct(input_activations=static | {"symmetric": True}), FP8))
+    wrong = checked.verdicts[0].wrong
+    assert {module.effect for module in wrong} == {Effect.WRONG_WEIGHTS}
+    assert "has no input_scale, which this release requires" in wrong[0].reason
+
+    def with_inputs(name: str) -> Shapes:
+        return {**FP8(name), f"{name}.input_scale": ("BF16", (1,))}
+
+    checked, _ = loads(model(tmp_path / "stray", _ct(), with_inputs))
+    wrong = checked.verdicts[0].wrong
+    assert {module.effect for module in wrong} == {Effect.STOPS}
+    assert wrong[0].reason.endswith(".input_scale")
+
+
+def test_resolve_says_what_decides_and_nothing_of_an_exclude_list(call: Call) -> None:
+    directory = COPIES / "syn-gptq-qwen3vl-dynamic-anchored"
+    name = "language_model.model.layers.0.mlp.down_proj"
+    done = call("resolve", directory, name, "--runtime", RELEASE)
+    assert "DIFFERS from stored" in done.stdout
+    assert "says GPTQ_INT4" in done.stdout
+    assert "never looked up" not in done.stdout
