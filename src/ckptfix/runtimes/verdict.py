@@ -192,7 +192,8 @@ def _judge_method(
     try:
         modules = tuple(judge_.judge(placed(checkpoint, family)))
     except NotKnownError as unknown:
-        return TargetVerdict(target, f"what it builds for {unknown} is not known")
+        told = f"what it builds for {unknown} is not known"
+        return TargetVerdict(target, told, refused=_only_modelopt_stores(checkpoint))
     metadata = EffectiveMetadata(found.file, found.path, "", kv_cache=True)
     built = Structure(checkpoint, family, has_config=True, kv_cache=True, takes=KNOWN_ROLES)
     faults = tuple(built.reasons())
