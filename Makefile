@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RELEASE := .venv-release
+DOCS := .venv-docs
 PINS := requirements
 LOCK ?=
 COMPILE = $(RELEASE)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(LOCK) \
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit coverage format snapshots fuzz mutations oracle verify-all record published bench lock build sbom clean faults
+.PHONY: help demo test lint types unit coverage format snapshots fuzz mutations oracle verify-all record published bench docs lock build sbom clean faults
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -98,6 +99,14 @@ bench: $(VENV)/.installed-dev ## measure start-up and large checkpoints next to 
 	$(BIN)/python benchmarks/large.py
 	$(BIN)/python benchmarks/growth.py
 
+$(DOCS)/.installed: $(PINS)/docs.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python $(PIP_INSTALL) --require-hashes --requirement $(PINS)/docs.txt
+	@touch $@
+
+docs: $(DOCS)/.installed ## build the documentation in site/, and check every link between its pages
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict
+
 # The tools of a release live apart: nothing that the tests need depends on them.
 $(RELEASE)/.installed: $(PINS)/release.txt
 	$(PYTHON) -m venv $(RELEASE)
@@ -109,6 +118,7 @@ lock: $(RELEASE)/.installed ## write the pinned requirements again; LOCK=--upgra
 	$(COMPILE) $(PINS)/build.in --constraint $(PINS)/run.txt --output-file $(PINS)/build.txt
 	$(COMPILE) pyproject.toml $(PINS)/dev.in \
 		--constraint $(PINS)/run.txt --constraint $(PINS)/build.txt --output-file $(PINS)/dev.txt
+	$(COMPILE) $(PINS)/docs.in --output-file $(PINS)/docs.txt
 	$(COMPILE) $(PINS)/release.in --constraint $(PINS)/build.txt --output-file $(PINS)/release.txt
 	$(COMPILE) --resolution lowest-direct pyproject.toml $(PINS)/oldest.in --output-file $(PINS)/oldest.txt
 
@@ -128,4 +138,4 @@ sbom: build ## software bill of materials of the wheel and its pinned dependenci
 	rm -rf sbom/venv
 
 clean: ## remove what make has made
-	rm -rf $(VENV) $(RELEASE) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist sbom
+	rm -rf $(VENV) $(RELEASE) $(DOCS) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist sbom site
