@@ -105,7 +105,7 @@ $(DOCS)/.installed: $(PINS)/docs.txt
 	@touch $@
 
 docs: $(DOCS)/.installed ## build the documentation in site/, and check every link between its pages
-	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 
 # The tools of a release live apart: nothing that the tests need depends on them.
 $(RELEASE)/.installed: $(PINS)/release.txt
