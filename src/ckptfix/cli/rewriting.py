@@ -34,6 +34,7 @@ from ckptfix.report.rewrite_text import (
 )
 from ckptfix.report.tensors_text import tensor_diff_lines
 from ckptfix.rewriting.apply import undo
+from ckptfix.rewriting.diff import unified_diff
 from ckptfix.rewriting.forget import forget
 from ckptfix.rewriting.tensors.written import NOTHING_ELSE, Written, read_written
 from ckptfix.text import visible
@@ -160,8 +161,8 @@ def _propose(repository: Repository, planned: RewritePlan, *, dry_run: bool) -> 
 def _show_dry_run(name: str, planned: RewritePlan, written: Written = NOTHING_ELSE) -> None:
     """The patch alone on stdout, so that it can be piped; the summary on stderr."""
     show(tensor_diff_lines(written.changes), sys.stdout)
-    if planned.plan.files:
-        show_exactly(diff_lines(planned.diff()), sys.stdout)
+    for patch in map(unified_diff, planned.plan.files):
+        show_exactly(patch, diff_lines, sys.stdout)
     show(dry_run_lines(name, planned, written), sys.stderr)
     show(after_lines(name, planned), sys.stderr)
 

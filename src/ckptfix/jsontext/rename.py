@@ -1,12 +1,18 @@
 """Byte-preserving edits of a JSON text: rename strings, remove members; nothing else moves."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
+from typing import Final
 
+from ckptfix.jsontext.locate import located, member_at
 from ckptfix.jsontext.spans import TextEdit
 from ckptfix.jsontext.text import JsonText, Member, Path
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.*-]*")
+"""Written in JSON as it is."""
 
 
 def edit_json(
@@ -25,25 +31,29 @@ def edit_json(
             behind it, with the same value and the same white space.
     """
     removed = set(removals)
-    edits = [
-        _rename(document, member, new)
-        for path, new in renames.items()
-        if path not in removed and (member := document.member(path))
-    ]
+    spans = located(document, renames.keys() | additions.keys())
+    edits = []
+    for path, new in renames.items():
+        if path not in removed and (span := spans.get(path) or _name_at(document, path)):
+            start, end = span
+            edits.append(TextEdit(start, end, encode_like(document.text[start:end], new)))
     edits += _removals(document, removed)
-    edits += [
-        _addition(document, member, names)
-        for path, names in additions.items()
-        if (member := document.member(path))
-    ]
+    for path, names in additions.items():
+        span = spans.get(path)
+        member = member_at(document, path, span) if span else document.member(path)
+        if member is not None:
+            edits.append(_addition(document, member, names))
     # What is added behind a member comes before the removal of those that follow it.
     return tuple(sorted(edits, key=lambda edit: (edit.start, edit.end)))
 
 
-def _rename(document: JsonText, member: Member, new: str) -> TextEdit:
-    is_key = isinstance(member.path[-1], str)
-    start, end = (member.start, member.key_end) if is_key else (member.value_start, member.end)
-    return TextEdit(start, end, encode_like(document.text[start:end], new))
+def _name_at(document: JsonText, path: Path) -> tuple[int, int] | None:
+    """First and last character of a key or of a string in a list; None where there is none."""
+    member = document.member(path)
+    if member is None:
+        return None
+    is_key = isinstance(path[-1], str)
+    return (member.start, member.key_end) if is_key else (member.value_start, member.end)
 
 
 def _addition(document: JsonText, member: Member, names: Sequence[str]) -> TextEdit:
@@ -60,6 +70,8 @@ def _addition(document: JsonText, member: Member, names: Sequence[str]) -> TextE
 
 def encode_like(replaced: str, text: str) -> str:
     """A JSON string that escapes non-ASCII characters if the string it replaces did."""
+    if _PLAIN.fullmatch(text):
+        return f'"{text}"'
     lone_surrogate = any("\ud800" <= c <= "\udfff" for c in text)
     return json.dumps(text, ensure_ascii=replaced.isascii() or lone_surrogate)
 

@@ -19,7 +19,7 @@ from ckptfix.place import Place
 from ckptfix.text import visible
 
 _SPACE: Final = " \t\r\n"
-_DECODER: Final = json.JSONDecoder()
+DECODER: Final = json.JSONDecoder()
 
 MAX_VALUES: Final = 4_000_000
 """Upper bound on the number of values; an index of a million tensors has a million."""
@@ -220,23 +220,24 @@ def _scan(text: str, start: int, path: Path) -> Iterator[Member]:
     if text[start] not in "{[":
         return
     is_object = text[start] == "{"
-    at = _after_space(text, start + 1)
+    at = after_space(text, start + 1)
     index = 0
     while text[at] not in "}]":
         begin = key_end = at
         key: str | int = index
         if is_object:
-            key, key_end = _DECODER.raw_decode(text, at)
-            at = _after_space(text, _after_space(text, key_end) + 1)
-        _, end = _DECODER.raw_decode(text, at)
+            key, key_end = DECODER.raw_decode(text, at)
+            at = after_space(text, after_space(text, key_end) + 1)
+        _, end = DECODER.raw_decode(text, at)
         yield Member((*path, key), begin, key_end, at, end)
         index += 1
-        at = _after_space(text, end)
+        at = after_space(text, end)
         if text[at] == ",":
-            at = _after_space(text, at + 1)
+            at = after_space(text, at + 1)
 
 
-def _after_space(text: str, at: int) -> int:
+def after_space(text: str, at: int) -> int:
+    """The first character from `at` on that is no white space."""
     while text[at] in _SPACE:
         at += 1
     return at

@@ -5,7 +5,7 @@ Rich is imported only where colour is printed. NO_COLOR, FORCE_COLOR and TERM=du
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, TextIO
 
 from ckptfix.text import backslashed, command_starts, without_controls
@@ -82,12 +82,18 @@ def _safe_text(pieces: Line) -> str:
     return plain(safe(pieces)) if command_starts(text) else text
 
 
-def show_exactly(lines: Iterable[Line], stream: TextIO) -> None:
-    """Print lines that a program will read with every character; a person gets them escaped."""
+def show_exactly(text: str, styled: Callable[[str], Iterable[Line]], stream: TextIO) -> None:
+    """Print a text that a program will read with every character; a person gets it escaped.
+
+    Args:
+        text: ends with a line break.
+        styled: its lines for a person.
+        stream: where to.
+    """
     if stream.isatty() or wants_colour(stream):
-        show(lines, stream)
+        show(styled(text), stream)
     else:
-        stream.writelines(plain(pieces) + "\n" for pieces in lines)
+        stream.write(text)
         stream.flush()
 
 

@@ -4,18 +4,19 @@ The edits are known, so no lines are compared: a file of a million lines costs o
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 from ckptfix.jsontext.spans import TextEdit, apply_edits
 from ckptfix.rewriting.plan import FileChange
 
 CONTEXT_LINES = 3
+_LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 
 
-@dataclass(frozen=True)
-class _Block:
+class _Block(NamedTuple):
     """Old lines `start` to `end` (0-based, half-open) and what they become."""
 
     start: int
@@ -36,32 +37,34 @@ def unified_diff(change: FileChange) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    return re.findall(r"[^\n]*\n|[^\n]+\Z", text)
+    return _LINE.findall(text)
 
 
 def _blocks(text: str, lines: list[str], edits: Sequence[TextEdit]) -> list[_Block]:
-    starts = list(accumulate((len(line) for line in lines), initial=0))
+    starts = list(accumulate(map(len, lines), initial=0))
     spans: list[tuple[int, int, list[TextEdit]]] = []
     current = 0
     for edit in edits:
-        while starts[current + 1] <= edit.start:
-            current += 1
-        last = current
+        current = bisect_right(starts, edit.start, current) - 1
         # An edit that takes a line break joins the next line to this one.
-        while last + 1 < len(lines) and starts[last + 1] <= edit.end:
-            last += 1
+        end = min(bisect_right(starts, edit.end, current), len(lines))
         if spans and current <= spans[-1][1]:
-            first, end, group = spans.pop()
+            first, earlier, group = spans.pop()
             group.append(edit)
-            spans.append((first, max(end, last + 1), group))
+            spans.append((first, max(earlier, end), group))
         else:
-            spans.append((current, last + 1, [edit]))
+            spans.append((current, end, [edit]))
     blocks = []
     for first, end, group in spans:
         offset = starts[first]
+        if len(group) == 1 and end == first + 1 and "\n" not in group[0].text:
+            edit, line = group[0], lines[first]  # as nearly all are
+            new_line = line[: edit.start - offset] + edit.text + line[edit.end - offset :]
+            blocks.append(_Block(first, end, (new_line,)))
+            continue
         local = [TextEdit(e.start - offset, e.end - offset, e.text) for e in group]
-        new = apply_edits(text[offset : starts[end]], local)
-        blocks.append(_trimmed(lines, _Block(first, end, tuple(_lines(new)))))
+        new = _lines(apply_edits(text[offset : starts[end]], local))
+        blocks.append(_trimmed(lines, _Block(first, end, tuple(new))))
     return blocks
 
 
@@ -94,12 +97,12 @@ def _render(lines: list[str], hunk: list[_Block], shift: int) -> tuple[str, int]
     position = start
     grown = 0
     for block in hunk:
-        body += [_line(" ", line) for line in lines[position : block.start]]
-        body += [_line("-", line) for line in lines[block.start : block.end]]
-        body += [_line("+", line) for line in block.new]
+        body.append(_marked(" ", lines[position : block.start]))
+        body.append(_marked("-", lines[block.start : block.end]))
+        body.append(_marked("+", block.new))
         position = block.end
         grown += len(block.new) - (block.end - block.start)
-    body += [_line(" ", line) for line in lines[position:end]]
+    body.append(_marked(" ", lines[position:end]))
     old, new = end - start, end - start + grown
     header = f"@@ -{_range(start, old)} +{_range(start + shift, new)} @@\n"
     return header + "".join(body), shift + grown
@@ -109,5 +112,9 @@ def _range(start: int, count: int) -> str:
     return f"{start if count == 0 else start + 1},{count}"
 
 
-def _line(mark: str, line: str) -> str:
-    return mark + line if line.endswith("\n") else f"{mark}{line}\n\\ No newline at end of file\n"
+def _marked(mark: str, lines: Sequence[str]) -> str:
+    """Lines behind a mark; only the last one of a file can lack its line break."""
+    if not lines:
+        return ""
+    text = mark + mark.join(lines)
+    return text if text.endswith("\n") else f"{text}\n\\ No newline at end of file\n"

@@ -42,7 +42,8 @@ def unfolded_plan(plan: Plan, folded: Checkpoint, whole: Checkpoint) -> Plan:
             raise NotForAllError
         document = whole.documents[change.file]
         draft = _Unfolding(fold, change.file, document.value).draft(change.draft)
-        files.append(change_file(document, of_file[change.file], draft))
+        made = change_file(document, of_file[change.file], draft)
+        files.append(replace(made, draft=None))  # it is as large as the file
     return replace(plan, files=tuple(files))
 
 
