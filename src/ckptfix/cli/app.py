@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ckptfix import __version__
 from ckptfix.cli.check import check
-from ckptfix.cli.command import Command
+from ckptfix.cli.command import Command, Commands
 from ckptfix.cli.demo import demo
+from ckptfix.cli.ending import exit_code
 from ckptfix.cli.explain import explain
 from ckptfix.cli.inspect import inspect
 from ckptfix.cli.resolve import resolve
@@ -18,13 +18,13 @@ from ckptfix.cli.rules import rules
 from ckptfix.cli.runtimes import runtimes
 from ckptfix.cli.streams import open_streams
 from ckptfix.cli.verify import verify
-from ckptfix.errors import CkptfixError
+from ckptfix.cli.version import print_version
 from ckptfix.operations.limits import limited
-from ckptfix.report.console import line, write_plain
-from ckptfix.text import printable, visible
+from ckptfix.text import printable
 
 app = typer.Typer(
     name="ckptfix",
+    cls=Commands,
     help=(
         "Check and fix the metadata of quantized checkpoints so that vLLM and SGLang load them "
         "correctly.\n\nExit codes: 0 no findings, or done; 1 findings, or a refused rewrite; 2 "
@@ -46,7 +46,7 @@ _UsageError: Any = typer.BadParameter.__bases__[0]
 
 def _version(asked: bool) -> None:
     if asked:
-        write_plain([line(f"ckptfix {__version__}")], sys.stdout)
+        print_version()
         raise typer.Exit
 
 
@@ -63,12 +63,12 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; every expected failure ends in one sentence and exit code 2."""
+    """Run the command line, and exit."""
     open_streams()
     # What a command builds lives to its end: a collector that walks a million names finds nothing.
     gc.disable()
     try:
-        code = _run()
+        code = exit_code(_run)
     finally:
         gc.enable()
     sys.exit(code)
@@ -77,31 +77,10 @@ def main() -> None:
 def _run() -> int:
     try:
         with limited():
-            try:
-                return int(app(prog_name="ckptfix", standalone_mode=False) or 0)
-            finally:
-                sys.stdout.flush()
-    except CkptfixError as error:
-        return _failed(f"error: {visible(_spelled(error))}")
+            return int(app(prog_name="ckptfix", standalone_mode=False) or 0)
     except _UsageError as error:
         error.message = printable(error.message)
         error.show()
         return 2
-    except MemoryError as error:
-        error.__traceback__ = None  # its frames hold what filled the memory
-        return _failed("error: out of memory")
     except typer.Abort:
         return 1
-    except KeyboardInterrupt:
-        return _failed("interrupted", 130)
-
-
-def _spelled(error: CkptfixError) -> str:
-    from ckptfix.report.spelling import spelled
-
-    return spelled(str(error))
-
-
-def _failed(sentence: str, code: int = 2) -> int:
-    write_plain([line(sentence)], sys.stderr)
-    return code

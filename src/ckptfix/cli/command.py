@@ -7,13 +7,26 @@ option that a command gets later must not need a thought for that.
 from collections.abc import Iterator
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
+from ckptfix.cli.coercion import spare_conversions
 from ckptfix.errors import empty
+
+
+class Commands(TyperGroup):
+    """All commands."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - Click is in or beside Typer
+        """The options before the command."""
+        return spare_conversions(super().get_params(ctx))
 
 
 class Command(TyperCommand):
     """A command that refuses empty and blank values before it runs."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - Click is in or beside Typer
+        """The arguments and options."""
+        return spare_conversions(super().get_params(ctx))
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Click is in or beside Typer, by its release
         """Run the command.

@@ -9,12 +9,14 @@ import ast
 import re
 from dataclasses import replace
 from functools import lru_cache
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.report.commands import ELSEWHERE, quoted, suggested
 from ckptfix.rules.finding import Repair
-from ckptfix.verifying.outcome import VerifyReport
+
+if TYPE_CHECKING:  # `check` has no use for it
+    from ckptfix.verifying.outcome import VerifyReport
 
 RepairCommand = Literal["rewrite", "rewrite --from-tensors", "rewrite --tensors"]
 REPAIR_COMMANDS: Final[dict[Repair, RepairCommand]] = {
@@ -116,7 +118,7 @@ def spelled_check(checked: CheckedCheckpoint) -> CheckedCheckpoint:
     )
 
 
-def spelled_verify(report: VerifyReport) -> VerifyReport:
+def spelled_verify(report: "VerifyReport") -> "VerifyReport":
     """What `verify` found, with its messages as the command line spells them."""
     name = report.checkpoint
     findings = (replace(f, advice=spelled(f.advice, name)) for f in report.findings)

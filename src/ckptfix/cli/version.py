@@ -1,0 +1,18 @@
+"""`ckptfix --version`, which needs no command line to be built."""
+
+import sys
+from typing import Final
+
+from ckptfix import __version__
+from ckptfix.cli.streams import open_streams
+from ckptfix.report.console import line, write_plain
+
+ASKED: Final = (("--version",), ("-V",))
+"""All arguments, where they ask for nothing else."""
+
+
+def print_version() -> int:
+    """Print the version of this installation."""
+    open_streams()
+    write_plain([line(f"ckptfix {__version__}")], sys.stdout)
+    return 0
