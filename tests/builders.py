@@ -7,6 +7,7 @@ from typing import Any
 
 from ckptfix.checkpoint.safetensors import DTYPE_BITS
 
+SHARD = "model.safetensors"
 Shapes = dict[str, tuple[str, tuple[int, ...]]]
 
 
@@ -71,3 +72,36 @@ def mixed(layers: dict[str, str], **more: Any) -> dict[str, Any]:
         for name, algo in layers.items()
     }
     return {"quant_algo": "MIXED_PRECISION", "quantized_layers": entries, **more}
+
+
+def whole_llama(*, input_scale: bool = True) -> Shapes:
+    """A Llama of one layer with nothing missing, in FP8; LLAMA_CONFIG is its config.json."""
+    layer = "model.layers.0"
+    made: Shapes = {}
+    for part in ("q", "k", "v", "o"):
+        made |= fp8(f"{layer}.self_attn.{part}_proj", input_scale=input_scale)
+    for part in ("gate", "up", "down"):
+        made |= fp8(f"{layer}.mlp.{part}_proj", input_scale=input_scale)
+    for norm in ("input_layernorm", "post_attention_layernorm"):
+        made |= bf16(f"{layer}.{norm}", 32)
+    return made | bf16("model.norm", 32) | bf16("model.embed_tokens") | bf16("lm_head")
+
+
+LLAMA_CONFIG: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 1,
+    "num_key_value_heads": 2,
+    "vocab_size": 32,
+}
+
+
+def write_llama_with_a_warning(directory: Path, *ignore: str) -> Path:
+    """A Llama that every release loads, with CKF503: the index states another total size."""
+    tensors = whole_llama()
+    quantization = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head", *ignore]}
+    write_checkpoint(directory, tensors, quantization, extra_config=LLAMA_CONFIG)
+    index = {"metadata": {"total_size": 1}, "weight_map": dict.fromkeys(tensors, SHARD)}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    return directory

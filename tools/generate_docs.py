@@ -15,7 +15,7 @@ import msgspec
 
 import ckptfix
 from ckptfix.report.check_json import check_schema
-from ckptfix.report.check_text import checkpoint_lines
+from ckptfix.report.check_text import below_first_screen
 from ckptfix.report.console import write_plain
 from ckptfix.report.spelling import repair_command, spelled, spelled_check
 from ckptfix.report.verify_json import verify_schema
@@ -128,12 +128,12 @@ def _example(rule: Rule) -> Iterator[str]:
         except ckptfix.CkptfixError:
             continue  # the release does not register the architecture
         if checked.findings:
-            shown = replace(checked, ignored={}, outlook=None)
+            shown = replace(checked, ignored={})
             text = io.StringIO()
-            write_plain(checkpoint_lines(shown, verbose=False), text)
+            write_plain(below_first_screen(shown), text)
             more = "".join(f" --runtime {spec}" for spec in runtimes)
             command = f"$ ckptfix check {directory.name} --select {rule.code}{more}"
-            yield f"## In a checkpoint\n\n```console\n{command}\n{text.getvalue()}```\n"
+            yield f"## In a checkpoint\n\n```console\n{command}\n{text.getvalue().rstrip()}\n```\n"
             return
 
 

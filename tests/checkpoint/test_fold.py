@@ -5,7 +5,6 @@ import io
 import json
 import random
 from collections.abc import Callable, Iterator
-from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,14 +38,12 @@ def plainly() -> contextlib.AbstractContextManager[object]:
 def checked(directory: Path, runtimes: tuple[str, ...]) -> str:
     """Everything that `check` says in every format, of like findings and of each."""
     said: list[str] = []
-    for for_people, verbose in product((True, False), (True, False)):
-        targets = asked_targets(runtimes)
-        request = CheckRequest(targets=targets, ask_all=for_people, every=verbose)
+    for verbose in (True, False):
+        request = CheckRequest(targets=asked_targets(runtimes), every=verbose)
         found = tuple(check_each([str(directory)], request))
         report = CheckReport(found, Severity.WARNING, Path("/"))
         for name in FORMATS:
-            if for_people == (name == "text"):
-                said += (plain(shown) for shown in renderer(name)(report, verbose))
+            said += (plain(shown) for shown in renderer(name)(report, verbose))
     return "\n".join(said)
 
 

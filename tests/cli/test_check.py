@@ -26,13 +26,13 @@ def test_one_report_on_several_checkpoints(run: Run, tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[:2] == ["a: clean", "== b"]
     assert [" ".join(line.split()) for line in lines[-7:]] == [
-        "b: 36 errors; ckptfix rewrite repairs 36",
+        "b: does not load on sglang 0.5.23; 36 errors; ckptfix rewrite repairs 36",
         "",
         "will it load vllm 0.33.0 sglang 0.5.23 findings",
         "a yes yes clean",
-        "b yes no, 1 module 36",
+        "b yes no, 1 module 38",
         "",
-        "2 checkpoints: 1 clean, 1 with findings",
+        "2 checkpoints: 1 clean, 1 not loaded",
     ]
 
 
@@ -63,14 +63,26 @@ def test_json_says_where_and_what(run: Run) -> None:
     assert (report["schema"], report["exit_code"]) == (2, 2)
     broken, healthy, missing = report["checkpoints"]
     assert not broken["clean"]
-    assert broken["counts"] == {"error": 36, "warning": 0}
+    assert broken["counts"] == {"error": 38, "warning": 0}
     first = broken["findings"][0]
     assert (first["code"], first["file"]) == ("CKF101", "config.json")
     assert first["expected"] == first["subject"].replace("backbone", "model")
     assert first["modules"] == [first["subject"]]
     text = (NANO_VL / "config.json").read_text().splitlines()
     assert text[first["line"] - 1].strip().startswith(f'"{first["subject"]}"')
-    assert healthy["clean"]
+    assert (healthy["clean"], healthy["loads"]) == (True, "yes")
+    assert (broken["loads"], missing["loads"]) == ("no", None)
+    answers = {(r["runtime"], r["version"]): r for r in broken["runtimes"]}
+    assert len(answers) > 10  # every known release
+    assert [release for release, r in answers.items() if r["counts"]] == [
+        ("vllm", "0.33.0"),
+        ("sglang", "0.5.23"),
+    ]
+    assert answers["vllm", "0.33.0"]["loads"] == "yes"
+    assert (answers["vllm", "0.17.1"]["loads"], answers["vllm", "0.17.1"]["effect"]) == (
+        "no",
+        "stops while loading",
+    )
     assert missing["error"] == "nowhere: no such directory"
     assert not missing["clean"]
 
@@ -116,7 +128,7 @@ def test_a_release_that_refuses_the_metadata_is_a_finding(tmp_path: Path, run: R
     (checked,) = json.loads(done.stdout)["checkpoints"]
     (refusal,) = (f for f in checked["findings"] if f["code"] == "CKF702")
     assert refusal["message"] == (
-        "is rejected: vllm 0.33.0 stops: MIXED_PRECISION without quantized_layers"
+        "is rejected by vllm 0.33.0: MIXED_PRECISION without quantized_layers"
     )
     assert done.returncode == 1
     assert "(CKF702)" in run("check", "c", "--runtime", "vllm==0.33.0").stdout

@@ -26,7 +26,7 @@ def test_the_matrix_shows_modules_by_release(call: Call) -> None:
     ]
     assert "vllm 0.17.1: 10 of 23 modules built in a different format than stored (CKF701)" in rows
     assert "vllm 0.22 (as 0.20.0): every module is built in its stored format" in rows
-    assert rows[-1] == f"{NANO_VL}: wrong in 1 of 2 releases"
+    assert rows[-1] == f"{NANO_VL}: does not load on vllm 0.17.1"
 
 
 def test_a_release_that_maps_names_itself_makes_the_checkpoint_clean(call: Call) -> None:
@@ -94,8 +94,11 @@ def test_whether_another_class_is_built_is_not_known(
     config["auto_map"] = {"AutoModel": "modeling.Omni"}
     (directory / "config.json").write_text(json.dumps(config))
     done = call("check", directory, "--runtime", "vllm==0.17.1")
-    assert done.returncode == 2
-    assert "does not register NemotronH_Nano_Omni" in done.stderr
+    assert done.returncode == 1
+    assert "vllm 0.17.1  unknown, does not register NemotronH_Nano_Omni" in done.stdout
+    assert "not known whether it loads on vllm 0.17.1; --allow-unknown" in done.stdout
+    (checked,) = json.loads(call("check", directory, "--json").stdout)["checkpoints"]
+    assert {r["loads"] for r in checked["runtimes"] if r["version"] == "0.17.1"} == {"unknown"}
 
 
 def test_resolve_shows_an_algorithm_for_the_whole_checkpoint(call: Call) -> None:

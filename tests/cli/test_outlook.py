@@ -7,6 +7,9 @@ import pytest
 from tests.builders import bf16, fp8, mixed, nvfp4, write_checkpoint
 from tests.conftest import DATA, FIXTURES, Call, Run
 
+NANO_VL = DATA / "nanovl-mixed"
+STOPS = "no, stops while loading: "
+
 
 def first_screen(call: Call, directory: Path, *arguments: str) -> list[str]:
     shown = call("check", directory, *arguments).stdout.partition("\n\n")[0]
@@ -17,14 +20,14 @@ def test_names_that_some_releases_miss(call: Call) -> None:
     assert first_screen(call, DATA / "nanovl-mixed") == [
         "Will it load? (names and formats only)",
         "vllm 0.20.0 to 0.33.0 yes",
-        "vllm 0.17.1 no, 10 of 23 modules built in a different format than stored",
-        "sglang 0.5.14 to 0.5.23 no, 1 of 23 modules built in a different format than stored",
+        f"vllm 0.17.1 {STOPS}10 of 23 modules built in a different format than stored",
+        f"sglang 0.5.14 to 0.5.23 {STOPS}1 of 23 modules built in a different format than stored",
         (
-            "sglang 0.5.10.post1 to 0.5.12.post1 "
-            "no, 10 of 23 modules built in a different format than stored"
+            f"sglang 0.5.10.post1 to 0.5.12.post1 {STOPS}"
+            "10 of 23 modules built in a different format than stored"
         ),
         "Next step",
-        f"ckptfix rewrite {DATA / 'nanovl-mixed'} # repairs the names",
+        f"ckptfix rewrite {NANO_VL} # repairs the names; then it loads on vllm 0.17.1",
     ]
 
 
@@ -41,7 +44,7 @@ def test_a_release_asked_about_that_fails_comes_first(call: Call) -> None:
     asked = ("--runtime", "vllm==0.17.1", "--runtime", "vllm==0.33.0")
     screen = first_screen(call, DATA / "nanovl-mixed", *asked)
     repair = f"ckptfix rewrite {DATA / 'nanovl-mixed'} {' '.join(asked)}"
-    assert screen[-1] == f"{repair} # fixes what renaming can fix"
+    assert screen[-1] == f"{repair} # fixes what renaming can fix; then it loads on vllm 0.17.1"
 
 
 @pytest.mark.parametrize(
@@ -50,12 +53,12 @@ def test_a_release_asked_about_that_fails_comes_first(call: Call) -> None:
         ("llama-fp8-kv8", "vllm 0.17.1 to 0.33.0 yes", "vllm serve"),
         (
             "llama-nvfp4-awq",
-            "vllm 0.17.1 to 0.33.0 no, stops: NVFP4_AWQ for the whole checkpoint is not supported",
+            f"vllm 0.17.1 to 0.33.0 {STOPS}NVFP4_AWQ for the whole checkpoint is not supported",
             "python -m sglang.launch_server --model-path",
         ),
         (
             "old-0.23.0-llama-mixed",
-            "vllm 0.33.0 no, stops: MIXED_PRECISION without quantized_layers",
+            "vllm 0.33.0 no, stops while loading: MIXED_PRECISION without quantized_layers",
             "ckptfix rewrite",
         ),
     ],
@@ -74,7 +77,7 @@ def test_tensors_at_fault_load_nowhere(tmp_path: Path, call: Call) -> None:
         quant_method="modelopt",
     )
     screen = first_screen(call, write_checkpoint(tmp_path / "c", tensors, entries))
-    assert "vllm 0.17.1 to 0.33.0 no, the tensors themselves are wrong: CKF301" in screen
+    assert f"vllm 0.17.1 to 0.33.0 {STOPS}the tensors themselves are wrong: CKF301" in screen
     assert screen[-1] == "nothing to run: no rewrite fixes this # see the findings below"
 
 
@@ -83,7 +86,10 @@ def test_an_architecture_that_nobody_read(tmp_path: Path, call: Call) -> None:
     made = write_checkpoint(
         tmp_path / "c", tensors, mixed({"model.a": "FP8"}), architecture="NobodyForCausalLM"
     )
-    assert any(line.startswith("unknown: ") for line in first_screen(call, made))
+    screen = first_screen(call, made)
+    assert screen[1].startswith("vllm 0.17.1 to 0.33.0 no, stops while loading: does not register")
+    assert screen[2].startswith("sglang 0.5.10.post1 to 0.5.23 no, stops while loading: does not")
+    assert call("check", made).returncode == 1
 
 
 def test_what_is_not_known_is_not_red(tmp_path: Path, run: Run) -> None:

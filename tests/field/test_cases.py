@@ -30,7 +30,7 @@ STATIC = {"EXPERTS", "EXPORT", "FILES", "FUSED", "INDEX", "LMHEAD", "MATCHER", "
 
 def codes_found(draft: Draft, directory: Path) -> set[str]:
     checkpoint = load(str(draft.write(directory)))
-    examined = examine(checkpoint, None, asked_targets(RELEASES), ask_all=False)
+    examined = examine(checkpoint, None, asked_targets(RELEASES))
     return {finding.code for finding in examined.findings}
 
 

@@ -97,7 +97,7 @@ def _outcome(
 def _look(directory: Path) -> _Seen:
     try:
         checkpoint = load(str(directory))
-        examined = examine(checkpoint, None, asked_targets([NEWEST]), ask_all=False)
+        examined = examine(checkpoint, None, asked_targets([NEWEST]))
     except CkptfixError as error:
         return _Seen(frozenset({STOPS}), error=str(error))
     codes = frozenset(finding.code for finding in examined.findings)

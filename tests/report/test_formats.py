@@ -17,10 +17,11 @@ from ckptfix.report.check_report import CheckReport
 from ckptfix.report.check_sarif import check_sarif
 from ckptfix.report.console import plain
 from ckptfix.rules.registry import RULES
-from tests.builders import Shapes, bf16, fp8, mixed, write_checkpoint
+from tests.builders import Shapes, fp8, mixed, write_checkpoint, write_llama_with_a_warning
 from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, Call, Run
 
 NANO_VL = DATA / "nanovl-mixed"
+NAMES = ("--ignore", "CKF7")
 RELEASES = ("--runtime", "vllm==0.17.1", "--runtime", "sglang==0.5.23")
 SARIF = jsonschema.Draft4Validator(
     json.loads((DATA / "schemas" / "sarif-2.1.0-rtm.5.json").read_text())
@@ -44,7 +45,7 @@ def test_every_fixture_gives_valid_sarif_and_junit(name: str, call: Call) -> Non
 
 
 def test_sarif_leads_to_the_line_the_modules_and_the_rule(call: Call) -> None:
-    (result,) = results(call("check", NANO_VL, "--format", "sarif").stdout)
+    (result,) = results(call("check", NANO_VL, *NAMES, "--format", "sarif").stdout)
     (location,) = result["locations"]
     physical = location["physicalLocation"]
     path = Path(physical["artifactLocation"]["uri"])
@@ -76,7 +77,7 @@ def test_sarif_leads_to_both_files_where_two_disagree(tmp_path: Path, call: Call
 
 
 def test_sarif_names_every_rule_with_its_help(call: Call) -> None:
-    (run,) = json.loads(call("check", NANO_VL, "--format", "sarif").stdout)["runs"]
+    (run,) = json.loads(call("check", NANO_VL, *NAMES, "--format", "sarif").stdout)["runs"]
     rules = run["tool"]["driver"]["rules"]
     assert [rule["id"] for rule in rules] == list(RULES)
     assert all(rule["help"]["markdown"] and rule["fullDescription"]["text"] for rule in rules)
@@ -85,7 +86,7 @@ def test_sarif_names_every_rule_with_its_help(call: Call) -> None:
 
 
 def test_a_file_outside_the_working_directory_gets_an_absolute_uri(run: Run) -> None:
-    (result,) = results(run("check", NANO_VL, "--format", "sarif").stdout)
+    (result,) = results(run("check", NANO_VL, *NAMES, "--format", "sarif").stdout)
     physical = result["locations"][0]["physicalLocation"]
     assert physical["artifactLocation"]["uri"] == (NANO_VL / "config.json").as_uri()
 
@@ -99,7 +100,7 @@ def test_fingerprints_tell_results_apart_and_outlive_a_moved_line(tmp_path: Path
     tensors: Shapes = {k: v for name in layers for k, v in fp8(name, input_scale=False).items()}
     quantization = mixed({**layers, "model.x": "FP8", "model.y": "FP8"})
     directory = write_checkpoint(tmp_path / "c", tensors, quantization)
-    arguments = ("check", "c", "--format", "sarif")
+    arguments = ("check", "c", *NAMES, "--format", "sarif")
     before = fingerprints(run(*arguments).stdout)
     assert len(set(before)) == len(before) == 2
     config = directory / "config.json"
@@ -114,11 +115,11 @@ def test_thousands_of_like_findings_are_one_result(tmp_path: Path, run: Run) -> 
     directory = write_checkpoint(
         tmp_path / "c", fp8("model.a"), mixed({"model.a": "FP8", **layers})
     )
-    (result,) = results(run("check", directory, "--format", "sarif").stdout)
+    (result,) = results(run("check", directory, *NAMES, "--format", "sarif").stdout)
     assert result["properties"]["findings"] == 3000
     assert "model.layers.[0-2999].q" in result["message"]["text"]
-    github = run("check", directory, "--format", "github").stdout.splitlines()
-    assert len(github) == 1
+    github = run("check", directory, *NAMES, "--format", "github").stdout.splitlines()
+    assert len(github) == 2  # and whether it loads
 
 
 def test_what_a_release_would_do_stands_in_every_format(call: Call) -> None:
@@ -131,29 +132,36 @@ def test_what_a_release_would_do_stands_in_every_format(call: Call) -> None:
     github = call("check", NANO_VL, *RELEASES, "--format", "github").stdout
     assert github.count("::error file=") == len(sarif)
     assert "title=CKF701" in github
+    assert f"::notice title={NANO_VL}%3A does not load on vllm 0.17.1 and sglang 0.5.23::" in github
     suite = ET.fromstring(call("check", NANO_VL, *RELEASES, "--format", "junit").stdout)[0]
     cases = {case.get("name"): case for case in suite}
-    failed = cases["vllm 0.17.1 builds every module in its stored format"].find("failure")
+    failed = cases["vllm 0.17.1 loads it"].find("failure")
     assert failed is not None
     assert failed.get("type") == "CKF701"
-    assert failed.get("message", "").startswith("10 findings")
+    assert failed.get("message", "").startswith("no, stops while loading: 10 of 23 modules")
+    (log,) = json.loads(call("check", NANO_VL, *RELEASES, "--format", "sarif").stdout)["runs"]
+    answers = [(a["version"], a["loads"], a["effect"]) for a in log["properties"]["runtimes"]]
+    assert answers == [(v, "no", "stops while loading") for v in ("0.17.1", "0.5.23")]
 
 
-def test_a_release_without_a_verdict_is_skipped_and_not_passed(
+def test_what_is_not_known_fails_unless_it_is_allowed(
     copy_of: Callable[[str], Path], call: Call
 ) -> None:
     directory = copy_of("nanoomni-mixed-naive")
     config = json.loads((directory / "config.json").read_text())
     config["auto_map"] = {"AutoModel": "modeling.Omni"}  # a class that a release may find there
     (directory / "config.json").write_text(json.dumps(config))
-    arguments = ("check", directory, "--runtime", "vllm", "--format")
-    done = call(*arguments, "junit")
+    arguments = ("check", directory, "--runtime", "vllm==0.17.1", "--ignore", "CKF", "--format")
+    suite = ET.fromstring(call(*arguments, "junit").stdout)[0]
+    (failed,) = (case for case in suite if case.find("failure") is not None)
+    assert failed.get("name") == "vllm 0.17.1 loads it"
+    assert call(*arguments, "github").stdout.startswith("::error title=")
+    done = call(*arguments, "junit", "--allow-unknown")
+    assert done.returncode == 0
     JUNIT.validate(done.stdout)
     suite = ET.fromstring(done.stdout)[0]
-    (skipped,) = (case for case in suite if case.find("skipped") is not None)
-    assert skipped.get("name", "").startswith("vllm 0.17.1 ")
-    assert suite.get("skipped") == "1"
-    assert "::notice title=vllm 0.17.1::" in call(*arguments, "github").stdout
+    assert (suite.get("skipped"), suite.get("failures")) == ("1", "0")
+    assert call(*arguments, "github", "--allow-unknown").stdout.startswith("::notice title=")
 
 
 NASTY = "m%a\r\nb]]>&<x,y:z\x1b\x00\ud800"
@@ -162,10 +170,10 @@ NASTY = "m%a\r\nb]]>&<x,y:z\x1b\x00\ud800"
 def test_github_data_cannot_break_out_of_its_command(tmp_path: Path, run: Run) -> None:
     directory = tmp_path / "50%, a:b\n::stop-commands::x"
     write_checkpoint(directory, fp8("m.a"), mixed({"m.a": "FP8", NASTY: "FP8"}))
-    done = run("check", directory.name, "no\nwhere", "--format", "github")
+    done = run("check", directory.name, "no\nwhere", *NAMES, "--format", "github")
     assert done.returncode == 2
     lines = done.stdout.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert all(line.startswith("::error ") for line in lines)
     assert "file=50%25%2C a%3Ab%0A%3A%3Astop-commands%3A%3Ax/config.json,line=" in lines[0]
     properties = re.match(r"::error ([^:]*)::", lines[0])
@@ -189,22 +197,21 @@ def test_names_that_xml_or_json_cannot_hold_are_escaped(tmp_path: Path, run: Run
 
 
 def test_a_warning_that_does_not_fail_the_call_passes_in_junit(tmp_path: Path, run: Run) -> None:
-    tensors = {**fp8("m.a"), **bf16("lm_head")}
-    write_checkpoint(tmp_path / "c", tensors, {"quant_algo": "FP8", "ignore": []})
+    write_llama_with_a_warning(tmp_path / "c")
     strict = run("check", "c", "--format", "junit")
     assert strict.returncode == 1
     assert 'failures="1"' in strict.stdout
     mild = run("check", "c", "--format", "junit", "--fail-on", "error")
     assert mild.returncode == 0
     assert 'failures="0"' in mild.stdout
-    assert "<system-out>lm_head: is stored as BF16" in mild.stdout
+    assert "<system-out>total_size: " in mild.stdout
 
 
 def test_a_report_goes_to_a_file_whole_or_not_at_all(tmp_path: Path, run: Run) -> None:
     target = tmp_path / "report.sarif"
     target.write_text("old")
     target.chmod(0o640)
-    done = run("check", NANO_VL, "nowhere", "--format", "sarif", "--output-file", target)
+    done = run("check", NANO_VL, "nowhere", *NAMES, "--format", "sarif", "--output-file", target)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == "error: nowhere: no such directory\n"

@@ -62,7 +62,7 @@ def test_an_output_format_is_a_file_and_a_row(package: Path, tmp_path: Path) -> 
     head, first, *rest = done.stdout.splitlines()
     assert head == "code,severity,subject,place"
     assert first.startswith("CKF101,error,language_model.backbone.layers.0.mixer.in_proj,")
-    assert len(rest) == 35
+    assert len(rest) == 37
 
     report = tmp_path / "report.csv"
     written = run(checkpoint, "--format", "csv", "--output-file", report)

@@ -335,16 +335,15 @@ def test_it_is_a_finding_and_the_answer_of_the_first_screen(tmp_path: Path, call
     directory = write_checkpoint(tmp_path / "c", left, FP8, extra_config=SIZES)
     done = call("check", directory, "--runtime", "vllm==0.33.0")
     assert done.returncode == 1
-    assert "  vllm 0.33.0  no, leaves weights uninitialised: no norm is stored below model\n" in (
-        done.stdout
-    )
+    answer = "no, loads and computes with the wrong weights: leaves weights uninitialised"
+    assert f"  vllm 0.33.0  {answer}: no norm is stored below model\n" in done.stdout
     assert (
         "\nvllm 0.33.0: leaves weights uninitialised: no norm is stored below model (CKF703)\n"
         in (done.stdout)
     )
     assert "error CKF703" in call("check", directory, "--runtime", "vllm==0.33.0", "-v").stdout
     screen = call("check", directory).stdout
-    assert "vllm 0.17.1 to 0.33.0          no, leaves weights uninitialised" in screen
+    assert f"vllm 0.17.1 to 0.33.0          {answer}" in screen
 
 
 LATENT = {"q_lora_rank": 16, "kv_lora_rank": 16, "num_hidden_layers": 1}

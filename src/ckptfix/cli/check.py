@@ -97,6 +97,14 @@ IgnoreOption = Annotated[
         show_default=False,
     ),
 ]
+AllowUnknownOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unknown",
+        help="Do not exit with 1 only because it is not known whether a release loads a "
+        "checkpoint.",
+    ),
+]
 ConfigOption = Annotated[
     str | None,
     typer.Option(
@@ -119,6 +127,7 @@ def check(
     select: SelectOption = None,
     ignore: IgnoreOption = None,
     fail_on: FailOnOption = None,
+    allow_unknown: AllowUnknownOption = False,
     format_: FormatOption = None,
     json: JsonFormatOption = False,
     output_file: OutputFileOption = None,
@@ -131,17 +140,24 @@ def check(
     offline: OfflineOption = False,
     refresh: RefreshOption = False,
 ) -> None:
-    """Compare the metadata with the tensors; writes nothing.
+    """Say whether a checkpoint loads, and compare its metadata with its tensors; writes nothing.
 
-    With --runtime, also compare what each release would resolve for each module with how the module
-    is stored. Exit code 0 if nothing is found, 1 if there are findings or a release would build a
-    module differently, 2 if a checkpoint could not be checked (the others are still checked).
+    The exit code depends on the releases given with --runtime, otherwise on the newest known
+    release of each runtime that registers the architecture: 0 if they all load every checkpoint
+    and no finding reaches --fail-on; 1 if one does not, or it is not known, or a finding does; 2
+    if a checkpoint could not be checked (the others are still checked).
 
     Example: ckptfix check ./Nemotron-Nano-VL-12B-V2-NVFP4 --runtime vllm==0.17.1
     """
     from pathlib import Path
 
-    from ckptfix.cli.check_settings import CheckFlags, fail_level, names_from, request_of
+    from ckptfix.cli.check_settings import (
+        CheckFlags,
+        allows_unknown,
+        fail_level,
+        names_from,
+        request_of,
+    )
     from ckptfix.cli.configuration import configuration
     from ckptfix.cli.listening import listening
     from ckptfix.cli.output_file import require_writable, write_report
@@ -158,13 +174,15 @@ def check(
     names = [*(checkpoints or ()), *(names_from(from_file) if from_file is not None else ())]
     if not names:
         raise CkptfixError("no checkpoint given", advice="pass one, or use --from-file FILE")
-    flags = CheckFlags(tuple(maps or ()), mapper, runtime, select, ignore, fail_on)
+    flags = CheckFlags(
+        tuple(maps or ()), mapper, runtime, select, ignore, fail_on, allow_unknown=allow_unknown
+    )
     chosen = format_ or ("text" if not json else "jsonl" if from_file is not None else "json")
     found = configuration(config, none=no_config)
     request = request_of(
         flags,
         found,
-        ask_all=chosen == "text",
+        shows=chosen if chosen != "text" or from_file is None or verbose else "table",
         every=verbose,
         lines=verbose or chosen != "text",
         policy=NetworkPolicy(revision, offline, refresh),
@@ -177,6 +195,7 @@ def check(
         fail_on=fail_level(flags, found),
         base=Path.cwd(),
         brief=from_file is not None,
+        allow_unknown=allows_unknown(flags, found),
     )
     checked = []
     with listening() as listener:

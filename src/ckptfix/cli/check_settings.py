@@ -27,19 +27,29 @@ class CheckFlags:
     select: Sequence[str] | None = None
     ignore: Sequence[str] | None = None
     fail_on: str | None = None
+    allow_unknown: bool = False
 
 
 def request_of(
     flags: CheckFlags,
     found: Configuration,
     *,
-    ask_all: bool = True,
+    shows: str = "text",
     every: bool = True,
     lines: bool = True,
     policy: NetworkPolicy = DEFAULT_POLICY,
     jobs: int = 1,
 ) -> CheckRequest:
-    """Flags first, then the configuration.
+    """Flags first, then the configuration; nothing is planned that is not shown.
+
+    Args:
+        flags: the command line.
+        found: the configuration.
+        shows: an output format, or `table`, which shows answers and no finding.
+        every: see `CheckRequest`.
+        lines: see `CheckRequest`.
+        policy: what may be requested.
+        jobs: checkpoints read at a time.
 
     Raises:
         CkptfixError: an unknown runtime or code, a map that cannot be read.
@@ -53,17 +63,23 @@ def request_of(
         asked_targets(flags.runtimes or settings.runtimes),
         Selection(select or (EVERY,), ignore),
         found.ignored_in,
-        ask_all,
-        policy,
-        every,
-        lines,
-        jobs,
+        repairs=shows != "table",
+        next_step=shows == "text",
+        policy=policy,
+        every=every,
+        lines=lines,
+        jobs=jobs,
     )
 
 
 def fail_level(flags: CheckFlags, found: Configuration) -> Severity:
     """The lowest severity that makes the exit code 1."""
     return Severity(flags.fail_on or found.settings.fail_on or "warning")
+
+
+def allows_unknown(flags: CheckFlags, found: Configuration) -> bool:
+    """True where a release that may load a checkpoint or not does not make the exit code 1."""
+    return flags.allow_unknown or found.settings.allow_unknown
 
 
 def names_from(path: str) -> list[str]:

@@ -28,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     ignore: tuple[str, ...] = ()
     per_path_ignores: dict[str, tuple[str, ...]] = {}
     fail_on: Literal["warning", "error"] | None = None
+    allow_unknown: bool = False
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def _verified(directory: str, flags: RewriteFlags) -> int:
 
 def _propose(repository: Repository, planned: RewritePlan, *, dry_run: bool) -> None:
     commit = planned.opened.commit
-    change = ProposedChange(planned.plan, planned.portable, repository.name, commit)
+    change = ProposedChange(planned, repository.name, commit)
     title, body = title_of(change), body_of(change)
     if dry_run:
         _show_dry_run(str(repository), planned)

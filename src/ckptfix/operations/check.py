@@ -14,7 +14,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.registry import METADATA_FILES
 from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.errors import CkptfixError
-from ckptfix.operations.checked import CheckedCheckpoint
+from ckptfix.operations.checked import CheckedCheckpoint, answers_after, answers_of, cured
 from ckptfix.operations.examine import examine
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load_opened, open_noted
@@ -34,6 +34,7 @@ from ckptfix.remote.reference import (
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import RULES
 from ckptfix.rules.selection import EVERY, EVERYTHING, Selection, parse_codes
+from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.name_maps import NameMap, own_name_map
 from ckptfix.runtimes.releases import asked_targets
 from ckptfix.runtimes.targets import Target
@@ -54,8 +55,10 @@ class CheckRequest:
     """The rules that count."""
     ignored_in: Callable[[str], Sequence[str]] = lambda _: ()
     """Name of a checkpoint -> more codes that do not count in it."""
-    ask_all: bool = True
-    """Ask every known release where `targets` is empty."""
+    repairs: bool = True
+    """Plan what each finding and the first screen promise."""
+    next_step: bool = True
+    """Plan the rewrite to type next."""
     policy: NetworkPolicy = DEFAULT_POLICY
     every: bool = True
     """Each expert has findings of its own; else one finding is for all experts of a bank."""
@@ -188,7 +191,6 @@ def _check(
         checkpoint,
         request.own_map,
         request.targets,
-        ask_all=request.ask_all,
         every=request.every,
         listener=listener,
     )
@@ -204,12 +206,14 @@ def _check(
         rules=tuple(rules),
         findings=tuple(counted),
         ignored=+ignored,
-        verdicts=examined.verdicts,
-        outlook=examined.outlook if request.ask_all else None,
+        # What the user does not want to hear of keeps a release from loading it all the same.
+        runtimes=answers_of(examined.verdicts, examined.counted, examined.findings),
+        asked=bool(request.targets),
         banks=None if request.every else examined.checkpoint.banks,
     )
-    listener.step(Step("planning repairs", name))
-    checked = _with_repairs(checked, examined.checkpoint, request)
+    if request.repairs:
+        listener.step(Step("planning repairs", name))
+        checked = _with_repairs(checked, examined.checkpoint, request)
     if not request.lines:
         return checked
     return replace(checked, findings=tuple(_completed(checked, checkpoint)))
@@ -222,10 +226,17 @@ def _with_repairs(
     own = OwnMap(request.own_map, request.map_arguments)
     repairs = Repairs(examined, own, request.targets)
     checked = replace(checked, findings=repairs.of(checked.findings))
-    if checked.outlook is None:
+    if not request.next_step:
         return checked
-    fails = not checked.blocking_codes and any(verdict.fails for verdict in checked.outlook)
-    return replace(checked, advised=repairs.advised(checked.findings, fails=fails))
+    now = checked.runtimes
+    fails = any(answer.loads is not Answer.YES for answer in now)
+    advised = repairs.advised(
+        checked.findings,
+        cures=lambda planned: fails and bool(cured(now, answers_after(planned, now))),
+    )
+    if advised is not None:
+        advised = replace(advised, then=answers_after(advised.planned, now))
+    return replace(checked, advised=advised)
 
 
 def _completed(checked: CheckedCheckpoint, checkpoint: Checkpoint) -> Iterator[Finding]:

@@ -1,27 +1,134 @@
 """What `check` found in one checkpoint."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ckptfix.checkpoint.expert_banks import Banks
+from ckptfix.rewriting.plan import rewritten
+from ckptfix.rewriting.proved import ProvedPlan
 from ckptfix.rules.finding import Finding, Rule, Severity
-from ckptfix.runtimes.loads import Answer
-from ckptfix.runtimes.verdict import TargetVerdict
-
-Loads = Literal["yes", "no", "unknown"]
+from ckptfix.runtimes.loads import Answer, Effect, Loads, of_all
+from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.verdict import TargetVerdict, judge
 
 
 @dataclass(frozen=True)
 class ReleaseAnswer:
-    """Whether one release loads the checkpoint as it is."""
+    """Whether one release loads the checkpoint as it is: every output shows this, and no other."""
 
-    runtime: str
-    version: str
-    loads: Loads
-    reasons: tuple[str, ...]
-    """Why not, or why nobody knows; empty where it loads."""
+    verdict: TargetVerdict
+    """Module by module."""
+    answer: Loads
+    counts: bool
+    """The exit code depends on it: it was asked about, or none was and it is the newest of its
+    runtime that registers the architecture."""
+
+    @property
+    def target(self) -> Target:
+        """The release."""
+        return self.verdict.target
+
+    @property
+    def runtime(self) -> str:
+        """Name of the runtime: `vllm`."""
+        return self.target.runtime
+
+    @property
+    def version(self) -> str:
+        """Version of the release."""
+        return self.target.version
+
+    @property
+    def loads(self) -> Answer:
+        """`yes`, `no` or `unknown`."""
+        return self.answer.answer
+
+    @property
+    def effect(self) -> Effect | None:
+        """What a user would see; None unless the answer is no."""
+        return self.answer.effect
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why not, or why nobody knows; empty where it loads."""
+        if self.answer.unknown_because:
+            return (self.answer.unknown_because,)
+        return tuple(map(str, self.answer.reasons))
+
+
+def answers_of(
+    verdicts: Iterable[TargetVerdict], counted: Iterable[Target], findings: Iterable[Finding]
+) -> tuple[ReleaseAnswer, ...]:
+    """The answer of every release.
+
+    Args:
+        verdicts: one for each release.
+        counted: the releases that the exit code depends on.
+        findings: everything that was found, whether the user wants to hear of it or not.
+    """
+    bad = sorted({finding.code for finding in findings if finding.rule.blocks_loading})
+    those = set(counted)
+    return tuple(
+        ReleaseAnswer(
+            verdict,
+            # One that stops at the metadata does not come as far as the tensors, and what is wrong
+            # for those that are known may be right for one that is not.
+            verdict.loads if verdict.problem else verdict.loads.with_bad_tensors(bad),
+            verdict.target in those,
+        )
+        for verdict in verdicts
+    )
+
+
+def answers_after(
+    planned: ProvedPlan, before: Sequence[ReleaseAnswer]
+) -> tuple[ReleaseAnswer, ...]:
+    """What the same releases answer once a rewrite is carried out."""
+    known = {v.target: v for v in planned.portable.after} if planned.portable else {}
+    named = planned.tensors.checkpoint if planned.tensors else planned.checkpoint
+    result = rewritten(named, planned.plan.files)
+    targets = [answer.target for answer in before]
+    verdicts = [known[target] if target in known else judge(result, target) for target in targets]
+    counted = [answer.target for answer in before if answer.counts]
+    return answers_of(verdicts, counted, planned.plan.findings_after)
+
+
+def answers_of_plan(
+    planned: ProvedPlan,
+) -> tuple[tuple[ReleaseAnswer, ...], tuple[ReleaseAnswer, ...]]:
+    """What the releases answer that a rewrite was proved for, before it and after it."""
+    if planned.portable is None:
+        return (), ()
+    before, after = planned.portable.before, planned.portable.after
+    targets = [verdict.target for verdict in before]
+    return (
+        answers_of(before, targets, planned.plan.findings_before),
+        answers_of(after, targets, planned.plan.findings_after),
+    )
+
+
+def cured(
+    before: Iterable[ReleaseAnswer], after: Iterable[ReleaseAnswer]
+) -> tuple[ReleaseAnswer, ...]:
+    """The answers of the releases that load it after a rewrite and not before."""
+    return tuple(
+        new
+        for old, new in zip(before, after, strict=True)
+        if new.loads is Answer.YES and old.loads is not Answer.YES
+    )
+
+
+def lost(
+    before: Iterable[ReleaseAnswer], after: Iterable[ReleaseAnswer]
+) -> tuple[ReleaseAnswer, ...]:
+    """The answers of the releases that load it before a rewrite and not after."""
+    return tuple(
+        new
+        for old, new in zip(before, after, strict=True)
+        if old.loads is Answer.YES and new.loads is not Answer.YES
+    )
 
 
 @dataclass(frozen=True)
@@ -32,8 +139,12 @@ class Advised:
     """Of the call of `rewrite` or `plan`, without the name of the checkpoint."""
     effect: str
     """What it does, as a phrase: `repairs the names`."""
+    planned: ProvedPlan = field(repr=False)
+    """The same rewrite, as it was planned."""
     for_releases: bool = False
     """It repairs no finding, but what some release builds."""
+    then: tuple[ReleaseAnswer, ...] = ()
+    """The answer of each release afterwards, in the order of those before."""
 
 
 @dataclass(frozen=True)
@@ -49,59 +160,40 @@ class CheckedCheckpoint:
     name_map: str = ""
     """Where the name map comes from."""
     findings: tuple[Finding, ...] = ()
-    """Those that count."""
+    """Those that the user wants to hear of."""
     rules: tuple[Rule, ...] = ()
-    """Those that count."""
+    """Likewise."""
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Code -> number of findings that the user does not want to hear of."""
-    verdicts: tuple[TargetVerdict, ...] = ()
-    """Of the releases that the user asked about; what they find wrong is among the findings."""
-    outlook: tuple[TargetVerdict, ...] | None = None
-    """The same, or of every known release where the user asked about none, newest first; None
-    where nobody wants to know."""
+    runtimes: tuple[ReleaseAnswer, ...] = ()
+    """The answer of each release that was asked about, in that order; of every known one, newest
+    first, where none was."""
+    asked: bool = False
+    """The user asked about releases."""
     advised: Advised | None = None
     """The rewrite to type next; None where none helps, or nobody wants to know."""
     banks: Banks | None = None
     """Banks of experts whose expert 0 stands for all of them, wherever it is named here."""
 
     @property
-    def runtimes(self) -> tuple[ReleaseAnswer, ...]:
-        """The answer for each release that was asked, newest first where none was named."""
-        return tuple(self.answer(verdict) for verdict in self.verdicts or self.outlook or ())
-
-    def answer(self, verdict: TargetVerdict) -> ReleaseAnswer:
-        """Whether the release of a verdict loads the checkpoint."""
-        target = verdict.target
-        loads, reasons = self._loads(verdict)
-        return ReleaseAnswer(target.runtime, target.version, loads, reasons)
-
-    def _loads(self, verdict: TargetVerdict) -> tuple[Loads, tuple[str, ...]]:
-        if self.blocking_codes and not verdict.refused:
-            return "no", (f"the tensors themselves are wrong: {', '.join(self.blocking_codes)}",)
-        loads = verdict.loads
-        match loads.answer:
-            case Answer.YES:
-                return "yes", ()
-            case Answer.UNKNOWN:
-                return "unknown", (loads.unknown_because,)
-            case Answer.NO if verdict.wrong:
-                number, total = len(verdict.wrong), len(verdict.modules)
-                modules = "module" if total == 1 else "modules"
-                return "no", (
-                    f"{number:,} of {total:,} {modules} built in a different format than stored",
-                )
-            case Answer.NO:
-                return "no", tuple(map(str, loads.reasons))
+    def counted(self) -> tuple[ReleaseAnswer, ...]:
+        """The answers that the exit code depends on."""
+        return tuple(answer for answer in self.runtimes if answer.counts)
 
     @property
-    def blocking_codes(self) -> list[str]:
-        """Codes of the findings that no release gets past."""
-        return sorted({f.code for f in self.findings if f.rule.blocks_loading})
+    def verdicts(self) -> tuple[TargetVerdict, ...]:
+        """Of the releases that the user asked about."""
+        return tuple(answer.verdict for answer in self.runtimes) if self.asked else ()
+
+    @property
+    def loads(self) -> Answer:
+        """One answer for all releases that count: yes if all say yes, no if one says no."""
+        return of_all(answer.loads for answer in self.counted)
 
     @property
     def clean(self) -> bool:
-        """True when it was checked and nothing was found."""
-        return not self.error and not self.findings
+        """True when it was checked, nothing was found, and every release that counts loads it."""
+        return not self.error and not self.findings and self.loads is Answer.YES
 
     @property
     def counts(self) -> dict[Severity, int]:

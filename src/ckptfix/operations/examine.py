@@ -1,4 +1,4 @@
-"""All rules on one checkpoint, for the releases asked about."""
+"""All rules on one checkpoint, for the releases that count."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,9 +8,9 @@ from ckptfix.checkpoint.fold import Fold
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.folded import holds_for_all, tells_of_banks, with_all_experts
-from ckptfix.rules.registry import find_all
+from ckptfix.rules.registry import find_all, find_in_releases
 from ckptfix.runtimes.name_maps import NameMap, builtin_name_map
-from ckptfix.runtimes.releases import judge_all, known_targets
+from ckptfix.runtimes.releases import counted_targets, every_target
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict, judge_each
 
@@ -23,10 +23,11 @@ class Examined:
     """The one that was looked at: the folded one where that was enough."""
     name_map: NameMap
     verdicts: tuple[TargetVerdict, ...]
-    """Of the releases asked about."""
+    """Of the releases asked about; of every known one, newest first, where there are none."""
+    counted: tuple[Target, ...]
+    """Those of them whose verdict is among the findings, and decides: the releases asked about, or
+    the newest of each runtime."""
     findings: tuple[Finding, ...]
-    outlook: tuple[TargetVerdict, ...]
-    """The verdicts, or those of every known release where none was asked about."""
 
 
 def examine(
@@ -34,7 +35,6 @@ def examine(
     own_map: NameMap | None,
     targets: Sequence[Target],
     *,
-    ask_all: bool,
     every: bool = True,
     listener: Listener = SILENT,
 ) -> Examined:
@@ -44,20 +44,18 @@ def examine(
         checkpoint: both sides.
         own_map: the user's name map, if there is one.
         targets: the releases asked about.
-        ask_all: ask every known release where `targets` is empty, and do not list every expert
-            among the members of its bank.
-        every: each expert has findings of its own; else one finding is for all experts of a bank.
+        every: each expert has findings of its own, and is listed among the members of its bank;
+            else one finding is for all experts of a bank.
         listener: told which release is asked.
     """
     listener.step(Step("comparing metadata and tensors", checkpoint.name))
     if checkpoint.folded is not checkpoint and own_map is None:
         folded = checkpoint.folded
-        examined = _examine(folded, None, targets, ask_all=ask_all, listener=listener)
+        examined = _examine(folded, None, targets, listener)
         one_by_one = every and any(map(tells_of_banks, examined.findings))
-        judged = examined.verdicts or examined.outlook
-        if not one_by_one and holds_for_all(folded, examined.findings, judged):
-            return _unfolded(examined, checkpoint, every=every and not ask_all)
-    return _examine(checkpoint, own_map, targets, ask_all=ask_all, listener=listener)
+        if not one_by_one and holds_for_all(folded, examined.findings, examined.verdicts):
+            return _unfolded(examined, checkpoint, every=every and bool(targets))
+    return _examine(checkpoint, own_map, targets, listener)
 
 
 def _unfolded(examined: Examined, whole: Checkpoint, *, every: bool) -> Examined:
@@ -81,15 +79,15 @@ def _examine(
     checkpoint: Checkpoint,
     own_map: NameMap | None,
     targets: Sequence[Target],
-    *,
-    ask_all: bool,
     listener: Listener,
 ) -> Examined:
     name_map = own_map or builtin_name_map(checkpoint)
-    verdicts = judge_all(checkpoint, targets, listener)
+    verdicts = judge_each(checkpoint, targets or every_target(), listener)
     listener.step(Step("applying the rules", checkpoint.name))
-    found = find_all(checkpoint, name_map.without_releases() if verdicts else name_map, verdicts)
-    outlook = verdicts
-    if ask_all and not verdicts:
-        outlook = judge_each(checkpoint, known_targets(checkpoint), listener)
-    return Examined(checkpoint, name_map, verdicts, found, outlook)
+    if targets:
+        found = find_all(checkpoint, name_map.without_releases(), verdicts)
+        return Examined(checkpoint, name_map, verdicts, tuple(targets), found)
+    counted = counted_targets(checkpoint)
+    newest = tuple(verdict for verdict in verdicts if verdict.target in counted)
+    found = find_all(checkpoint, name_map) + find_in_releases(checkpoint, name_map, newest)
+    return Examined(checkpoint, name_map, verdicts, counted, found)

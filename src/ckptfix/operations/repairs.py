@@ -5,11 +5,12 @@ when that very rewrite was planned: it may be refused, change nothing, or leave 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.checked import Advised
 from ckptfix.operations.limits import limited
@@ -17,6 +18,8 @@ from ckptfix.operations.plan import plan_folded
 from ckptfix.rewriting.proof import identity
 from ckptfix.rewriting.proved import Planner, ProvedPlan, RewriteRequest
 from ckptfix.rules.finding import BY_HAND, Finding, Repair, to_rewrite
+from ckptfix.rules.runtimes import refused_metadata
+from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.targets import Target
 
@@ -65,6 +68,8 @@ class Repairs:
     targets: tuple[Target, ...]
     """The releases asked about."""
     _planned: dict[tuple[object, ...], ProvedPlan | None] = field(default_factory=dict)
+    _after: dict[int, "_Left"] = field(default_factory=dict)
+    """Id of a plan in `_planned` -> what it leaves."""
 
     def of(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
         """The findings, each with the command that repairs it, and advice that fits."""
@@ -102,7 +107,7 @@ class Repairs:
 
     def _told(self, finding: Finding, repair: Repair | None) -> Finding:
         if finding.rule.needs == "release":
-            return replace(finding, advice=self._advice_for_releases(finding))
+            return self._told_for_releases(finding)
         if finding.effect is None:
             return replace(finding, fixed_by=repair)
         if repair is None:
@@ -111,16 +116,21 @@ class Repairs:
         advice = to_rewrite(f"rewrite({self._arguments(_also(repair))})", effect)
         return replace(finding, fixed_by=repair, advice=advice)
 
-    def _advice_for_releases(self, finding: Finding) -> str:
-        """The rewrite after which all its releases build the module as it is stored."""
-        if finding.effect is None:
-            return finding.advice
+    def _told_for_releases(self, finding: Finding) -> Finding:
+        """With the rewrite after which none of its releases has the finding."""
         for repair in _ON_RELEASES:
             planned = self._plan(*_also(repair), targets=self.targets)
-            if planned is not None and not _is_wrong(finding, planned):
+            if planned is not None and self._left(planned).lacks(finding):
                 call = f"rewrite({self._arguments(_also(repair), self.targets)})"
-                return to_rewrite(call, finding.effect)
-        return _NOTHING
+                # The command that repairs it in general takes no release.
+                fixed_by = None if self.targets else repair
+                return replace(finding, advice=to_rewrite(call, "repairs it"), fixed_by=fixed_by)
+        return finding if finding.effect is None else replace(finding, advice=_NOTHING)
+
+    def _left(self, planned: ProvedPlan) -> "_Left":
+        if id(planned) not in self._after:
+            self._after[id(planned)] = _Left.of(planned)
+        return self._after[id(planned)]
 
     def _arguments(self, kinds: Sequence[Repair], targets: Sequence[Target] = ()) -> str:
         words = [kind.arguments for kind in kinds]
@@ -128,23 +138,27 @@ class Repairs:
             words.append(f"runtimes={[f'{t.runtime}=={t.version}' for t in targets]!r}")
         return ", ".join((*words, *self.own_map.arguments))
 
-    def advised(self, findings: Iterable[Finding], *, fails: bool) -> Advised | None:
+    def advised(
+        self, findings: Iterable[Finding], *, cures: Callable[[ProvedPlan], bool]
+    ) -> Advised | None:
         """The rewrite to type next; None where none changes anything for the better.
 
         Args:
             findings: with the rewrites that repair them.
-            fails: some release asked about, or known, fails, and not because of the tensors.
+            cures: whether some release, asked about or known, loads the checkpoint after a rewrite
+                that does not load it now.
         """
         repairs = {finding.fixed_by for finding in findings} - {None}
         wanted = [kind for kind in (Repair.TENSORS, Repair.CONTENT) if kind in repairs]
         for kinds in (tuple(wanted), *((kind,) for kind in wanted)):
-            if repairs and self._plan(*kinds) is not None:
-                return Advised(self._arguments(kinds), _EFFECTS[kinds])
-        for repair in _ON_RELEASES if fails else ():
+            planned = self._plan(*kinds) if repairs else None
+            if planned is not None:
+                return Advised(self._arguments(kinds), _EFFECTS[kinds], planned)
+        for repair in _ON_RELEASES:
             planned = self._plan(*_also(repair), targets=self.targets)
-            if planned is not None and planned.helps:
+            if planned is not None and planned.helps and cures(planned):
                 arguments = self._arguments(_also(repair), self.targets)
-                return Advised(arguments, _FOR_RELEASES[repair], for_releases=True)
+                return Advised(arguments, _FOR_RELEASES[repair], planned, for_releases=True)
         return None
 
     def _plan(self, *kinds: Repair, targets: tuple[Target, ...] = ()) -> ProvedPlan | None:
@@ -185,11 +199,43 @@ def _also(repair: Repair) -> tuple[Repair, ...]:
     return () if repair is Repair.NAMES else (repair,)
 
 
-def _is_wrong(finding: Finding, planned: ProvedPlan) -> bool:
-    """True where a release of the finding would still build its module wrongly, or nothing."""
-    verdicts = planned.portable.after if planned.portable else ()
-    return any(
-        verdict.refused or any(module.members == finding.modules for module in verdict.wrong)
-        for verdict in verdicts
-        if str(verdict.target) in finding.releases
-    )
+@dataclass(frozen=True)
+class _Left:
+    """What the releases still have to complain of after a rewrite."""
+
+    asked: frozenset[str]
+    """The releases that it was proved for."""
+    failing: frozenset[str]
+    """Those that do not load the checkpoint then."""
+    refusing: frozenset[str]
+    """Those of them that stop at the metadata."""
+    wrong: frozenset[tuple[str, tuple[str, ...] | str]]
+    """(release, modules built otherwise or the subject of a fault)."""
+
+    @classmethod
+    def of(cls, planned: ProvedPlan) -> "_Left":
+        """What a plan leaves."""
+        verdicts = planned.portable.after if planned.portable else ()
+        wrong: set[tuple[str, tuple[str, ...] | str]] = set()
+        for verdict in verdicts:
+            release = str(verdict.target)
+            wrong |= {(release, module.members) for module in verdict.wrong}
+            wrong |= {(release, fault.tensor or CONFIG_FILE) for fault in verdict.faults}
+        return cls(
+            frozenset(str(v.target) for v in verdicts),
+            frozenset(str(v.target) for v in verdicts if v.loads.answer is not Answer.YES),
+            frozenset(str(v.target) for v in verdicts if v.refused),
+            frozenset(wrong),
+        )
+
+    def lacks(self, finding: Finding) -> bool:
+        """True when none of its releases has the finding any more."""
+        releases = set(finding.releases)
+        if not releases <= self.asked:
+            return False
+        if finding.rule is refused_metadata:
+            return not releases & self.failing
+        subject = finding.modules or finding.subject
+        return not releases & self.refusing and not any(
+            (release, subject) in self.wrong for release in releases
+        )

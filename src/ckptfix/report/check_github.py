@@ -5,14 +5,16 @@ The escapes are those of actions/toolkit, packages/core/src/command.ts.
 
 from collections.abc import Iterator
 
-from ckptfix.report.check_groups import group_text, groups, outcomes, path_of
+from ckptfix.operations.checked import CheckedCheckpoint
+from ckptfix.report.check_groups import answers_text, group_text, groups, path_of
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import COMMAND, Line, line
 from ckptfix.report.folding import Group
+from ckptfix.report.outlook import answer_text
 
 
 def check_github(report: CheckReport, verbose: bool) -> Iterator[Line]:
-    """One annotation for each group of similar findings and for each failed check."""
+    """One annotation for each group of similar findings, each failed check, and each answer."""
     for checked in report.checkpoints:
         if checked.error:
             title = f"{checked.name}: check failed"
@@ -26,8 +28,17 @@ def check_github(report: CheckReport, verbose: bool) -> Iterator[Line]:
                 line=str(place.line or 1),
                 title=_title(group),
             )
-        for release, why in outcomes(checked):
-            yield _command("notice", f"{checked.name}: {why}", title=release)
+        if not checked.error:
+            yield _answer(report, checked)
+
+
+def _answer(report: CheckReport, checked: CheckedCheckpoint) -> Line:
+    """What every release answers; an error where no finding is the error that says so."""
+    told = any(finding.rule.needs == "release" for finding in checked.findings)
+    rejected = any(map(report.rejects, checked.runtimes))
+    kind = "error" if rejected and not told else "notice"
+    does = answer_text(checked, allow_unknown=report.allow_unknown)
+    return _command(kind, answers_text(checked), title=f"{checked.name}: {does}")
 
 
 def _title(group: Group) -> str:

@@ -5,13 +5,13 @@ result here, unless the user asks for every one.
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import PurePath
 
 from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import count
 from ckptfix.report.folding import Group, fold
+from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.rules.finding import Severity
 from ckptfix.text import visible
 
@@ -47,8 +47,7 @@ def path_of(report: CheckReport, checked: CheckedCheckpoint, file: str) -> PureP
     return path.relative_to(report.base) if path.is_relative_to(report.base) else path
 
 
-def outcomes(checked: CheckedCheckpoint) -> Iterator[tuple[str, str]]:
-    """(release, why there is no verdict) for the releases that give none."""
-    for verdict in checked.verdicts:
-        if verdict.problem and not verdict.refused:
-            yield str(verdict.target), f"no verdict: {visible(verdict.problem)}"
+def answers_text(checked: CheckedCheckpoint) -> str:
+    """What every release answers: `vllm 0.20.0 to 0.33.0: yes; vllm 0.17.1: no, ...`."""
+    runs = runs_of_releases((a.target, visible(str(a.answer))) for a in checked.runtimes)
+    return "; ".join(f"{release_range(alike)}: {text}" for alike, text in runs)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from ckptfix import __version__
-from ckptfix.operations.checked import CheckedCheckpoint, count_severities
+from ckptfix.operations.checked import CheckedCheckpoint, ReleaseAnswer, count_severities
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, line
 from ckptfix.report.folding import fold_experts, like_as_one
@@ -17,7 +17,6 @@ from ckptfix.report.json_output import indented
 from ckptfix.report.spelling import RepairCommand, repair_command
 from ckptfix.rules.finding import Finding, Severity
 from ckptfix.runtimes.module_verdict import ModuleVerdict
-from ckptfix.runtimes.verdict import TargetVerdict
 
 SCHEMA: Final = 2
 """Changes when a field changes its meaning or goes away; a new field leaves it as it is."""
@@ -83,17 +82,27 @@ class ReleaseObject(_Object, frozen=True):
     refused: Annotated[bool, Meta(description="It would stop before building any layer.")]
     loads: Annotated[
         Literal["yes", "no", "unknown"],
-        Meta(description="Whether it loads the checkpoint correctly."),
+        Meta(description="Whether it loads the checkpoint as it is stored."),
     ]
     effect: Annotated[
-        Literal["stops while loading", "computes with wrong weights"] | None,
+        Literal["stops while loading", "loads and computes with the wrong weights"] | None,
         Meta(description="What a user would see; null unless `loads` is no."),
     ]
     reasons: Annotated[
         list[str], Meta(description="Why not, or why it is unknown; empty if it loads.")
     ]
     problem: Annotated[str | None, Meta(description="Why there is no verdict by module.")]
-    modules: list[ModuleObject]
+    modules: Annotated[
+        list[ModuleObject],
+        Meta(description="Of a release asked about; empty where none was asked about."),
+    ]
+    counts: Annotated[
+        bool,
+        Meta(
+            description="The exit code depends on it: it was asked about, or none was and it is "
+            "the newest of its runtime that registers the architecture."
+        ),
+    ]
 
 
 class CheckpointObject(_Object, frozen=True):
@@ -102,11 +111,21 @@ class CheckpointObject(_Object, frozen=True):
     checkpoint: Annotated[str, Meta(description="As the user named it.")]
     error: Annotated[str | None, Meta(description="Why the check failed.")]
     name_map: Annotated[str | None, Meta(description="Origin of the name map.")]
-    clean: bool
+    loads: Annotated[
+        Literal["yes", "no", "unknown"] | None,
+        Meta(
+            description="Of all releases that count: yes if all say yes, no if one says no; null "
+            "if the check failed."
+        ),
+    ]
+    clean: Annotated[bool, Meta(description="Nothing was found, and `loads` is yes.")]
     counts: Counts
     ignored: Annotated[dict[str, int], Meta(description="Code -> number of ignored findings.")]
     findings: list[FindingObject]
-    runtimes: list[ReleaseObject]
+    runtimes: Annotated[
+        list[ReleaseObject],
+        Meta(description="The releases asked about; every known one if none was."),
+    ]
 
 
 class ReportObject(_Object, frozen=True):
@@ -114,7 +133,13 @@ class ReportObject(_Object, frozen=True):
 
     schema: Literal[2]
     ckptfix: Annotated[str, Meta(description="Version of ckptfix.")]
-    exit_code: Annotated[int, Meta(description="0; 1 if there are findings; 2 if a check failed.")]
+    exit_code: Annotated[
+        int,
+        Meta(
+            description="0; 1 if a release that counts does not load a checkpoint, if it is not "
+            "known, or if a finding reaches the fail level; 2 if a check failed."
+        ),
+    ]
     checkpoints: list[CheckpointObject]
 
 
@@ -141,24 +166,19 @@ def json_schema(type_: type[msgspec.Struct]) -> str:
 
 
 def _checkpoint(checked: CheckedCheckpoint, verbose: bool) -> CheckpointObject:
-    counts, banks = count_severities(checked.findings), checked.banks
+    counts = count_severities(checked.findings)
+    members = list if verbose else partial(fold_experts, banks=checked.banks)
     return CheckpointObject(
         checked.name,
         checked.error or None,
         None if checked.error else checked.name_map,
+        None if checked.error else checked.loads.value,
         checked.clean,
         Counts(counts[Severity.ERROR], counts[Severity.WARNING]),
         dict(checked.ignored),
         [finding_object(f) for f in (checked.findings if verbose else like_as_one(checked))],
-        [
-            release_object(verdict, _as_they_are if verbose else partial(fold_experts, banks=banks))
-            for verdict in checked.verdicts
-        ],
+        [release_object(a, members if checked.asked else None) for a in checked.runtimes],
     )
-
-
-def _as_they_are(names: Sequence[str]) -> list[str]:
-    return list(names)
 
 
 def finding_object(finding: Finding) -> FindingObject:
@@ -182,25 +202,26 @@ def finding_object(finding: Finding) -> FindingObject:
 
 
 def release_object(
-    verdict: TargetVerdict, members: Callable[[Sequence[str]], list[str]] = _as_they_are
+    answer: ReleaseAnswer, members: Callable[[Sequence[str]], list[str]] | None = list
 ) -> ReleaseObject:
-    """A verdict, as every report has it.
+    """An answer, as every report has it.
 
     Args:
-        verdict: of one release.
-        members: lists the members of a module.
+        answer: of one release.
+        members: lists the members of a module; None where no module is listed.
     """
-    loads = verdict.loads
+    verdict, effect = answer.verdict, answer.effect
     return ReleaseObject(
-        verdict.target.runtime,
-        verdict.target.version,
-        verdict.target.profile_version,
+        answer.runtime,
+        answer.version,
+        answer.target.profile_version,
         verdict.refused,
-        loads.answer.value,
-        loads.effect.value if loads.effect else None,
-        [loads.unknown_because] if loads.unknown_because else list(map(str, loads.reasons)),
+        answer.loads.value,
+        effect.value if effect else None,
+        list(answer.reasons),
         verdict.problem or None,
-        [_module(module, members(module.members)) for module in verdict.modules],
+        [_module(m, members(m.members)) for m in verdict.modules] if members else [],
+        answer.counts,
     )
 
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from ckptfix.operations.checked import CheckedCheckpoint
+from ckptfix.operations.checked import CheckedCheckpoint, ReleaseAnswer
 from ckptfix.rules.finding import Finding, Severity
+from ckptfix.runtimes.loads import Answer
 
 
 @dataclass(frozen=True)
@@ -18,14 +19,30 @@ class CheckReport:
     """Absolute; what paths in machine-readable formats are relative to."""
     brief: bool = False
     """Of several checkpoints, only the table for people."""
+    allow_unknown: bool = False
+    """A release of which nobody knows whether it loads the checkpoint does not make it fail."""
 
     def fails(self, finding: Finding) -> bool:
         """True when this finding alone makes the call fail."""
         return self.fail_on is Severity.WARNING or finding.rule.severity is Severity.ERROR
 
+    def rejects(self, answer: ReleaseAnswer) -> bool:
+        """True when this answer alone makes the call fail."""
+        if not answer.counts or answer.loads is Answer.YES:
+            return False
+        return answer.loads is Answer.NO or not self.allow_unknown
+
+    def passes(self, checked: CheckedCheckpoint) -> bool:
+        """True when the exit code of a call with this checkpoint alone is 0."""
+        return not (
+            checked.error
+            or any(map(self.rejects, checked.runtimes))
+            or any(map(self.fails, checked.findings))
+        )
+
     @property
     def exit_code(self) -> int:
-        """2 if a checkpoint could not be checked, else 1 if a finding counts, else 0."""
+        """2 if a checkpoint could not be checked, 1 if one does not pass, else 0."""
         if any(checked.error for checked in self.checkpoints):
             return 2
-        return int(any(self.fails(f) for checked in self.checkpoints for f in checked.findings))
+        return int(not all(map(self.passes, self.checkpoints)))

@@ -8,9 +8,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from ckptfix import __version__
-from ckptfix.operations.checked import CheckedCheckpoint
+from ckptfix.operations.checked import CheckedCheckpoint, ReleaseAnswer
 from ckptfix.place import Place
-from ckptfix.report.check_groups import group_text, groups, outcomes, path_of
+from ckptfix.report.check_groups import group_text, groups, path_of
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, line
 from ckptfix.report.folding import Group, container, fold_experts, mask_numbers
@@ -18,6 +18,7 @@ from ckptfix.report.json_output import indented
 from ckptfix.report.spelling import repair_command, spelled
 from ckptfix.rules.finding import Finding, Rule, number_of
 from ckptfix.rules.registry import RULES
+from ckptfix.runtimes.loads import Answer
 from ckptfix.text import visible
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -48,6 +49,9 @@ def check_sarif(report: CheckReport, verbose: bool) -> Iterator[Line]:
         "invocations": [_invocation(report)],
         "columnKind": "unicodeCodePoints",
         "results": results,
+        "properties": {
+            "runtimes": [_loads(c, answer) for c in report.checkpoints for answer in c.runtimes]
+        },
     }
     log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
     yield line(indented(log))
@@ -97,14 +101,32 @@ def _invocation(report: CheckReport) -> dict[str, Any]:
         if checked.error
     ]
     notes += [
-        {"level": "note", "message": _message(f"{visible(checked.name)}: {release}, {why}")}
+        {"level": "note", "message": _message(f"{visible(checked.name)}: {_not_known(answer)}")}
         for checked in report.checkpoints
-        for release, why in outcomes(checked)
+        for answer in checked.counted
+        if answer.loads is Answer.UNKNOWN
     ]
     return {
         "executionSuccessful": report.exit_code != 2,
         "exitCode": report.exit_code,
         "toolExecutionNotifications": notes,
+    }
+
+
+def _not_known(answer: ReleaseAnswer) -> str:
+    return f"not known whether it loads on {answer.target}: {visible(answer.answer.in_short)}"
+
+
+def _loads(checked: CheckedCheckpoint, answer: ReleaseAnswer) -> dict[str, Any]:
+    """The answer of a release, with the names that it has in the JSON."""
+    return {
+        "checkpoint": visible(checked.name),
+        "runtime": answer.runtime,
+        "version": answer.version,
+        "loads": answer.loads.value,
+        "effect": answer.effect.value if answer.effect else None,
+        "reason": visible(answer.answer.in_short) or None,
+        "counts": answer.counts,
     }
 
 

@@ -1,20 +1,18 @@
 """Several checkpoints against several releases: one row a checkpoint, one column a release."""
 
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Iterator, Sequence
 
-from packaging.version import Version
-
-from ckptfix.operations.checked import CheckedCheckpoint
+from ckptfix.operations.checked import CheckedCheckpoint, ReleaseAnswer
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import Line, columns, count, line
+from ckptfix.runtimes.loads import Answer
+from ckptfix.runtimes.registry import known_runtimes
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
 
 def table_lines(report: CheckReport) -> Iterator[Line]:
-    """Will it load, for every checkpoint: on the releases asked about, else the newest known."""
+    """Will it load, for every checkpoint, on the releases that count for one of them."""
     releases = _releases(report)
     rows = [("will it load", *map(str, releases), "findings")]
     rows += [_row(checked, releases) for checked in report.checkpoints]
@@ -25,29 +23,28 @@ def table_lines(report: CheckReport) -> Iterator[Line]:
 
 
 def _releases(report: CheckReport) -> list[Target]:
-    asked = {v.target: None for c in report.checkpoints for v in c.verdicts}
-    if asked:
-        return list(asked)
-    known = {v.target for c in report.checkpoints for v in c.outlook or ()}
-    by_runtime = sorted(known, key=lambda target: (target.runtime, Version(target.version)))
-    newest = [list(same)[-1] for _, same in groupby(by_runtime, key=lambda t: t.runtime)]
-    return newest[::-1]
+    """In the order asked; of the newest, by runtime."""
+    found = {answer.target: None for c in report.checkpoints for answer in c.counted}
+    if any(checked.asked for checked in report.checkpoints):
+        return list(found)
+    order = known_runtimes()
+    return sorted(found, key=lambda target: order.index(target.runtime))
 
 
-def _row(checked: CheckedCheckpoint, releases: list[Target]) -> tuple[str, ...]:
+def _row(checked: CheckedCheckpoint, releases: Sequence[Target]) -> tuple[str, ...]:
     name = visible(checked.name)
     if checked.error:
         return (name, *("-" for _ in releases), "check failed")
-    verdicts = {verdict.target: verdict for verdict in checked.outlook or ()}
-    cells = (_cell(checked, verdicts.get(release)) for release in releases)
+    answers = {answer.target: answer for answer in checked.counted}
+    cells = (_cell(answers.get(release)) for release in releases)
     number = sum(finding.count for finding in checked.findings)
-    return (name, *cells, f"{number:,}" if number else "clean")
+    return (name, *cells, f"{number:,}" if number else "clean" if checked.clean else "none")
 
 
-def _cell(checked: CheckedCheckpoint, verdict: TargetVerdict | None) -> str:
-    if verdict is None:
-        return "unknown"
-    loads = checked.answer(verdict).loads
-    if loads == "no" and verdict.wrong and not checked.blocking_codes:
-        return f"no, {count(len(verdict.wrong), 'module')}"
-    return "unknown" if loads == "unknown" else loads
+def _cell(answer: ReleaseAnswer | None) -> str:
+    if answer is None:
+        return "-"  # the newest that registers another architecture
+    wrong = answer.verdict.wrong
+    if answer.loads is Answer.NO and wrong and answer.answer == answer.verdict.loads:
+        return f"no, {count(len(wrong), 'module')}"
+    return str(answer.loads)

@@ -1,6 +1,8 @@
 """`check` for people."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from ckptfix.operations.checked import CheckedCheckpoint, count_severities
 from ckptfix.report.check_report import CheckReport
@@ -8,8 +10,10 @@ from ckptfix.report.check_table import table_lines
 from ckptfix.report.console import Line, count, line
 from ckptfix.report.folding import fold
 from ckptfix.report.matrix import matrix_lines
-from ckptfix.report.outlook import outlook_lines
-from ckptfix.rules.finding import Finding, Severity, number_of
+from ckptfix.report.outlook import answer_text, outlook_lines
+from ckptfix.report.spelling import REPAIR_COMMANDS
+from ckptfix.rules.finding import Finding, Repair, Severity
+from ckptfix.runtimes.loads import Answer
 from ckptfix.text import visible
 
 MOST_SUBJECTS = 12
@@ -24,10 +28,10 @@ def check_text(report: CheckReport, verbose: bool) -> Iterator[Line]:
     for checked in report.checkpoints:
         if checked.error or (report.brief and not verbose):
             continue  # errors are said on stderr
-        if several and (checked.findings or checked.verdicts):
+        if several and not _is_brief(checked):
             yield line((f"== {visible(checked.name)}", "bold"))
-        yield from checkpoint_lines(checked, verbose=verbose, alone=not several)
-        if several and (checked.findings or checked.verdicts):
+        yield from _checkpoint_lines(report, checked, verbose=verbose, alone=not several)
+        if several and not _is_brief(checked):
             yield line()
     if several or report.brief:
         yield from table_lines(report)
@@ -35,18 +39,30 @@ def check_text(report: CheckReport, verbose: bool) -> Iterator[Line]:
         yield _total_line(report)
 
 
-def checkpoint_lines(
-    checked: CheckedCheckpoint, *, verbose: bool, alone: bool = True
+def _is_brief(checked: CheckedCheckpoint) -> bool:
+    """True for a checkpoint among others of which there is nothing to tell but that it is clean."""
+    return checked.clean and not checked.asked
+
+
+def _checkpoint_lines(
+    report: CheckReport, checked: CheckedCheckpoint, *, verbose: bool, alone: bool
 ) -> Iterator[Line]:
-    """Where it will load, all findings under their rules, the releases, and a summary."""
-    if checked.outlook is not None and (alone or checked.findings):
-        yield from outlook_lines(checked, checked.outlook)
-    shown = [f for f in checked.findings if verbose or f.rule.needs != "release"]
+    """Where it will load, what was found, and a summary."""
+    if alone or not checked.clean:
+        yield from outlook_lines(checked)
+    yield from below_first_screen(checked, verbose=verbose)
+    yield _summary_line(report, checked)
+
+
+def below_first_screen(checked: CheckedCheckpoint, *, verbose: bool = False) -> Iterator[Line]:
+    """All findings under their rules, and the releases asked about, module by module."""
+    # Of releases that were asked about, the matrix shows what the findings say.
+    in_matrix = checked.asked and not verbose
+    shown = [f for f in checked.findings if not (in_matrix and f.rule.needs == "release")]
     yield from finding_lines(shown, verbose=verbose)
     yield from matrix_lines(checked.verdicts)
     if checked.verdicts:
         yield line()
-    yield _summary_line(checked)
 
 
 def finding_lines(findings: Sequence[Finding], *, verbose: bool) -> Iterator[Line]:
@@ -86,30 +102,43 @@ def _unfolded(findings: Iterable[Finding]) -> Iterator[Line]:
         yield line(f"    fix: {finding.advice}")
 
 
-def _summary_line(checked: CheckedCheckpoint) -> Line:
-    """`NAME: clean`, or how much is wrong and how many findings a rewrite repairs."""
+def _summary_line(report: CheckReport, checked: CheckedCheckpoint) -> Line:
+    """`NAME: clean`, or where it does not load, what is wrong and how much of it is repaired."""
     number = sum(checked.ignored.values())
     ignored = f"; {count(number, 'finding')} ignored" if number else ""
     if checked.clean:
         return line(f"{visible(checked.name)}: ", ("clean", "bold green"), ignored)
-    by_release = [f for f in checked.findings if f.rule.needs == "release"]
-    severities = count_severities(f for f in checked.findings if f.rule.needs != "release")
-    parts = [count(number, severity.value) for severity, number in severities.items() if number]
-    wrong = {release for f in by_release for release in f.releases}
-    if wrong:
-        parts.append(f"wrong in {len(wrong):,} of {count(len(checked.verdicts), 'release')}")
-    repaired = number_of(finding for finding in checked.findings if finding.fixed_by)
-    advice = f"; ckptfix rewrite repairs {repaired:,}" if repaired else ""
-    return line(f"{visible(checked.name)}: ", (", ".join(parts), "bold red"), advice, ignored)
+    parts = [answer_text(checked, allow_unknown=report.allow_unknown)]
+    # What a release makes of it is said already.
+    others = [finding for finding in checked.findings if finding.rule.needs != "release"]
+    severities = count_severities(others)
+    found = [count(number, severity.value) for severity, number in severities.items() if number]
+    parts += [", ".join(found)] if found else []
+    repairs = Counter[Repair]()
+    for finding in others:
+        if finding.fixed_by is not None:
+            repairs[finding.fixed_by] += finding.experts
+    parts += [
+        f"ckptfix {REPAIR_COMMANDS[repair]} repairs {repaired:,}"
+        for repair, repaired in repairs.items()
+    ]
+    style = "bold yellow" if report.passes(checked) else "bold red"
+    return line(f"{visible(checked.name)}: ", ("; ".join(parts), style), ignored)
 
 
 def _total_line(report: CheckReport) -> Line:
-    """How many checkpoints are clean, have findings, could not be checked."""
-    checked = report.checkpoints
-    failed = sum(bool(c.error) for c in checked)
-    clean = sum(c.clean for c in checked)
-    found = len(checked) - failed - clean
-    parts = [f"{clean:,} clean"] if clean else []
-    parts += [f"{found:,} with findings"] if found else []
-    parts += [f"{failed:,} failed"] if failed else []
-    return line(f"{count(len(checked), 'checkpoint')}: ", (", ".join(parts), "bold"))
+    """How many checkpoints are clean, have findings, do not load, could not be checked."""
+    fates = Counter(map(_fate, report.checkpoints))
+    parts = [f"{fates[fate]:,} {fate}" for fate in _FATES if fates[fate]]
+    return line(f"{count(len(report.checkpoints), 'checkpoint')}: ", (", ".join(parts), "bold"))
+
+
+_FATES: Final = ("clean", "with findings", "not loaded", "not known", "failed")
+
+
+def _fate(checked: CheckedCheckpoint) -> str:
+    if checked.error:
+        return "failed"
+    if checked.loads is Answer.YES:
+        return "with findings" if checked.findings else "clean"
+    return "not loaded" if checked.loads is Answer.NO else "not known"

@@ -3,73 +3,83 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ckptfix.operations.checked import Advised, CheckedCheckpoint, Loads, ReleaseAnswer
+from ckptfix.operations.checked import Advised, CheckedCheckpoint, ReleaseAnswer, cured, lost
 from ckptfix.remote.reference import plain_name
 from ckptfix.report.commands import ELSEWHERE, path_word, quoted
 from ckptfix.report.console import Line, columns, line
-from ckptfix.report.releases import release_range, runs_of_releases
+from ckptfix.report.releases import ranges_where, release_range, runs_of_releases
 from ckptfix.report.spelling import spelled
+from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.registry import runtime_named
-from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.runtimes.targets import Target
+from ckptfix.text import visible
+
+STYLE: Final = {Answer.YES: "green", Answer.NO: "red", Answer.UNKNOWN: ""}
 
 
-def outlook_lines(checked: CheckedCheckpoint, outlook: Sequence[TargetVerdict]) -> Iterator[Line]:
+def outlook_lines(checked: CheckedCheckpoint) -> Iterator[Line]:
     """Both answers, for the releases asked about or else for every known one."""
     yield line(("Will it load? (names and formats only)", "bold"))
-    runs = list(runs_of_releases((v, _loads_and_text(checked.answer(v))) for v in outlook))
+    runs = list(
+        runs_of_releases((a.target, (a.loads, visible(str(a.answer)))) for a in checked.runtimes)
+    )
     rows = [(f"  {release_range(alike)}", text) for alike, (_, text) in runs]
-    if not rows:
-        yield line("  unknown: no runtime profile covers this architecture yet")
     for text, (_, (loads, _)) in zip(columns(rows), runs, strict=True):
-        yield line((text, _STYLE[loads]))
+        yield line((text, STYLE[loads]))
     yield line(("Next step", "bold"))
-    loading = [alike for alike, (loads, _) in runs if loads == "yes"]
-    told = list(_commands(checked, loading))
-    yield from (line(text) for text in columns(told))
+    loading = [alike for alike, (loads, _) in runs if loads is Answer.YES]
+    yield from (line(text) for text in columns(list(_commands(checked, loading))))
     yield line()
 
 
-_STYLE: Final[dict[Loads, str]] = {"yes": "green", "no": "red", "unknown": ""}
-
-
-def _loads_and_text(answer: ReleaseAnswer) -> tuple[Loads, str]:
-    said = "unknown" if answer.loads == "unknown" else answer.loads
-    return answer.loads, ", ".join((said, *answer.reasons[:1]))
-
-
 def _commands(
-    checked: CheckedCheckpoint, loading: Sequence[Sequence[TargetVerdict]]
+    checked: CheckedCheckpoint, loading: Sequence[Sequence[Target]]
 ) -> Iterator[tuple[str, str]]:
     """(command, what it is for), most useful first; no command that changes nothing."""
     advised = checked.advised
-    if advised and (checked.verdicts or not advised.for_releases):
+    if advised and (checked.asked or not advised.for_releases):
         yield from _rewrites(checked, advised)
         return
     for alike in loading[:1]:
         yield f"  {_served(checked, alike[0])}", f"# {release_range(alike)}"
     if advised:
-        rest = " for the others" if loading else ""
         dry_run = spelled(f"`plan({advised.arguments})`", checked.name)
-        yield f"  {dry_run}", f"# {advised.effect}{rest}"
+        yield f"  {dry_run}", f"# {effect_text(checked, advised)}"
     elif not loading:
-        yield "  nothing to run: no rewrite fixes this", "# see the findings below"
+        below = "# see the findings below" if checked.findings else ""
+        yield "  nothing to run: no rewrite fixes this", below
+
+
+def effect_text(checked: CheckedCheckpoint, advised: Advised) -> str:
+    """What a rewrite does, and which answers are others then."""
+    now, then = checked.runtimes, advised.then
+    more, fewer = cured(now, then), lost(now, then)
+    parts = [advised.effect]
+    if more:
+        parts.append(f"then it loads on {ranges_where(then, more)}")
+    elif any(answer.loads is not Answer.YES for answer in now):
+        parts.append("then it loads on no other release")
+    if fewer:
+        parts.append(f"no longer on {ranges_where(then, fewer)}")
+    return "; ".join(parts)
 
 
 def _rewrites(checked: CheckedCheckpoint, advised: Advised) -> Iterator[tuple[str, str]]:
     """How to carry a rewrite out: in place, into a directory, or for all who use the repository."""
     call, name = f"`rewrite({advised.arguments})`", checked.name
+    told = f"# {effect_text(checked, advised)}"
     if checked.kind == "directory":
-        yield f"  {spelled(call, name)}", f"# {advised.effect}"
+        yield f"  {spelled(call, name)}", told
         return
-    yield f"  {spelled(call, name, *ELSEWHERE)}", f"# {advised.effect}"
+    yield f"  {spelled(call, name, *ELSEWHERE)}", told
     if checked.kind == "repository":
         proposes = spelled(call, name, "--create-pr")
         yield f"  {proposes}", "# opens a pull request with the fix"
 
 
-def _served(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:
+def _served(checked: CheckedCheckpoint, target: Target) -> str:
     """The command that serves it; a URL is served from the directory it is copied to."""
-    command = runtime_named(verdict.target.runtime).serve_command
+    command = runtime_named(target.runtime).serve_command
     if checked.kind == "url":
         return command.format("DIR")
     if checked.kind == "directory":
@@ -77,3 +87,21 @@ def _served(checked: CheckedCheckpoint, verdict: TargetVerdict) -> str:
     name, _, revision = plain_name(checked.name).partition("@")
     more = f" --revision {quoted(revision)}" if revision else ""
     return f"{command.format(quoted(name))}{more}"
+
+
+def answer_text(checked: CheckedCheckpoint, *, allow_unknown: bool) -> str:
+    """One phrase on the releases that count: `does not load on vllm 0.33.0`."""
+    counted = checked.counted
+    by = {loads: [a for a in counted if a.loads is loads] for loads in Answer}
+    parts = []
+    if by[Answer.NO]:
+        parts.append(f"does not load on {_some(counted, by[Answer.NO])}")
+    if by[Answer.UNKNOWN]:
+        accepts = "" if allow_unknown else "; --allow-unknown accepts that"
+        parts.append(f"not known whether it loads on {_some(counted, by[Answer.UNKNOWN])}{accepts}")
+    return "; ".join(parts) or "loads"
+
+
+def _some(counted: Sequence[ReleaseAnswer], those: Sequence[ReleaseAnswer]) -> str:
+    told = ranges_where(counted, those)
+    return told if told.count(",") < 2 else f"{len(those):,} of {len(counted):,} releases"

@@ -8,10 +8,10 @@ from typing import Final
 from ckptfix import __version__
 from ckptfix.report.commands import suggested
 from ckptfix.report.folding import fold
-from ckptfix.report.releases import release_range, runs_of_releases
-from ckptfix.report.rewrite_text import done_to, state_of
+from ckptfix.report.releases import release_range
+from ckptfix.report.rewrite_text import answer_states, done_to
 from ckptfix.rewriting.plan import Plan
-from ckptfix.rewriting.portable import PortablePlan
+from ckptfix.rewriting.proved import ProvedPlan
 from ckptfix.rules.finding import Finding
 from ckptfix.text import printable, visible
 
@@ -23,8 +23,7 @@ _PROJECT: Final = "ckptfix"
 class ProposedChange:
     """A plan for a repository."""
 
-    plan: Plan
-    portable: PortablePlan | None
+    planned: ProvedPlan
     repository: str
     commit: str
     """The commit that was read."""
@@ -32,7 +31,7 @@ class ProposedChange:
 
 def title_of(change: ProposedChange) -> str:
     """One line: what the commit does, in which files."""
-    files = change.plan.files
+    files = change.planned.plan.files
     totals = Counter[str]()
     for file in files:
         totals["rename"] += file.renamed
@@ -51,14 +50,14 @@ def body_of(change: ProposedChange) -> str:
 
 
 def _body_lines(change: ProposedChange) -> Iterator[str]:
-    plan = change.plan
+    plan = change.planned.plan
     files = " and ".join(_code(file.file) for file in plan.files)
     yield (
         f"This changes only {files}; no weights and no other file. Runtimes look up modules by "
         "the names in these files. If a name does not match, they build the module in a "
         "different format than it is stored."
     )
-    yield from _runtimes(change.portable)
+    yield from _runtimes(change.planned)
     yield from _findings(plan)
     yield "\n## What changes\n"
     yield from _table(
@@ -76,14 +75,12 @@ def _body_lines(change: ProposedChange) -> Iterator[str]:
     )
 
 
-def _runtimes(portable: PortablePlan | None) -> Iterator[str]:
-    if portable is None:
+def _runtimes(planned: ProvedPlan) -> Iterator[str]:
+    if planned.portable is None:
         return
     yield "\n## Affected runtimes\n"
-    yield "Modules that a release builds in a different format than they are stored:\n"
-    pairs = zip(portable.before, portable.after, strict=True)
-    states = [(new, (state_of(old), state_of(new))) for old, new in pairs]
-    rows = ((release_range(alike), *state) for alike, state in runs_of_releases(states))
+    yield "Whether a release loads the checkpoint as it is stored (names and formats only):\n"
+    rows = ((release_range(alike), *state) for alike, state in answer_states(planned))
     yield from _table(("release", "before", "after"), rows)
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ckptfix.operations.checked import answers_of_plan
 from ckptfix.operations.plan import RewritePlan
 from ckptfix.remote.reference import is_remote
 from ckptfix.report.commands import ELSEWHERE, suggested
@@ -14,9 +15,11 @@ from ckptfix.report.tensors_text import no_tensor_lines, tensor_lines
 from ckptfix.rewriting.forget import Forgotten
 from ckptfix.rewriting.output import Output
 from ckptfix.rewriting.plan import FileChange, Plan
-from ckptfix.rewriting.portable import PortablePlan
+from ckptfix.rewriting.proved import ProvedPlan
 from ckptfix.rewriting.tensors.written import Written
 from ckptfix.rules.finding import Rule, number_of
+from ckptfix.runtimes.loads import Answer
+from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
@@ -32,16 +35,15 @@ def refusal_lines(name: str, plan: Plan, harmed: Sequence[TargetVerdict] = ()) -
         yield from summary_of_target(verdict)
 
 
-def portable_lines(portable: PortablePlan | None) -> Iterator[Line]:
-    """What each release builds otherwise than stored, before and after, and what remains."""
-    if portable is None:
+def answer_lines(planned: ProvedPlan) -> Iterator[Line]:
+    """Whether each release loads it, before and after, and what remains."""
+    rows = [("will it load?", "before", "after")]
+    rows += [(f"  {release_range(alike)}", *state) for alike, state in answer_states(planned)]
+    if len(rows) == 1:
         return
-    yield line("modules whose built format differs from the stored one")
-    pairs = zip(portable.before, portable.after, strict=True)
-    states = [(new, (state_of(old), "before,", state_of(new), "after")) for old, new in pairs]
-    rows = [(f"  {release_range(alike)}", *state) for alike, state in runs_of_releases(states)]
     yield from (line(row) for row in columns(rows))
-    remaining = [(verdict, _remains(verdict)) for verdict in portable.after if verdict.fails]
+    _, after = answers_of_plan(planned)
+    remaining = [(a.target, _remains(a.verdict)) for a in after if a.loads is Answer.NO]
     if remaining:
         yield line("no rename or alias fixes these")
         for alike, remains in runs_of_releases(remaining):
@@ -49,11 +51,12 @@ def portable_lines(portable: PortablePlan | None) -> Iterator[Line]:
             yield from (line(text) for text in remains[1:])
 
 
-def state_of(verdict: TargetVerdict) -> str:
-    """How many modules a release builds otherwise than stored, or why it says nothing."""
-    if verdict.problem:
-        return "stops" if verdict.refused else "no verdict"
-    return f"{len(verdict.wrong):,}"
+def answer_states(planned: ProvedPlan) -> Iterator[tuple[list[Target], tuple[str, str]]]:
+    """Neighbouring releases with the same answers, before and after."""
+    pairs = zip(*answers_of_plan(planned), strict=True)
+    return runs_of_releases(
+        (new.target, (visible(str(old.answer)), visible(str(new.answer)))) for old, new in pairs
+    )
 
 
 def _remains(verdict: TargetVerdict) -> tuple[str, ...]:
@@ -168,7 +171,7 @@ def nothing_lines(name: str, planned: RewritePlan) -> Iterator[Line]:
 def after_lines(name: str, planned: RewritePlan) -> Iterator[Line]:
     """What check and each release make of the result, and what else can be repaired."""
     yield from verdict_lines(name, planned.plan)
-    yield from portable_lines(planned.portable)
+    yield from answer_lines(planned)
     if planned.tensors_say_more:
         elsewhere = ELSEWHERE if is_remote(name) else ()
         yield from more_lines(name, *elsewhere)

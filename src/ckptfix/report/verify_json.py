@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from ckptfix import __version__
+from ckptfix.operations.checked import answers_of
 from ckptfix.report.check_json import (
     FindingObject,
     ReleaseObject,
@@ -93,7 +94,12 @@ def verify_json(report: VerifyReport) -> Iterator[Line]:
         report.sources,
         [_gemm(result) for result in report.results],
         [finding_object(finding) for finding in report.findings],
-        [release_object(verdict) for verdict in report.verdicts],
+        [
+            release_object(answer)
+            for answer in answers_of(
+                report.verdicts, [v.target for v in report.verdicts], report.findings
+            )
+        ],
         dict(report.not_compared),
     )
     yield line(indented(made))

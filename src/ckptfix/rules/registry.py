@@ -8,7 +8,7 @@ import ckptfix.rules
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
 from ckptfix.rules.context import Facts
-from ckptfix.rules.finding import Family, Finding, Rule, declared_rules
+from ckptfix.rules.finding import Family, Finding, Needs, Rule, declared_rules
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.verdict import TargetVerdict
@@ -46,21 +46,24 @@ def find_all(
     at the checkpoint as it is several times.
     """
     if verdicts or numbers is not NOT_MEASURED:
-        return _found(checkpoint, name_map, verdicts, numbers)
+        return _found(Facts(checkpoint, Naming(checkpoint, name_map), verdicts, numbers))
     key = "findings", name_map
     if key not in checkpoint.derived:
-        checkpoint.derived[key] = _found(checkpoint, name_map, (), NOT_MEASURED)
+        checkpoint.derived[key] = _found(Facts(checkpoint, Naming(checkpoint, name_map)))
     found: tuple[Finding, ...] = checkpoint.derived[key]
     return found
 
 
-def _found(
-    checkpoint: Checkpoint,
-    name_map: NameMap,
-    verdicts: tuple[TargetVerdict, ...],
-    numbers: Numbers,
+def find_in_releases(
+    checkpoint: Checkpoint, name_map: NameMap, verdicts: tuple[TargetVerdict, ...]
 ) -> tuple[Finding, ...]:
-    facts = Facts(checkpoint, Naming(checkpoint, name_map), verdicts, numbers)
-    plain = checkpoint.dialect.reading is None
-    rules = (rule for rule in RULES.values() if plain or not rule.reads_names)
+    """What only rules find that need a release: for releases that nobody asked about."""
+    return _found(Facts(checkpoint, Naming(checkpoint, name_map), verdicts), "release")
+
+
+def _found(facts: Facts, needs: Needs | None = None) -> tuple[Finding, ...]:
+    """What all rules find, or those that need one thing."""
+    plain = facts.checkpoint.dialect.reading is None
+    wanted = (rule for rule in RULES.values() if needs in (None, rule.needs))
+    rules = (rule for rule in wanted if plain or not rule.reads_names)
     return tuple(finding for rule in rules for finding in facts.findings(rule))

@@ -11,7 +11,7 @@ from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.runtimes.verdict import TargetVerdict, registers
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF7", "runtimes")
@@ -92,8 +92,8 @@ def wrong_module(context: Context) -> Iterable[Finding]:
         "mapping', older releases at an algorithm that they do not support."
     ),
     fix=(
-        "Serve with a release that accepts it: `check(runtimes=['vllm', 'sglang'])` checks "
-        "every known release."
+        "Serve with a release that accepts it: `check()` asks every known release. A format that "
+        "none supports has to be exported again in another one."
     ),
     since="0.1.0",
     needs="release",
@@ -115,13 +115,14 @@ def refused_metadata(context: Context) -> Iterable[Finding]:
             alike.setdefault(verdict.problem, []).append(verdict.target)
     for problem, targets in alike.items():
         place = _whole(context.checkpoint)
-        releases = " and ".join(map(str, targets))
+        if not any(registers(context.checkpoint, target) for target in targets):
+            place = Place(CONFIG_FILE, "/architectures")
         yield context.finding(
             subject=place.file,
-            message=f"is rejected: {releases} {problem}",
+            message=f"is rejected by {' and '.join(map(str, targets))}: "
+            f"{problem.removeprefix('stops: ')}",
             place=place,
-            advice="serve with a release that accepts it; `check(runtimes=['vllm'])` checks "
-            "every known release",
+            advice="serve with a release that loads it, or export the checkpoint again",
             releases=tuple(map(str, targets)),
         )
 

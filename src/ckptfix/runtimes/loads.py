@@ -1,5 +1,6 @@
 """Will it load? The answer of one release, computed here and nowhere else."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,7 +17,7 @@ class Effect(StrEnum):
     """What a user would see where the answer is no."""
 
     STOPS = "stops while loading"
-    WRONG_WEIGHTS = "computes with wrong weights"
+    WRONG_WEIGHTS = "loads and computes with the wrong weights"
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,52 @@ class Loads:
     """Why not, in the order in which the release would meet them; empty unless the answer is no."""
     unknown_because: str = ""
     """Why there is no answer; empty unless the answer is unknown."""
+    in_short: str = ""
+    """All reasons as one phrase; empty where it loads."""
 
     @property
     def effect(self) -> Effect | None:
         """The worse of the effects: a release that stops computes nothing."""
         effects = {reason.effect for reason in self.reasons}
         return next((effect for effect in Effect if effect in effects), None)
+
+    def __str__(self) -> str:
+        if self.answer is not Answer.NO:
+            return ", ".join(filter(None, (self.answer, self.in_short)))
+        # Some reasons say by themselves that the release stops.
+        return f"no, {self.effect}: {self.in_short.removeprefix('stops: ')}"
+
+    def with_bad_tensors(self, codes: Sequence[str]) -> "Loads":
+        """The answer where rules with these codes found that the tensors themselves are wrong.
+
+        No release loads those.
+        """
+        if not codes:
+            return self
+        reason = Reason(
+            f"the tensors themselves are wrong: {', '.join(codes)}", self.effect or Effect.STOPS
+        )
+        return no([reason, *self.reasons], reason.text)
+
+
+YES = Loads(Answer.YES)
+
+
+def unknown(because: str) -> Loads:
+    """No answer."""
+    return Loads(Answer.UNKNOWN, unknown_because=because, in_short=because)
+
+
+def no(reasons: Iterable[Reason], in_short: str = "") -> Loads:
+    """The answer no; in short it is the first reason, and how many more there are."""
+    every = tuple(reasons)
+    more = f" (and {len(every) - 1:,} more)" if len(every) > 1 else ""
+    return Loads(Answer.NO, every, in_short=in_short or f"{every[0]}{more}")
+
+
+def of_all(answers: Iterable[Answer]) -> Answer:
+    """One answer for several releases: yes if all say yes, no if one says no."""
+    given = set(answers)
+    if Answer.NO in given:
+        return Answer.NO
+    return Answer.YES if given == {Answer.YES} else Answer.UNKNOWN

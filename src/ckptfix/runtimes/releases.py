@@ -8,7 +8,7 @@ from ckptfix.progress import SILENT, Listener
 from ckptfix.runtimes.profile_store import known_releases
 from ckptfix.runtimes.registry import known_runtimes
 from ckptfix.runtimes.targets import Target, parse_target
-from ckptfix.runtimes.verdict import TargetVerdict, is_known, judge_each
+from ckptfix.runtimes.verdict import TargetVerdict, is_known, judge_each, registers
 
 
 def asked_targets(specs: Sequence[str]) -> tuple[Target, ...]:
@@ -28,14 +28,31 @@ def newest_targets() -> tuple[Target, ...]:
     return tuple(Target(runtime, version, version) for runtime, version in newest)
 
 
-def known_targets(checkpoint: Checkpoint) -> tuple[Target, ...]:
-    """Every known release that has a verdict for the architecture, newest of each runtime first."""
-    releases = [
+def every_target() -> tuple[Target, ...]:
+    """Every known release, newest of each runtime first."""
+    return tuple(
         Target(runtime, version, version)
         for runtime in known_runtimes()
         for version in reversed(known_releases(runtime))
-    ]
-    return tuple(target for target in releases if is_known(checkpoint, target))
+    )
+
+
+def known_targets(checkpoint: Checkpoint) -> tuple[Target, ...]:
+    """Every known release that has a verdict for the architecture, newest of each runtime first."""
+    return tuple(target for target in every_target() if is_known(checkpoint, target))
+
+
+def counted_targets(checkpoint: Checkpoint) -> tuple[Target, ...]:
+    """The releases that a user means who names none.
+
+    The newest known one of each runtime that registers the architecture; where none does, the
+    newest of every runtime, which all fail.
+    """
+    newest: dict[str, Target] = {}
+    for target in every_target():
+        if registers(checkpoint, target):
+            newest.setdefault(target.runtime, target)
+    return tuple(newest.values()) or newest_targets()
 
 
 def judge_all(

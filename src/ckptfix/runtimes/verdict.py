@@ -16,7 +16,7 @@ from ckptfix.runtimes.common.foreign import NotModelOptError
 from ckptfix.runtimes.common.methods import NotKnownError
 from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.family import Family, family_for, why_unknown
-from ckptfix.runtimes.loads import Answer, Effect, Loads, Reason
+from ckptfix.runtimes.loads import YES, Effect, Loads, Reason, no, unknown
 from ckptfix.runtimes.method_verdict import KNOWN_ROLES, MethodJudge
 from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
 from ckptfix.runtimes.placing import RuntimeModule, placed
@@ -51,12 +51,22 @@ class TargetVerdict:
     def loads(self) -> Loads:
         """Whether the release loads the checkpoint as it is stored; every output uses this."""
         if self.refused:
-            return Loads(Answer.NO, (Reason(self.problem, Effect.STOPS),))
+            return no([Reason(self.problem, Effect.STOPS)])
         if self.problem:
-            return Loads(Answer.UNKNOWN, unknown_because=self.problem)
-        modules = tuple(Reason(m.reason, m.effect, m.label) for m in self.wrong)
-        reasons = (*modules, *self.faults)
-        return Loads(Answer.NO if reasons else Answer.YES, reasons)
+            return unknown(self.problem)
+        if not self.wrong:
+            return no(self.faults) if self.faults else YES
+        modules = [Reason(m.reason, m.effect, m.label) for m in self.wrong]
+        return no([*modules, *self.faults], self.wrong_in_short)
+
+    @property
+    def wrong_in_short(self) -> str:
+        """How many modules are built otherwise than they are stored, as a phrase."""
+        modules = "module" if len(self.modules) == 1 else "modules"
+        return (
+            f"{len(self.wrong):,} of {len(self.modules):,} {modules} built in a different format "
+            "than stored"
+        )
 
     @property
     def fails(self) -> bool:
@@ -67,6 +77,13 @@ class TargetVerdict:
     def wrong(self) -> tuple[ModuleVerdict, ...]:
         """The modules that are built otherwise than they are stored."""
         return tuple(module for module in self.modules if not module.agrees)
+
+
+def registers(checkpoint: Checkpoint, target: Target) -> bool:
+    """True where the release has a class for the architecture, or goes by something else."""
+    named = checkpoint.config.architectures
+    profile = load_profile(target.runtime, target.profile_version)
+    return not named or any(architecture in profile.architectures for architecture in named)
 
 
 def is_known(checkpoint: Checkpoint, target: Target) -> bool:
