@@ -191,7 +191,6 @@ def test_an_excluded_base_layer_of_phi_4_mm_is_quantized_all_the_same(tmp_path: 
     [
         ("vllm", "FalconH1ForCausalLM", "model.N.mixer"),
         ("vllm", "Zamba2ForCausalLM", "N.mixer"),
-        ("sglang", "DeepseekV4ForCausalLM", "depends on the platform"),
         ("vllm", "Starcoder2ForCausalLM", "is not known"),
     ],
 )

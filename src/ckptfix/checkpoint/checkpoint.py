@@ -1,7 +1,7 @@
 """A checkpoint: its tensors and its metadata."""
 
 import fnmatch
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -9,7 +9,13 @@ from typing import Any
 
 from ckptfix.checkpoint.dialects import registry
 from ckptfix.checkpoint.dialects.interface import Dialect
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, MetadataFile
+from ckptfix.checkpoint.dialects.statements import (
+    CONFIG_FILE,
+    MetadataFile,
+    config_root,
+    named_quantizer,
+    value_at,
+)
 from ckptfix.checkpoint.expert_banks import Banks, expert_numbers
 from ckptfix.checkpoint.fold import Fold, fold_banks
 from ckptfix.checkpoint.formats.stored import StoredFormat
@@ -101,6 +107,20 @@ class Checkpoint:
     def formats(self) -> dict[str, StoredFormat]:
         """Checkpoint name -> stored format; computed once, like the modules."""
         return self.table.formats
+
+    @cached_property
+    def left_alone(self) -> Set[str]:
+        """Modules in the format that the model had before: the quantizer does not name them.
+
+        ModelOpt's exports of DeepSeek V4 quantize the experts, keep `fp8` in config.json for the
+        rest, and list the experts in hf_quant_config.json.
+        """
+        config = self.documents.get(CONFIG_FILE)
+        root = config_root(config.value) if config else None
+        named = named_quantizer(value_at(config.value, root)) if config and root else None
+        if named is None or any(m.file == CONFIG_FILE for m in self.metadata):
+            return frozenset()
+        return frozenset(name for name, stored in self.formats.items() if stored.is_native)
 
     @cached_property
     def unquantized_linears(self) -> dict[str, Tensor]:

@@ -11,6 +11,8 @@ ROLES: Final = (
     Role("weight_scale", is_scale=True, by_row=True, fused=True),
     Role("weight_scale_2", "scalar", is_scale=True, optional=True, fused=True),
     Role("input_scale", "scalar", is_scale=True, optional=True, fused=True),
+    # Of formats that models are published in: DeepSeek V4.
+    Role("scale", by_row=True),
     Role("k_scale", is_scale=True, of_kv_cache=True),
     Role("v_scale", is_scale=True, of_kv_cache=True),
     Role("k_bias", of_kv_cache=True),

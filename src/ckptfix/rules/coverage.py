@@ -52,7 +52,7 @@ def decides(metadata: MetadataFile) -> bool:
 )
 def named_nowhere(context: Context) -> Iterable[Finding]:
     """Quantized modules that a per-layer file does not list."""
-    formats = context.checkpoint.formats
+    formats, left_alone = context.checkpoint.formats, context.checkpoint.left_alone
     for metadata in context.checkpoint.metadata:
         if not decides(metadata) or (metadata.quant_algo and not metadata.is_mixed):
             continue
@@ -60,7 +60,7 @@ def named_nowhere(context: Context) -> Iterable[Finding]:
             continue  # CKF108 names the cause; every module would follow from it
         covered = context.entries(metadata)
         for module, stored in formats.items():
-            if stored.is_quantized and module not in covered:
+            if stored.is_quantized and module not in covered and module not in left_alone:
                 yield context.finding(
                     subject=module,
                     message=f"is stored as {stored.label()} but {metadata.entries_field} does not "
@@ -95,11 +95,11 @@ def named_nowhere(context: Context) -> Iterable[Finding]:
 )
 def excluded_but_quantized(context: Context) -> Iterable[Finding]:
     """Patterns that cover quantized modules."""
-    formats = context.checkpoint.formats
+    formats, left_alone = context.checkpoint.formats, context.checkpoint.left_alone
     for metadata in context.checkpoint.metadata:
         for module, index in context.excluded(metadata).items():
             stored = formats[module]
-            if stored.is_quantized:
+            if stored.is_quantized and module not in left_alone:
                 statement = metadata.statements[index]
                 yield context.finding(
                     subject=module,

@@ -130,7 +130,9 @@ def matches_nothing(context: Context) -> Iterable[Finding]:
     for statement in statements(context):
         if is_corrupt(statement.name) or read(context, statement).spelling is not None:
             continue
-        if statement.kind == "exclude" and is_about_what_is_left_out(context, statement.name):
+        if statement.kind == "exclude" and is_about_what_is_left_out(
+            context.checkpoint, statement.name
+        ):
             continue
         if statement.kind == "entry" and statement.quant_algo is None:
             continue
@@ -146,16 +148,15 @@ def matches_nothing(context: Context) -> Iterable[Finding]:
         )
 
 
-def is_about_what_is_left_out(context: Context, pattern: str) -> bool:
+def is_about_what_is_left_out(checkpoint: Checkpoint, pattern: str) -> bool:
     """True for a pattern over a tied head, or over draft layers, of a checkpoint without."""
-    checkpoint = context.checkpoint
-    if is_dropped_tied_head(checkpoint, pattern):
+    if _is_dropped_tied_head(checkpoint, pattern):
         return True
     root = draft_root(checkpoint, pattern.strip("*").strip("."))
     return root is not None and not any(draft_root(checkpoint, m) for m in checkpoint.modules)
 
 
-def is_dropped_tied_head(checkpoint: Checkpoint, pattern: str) -> bool:
+def _is_dropped_tied_head(checkpoint: Checkpoint, pattern: str) -> bool:
     """ModelOpt lists a tied lm_head though the file does not hold it (0.47.0 llama-nvfp4-tied)."""
     head = pattern.rstrip("*").rstrip(".").rpartition(".")[2]
     return head == "lm_head" and checkpoint.config.tied_embeddings is not False

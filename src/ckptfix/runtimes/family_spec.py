@@ -54,6 +54,8 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Shell patterns of checkpoint names of modules of which only weight and bias are loaded."""
     refuses_stacked_experts: bool = False
     """Unquantized experts stored as one tensor stop the release where it has a config."""
+    reads_scales: tuple[str, ...] = ()
+    """Roles of scales that the classes rename to the one that the layer has."""
     kv_scales: bool = True
     """False: `k_scale` and `v_scale` of the checkpoint are not loaded."""
     leaves_out_tied_head: bool = False

@@ -9,6 +9,7 @@ sglang/srt/layers/quantization/{modelopt_quant,fp8}.py.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
@@ -22,28 +23,44 @@ _BLOCK: Final = 128
 _SCALE: Final = "weight_scale"
 
 
-def misfit(
-    runtime: Runtime,
-    resolved: str,
-    group_size: object,
-    checkpoint: Checkpoint,
-    members: Sequence[str],
-) -> str:
+@dataclass(frozen=True)
+class Layer:
+    """A layer as a release builds it."""
+
+    runtime: Runtime
+    quant_algo: str
+    group_size: object
+    """Of NVFP4 layers, as the release holds it."""
+    reads_scales: tuple[str, ...] = ()
+    """Roles of scales that its model class renames to the one that the layer has."""
+
+    def scale_misfit(self, stored: StoredFormat) -> str:
+        """Why the scales of a module are not found; empty when they are."""
+        fit = stored.fit(self.quant_algo)
+        held = fit.format.scale if fit else _SCALE
+        named = self.runtime.scale_names.get(self.quant_algo, _SCALE)
+        if held in (named, *self.reads_scales):
+            return ""
+        return (
+            f"{self.runtime.name} expects the scale of {self.quant_algo} as {named}, but {held} "
+            "is stored"
+        )
+
+
+def misfit(layer: Layer, checkpoint: Checkpoint, members: Sequence[str]) -> str:
     """Why the tensors of a module do not fill the layer; empty when they do.
 
     Args:
-        runtime: whose release it is.
-        resolved: the quant_algo that the release builds.
-        group_size: of NVFP4 layers, as the release holds it.
+        layer: the layer.
         checkpoint: the tensors.
-        members: checkpoint names of the modules that end in the layer, all stored as `resolved`.
+        members: checkpoint names of the modules that end in the layer, all stored as it is built.
     """
-    scale = runtime.scale_names.get(resolved, _SCALE)
-    if scale != _SCALE:
-        return f"{runtime.name} expects the scale of {resolved} as {scale}, but {_SCALE} is stored"
+    resolved = layer.quant_algo
     for member in members:
         stored, module = checkpoint.formats[member], checkpoint.modules[member]
-        if "NVFP4" in resolved and (why := _group_misfit(group_size, stored, module)):
+        if why := layer.scale_misfit(stored):
+            return why
+        if "NVFP4" in resolved and (why := _group_misfit(layer.group_size, stored, module)):
             return why
         if resolved == "FP8" and stored.weight_only:
             return f"{visible(member)} has no input_scale, which this release requires"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.common.bound import BoundMetadata, Resolution
 from ckptfix.runtimes.common.effective import EffectiveMetadata
-from ckptfix.runtimes.fitting import group_error, misfit
+from ckptfix.runtimes.fitting import Layer, group_error, misfit
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.loads import Effect
 from ckptfix.runtimes.placing import RuntimeModule
@@ -54,6 +54,8 @@ class ModuleJudge:
     runtime: Runtime
     metadata: EffectiveMetadata
     bound: BoundMetadata
+    reads_scales: tuple[str, ...] = ()
+    """Roles of scales that the classes rename to the one that the layer has."""
 
     def judges_like(self, other: "ModuleJudge") -> bool:
         """True where both would say the same of every module: most releases changed nothing."""
@@ -117,14 +119,16 @@ class ModuleJudge:
         if left_out := self._left_out(module, resolution):
             return UNQUANTIZED, left_out
         mixed = self.metadata.is_mixed
-        algo, reason = self._mixed(module, resolution) if mixed else self._uniform(module)
+        algo, reason = (
+            self._mixed(module, resolution) if mixed else self._uniform(module, resolution)
+        )
         if "NVFP4" in algo and (error := group_error(self.metadata.group_size)):
             return "error", error
         return algo, reason
 
     def _left_out(self, module: RuntimeModule, resolution: Resolution) -> str:
         """Why the release does not ask which quant_algo the module has; empty when it does."""
-        if resolution.excluded is not None:
+        if resolution.excluded is not None and self.metadata.experts is None:
             excluded = resolution.excluded
             return f"{visible(excluded.pattern.original)} excludes it ({excluded.how})"
         if module.kind == "head" and not self.bound.rules.quantizes_heads:
@@ -134,8 +138,8 @@ class ModuleJudge:
     def _misfit(self, module: RuntimeModule, resolved: str) -> str:
         if resolved in (UNQUANTIZED, "error"):
             return ""
-        size = self.metadata.group_size
-        return misfit(self.runtime, resolved, size, self.checkpoint, module.members)
+        layer = Layer(self.runtime, resolved, self.metadata.group_size, self.reads_scales)
+        return misfit(layer, self.checkpoint, module.members)
 
     def _error(self, resolution: Resolution) -> str:
         """Why the release raises; some look the entry up even of an excluded module."""
@@ -156,7 +160,11 @@ class ModuleJudge:
         entry = visible(resolution.resolved.entry.original)
         return algo, f"{entry} decides ({resolution.resolved.how})"
 
-    def _uniform(self, module: RuntimeModule) -> tuple[str, str]:
+    def _uniform(self, module: RuntimeModule, resolution: Resolution) -> tuple[str, str]:
+        experts = self.metadata.experts
+        if experts is not None and module.kind == "experts":
+            excluded = resolution.excluded is not None and experts.if_excluded
+            return excluded or experts.quant_algo, "this release builds experts so"
         if part := next((p for p in self.bound.rules.bare_parts if p in module.name), ""):
             return UNQUANTIZED, f"this release never quantizes modules whose name contains {part}"
         return self.metadata.quant_algo or UNQUANTIZED, "no pattern excludes it"

@@ -150,7 +150,8 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     classes = [outer, *family.inner_of(config.nested)]
     added = family.added_packed(config.values)
     bound = runtime.bind(profile, classes, entries, excludes, added_packed=added)
-    every, faults = _judged(ModuleJudge(checkpoint, runtime, metadata, bound), family)
+    judge_ = ModuleJudge(checkpoint, runtime, metadata, bound, family.spec.reads_scales)
+    every, faults = _judged(judge_, family)
     return TargetVerdict(target, "", every, faults=faults, metadata=metadata, bound=bound)
 
 

@@ -166,6 +166,8 @@ class Format:
     """Role of the tensor that says in which order the input columns were quantized."""
     scalars: tuple[str, ...] = ("F32",)
     """dtypes of companions that are one value."""
+    is_native: bool = False
+    """Models are published in it: metadata of a quantizer need not say anything of it."""
 
     @property
     def sides(self) -> str:

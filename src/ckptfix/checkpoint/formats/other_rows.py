@@ -97,7 +97,7 @@ OTHER_FORMATS: Final = (
     Format("FP8_TENSOR", _FP8, _TENSOR, _ANY, may_have=_INPUT, scalars=_FLOATS),
     Format("FP8_CHANNEL", _FP8, _CHANNEL, _ANY, may_have=_INPUT, scalars=_FLOATS),
     Format("FP8_BLOCK", _FP8, _BLOCKS, _ANY, may_have=_INPUT, scalars=_FLOATS),
-    Format("FP8_BLOCK_INV", _FP8, _INVERSE, _ANY, scale="weight_scale_inv"),
+    Format("FP8_BLOCK_INV", _FP8, _INVERSE, _ANY, scale="weight_scale_inv", is_native=True),
     Format("INT8_TENSOR", _INT8, _TENSOR, _ANY, scalars=_FLOATS, zeros=_PLAIN_ZEROS,
            may_have=("input_scale", "input_zero_point", "weight_zero_point")),
     Format("INT8_CHANNEL", _INT8, _CHANNEL, _ANY, scalars=_FLOATS, zeros=_PLAIN_ZEROS,

@@ -50,6 +50,11 @@ class StoredFormat:
         return bool(self.fits or self.problem)
 
     @property
+    def is_native(self) -> bool:
+        """True for a format that the model may have had before it was quantized."""
+        return bool(self.fits) and all(fit.format.is_native for fit in self.fits)
+
+    @property
     def parameters(self) -> int:
         """Number of weight values before packing."""
         return prod(self.logical_shape) if self.logical_shape else 0

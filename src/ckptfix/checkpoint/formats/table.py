@@ -17,6 +17,7 @@ from ckptfix.checkpoint.formats.format import (
     InputKind,
     ScaleLayout,
 )
+from ckptfix.checkpoint.formats.native_rows import NATIVE_FORMATS
 from ckptfix.checkpoint.formats.other_rows import OTHER_FORMATS
 from ckptfix.checkpoint.formats.shapes import blocks, groups, per_channel, scalar
 
@@ -97,6 +98,7 @@ FORMATS: Final = (
     Format("W8A8_SQ_PER_CHANNEL", INT8, CHANNEL, INT8_TENSOR, INT8_GEMM, _INPUT + _PQS,
            smoothing="smoothquant"),
     *OTHER_FORMATS,
+    *NATIVE_FORMATS,
 )
 # fmt: on
 

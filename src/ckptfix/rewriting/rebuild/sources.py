@@ -5,7 +5,7 @@ from functools import cached_property
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.formats.layers import StoredLayers
-from ckptfix.rules.names import is_dropped_tied_head
+from ckptfix.rules.names import is_about_what_is_left_out
 from ckptfix.runtimes.naming import Naming
 
 
@@ -22,7 +22,12 @@ class Sources:
     @cached_property
     def quantized(self) -> tuple[str, ...]:
         """Every quantized module, including those whose tensors fit no format."""
-        return tuple(n for n, stored in self.checkpoint.formats.items() if stored.is_quantized)
+        return tuple(filter(self._is_quantized, self.checkpoint.formats))
+
+    def _is_quantized(self, module: str) -> bool:
+        """By the quantizer, that is, and not before it."""
+        checkpoint = self.checkpoint
+        return checkpoint.formats[module].is_quantized and module not in checkpoint.left_alone
 
     def modules_of(self, name: str) -> tuple[str, ...]:
         """The modules that an entry or target matches, in either spelling."""
@@ -47,14 +52,14 @@ class Sources:
     def is_sound(self, pattern: str) -> bool:
         """False for a pattern over a quantized module, or over none.
 
-        A tied lm_head may be excluded though the file does not hold it.
+        A tied lm_head, or draft layers, may be excluded though the file does not hold them.
         """
         modules = self.naming.read_pattern(pattern).modules
         if not modules:
             # The name map repairs these names.
             mapped = self.naming.name_map.mapper.map(pattern)
-            return mapped != pattern or is_dropped_tied_head(self.checkpoint, pattern)
-        return not any(self.checkpoint.formats[module].is_quantized for module in modules)
+            return mapped != pattern or is_about_what_is_left_out(self.checkpoint, pattern)
+        return not any(map(self._is_quantized, modules))
 
     def fits(self, module: str, quant_algo: str | None, group_size: int | None) -> bool:
         """True if the tensors of a module fit what an entry declares."""

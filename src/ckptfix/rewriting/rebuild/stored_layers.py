@@ -15,7 +15,12 @@ def stored_layers(checkpoint: Checkpoint, declared: Mapping[str, str]) -> Stored
         declared: checkpoint name -> quant_algo by which the metadata calls it. It decides only
             between formats that are stored identically, such as `mxfp4` and `W4A8_MXFP4_FP8`.
     """
-    found = {name: stored for name, stored in checkpoint.formats.items() if stored.fits}
+    left_alone = checkpoint.left_alone
+    found = {
+        name: stored
+        for name, stored in checkpoint.formats.items()
+        if stored.fits and name not in left_alone
+    }
     shared = _shared(found.values())
     quantized = {name: _layer(stored, declared.get(name), shared) for name, stored in found.items()}
     return StoredLayers(quantized, tuple(checkpoint.unquantized_linears))

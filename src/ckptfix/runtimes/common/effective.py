@@ -10,6 +10,15 @@ DEFAULT_GROUP_SIZE = 16
 
 
 @dataclass(frozen=True)
+class Experts:
+    """How expert banks are built, where it is not as all other modules are."""
+
+    quant_algo: str
+    if_excluded: str = ""
+    """quant_algo of a bank that a pattern excludes; patterns concern no other modules."""
+
+
+@dataclass(frozen=True)
 class EffectiveMetadata:
     """What a runtime takes from the metadata."""
 
@@ -26,6 +35,8 @@ class EffectiveMetadata:
     """Of NVFP4 layers, as the release holds it: what is no positive number stops it."""
     kv_cache: bool = False
     """The attention layers are built with scales for a quantized KV cache."""
+    experts: Experts | None = None
+    """None: they are built as all other modules are."""
     ignored: str = ""
     """Why the release does not read the metadata at all; empty when it does."""
 

@@ -25,6 +25,7 @@ from ckptfix.runtimes.common.layer_maps import (
     require_one_block_size,
 )
 from ckptfix.runtimes.common.objects import Held, StopsError, held, kind_of
+from ckptfix.runtimes.sglang.deepseek_v4 import read_deepseek_v4
 from ckptfix.runtimes.sglang.releases import QUANT_METHODS, SglangReading
 
 _MIXED: Final = "MIXED_PRECISION"
@@ -72,6 +73,9 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
             return EffectiveMetadata(file.file, file.path, "", ignored=why)
     if named is None:
         return None
+    hybrid = read_deepseek_v4(named, release.architecture, release.reading)
+    if hybrid is not None:
+        return hybrid
     method = _method(named, release)
     if method == "modelopt_mixed" and found is None and release.architecture in _ASKS_THE_CONFIG:
         raise StopsError("stops: it requires quantization_config in config.json, which is missing")

@@ -97,6 +97,8 @@ class SglangReading:
     """NVFP4 without a group_size has groups of 16; before, SGLang stops."""
     one_block_size: bool = False
     """Two block sizes in quantized_layers stop the release."""
+    moe_quant_algo: bool = False
+    """The experts of DeepSeek V4 may be NVFP4; before, they are MXFP4 whatever is said."""
     native_mxfp8: bool = False
     """MXFP8 for the whole checkpoint is read by the class of the native FP8 formats."""
 
@@ -104,8 +106,9 @@ class SglangReading:
 _READING_0_5_10: Final = SglangReading(
     "0.5.10", uniform=frozenset({"FP8", "NVFP4"}), mixed_architectures=("NemotronH*",)
 )
+_READING_0_5_14: Final = replace(_READING_0_5_10, since="0.5.14", moe_quant_algo=True)
 _READING_0_5_17: Final = replace(
-    _READING_0_5_10,
+    _READING_0_5_14,
     since="0.5.17",
     uniform=frozenset({"FP8", "NVFP4", "NVFP4_AWQ"}),
     mixed_architectures=("*",),
@@ -124,7 +127,13 @@ _READING_0_5_20: Final = replace(
 _READING_0_5_23: Final = replace(
     _READING_0_5_20, since="0.5.23", nvfp4_exclude_modules=True, one_block_size=True
 )
-READING: Final = (_READING_0_5_10, _READING_0_5_17, _READING_0_5_20, _READING_0_5_23)
+READING: Final = (
+    _READING_0_5_10,
+    _READING_0_5_14,
+    _READING_0_5_17,
+    _READING_0_5_20,
+    _READING_0_5_23,
+)
 
 QUANT_METHODS: Final = frozenset(
     {

@@ -3,6 +3,7 @@
 from typing import Final
 
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
+from ckptfix.checkpoint.formats.native_rows import BLOCK_FP8
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.layer_maps import HF_QUANT_FILE, Files
 from ckptfix.runtimes.common.patterns import Packed, PatternTable
@@ -36,5 +37,7 @@ RUNTIME: Final = Runtime(
     needs_architectures=True,
     always_takes_kv_scales=False,
     asks_entry_of_excluded=True,
-    scale_names=dict.fromkeys(("MXFP8", "FP8_PB_WO", "FP8_BLOCK_SCALES"), "weight_scale_inv"),
+    scale_names=dict.fromkeys(
+        ("MXFP8", "FP8_PB_WO", "FP8_BLOCK_SCALES", BLOCK_FP8), "weight_scale_inv"
+    ),
 )

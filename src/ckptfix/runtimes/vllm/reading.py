@@ -22,6 +22,7 @@ from ckptfix.runtimes.common.layer_maps import (
     require_one_block_size,
 )
 from ckptfix.runtimes.common.objects import Held, StopsError, held, kind_of
+from ckptfix.runtimes.vllm.deepseek_v4 import read_deepseek_v4
 from ckptfix.runtimes.vllm.releases import QUANT_METHODS, VllmReading
 
 _FP8: Final = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO")
@@ -56,6 +57,9 @@ def read_vllm(files: Files, reading: VllmReading) -> EffectiveMetadata | None:
     if not method:
         why = f"{found.place()} has no quant_method, so this runtime ignores the metadata"
         return EffectiveMetadata(found.file, found.path, "", ignored=why)
+    config = files.documents[CONFIG_FILE].value if CONFIG_FILE in files.documents else {}
+    if (hybrid := read_deepseek_v4(found, config, reading)) is not None:
+        return hybrid
     require_modelopt(found, method, own=_OWNED, known=QUANT_METHODS - reading.gone)
     if method == "modelopt_mixed" and ENTRIES not in found:
         found = _file(files)

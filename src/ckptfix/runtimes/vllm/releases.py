@@ -91,6 +91,8 @@ class VllmReading:
     """NVFP4 of which every config group has no input_activations is W4A16_NVFP4."""
     gone: frozenset[str] = frozenset()
     """Values of quant_method that older releases knew."""
+    moe_quant_algo: bool = False
+    """The experts of DeepSeek V4 may be NVFP4; before, they are MXFP4 whatever is said."""
     one_block_size: bool = False
     """Two block sizes in quantized_layers stop the release."""
 
@@ -105,6 +107,7 @@ _READING_0_24: Final = replace(
     uniform=_READING_0_17.uniform | {"W4A16_NVFP4"},
     own_names_override=True,
     kv_algos=frozenset({"FP8", "NVFP4"}),
+    moe_quant_algo=True,
 )
 _READING_0_28: Final = replace(
     _READING_0_24, since="0.28.0", kv_algos=None, gone=frozenset({"bitsandbytes", "gguf"})

@@ -4,6 +4,7 @@ from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
+from ckptfix.checkpoint.formats.native_rows import BLOCK_FP8
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.layer_maps import HF_QUANT_FILE, Files
 from ckptfix.runtimes.common.objects import Held
@@ -43,4 +44,5 @@ RUNTIME: Final = Runtime(
     exclusion=_exclusion,
     method_named=method_named,
     other_config=_other_config,
+    scale_names={BLOCK_FP8: "weight_scale_inv"},
 )
