@@ -16,7 +16,7 @@ def index_places_a_tensor_elsewhere(files: Editable, random: Random) -> str | No
     return name
 
 
-@kind("CKF502")
+@kind("CKF507")
 def index_forgets_a_tensor(files: Editable, random: Random) -> str | None:
     if (name := pick(random, list(files.weight_map))) is None:
         return None

@@ -170,7 +170,33 @@ def test_index_and_headers_that_disagree(tmp_path: Path) -> None:
     weight_map |= {"lm_head.weight": "y.safetensors", "gone": "x.safetensors"}
     index = {"weight_map": weight_map}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert codes(tmp_path) == {"CKF502": ["lm_head.weight", "gone", "model.norm.weight"]}
+    assert codes(tmp_path) == {
+        "CKF502": ["lm_head.weight", "gone"],
+        "CKF507": ["y.safetensors"],
+    }
+
+
+def test_an_index_without_scales_is_one_warning_for_each_file(tmp_path: Path) -> None:
+    """Runtimes take the names of files from it and read what is in them."""
+    write_checkpoint(tmp_path, FP8_MODEL, UNIFORM)
+    (tmp_path / "model.safetensors").rename(tmp_path / "x.safetensors")
+    weights = [name for name in FP8_MODEL if name.endswith("weight")]
+    index = {"weight_map": dict.fromkeys(weights, "x.safetensors")}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    (finding,) = check(tmp_path)
+    assert (finding.code, finding.subject) == ("CKF507", "x.safetensors")
+    assert "contains 2 tensors that the index does not list" in finding.message
+    assert not finding.rule.blocks_loading
+
+
+def test_a_second_copy_of_a_tensor_that_the_index_places_elsewhere(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, FP8_MODEL, UNIFORM)
+    (tmp_path / "model.safetensors").rename(tmp_path / "x.safetensors")
+    copy = bf16("lm_head") | bf16("model.norm", 8)
+    (tmp_path / "y.safetensors").write_bytes(safetensors_bytes(copy))
+    weight_map = dict.fromkeys(FP8_MODEL, "x.safetensors") | {"model.norm.weight": "y.safetensors"}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    assert codes(tmp_path) == {"CKF502": ["lm_head.weight"]}
 
 
 def test_every_rule_says_why_and_how_to_fix() -> None:

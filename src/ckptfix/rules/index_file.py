@@ -44,14 +44,14 @@ _REBUILD: Final = "rebuild the index"
     """,
 )
 def index_disagrees(context: Context) -> Iterable[Finding]:
-    """Tensors that the index places where no header lists them, or does not place at all."""
+    """Tensors that the index places where no header lists them, and second copies of tensors."""
     table = context.checkpoint.table
     if table.index_file is None:
         return
     yield from _placed_wrongly(context, table, table.index_file)
-    unindexed = {tensor for tensor, _ in table.unindexed}
-    told = unindexed.intersection(tensor for tensor, _ in table.missing)
-    yield from _not_placed(context, [(t, f) for t, f in table.unindexed if t not in told])
+    missing = {tensor for tensor, _ in table.missing}
+    twice = [(t, f) for t, f in table.unindexed if table.file_of[t] != f and t not in missing]
+    yield from _not_placed(context, twice)
 
 
 def _placed_wrongly(context: Context, table: TensorTable, index: str) -> Iterator[Finding]:
@@ -78,22 +78,67 @@ def _placed_wrongly(context: Context, table: TensorTable, index: str) -> Iterato
         )
 
 
-def _not_placed(context: Context, unindexed: Sequence[tuple[str, str]]) -> Iterator[Finding]:
-    for tensor, file in unindexed[:MOST_LISTED]:
+def _not_placed(context: Context, copies: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+    for tensor, file in copies[:MOST_LISTED]:
         yield context.finding(
             subject=tensor,
-            message=f"is in {file}, but the index does not list it there",
+            message=f"is also in {file}, where the index does not place it: runtimes read both",
             place=Place(file, tensor=visible(tensor)),
             advice=_REBUILD,
         )
-    more = len(unindexed) - MOST_LISTED
+    more = len(copies) - MOST_LISTED
     if more > 0:
         yield context.finding(
             subject=INDEX_FILE,
-            message=f"does not list {more:,} more tensors where they are",
+            message=f"does not place {more:,} more tensors in all files that contain them",
             place=Place(INDEX_FILE, "/weight_map"),
             advice=_REBUILD,
             count=more,
+        )
+
+
+@FAMILY.rule(
+    "CKF507",
+    "index does not list all tensors of a shard file",
+    Severity.WARNING,
+    why=(
+        "vLLM and SGLang only take file names from the index and read every tensor of those "
+        "files (vLLM 0.33.0 and SGLang 0.5.23, filter_duplicate_safetensors_files in "
+        "weight_utils.py), so they load the checkpoint. Tools that look tensors up in the index "
+        "do not find these: NVIDIA's script for DeepSeek wrote an index without scales."
+    ),
+    fix="Rebuild model.safetensors.index.json from the headers.",
+    since="0.2.0",
+    example="""
+    model-00001-of-00002.safetensors
+      layers.0.mlp.gate stored as BF16
+    model-00002-of-00002.safetensors
+      lm_head stored as BF16
+      norm stored as BF16
+    model.safetensors.index.json
+      "weight_map": {
+        "layers.0.mlp.gate.weight": "model-00001-of-00002.safetensors",
+    +   "norm.weight": "model-00002-of-00002.safetensors",
+        "lm_head.weight": "model-00002-of-00002.safetensors"
+      }
+    """,
+)
+def index_lacks_tensors(context: Context) -> Iterable[Finding]:
+    """Tensors that the index mentions nowhere, a finding for each file."""
+    table = context.checkpoint.table
+    missing = {tensor for tensor, _ in table.missing}
+    lacking: dict[str, list[str]] = {}
+    for tensor, file in table.unindexed:
+        if table.file_of[tensor] == file and tensor not in missing:
+            lacking.setdefault(file, []).append(tensor)
+    for file, tensors in sorted(lacking.items()):
+        s = "" if len(tensors) == 1 else "s"
+        yield context.finding(
+            subject=file,
+            message=f"contains {len(tensors):,} tensor{s} that the index does not list, such as "
+            f"{visible(tensors[0])}; vLLM and SGLang read them anyway",
+            place=Place(file, tensor=visible(tensors[0])),
+            advice=_REBUILD,
         )
 
 
