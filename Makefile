@@ -6,11 +6,12 @@ RELEASE := .venv-release
 DOCS := .venv-docs
 PINS := requirements
 LOCK ?=
+TRUTH ?= 1
 COMPILE = $(RELEASE)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(LOCK) \
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit coverage format snapshots fuzz mutations oracle verify-all record published bench docs lock build sbom clean faults
+.PHONY: help demo test lint types unit coverage format snapshots fuzz mutations oracle verify-all record published truth bench docs lock build sbom clean faults
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -93,6 +94,10 @@ record: ## record again what the real vLLM objects of ../shared/oracle hold (min
 published: $(VENV)/.installed-dev ## check published releases, tensors made up, against what the real classes of ../shared/oracle did (minutes)
 	@if [ -d ../shared/oracle ]; then ../shared/oracle/setup.sh && ../shared/oracle/learn/setup.sh; fi
 	$(BIN)/python tools/published.py
+
+truth: $(VENV)/.installed-dev ## break fixtures at random, let real vLLM and SGLang judge, compare; TRUTH='SEED --record ...' (half an hour)
+	@if [ -d ../shared/oracle ]; then ../shared/oracle/setup.sh; fi
+	$(BIN)/python tools/truth.py $(TRUTH)
 
 bench: $(VENV)/.installed-dev ## measure start-up and large checkpoints next to baselines (minutes)
 	$(BIN)/python benchmarks/startup.py

@@ -4,77 +4,30 @@
 is not listed must agree; an id that is listed must not, so that the list only becomes shorter.
 """
 
-import io
-import json
-import sys
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
-from unittest import mock
 
-from ckptfix.__main__ import main
+from truth_loop.answers import RELEASES, Answered, ask, checked, with_known_layer_kinds
 
-RELEASES = ("vllm==0.33.0", "sglang==0.5.23")
+__all__ = [
+    "RELEASES",
+    "Answered",
+    "ask",
+    "ask_codes",
+    "complaint",
+    "listed",
+    "with_known_layer_kinds",
+]
+
 LIST = Path(__file__).parent / "known_disagreements.toml"
-
-Answer = Literal["yes", "no", "unknown"]
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What one call of `check` said of one release."""
-
-    answer: Answer
-    reasons: tuple[str, ...]
-
-
-def _checked(directory: Path, releases: tuple[str, ...]) -> tuple[dict[str, Any], str]:
-    """The report of `ckptfix check --runtime` on one checkpoint, and what it told on stderr."""
-    flags = [flag for release in releases for flag in ("--runtime", release)]
-    arguments = ["ckptfix", "check", str(directory), "--format", "json", "--no-config", *flags]
-    shown, told = io.StringIO(), io.StringIO()
-    arguments_ = mock.patch.object(sys, "argv", arguments)
-    with arguments_, redirect_stdout(shown), redirect_stderr(told), suppress(SystemExit):
-        main()
-    report: dict[str, Any] = json.loads(shown.getvalue())
-    return report["checkpoints"][0], told.getvalue()
-
-
-def ask(directory: Path, releases: tuple[str, ...] = RELEASES) -> dict[str, Answered]:
-    """Release -> the answer of `ckptfix check --runtime`; `unknown` where it refuses."""
-    checked, told = _checked(directory, releases)
-    found = {f"{r['runtime']}=={r['version']}": r for r in checked["runtimes"]}
-    return {
-        release: Answered(found[release]["loads"], tuple(found[release]["reasons"]))
-        if release in found
-        else Answered("unknown", (checked["error"] or told,))
-        for release in releases
-    }
 
 
 def ask_codes(directory: Path, releases: tuple[str, ...] = RELEASES) -> dict[str, int]:
     """Code -> number of findings of `ckptfix check --runtime`."""
-    return dict(
-        Counter(finding["code"] for finding in _checked(directory, releases)[0]["findings"])
-    )
-
-
-def with_known_layer_kinds(config: str) -> str:
-    """config.json as SGLang was given it: the kinds of layers that transformers 5.14 writes, which
-    SGLang refuses, by their older names. `sglang-nemotronh-layers-block-type` is the case for that.
-    """
-    value = json.loads(config)
-    for holder in (value, value.get("llm_config"), value.get("text_config")):
-        kinds = holder.get("layers_block_type") if isinstance(holder, dict) else None
-        if isinstance(kinds, list):
-            older = {"linear_attention": "mamba", "full_attention": "attention"}
-            holder["layers_block_type"] = [older.get(kind, kind) for kind in kinds]
-    return json.dumps(value)
+    return dict(Counter(finding["code"] for finding in checked(directory, releases)[0]["findings"]))
 
 
 @cache

@@ -47,6 +47,8 @@ def qwen_moe(experts: int = 4) -> Shapes:
     made |= {name: shape for name, shape in attention(layer).items() if "proj" not in name}
     for part in ("q_proj", "k_proj", "v_proj", "o_proj"):
         made |= nvfp4(f"{layer}.self_attn.{part}")
+    for part in ("q_norm", "k_norm"):
+        made |= bf16(f"{layer}.self_attn.{part}", 32)
     for number in range(experts):
         for part in ("gate_proj", "up_proj", "down_proj"):
             made |= nvfp4(f"{layer}.mlp.experts.{number}.{part}")
@@ -88,7 +90,7 @@ def test_what_is_whole_loads(tmp_path: Path, runtime: str) -> None:
 @pytest.mark.parametrize(
     ("lost", "config", "reason"),
     [
-        ("model.norm.weight", {}, "no norm is stored below model"),
+        ("model.norm.weight", {}, "model.norm is not stored"),
         ("lm_head.weight", {}, "the head is not stored"),
         ("model.layers.1.", {}, "num_hidden_layers is 2, but layer 1 is not stored"),
         ("nothing", {"num_hidden_layers": 3}, "num_hidden_layers is 3, but layer 2 is not stored"),
@@ -326,7 +328,9 @@ def test_values_of_config_json_that_a_class_does_not_know(tmp_path: Path) -> Non
     asked: dict[str, Any] = {"architecture": "NemotronHForCausalLM"}
     found = loads(tmp_path / "s", "sglang", llama(), config, **asked)
     assert "layers_block_type of config.json holds linear_attention" in told(found)
-    assert "layers_block_type" not in told(loads(tmp_path / "v", "vllm", llama(), config, **asked))
+    assert "layers_block_type of" not in told(
+        loads(tmp_path / "v", "vllm", llama(), config, **asked)
+    )
 
 
 def test_it_is_a_finding_and_the_answer_of_the_first_screen(tmp_path: Path, call: Call) -> None:
@@ -336,9 +340,9 @@ def test_it_is_a_finding_and_the_answer_of_the_first_screen(tmp_path: Path, call
     done = call("check", directory, "--runtime", "vllm==0.33.0")
     assert done.returncode == 1
     answer = "no, loads and computes with the wrong weights: leaves weights uninitialised"
-    assert f"  vllm 0.33.0  {answer}: no norm is stored below model\n" in done.stdout
+    assert f"  vllm 0.33.0  {answer}: model.norm is not stored\n" in done.stdout
     assert (
-        "\nvllm 0.33.0: leaves weights uninitialised: no norm is stored below model (CKF703)\n"
+        "\nvllm 0.33.0: leaves weights uninitialised: model.norm is not stored (CKF703)\n"
         in (done.stdout)
     )
     assert "error CKF703" in call("check", directory, "--runtime", "vllm==0.33.0", "-v").stdout
@@ -346,7 +350,7 @@ def test_it_is_a_finding_and_the_answer_of_the_first_screen(tmp_path: Path, call
     assert f"vllm 0.17.1 to 0.33.0          {answer}" in screen
 
 
-LATENT = {"q_lora_rank": 16, "kv_lora_rank": 16, "num_hidden_layers": 1}
+LATENT = {"q_lora_rank": 32, "kv_lora_rank": 32, "num_hidden_layers": 1}
 
 
 @pytest.mark.parametrize("runtime", BOTH)
@@ -355,11 +359,16 @@ def test_a_packed_table_holds_what_the_class_adds_by_config(tmp_path: Path, runt
     layer = "model.layers.0"
     members = [f"{layer}.self_attn.{part}" for part in ("q_a_proj", "kv_a_proj_with_mqa")]
     made = bf16("model.embed_tokens") | bf16("model.norm", 32) | bf16("lm_head")
-    for member in members:
+    others = [f"{layer}.self_attn.{part}" for part in ("q_b_proj", "kv_b_proj", "o_proj")]
+    for member in (*members, *others):
         made |= bf16(member)
+    norms = ["input_layernorm", "post_attention_layernorm"]
+    norms += ["self_attn.q_a_layernorm", "self_attn.kv_a_layernorm"]
+    for norm in norms:
+        made |= bf16(f"{layer}.{norm}", 32)
     for part in ("gate_proj", "up_proj", "down_proj"):
         made |= nvfp4(f"{layer}.mlp.{part}")
-    quantization = NVFP4 | {"ignore": ["lm_head", *members]}
+    quantization = NVFP4 | {"ignore": ["lm_head", *members, *others]}
     told = loads(
         tmp_path,
         runtime,
@@ -369,3 +378,66 @@ def test_a_packed_table_holds_what_the_class_adds_by_config(tmp_path: Path, runt
         quantization=quantization,
     )
     assert told.answer is Answer.YES
+
+
+DRAFTED = {"num_nextn_predict_layers": 1}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "version", "architecture", "needed"),
+    [
+        ("vllm", "0.33.0", "NemotronH_Nano_VL_V2", True),
+        ("vllm", "0.28.0", "NemotronH_Nano_VL_V2", False),
+        ("sglang", "0.5.23", "NemotronH_Nano_VL_V2", False),
+        ("sglang", "0.5.23", "NemotronH_Omni_Reasoning_V3", True),
+        ("sglang", "0.5.17", "NemotronH_Omni_Reasoning_V3", False),
+    ],
+)
+def test_a_module_that_the_class_builds_where_drafts_are_announced(
+    tmp_path: Path, runtime: str, version: str, architecture: str, needed: bool
+) -> None:
+    write_checkpoint(
+        tmp_path,
+        fp8("language_model.backbone.layers.0.mixer.up_proj"),
+        FP8,
+        architecture=architecture,
+        extra_config={"llm_config": DRAFTED},
+    )
+    found = judge(load(tmp_path), Target(runtime, version, version)).loads
+    assert ("vision_projector.vision_final_layernorm is not stored" in told(found)) == needed
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+@pytest.mark.parametrize(
+    ("name", "shape", "reason"),
+    [
+        ("model.layers.1.mlp.up_proj.weight", ("F8_E4M3", (48, 32)), "is 48 x 32"),
+        ("model.layers.0.self_attn.k_proj.weight", ("F8_E4M3", (16, 32)), "makes it 32 x 32"),
+        ("model.layers.0.input_layernorm.weight", ("BF16", (30,)), "is 30, but config.json"),
+        ("model.layers.0.self_attn.q_proj.bias", ("BF16", (30,)), "its weight has 32 rows"),
+        ("model.layers.1.input_layernorm.weight", ("F8_E4M3", (32,)), "no scale belongs to it"),
+        ("model.layers.1.mlp.up_proj.k_scale", ("F32", ()), "has no parameter for"),
+    ],
+)
+def test_sizes_and_dtypes_are_those_that_config_json_makes(
+    tmp_path: Path, runtime: str, name: str, shape: tuple[str, tuple[int, ...]], reason: str
+) -> None:
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16}
+    config = heads | {"hidden_size": 32, "intermediate_size": 32}
+    assert loads(tmp_path / "whole", runtime, llama(), config).answer is Answer.YES
+    found = loads(tmp_path / "broken", runtime, llama() | {name: shape}, config)
+    assert reason in told(found)
+
+
+def test_a_narrow_mlp_is_padded_by_sglang_only(tmp_path: Path) -> None:
+    config = {"hidden_size": 32, "intermediate_size": 64}
+    assert loads(tmp_path / "s", "sglang", llama(), config).answer is Answer.YES
+    assert "makes it 64 x 32" in told(loads(tmp_path / "v", "vllm", llama(), config))
+
+
+def test_what_a_switch_of_config_json_promises(tmp_path: Path) -> None:
+    config = {"mlp_bias": True}
+    found = loads(tmp_path / "v", "vllm", llama(), config)
+    assert "model.layers.0.mlp.gate_proj.bias is not stored" in told(found)
+    # SGLang's Llama has no bias there, whatever config.json says.
+    assert loads(tmp_path / "s", "sglang", llama(), config).answer is Answer.YES

@@ -5,7 +5,6 @@
 
 import gzip
 import json
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +12,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import DATA, FIXTURES, SHARED
-from tests.replay import RELEASES, Answered, ask, complaint, with_known_layer_kinds
+from tests.replay import complaint
+from truth_loop.answers import ask_as_judged
+from truth_loop.case import Case
 
 TRUTH = DATA / "truth"
 
@@ -29,14 +30,22 @@ def _lines() -> dict[str, dict[str, dict[str, Any]]]:
 
 
 LINES = _lines()
-HERE = sorted(id_ for id_, of in LINES.items() if (FIXTURES / of[RELEASES[0]]["from"]).is_dir())
+HERE = [
+    # Those of `make truth` are many: `make test` replays them all, quick runs the shared ones.
+    pytest.param(
+        id_, marks=[] if id_.startswith(("21-", "77-", "untouched-")) else pytest.mark.slow
+    )
+    for id_, of in sorted(LINES.items())
+    if (FIXTURES / next(iter(of.values()))["from"]).is_dir()
+]
 
 
 @pytest.mark.parametrize("id_", HERE)
 def test_each_release_is_answered_for_as_it_behaves(id_: str) -> None:
     lines = LINES[id_]
     with TemporaryDirectory() as folder:
-        got = _answers(lines[RELEASES[0]], Path(folder) / id_)
+        case = Case.of_line(next(iter(lines.values())))
+        got = ask_as_judged(case.write(FIXTURES, Path(folder) / id_))
     complaints = [
         complaint(
             "truth",
@@ -47,31 +56,9 @@ def test_each_release_is_answered_for_as_it_behaves(id_: str) -> None:
             why=" | ".join(lines[release]["why"])[:300],
             got=got[release],
         )
-        for release in RELEASES
+        for release in lines
     ]
     assert not any(complaints), "\n".join(filter(None, complaints))
-
-
-def _answers(line: dict[str, Any], directory: Path) -> dict[str, Answered]:
-    _broken(line, directory)
-    got = ask(directory)
-    config = directory / "config.json"
-    if "layers_block_type" in config.read_text():
-        config.write_text(with_known_layer_kinds(config.read_text()))
-        got |= ask(directory, RELEASES[1:])
-    return got
-
-
-def _broken(line: dict[str, Any], directory: Path) -> Path:
-    """The fixture with the broken metadata in place."""
-    shutil.copytree(FIXTURES / line["from"], directory)
-    directory.chmod(0o755)
-    for file, key in (("config.json", "config"), ("hf_quant_config.json", "hf_quant")):
-        path = directory / file
-        path.unlink(missing_ok=True)
-        if line[key] is not None:
-            path.write_text(line[key])
-    return directory
 
 
 def test_what_is_shared_is_here() -> None:

@@ -21,6 +21,7 @@ from ckptfix.errors import CkptfixError
 from ckptfix.names import NameMapper
 from ckptfix.place import Place
 from ckptfix.runtimes.family_spec import FamilyFile, FamilySpec
+from ckptfix.runtimes.layout import Layout, builtin_layouts, matcher
 from ckptfix.runtimes.name_maps import NameMapSpec, compile_rules
 
 _FOLDER: Final = "families"
@@ -41,17 +42,6 @@ def _is_in_64s(tower: object) -> bool:
     return all(size % 64 == 0 for size in sizes if isinstance(size, int))
 
 
-def _tree_matcher(patterns: Sequence[str]) -> re.Pattern[str]:
-    def part(found: re.Match[str]) -> str:
-        text = found[0]
-        if text[0] == "{":
-            return f"(?:{'|'.join(map(re.escape, text[1:-1].split(',')))})"
-        return {"#": r"\d+", "*": ".*"}.get(text) or re.escape(text)
-
-    split = re.compile(r"\{[^}]*\}|[#*]|[^{#*]+")
-    return re.compile("|".join(split.sub(part, pattern) for pattern in patterns))
-
-
 @dataclass(frozen=True)
 class Family:
     """A family entry, ready to use."""
@@ -59,6 +49,8 @@ class Family:
     spec: FamilySpec
     mapper: NameMapper
     """Checkpoint module name -> name that the quantization config is asked for, before packing."""
+    places: NameMapper
+    """Checkpoint module name -> place in the runtime's module tree, before packing."""
 
     def inner_of(self, nested: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
         """The architectures that the runtime builds inside, outermost first.
@@ -114,18 +106,17 @@ class Family:
     def _unquantized(self) -> re.Pattern[str]:
         return _matcher(self.spec.unquantized)
 
+    def layout_of(self, architecture: str) -> Layout | None:
+        """What the language model of an architecture consists of; None where that is not known."""
+        return builtin_layouts().get(self.spec.layout_by.get(architecture, self.spec.layout))
+
     @cached_property
-    def _tree(self) -> re.Pattern[str] | None:
-        return _tree_matcher(self.spec.tree) if self.spec.tree else None
+    def _outside(self) -> re.Pattern[str] | None:
+        return matcher(self.spec.outside) if self.spec.outside else None
 
-    @property
-    def knows_its_tree(self) -> bool:
-        """True where every module that the classes may build is listed."""
-        return self._tree is not None
-
-    def may_build(self, name: str) -> bool:
-        """True unless the classes are known to build no module of this runtime name."""
-        return self._tree is None or self._tree.fullmatch(name) is not None
+    def may_hold_outside(self, place: str) -> bool:
+        """True unless the classes build no module there; for what is not below `base`."""
+        return self._outside is None or self._outside.fullmatch(place) is not None
 
     @cached_property
     def _untaken(self) -> re.Pattern[str]:
@@ -186,7 +177,8 @@ def _compile(spec: FamilySpec, origin: str) -> Family:
         raise CkptfixError(
             f"{spec.versions!r} is not a version specifier", place=Place(origin)
         ) from error
-    return Family(spec, compile_rules(NameMapSpec(spec.rules + spec.asked), origin))
+    asked = compile_rules(NameMapSpec(spec.rules + spec.asked), origin)
+    return Family(spec, asked, compile_rules(NameMapSpec(spec.rules), origin))
 
 
 def _parse_file(text: str, origin: str) -> FamilyFile:

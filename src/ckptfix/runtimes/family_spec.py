@@ -5,6 +5,21 @@ import msgspec
 from ckptfix.runtimes.name_maps import RuleSpec
 
 
+class BuiltWhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Modules that are built, and have to be stored, where a number of config.json is above 0."""
+
+    key: str
+    """Key of the language model's config."""
+    modules: tuple[str, ...]
+    """Their names in the checkpoint."""
+    source: str
+    """Where this was read: project, version, file."""
+    architectures: tuple[str, ...] = ()
+    """Of the family's; empty for all of them."""
+    versions: str = ""
+    """Releases that it holds for, a PEP 440 specifier; empty for all."""
+
+
 class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One `[[families]]` table: model classes of one runtime that place modules alike."""
 
@@ -40,13 +55,19 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unquantized_unless_64: dict[str, tuple[str, ...]] = {}
     """Key of a tower's config -> runtime names of modules that take a quantization config only
     where hidden_size and intermediate_size of the tower are multiples of 64."""
-    tree: tuple[str, ...] = ()
-    """Runtime names of all modules that the classes may build, before packing: `#` stands for a
-    number, `{a,b}` for one of several, `*` for any characters. Empty where they are not listed."""
-    together: tuple[tuple[str, ...], ...] = ()
-    """Last parts of names of which a block holds all or none; `a|b` where it may hold either."""
-    in_every_layer: tuple[str, ...] = ()
-    """Last parts of names of modules that every layer of the language model has."""
+    base: str = ""
+    """Place of the language model that has embeddings and layers, as `model`."""
+    layout: str = ""
+    """Name of its layout in `runtimes/layouts/`; empty where no one has written it down."""
+    layout_by: dict[str, str] = {}
+    """Architecture -> its layout, for those whose layout is another than `layout`."""
+    towers: dict[str, str] = {}
+    """Place of a tower or projector -> name of its layout."""
+    outside: tuple[str, ...] = ()
+    """Places of all modules outside of the language model that the classes may build, with `#`,
+    `{a,b}` and `*` as in layouts; empty where they are not listed."""
+    built_when: tuple[BuiltWhenSpec, ...] = ()
+    """Modules outside of the language model that only some configs have."""
     untaken: tuple[str, ...] = ()
     """Shell patterns of checkpoint names that the classes do not load, though a later transformers
     writes them."""
@@ -60,6 +81,8 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """False: `k_scale` and `v_scale` of the checkpoint are not loaded."""
     leaves_out_tied_head: bool = False
     """A stored head is not loaded where config.json ties it to the embeddings."""
+    tied_by_wrapper: bool = False
+    """`tie_word_embeddings` at the top of config.json decides, not the language model's own."""
     needs: tuple[str, ...] = ()
     """Keys that the language model's config must have: the classes read them, nothing sets them."""
     allows: dict[str, tuple[str, ...]] = {}

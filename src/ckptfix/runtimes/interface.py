@@ -63,6 +63,9 @@ class Runtime:
     where that is not known."""
     drops_strays: bool = False
     """It drops a tensor that it has no place for without a word; else it stops there."""
+    pads_short_mlps: bool = False
+    """It fills an MLP that is stored narrower than config.json makes it with zeros, which change
+    nothing."""
     needs_architectures: bool = False
     """It stops where config.json names no architectures; else it takes the class of model_type."""
     always_takes_kv_scales: bool = True

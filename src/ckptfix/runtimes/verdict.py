@@ -7,6 +7,8 @@ an architecture whose weights side is not known, gets a reason instead of a verd
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from packaging.specifiers import SpecifierSet
+
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
@@ -23,7 +25,7 @@ from ckptfix.runtimes.placing import RuntimeModule, placed
 from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.reading import read_metadata
 from ckptfix.runtimes.registry import runtime_named
-from ckptfix.runtimes.structure import Structure
+from ckptfix.runtimes.structure import Expected, Tree, structure_reasons
 from ckptfix.runtimes.targets import Target
 from ckptfix.text import visible
 
@@ -150,17 +152,35 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     classes = [outer, *family.inner_of(config.nested)]
     added = family.added_packed(config.values)
     bound = runtime.bind(profile, classes, entries, excludes, added_packed=added)
+    expected = _expected(family, target, classes)
     judge_ = ModuleJudge(checkpoint, runtime, metadata, bound, family.spec.reads_scales)
-    every, faults = _judged(judge_, family)
+    every, faults = _judged(judge_, family, expected)
     return TargetVerdict(target, "", every, faults=faults, metadata=metadata, bound=bound)
 
 
+def _expected(family: Family, target: Target, classes: Sequence[str]) -> Expected:
+    """What the classes build that the family alone does not say.
+
+    The layout of a wrapper is that of the class that it builds inside.
+    """
+    built = tuple(
+        spec
+        for spec in family.spec.built_when
+        if (not spec.architectures or classes[0] in spec.architectures)
+        and SpecifierSet(spec.versions).contains(target.profile_version)
+    )
+    if family.spec.layout or not family.spec.base:
+        return Expected(family.layout_of(classes[0]), built)
+    inner = family_for(target.runtime, target.profile_version, classes[1:])
+    return Expected(inner.layout_of(classes[1]) if inner else None, built)
+
+
 def _judged(
-    judge_: ModuleJudge, family: Family
+    judge_: ModuleJudge, family: Family, expected: Expected
 ) -> tuple[tuple[ModuleVerdict, ...], tuple[Reason, ...]]:
     """Every module, and the faults of the whole; once for releases that differ in neither."""
     checkpoint = judge_.checkpoint
-    seen = checkpoint.derived.setdefault(("judged", id(family)), [])
+    seen = checkpoint.derived.setdefault(("judged", id(family), expected), [])
     for like, every, faults in seen:
         if judge_.judges_like(like):
             return every, faults
@@ -168,20 +188,21 @@ def _judged(
     tables = ("embedding", "other")
     every = tuple(judge_.judge(m) for m in modules if m.kind not in tables)
     every += _tables(judge_, modules)
-    faults = _faults(checkpoint, family, judge_.metadata)
+    faults = _faults(checkpoint, family, judge_.metadata, expected)
     seen.append((judge_, every, faults))
     return every, faults
 
 
 def _faults(
-    checkpoint: Checkpoint, family: Family, metadata: EffectiveMetadata
+    checkpoint: Checkpoint, family: Family, metadata: EffectiveMetadata, expected: Expected
 ) -> tuple[Reason, ...]:
     """What is wrong with the tensors as a whole; little of it depends on the metadata."""
     depends_on = not metadata.ignored, metadata.kv_cache
-    key = "faults", id(family), *depends_on
+    key = "faults", id(family), expected, *depends_on
     made_for, faults = checkpoint.table.derived.get(key, (None, ()))
     if made_for is not checkpoint.config:
-        faults = tuple(Structure(checkpoint, family, *depends_on).reasons())
+        tree = Tree(checkpoint, family, expected, *depends_on)
+        faults = tuple(structure_reasons(tree))
         checkpoint.table.derived[key] = checkpoint.config, faults
     found: tuple[Reason, ...] = faults
     return found
@@ -213,8 +234,9 @@ def _judge_method(
         told = f"what it builds for {unknown} is not known"
         return TargetVerdict(target, told, refused=_only_modelopt_stores(checkpoint))
     metadata = EffectiveMetadata(found.file, found.path, "", kv_cache=True)
-    built = Structure(checkpoint, family, has_config=True, kv_cache=True, takes=KNOWN_ROLES)
-    faults = tuple(built.reasons())
+    expected = _expected(family, target, classes)
+    tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=True, takes=KNOWN_ROLES)
+    faults = tuple(structure_reasons(tree))
     return TargetVerdict(target, "", modules, faults=faults, metadata=metadata)
 
 

@@ -85,6 +85,7 @@ class Plan:
 GENERIC_FAMILY: Final = Family(
     FamilySpec("", (), "modules keep the names of the checkpoint", packed=dict(BUILTIN_PACKED)),
     NameMapper(),
+    NameMapper(),
 )
 """For architectures whose model classes have not been read."""
 

@@ -34,6 +34,8 @@ RUNTIME: Final = Runtime(
     read=_read,
     exclusion=_exclusion,
     drops_strays=True,
+    # sglang/srt/layers/parameter.py, `pad_or_narrow_weight`, and sglang/srt/layers/linear.py.
+    pads_short_mlps=True,
     needs_architectures=True,
     always_takes_kv_scales=False,
     asks_entry_of_excluded=True,

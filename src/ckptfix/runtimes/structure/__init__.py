@@ -1,0 +1,39 @@
+"""Tensors that no module of a release takes, and modules of it that no tensor fills.
+
+What a class builds follows from config.json: layers, experts, rows of the embeddings. vLLM stops
+at a tensor that it has no parameter for and does not report a parameter that stays as it was
+allocated; SGLang reports neither (vLLM 0.33.0, vllm/model_executor/models/utils.py
+`AutoWeightsLoader`, vllm/model_executor/model_loader/default_loader.py; SGLang 0.5.23,
+`load_weights` of the models).
+"""
+
+from collections.abc import Iterator
+
+from ckptfix.runtimes.loads import Reason
+from ckptfix.runtimes.structure.experts import expert_reasons
+from ckptfix.runtimes.structure.layers import layer_reasons
+from ckptfix.runtimes.structure.parts import incomplete_reasons, part_reasons
+from ckptfix.runtimes.structure.settings import setting_reasons
+from ckptfix.runtimes.structure.sizes import size_reasons
+from ckptfix.runtimes.structure.strays import stray_reasons
+from ckptfix.runtimes.structure.tables import beside_reasons, table_reasons
+from ckptfix.runtimes.structure.tree import Expected, Tree
+
+__all__ = ["Expected", "Tree", "structure_reasons"]
+
+
+def structure_reasons(tree: Tree) -> Iterator[Reason]:
+    """Why a release does not load a checkpoint as it is stored."""
+    yield from setting_reasons(tree)
+    yield from stray_reasons(tree)
+    yield from layer_reasons(tree)
+    yield from table_reasons(tree)
+    yield from expert_reasons(tree)
+    yield from incomplete_reasons(tree)
+    for part in (tree, *tree.towers):
+        if not part.is_fragment:
+            yield from beside_reasons(part)
+            yield from part_reasons(part)
+        yield from size_reasons(part)
+    for tower in tree.towers:
+        yield from layer_reasons(tower)

@@ -1,0 +1,74 @@
+"""Banks of experts: how many, and whether every one is whole."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ckptfix.checkpoint.expert_banks import EXPERTS
+from ckptfix.runtimes.loads import Effect, Reason
+from ckptfix.runtimes.structure.tree import Tree
+from ckptfix.text import visible
+
+_COUNTS: Final = ("num_experts", "num_local_experts", "n_routed_experts")
+_ROUTERS: Final = ("gate", "router")
+
+
+def expert_reasons(tree: Tree) -> Iterator[Reason]:
+    """Experts too many or too few, routers of another size, experts that lack a module."""
+    number = tree.config.number(*_COUNTS)
+    if number is not None:
+        yield from _counts(tree, number)
+    yield from _uneven_banks(tree)
+
+
+def _counts(tree: Tree, number: int) -> Iterator[Reason]:
+    for head, numbers in tree.checkpoint.expert_numbers.items():
+        first = f"{head}{EXPERTS}0"
+        numbered = bool(numbers) and all(map(str.isdecimal, numbers))
+        if not numbered or tree.family.places.map(first) is None:
+            continue
+        found = set(map(int, numbers))
+        bank = f"{visible(head)}.experts"
+        if found - set(range(number)):
+            told = f"{bank} has expert {max(found):,}, but config.json declares {number:,}"
+            yield Reason(f"has no parameter for it: {told}", Effect.STOPS)
+        elif len(found) < number:
+            told = f"{bank} has {len(found):,} experts, but config.json declares {number:,}"
+            yield Reason(f"leaves weights uninitialised: {told}", Effect.WRONG_WEIGHTS)
+        yield from _router(tree, head, number)
+
+
+def _router(tree: Tree, head: str, number: int) -> Iterator[Reason]:
+    for part in _ROUTERS:
+        module = tree.checkpoint.modules.get(f"{head}.{part}")
+        weight = module.weight if module else None
+        if weight is not None and len(weight.shape) == 2 and weight.shape[0] != number:
+            told = f"{visible(head)}.{part} has {weight.shape[0]:,} rows"
+            told = f"stops: {told}, but config.json declares {number:,} experts"
+            yield Reason(told, Effect.STOPS)
+
+
+def _uneven_banks(tree: Tree) -> Iterator[Reason]:
+    """Experts of a bank hold the same modules; a number behind the module is none."""
+    banks: dict[str, dict[str, set[str]]] = {}
+    for name in tree.places:
+        head, dot, tail = name.partition(EXPERTS)
+        number, _, part = tail.partition(".")
+        if dot and part.isdecimal() and not number.isdecimal():
+            yield Reason(f"has no parameter for {visible(name)}", tree.stops, tensor=name)
+            return
+        if dot and part:
+            banks.setdefault(head, {}).setdefault(number, set()).add(part)
+    for head, experts in banks.items():
+        yield from _uneven(tree, head, experts)
+
+
+def _uneven(tree: Tree, head: str, experts: dict[str, set[str]]) -> Iterator[Reason]:
+    every = set.union(*experts.values())
+    known = set(tree.layout.spec.experts) if tree.layout else set()
+    if known & every:
+        every |= known
+    for number, parts in experts.items():
+        if parts != every:
+            lost = f"{head}{EXPERTS}{number}.{min(every - parts)}"
+            yield tree.unwritten(lost, f"{head}{EXPERTS}{number}.{min(parts)}")
+            return

@@ -1,0 +1,72 @@
+"""Layouts: named by families, and read as they are written."""
+
+import pytest
+
+from ckptfix.checkpoint.model_config import ModelConfig
+from ckptfix.runtimes.family import builtin_families
+from ckptfix.runtimes.layout import Layout, LayoutSpec, SparseLayersSpec, builtin_layouts, size_in
+
+
+def test_every_layout_is_named_by_a_family_or_extended_and_every_name_is_one() -> None:
+    layouts = builtin_layouts()
+    named = {
+        name
+        for family in builtin_families()
+        for name in (
+            family.spec.layout,
+            *family.spec.layout_by.values(),
+            *family.spec.towers.values(),
+        )
+        if name
+    }
+    assert named <= set(layouts)
+    assert set(layouts) <= named | {layout.spec.extends for layout in layouts.values()}
+
+
+@pytest.mark.parametrize("name", sorted(builtin_layouts()))
+def test_what_a_layout_promises_is_among_its_modules(name: str) -> None:
+    layout = builtin_layouts()[name]
+    for beside in layout.spec.beside_layers:
+        assert layout.may_hold(beside), beside
+    listed = " ".join(layout.spec.modules)
+    for part in layout.spec.in_every_layer:
+        whole = layout.may_hold(f"{layout.spec.layers}.0.{part}")
+        assert whole or f".{part}." in listed, part
+    assert not layout.may_hold("model.layers.0.input_layernorm")
+
+
+@pytest.mark.parametrize(
+    ("size", "values", "number"),
+    [
+        ("hidden_size", {"hidden_size": 8}, 8),
+        ("2*heads*dim+3", {"heads": 2, "dim": 4}, 19),
+        ("heads*dim", {"heads": 2}, None),
+        ("heads*dim|hidden_size", {"heads": 2, "hidden_size": 8}, 8),
+        ("heads*dim|hidden_size", {"heads": 2, "dim": 2, "hidden_size": 8}, 4),
+        ("?", {"hidden_size": 8}, None),
+        ("hidden_size", {"hidden_size": [8]}, None),
+    ],
+)
+def test_sizes_are_sums_of_products(
+    size: str, values: dict[str, object], number: int | None
+) -> None:
+    assert size_in(size, ModelConfig(values=values)) == number
+
+
+@pytest.mark.parametrize(
+    ("values", "sparse"),
+    [
+        ({"first": 2}, [False, False, True]),
+        ({"first": 2, "freq": 1}, [False, False, True]),
+        ({"first": 2, "freq": 3}, [None, None, None]),
+        ({}, [None, None, None]),
+    ],
+)
+def test_the_first_layers_have_no_experts(
+    values: dict[str, object], sparse: list[bool | None]
+) -> None:
+    spec = SparseLayersSpec("gate", "gate_proj", first_dense="first", unless=("freq",))
+    layout = Layout(LayoutSpec("a test", sparse_layers=spec))
+    config = ModelConfig(values=values)
+    kinds = {"gate": True, "gate_proj": False, "": None}
+    assert [kinds[layout.kind_of_layer(n, config)[1]] for n in range(3)] == sparse

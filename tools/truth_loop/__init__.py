@@ -1,0 +1,1 @@
+"""The loop that keeps the answers true: break checkpoints, ask the real runtimes, compare."""

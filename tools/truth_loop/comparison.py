@@ -1,0 +1,68 @@
+"""What `check` answers against what the runtimes did: a table, and every disagreement."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from truth_loop.answers import Answered, ask_as_judged
+from truth_loop.case import Case
+from truth_loop.judges import FIXTURES, Judged
+
+AGREE: Final = {("yes", True), ("no", False)}
+FORBIDDEN: Final = {("yes", False), ("no", True), ("unknown", True)}
+"""Answers that a user would act on and be wrong; `unknown` about what fails is only weak."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One case on one release."""
+
+    case: Case
+    release: str
+    judged: Judged
+    answered: Answered
+
+    @property
+    def agrees(self) -> bool:
+        """True also where the runtime leaves it open."""
+        found = self.answered.answer, self.judged.loads
+        return self.judged.loads is None or found in AGREE
+
+    def as_line(self) -> dict[str, Any]:
+        """A line of `tests/data/truth`."""
+        seen = {"runtime": self.release, "loads": self.judged.loads, "why": list(self.judged.why)}
+        return self.case.as_line() | seen
+
+    def __str__(self) -> str:
+        did = {True: "loads", False: "fails", None: "open"}[self.judged.loads]
+        lines = [f"{self.case.id} on {self.release}: {self.answered.answer}/{did}"]
+        lines += [f"  {self.case.origin}: {how}" for how in self.case.how]
+        lines += [f"  runtime: {why}" for why in self.judged.why]
+        return "\n".join([*lines, *(f"  ckptfix: {why}" for why in self.answered.reasons[:5])])
+
+
+def answer(case: Case) -> Mapping[str, Answered]:
+    """Release -> what `check` says of a case."""
+    with TemporaryDirectory() as folder:
+        return ask_as_judged(case.write(FIXTURES, Path(folder) / case.id))
+
+
+def answer_all(cases: Iterable[Case], *, processes: int = 2) -> Iterator[Mapping[str, Answered]]:
+    """The answers in order, several processes at a time."""
+    with ProcessPoolExecutor(processes) as executor:
+        yield from executor.map(answer, cases)
+
+
+def table(compared: Iterable[Comparison]) -> str:
+    """A row for each release and kind of outcome."""
+    counted = Counter((c.release, c.answered.answer, c.judged.loads) for c in compared)
+    did = {True: "loads", False: "fails", None: "open"}
+    rows = [f"{'release':16} {'ckptfix':8} {'runtime':8} cases"]
+    for (release, said, loads), number in sorted(counted.items(), key=str):
+        mark = "  <- wrong" if (said, loads) in FORBIDDEN else ""
+        rows.append(f"{release:16} {said:8} {did[loads]:8} {number:5}{mark}")
+    return "\n".join(rows)

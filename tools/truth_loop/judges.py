@@ -1,0 +1,162 @@
+"""The real runtimes of `../shared/oracle` as judges of checkpoints on disk.
+
+Every batch imports a runtime once and forks for each checkpoint; what a judge said is kept beside
+the list, so that a run that was cut off goes on where it stopped.
+"""
+
+import gzip
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from truth_loop.case import Case
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+SHARED: Final = ROOT.parent / "shared"
+FIXTURES: Final = SHARED / "fixtures"
+SCRIPTS: Final = SHARED / "oracle" / "truth"
+HOME: Final = Path(os.environ.get("ORACLE_HOME", Path.home() / ".cache" / "ckptfix-oracle"))
+PYTHON: Final = HOME / "venv" / "bin" / "python"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """One runtime of the oracle."""
+
+    release: str
+    """As `vllm==0.33.0`."""
+    batch: str
+    """Script that loads the checkpoints of a list."""
+    recorder: str
+    """Script that says of each whether it loaded."""
+    environment: Mapping[str, str]
+
+
+JUDGES: Final = (
+    Judge("vllm==0.33.0", "vllm_batch.py", "record.py", {}),
+    Judge(
+        "sglang==0.5.23",
+        "sglang_batch.py",
+        "record_sglang.py",
+        {
+            "ORACLE_TRANSFORMERS": str(HOME / "transformers" / "5.19.0"),
+            "ORACLE_SGLANG_ROOT": str(HOME / "sglang"),
+        },
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a runtime did with a case."""
+
+    loads: bool | None
+    """None: the fixture fails in the same way, so that there is nothing to tell apart."""
+    why: tuple[str, ...]
+
+
+class JudgeError(Exception):
+    """A script of the oracle failed, and how."""
+
+
+def judge(
+    cases: Sequence[tuple[Case, Path]], work: Path, *, name: str, runtime: Judge
+) -> Mapping[str, Judged]:
+    """Id of a case -> what one runtime does with it.
+
+    Args:
+        cases: each with the directory that it was written to, whose name is its id.
+        work: where lists and results are kept.
+        name: of this batch, for its files.
+        runtime: who is asked.
+
+    Raises:
+        JudgeError: a script failed.
+    """
+    origins = sorted({case.origin for case, _ in cases})
+    plain = _batch([FIXTURES / origin for origin in origins], work, "fixtures", runtime)
+    done = _batch([path for _, path in cases], work, name, runtime)
+    meta = work / f"{name}.meta"
+    lines = [{"dir": str(path), "from": case.origin, "mut": case.how} for case, path in cases]
+    meta.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    out = work / f"{name}-{runtime.release}.gz"
+    _run([SCRIPTS / runtime.recorder, meta, plain, done, out], work, runtime)
+    recorded = _lines(out)
+    before = {Path(raw["dir"]).name: raw for raw in _raw(plain)}
+    after = {Path(raw["dir"]).name: raw for raw in _raw(done)}
+    return {
+        case.id: stricter(
+            Judged(line["loads"], tuple(line["why"])), before[case.origin], after[case.id]
+        )
+        for case, path in cases
+        if (line := recorded.get(path.name)) is not None
+    }
+
+
+def stricter(judged: Judged, before: Mapping[str, Any], after: Mapping[str, Any]) -> Judged:
+    """A verdict of the recorders, and no where less is written than with the untouched fixture.
+
+    They leave aside what is written in part or never where a whole checkpoint may do so too: expert
+    banks that SGLang pads, input scales that a weight-only format does not store. And a tensor that
+    is copied into several places of its parameter fills it, but not as it should.
+
+    Args:
+        judged: what the recorder says.
+        before: what the runtime did with the untouched fixture.
+        after: what it did with the case.
+    """
+    if not judged.loads or "never" not in before:
+        return judged
+    never = [
+        name for name in after["never"] if name not in before["never"] and not _KV.search(name)
+    ]
+    less = [
+        name
+        for name, (written, whole) in after["partial"].items()
+        if written < before["partial"].get(name, (whole, whole))[0]
+    ]
+    spread = [name for name in after["bcast"] if name not in before["bcast"]]
+    why = [f"never: {len(never)}, {never[0]}"] if never else []
+    why += [f"broadcast: {len(spread)}, {spread[0]}"] if spread else []
+    why += [f"partly written: {len(less)}, {less[0]}"] if less else []
+    return Judged(False, tuple(why)) if why else judged
+
+
+_KV: Final = re.compile(r"\.(k|v|q|prob)_scale$")
+
+
+def _raw(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _lines(path: Path) -> Mapping[str, dict[str, Any]]:
+
+    with gzip.open(path, "rt") as file:
+        return {line["id"]: line for line in map(json.loads, file)}
+
+
+def _batch(directories: Sequence[Path], work: Path, name: str, runtime: Judge) -> Path:
+    listed = work / f"{name}.list"
+    listed.write_text("".join(f"{directory}\n" for directory in directories))
+    out = work / f"{name}-{runtime.release}.jsonl"
+    _run([SCRIPTS / runtime.batch, listed, out], work, runtime)
+    return out
+
+
+def _run(command: Sequence[Path], work: Path, runtime: Judge) -> None:
+    log = work / f"{command[0].stem}.log"
+    with log.open("a") as file:
+        done = subprocess.run(
+            [PYTHON, *command],
+            env=os.environ | runtime.environment,
+            stdout=file,
+            stderr=file,
+            check=False,
+        )
+    if done.returncode:
+        raise JudgeError(f"{command[0].name} failed, see {log}")
