@@ -90,7 +90,7 @@ def model(
     layer = "model.layers.0."
     tensors: Shapes = {**bf16("model.embed_tokens", 64, 64), **bf16("lm_head", 64, 64)}
     for name in LINEARS:
-        tensors |= (bf16 if name in plain else linear)(layer + name)
+        tensors |= bf16(layer + name, 64, 64) if name in plain else linear(layer + name)
     for norm in (*(layer + n for n in NORMS), "model.norm"):
         tensors[f"{norm}.weight"] = ("BF16", (64,))
     return write_checkpoint(tmp_path / "model", tensors, metadata, extra_config=CONFIG)
@@ -150,7 +150,7 @@ def test_what_an_expression_or_a_list_meets_decides(
     checked, answer = loads(model(tmp_path, METADATA | changes, plain=plain))
     found = {module.name.rpartition(".")[2] for module in checked.verdicts[0].wrong}
     assert found == set(wrong)
-    assert (answer is Answer.YES) == (not wrong)
+    assert (answer is Answer.YES) == (not wrong), checked.verdicts[0].loads
 
 
 def test_a_group_size_that_no_kernel_was_read_for_is_unknown(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.runtimes.layout import size_in
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.tree import Tree
@@ -20,10 +21,8 @@ def size_reasons(tree: Tree) -> Iterator[Reason]:
     for name, place in tree.below.items():
         sizes = tree.layout.sizes_of(tree.within(place))
         weight = tree.checkpoint.modules[name].weight
-        if not sizes or weight is None or sizes in seen:
+        if not sizes or weight is None or sizes in seen or _is_packed_otherwise(tree, weight):
             continue
-        if tree.takes and weight.dtype not in _WHOLE:
-            continue  # codes of another quantizer, whose shape says little
         wanted = tuple(size_in(size, tree.config) for size in sizes)
         stored = tree.checkpoint.formats[name].logical_shape or weight.shape
         if len(stored) == len(wanted) and all(
@@ -42,9 +41,16 @@ def _biases(tree: Tree) -> Iterator[Reason]:
         weight, bias = module.weight, module.tensors.get("bias")
         if weight is None or bias is None or not weight.shape or bias.shape == weight.shape[:1]:
             continue
+        if _is_packed_otherwise(tree, weight):
+            continue
         told = f"{visible(module.tensor_names['bias'])} is {_shown(bias.shape)}"
         yield Reason(f"stops: {told}, but its weight has {weight.shape[0]:,} rows", Effect.STOPS)
         return
+
+
+def _is_packed_otherwise(tree: Tree, weight: Tensor) -> bool:
+    """True for codes of another quantizer, whose shape says little."""
+    return bool(tree.takes) and weight.dtype not in _WHOLE
 
 
 def _fits(tree: Tree, size: str, stored: int, wanted: int | None) -> bool:
