@@ -341,9 +341,8 @@ def test_it_is_a_finding_and_the_answer_of_the_first_screen(tmp_path: Path, call
     assert done.returncode == 1
     answer = "no, loads and computes with the wrong weights: leaves weights uninitialised"
     assert f"  vllm 0.33.0  {answer}: model.norm is not stored\n" in done.stdout
-    assert (
-        "\nvllm 0.33.0: leaves weights uninitialised: model.norm is not stored (CKF703)\n"
-        in (done.stdout)
+    assert "\nvllm 0.33.0: leaves weights uninitialised: model.norm is not stored (CKF703)\n" in (
+        done.stdout
     )
     assert "error CKF703" in call("check", directory, "--runtime", "vllm==0.33.0", "-v").stdout
     screen = call("check", directory).stdout
