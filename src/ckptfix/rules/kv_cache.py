@@ -49,6 +49,7 @@ def kv_cache_differs(context: Context) -> Iterable[Finding]:
             place=first.place,
             advice="make both files agree" if ours and theirs else "",
             effect=None if ours and theirs else "",
+            fixed_by=None if ours and theirs else Repair.CONTENT,
             related=(Related(second.place, there),),
         )
 
