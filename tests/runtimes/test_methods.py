@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -58,6 +59,34 @@ def test_the_answer_is_that_of_the_release(directory: Path, record: dict[str, An
         built = classes.get(module.name) or classes.get(f"{module.name}.routed_experts")
         if built is not None and module.resolved != "error":
             assert built.startswith("Unquantized") == (module.resolved == "unquantized"), module
+
+
+def _broken() -> list[Any]:
+    """Metadata of exports broken at random, and whether the real release loaded them."""
+    file = COPIES / "broken.jsonl.gz"
+    cases = map(json.loads, gzip.decompress(file.read_bytes()).decode().splitlines())
+    folder = EXPORTS if EXPORTS.is_dir() else COPIES
+    return [
+        pytest.param(folder / case["from"], case, id=f"{number}-{case['from']}")
+        for number, case in enumerate(cases)
+        if (folder / case["from"]).is_dir()
+    ]
+
+
+@pytest.mark.parametrize(("origin", "case"), _broken())
+def test_broken_metadata_are_answered_as_the_release_does(
+    tmp_path: Path, origin: Path, case: dict[str, Any]
+) -> None:
+    shutil.copytree(origin, tmp_path / "model")
+    (tmp_path / "model").chmod(0o755)
+    for own in ("quantization_config.json", "quantize_config.json"):
+        (tmp_path / "model" / own).unlink(missing_ok=True)
+    config = tmp_path / "model" / "config.json"
+    config.chmod(0o644)
+    config.write_text(json.dumps(case["config"]), encoding="utf-8")
+    (answer,) = check(tmp_path / "model", runtimes=[RELEASE]).runtimes
+    told = f"{case['how']}: {case['why']}"
+    assert answer.loads in ("unknown", "yes" if case["loads"] else "no"), (told, answer.reasons)
 
 
 GPTQ: Callable[[str], Shapes] = lambda name: {  # noqa: E731
@@ -151,6 +180,38 @@ def test_what_an_expression_or_a_list_meets_decides(
     found = {module.name.rpartition(".")[2] for module in checked.verdicts[0].wrong}
     assert found == set(wrong)
     assert (answer is Answer.YES) == (not wrong), checked.verdicts[0].loads
+
+
+def test_a_bias_of_every_layer_and_an_order_do_no_harm(tmp_path: Path) -> None:
+    """AutoGPTQ stores both for every layer; this release reads neither."""
+
+    def linear(name: str) -> Shapes:
+        return {**GPTQ(name), f"{name}.bias": ("F16", (64,)), f"{name}.g_idx": ("I32", (64,))}
+
+    directory = model(tmp_path, METADATA, linear)
+    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    config |= {"attention_bias": False, "mlp_bias": False}
+    (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    checked, answer = loads(directory)
+    assert answer is Answer.YES, checked.verdicts[0]
+
+
+def test_draft_layers_are_left_to_the_draft_model(tmp_path: Path) -> None:
+    """DeepSeek V3 keeps its last layer in BF16, and no list names it."""
+    metadata: dict[str, Any] = {"quant_method": "fp8", "activation_scheme": "dynamic"}
+    metadata |= {"weight_block_size": [64, 64]}
+    drafts: Shapes = bf16("model.layers.1.eh_proj", 64, 128)
+
+    def linear(name: str) -> Shapes:
+        weight: Shapes = {f"{name}.weight": ("F8_E4M3", (64, 64))}
+        return {**weight, f"{name}.weight_scale_inv": ("F32", (1, 1)), **drafts}
+
+    directory = model(tmp_path, metadata, linear)
+    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    config["num_nextn_predict_layers"] = 1
+    (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    checked, _ = loads(directory)
+    assert not checked.verdicts[0].wrong
 
 
 def test_a_group_size_that_no_kernel_was_read_for_is_unknown(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.formats.stored import Fit, StoredFormat
 from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.checkpoint.roles import KV_ROLES, ROLES
@@ -44,6 +45,8 @@ class MethodJudge:
             NotKnownError: nobody read what the release builds for a scheme.
         """
         for module in modules:
+            if all(draft_root(self.checkpoint, member) for member in module.members):
+                continue  # the model leaves its draft layers to another one
             formats = [self.checkpoint.formats[member] for member in module.members]
             plain = module.kind in ("embedding", "other")
             if not plain or any(stored.is_quantized for stored in formats):

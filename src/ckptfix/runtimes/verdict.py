@@ -128,6 +128,9 @@ def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
         return TargetVerdict(target, str(unknown), unregistered=True)
     except NotModelOptError as foreign:
         told = f"reads the metadata as that of another quantizer: {foreign}"
+        if checkpoint.dialect.reading is not None:
+            quantizer = checkpoint.dialect.quantizer
+            told = f"how this release reads metadata of {quantizer} is not known to ckptfix"
         return TargetVerdict(target, told, refused=_only_modelopt_stores(checkpoint))
 
 

@@ -60,7 +60,7 @@ def _odd_parameters(tree: Tree) -> Iterator[str]:
         attends = place.rpartition(".")[2] in _ATTENDS
         for role, tensor in module.tensor_names.items():
             odd = role not in _ROLES | tree.takes or (role in KV_ROLES and not attends)
-            if (role == "bias" and biased is False) or (linear and odd):
+            if (role == "bias" and biased is False and not tree.takes) or (linear and odd):
                 yield tensor
 
 

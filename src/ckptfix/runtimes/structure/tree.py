@@ -43,7 +43,11 @@ class Tree:
     kv_cache: bool
     """The attention layers are built with scales for a quantized KV cache."""
     takes: frozenset[str] = frozenset()
-    """More roles that a linear layer may hold: those of another quantizer, judged elsewhere."""
+    """More roles that a linear layer may hold: those of another quantizer, judged elsewhere.
+
+    Where there are any, a bias too many does no harm: GPTQ stores one of zeros for every layer
+    (vllm 0.33.0, vllm/model_executor/models/utils.py `AutoWeightsLoader.load_weights`).
+    """
     tower: str = ""
     """Place of the tower that it is about; empty for the language model."""
 
