@@ -276,6 +276,36 @@ def test_a_scale_that_nothing_holds_is_wrong_and_one_without_a_place_stops(tmp_p
     assert wrong[0].reason.endswith(".input_scale")
 
 
+def _quark(directory: Path, stray: str = "") -> Path:
+    weight = {"dtype": "fp8_e4m3", "qscheme": "per_tensor", "is_dynamic": False}
+    scheme = {"weight": weight, "input_tensors": weight, "output_tensors": None, "bias": None}
+    cached = scheme | {"output_tensors": weight}
+    metadata = {
+        "quant_method": "quark",
+        "exclude": ["lm_head"],
+        "global_quant_config": scheme,
+        "layer_quant_config": {"*k_proj": cached, "*v_proj": cached},
+        "export": {"kv_cache_group": ["*k_proj", "*v_proj"], "pack_method": "reorder"},
+    }
+
+    def linear(name: str) -> Shapes:
+        scale: tuple[str, tuple[int, ...]] = ("BF16", ())
+        made: Shapes = {f"{name}.weight": ("F8_E4M3", (64, 64))}
+        made |= {f"{name}.weight_scale": scale, f"{name}.input_scale": scale}
+        outputs = ("k_proj", "v_proj", stray)
+        return made | ({f"{name}.output_scale": scale} if name.endswith(outputs) else {})
+
+    return model(directory, metadata, linear)
+
+
+def test_outputs_that_are_the_kv_cache_do_not_make_members_differ(tmp_path: Path) -> None:
+    checked, answer = loads(_quark(tmp_path, stray="v_proj"))
+    assert answer is Answer.YES, checked.verdicts[0]
+    checked, answer = loads(_quark(tmp_path / "stray", stray="o_proj"))
+    assert answer is Answer.NO
+    assert checked.verdicts[0].wrong[0].reason.endswith("o_proj.output_scale")
+
+
 def test_resolve_says_what_decides_and_nothing_of_an_exclude_list(call: Call) -> None:
     directory = COPIES / "syn-gptq-qwen3vl-dynamic-anchored"
     name = "language_model.model.layers.0.mlp.down_proj"

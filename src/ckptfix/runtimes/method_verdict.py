@@ -21,8 +21,8 @@ from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
 from ckptfix.runtimes.placing import RuntimeModule
 from ckptfix.text import visible
 
-KNOWN_ROLES: Final = frozenset(role.name for role in ROLES)
 _OUTPUT_SCALE: Final = "output_scale"
+KNOWN_ROLES: Final = frozenset({*(role.name for role in ROLES), _OUTPUT_SCALE})
 _KV_PROJECTIONS: Final = ("q_proj", "k_proj", "v_proj")
 """Their output_scale is that of the KV cache (vllm 0.33.0, quantization/fp8.py)."""
 _WITHOUT_PARAMETER: Final = frozenset({"bias", *KV_ROLES})
@@ -60,7 +60,9 @@ class MethodJudge:
         if layer is None:
             labels = sorted({stored.label() for stored in formats})
             agrees = labels == [UNQUANTIZED]
-            return _verdict(module, labels, UNQUANTIZED, "" if agrees else why, Effect.STOPS)
+            strays = next(filter(None, map(self._stray_output, module.members)), "")
+            told = strays if agrees else why
+            return _verdict(module, labels, UNQUANTIZED, told, Effect.STOPS)
         fits = [_fit(layer, stored) for stored in formats]
         found = zip(fits, formats, strict=True)
         labels = sorted({fit.quant_algo if fit else stored.label() for fit, stored in found})
@@ -108,12 +110,16 @@ class MethodJudge:
 
     def _strays(self, member: str, layer: Layer) -> str:
         held = self.checkpoint.modules[member].tensors.keys()
-        odd = held - layer.takes - layer.passes_over - _WITHOUT_PARAMETER
-        if member.rpartition(".")[2] in _KV_PROJECTIONS:
-            odd -= {_OUTPUT_SCALE}
-        elif _OUTPUT_SCALE in held:
-            odd |= {_OUTPUT_SCALE}
-        return f"has no parameter for {visible(member)}.{min(odd)}" if odd else ""
+        odd = held - layer.takes - layer.passes_over - _WITHOUT_PARAMETER - {_OUTPUT_SCALE}
+        told = f"has no parameter for {visible(member)}.{min(odd)}" if odd else ""
+        return told or self._stray_output(member)
+
+    def _stray_output(self, member: str) -> str:
+        """An output_scale anywhere but at the projections whose outputs are cached."""
+        held = self.checkpoint.modules[member].tensors
+        if _OUTPUT_SCALE not in held or member.rpartition(".")[2] in _KV_PROJECTIONS:
+            return ""
+        return f"has no parameter for {visible(member)}.{_OUTPUT_SCALE}"
 
 
 def _kind_of(module: RuntimeModule) -> LayerKind | None:
