@@ -17,6 +17,7 @@ import ckptfix
 from ckptfix.report.check_json import check_schema
 from ckptfix.report.check_text import below_first_screen
 from ckptfix.report.console import write_plain
+from ckptfix.report.rewrite_json import rewrite_schema
 from ckptfix.report.spelling import repair_command, spelled, spelled_check
 from ckptfix.report.verify_json import verify_schema
 from ckptfix.rules.finding import Rule
@@ -181,6 +182,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     **{f"rules/{rule.code}.md": partial(rule_page, rule) for rule in RULES.values()},
     "families.md": families_reference,
     "check.schema.json": check_schema,
+    "rewrite.schema.json": rewrite_schema,
     "verify.schema.json": verify_schema,
     "mapper.schema.json": mapper_schema,
 }

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 import typer
 
 from ckptfix.cli.options import (
-    CheckpointArgument,
     MapOption,
     MapperOption,
     OfflineOption,
@@ -14,6 +13,18 @@ from ckptfix.cli.options import (
     RuntimeOption,
 )
 
+CheckpointsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="CHECKPOINT...",
+        help="Directories, Hugging Face Hub repositories (org/name, org/name@revision, "
+        "hf://..., https://huggingface.co/...), or fsspec URLs (s3://..., gs://...).",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print what changes, or would, as one JSON report.")
+]
 StrategyOption = Annotated[
     Literal["auto", "rename", "alias"],
     typer.Option(
@@ -88,7 +99,7 @@ ForgetOption = Annotated[
 
 
 def rewrite(
-    checkpoint: CheckpointArgument,
+    checkpoints: CheckpointsArgument,
     dry_run: DryRunOption = False,
     exit_code: ExitCodeOption = False,
     maps: MapOption = None,
@@ -101,6 +112,7 @@ def rewrite(
     verify: VerifyOption = False,
     undo_: UndoOption = False,
     forget: ForgetOption = False,
+    json: JsonOption = False,
     with_weights: WithWeightsOption = False,
     create_pr: CreatePrOption = False,
     revision: RevisionOption = None,
@@ -112,12 +124,15 @@ def rewrite(
     Names are chosen for the releases given with --runtime, by default for every known release that
     supports the architecture, newest first; with --map or --mapper alone, exactly as those rules
     say. Before anything is written, the result is checked against the tensors and against what each
-    release would resolve. Exit code 0 if the rewrite was done or there was nothing to do, 1 if it
-    was refused because it would do harm or if --verify fails, 2 if it could not run.
+    release would resolve. Of several checkpoints each is rewritten for itself. Exit code 0 if the
+    rewrite was done or there was nothing to do, 1 if it was refused because it would do harm, if
+    no rule of --map or --mapper matches a name, or if --verify fails, 2 if it could not run; the
+    worst of all checkpoints.
 
     Example: ckptfix rewrite ./Nemotron-Nano-VL-12B-V2-NVFP4 --dry-run
     """
-    from ckptfix.cli.rewriting import RewriteFlags, run_rewrite
+    from ckptfix.cli.rewrite_flags import RewriteFlags
+    from ckptfix.cli.rewriting import run_rewrite
     from ckptfix.remote.opening import NetworkPolicy
 
     flags = RewriteFlags(
@@ -137,5 +152,6 @@ def rewrite(
         create_pr=create_pr,
         verify=verify,
         forget=forget,
+        json=json,
     )
-    raise typer.Exit(run_rewrite(checkpoint, flags))
+    raise typer.Exit(run_rewrite(checkpoints, flags))

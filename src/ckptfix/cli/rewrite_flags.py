@@ -1,5 +1,6 @@
 """The flags of `rewrite`, and which of them contradict each other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +37,7 @@ class RewriteFlags:
     with_weights: bool = False
     create_pr: bool = False
     verify: bool = False
+    json: bool = False
 
     def request(self) -> RewriteRequest:
         """What to rewrite.
@@ -52,12 +54,24 @@ class RewriteFlags:
         )
 
 
-def require_sensible(flags: RewriteFlags) -> None:
-    """Refuse flags that contradict each other, whatever the checkpoint.
+def require_sensible(names: Sequence[str], flags: RewriteFlags) -> None:
+    """Refuse flags that contradict each other, whatever the checkpoints.
 
     Raises:
         CkptfixError: they do.
     """
+    if len(names) > 1 and flags.output is not None:
+        raise CkptfixError(
+            "--output takes one checkpoint", advice="call ckptfix rewrite once for each"
+        )
+    if flags.json and flags.verify:
+        raise CkptfixError(
+            "--verify cannot be used with --json", advice="run ckptfix verify DIR --json"
+        )
+    _require_compatible(flags)
+
+
+def _require_compatible(flags: RewriteFlags) -> None:
     asks = flags.dry_run or flags.exit_code or flags.output is not None
     asks = asks or flags.from_tensors or flags.tensors or flags.strategy != "auto"
     asks = asks or flags.create_pr or flags.verify

@@ -99,7 +99,7 @@ def check_each(
                 found = _check(reference, checkpoint, request, listener)
         except CkptfixError as error:
             shown = _shown(name, request)
-            found = CheckedCheckpoint(shown, error=_with_name(shown, error))
+            found = CheckedCheckpoint(shown, error=with_name(shown, error))
         yield found
 
 
@@ -258,8 +258,8 @@ def _with_line(place: Place, checkpoint: Checkpoint) -> Place:
     return replace(place, line=document.line_of_pointer(place.pointer))
 
 
-def _with_name(checkpoint: str, error: CkptfixError) -> str:
-    """The sentence, with the checkpoint it is about: there may be several."""
+def with_name(checkpoint: str, error: CkptfixError) -> str:
+    """The sentence of an error, with the checkpoint it is about: there may be several."""
     name = visible(checkpoint)
     if error.place is not None:
         return str(error) if name in error.place.file else f"{name.rstrip('/')}/{error}"

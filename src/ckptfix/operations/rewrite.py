@@ -84,14 +84,14 @@ def complete(opened: Opened) -> Recovered | None:
     return recover(in_place(opened))
 
 
-def require_free_output(opened: Opened, directory: str) -> None:
-    """Refuse a directory that a rewrite cannot be written to, before the work and not after it.
+def require_free_output(opened: Opened, directory: str) -> Path:
+    """The directory to write to; refuses one that cannot be, before the work and not after it.
 
     Raises:
         CkptfixError: it exists and is not empty, is a file, or lies in the checkpoint.
     """
     source = opened.source
-    require_free(directory, source.root if isinstance(source, DirectorySource) else None)
+    return require_free(directory, source.root if isinstance(source, DirectorySource) else None)
 
 
 def apply(plan: RewritePlan, listener: Listener = SILENT) -> RewriteResult:
@@ -113,24 +113,22 @@ def apply(plan: RewritePlan, listener: Listener = SILENT) -> RewriteResult:
 
 
 def write_output(
-    plan: RewritePlan, directory: str, *, with_weights: bool = False, listener: Listener = SILENT
+    plan: RewritePlan, free: Path, *, with_weights: bool = False, listener: Listener = SILENT
 ) -> RewriteResult:
     """Make a directory with the rewritten checkpoint, and leave the original alone.
 
     Args:
         plan: what to write.
-        directory: a new or empty directory.
+        free: what `require_free_output` returned.
         with_weights: download the weights of a repository too; those of a directory are linked.
         listener: called while it works.
 
     Raises:
         RewriteRefusedError: the plan would break something.
-        CkptfixError: the directory is not free, the weights are needed and not there, or the file
-            system refuses.
+        CkptfixError: the weights are needed and not there, or the file system refuses.
     """
     _require_harmless(plan)
     source = plan.opened.source
-    free = require_free(directory, source.root if isinstance(source, DirectorySource) else None)
     written = read_written(source, plan.tensors, elsewhere=True)
     files, shards = (*plan.plan.files, *written.changes.json_files), written.changes.shards
     if with_weights and not isinstance(source, DirectorySource):
@@ -213,9 +211,9 @@ def rewrite(
     if output is None:
         complete(opened)
         return apply(plan_rewrite_of(opened, request, listener), listener)
-    require_free_output(opened, os.fspath(output))
+    free = require_free_output(opened, os.fspath(output))
     planned = plan_rewrite_of(opened, request, listener)
-    return write_output(planned, os.fspath(output), with_weights=with_weights, listener=listener)
+    return write_output(planned, free, with_weights=with_weights, listener=listener)
 
 
 def undo(directory: str | os.PathLike[str]) -> tuple[str, ...]:

@@ -115,6 +115,12 @@ def unchanged_lines(name: str, plan: Plan, *, for_releases: bool) -> Iterator[Li
     yield line(f"{visible(name)}: nothing to rename{why}")
 
 
+def unmatched_lines(name: str, rules: Sequence[str]) -> Iterator[Line]:
+    """Rules of the user that do nothing."""
+    for rule in rules:
+        yield line(("warning", "bold yellow"), f": {visible(name)}: no name matches {rule}")
+
+
 def forgotten_lines(name: str, forgotten: Forgotten | None) -> Iterator[Line]:
     """What `--forget` removed, and what it left."""
     shown = visible(name)

@@ -1,0 +1,62 @@
+"""What one call of `rewrite` reports; text and JSON render this."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ckptfix.operations.plan import RewritePlan
+from ckptfix.report.commands import suggested
+from ckptfix.report.console import Line, columns, line
+from ckptfix.rewriting.tensors.written import NOTHING_ELSE, Written
+from ckptfix.text import visible
+
+
+class Outcome(StrEnum):
+    """What became of a checkpoint."""
+
+    REWRITTEN = "rewritten"
+    WOULD_BE_REWRITTEN = "would be rewritten"
+    PROPOSED = "proposed"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+    FAILED = "failed"
+    RESTORED = "restored"
+    FORGOTTEN = "backup deleted"
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """One checkpoint, and what became of it."""
+
+    name: str
+    """As the user named it."""
+    outcome: Outcome
+    exit_code: int
+    """Of a call with this checkpoint alone."""
+    error: str = ""
+    """Why it failed."""
+    planned: RewritePlan | None = None
+    """None where nothing was planned."""
+    written: Written = NOTHING_ELSE
+    """What is written beside the metadata."""
+    directory: str = ""
+    """The directory that holds the result; empty where nothing was written."""
+    can_undo: bool = False
+    pull_request: str = ""
+    """URL of the one that was opened."""
+    unmatched: tuple[str, ...] = ()
+    """Rules of the user's name map that match no name, old or new."""
+
+    @property
+    def undo(self) -> str:
+        """The command that restores the files; empty where there is none."""
+        return suggested("rewrite", self.name, "--undo") if self.can_undo else ""
+
+
+def summary_lines(done: tuple[Rewritten, ...]) -> Iterator[Line]:
+    """What became of each of several checkpoints, and of how many the same."""
+    yield from (line(row) for row in columns([(visible(d.name), d.outcome.value) for d in done]))
+    numbers = {outcome: sum(d.outcome is outcome for d in done) for outcome in Outcome}
+    parts = [f"{number:,} {outcome}" for outcome, number in numbers.items() if number]
+    yield line()
+    yield line(f"{len(done):,} checkpoints: ", (", ".join(parts), "bold"))

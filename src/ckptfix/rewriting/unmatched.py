@@ -1,0 +1,49 @@
+"""Rules of a user's name map that match no name: mistyped, most likely. Pure."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ckptfix.names import NameMapper, Rule
+from ckptfix.rewriting.proved import ProvedPlan
+from ckptfix.runtimes.name_maps import NameMap
+
+
+@dataclass(frozen=True)
+class Unmatched:
+    """Rules that match nothing."""
+
+    rules: tuple[str, ...] = ()
+    """As the user gave them."""
+    all: bool = False
+    """There are rules, and none matches."""
+
+
+def unmatched_rules(planned: ProvedPlan, own: NameMap | None) -> Unmatched:
+    """The rules that match neither a name as it is nor one that a rule has given before.
+
+    The second is what a rewrite finds that was done already, so it is no mistake.
+
+    Args:
+        planned: the rewrite.
+        own: the user's map; None where there is none.
+    """
+    if own is None:
+        return Unmatched()
+    checkpoint = planned.checkpoint
+    names: Collection[str] = (
+        tuple(checkpoint.table.file_of)
+        if planned.tensors is not None
+        else tuple({s.name for m in checkpoint.metadata for s in m.statements})
+    )
+    rules = own.mapper.rules
+    left = tuple(rule for rule in rules if not _matches(rule, names))
+    return Unmatched(tuple(map(str, left)), all=bool(rules) and len(left) == len(rules))
+
+
+def _matches(rule: Rule, names: Collection[str]) -> bool:
+    mapper = NameMapper((rule,))
+    if any(mapper.map(name) != name for name in names):
+        return True
+    if rule.kind != "prefix" or not rule.new:
+        return False
+    return any(name == rule.new or name.startswith(f"{rule.new}.") for name in names)
