@@ -11,7 +11,7 @@ COMPILE = $(RELEASE)/bin/uv pip compile --quiet --universal --python-version 3.1
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit coverage format snapshots fuzz mutations oracle verify-all record published truth bench docs lock build sbom clean faults
+.PHONY: help answers demo test lint types unit coverage format snapshots fuzz mutations oracle verify-all record published truth bench docs lock build sbom clean faults
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -76,6 +76,9 @@ fuzz: $(VENV)/.installed-dev ## hostile files for ten minutes, or FUZZ_SECONDS; 
 
 faults: $(VENV)/.installed-dev ## fail every call of a rewrite in every way, and print the matrix (an hour)
 	FAULTS=all $(BIN)/python -m pytest tests/faults -q
+
+answers: $(VENV)/.installed-dev ## compare verdict, formats, exit code and advice on every recorded mutation (minutes)
+	EVERY_ANSWER=1 $(BIN)/python -m pytest tests/operations/test_one_answer.py -q --numprocesses auto
 
 mutations: $(VENV)/.installed-dev ## break every healthy fixture in every way, and print the kill rate (minutes)
 	MUTATION_SEEDS=4 $(BIN)/python -m pytest tests/mutations -q

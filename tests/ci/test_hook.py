@@ -64,8 +64,8 @@ def test_the_hook_finds_what_is_wrong_in_the_files_that_changed(
 
     done = hook("--all-files")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "broken: 36 errors; ckptfix rewrite repairs 36" in done.stdout
-    assert "3 checkpoints: 2 clean, 1 with findings" in done.stdout
+    assert "broken: does not load on sglang 0.5.23; 36 errors" in done.stdout
+    assert "3 checkpoints: 2 clean, 1 not loaded" in done.stdout
     done = hook("--files", "healthy/hf_quant_config.json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "healthy: clean" in done.stdout
