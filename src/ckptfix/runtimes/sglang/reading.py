@@ -32,13 +32,6 @@ _MIXED: Final = "MIXED_PRECISION"
 _OWN: Final = ("modelopt", "modelopt_fp8", "modelopt_fp4", "modelopt_mixed")
 _TEXT_CONFIGS: Final = ("thinker_config", "llm_config", "language_config", "text_config")
 """Keys of the language model's config, of which the first fills what the top does not have."""
-_ASKS_THE_CONFIG: Final = (
-    "NemotronHForCausalLM",
-    "NemotronHPuzzleForCausalLM",
-    "NemotronH_Omni_Reasoning_V3",
-)
-"""Architectures for which SGLang reads `quantized_layers` of config.json without looking whether
-there is a quantization_config."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +70,8 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
     if hybrid is not None:
         return hybrid
     method = _method(named, release)
-    if method == "modelopt_mixed" and found is None and release.architecture in _ASKS_THE_CONFIG:
+    asks_config = release.architecture in release.reading.mixed_asks_config
+    if method == "modelopt_mixed" and found is None and asks_config:
         raise StopsError("stops: it requires quantization_config in config.json, which is missing")
     if found is None or not _is_complete(found, method, release.reading):
         found = _file(files, method)

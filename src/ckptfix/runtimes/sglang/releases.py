@@ -84,6 +84,9 @@ class SglangReading:
     """Shell patterns of the architectures whose MIXED_PRECISION is read per layer; else W4AFP8."""
     mixed_needs_nvfp4: bool = False
     """MIXED_PRECISION is read per layer only if some entry is NVFP4 or W4A16_NVFP4; else W4AFP8."""
+    mixed_asks_config: tuple[str, ...] = ()
+    """Architectures for which it reads quantized_layers of config.json without looking whether
+    there is a quantization_config (arg_groups/model_overrides/nemotron_h.py)."""
     flat_file: bool = False
     """hf_quant_config.json is read without its outer `quantization` too."""
     mixed_exclude_modules: bool = False
@@ -103,8 +106,16 @@ class SglangReading:
     """MXFP8 for the whole checkpoint is read by the class of the native FP8 formats."""
 
 
+_NEMOTRON_H: Final = (
+    "NemotronHForCausalLM",
+    "NemotronHPuzzleForCausalLM",
+    "NemotronH_Omni_Reasoning_V3",
+)
 _READING_0_5_10: Final = SglangReading(
-    "0.5.10", uniform=frozenset({"FP8", "NVFP4"}), mixed_architectures=("NemotronH*",)
+    "0.5.10",
+    uniform=frozenset({"FP8", "NVFP4"}),
+    mixed_architectures=("NemotronH*",),
+    mixed_asks_config=_NEMOTRON_H,
 )
 _READING_0_5_14: Final = replace(_READING_0_5_10, since="0.5.14", moe_quant_algo=True)
 _READING_0_5_17: Final = replace(
