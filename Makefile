@@ -94,6 +94,11 @@ record: ## record again what the real vLLM objects of ../shared/oracle hold (min
 	../shared/oracle/setup.sh
 	$${ORACLE_HOME:-$$HOME/.cache/ckptfix-oracle}/venv/bin/python tools/record_oracle.py
 
+.PHONY: learn
+learn: $(VENV)/.installed-dev ## learn where RUNTIME VERSION puts modules, from its own classes: make learn RUNTIME=vllm VERSION=0.33.0 (half an hour)
+	tools/place_learner/setup.sh
+	$(BIN)/python tools/learn_places.py $(RUNTIME) $(VERSION)
+
 published: $(VENV)/.installed-dev ## check published releases, tensors made up, against what the real classes of ../shared/oracle did (minutes)
 	@if [ -d ../shared/oracle ]; then ../shared/oracle/setup.sh && ../shared/oracle/learn/setup.sh; fi
 	$(BIN)/python tools/published.py

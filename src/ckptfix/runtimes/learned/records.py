@@ -1,0 +1,98 @@
+"""The files under `<runtime>/learned/`."""
+
+from typing import Any, Literal
+
+import msgspec
+
+ConfigSource = Literal["real", "library", "invented"]
+"""Of the config that a class was built with: a published one, the default of the library's or the
+runtime's config class, or made up to make it build."""
+
+
+class NameRecord(msgspec.Struct, frozen=True, array_like=True):
+    """One tensor name of a block; of a matrix, where it ends.
+
+    `~` at the start stands for the place of the block.
+    """
+
+    name: str
+    """Below the block, every number as `#`."""
+    place: str = ""
+    """Of the module that the tensor ends in; empty where it is no matrix."""
+    asked: str | None = "="
+    """Name that the module asks its quantization config for; `=`: its place; None: it never asks;
+    empty: it asks without a name."""
+    kind: str = ""
+    """linear, head, embedding, experts or other."""
+    proved: str = ""
+    """How it was seen to load quantized: `8` as FP8, `4` as NVFP4, `m` with MIXED_PRECISION."""
+
+
+class BlockRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The tensors that share a name up to its first number; the block "" has those without one.
+
+    That block also holds the names of the others.
+    """
+
+    names: tuple[NameRecord, ...]
+    """In the order of their places; members of a packed module in packed order."""
+    shapes: dict[str, tuple[str, ...]]
+    """Condition -> sets of the names that a block holds, each the sum of 1 << index in hex.
+    Conditions are "", the config that the class was learned with, and `key=value`, the same with
+    one value changed, where the sets are others; without any where the class then loads nothing."""
+    at: str = ""
+    """Its place in the runtime; empty where that is its own name."""
+    also: tuple[NameRecord, ...] = ()
+    """Second places of names above."""
+    numbers: tuple[int, ...] = ()
+    """The numbers of such blocks; empty where they count from 0."""
+
+
+class TableRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a class does."""
+
+    blocks: dict[str, BlockRecord]
+    values: dict[str, Any] = {}
+    """Key of config.json, or `part.key`, that some condition names -> the value without it."""
+    unused: tuple[str, ...] = ()
+    """Tensors that are taken and go nowhere."""
+    unclear: tuple[str, ...] = ()
+    """Tensors whose numbers do not carry over to their place or their asked name."""
+    dropped: dict[str, tuple[str, ...]] = {}
+    """quant_algo of the metadata -> places that get no config of that name, but others."""
+    kv_scales: bool | None = None
+    """Whether `k_scale` and `v_scale` are loaded; None where that was not seen."""
+    packed: dict[str, tuple[str, ...]] = {}
+    """The packed table that the quantization config has once the model is built, of vLLM."""
+    inner: tuple[str, ...] = ()
+    """Registered architectures whose classes are built inside, outermost first."""
+
+
+class ArchitectureRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an architecture was learned from."""
+
+    table: str
+    """Its id."""
+    class_file: str
+    """In the wheel."""
+    source: ConfigSource
+    config: str = ""
+    """The repository or the config class; empty for an invented one."""
+    guessed: int = 0
+    """Values that were made up because the class asks for them and the config lacks them."""
+    names: Literal["library", "runtime", ""] = "library"
+    """Whose names were sent through the loader: transformers' or the runtime's own."""
+    single_pass: bool = False
+    """All of them load in one pass and fill every parameter."""
+
+
+class ReleaseRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One release."""
+
+    runtime: str
+    version: str
+    transformers: str
+    """Its release, by which the library's configs and names are."""
+    architectures: dict[str, ArchitectureRecord]
+    failed: dict[str, str] = {}
+    """Architectures that could not be built, and why."""

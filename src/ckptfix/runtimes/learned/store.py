@@ -1,0 +1,93 @@
+"""Reads what was learned: the list of a release, and one line of the tables for an architecture."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Final
+
+import msgspec
+from packaging.version import Version
+
+from ckptfix.runtimes.learned.records import ArchitectureRecord, ReleaseRecord, TableRecord
+
+FOLDER: Final = "learned"
+TABLES: Final = "tables.jsonl"
+_releases: Final = msgspec.json.Decoder(ReleaseRecord)
+_tables: Final = msgspec.json.Decoder(TableRecord)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What is known of an architecture in a release."""
+
+    runtime: str
+    version: str
+    """The release that it was learned from."""
+    is_nearest: bool
+    """It was learned from another release than the one that was asked for."""
+    architecture: str
+    origin: ArchitectureRecord
+    table: TableRecord
+
+    @property
+    def source(self) -> str:
+        """Where this was learned, for the user."""
+        return f"{self.runtime} {self.version}: {self.origin.class_file}, built and asked"
+
+
+def _folder(runtime: str) -> Traversable:
+    return files("ckptfix.runtimes") / runtime / FOLDER
+
+
+@cache
+def learned_releases(runtime: str) -> tuple[str, ...]:
+    """The releases whose classes were asked, oldest first."""
+    folder = _folder(runtime)
+    if not folder.is_dir():
+        return ()
+    names = [path.name for path in folder.iterdir() if path.name.endswith(".json")]
+    return tuple(sorted((name.removesuffix(".json") for name in names), key=Version))
+
+
+@cache
+def release(runtime: str, version: str) -> ReleaseRecord:
+    """The list of a learned release."""
+    return _releases.decode((_folder(runtime) / f"{version}.json").read_bytes())
+
+
+@cache
+def _lines(runtime: str) -> bytes:
+    return (_folder(runtime) / TABLES).read_bytes()
+
+
+@cache
+def table(runtime: str, identifier: str) -> TableRecord:
+    """One table; the others are not decoded."""
+    lines = _lines(runtime)
+    start = lines.index(b'\n"%s":' % identifier.encode()) + len(identifier) + 4
+    return _tables.decode(lines[start : lines.index(b"\n", start)].rstrip(b","))
+
+
+def nearest_release(runtime: str, version: str) -> str | None:
+    """The release itself, else the next newer one, else the newest that was learned."""
+    known = learned_releases(runtime)
+    newer = [release_ for release_ in known if Version(release_) >= Version(version)]
+    return newer[0] if newer else known[-1] if known else None
+
+
+@cache
+def learned(runtime: str, version: str, architecture: str) -> Learned | None:
+    """What is known of an architecture, by the release or by the nearest one that was learned.
+
+    Args:
+        runtime: its name, as `vllm`.
+        version: a known release.
+        architecture: an entry of `architectures` in config.json.
+    """
+    used = nearest_release(runtime, version)
+    origin = release(runtime, used).architectures.get(architecture) if used else None
+    if used is None or origin is None:
+        return None
+    other = used != version
+    return Learned(runtime, used, other, architecture, origin, table(runtime, origin.table))

@@ -1,0 +1,165 @@
+"""One learned table, ready to be asked for the names of a checkpoint."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from ckptfix.runtimes.learned.records import BlockRecord, NameRecord, TableRecord
+
+_NUMBER: Final = re.compile(r"(?<![^.])\d+(?![^.])")
+_FIRST_NUMBER: Final = re.compile(r"(?:.*?\.)??\d+(?=\.)")
+_WEIGHT: Final = ".weight"
+_EMPTY: Final = TableRecord({})
+
+
+def mask(name: str) -> str:
+    """A name with every number between dots as `#`.
+
+    >>> mask("model.layers.12.mlp.experts.3.down_proj")
+    'model.layers.#.mlp.experts.#.down_proj'
+    """
+    return _NUMBER.sub("#", name)
+
+
+def numbers_of(name: str) -> list[str]:
+    """The numbers that `mask` hides, in order."""
+    return _NUMBER.findall(name)
+
+
+def fill(masked: str, numbers: Sequence[str]) -> str:
+    """The masked name with numbers, the first ones that are given.
+
+    >>> fill("model.layers.#.mlp.experts", ["12", "3"])
+    'model.layers.12.mlp.experts'
+    """
+    left = iter(numbers)
+    return re.sub("#", lambda _: next(left, "#"), masked)
+
+
+def split(tensor: str) -> tuple[str, str]:
+    """The block that a tensor lies in, up to its first number, and the name below it.
+
+    >>> split("model.layers.3.mlp.experts.7.down_proj.weight")
+    ('model.layers.3', 'mlp.experts.7.down_proj.weight')
+    """
+    found = _FIRST_NUMBER.match(tensor)
+    return (found[0], tensor[found.end() + 1 :]) if found else ("", tensor)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Where the tensors of a name end."""
+
+    stored: str
+    """Checkpoint module, every number as `#`."""
+    place: str
+    asked: str | None
+    """None: the module never asks its quantization config; empty: it asks without a name."""
+    kind: str
+    proved: str
+    order: int
+    """Among the tensors of the table."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a class does, by the names of a checkpoint."""
+
+    record: TableRecord = _EMPTY
+
+    @cached_property
+    def rows(self) -> Mapping[str, Row]:
+        """Checkpoint module, masked -> where its weight ends first."""
+        return {row.stored: row for row in self._rows(also=False)}
+
+    @cached_property
+    def every_row(self) -> tuple[Row, ...]:
+        """All rows, second places too."""
+        return (*self._rows(also=False), *self._rows(also=True))
+
+    def _rows(self, *, also: bool) -> Iterator[Row]:
+        order = 0
+        for name, block in self.record.blocks.items():
+            start = f"{name}." if name else ""
+            place = block.at or name
+            for record in block.also if also else block.names:
+                order += 1
+                if record.kind:
+                    stored = f"{start}{record.name}".removesuffix(_WEIGHT)
+                    yield _row(stored, place, record, order)
+
+    @cached_property
+    def tensors(self) -> frozenset[str]:
+        """Every tensor name that ends somewhere, masked."""
+        return frozenset(
+            f"{name}.{record.name}" if name else record.name
+            for name, block in self.record.blocks.items()
+            for record in block.names
+        )
+
+    @cached_property
+    def unclear(self) -> frozenset[str]:
+        """Checkpoint modules, masked, of which the asked name is not certain."""
+        several = {row.stored for row in self._rows(also=True)}
+        numbers = {name.removesuffix(_WEIGHT) for name in self.record.unclear}
+        return frozenset(self._differing(several) | numbers)
+
+    def _differing(self, stored: set[str]) -> set[str]:
+        asked: dict[str, set[tuple[str | None, str]]] = {}
+        for row in self.every_row:
+            if row.stored in stored:
+                asked.setdefault(row.stored, set()).add((row.asked, row.kind))
+        return {name for name, answers in asked.items() if len(answers) > 1}
+
+    def shapes(self, block: str, config: Mapping[str, Any]) -> tuple[frozenset[str], ...] | None:
+        """The sets of names that a block may hold; None where that is not known for the config.
+
+        Args:
+            block: masked.
+            config: config.json.
+        """
+        record = self.record.blocks[block]
+        changed = [c for c in record.shapes if c and self._holds(c, config)]
+        others = [k for k in self._keys(record) if not self._is_known(k, config, record)]
+        if others or len(changed) > 1:
+            return None
+        sets = record.shapes.get(changed[0] if changed else "", ())
+        return tuple(_names(record, int(bits, 16)) for bits in sets) or None
+
+    def _keys(self, record: BlockRecord) -> set[str]:
+        return {condition.partition("=")[0] for condition in record.shapes if condition}
+
+    def _is_known(self, key: str, config: Mapping[str, Any], record: BlockRecord) -> bool:
+        """True where the config has one of the values that were tried."""
+        value = self._value(key, config)
+        return value == self.record.values.get(key) or f"{key}={json.dumps(value)}" in record.shapes
+
+    def _holds(self, condition: str, config: Mapping[str, Any]) -> bool:
+        key, _, value = condition.partition("=")
+        return bool(json.dumps(self._value(key, config)) == value)
+
+    def _value(self, key: str, config: Mapping[str, Any]) -> object:
+        """Of config.json; where it has none, what the class was learned with, the default."""
+        part, _, last = key.rpartition(".")
+        values = config.get(part) if part else config
+        default = self.record.values.get(key)
+        return values.get(last, default) if isinstance(values, dict) else default
+
+
+def _names(record: BlockRecord, bits: int) -> frozenset[str]:
+    return frozenset(known.name for index, known in enumerate(record.names) if bits >> index & 1)
+
+
+def _row(stored: str, block: str, record: NameRecord, order: int) -> Row:
+    place = _long(record.place, block)
+    asked = record.asked
+    if asked is not None:
+        asked = place if asked == "=" else _long(asked, block)
+    return Row(stored, place, asked, record.kind, record.proved, order)
+
+
+def _long(name: str, block: str) -> str:
+    return block + name[1:] if name.startswith("~") else name

@@ -1,0 +1,111 @@
+"""Learn where the model classes of a runtime release put the modules of a checkpoint.
+
+    tools/learn_places.py RUNTIME VERSION [--configs FOLDER] [--results FOLDER] [--root FOLDER]
+
+Makes the learner's environment where it is missing, fetches the Python files of the wheel, builds
+every registered class there (`place_learner`), and writes what it did under
+`src/ckptfix/runtimes/RUNTIME/learned/`. Published configs are taken from FOLDER/<name>/config.json;
+none of them is kept. A run that was cut off goes on where it was: results are in
+$LEARN_HOME/learn/results unless --results says otherwise.
+Exit code 0; 2 if the environment or the runtime cannot be used.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from place_learner import sandbox, writer
+
+REPOSITORY: Final = Path(__file__).parents[1]
+SHARED: Final = REPOSITORY.parent / "shared"
+SETUP: Final = REPOSITORY / "tools" / "place_learner" / "setup.sh"
+_PIN: Final = re.compile(r"^Requires-Dist: transformers==([\w.]+)", re.MULTILINE)
+
+
+def unpacked(runtime: str, version: str) -> Path:
+    """The folder with the Python files of a release; fetched where it is missing."""
+    home = sandbox.home()
+    places = [home / "releases" / f"{runtime}-{version}", home / runtime]
+    for place in places:
+        if (place / f"{runtime}-{version}.dist-info").is_dir():
+            return place
+    subprocess.run([SETUP, runtime, version], check=True)
+    return places[0]
+
+
+def pinned_transformers(root: Path) -> str:
+    """The release of transformers that a runtime insists on; empty where it takes several."""
+    [metadata] = root.glob("*.dist-info/METADATA")
+    found = _PIN.search(metadata.read_text("utf-8"))
+    return found[1] if found else ""
+
+
+def used_transformers(pin: str) -> str:
+    """The release of transformers whose configs and names are used."""
+    folder = sandbox.home() / "transformers" / pin if pin else sandbox.home() / "venv"
+    pattern = "*.dist-info" if pin else "lib/*/site-packages/*.dist-info"
+    found = sorted(folder.glob(pattern))
+    names = [path.name for path in found if path.name.startswith("transformers-")]
+    return names[0].removeprefix("transformers-").removesuffix(".dist-info") if names else pin
+
+
+def published_configs(folders: list[Path]) -> list[Path]:
+    """Folders with configs: the given ones, and those of the reference data where it is there.
+
+    Fixtures whose layout is that of a published checkpoint count as published.
+    """
+    shared = [SHARED / "real-configs", *sorted((SHARED / "fixtures").glob("nano*"))]
+    return [*folders, *(folder for folder in shared if folder.is_dir())]
+
+
+def learn(arguments: argparse.Namespace, root: Path, results: Path, pin: str) -> None:
+    """Run the learner in its own environment."""
+    command: list[str | Path] = [sandbox.home() / "venv" / "bin" / "python", "-m", "place_learner"]
+    command += [arguments.runtime, root, results]
+    if pin:
+        command += ["--transformers", sandbox.home() / "transformers" / pin]
+    for folder in published_configs(arguments.configs):
+        command += ["--configs", folder]
+    if arguments.other:
+        command += ["--other", arguments.other]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "tools")}
+    subprocess.run(command, check=True, env=environment)
+
+
+def main() -> int:
+    """Learn and write; the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("runtime", choices=("vllm", "sglang"))
+    parser.add_argument("version")
+    parser.add_argument("--configs", type=Path, action="append", default=[], metavar="FOLDER")
+    parser.add_argument("--results", type=Path, metavar="FOLDER")
+    parser.add_argument("--root", type=Path, metavar="FOLDER", help="where the wheel is unpacked")
+    parser.add_argument("--other", type=Path, help="results of the other runtime, for its configs")
+    parser.add_argument("--write-only", action="store_true", help="take the results as they are")
+    arguments = parser.parse_args()
+    runtime, version = arguments.runtime, arguments.version
+    default = sandbox.home() / "learn" / "results" / f"{runtime}-{version}"
+    results = (arguments.results or default).resolve()
+    try:
+        root = arguments.root or unpacked(runtime, version)
+        pin = pinned_transformers(root)
+        if not arguments.write_only:
+            learn(arguments, root, results, pin)
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    used = used_transformers(pin)
+    release, found = writer.release_of(runtime, version, used, writer.read_results(results))
+    folder = REPOSITORY / "src" / "ckptfix" / "runtimes" / runtime / "learned"
+    for line in writer.write(folder, release, found):
+        print(line)
+    print(writer.counts(release))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

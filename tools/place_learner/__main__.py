@@ -1,0 +1,70 @@
+"""`python -m place_learner RUNTIME ROOT RESULTS`: build all, write RESULTS/ARCHITECTURE.json.
+
+Runs in the environment of `setup.sh`, with `tools` on the path. An architecture that has a file is
+left alone, so a run that was cut off goes on.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from place_learner import sandbox
+
+SECONDS = 150.0
+
+
+def main() -> int:
+    """Learn; the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("runtime", choices=("vllm", "sglang"))
+    parser.add_argument("root", type=Path, help="the unpacked wheel")
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--transformers", type=Path, help="folder with the release it pins")
+    parser.add_argument("--configs", type=Path, action="append", default=[], metavar="FOLDER")
+    parser.add_argument("--other", type=Path, help="results of another runtime, for its configs")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="limit of an architecture")
+    parser.add_argument("--only", action="append", default=[], metavar="ARCHITECTURE")
+    arguments = parser.parse_args()
+    sandbox.prepare(arguments.transformers)
+    from place_learner import configs, forks, learning
+
+    runtime = _runtime(arguments.runtime, arguments.root.resolve())
+    real = configs.published(arguments.configs)
+    forks.each(
+        arguments.results,
+        arguments.only or runtime.architectures(),
+        lambda name: learning.learn(runtime, name, real, _other(arguments.other, name)),
+        seconds=arguments.seconds,
+    )
+    sys.stdout.flush()
+    os._exit(0)  # triton's bindings complain at length when Python ends in order
+
+
+def _runtime(name: str, root: Path) -> Any:
+    if name == "vllm":
+        from place_learner.vllm_runtime import VllmRuntime
+
+        return VllmRuntime(root)
+    from place_learner.sglang_runtime import SglangRuntime
+
+    return SglangRuntime(root)
+
+
+def _other(folder: Path | None, architecture: str) -> Any:
+    """The config with which another runtime built this architecture, or None."""
+    from place_learner.configs import Candidate
+
+    path = (folder or Path("/nonexistent")) / f"{architecture}.json"
+    if not path.exists():
+        return None
+    result = json.loads(path.read_text("utf-8"))
+    if result["status"] != "built" or "learn_invented" in json.dumps(result["config"]):
+        return None
+    return Candidate(result["source"], result["config_from"], result["config"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

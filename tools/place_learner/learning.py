@@ -1,0 +1,185 @@
+"""Learn one architecture: build it, note what it asks, send names through its loader.
+
+A runtime answers `kinds`, `config_extra`, `architectures`, `model_class`, `class_file`,
+`same_class`, `inner`, `config_registry`, `build` and `another_name`: see `vllm_runtime`.
+"""
+
+import copy
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from place_learner import built as built_models
+from place_learner import configs, quantized, repair, state_names, trace, variants
+from place_learner.built import Built
+from place_learner.configs import Candidate, Config
+from place_learner.forks import short
+from place_learner.state_names import Tensors
+
+_MOST_VARIANTS: Final = 6
+_SECONDS: Final = 40
+"""After which an architecture gets no further variant."""
+
+
+def learn(
+    runtime: Any,
+    architecture: str,
+    real: Mapping[str, Sequence[Candidate]],
+    other: Candidate | None,
+) -> dict[str, Any]:
+    """The result of one architecture, see `tools/place_learner/README.md`.
+
+    Args:
+        runtime: see above.
+        architecture: as it is registered.
+        real: published configs, by architecture.
+        other: what another runtime built this architecture with.
+    """
+    start = time.monotonic()
+    out: dict[str, Any] = {"architecture": architecture, "status": "failed", "attempts": []}
+    try:
+        model_class = runtime.model_class(architecture)
+    except Exception as error:
+        return {**out, "status": "import", "error": f"import: {short(error)}"}
+    out["class_file"] = runtime.class_file(model_class)
+    same = [architecture, *runtime.same_class(architecture)]
+    published = next((real[name] for name in same if name in real), ())
+    registry = runtime.config_registry()
+    tries, errors = configs.candidates(architecture, model_class, registry, published, other)
+    out["attempts"] += [{"error": error} for error in errors]
+    first = _first(runtime, architecture, tries, out)
+    if first is None:
+        shown = [a for a in out["attempts"] if a.get("source") in ("real", "library")]
+        return {**out, "error": (shown or out["attempts"])[0]["error"]}
+    built, config, notes = first
+    out.update(status="built", config=config, guessed=notes.count)
+    run, stored = _run(runtime, architecture, built, config, notes)
+    out["runs"] = [{"variant": "", **run}]
+    out["values"] = {}
+    for key, changed in _variants(config, start):
+        out["values"][key] = variants.value_of(config, key)
+        out["runs"].append(_variant(runtime, architecture, key, changed))
+    best = _best(run)
+    if best:
+        base = {"modules": run["modules"], "load": run["loads"][best]}
+        passes = quantized.learn(runtime, architecture, config, base, stored[best])
+        out["passes"] = passes
+    return {**out, "seconds": round(time.monotonic() - start, 1)}
+
+
+def _first(
+    runtime: Any, architecture: str, tries: Sequence[Candidate], out: dict[str, Any]
+) -> tuple[Built, Config, repair.Notes] | None:
+    """The first build that works, of every config in turn: shrunk, then as it is."""
+    for candidate in tries:
+        for layers in (variants.LAYERS, 0):
+            config = candidate.config
+            config = variants.shrink(config, layers) if layers else config
+            config = configs.hinted(architecture, config)
+            notes = repair.Notes()
+            try:
+                built = repair.build(runtime, config, architecture, runtime.config_extra, notes)
+            except Exception as error:
+                attempt = {"source": candidate.source, "config": candidate.origin}
+                out["attempts"].append({**attempt, "layers": layers, "error": short(error, 400)})
+                continue
+            out.update(source=candidate.source, config_from=candidate.origin)
+            return built, config, notes
+    return None
+
+
+def _variants(config: Config, start: float) -> Iterator[tuple[str, Config]]:
+    """Changed configs, as long as there is time."""
+    for number, (key, changed) in enumerate(variants.changed(config)):
+        if number >= _MOST_VARIANTS or time.monotonic() - start > _SECONDS:
+            return
+        yield key, changed
+
+
+def _variant(runtime: Any, architecture: str, key: str, config: Config) -> dict[str, Any]:
+    """A run with one value changed, or why there is none."""
+    given = {"variant": key, "value": variants.value_of(config, key)}
+    notes = repair.Notes()
+    try:
+        changed = copy.deepcopy(config)
+        built = repair.build(runtime, changed, architecture, runtime.config_extra, notes)
+    except Exception as error:
+        return {**given, "error": short(error)}
+    if notes.count:
+        return {**given, "error": "builds only with values made up"}
+    run, _ = _run(runtime, architecture, built, changed, notes)
+    return {**given, **run}
+
+
+def _run(
+    runtime: Any, architecture: str, built: Built, config: Config, notes: repair.Notes
+) -> tuple[dict[str, Any], dict[str, Tensors]]:
+    """The modules of a model and what its loader does with names; the tensors that were offered."""
+    out: dict[str, Any] = {
+        "modules": built_models.modules(built, runtime.kinds),
+        "packed": dict(built.packed),
+        "inner": runtime.inner(built.model),
+        "loads": {},
+    }
+    stored: dict[str, Tensors] = {}
+    for kind, tensors in _spellings(architecture, built, config, out):
+        if kind == "own" and any(load["lands"] for load in out["loads"].values()):
+            continue
+        try:
+            loaded = trace.load(built, tensors)
+            while repair.fill(loaded["errors"].get("*", ""), notes):
+                loaded = trace.load(built, tensors)
+            loaded, taken = _without_refused(built, loaded, tensors)
+        except Exception as error:
+            out[f"{kind}_error"] = short(error)
+            continue
+        known = out["loads"].get(kind)
+        if known is None or len(loaded["lands"]) > len(known["lands"]):
+            out["loads"][kind], stored[kind] = loaded, taken
+    return out, stored
+
+
+def _without_refused(
+    built: Built, loaded: dict[str, Any], tensors: Tensors
+) -> tuple[dict[str, Any], Tensors]:
+    """The same without the names that the loader refuses; with them where that does not help."""
+    if loaded["single_pass"] or not loaded["lands"]:
+        return loaded, tensors
+    taken = {name: tensor for name, tensor in tensors.items() if name in loaded["lands"]}
+    again = trace.load(built, taken)
+    if not again["single_pass"]:
+        return loaded, tensors
+    return {**again, "refused": loaded["errors"]}, taken
+
+
+def _spellings(
+    architecture: str, built: Built, config: Config, out: dict[str, Any]
+) -> Iterator[tuple[str, Tensors]]:
+    """``(kind, tensors)``: the library's names where it has the class, then the runtime's own."""
+    library_class = configs.transformers_class(architecture)
+    kinds: dict[str, Tensors] = {}
+    if library_class is not None and getattr(library_class, "config_class", None):
+        try:
+            kinds = state_names.of_library(library_class, config)
+        except Exception as error:
+            out["names_error"] = short(error)
+    tied = kinds.pop("tied", {})
+    yield from kinds.items()
+    if tied and "saved" in kinds:
+        yield "with_tied", {**kinds["saved"], **tied}
+    layers = config.get("num_hidden_layers", variants.LAYERS)
+    for tensors in state_names.variants(state_names.of_runtime(built), layers):
+        yield "own", tensors
+        reached = out["loads"].get("own", {}).get("lands", ())
+        if len(reached) > len(tensors) / 2:
+            return
+
+
+def _best(run: Mapping[str, Any]) -> str:
+    """The spelling of which all tensors load in one pass; of two the one with more matrices."""
+    whole = [
+        kind
+        for kind in ("legacy", "saved", "own")
+        if kind in run["loads"] and run["loads"][kind]["single_pass"]
+    ]
+    return max(whole, key=lambda kind: len(run["loads"][kind]["lands"]), default="")

@@ -1,0 +1,168 @@
+"""Names that a checkpoint has: the library's, as it stores them, or made from the runtime's own."""
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from place_learner.built import Built
+from place_learner.configs import Config
+from place_learner.meta_mode import mode
+
+Tensors = dict[str, Any]
+"""Name -> meta tensor."""
+
+_USUAL_PACKS: Final = {
+    "qkv_proj": ("q_proj", "k_proj", "v_proj"),
+    "gate_up_proj": ("gate_proj", "up_proj"),
+}
+_EXPERT: Final = re.compile(
+    r"^(?P<bank>.*experts)(\.\w+)*?\.(?P<part>w13|w2)_(?P<leaf>weight|bias)$"
+)
+_EXPERT_NAMES: Final = {"w13": ("gate_proj", "up_proj", "w1", "w3"), "w2": ("down_proj", "w2")}
+_NOT_OF_THE_CLASS: Final = ("model_type", "architectures", "quantization_config", "auto_map")
+
+
+def of_library(model_class: Any, config: Config) -> dict[str, Tensors]:
+    """`saved`: as today's save_pretrained writes; `legacy`: as it did before version 5.
+
+    Tied tensors are left out of these, and are `tied`: most checkpoints do not have them.
+    """
+    import torch
+
+    given = {k: v for k, v in copy.deepcopy(config).items() if k not in _NOT_OF_THE_CLASS}
+    made = model_class.config_class.from_dict(given)
+    with mode():
+        from_config = getattr(model_class, "_from_config", model_class)
+        model = from_config(made)
+    state = {
+        name: torch.empty(t.shape, dtype=t.dtype, device="meta")
+        for name, t in model.state_dict().items()
+    }
+    tied = _tied(model, made)
+    out = {"saved": dict(state)}
+    try:
+        from transformers.conversion_mapping import get_model_conversion_mapping
+        from transformers.core_model_loading import revert_weight_conversion
+    except ImportError:
+        pass
+    else:
+        out["saved"] = revert_weight_conversion(model, dict(state))
+        try:
+            model._weight_conversions = get_model_conversion_mapping(model, add_legacy=True)
+            legacy = revert_weight_conversion(model, dict(state))
+        except Exception:  # a family without an older layout
+            legacy = {}
+        if legacy and set(legacy) != set(out["saved"]):
+            out["legacy"] = legacy
+    kept = {kind: {k: v for k, v in t.items() if k not in tied} for kind, t in out.items()}
+    if tied:
+        kept["tied"] = {k: v for k, v in out["saved"].items() if k in tied}
+    return kept
+
+
+def _tied(model: Any, config: Any) -> set[str]:
+    try:
+        text = config.get_text_config()
+        ties = [getattr(c, "tie_word_embeddings", False) for c in (text, config)]
+        return set(model._tied_weights_keys or {}) if any(ties) else set()
+    except Exception:  # a config without a language model
+        return set()
+
+
+def of_runtime(built: Built) -> Tensors:
+    """Made from the runtime's own parameters: fused modules taken apart, its mapper undone.
+
+    Both usual spellings of an expert's projections are offered; the one that the loader does not
+    know goes unused.
+    """
+    import torch
+
+    packed = {**_USUAL_PACKS, **built.packed}
+    modules = dict(built.model.named_modules())
+    out: Tensors = {}
+
+    def add(name: str, shape: Any, dtype: Any) -> None:
+        for stored in before(built.mapper, name):
+            out[stored] = torch.empty(shape, dtype=dtype, device="meta")
+
+    for name, parameter in built.model.named_parameters():
+        owner, _, leaf = name.rpartition(".")
+        outer, _, last = owner.rpartition(".")
+        expert = _EXPERT.match(name)
+        if expert and parameter.dim() >= 2:
+            bank = re.sub(r"\.routed_experts$", "", owner)
+            _, rows, *rest = parameter.shape
+            rows = rows // 2 if expert["part"] == "w13" else rows
+            for part in _EXPERT_NAMES[expert["part"]]:
+                add(f"{bank}.0.{part}.{expert['leaf']}", [rows, *rest], parameter.dtype)
+            continue
+        sizes = _sizes(modules[owner], last)
+        members = packed.get(last, ())
+        if len(members) > 1 and sizes and len(sizes) == len(members):
+            for part, size in zip(members, sizes, strict=True):
+                stored = f"{outer}.{part}.{leaf}".lstrip(".")
+                add(stored, [size, *parameter.shape[1:]], parameter.dtype)
+        else:
+            add(name, parameter.shape, parameter.dtype)
+    return out
+
+
+def variants(tensors: Tensors, layers: int) -> Iterator[Tensors]:
+    """The tensors under other usual spellings, the given one first.
+
+    Drafts are stored otherwise than they are built: their loaders put "model." before every name,
+    or turn "mtp." into it, put the block's own name inside, or take the draft from the layer after
+    the last of the target's `layers`.
+    """
+    after_last = f"model.layers.{layers}."
+    renames = (
+        lambda name: name,
+        lambda name: name.removeprefix("model."),
+        lambda name: "mtp." + name.removeprefix("model."),
+        lambda name: name.replace(".mtp_block.", "."),
+        lambda name: after_last + name.removeprefix("model.").removeprefix("decoder."),
+    )
+    seen: list[set[str]] = []
+    for rename in renames:
+        renamed = {rename(name): tensor for name, tensor in tensors.items()}
+        if set(renamed) not in seen:
+            seen.append(set(renamed))
+            yield renamed
+
+
+def _sizes(module: Any, last: str) -> Any:
+    if last == "qkv_proj" and hasattr(module, "total_num_heads"):
+        kv, size = module.total_num_kv_heads, module.head_size
+        value_size = getattr(module, "v_head_size", size)
+        return [module.total_num_heads * size, kv * size, kv * value_size]
+    return getattr(module, "output_sizes", None)
+
+
+def before(mapper: Any, name: str) -> list[str]:
+    """Stored names that the runtime's mapper turns into `name`.
+
+    `name` itself where it leaves that alone.
+    """
+    forward = getattr(mapper, "_map_name", None)
+    if forward is None:
+        return [name]
+    tries = [name]
+    for old, new in _rules(mapper, "orig_to_new_prefix").items():
+        if isinstance(new, str) and name.startswith(new):
+            tries.append(str(old) + name[len(new) :])
+    for old, new in _rules(mapper, "orig_to_new_substr").items():
+        if isinstance(new, str) and new:
+            tries += [t.replace(new, str(old)) for t in tries if new in t]
+    out = []
+    for stored in dict.fromkeys(tries):
+        try:
+            if forward(stored) == name:
+                out.append(stored)
+        except Exception:  # a rule that takes names of another form
+            continue
+    return out or [name]
+
+
+def _rules(mapper: Any, kind: str) -> Mapping[Any, Any]:
+    return getattr(mapper, kind, None) or {}

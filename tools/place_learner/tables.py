@@ -1,0 +1,243 @@
+"""The result of one architecture -> what the product keeps of it: see `ckptfix.runtimes.learned`.
+
+Pure; nothing of a runtime is needed here.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from place_learner.masks import carried, mask, numbers
+
+Result = Mapping[str, Any]
+Outcome = tuple[str, str | None, str]
+"""Place, name asked for (None: never), kind; numbers masked."""
+
+ALWAYS: Final = ""
+"""The condition of what the first config showed."""
+_SPELLINGS: Final = ("saved", "legacy", "own", "with_tied")
+_KINDS: Final[Mapping[str, str]] = {
+    "torch.linear": "linear",
+    "torch.embedding": "embedding",
+    "attn": "other",
+}
+_PROOFS: Final = {"FP8": "8", "NVFP4": "4", "MIXED_PRECISION": "m"}
+_NOT_STORED: Final = re.compile(
+    r"\.(?:k|v|q|prob)_scale\Z|\.norm_(?:mean|std)\Z|(?:^|\.)position_ids\Z"
+)
+"""Parameters that no checkpoint needs to fill: scales of the attention cache, means of pixels."""
+_FIRST_NUMBER: Final = re.compile(r"(?:.*?\.)??\d+(?=\.)")
+
+
+@dataclass
+class _Names:
+    """What is known of a block's tensors."""
+
+    order: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Name below the block, masked -> place and offset there, for the order of packed members."""
+    outcomes: dict[str, dict[Outcome, None]] = field(default_factory=dict)
+    """Of the matrices."""
+    shapes: dict[str, dict[frozenset[str], None]] = field(default_factory=dict)
+    """Condition -> the sets of names that a block may hold."""
+    numbers: set[int] = field(default_factory=set)
+
+
+def split(tensor: str) -> tuple[str, str]:
+    """The block that a tensor lies in, up to its first number, and the name below it.
+
+    >>> split("model.layers.3.mlp.experts.7.down_proj.weight")
+    ('model.layers.3', 'mlp.experts.7.down_proj.weight')
+    >>> split("lm_head.weight")
+    ('', 'lm_head.weight')
+    """
+    found = _FIRST_NUMBER.match(tensor)
+    return (found[0], tensor[found.end() + 1 :]) if found else ("", tensor)
+
+
+def is_whole(load: Result) -> bool:
+    """True where all tensors load in one pass and fill every parameter."""
+    unwritten = [name for name in load["never_written"] if not _NOT_STORED.search(name)]
+    return bool(load["single_pass"] and load["lands"] and not unwritten)
+
+
+def table(result: Result) -> dict[str, Any]:
+    """What the product keeps of a built architecture, equal for classes that do the same."""
+    blocks: dict[str, _Names] = {}
+    unused: set[str] = set()
+    unclear: set[str] = set()
+    runs = result["runs"]
+    for run in runs:
+        condition = condition_of(run) if run["variant"] else ALWAYS
+        loads = [run["loads"][s] for s in _SPELLINGS if s in run.get("loads", {})]
+        whole = [load for load in loads if is_whole(load)]
+        if not whole and condition == ALWAYS:
+            whole = loads[:1]
+        for load in whole:
+            unused.update(map(mask, load["unused"]))
+            unclear.update(_collect(blocks, load, run["modules"], condition))
+        if not whole:
+            for names in blocks.values():
+                names.shapes.setdefault(condition, {})
+    proofs = _proofs(result.get("passes", ()))
+    out = {
+        "blocks": {b: _block(names, f"{b}.".lstrip("."), proofs) for b, names in _ordered(blocks)},
+        "values": _values(result.get("values", {}), blocks),
+        "unused": sorted(unused - {b + n for b, names in blocks.items() for n in names.order}),
+        "unclear": sorted(unclear),
+        "dropped": _dropped(result.get("passes", ())),
+        "kv_scales": _kv_scales(result.get("passes", ())),
+        "packed": {k: list(v) for k, v in sorted(runs[0]["packed"].items())},
+        "inner": runs[0]["inner"],
+    }
+    return {key: value for key, value in out.items() if value not in ({}, [], None)}
+
+
+def condition_of(run: Result) -> str:
+    """``key=value`` of a run with one value changed, the value as JSON."""
+    return f"{run['variant']}={json.dumps(run['value'])}"
+
+
+def _collect(
+    blocks: dict[str, _Names], load: Result, modules: Sequence[Result], condition: str
+) -> Iterator[str]:
+    """Put a load into the blocks; stored patterns whose numbers do not carry over."""
+    at = {row["place"]: row for row in modules}
+    held: dict[str, set[str]] = {"": set()}
+    pairs: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for tensor, reached in load["lands"].items():
+        block, below = split(tensor)
+        names = blocks.setdefault(mask(block), _Names())
+        name = mask(below)
+        held.setdefault(block, set()).add(name)
+        if block:
+            names.numbers.add(numbers(block)[0])
+            held[""].add(f"{mask(block)}")
+        place, offset = reached[0][0].rpartition(".")[0], reached[0][1]
+        names.order.setdefault(name, (mask(place), offset))
+        if len(load["tensors"][tensor]) < 2:
+            continue
+        for parameter, _ in reached:
+            place = parameter.rpartition(".")[0]
+            row = at.get(place, {"kind": "other", "asked": None})
+            for asked in row["asked"] or [None]:
+                kind = _KINDS.get(str(row["kind"]), str(row["kind"]))
+                outcome: Outcome = (mask(place), asked if asked is None else mask(asked), kind)
+                names.outcomes.setdefault(name, {})[outcome] = None
+                for other in (place, asked or ""):
+                    pairs.setdefault((mask(tensor), mask(other)), []).append((tensor, other))
+    blocks.setdefault("", _Names())
+    for block, found in held.items():
+        shapes = blocks[mask(block)].shapes.setdefault(condition, {})
+        shapes[frozenset(found)] = None
+    for (stored, _), names_of in pairs.items():
+        if not carried(names_of):
+            yield stored
+
+
+def _ordered(blocks: Mapping[str, _Names]) -> Iterable[tuple[str, _Names]]:
+    return sorted(blocks.items())
+
+
+def _block(names: _Names, start: str, proofs: Mapping[str, str]) -> dict[str, Any]:
+    """One block: its names in the order of their places, packed members in packed order."""
+    every = {name for shapes in names.shapes.values() for shape in shapes for name in shape}
+    known = sorted(every | names.order.keys(), key=lambda n: (*names.order.get(n, (n, 0)), n))
+    base = start.removesuffix(".")
+    at = _common_place(base, names) if base else ""
+    rows: list[list[Any]] = []
+    also: list[list[Any]] = []
+    for name in known:
+        outcomes = list(names.outcomes.get(name, ()))
+        proof = proofs.get(f"{start}{name}".removesuffix(".weight"), "")
+        rows.append([name, *(_row(outcomes[0], at, proof) if outcomes else ())])
+        also += [[name, *_row(outcome, at, "")] for outcome in outcomes[1:]]
+    bits = {name: 1 << number for number, name in enumerate(known)}
+    first = names.shapes.get(ALWAYS, {})
+    shapes = {
+        condition: sorted(format(sum(bits[n] for n in shape), "x") for shape in found)
+        for condition, found in sorted(names.shapes.items())
+        if condition == ALWAYS or found.keys() != first.keys()
+    }
+    out: dict[str, Any] = {"names": rows, "shapes": shapes}
+    if at != base:
+        out["at"] = at
+    if also:
+        out["also"] = also
+    if names.numbers and sorted(names.numbers) != list(range(len(names.numbers))):
+        out["numbers"] = sorted(names.numbers)
+    return out
+
+
+def _common_place(base: str, names: _Names) -> str:
+    """The place of the block: the longest start, up to a number, of the places of its matrices."""
+    starts: dict[str, int] = {}
+    for outcomes in names.outcomes.values():
+        for place, _, _ in outcomes:
+            head, mark, _ = place.partition(".#")
+            if mark:
+                starts[f"{head}.#"] = starts.get(f"{head}.#", 0) + 1
+    return max(starts, key=lambda s: (starts[s], s == base, s), default=base)
+
+
+def _row(outcome: Outcome, at: str, proof: str) -> list[Any]:
+    """Place and asked name; `~` stands for the block's place, `=` for the place."""
+    place, asked, kind = outcome
+    told = "=" if asked == place else asked if asked is None else _short(asked, at)
+    out: list[Any] = [_short(place, at), told, kind]
+    return [*out, proof] if proof else out
+
+
+def _short(name: str, at: str) -> str:
+    return f"~{name.removeprefix(at)}" if at and name.startswith(f"{at}.") else name
+
+
+def _proofs(passes: Sequence[Result]) -> dict[str, str]:
+    """Stored module, masked -> how it was seen to load quantized."""
+    out: dict[str, str] = {}
+    for run in passes:
+        for module in run.get("proved", ()) if not run["error"] else ():
+            out[module] = out.get(module, "") + _PROOFS[run["quant_algo"]]
+    return out
+
+
+def _values(values: Mapping[str, Any], blocks: Mapping[str, _Names]) -> dict[str, Any]:
+    """What the first config had for the keys that conditions name."""
+    keys = set()
+    for names in blocks.values():
+        first = names.shapes.get(ALWAYS, {})
+        for condition, found in names.shapes.items():
+            if condition != ALWAYS and found.keys() != first.keys():
+                keys.add(condition.partition("=")[0])
+    return {key: value for key, value in sorted(values.items()) if key in keys}
+
+
+def _dropped(passes: Sequence[Result]) -> dict[str, list[str]]:
+    """quant_algo -> places that get no config of that name, though they get others."""
+    return {run["quant_algo"]: run["dropped"] for run in passes if run.get("dropped")}
+
+
+def _kv_scales(passes: Sequence[Result]) -> bool | None:
+    """Whether scales of the attention cache are loaded; None where that was not seen."""
+    for run in passes:
+        if run["quant_algo"] == "KV":
+            if "goes nowhere" in run["error"]:
+                return False
+            return None if run["error"] else True
+    return None
+
+
+def provenance(result: Result) -> dict[str, Any]:
+    """What an architecture's rows were learned from."""
+    loads = result["runs"][0]["loads"]
+    whole = [kind for kind in _SPELLINGS if kind in loads and is_whole(loads[kind])]
+    spelled = next((kind for kind in (*whole, *loads) if loads[kind]["lands"]), "")
+    return {
+        "class_file": result["class_file"],
+        "source": result["source"],
+        "config": result["config_from"].replace("--", "/", 1),
+        "guessed": result["guessed"],
+        "names": {"own": "runtime", "": ""}.get(spelled, "library"),
+        "single_pass": bool(whole),
+    }

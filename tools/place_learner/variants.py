@@ -1,0 +1,112 @@
+"""One config shows one branch of a class: smaller ones, and others with one value changed."""
+
+import copy
+import re
+from collections.abc import Iterator
+from typing import Any, Final, TypeGuard
+
+from place_learner.configs import Config
+
+LAYERS: Final = 4
+"""Of a shrunk config."""
+_LAYER_COUNT: Final = re.compile(
+    r"(^|_)(num_hidden_layers|num_layers|n_layers?|n_layer|depth|num_encoder_layers"
+    r"|num_decoder_layers|encoder_layers|decoder_layers|layers|num_blocks|num_hidden_blocks"
+    r"|text_num_hidden_layers)$"
+)
+_EXPERT_COUNT: Final = re.compile(
+    r"(num_experts|n_routed_experts|num_local_experts|moe_num_experts|num_routed_experts)$"
+)
+_EXPERTS: Final = 8
+_FLIPPED: Final = re.compile(
+    r"bias|qk_norm|tie_word|shared|moe_block|use_moe|latent|k_eq_v|post_norm|gate|pre_norm"
+)
+_NEVER_FLIPPED: Final = re.compile(
+    r"rotary|fused|fuse_|kernel|cache|normalize|norm_topk|checkpoint"
+)
+_PARTS: Final = ("", "text_config", "llm_config", "thinker_config", "language_config")
+
+
+def shrink(config: Config, layers: int = LAYERS) -> Config:
+    """The config with few layers and few experts.
+
+    Lists as long as the layers are cut, with one of each kind kept.
+    """
+    counts = {k: v for k, v in config.items() if _int(v) and _LAYER_COUNT.search(k) and v > layers}
+    lengths = set(counts.values())
+    out = {}
+    for key, given in config.items():
+        value = given
+        if isinstance(value, dict) and value and all(str(k).isdigit() for k in value):
+            value = {k: v for k, v in value.items() if int(k) < layers}
+        elif isinstance(value, dict):
+            value = shrink(value, layers)
+        elif key in counts:
+            value = layers
+        elif isinstance(value, list) and len(value) in lengths:
+            value = _cut(value, layers)
+        elif isinstance(value, str) and len(value) in lengths and key.endswith("pattern"):
+            value = ("".join(dict.fromkeys(value)) + value)[:layers]
+        elif _int(value) and _EXPERT_COUNT.search(key) and value > _EXPERTS:
+            chosen = [v for k, v in config.items() if "per_tok" in k and _int(v)]
+            value = max(_EXPERTS, *chosen, 0)
+        out[key] = value
+    _agree(out)
+    return out
+
+
+def _agree(config: Config) -> None:
+    """The library and the runtimes read different keys for what kind a layer is."""
+    dense, kinds = config.get("first_k_dense_replace"), config.get("mlp_layer_types")
+    number = config.get("num_hidden_layers")
+    if _int(dense) and _int(number) and dense >= number:
+        dense = config["first_k_dense_replace"] = 1
+    if _int(dense) and isinstance(kinds, list):
+        config["mlp_layer_types"] = ["dense" if i < dense else "sparse" for i in range(len(kinds))]
+    every, kinds = config.get("full_attention_interval"), config.get("layer_types")
+    if _int(every) and every and isinstance(kinds, list):
+        other = next((kind for kind in kinds if kind != "full_attention"), "linear_attention")
+        full = [(i + 1) % every == 0 for i in range(len(kinds))]
+        config["layer_types"] = ["full_attention" if yes else other for yes in full]
+
+
+def _cut(values: list[Any], length: int) -> list[Any]:
+    kinds: list[Any] = []
+    for value in values:
+        if value not in kinds:
+            kinds.append(value)
+    seen = [kind for kind in kinds if kind in values[:length]]
+    return values[:length] if seen == kinds else (kinds + values)[:length]
+
+
+def _int(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def changed(config: Config) -> Iterator[tuple[str, Config]]:
+    """``(key, config)`` with one value of the language model changed, the likeliest first.
+
+    Flags that say what a layer is made of are turned round; a low rank is taken away or put there.
+    """
+    parts = [p for p in _PARTS if not p or isinstance(config.get(p), dict)]
+    found: list[tuple[bool, str, Any]] = []
+    for part in parts:
+        values = config[part] if part else config
+        for key, value in values.items():
+            name = f"{part}.{key}".lstrip(".")
+            if isinstance(value, bool) and _FLIPPED.search(key) and not _NEVER_FLIPPED.search(key):
+                found.append((key != "tie_word_embeddings", name, not value))
+            elif key == "q_lora_rank" and (value is None or _int(value)):
+                found.append((False, name, 512 if value is None else None))
+    for _, name, value in sorted(found, key=lambda row: row[0]):
+        out = copy.deepcopy(config)
+        part, _, key = name.rpartition(".")
+        (out[part] if part else out)[key] = value
+        yield name, out
+
+
+def value_of(config: Config, name: str) -> Any:
+    """The value of `key` or `part.key`; None where there is none."""
+    part, _, key = name.rpartition(".")
+    values = config.get(part, {}) if part else config
+    return values.get(key)

@@ -1,0 +1,219 @@
+"""Importing vLLM's Python on a machine without a GPU and without its compiled code.
+
+Stand-ins for the environment only: platform, compiled modules, flash attention, triton, torch.ops.
+"""
+
+import sys
+import types
+from pathlib import Path
+from typing import Any, Final
+
+from place_learner import sandbox, stand_ins
+
+_COMPILED: Final = (
+    "vllm._C_stable_libtorch",
+    "vllm._moe_C_stable_libtorch",
+    "vllm._qutlass_C",
+)
+_ABSENT: Final = (
+    *("triton", "tilelang", "cutlass", "quack", "open_clip", "terratorch", "resampy", "librosa"),
+    *("cuda", "triton_kernels", "decord", "av"),
+)
+_COMPILED_NAMES: Final = r"^vllm\._(\w+_)?C$|^vllm\.third_party\.deep_gemm(\.|$)"
+
+
+def boot(root: Path) -> None:
+    """Make `import vllm` work, from the unpacked wheel in `root`."""
+    sandbox.add_packages()
+    sys.path.insert(0, str(root))
+    _ask_transformers()
+    sys.meta_path.append(stand_ins.StandIns(["torchaudio"]))
+    for name in _COMPILED:
+        sys.modules[name] = types.ModuleType(name)
+    _platform()
+    _operators()
+    _flash_attention()
+    from vllm import triton_utils
+
+    if not getattr(triton_utils, "HAS_TRITON", False):
+        triton_utils.triton.Config = _Config
+    from vllm.model_executor.models import registry
+
+    registry._run_in_subprocess = lambda function: function()
+
+
+def stand_in_for_kernels() -> None:
+    """After the first imports: what only runs on a GPU, and the choice of a kernel."""
+    sandbox.fake_gpu()
+    sys.meta_path.append(stand_ins.StandIns(_ABSENT, _COMPILED_NAMES))
+    claim_deep_gemm()
+    _kernels()
+    stand_ins.missing_ops()
+    _any_attention_backend()
+
+
+class _Config:
+    """triton.Config, of which vLLM's placeholder has none."""
+
+    def __init__(
+        self, kwargs: Any = None, num_warps: int = 4, num_stages: int = 1, **_: Any
+    ) -> None:
+        self.kwargs, self.num_warps, self.num_stages = kwargs or {}, num_warps, num_stages
+
+
+def _ask_transformers() -> None:
+    """It must find out what is installed before anything shadows it."""
+    import transformers.utils.import_utils as utils
+
+    for name in ("is_torchvision_available", "is_torchaudio_available"):
+        try:
+            getattr(utils, name)()
+        except Exception:  # not in this release
+            continue
+
+
+def _platform() -> None:
+    import vllm.platforms
+    from vllm.platforms.cuda import NonNvmlCudaPlatform
+    from vllm.platforms.interface import DeviceCapability
+
+    class FakeCuda(NonNvmlCudaPlatform):
+        device_type = "cpu"
+        dist_backend = "gloo"
+
+        @classmethod
+        def get_device_capability(cls, device_id: int = 0) -> Any:
+            return DeviceCapability(*sandbox.CAPABILITY)
+
+        @classmethod
+        def get_device_name(cls, device_id: int = 0) -> str:
+            return sandbox.Properties.name
+
+        @classmethod
+        def get_device_total_memory(cls, device_id: int = 0) -> int:
+            return sandbox.Properties.total_memory
+
+        @classmethod
+        def is_cuda(cls) -> bool:
+            return True
+
+        @classmethod
+        def num_compute_units(cls, device_id: int = 0) -> int:
+            return sandbox.Properties.multi_processor_count
+
+        @classmethod
+        def get_device_communicator_cls(cls) -> str:
+            package = "vllm.distributed.device_communicators"
+            return f"{package}.base_device_communicator.DeviceCommunicatorBase"
+
+        @classmethod
+        def set_device(cls, device: Any) -> None: ...
+
+        @classmethod
+        def check_and_update_config(cls, vllm_config: Any) -> None: ...
+
+    vllm.platforms._current_platform = FakeCuda()
+    import torch
+
+    setattr(torch.cuda, "get_device_properties", lambda *_, **__: sandbox.Properties)  # noqa: B010
+    setattr(torch.cuda, "get_device_capability", lambda *_, **__: sandbox.CAPABILITY)  # noqa: B010
+    setattr(torch.cuda, "get_device_name", lambda *_, **__: sandbox.Properties.name)  # noqa: B010
+
+
+def _operators() -> None:
+    """Questions whether an operator supports a capability are answered with yes."""
+    import vllm._custom_ops as operators
+
+    for name in [n for n in dir(operators) if "supported" in n or "_supports_" in n]:
+        setattr(operators, name, lambda *_, **__: True)
+
+
+def _flash_attention() -> None:
+    names = ("vllm.vllm_flash_attn", "vllm.vllm_flash_attn.flash_attn_interface")
+    for name in names:
+        module: Any = stand_ins.BlobModule(name)
+        module.__path__ = []
+        module.fa_version_unsupported_reason = lambda *_, **__: None
+        module.is_fa_version_supported = lambda *_, **__: True
+        sys.modules[name] = module
+
+
+def claim_deep_gemm() -> None:
+    """Modules that looked for it find it."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("vllm.") and "has_deep_gemm" in getattr(module, "__dict__", {}):
+            module.has_deep_gemm = lambda: True  # type: ignore[attr-defined]
+
+
+class _Kernel:
+    """A kernel that prepares nothing and never runs: which one is chosen decides no parameter."""
+
+    supports_pre_processed_weights = False
+    input_quant_key = None
+
+    def process_weights_after_loading(self, layer: Any) -> None: ...
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+def _kernels() -> None:
+    import vllm.distributed.parallel_state
+    import vllm.model_executor.model_loader.default_loader
+    import vllm.model_executor.model_loader.utils
+    import vllm.utils.import_utils  # noqa: F401 - all of them before torch.ops is stood in for
+    from vllm.model_executor.layers.quantization import modelopt
+
+    if hasattr(modelopt, "select_linear_kernel"):
+        modelopt.select_linear_kernel = lambda *_, **__: _Kernel()
+        modelopt.expose_input_quant_key = lambda *_, **__: None
+    from vllm.model_executor.layers.quantization import get_quantization_config
+
+    for method in ("modelopt", "fp8", "quark", "gguf"):
+        try:
+            get_quantization_config(method)
+        except Exception as error:
+            print(f"{method} does not import: {error}", file=sys.stderr)
+
+
+def _any_attention_backend() -> None:
+    """Where no backend fits the fake GPU, one that imports: it decides no module and no name."""
+    import vllm.platforms
+
+    platform = type(vllm.platforms._current_platform)
+    choose = platform.get_attn_backend_cls.__func__
+    backends = "vllm.v1.attention.backends"
+
+    def get_attn_backend_cls(cls: Any, *args: Any, **more: Any) -> Any:
+        try:
+            return choose(cls, *args, **more)
+        except ValueError:
+            given = [*args, *more.values()]
+            selected = next((x for x in given if hasattr(x, "use_mla")), None)
+            if selected is None or not selected.use_mla:
+                return f"{backends}.flash_attn.FlashAttentionBackend"
+            if selected.use_sparse:
+                return f"{backends}.mla.flashmla_sparse.FlashMLASparseBackend"
+            return f"{backends}.mla.triton_mla.TritonMLABackend"
+
+    platform.get_attn_backend_cls = classmethod(get_attn_backend_cls)
+    if not hasattr(platform, "get_mla_prefill_backend_cls"):
+        return
+    prefill = platform.get_mla_prefill_backend_cls.__func__
+
+    def get_mla_prefill_backend_cls(cls: Any, selected: Any) -> Any:
+        try:
+            return prefill(cls, selected)
+        except ValueError:
+            from vllm.v1.attention.backends.mla.prefill.base import MLAPrefillBackend
+
+            body = {
+                "__init__": lambda *_, **__: None,
+                "get_name": staticmethod(lambda: "ANY"),
+            }
+            stand_in: Any = type("AnyPrefill", (MLAPrefillBackend,), body)
+            stand_in.__abstractmethods__ = frozenset()
+            return stand_in
+
+    platform.get_mla_prefill_backend_cls = classmethod(get_mla_prefill_backend_cls)
