@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import chdir
 from dataclasses import replace
 from functools import partial
@@ -22,10 +22,8 @@ from ckptfix.report.spelling import repair_command, spelled, spelled_check
 from ckptfix.report.verify_json import verify_schema
 from ckptfix.rules.finding import Rule
 from ckptfix.rules.registry import RULES, families
-from ckptfix.runtimes.family import builtin_family_files
 from ckptfix.runtimes.name_maps import NameMapSpec
-from ckptfix.runtimes.profile_store import known_releases, load_profile
-from ckptfix.runtimes.registry import known_runtimes, runtime_named
+from docs_families import families_reference
 
 DOCS = Path(__file__).parents[1] / "docs"
 DATA = Path(__file__).parents[1] / "tests" / "data"
@@ -43,15 +41,6 @@ show the same. An error means that a runtime which uses the metadata builds the 
 a warning, that the effect depends on the runtime. `check` exits with 1 on either, unless
 `--fail-on error` or the [configuration](../configuration.md) changes that. CKF8 rules need the
 weights: only [`ckptfix verify`](../verify.md) finds them.
-"""
-FAMILIES_HEAD = """\
-# Families
-
-Generated from `src/ckptfix/runtimes/families/` by `tools/generate_docs.py`: the architectures whose
-model classes were read, so that it is known how a runtime lays out the modules of a checkpoint.
-`known`: `ckptfix check --runtime` gives a verdict. `cannot tell`: the classes were read, but the
-names depend on more than the checkpoint. `not read`: the classes have not been read yet. `-`: the
-newest known release does not register the architecture. Only `known` gets a verdict.
 """
 COMMANDS = (
     "rewrite",
@@ -97,12 +86,6 @@ def rules_index() -> str:
     return "\n".join(parts)
 
 
-def _status(runtime: str, architecture: str, table: Mapping[tuple[str, str], str]) -> str:
-    newest = load_profile(runtime, known_releases(runtime)[-1])
-    registered = "not read" if architecture in newest.architectures else "-"
-    return table.get((runtime, architecture), registered)
-
-
 def rule_page(rule: Rule) -> str:
     """docs/rules/CODE.md: one rule, with what `check` says of a real checkpoint."""
     repairs = f", `ckptfix {repair_command(rule.fixed_by)}` repairs it" if rule.fixed_by else ""
@@ -136,39 +119,6 @@ def _example(rule: Rule) -> Iterator[str]:
             command = f"$ ckptfix check {directory.name} --select {rule.code}{more}"
             yield f"## In a checkpoint\n\n```console\n{command}\n{text.getvalue().rstrip()}\n```\n"
             return
-
-
-def families_reference() -> str:
-    """docs/families.md: the architectures whose weights side is known, with sources."""
-    files = builtin_family_files()
-    table = {
-        (spec.runtime, architecture): word
-        for file in files.values()
-        for specs, word in ((file.families, "known"), (file.unknown, "cannot tell"))
-        for spec in specs
-        for architecture in spec.architectures
-    }
-    runtimes = known_runtimes()
-    titles = " | ".join(runtime_named(runtime).title for runtime in runtimes)
-    head = f"| architecture | {titles} |\n|---|{'---|' * len(runtimes)}"
-    parts = [FAMILIES_HEAD, head]
-    for name in sorted({architecture for _, architecture in table}):
-        cells = (_status(runtime, name, table) for runtime in runtimes)
-        parts[-1] += f"\n| {name} | {' | '.join(cells)} |"
-    parts[-1] += "\n"
-    for file in files.values():
-        parts.append(f"## {file.description}\n")
-        for family in file.families:
-            versions = f" {family.versions}" if family.versions else ""
-            names = ", ".join(family.architectures)
-            parts.append(f"- {family.runtime}{versions}: {names}\n  ({family.source})")
-        for unknown in file.unknown:
-            names = ", ".join(unknown.architectures)
-            parts.append(
-                f"- {unknown.runtime}: {names}, cannot tell: {unknown.reason}\n  ({unknown.source})"
-            )
-        parts[-1] += "\n"
-    return "\n".join(parts)
 
 
 def mapper_schema() -> str:

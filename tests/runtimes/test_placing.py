@@ -20,7 +20,8 @@ from ckptfix.checkpoint.modules import Module, group_modules
 from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.errors import CkptfixError
 from ckptfix.runtimes.family import builtin_families, family_for, parse_families
-from ckptfix.runtimes.placing import RuntimeModule, runtime_modules
+from ckptfix.runtimes.placing import runtime_modules
+from ckptfix.runtimes.runtime_module import RuntimeModule
 from tests.conftest import DATA, FIXTURES, load
 
 RECORDS = sorted(

@@ -118,7 +118,7 @@ class StandIn:
         quant = Quant(given.get("quantization_config", {}))
         with mode():
             model = Model(config, quant)
-        return built_models.Built(model, quant.questions, {}, None, nullcontext, "stand_in")
+        return built_models.Built(model, quant.questions, {}, None, nullcontext, "stand_in", None)
 
     def another_name(self, _: BaseException) -> bool:
         return False

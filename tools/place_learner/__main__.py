@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +27,31 @@ def main() -> int:
     parser.add_argument("--configs", type=Path, action="append", default=[], metavar="FOLDER")
     parser.add_argument("--other", type=Path, help="results of another runtime, for its configs")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="limit of an architecture")
+    parser.add_argument("--quick", action="store_true", help="rows only: one config, unquantized")
     parser.add_argument("--only", action="append", default=[], metavar="ARCHITECTURE")
     arguments = parser.parse_args()
     sandbox.prepare(arguments.transformers)
-    from place_learner import configs, forks, learning
+    from place_learner import configs, forks
 
     runtime = _runtime(arguments.runtime, arguments.root.resolve())
     real = configs.published(arguments.configs)
     forks.each(
         arguments.results,
         arguments.only or runtime.architectures(),
-        lambda name: learning.learn(runtime, name, real, _other(arguments.other, name)),
+        partial(_learn, runtime, real, arguments),
         seconds=arguments.seconds,
     )
     sys.stdout.flush()
     os._exit(0)  # triton's bindings complain at length when Python ends in order
+
+
+def _learn(
+    runtime: Any, real: Any, arguments: argparse.Namespace, architecture: str
+) -> dict[str, Any]:
+    from place_learner import learning
+
+    other = _other(arguments.other, architecture)
+    return learning.learn(runtime, architecture, real, other, quick=arguments.quick)
 
 
 def _runtime(name: str, root: Path) -> Any:

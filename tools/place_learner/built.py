@@ -35,6 +35,9 @@ class Built:
     """A context in which load_weights runs."""
     quant_name: str
     """What `get_name()` of the quantization config says."""
+    mappers: Any
+    """The rules of every mapper that was applied to a recorder's names, in order; None where that
+    is not to be seen."""
 
 
 _ATTENTION: Final = re.compile("ttention|Attn|MLA")

@@ -16,8 +16,8 @@ from place_learner.configs import Candidate, Config
 from place_learner.forks import short
 from place_learner.state_names import Tensors
 
-_MOST_VARIANTS: Final = 6
-_SECONDS: Final = 40
+_MOST_VARIANTS: Final = 4
+_SECONDS: Final = 30
 """After which an architecture gets no further variant."""
 
 
@@ -25,7 +25,9 @@ def learn(
     runtime: Any,
     architecture: str,
     real: Mapping[str, Sequence[Candidate]],
-    other: Candidate | None,
+    other: Candidate | None = None,
+    *,
+    quick: bool = False,
 ) -> dict[str, Any]:
     """The result of one architecture, see `tools/place_learner/README.md`.
 
@@ -34,6 +36,8 @@ def learn(
         architecture: as it is registered.
         real: published configs, by architecture.
         other: what another runtime built this architecture with.
+        quick: one config and unquantized tensors only, a fifth of the time: rows, and no verdict on
+            what is stored quantized.
     """
     start = time.monotonic()
     out: dict[str, Any] = {"architecture": architecture, "status": "failed", "attempts": []}
@@ -56,11 +60,11 @@ def learn(
     run, stored = _run(runtime, architecture, built, config, notes)
     out["runs"] = [{"variant": "", **run}]
     out["values"] = {}
-    for key, changed in _variants(config, start):
+    for key, changed in _variants(config, start) if not quick else ():
         out["values"][key] = variants.value_of(config, key)
         out["runs"].append(_variant(runtime, architecture, key, changed))
     best = _best(run)
-    if best:
+    if best and not quick:
         base = {"modules": run["modules"], "load": run["loads"][best]}
         passes = quantized.learn(runtime, architecture, config, base, stored[best])
         out["passes"] = passes
@@ -119,6 +123,7 @@ def _run(
         "modules": built_models.modules(built, runtime.kinds),
         "packed": dict(built.packed),
         "inner": runtime.inner(built.model),
+        "mappers": built.mappers,
         "loads": {},
     }
     stored: dict[str, Tensors] = {}

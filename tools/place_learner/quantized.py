@@ -130,7 +130,7 @@ def _attention_scales(model: _Model, proved: Mapping[str, Any]) -> dict[str, Any
     added = []
     for name in model.stored:
         for part, leaf in (("k_proj", "k_scale"), ("v_proj", "v_scale")):
-            if name.endswith(f"self_attn.{part}.weight"):
+            if name.endswith(f".{part}.weight") and not _TOWER.search(name):
                 added.append(f"{name.removesuffix('weight')}{leaf}")
     out: dict[str, Any] = {"quant_algo": "KV", "error": "no k_proj", "failed": {}}
     if not added:

@@ -216,6 +216,7 @@ class SglangRuntime:
             getattr(model_class, "hf_to_sglang_mapper", None),
             _loading,
             quant.get_name(),
+            None,
         )
 
     def _configs(self, folder: str) -> tuple[Any, Any]:

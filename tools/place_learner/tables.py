@@ -69,15 +69,15 @@ def table(result: Result) -> dict[str, Any]:
     unclear: set[str] = set()
     runs = result["runs"]
     for run in runs:
-        condition = condition_of(run) if run["variant"] else ALWAYS
+        condition = condition_of(run)
         loads = [run["loads"][s] for s in _SPELLINGS if s in run.get("loads", {})]
         whole = [load for load in loads if is_whole(load)]
-        if not whole and condition == ALWAYS:
+        if not whole and not run["variant"]:
             whole = loads[:1]
         for load in whole:
             unused.update(map(mask, load["unused"]))
             unclear.update(_collect(blocks, load, run["modules"], condition))
-        if not whole:
+        if not whole and condition != ALWAYS:
             for names in blocks.values():
                 names.shapes.setdefault(condition, {})
     proofs = _proofs(result.get("passes", ()))
@@ -91,11 +91,18 @@ def table(result: Result) -> dict[str, Any]:
         "packed": {k: list(v) for k, v in sorted(runs[0]["packed"].items())},
         "inner": runs[0]["inner"],
     }
-    return {key: value for key, value in out.items() if value not in ({}, [], None)}
+    kept = {key: value for key, value in out.items() if value not in ({}, [], None)}
+    mappers = runs[0].get("mappers")
+    return kept if mappers is None else {**kept, "mappers": mappers}
 
 
 def condition_of(run: Result) -> str:
-    """``key=value`` of a run with one value changed, the value as JSON."""
+    """``key=value`` of a run with one value changed, the value as JSON.
+
+    A list says which layers are of a kind, and both kinds may be in a model, whatever it names.
+    """
+    if not run["variant"] or isinstance(run["value"], list):
+        return ALWAYS
     return f"{run['variant']}={json.dumps(run['value'])}"
 
 

@@ -86,7 +86,8 @@ def _int(value: object) -> TypeGuard[int]:
 def changed(config: Config) -> Iterator[tuple[str, Config]]:
     """``(key, config)`` with one value of the language model changed, the likeliest first.
 
-    Flags that say what a layer is made of are turned round; a low rank is taken away or put there.
+    Flags that say what a layer is made of are turned round, a low rank is taken away or put there,
+    and the first layer is made a dense one where a list names those.
     """
     parts = [p for p in _PARTS if not p or isinstance(config.get(p), dict)]
     found: list[tuple[bool, str, Any]] = []
@@ -96,6 +97,8 @@ def changed(config: Config) -> Iterator[tuple[str, Config]]:
             name = f"{part}.{key}".lstrip(".")
             if isinstance(value, bool) and _FLIPPED.search(key) and not _NEVER_FLIPPED.search(key):
                 found.append((key != "tie_word_embeddings", name, not value))
+            elif key == "mlp_only_layers" and value == []:
+                found.append((False, name, [0]))
             elif key == "q_lora_rank" and (value is None or _int(value)):
                 found.append((False, name, 512 if value is None else None))
     for _, name, value in sorted(found, key=lambda row: row[0]):

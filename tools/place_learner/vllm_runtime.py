@@ -60,6 +60,7 @@ class VllmRuntime:
         self.registry = registry
         self.calls: list[Call] = []
         self.recorder_name = [RECORDER]
+        self.mappers: list[dict[str, Any]] = []
         self.kinds = self._record()
         vllm_boot.stand_in_for_kernels()
         for name in _COMMON:
@@ -87,7 +88,7 @@ class VllmRuntime:
             )
         except ImportError:
             ExpertsMethod = moe.UnquantizedFusedMoEMethod  # noqa: N806 - it is the class
-        name = self.recorder_name
+        name, mappers = self.recorder_name, self.mappers
 
         @register_quantization_config(RECORDER)
         class Recorder(QuantizationConfig):
@@ -111,7 +112,8 @@ class VllmRuntime:
             def from_config(cls, config: Any) -> Any:
                 return cls()
 
-            def apply_vllm_mapper(self, mapper: Any) -> None: ...
+            def apply_vllm_mapper(self, mapper: Any) -> None:
+                mappers.append(_rules(mapper))
 
             def get_quant_method(self, layer: Any, prefix: str) -> Any:
                 if isinstance(layer, LinearBase):
@@ -182,6 +184,7 @@ class VllmRuntime:
         """The real class from a folder with a config.json."""
         register_plain_config(config)
         draft = architecture in self.registry._SPECULATIVE_DECODING_MODELS
+        self.mappers.clear()
         vllm_config = self._vllm_config(str(folder), draft=draft)
         quant = vllm_config.quant_config
         self.calls.clear()
@@ -195,6 +198,7 @@ class VllmRuntime:
             getattr(type(model), "hf_to_vllm_mapper", None),
             lambda: self._current(vllm_config),
             quant.get_name(),
+            list(self.mappers),
         )
 
     def _initialize(self, vllm_config: Any) -> Any:
@@ -265,6 +269,17 @@ class VllmRuntime:
         from vllm.config import set_current_vllm_config
 
         return set_current_vllm_config(vllm_config)
+
+
+def _rules(mapper: Any) -> dict[str, Any]:
+    """The rules of a WeightsMapper by kind, (old, new) each; new is None where it drops a name."""
+    out: dict[str, Any] = {}
+    for kind in ("regex", "substr", "prefix", "suffix"):
+        table = getattr(mapper, f"orig_to_new_{kind}", None) or {}
+        rules = [(getattr(old, "pattern", old), new) for old, new in table.items()]
+        if rules:
+            out[kind] = [(str(old), new if new is None else str(new)) for old, new in rules]
+    return out
 
 
 def _speculative(vllm_config: Any, model: Any) -> Any:

@@ -17,16 +17,46 @@ def runtimes(
             show_default=False,
         ),
     ] = None,
+    runtime: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--runtime",
+            metavar="SPEC",
+            help="List where these releases put the modules of a checkpoint: vllm==0.33.0, "
+            "'sglang>=0.5.20'; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """List the known runtime releases, or what each of them does with an architecture.
 
+    With --runtime, list where its class puts the modules of a checkpoint, and which name each
+    module asks the quantization config for. The rows were learned from the classes themselves.
+
     Example: ckptfix runtimes NemotronH_Nano_VL_V2
     """
+    from ckptfix.errors import CkptfixError
     from ckptfix.report.console import show, write_plain
-    from ckptfix.report.runtimes_text import architecture_lines, release_lines, rows_json
-    from ckptfix.runtimes.catalogue import architecture_rows, release_rows
+    from ckptfix.report.runtimes_text import (
+        architecture_lines,
+        learned_lines,
+        release_lines,
+        rows_json,
+    )
+    from ckptfix.runtimes.catalogue import architecture_rows, learned_architecture, release_rows
+    from ckptfix.runtimes.releases import asked_targets
 
+    if runtime:
+        if architecture is None:
+            raise CkptfixError("--runtime needs an architecture", advice="name one before it")
+        targets = asked_targets(runtime)
+        found = tuple(learned_architecture(architecture, target) for target in targets)
+        if json:
+            write_plain(rows_json(found), sys.stdout)
+        else:
+            show(learned_lines(found), sys.stdout)
+        return
     if architecture is None:
         releases = release_rows()
         if json:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from ckptfix.report.console import Line, columns, line
 from ckptfix.report.json_output import indented
-from ckptfix.runtimes.catalogue import ArchitectureRow, ReleaseRow
+from ckptfix.runtimes.catalogue import ArchitectureRow, LearnedArchitecture, ReleaseRow
 from ckptfix.text import visible
 
 
@@ -48,6 +48,25 @@ def _same(one: ArchitectureRow, other: ArchitectureRow) -> bool:
     return facts(one) == facts(other)
 
 
-def rows_json(rows: Sequence[ReleaseRow | ArchitectureRow]) -> Iterator[Line]:
+def learned_lines(found: Sequence[LearnedArchitecture]) -> Iterator[Line]:
+    """Where each release was seen to put the modules of a checkpoint."""
+    for one in found:
+        yield line((f"{one.runtime} {one.version}", "bold"))
+        if one.problem:
+            yield line(f"  {one.problem}")
+            continue
+        yield line(f"  {one.class_file} in {one.learned_from}, built with {one.built_with}")
+        table = [("stored", "place", "asked", "kind")]
+        table += [(row.stored, row.place, _asked(row.asked), row.kind) for row in one.rows]
+        header, *body = columns(table)
+        yield line("  ", (header, "bold"))
+        yield from (line(f"  {row}") for row in body)
+
+
+def _asked(name: str | None) -> str:
+    return "never" if name is None else name or "without a name"
+
+
+def rows_json(rows: Sequence[ReleaseRow | ArchitectureRow | LearnedArchitecture]) -> Iterator[Line]:
     """Rows as JSON."""
     yield line(indented([asdict(row) for row in rows]))

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ckptfix.errors import CkptfixError
+from ckptfix.runtimes.learned.store import learned, why_not_learned
 from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper
 from ckptfix.runtimes.profile_store import known_releases, load_profile
 from ckptfix.runtimes.registry import known_runtimes
+from ckptfix.runtimes.targets import Target
 from ckptfix.text import visible
 
 
@@ -33,6 +35,92 @@ class ArchitectureRow:
     """What the release does to the names in the metadata."""
     packed_modules: dict[str, tuple[str, ...]]
     depends_on_config: bool
+
+
+@dataclass(frozen=True)
+class LearnedRow:
+    """Where the tensors of a name end in one release, as its class was seen to do it."""
+
+    stored: str
+    """Name of a checkpoint module, or of a matrix that is no `weight`, every number as `#`."""
+    place: str
+    """Of the module in the runtime."""
+    asked: str | None
+    """What the module asks its quantization config for; empty: it asks without a name; None: it
+    never asks."""
+    kind: str
+    """linear, head, embedding, experts or other."""
+
+
+@dataclass(frozen=True)
+class LearnedArchitecture:
+    """What was learned of an architecture's class in one release."""
+
+    runtime: str
+    version: str
+    learned_from: str
+    """The release that was built; another one where this one was not."""
+    class_file: str
+    config_source: str
+    """real, library or invented; empty where the class could not be built."""
+    config: str
+    """The repository or the config class that it was built with."""
+    names: str
+    """Whose tensor names its loader was given: library or runtime."""
+    built_with: str
+    """The same in words."""
+    single_pass: bool
+    """All of them load in one pass and fill every parameter."""
+    problem: str
+    """Why there are no rows; empty where there are."""
+    rows: tuple[LearnedRow, ...]
+
+
+def learned_architecture(architecture: str, target: Target) -> LearnedArchitecture:
+    """What was learned of an architecture for a release.
+
+    Raises:
+        CkptfixError: the release does not register it.
+    """
+    runtime, version = target.runtime, target.profile_version
+    if architecture not in load_profile(runtime, version).architectures:
+        raise CkptfixError(
+            f"{visible(architecture)}: not registered in {runtime} {version}",
+            advice=f"see ckptfix runtimes {visible(architecture)}",
+        )
+    known = learned(runtime, version, architecture)
+    if known is None:
+        told = why_not_learned(runtime, version, architecture)
+        return LearnedArchitecture(
+            runtime,
+            target.version,
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            single_pass=False,
+            problem=told,
+            rows=(),
+        )
+    rows = tuple(
+        LearnedRow(row.stored, row.place, row.asked, row.kind) for row in known.names.every_row
+    )
+    origin = known.origin
+    return LearnedArchitecture(
+        runtime,
+        target.version,
+        known.version,
+        origin.class_file,
+        origin.source,
+        origin.config,
+        origin.names,
+        known.config,
+        single_pass=origin.single_pass,
+        problem="",
+        rows=rows,
+    )
 
 
 def release_rows() -> tuple[ReleaseRow, ...]:

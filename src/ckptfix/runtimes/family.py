@@ -22,7 +22,11 @@ from ckptfix.names import NameMapper
 from ckptfix.place import Place
 from ckptfix.runtimes.family_spec import FamilyFile, FamilySpec
 from ckptfix.runtimes.layout import Layout, builtin_layouts, matcher
+from ckptfix.runtimes.learned.family import LearnedMapper, spec_of
+from ckptfix.runtimes.learned.store import Learned, learned
 from ckptfix.runtimes.name_maps import NameMapSpec, compile_rules
+from ckptfix.runtimes.profile import ConfigMapper
+from ckptfix.runtimes.registry import runtime_named
 
 _FOLDER: Final = "families"
 
@@ -51,6 +55,8 @@ class Family:
     """Checkpoint module name -> name that the quantization config is asked for, before packing."""
     places: NameMapper
     """Checkpoint module name -> place in the runtime's module tree, before packing."""
+    learned: Learned | None = None
+    """What its class was seen to do, which then decides; None where the entry was written."""
 
     def inner_of(self, nested: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
         """The architectures that the runtime builds inside, outermost first.
@@ -83,11 +89,18 @@ class Family:
         Args:
             config: config.json.
         """
+        if self.learned is not None:
+            return self.learned.table.packed
         return {
             packed: self.spec.packed[packed]
             for packed, keys in self.spec.adds_packed.items()
             if any(config.get(key) for key in keys)
         }
+
+    @property
+    def mappers(self) -> tuple[ConfigMapper, ...] | None:
+        """What is applied to the names in the metadata; None: the mappers of the classes."""
+        return self.learned.mappers if self.learned else None
 
     @cached_property
     def _banks(self) -> re.Pattern[str]:
@@ -237,7 +250,21 @@ def family_for(runtime: str, version: str, architectures: Sequence[str]) -> Fami
         for family in _by_architecture().get((runtime, architecture), ()):
             if family.holds_for(version):
                 return family
+        known = _learned_family(runtime, version, architecture)
+        if known is not None and not why_unknown(runtime, architecture):
+            return known
     return None
+
+
+@cache
+def _learned_family(runtime: str, version: str, architecture: str) -> Family | None:
+    """What was learned of an architecture that no entry was written for."""
+    known = learned(runtime, version, architecture)
+    if known is None:
+        return None
+    spec = spec_of(known, drops_strays=runtime_named(runtime).drops_strays)
+    asked, places = (LearnedMapper(table=known.names, asks=asks) for asks in (True, False))
+    return Family(spec, asked, places, known)
 
 
 def families_of(architectures: Sequence[str]) -> tuple[Family, ...]:

@@ -19,7 +19,7 @@ from ckptfix.runtimes.common.methods import QuantMethod
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.patterns import Packed, PatternTable
 from ckptfix.runtimes.common.rows import row_for
-from ckptfix.runtimes.profile import RuntimeProfile
+from ckptfix.runtimes.profile import ConfigMapper, RuntimeProfile
 
 Read = Callable[[Files, str, str], EffectiveMetadata | None]
 """(files, version, architecture) -> the metadata as the release holds them, None where it finds
@@ -102,6 +102,7 @@ class Runtime:
         excludes: Sequence[str],
         *,
         added_packed: Packed = MappingProxyType({}),
+        mappers: tuple[ConfigMapper, ...] | None = None,
     ) -> BoundMetadata:
         """The metadata as the model classes of a release hold them, ready to be asked for names.
 
@@ -111,6 +112,7 @@ class Runtime:
             entries: name -> quant_algo, in the order of quantized_layers; empty without any.
             excludes: the exclude patterns, in order.
             added_packed: what the classes add to their packed tables while they are built.
+            mappers: what is applied to the names, where that is known; None: the classes' own.
 
         Raises:
             CkptfixError: the release does not register the outer architecture.
@@ -125,4 +127,5 @@ class Runtime:
             entries,
             excludes,
             added_packed=added_packed,
+            mappers=mappers,
         )

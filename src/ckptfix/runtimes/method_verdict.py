@@ -18,7 +18,7 @@ from ckptfix.runtimes.common.methods import Layer, LayerKind, Lookup, Scheme
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.loads import Effect
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
-from ckptfix.runtimes.placing import RuntimeModule
+from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.text import visible
 
 _OUTPUT_SCALE: Final = "output_scale"

@@ -8,7 +8,7 @@ from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.fitting import Layer, group_error, misfit
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.loads import Effect
-from ckptfix.runtimes.placing import RuntimeModule
+from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.text import visible
 
 UNQUANTIZED = "unquantized"

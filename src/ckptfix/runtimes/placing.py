@@ -3,28 +3,14 @@
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.family import Family, families_of
-
-RuntimeModuleKind = Literal["linear", "experts", "head", "embedding", "other"]
-"""`other` holds a weight that is no matrix: a convolution, for example."""
-
-
-@dataclass(frozen=True)
-class RuntimeModule:
-    """One module of the runtime that tensors of the checkpoint end in."""
-
-    name: str
-    """What the runtime asks its quantization config for; empty where a class passes no prefix."""
-    members: tuple[str, ...]
-    """Checkpoint modules: of a packed module in packed order, else in the checkpoint's order."""
-    kind: RuntimeModuleKind
-    takes_quant_config: bool
-    """False: the runtime leaves it unquantized, whatever the metadata says."""
+from ckptfix.runtimes.learned.placing import learned_modules
+from ckptfix.runtimes.runtime_module import RuntimeModule, RuntimeModuleKind
 
 
 @dataclass(frozen=True)
@@ -72,6 +58,8 @@ def runtime_modules(
     Only modules with a weight of two or more dimensions are placed: norms and biases are never
     quantized, and no runtime asks its config for them.
     """
+    if family.learned is not None:
+        return learned_modules(modules, family.learned.names)
     places = [
         (name, module)
         for module in modules.values()

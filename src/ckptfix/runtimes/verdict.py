@@ -18,13 +18,17 @@ from ckptfix.runtimes.common.foreign import NotModelOptError
 from ckptfix.runtimes.common.methods import NotKnownError
 from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.family import Family, family_for, why_unknown
+from ckptfix.runtimes.learned.doubts import Doubts
+from ckptfix.runtimes.learned.placing import without_dropped
+from ckptfix.runtimes.learned.store import Learned
 from ckptfix.runtimes.loads import YES, Effect, Loads, Reason, no, unknown
 from ckptfix.runtimes.method_verdict import KNOWN_ROLES, MethodJudge
-from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
-from ckptfix.runtimes.placing import RuntimeModule, placed
+from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleJudge, ModuleVerdict
+from ckptfix.runtimes.placing import placed
 from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.reading import read_metadata
 from ckptfix.runtimes.registry import runtime_named
+from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.runtimes.structure import Expected, Tree, structure_reasons
 from ckptfix.runtimes.targets import Target
 from ckptfix.text import visible
@@ -95,7 +99,8 @@ def is_known(checkpoint: Checkpoint, target: Target) -> bool:
         outer = outer_architecture(checkpoint.config, profile)
     except (StopsError, UnregisteredError):
         return False
-    return family_for(profile.runtime, profile.version, [outer]) is not None
+    family = family_for(profile.runtime, profile.version, [outer])
+    return family is not None and (family.learned is None or family.learned.is_certain)
 
 
 def judge_each(
@@ -154,11 +159,40 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     config = checkpoint.config
     classes = [outer, *family.inner_of(config.nested)]
     added = family.added_packed(config.values)
-    bound = runtime.bind(profile, classes, entries, excludes, added_packed=added)
+    bound = runtime.bind(
+        profile, classes, entries, excludes, added_packed=added, mappers=family.mappers
+    )
     expected = _expected(family, target, classes)
     judge_ = ModuleJudge(checkpoint, runtime, metadata, bound, family.spec.reads_scales)
     every, faults = _judged(judge_, family, expected)
-    return TargetVerdict(target, "", every, faults=faults, metadata=metadata, bound=bound)
+    verdict = TargetVerdict(target, "", every, faults=faults, metadata=metadata, bound=bound)
+    if family.learned is None:
+        return verdict
+    own = [profile.architectures[name] for name in classes if name in profile.architectures]
+    if family.mappers is None and any(known.depends_on_config for known in own):
+        told = f"how it lays out {visible(outer)} is not known for sure"
+        why = "its name mapper may follow from config.json, and was not seen"
+        return TargetVerdict(target, f"{told}: {why}")
+    return _if_certain(checkpoint, verdict, family.learned)
+
+
+def _if_certain(checkpoint: Checkpoint, verdict: TargetVerdict, known: Learned) -> TargetVerdict:
+    """The verdict, where what was learned of the class is enough for one."""
+    quantized = {
+        member: module.resolved
+        for module in verdict.modules
+        if module.agrees and module.resolved not in (UNQUANTIZED, "error")
+        for member in module.members
+    }
+    mixed = verdict.metadata is not None and verdict.metadata.is_mixed
+    why = Doubts(checkpoint, known).first(quantized, mixed=mixed)
+    if not why and known.is_certain:
+        return verdict
+    told = f"how it lays out {visible(known.architecture)} is not known for sure"
+    if not why:
+        found = f"its class was asked in {known.version}, built with {known.config}"
+        why = f"{found}; likely {verdict.loads.answer}"
+    return TargetVerdict(verdict.target, f"{told}: {why}")
 
 
 def _expected(family: Family, target: Target, classes: Sequence[str]) -> Expected:
@@ -188,6 +222,8 @@ def _judged(
         if judge_.judges_like(like):
             return every, faults
     modules = placed(checkpoint, family)
+    if family.learned is not None:
+        modules = without_dropped(modules, family.learned.names, judge_.metadata.quant_algo)
     tables = ("embedding", "other")
     every = tuple(judge_.judge(m) for m in modules if m.kind not in tables)
     every += _tables(judge_, modules)
@@ -222,7 +258,7 @@ def _judge_method(
     """
     runtime, found = runtime_named(target.runtime), foreign.found
     method = runtime.method_named(foreign.method, target.profile_version, outer)
-    if method is None:
+    if method is None or family.learned is not None:  # its class was not tried with that method
         raise foreign
     profile = load_profile(target.runtime, target.profile_version)
     classes = [outer, *family.inner_of(checkpoint.config.nested)]

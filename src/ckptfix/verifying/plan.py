@@ -17,7 +17,8 @@ from ckptfix.runtimes.common.patterns import BUILTIN_PACKED
 from ckptfix.runtimes.family import Family
 from ckptfix.runtimes.family_spec import FamilySpec
 from ckptfix.runtimes.naming import Naming
-from ckptfix.runtimes.placing import RuntimeModule, runtime_modules
+from ckptfix.runtimes.placing import runtime_modules
+from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.text import visible
 
 _EXPERT: Final = re.compile(r"(.*\.\d+)\.([^.]+)")

@@ -105,7 +105,7 @@ class BoundMetadata:
             return ()
 
 
-def bind(
+def bind(  # noqa: PLR0913 - what a class adds is keyword-only
     rules: LookupRules,
     make_exclusion: MakeExclusion,
     profile: RuntimeProfile,
@@ -114,6 +114,7 @@ def bind(
     excludes: Sequence[str],
     *,
     added_packed: Packed = MappingProxyType({}),
+    mappers: tuple[ConfigMapper, ...] | None = None,
 ) -> BoundMetadata:
     """Apply a release's mappers and packed tables to the metadata.
 
@@ -125,13 +126,15 @@ def bind(
         entries: name -> quant_algo, in the order of quantized_layers; empty where it has none.
         excludes: the exclude patterns, in order.
         added_packed: what the classes add to their packed tables while they are built.
+        mappers: what is applied to the names, where that is known; None: those of the classes.
 
     Raises:
         CkptfixError: the release does not register the outer architecture.
     """
     names = bind_names(rules, profile, architectures, added_packed=added_packed)
-    mapping = _that_counts(rules.mapping, names.mappers)
-    table, patterns = _mapped(mapping, names.mappers, tuple(entries.items()), tuple(excludes))
+    applied = names.mappers if mappers is None else mappers
+    mapping = _that_counts(rules.mapping, applied)
+    table, patterns = _mapped(mapping, applied, tuple(entries.items()), tuple(excludes))
     packed = names.packed
     return BoundMetadata(rules, table, patterns, packed, make_exclusion(patterns, packed))
 

@@ -48,6 +48,19 @@ class BlockRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """The numbers of such blocks; empty where they count from 0."""
 
 
+NameRule = tuple[str, str | None]
+"""(old, new); None deletes the name."""
+
+
+class MapperRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The rules of one mapper, as in `ckptfix.runtimes.profile.ConfigMapper`."""
+
+    regex: tuple[NameRule, ...] = ()
+    substr: tuple[NameRule, ...] = ()
+    prefix: tuple[NameRule, ...] = ()
+    suffix: tuple[NameRule, ...] = ()
+
+
 class TableRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a class does."""
 
@@ -64,6 +77,9 @@ class TableRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether `k_scale` and `v_scale` are loaded; None where that was not seen."""
     packed: dict[str, tuple[str, ...]] = {}
     """The packed table that the quantization config has once the model is built, of vLLM."""
+    mappers: tuple[MapperRecord, ...] | None = None
+    """What is applied to the names in the metadata, in order, of vLLM; None where that was not
+    seen, and the profile of the release tells."""
     inner: tuple[str, ...] = ()
     """Registered architectures whose classes are built inside, outermost first."""
 

@@ -1,7 +1,7 @@
 """Reads what was learned: the list of a release, and one line of the tables for an architecture."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
@@ -10,6 +10,9 @@ import msgspec
 from packaging.version import Version
 
 from ckptfix.runtimes.learned.records import ArchitectureRecord, ReleaseRecord, TableRecord
+from ckptfix.runtimes.learned.table import Table
+from ckptfix.runtimes.profile import ConfigMapper
+from ckptfix.text import visible
 
 FOLDER: Final = "learned"
 TABLES: Final = "tables.jsonl"
@@ -29,6 +32,31 @@ class Learned:
     architecture: str
     origin: ArchitectureRecord
     table: TableRecord
+
+    @cached_property
+    def names(self) -> Table:
+        """What the class does, by the names of a checkpoint."""
+        return Table(self.table)
+
+    @cached_property
+    def mappers(self) -> tuple[ConfigMapper, ...] | None:
+        """What is applied to the names in the metadata; None where that was not seen."""
+        seen = self.table.mappers
+        if seen is None:
+            return None
+        return tuple(ConfigMapper(m.regex, m.substr, m.prefix, m.suffix) for m in seen)
+
+    @property
+    def is_certain(self) -> bool:
+        """True where a verdict may rest on it: not on an invented config, nor another release."""
+        return self.origin.source != "invented" and not self.is_nearest
+
+    @property
+    def config(self) -> str:
+        """What it was built with, for the user: `the library's Glm4MoeConfig`."""
+        origin = self.origin
+        named = {"real": "the config of ", "library": "the library's "}.get(origin.source)
+        return "an invented config" if named is None else f"{named}{visible(origin.config)}"
 
     @property
     def source(self) -> str:
@@ -91,3 +119,14 @@ def learned(runtime: str, version: str, architecture: str) -> Learned | None:
         return None
     other = used != version
     return Learned(runtime, used, other, architecture, origin, table(runtime, origin.table))
+
+
+def why_not_learned(runtime: str, version: str, architecture: str) -> str:
+    """Why there are no rows of an architecture, for the user."""
+    used = nearest_release(runtime, version)
+    if used is None:
+        return f"the classes of {runtime} were not asked"
+    why = release(runtime, used).failed.get(architecture)
+    return (
+        f"its class could not be built: {visible(why)}" if why else f"{used} does not register it"
+    )

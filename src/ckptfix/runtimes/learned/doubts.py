@@ -1,0 +1,177 @@
+"""What keeps learned rows from being a verdict on a checkpoint.
+
+Rows say what a class did with the names and the configs that it was tried with. A verdict needs
+that this checkpoint is one of those: all its names are known, every block holds what some block
+held, and modules that are stored quantized were seen to load so.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.modules import Module
+from ckptfix.checkpoint.roles import KV_ROLES
+from ckptfix.runtimes.learned.placing import row_of
+from ckptfix.runtimes.learned.store import Learned
+from ckptfix.runtimes.learned.table import Table, mask, numbers_of, split
+from ckptfix.text import visible
+
+_SCALES: Final = frozenset({"weight_scale", "weight_scale_2", "input_scale"})
+_PROOFS: Final[Mapping[str, str]] = {
+    "FP8": "8",
+    "NVFP4": "4",
+    "NVFP4_AWQ": "4",
+    "W4A16_NVFP4": "4",
+}
+_MIXED: Final = "m"
+_LAYERS: Final = ".layers.#"
+"""Of such blocks `structure` knows how many there must be."""
+_QUANTIZABLE: Final = ("linear", "experts", "head")
+
+
+@dataclass(frozen=True)
+class StoredBlocks:
+    """A checkpoint's tensors by the block that they lie in."""
+
+    names: Mapping[str, frozenset[str]]
+    """Block -> names below it, masked; the block "" has the masked names of the others too."""
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> "StoredBlocks":
+        """The blocks of a checkpoint, made once; scales of quantized modules are in none."""
+        key = "learned blocks"
+        derived = checkpoint.table.derived
+        if key not in derived:
+            held: dict[str, set[str]] = {"": set()}
+            for tensor in _plain_tensors(checkpoint.modules.values()):
+                block, below = split(tensor)
+                held.setdefault(block, set()).add(mask(below))
+            held[""].update(mask(block) for block in held if block)
+            derived[key] = cls({block: frozenset(names) for block, names in held.items()})
+        made: StoredBlocks = derived[key]
+        return made
+
+
+def _plain_tensors(modules: Iterable[Module]) -> Iterator[str]:
+    for module in modules:
+        leaves = set(module.tensors)
+        is_quantized = "weight" in leaves and not leaves.isdisjoint(_SCALES)
+        left_out = {*KV_ROLES, *(_SCALES if is_quantized else ())}
+        yield from (name for role, name in module.tensor_names.items() if role not in left_out)
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """A checkpoint against what a class was tried with."""
+
+    checkpoint: Checkpoint
+    learned: Learned
+
+    @property
+    def table(self) -> Table:
+        """What its class does."""
+        return self.learned.names
+
+    def first(self, quantized: Mapping[str, str], *, mixed: bool) -> str:
+        """The first reason why there is no verdict; empty where there is none.
+
+        Args:
+            quantized: checkpoint module -> quant_algo, where the release builds it quantized.
+            mixed: the release reads the metadata per layer.
+        """
+        every = (
+            self._whole(),
+            self._names(),
+            self._shapes(),
+            self._quantized(quantized, mixed=mixed),
+        )
+        return next((reason for reasons in every for reason in reasons), "")
+
+    def _whole(self) -> Iterator[str]:
+        if not self.learned.origin.single_pass:
+            yield "its own loader did not fill every parameter when its rows were learned"
+
+    def _names(self) -> Iterator[str]:
+        known, unused = self.table.tensors, frozenset(self.table.record.unused)
+        for block, names in self._blocks.items():
+            for name in sorted(names):
+                masked = f"{mask(block)}.{name}" if block else name
+                if masked in known or (not block and masked in self._block_names):
+                    continue
+                if masked not in unused:
+                    yield f"it was not seen to load a tensor like {visible(masked)}"
+                elif not self._is_tied_head(masked):
+                    yield f"it was seen to leave out tensors like {visible(masked)}"
+        unclear = self.table.unclear
+        for module in self.checkpoint.modules.values() if unclear else ():
+            row = row_of(module, self.table)
+            if row and row.stored in unclear and row.kind in _QUANTIZABLE:
+                yield f"the name that it asks for {visible(row.stored)} depends on more than that"
+
+    @cached_property
+    def _blocks(self) -> Mapping[str, frozenset[str]]:
+        return StoredBlocks.of(self.checkpoint).names
+
+    @cached_property
+    def _block_names(self) -> frozenset[str]:
+        return frozenset(mask(block) for block in self._blocks if block)
+
+    def _is_tied_head(self, masked: str) -> bool:
+        row = self.table.rows.get(masked.removesuffix(".weight"))
+        is_head = masked.rpartition(".weight")[0].endswith("lm_head") or (
+            row and row.kind == "head"
+        )
+        return bool(is_head and self.checkpoint.config.tied_embeddings)
+
+    def _shapes(self) -> Iterator[str]:
+        config = self.checkpoint.config.values
+        unused = frozenset(self.table.record.unused)
+        seen: set[tuple[str, frozenset[str]]] = set()
+        numbers: dict[str, set[int]] = {}
+        for block, names in self._blocks.items():
+            pattern = mask(block)
+            if block:
+                numbers.setdefault(pattern, set()).add(int(numbers_of(block)[-1]))
+            start = f"{pattern}." if pattern else ""
+            held = frozenset(name for name in names if f"{start}{name}" not in unused)
+            if (pattern, held) not in seen:
+                seen.add((pattern, held))
+                yield from self._shape(pattern, held, config)
+        yield from self._numbers(numbers)
+
+    def _shape(
+        self, pattern: str, held: frozenset[str], config: Mapping[str, Any]
+    ) -> Iterator[str]:
+        told = visible(pattern) if pattern else "its top"
+        shapes = self.table.shapes(pattern, config)
+        if shapes is None:
+            yield f"what it builds at {told} was not seen for this config.json"
+        elif held not in shapes:
+            nearest = min(shapes, key=lambda shape: (len(shape ^ held), sorted(shape)))
+            lost, more = sorted(nearest - held), sorted(held - nearest)
+            what = f"no {visible(lost[0])}" if lost else f"a {visible(more[0])} beside the rest"
+            yield f"it was not seen to build {told} with {what}"
+
+    def _numbers(self, numbers: Mapping[str, set[int]]) -> Iterator[str]:
+        for pattern, found in numbers.items():
+            wanted = self.table.record.blocks[pattern].numbers or range(len(found))
+            if found != set(wanted):
+                yield f"the numbers of {visible(pattern)} are not those that it was seen to load"
+        number = self.checkpoint.config.num_hidden_layers
+        counted = any(pattern.endswith(_LAYERS) for pattern in numbers)
+        if number is not None and not counted and number not in map(len, numbers.values()):
+            yield f"num_hidden_layers is {number:,}, and nothing is stored that often"
+
+    def _quantized(self, quantized: Mapping[str, str], *, mixed: bool) -> Iterator[str]:
+        modules = self.checkpoint.modules
+        for name, algo in quantized.items():
+            row = row_of(modules[name], self.table)
+            proof = _PROOFS.get(algo)
+            seen = row.proved if row else ""
+            if proof is None or proof not in seen or (mixed and _MIXED not in seen):
+                yield f"it was not seen to load {visible(mask(name))} as {algo}"
+        has_scales = any(not m.tensors.keys().isdisjoint(KV_ROLES) for m in modules.values())
+        if has_scales and self.table.record.kv_scales is None:
+            yield "it was not seen to load scales of the attention cache"

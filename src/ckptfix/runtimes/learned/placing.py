@@ -1,0 +1,77 @@
+"""Modules of a checkpoint + learned table -> modules of the runtime, by the names it asks for."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from ckptfix.checkpoint.modules import Module
+from ckptfix.runtimes.learned.table import Row, Table, fill, mask, numbers_of
+from ckptfix.runtimes.runtime_module import RuntimeModule, RuntimeModuleKind
+
+_KINDS: Final[Mapping[str, RuntimeModuleKind]] = {
+    "linear": "linear",
+    "experts": "experts",
+    "head": "head",
+    "embedding": "embedding",
+}
+_ASKING: Final = ("linear", "experts", "head")
+"""Kinds that a quantization config answers for."""
+
+
+def row_of(module: Module, table: Table) -> Row | None:
+    """The row of a module's weight, or of the first of its parameters that has one."""
+    row = table.rows.get(mask(module.name))
+    if row is not None:
+        return row
+    rows = (table.rows.get(mask(name)) for name in module.tensor_names.values())
+    return next(filter(None, rows), None)
+
+
+def learned_modules(modules: Mapping[str, Module], table: Table) -> tuple[RuntimeModule, ...]:
+    """The runtime's modules, in the order of their first tensor in the checkpoint.
+
+    Modules that no row describes are left out: `doubts` speaks of them.
+    """
+    grouped: dict[tuple[str, str], list[tuple[int, str, Row]]] = {}
+    for module in modules.values():
+        row = row_of(module, table)
+        if row is None:
+            continue
+        numbers = numbers_of(module.name)
+        name = fill(row.place if row.asked is None else row.asked, numbers)
+        apart = "" if name else fill(row.place, numbers)
+        grouped.setdefault((name, apart), []).append((row.order, module.name, row))
+    return tuple(_join(name, members) for (name, _), members in grouped.items())
+
+
+def _join(name: str, members: list[tuple[int, str, Row]]) -> RuntimeModule:
+    row = members[0][2]
+    kind = _KINDS.get(row.kind, "other")
+    # The banks of a checkpoint have their own order; members of a packed module have the table's.
+    in_order = members if kind == "experts" else sorted(members, key=lambda member: member[0])
+    takes = kind in _ASKING and row.asked is not None
+    return RuntimeModule(name, tuple(member for _, member, _ in in_order), kind, takes)
+
+
+def without_dropped(
+    placed: tuple[RuntimeModule, ...], table: Table, quant_algo: str
+) -> tuple[RuntimeModule, ...]:
+    """The same, where classes drop a quantization config by its name.
+
+    Args:
+        placed: the runtime's modules.
+        table: where they were placed by.
+        quant_algo: of the metadata as a whole; empty where there is none.
+    """
+    places = frozenset(table.record.dropped.get(quant_algo, ()))
+    if not places:
+        return placed
+    return tuple(
+        replace(module, takes_quant_config=False) if _place(module, table) in places else module
+        for module in placed
+    )
+
+
+def _place(module: RuntimeModule, table: Table) -> str:
+    row = table.rows.get(mask(module.members[0]))
+    return row.place if row else ""

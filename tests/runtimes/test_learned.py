@@ -1,0 +1,195 @@
+"""Verdicts on architectures that nobody has described by hand: by what their classes did."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ckptfix.runtimes.learned import store
+from ckptfix.runtimes.learned.table import Table
+from ckptfix.runtimes.loads import Answer
+from ckptfix.runtimes.profile_store import known_releases, load_profile
+from ckptfix.runtimes.registry import known_runtimes
+from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.verdict import TargetVerdict, is_known, judge
+from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, write_checkpoint
+from tests.conftest import Call, load
+
+VLLM = Target("vllm", "0.33.0", "0.33.0")
+SGLANG = Target("sglang", "0.5.23", "0.5.23")
+APERTUS = "ApertusForCausalLM"
+CONFIG = {"num_hidden_layers": 1, "vocab_size": 64, "tie_word_embeddings": False}
+LINEARS = [f"self_attn.{p}_proj" for p in "qkvo"] + ["mlp.up_proj", "mlp.down_proj"]
+VECTORS = [f"{part}_layernorm.weight" for part in ("attention", "feedforward")]
+VECTORS += ["self_attn.q_norm.weight", "self_attn.k_norm.weight"]
+VECTORS += [f"mlp.act_fn.{name}" for name in ("alpha_n", "alpha_p", "beta", "eps")]
+Format = Callable[[str], Shapes]
+
+
+def apertus(stored: Format = fp8, *, drop: str = "", add: Shapes | None = None) -> Shapes:
+    """An Apertus of one layer: a dense transformer with norms in its attention and no gate."""
+    layer = "model.layers.0"
+    made: Shapes = {**bf16("model.embed_tokens", 64, 32), **bf16("lm_head", 64, 32)}
+    for name in LINEARS:
+        made |= stored(f"{layer}.{name}")
+    made |= {f"{layer}.{name}": ("BF16", (32,)) for name in VECTORS}
+    made["model.norm.weight"] = ("BF16", (32,))
+    made.pop(drop, None)
+    return {**made, **(add or {})}
+
+
+def uniform(algo: str) -> dict[str, object]:
+    return {"quant_method": "modelopt", "quant_algo": algo, "ignore": ["lm_head"]}
+
+
+def judged(
+    tmp_path: Path,
+    tensors: Shapes,
+    quantization: dict[str, object] | None,
+    target: Target = VLLM,
+    architecture: str = APERTUS,
+) -> TargetVerdict:
+    write_checkpoint(
+        tmp_path, tensors, quantization, architecture=architecture, extra_config=CONFIG
+    )
+    return judge(load(tmp_path), target)
+
+
+@pytest.mark.parametrize("target", [VLLM, SGLANG], ids=str)
+@pytest.mark.parametrize(("stored", "algo"), [(fp8, "FP8"), (nvfp4, "NVFP4")])
+def test_a_whole_checkpoint_loads(
+    target: Target, stored: Format, algo: str, tmp_path: Path
+) -> None:
+    verdict = judged(tmp_path, apertus(stored), uniform(algo), target)
+    assert verdict.loads.answer is Answer.YES, verdict.loads
+    packed = next(m for m in verdict.modules if m.name == "model.layers.0.self_attn.qkv_proj")
+    assert [member[-6:] for member in packed.members] == ["q_proj", "k_proj", "v_proj"]
+
+
+def test_per_layer_metadata_are_judged_too(tmp_path: Path) -> None:
+    layers = {f"model.layers.0.{name}": "FP8" for name in LINEARS if "attn" in name}
+    layers |= {f"model.layers.0.{name}": "NVFP4" for name in LINEARS if "mlp" in name}
+    tensors = apertus(lambda name: fp8(name) if "attn" in name else nvfp4(name))
+    metadata = {"quant_method": "modelopt", "ignore": ["lm_head"], **mixed(layers)}
+    assert judged(tmp_path, tensors, metadata).loads.answer is Answer.YES
+
+
+def test_metadata_that_say_otherwise_are_a_no(tmp_path: Path) -> None:
+    loads = judged(tmp_path, apertus(nvfp4), uniform("FP8")).loads
+    assert loads.answer is Answer.NO
+    assert "model.layers.0.self_attn.qkv_proj" in str(loads.reasons)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"drop": "model.layers.0.attention_layernorm.weight"},
+            "model.layers.# with no attention_layernorm.weight",
+        ),
+        ({"drop": "model.layers.0.mlp.act_fn.beta"}, "with no mlp.act_fn.beta"),
+        (
+            {"add": {"model.layers.0.self_attn.q_proj.bias": ("BF16", (32,))}},
+            "with a self_attn.q_proj.bias beside the rest",
+        ),
+        ({"drop": "model.norm.weight"}, "its top with no model.norm.weight"),
+        ({"add": {"model.layers.0.odd.weight": ("BF16", (32,))}}, "model.layers.#.odd.weight"),
+        ({"add": bf16("vision.patch")}, "a tensor like vision.patch.weight"),
+        ({"add": {"model.layers.0.mlp.up_proj.weight_shape": ("I64", (2,))}}, "weight_shape"),
+    ],
+)
+def test_what_was_not_tried_is_unknown(
+    change: dict[str, object], told: str, tmp_path: Path
+) -> None:
+    tensors = apertus(**change)  # type: ignore[arg-type]
+    loads = judged(tmp_path, tensors, uniform("FP8")).loads
+    assert loads.answer is Answer.UNKNOWN
+    assert told in loads.unknown_because
+
+
+def test_a_format_that_was_not_tried_is_unknown(tmp_path: Path) -> None:
+    def mxfp8(module: str) -> Shapes:
+        made = fp8(module, input_scale=False)
+        return {**made, f"{module}.weight_scale": ("U8", (32, 1))}
+
+    loads = judged(tmp_path, apertus(mxfp8), uniform("MXFP8")).loads
+    assert loads.answer is Answer.UNKNOWN
+    assert "as MXFP8" in loads.unknown_because
+
+
+def test_an_invented_config_gives_no_verdict_but_what_is_likely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import msgspec
+
+    known = store.learned("vllm", "0.33.0", APERTUS)
+    assert known is not None
+    origin = msgspec.structs.replace(known.origin, source="invented", config="")
+    made_up = store.Learned("vllm", "0.33.0", False, APERTUS, origin, known.table)
+    monkeypatch.setattr("ckptfix.runtimes.family.learned", lambda *_: made_up)
+    monkeypatch.setattr(
+        "ckptfix.runtimes.family._learned_family",
+        __import__("ckptfix.runtimes.family", fromlist=["x"])._learned_family.__wrapped__,
+    )
+    loads = judged(tmp_path, apertus(), uniform("FP8")).loads
+    assert loads.answer is Answer.UNKNOWN
+    assert "invented config; likely yes" in loads.unknown_because
+    assert not is_known(load(tmp_path), VLLM)
+
+
+def test_another_release_than_the_learned_one_is_only_likely(tmp_path: Path) -> None:
+    older = next(v for v in known_releases("vllm") if v not in store.learned_releases("vllm"))
+    target = Target("vllm", older, older)
+    loads = judged(tmp_path, apertus(), uniform("FP8"), target).loads
+    assert loads.answer is Answer.UNKNOWN
+    assert "likely yes" in loads.unknown_because
+
+
+@pytest.mark.parametrize("runtime", known_runtimes())
+def test_every_learned_architecture_is_registered_and_has_rows(runtime: str) -> None:
+    for version in store.learned_releases(runtime):
+        registered = load_profile(runtime, version).architectures
+        found = store.release(runtime, version)
+        assert found.architectures.keys() | found.failed.keys() <= set(registered)
+        for name in found.architectures:
+            known = store.learned(runtime, version, name)
+            assert known is not None
+            assert Table(known.table).tensors or not known.origin.single_pass
+
+
+def test_a_written_entry_needs_nothing_of_what_was_learned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_lines", lambda *_: pytest.fail("read"))
+    tensors = bf16("model.embed_tokens", 64, 32) | bf16("lm_head", 64, 32)
+    for part in (*LINEARS, "mlp.gate_proj"):
+        tensors |= fp8(f"model.layers.0.{part}")
+    for norm in ("layers.0.input_layernorm", "layers.0.post_attention_layernorm", "norm"):
+        tensors[f"model.{norm}.weight"] = ("BF16", (32,))
+    verdict = judged(tmp_path, tensors, uniform("FP8"), architecture="LlamaForCausalLM")
+    assert verdict.loads.answer is Answer.YES
+
+
+def test_the_rows_of_an_architecture_are_printed(call: Call) -> None:
+    done = call("runtimes", APERTUS, "--runtime", "vllm==0.33.0", "--json")
+    assert done.returncode == 0
+    [release] = json.loads(done.stdout)
+    assert (release["config_source"], release["config"]) == ("library", "ApertusConfig")
+    rows = {row["stored"]: row for row in release["rows"]}
+    assert rows["model.layers.#.self_attn.k_proj"] == {
+        "stored": "model.layers.#.self_attn.k_proj",
+        "place": "model.layers.#.self_attn.qkv_proj",
+        "asked": "model.layers.#.self_attn.qkv_proj",
+        "kind": "linear",
+    }
+    assert rows["model.embed_tokens"]["kind"] == "embedding"
+    text = call("runtimes", APERTUS, "--runtime", "vllm==0.33.0").stdout
+    assert "apertus.py in 0.33.0, built with the library's ApertusConfig" in text
+
+
+def test_rows_need_an_architecture_that_the_release_registers(call: Call) -> None:
+    assert "--runtime needs an architecture" in call("runtimes", "--runtime", "vllm").stderr
+    done = call("runtimes", "NeverHeardOf", "--runtime", "vllm==0.33.0")
+    assert done.returncode == 2
+    assert "NeverHeardOf: not registered in vllm 0.33.0" in done.stderr

@@ -1,0 +1,113 @@
+"""docs/families.md: of which architectures it is known where their modules go, and from what."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from ckptfix.runtimes.family import builtin_family_files
+from ckptfix.runtimes.learned.store import Learned, learned, learned_releases, release
+from ckptfix.runtimes.profile_store import known_releases, load_profile
+from ckptfix.runtimes.registry import known_runtimes, runtime_named
+
+_HEAD: Final = """\
+# Families
+
+Where a runtime's model classes put the modules of a checkpoint, and under which name a module asks
+the quantization config. Made by `tools/generate_docs.py`.
+
+Most of it was learned: `tools/learn_places.py` builds every class that a release registers, on a
+CPU and without weights, and notes what it asks and what its loader does with names. An entry in
+`src/ckptfix/runtimes/families/`, written by reading the classes, goes before what was learned.
+`ckptfix runtimes ARCHITECTURE --runtime vllm==0.33.0` lists the learned rows.
+
+- written: an entry was written for it. `ckptfix check --runtime` says yes or no.
+- learned: it was built with a published config or with the default of its config class, and its
+  loader fills every parameter. `check` says yes or no where all names, layers and formats of the
+  checkpoint were among those that were tried, else unknown.
+- in part: the same, but some parameter was not filled. Unknown.
+- likely: it was built with an invented config. Unknown, with what is likely.
+- cannot tell: its names follow from more than the checkpoint's own. Unknown.
+- not built: its class could not be built. Unknown.
+"""
+_ORDER: Final = ("written", "learned", "in part", "likely", "cannot tell", "not built")
+
+
+def families_reference() -> str:
+    """The page."""
+    parts = [_HEAD]
+    for runtime in known_runtimes():
+        parts += _of_runtime(runtime)
+    parts.append("# Written entries\n")
+    parts += _written()
+    return "\n".join(parts)
+
+
+def standings(runtime: str, version: str) -> Mapping[str, str]:
+    """Architecture that a release registers -> what is known of it."""
+    written = {
+        (spec.runtime, architecture): word
+        for file in builtin_family_files().values()
+        for specs, word in ((file.unknown, "cannot tell"), (file.families, "written"))
+        for spec in specs
+        for architecture in spec.architectures
+    }
+    registered = load_profile(runtime, version).architectures
+    return {
+        name: written.get((runtime, name)) or _standing(learned(runtime, version, name))
+        for name in sorted(registered)
+    }
+
+
+def _standing(known: Learned | None) -> str:
+    if known is None:
+        return "not built"
+    if not known.is_certain:
+        return "likely"
+    return "learned" if known.origin.single_pass else "in part"
+
+
+def _of_runtime(runtime: str) -> Iterator[str]:
+    version = known_releases(runtime)[-1]
+    found = standings(runtime, version)
+    counted = Counter(found.values())
+    each = ", ".join(f"{counted[word]} {word}" for word in _ORDER if counted[word])
+    yield f"# {runtime_named(runtime).title} {version}\n"
+    yield f"{len(found)} architectures: {each}. Releases that were learned: {_releases(runtime)}.\n"
+    yield "| architecture | standing | built with | rows | learned in |"
+    yield "|---|---|---|---|---|"
+    for name, word in found.items():
+        yield f"| {name} | {word} | {_built_with(runtime, version, name)} |"
+    yield ""
+
+
+def _releases(runtime: str) -> str:
+    return ", ".join(learned_releases(runtime))
+
+
+def _built_with(runtime: str, version: str, architecture: str) -> str:
+    known = learned(runtime, version, architecture)
+    if known is None:
+        why = release(runtime, learned_releases(runtime)[-1]).failed.get(architecture, "")
+        return f"{_cell(why)} | | "
+    config = known.origin.config or "an invented config"
+    return f"{config} | {len(known.names.every_row)} | {known.version}"
+
+
+def _cell(text: str) -> str:
+    """An error, cut to what a table holds."""
+    shown = text.replace("|", "/").replace("<", "(").replace(">", ")").replace("`", "'")
+    return shown if len(shown) <= 90 else f"{shown[:90].rstrip()}..."
+
+
+def _written() -> Iterator[str]:
+    for file in builtin_family_files().values():
+        yield f"## {file.description}\n"
+        for family in file.families:
+            versions = f" {family.versions}" if family.versions else ""
+            names = ", ".join(family.architectures)
+            yield f"- {family.runtime}{versions}: {names}\n  ({family.source})"
+        for unknown in file.unknown:
+            names = ", ".join(unknown.architectures)
+            told = f"cannot tell: {unknown.reason}"
+            yield f"- {unknown.runtime}: {names}, {told}\n  ({unknown.source})"
+        yield ""
