@@ -12,6 +12,10 @@ from ckptfix.runtimes.registry import known_runtimes
 from ckptfix.runtimes.runtime_module import RuntimeModule
 
 EXPLAINED = {
+    ("sglang", "DeepseekV4ForCausalLM"): (
+        "wo_a takes a config of FP8 blocks only, which the recorder is not, and that config has no "
+        "method for heads"
+    ),
     ("vllm", "Gemma4ForConditionalGeneration"): (
         "towers take a config only where their sizes are multiples of 64, which those of the "
         "published one that was built are not"
@@ -56,7 +60,7 @@ def differences(known: Learned, family: Family) -> dict[str, tuple[str | None, s
     }
 
 
-@pytest.mark.parametrize(("runtime", "architecture"), sorted(set(WRITTEN)), ids="-".join)
+@pytest.mark.parametrize(("runtime", "architecture"), sorted(set(WRITTEN)), ids=str)
 def test_written_entries_say_what_the_classes_did(runtime: str, architecture: str) -> None:
     version = NEWEST[runtime]
     family = family_for(runtime, version, [architecture])
