@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import accumulate, chain
+from itertools import accumulate, chain, repeat
 from typing import Any, Final
 
 from ckptfix.checkpoint.dialects.interface import Documents, NameList
@@ -162,11 +162,11 @@ def _listed(documents: Documents) -> Iterator[tuple[NameList, _Names]]:
 
 def _names_in(named: Mapping[str, Any] | list[Any]) -> _Names:
     names: list[str] = [name for name in named if isinstance(name, str)]
-    said = named if isinstance(named, Mapping) else dict.fromkeys(names, True)
+    said: Mapping[str, Any] = dict.fromkeys(names, True) if isinstance(named, list) else named
     blocks = expert_blocks(names)
 
     def lookup(_: Sequence[Block], wanted: Iterable[str]) -> list[Any]:
-        return [said.get(name, said) for name in wanted]  # null is something that may be said
+        return list(map(said.get, wanted, repeat(said)))  # null is something that may be said
 
     return _Names(names, blocks, bank_sizes(names, blocks, lookup))
 

@@ -189,8 +189,10 @@ def _agree(headers: Mapping[str, Header], weight_map: Mapping[str, str]) -> bool
     if all(map(eq, weight_map, chain.from_iterable(headers.values()))):  # in the same order
         files = chain.from_iterable(repeat(file, len(header)) for file, header in headers.items())
         return all(map(eq, weight_map.values(), files))
-    placed = (map(eq, map(weight_map.get, h), repeat(file)) for file, h in headers.items())
-    return all(chain.from_iterable(placed))
+    return all(
+        list(map(weight_map.get, header)).count(file) == len(header)
+        for file, header in headers.items()
+    )
 
 
 def _chosen(headers: Mapping[str, Header], weight_map: Mapping[str, str]) -> dict[str, Header]:
