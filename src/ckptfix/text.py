@@ -15,6 +15,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""In ASCII, what a terminal may act on, besides line breaks and tabs."""
 _COMMAND: Final = re.compile(
     r"^[ \t]*:(?=:)|#(?=#(?:(?i:vso|teamcity))?\[)|s(?=ection_(?:start|end):)", re.MULTILINE
 )
@@ -38,6 +40,8 @@ def without_controls(text: str) -> str:
     >>> without_controls("one\ntwo \x1b[2J")
     'one\ntwo \\x1b[2J'
     """
+    if text.isascii():
+        return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
     return "\n".join("\t".join(map(visible, row.split("\t"))) for row in text.split("\n"))
 
 

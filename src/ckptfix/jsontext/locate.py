@@ -13,7 +13,8 @@ from typing import Any, Final
 from ckptfix.jsontext.text import DECODER, JsonText, Member, Path, after_space
 
 _FEW: Final = 8
-"""Names in one container that are not worth a pass of their own."""
+"""Names in one container that are not worth a pass of their own, unless it is large."""
+_LARGE: Final = 1_000
 
 
 def located(document: JsonText, paths: Iterable[Path]) -> dict[Path, tuple[int, int]]:
@@ -28,8 +29,7 @@ def located(document: JsonText, paths: Iterable[Path]) -> dict[Path, tuple[int, 
         parents.setdefault(path[:-1], []).append(path)
     found: dict[Path, tuple[int, int]] = {}
     for parent, below in parents.items():
-        if len(below) > _FEW:
-            found |= _located(document, parent, below)
+        found |= _located(document, parent, below)
     return found
 
 
@@ -39,6 +39,8 @@ def _located(
     holder: Any = document.value
     for key in parent:
         holder = holder[key]
+    if len(paths) <= _FEW and len(holder) <= _LARGE:
+        return {}
     start, end = document.inside(parent)
     text = document.text
     if text.find("\\", start, end) >= 0:

@@ -186,32 +186,10 @@ class JsonText:
     def _line_starts(self) -> list[int]:
         return [0, *(match.end() for match in re.finditer("\n", self.text))]
 
-    def line_of(self, offset: int) -> int:
-        """1-based line of a character."""
-        return bisect_right(self._line_starts, offset)
-
-    def line_of_pointer(self, text: str) -> int | None:
-        """1-based line of the key or element that an RFC 6901 pointer names, if it is there."""
-        path: Path = ()
-        line = 1
-        for part in text.split("/")[1:]:
-            if path not in self._by_part:
-                children = self.children(path)
-                self._by_part[path] = {pointer(member.path[-1:]): member for member in children}
-            member = self._by_part[path].get(f"/{part}")
-            if member is None:
-                return None
-            path, line = member.path, self.line_of(member.start)
-        return line
-
-    @cached_property
-    def _by_part(self) -> dict[Path, dict[str, Member]]:
-        return {}
-
     def place(self, path: Path) -> Place:
         """The place of a value, with its line."""
         member = self.member(path)
-        line = None if member is None else self.line_of(member.start)
+        line = None if member is None else bisect_right(self._line_starts, member.start)
         return Place(self.file, pointer(path), line=line)
 
 

@@ -17,9 +17,9 @@ from ckptfix.errors import CkptfixError
 from ckptfix.operations.checked import CheckedCheckpoint, answers_after, answers_of, cured
 from ckptfix.operations.examine import examine
 from ckptfix.operations.limits import limited
+from ckptfix.operations.lines import with_lines
 from ckptfix.operations.loading import load_opened, open_noted
 from ckptfix.operations.repairs import OwnMap, Repairs, map_arguments
-from ckptfix.place import Place
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.remote.local_url import local_path
 from ckptfix.remote.opening import DEFAULT_POLICY, NetworkPolicy
@@ -31,7 +31,6 @@ from ckptfix.remote.reference import (
     is_remote,
     parse_reference,
 )
-from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import RULES
 from ckptfix.rules.selection import EVERY, EVERYTHING, Selection, parse_codes
 from ckptfix.runtimes.loads import Answer
@@ -216,7 +215,7 @@ def _check(
         checked = _with_repairs(checked, examined.checkpoint, request)
     if not request.lines:
         return checked
-    return replace(checked, findings=tuple(_completed(checked, checkpoint)))
+    return replace(checked, findings=tuple(with_lines(checked.findings, checkpoint.documents)))
 
 
 def _with_repairs(
@@ -237,25 +236,6 @@ def _with_repairs(
     if advised is not None:
         advised = replace(advised, then=answers_after(advised.planned, now))
     return replace(checked, advised=advised)
-
-
-def _completed(checked: CheckedCheckpoint, checkpoint: Checkpoint) -> Iterator[Finding]:
-    """The findings, with lines where the file is JSON."""
-    for finding in checked.findings:
-        place, related = _with_line(finding.place, checkpoint), finding.related
-        if related:
-            related = tuple(replace(r, place=_with_line(r.place, checkpoint)) for r in related)
-        elif place is finding.place:
-            yield finding  # there may be a million
-            continue
-        yield replace(finding, place=place, related=related)
-
-
-def _with_line(place: Place, checkpoint: Checkpoint) -> Place:
-    document = checkpoint.documents.get(place.file)
-    if document is None or place.pointer is None:
-        return place
-    return replace(place, line=document.line_of_pointer(place.pointer))
 
 
 def with_name(checkpoint: str, error: CkptfixError) -> str:
