@@ -82,7 +82,7 @@ def test_a_checkpoint_that_is_not_quantized(tmp_path: Path, run: Run) -> None:
         (["rewrite", "c", "--undo", "--dry-run"], "--undo takes no other option"),
         (["rewrite", "c", "--undo"], "nothing to undo"),
         (["rewrite", "c", "--output", "no/where"], "does not exist"),
-        (["rewrite"], "Missing argument 'CHECKPOINT'"),
+        (["rewrite"], "Missing argument 'CHECKPOINT...'"),
         (["check", "c", "--jsn"], "No such option"),
         (["chek", "c"], "No such command"),
     ],

@@ -73,7 +73,7 @@ def test_the_walk_reaches_every_command_and_what_is_known_to_take_a_path() -> No
         ("check", "--config"),
         ("check", "--mapper"),
         ("check", "--revision"),
-        ("rewrite", "checkpoint"),
+        ("rewrite", "checkpoints"),
         ("rewrite", "--output"),
         ("rewrite", "--mapper"),
         ("inspect", "checkpoint"),

@@ -58,6 +58,7 @@ def test_values_arrive_as_the_command_declares_them(tmp_path: Path) -> None:
     listed = tmp_path / "list"
     listed.write_text(f"{NANO_VL}\n")
     options = ["--jobs", "2", "--ignore", "CKF1", "--ignore", "CKF2", "--fail-on", "error"]
+    options += ["--runtime", "vllm==0.33.0"]
     script = "from ckptfix.__main__ import script; script()"
     done = python(script, "check", "--from-file", str(listed), *options)
     assert (done.returncode, done.stderr) == (0, "")

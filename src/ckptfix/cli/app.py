@@ -27,8 +27,8 @@ app = typer.Typer(
     cls=Commands,
     help=(
         "Check and fix the metadata of quantized checkpoints so that vLLM and SGLang load them "
-        "correctly.\n\nExit codes: 0 no findings, or done; 1 findings, or a refused rewrite; 2 "
-        "could not run."
+        "correctly.\n\nExit codes: 0 loads, or done; 1 does not load, findings, or a refused "
+        "rewrite; 2 could not run."
     ),
     no_args_is_help=True,
     add_completion=True,

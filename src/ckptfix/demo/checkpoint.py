@@ -44,7 +44,10 @@ def _mamba(layer: str) -> Iterator[_Tensor]:
     yield from _fp8(f"{layer}.mixer.in_proj", 196, HIDDEN)
     yield from _fp8(f"{layer}.mixer.out_proj", HIDDEN, HIDDEN)
     yield _Tensor(f"{layer}.mixer.conv1d.weight", "BF16", (CONV, 1, 4))
-    yield _Tensor(f"{layer}.mixer.A_log", "BF16", (4,))
+    yield _Tensor(f"{layer}.mixer.conv1d.bias", "BF16", (CONV,))
+    for name in ("A_log", "D", "dt_bias"):
+        yield _Tensor(f"{layer}.mixer.{name}", "BF16", (4,))
+    yield _Tensor(f"{layer}.mixer.norm.weight", "BF16", (HIDDEN,))
 
 
 def _mlp(layer: str) -> Iterator[_Tensor]:
@@ -69,8 +72,33 @@ def _tensors() -> Iterator[_Tensor]:
         yield _Tensor(f"{TRUNK}.layers.{number}.norm.weight", "BF16", (HIDDEN,))
     yield _Tensor(f"{TRUNK}.norm_f.weight", "BF16", (HIDDEN,))
     yield _Tensor("language_model.lm_head.weight", "BF16", (VOCABULARY, HIDDEN))
+    yield _Tensor("mlp1.0.weight", "BF16", (128,))
     yield _Tensor("mlp1.1.weight", "BF16", (INNER, 128))
-    yield _Tensor("vision_model.radio_model.model.blocks.0.attn.qkv.weight", "BF16", (96, 32))
+    yield _Tensor("mlp1.3.weight", "BF16", (HIDDEN, INNER))
+    yield from _vision("vision_model.radio_model")
+
+
+def _vision(tower: str) -> Iterator[_Tensor]:
+    """One block of RADIO, unquantized."""
+    for name in ("norm_mean", "norm_std"):
+        yield _Tensor(f"{tower}.input_conditioner.{name}", "BF16", (3, 1, 1))
+    block, patches = f"{tower}.model.blocks.0", f"{tower}.model.patch_generator"
+    linears = {
+        "attn.qkv": (96, 32),
+        "attn.proj": (32, 32),
+        "mlp.fc1": (64, 32),
+        "mlp.fc2": (32, 64),
+    }
+    for name, shape in linears.items():
+        yield _Tensor(f"{block}.{name}.weight", "BF16", shape)
+        yield _Tensor(f"{block}.{name}.bias", "BF16", shape[:1])
+    for name in ("norm1", "norm2"):
+        yield _Tensor(f"{block}.{name}.weight", "BF16", (32,))
+        yield _Tensor(f"{block}.{name}.bias", "BF16", (32,))
+    yield _Tensor(f"{patches}.cls_token.token", "BF16", (4, 32))
+    yield _Tensor(f"{patches}.embedder.weight", "BF16", (32, 48))
+    yield _Tensor(f"{patches}.pos_embed", "BF16", (1, 16, 32))
+    yield _Tensor(f"{patches}.video_embedder.weight", "BF16", (32, 96))
 
 
 def _layers(tensors: list[_Tensor]) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from ckptfix.rewriting.proved import ProvedPlan
 from ckptfix.rules.finding import Finding, Rule, Severity
 from ckptfix.runtimes.loads import Answer, Effect, Loads, of_all
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict, judge
+from ckptfix.runtimes.verdict import TargetVerdict, is_known, judge
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,15 @@ def answers_after(
 ) -> tuple[ReleaseAnswer, ...]:
     """What the same releases answer once a rewrite is carried out."""
     known = {v.target: v for v in planned.portable.after} if planned.portable else {}
-    named = planned.tensors.checkpoint if planned.tensors else planned.checkpoint
-    result = rewritten(named, planned.plan.files)
-    targets = [answer.target for answer in before]
-    verdicts = [known[target] if target in known else judge(result, target) for target in targets]
+    for answer in before:
+        if not is_known(planned.checkpoint, answer.target):
+            known[answer.target] = answer.verdict  # whatever the metadata say
+    left = [answer.target for answer in before if answer.target not in known]
+    if left:
+        named = planned.tensors.checkpoint if planned.tensors else planned.checkpoint
+        result = rewritten(named, planned.plan.files)
+        known |= {target: judge(result, target) for target in left}
+    verdicts = [known[answer.target] for answer in before]
     counted = [answer.target for answer in before if answer.counts]
     return answers_of(verdicts, counted, planned.plan.findings_after)
 
