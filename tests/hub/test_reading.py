@@ -49,8 +49,9 @@ def test_60_gb_are_checked_for_less_than_a_hundredth_over_their_headers(
     shards = {name: blob for name, blob in files.items() if name.endswith(".safetensors")}
     assert sum(blob.size for blob in shards.values()) > 60e9
     done = hub_run("check", "org/big")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "org/big: clean" in done.stdout
+    # Experts alone are no model: no release loads them.
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "org/big: does not load on vllm 0.33.0 and sglang 0.5.23" in done.stdout
     headers = sum(len(blob.head) for blob in shards.values())
     moved = sum(hub.bodies[name] for name in shards)
     assert headers <= moved < 1.01 * headers
