@@ -1,5 +1,7 @@
 """Tensors without a module and modules without a tensor, and what a user would see of it."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from ckptfix.runtimes.loads import Answer, Effect, Loads
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import judge
 from tests.builders import Shapes, bf16, fp8, nvfp4, write_checkpoint
-from tests.conftest import Call, load
+from tests.conftest import DATA, Call, load
 
 FP8 = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head"]}
 NVFP4 = {
@@ -440,3 +442,19 @@ def test_what_a_switch_of_config_json_promises(tmp_path: Path) -> None:
     assert "model.layers.0.mlp.gate_proj.bias is not stored" in told(found)
     # SGLang's Llama has no bias there, whatever config.json says.
     assert loads(tmp_path / "s", "sglang", llama(), config).answer is Answer.YES
+
+
+@pytest.mark.parametrize("layers", [5, 6])
+def test_layers_that_config_json_counts_are_those_of_the_language_model(
+    tmp_path: Path, layers: int
+) -> None:
+    """The projector of Nano VL is numbered too: its modules are not layers."""
+    shutil.copytree(DATA / "nanovl-mixed", tmp_path / "c")
+    file = tmp_path / "c" / "config.json"
+    config = json.loads(file.read_text())
+    del config["llm_config"]["layers_block_type"]
+    config["llm_config"]["num_hidden_layers"] = layers
+    file.write_text(json.dumps(config))
+    verdict = judge(load(tmp_path / "c"), Target("vllm", "0.33.0", "0.33.0"))
+    expected = [] if layers == 5 else ["num_hidden_layers is 6, but layer 5 is not stored"]
+    assert [r.text.partition(": ")[2] for r in verdict.loads.reasons] == expected

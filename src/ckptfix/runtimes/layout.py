@@ -69,7 +69,7 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     extends: str = ""
     """Another layout, of which every key that is not set here is taken."""
     layers: str = "layers"
-    """Name of the list of its layers."""
+    """Name of the list of its layers; empty where it has none."""
     settings: str = ""
     """Key of its own config, of a tower; empty for the language model's."""
     count: str = ""
@@ -206,7 +206,9 @@ class Layout:
         return number in listed or (number + 1) % step != 0
 
     def number_of_layers(self, config: ModelConfig) -> int | None:
-        """What config.json announces, by itself or by the list of kinds."""
+        """What config.json announces, by itself or by the list of kinds; None without layers."""
+        if not self.spec.layers:
+            return None
         listed = (config.values.get(spec.key) for spec in self.spec.layer_kinds if spec.counts)
         counted = (len(kinds) for kinds in listed if isinstance(kinds, list | str))
         return next(counted, config.num_hidden_layers)
