@@ -1,8 +1,8 @@
 """Names of experts, bank by bank: which banks are regular, and what is left of those.
 
-Most banks look like one before them, so each is compared as a whole, not name by name. The files of
-a sharded checkpoint hold the tensors of one dtype after the other, and a bank may begin in one file
-and end in the next, so a bank is what has one head, wherever its names stand.
+Most banks equal an earlier one, so each is compared as a whole, not name by name. The files of a
+sharded checkpoint contain the tensors of one dtype after the other, and a bank may begin in one
+file and end in the next, so a bank is defined by its head, wherever its names are.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -12,20 +12,20 @@ from typing import Any, Final, NamedTuple
 
 EXPERTS: Final = ".experts."
 _KINDS_TRIED: Final = 4
-"""Banks that a bank is compared with before its names are looked at one by one."""
+"""Banks that a bank is compared with before its names are compared one by one."""
 
 
 @dataclass(frozen=True)
 class Banks:
-    """Banks of which only expert 0 is left: it stands for all, which are numbered from 0."""
+    """Banks of which only expert 0 is left: it represents all, which are numbered from 0."""
 
     heads: frozenset[str]
-    """What stands before `.experts.` in names of tensors or of metadata."""
+    """The prefix before `.experts.` in names of tensors or metadata."""
     size: int
     """Experts of each bank."""
 
     def number(self, name: str) -> int:
-        """How many names a name stands for: the experts of its bank, 1 for any other name."""
+        """How many names a name represents: the experts of its bank, 1 for any other name."""
         return self.size if self.has(name) else 1
 
     def has(self, name: str) -> bool:
@@ -34,7 +34,7 @@ class Banks:
         return bool(dot) and head in self.heads and (tail == "0" or tail.startswith("0."))
 
     def names(self, name: str) -> Iterator[str]:
-        """The names that a name stands for."""
+        """The names that a name represents."""
         if not self.has(name):
             yield name
             return
@@ -43,13 +43,13 @@ class Banks:
 
 
 class Block(NamedTuple):
-    """Names of one bank that stand together."""
+    """A contiguous run of names of one bank."""
 
     start: int
     end: int
     """One past the last."""
     head: str
-    """What stands before `.experts.`."""
+    """The prefix before `.experts.`."""
 
 
 def expert_blocks(names: Sequence[str]) -> list[Block]:
@@ -73,25 +73,25 @@ class _Kind:
     """A regular bank that others are compared with."""
 
     template: str
-    """Its names with NUL for what stands before the expert's number, one a line."""
+    """Its names with NUL as the prefix before the expert's number, one per line."""
     said: list[Any]
-    """What is said of each."""
+    """The value of each."""
     size: int
 
 
 Lookup = Callable[[Sequence[Block], Iterable[str]], list[Any]]
-"""(blocks of a bank, names) -> what is said of each name, None where it is not there."""
+"""(blocks of a bank, names) -> the value of each name, None if it has none."""
 
 
 def bank_sizes(names: Sequence[str], blocks: Iterable[Block], lookup: Lookup) -> dict[str, int]:
     """Head of a bank -> number of its experts, 0 if the bank is not regular.
 
-    A bank is regular when its experts are numbered from 0, which comes first, and all alike.
+    A bank is regular if its experts are numbered from 0 in order, and all equal.
 
     Args:
         names: each once.
         blocks: of the names.
-        lookup: what is said of names.
+        lookup: the values of names.
     """
     banks: dict[str, list[Block]] = {}
     for block in blocks:
@@ -117,7 +117,7 @@ def bank_sizes(names: Sequence[str], blocks: Iterable[Block], lookup: Lookup) ->
 
 
 def _is_like(kind: _Kind, prefix: str, parts: Sequence[Block], lookup: Lookup) -> bool:
-    """True if a bank of as many names has the names of the kind, and the same is said of them."""
+    """True if a bank of as many names has the same names and values."""
     if "\0" in prefix or "\n" in prefix:
         return False
     return lookup(parts, kind.template.replace("\0", prefix).split("\n")) == kind.said
@@ -167,9 +167,9 @@ def without_others(
 
 
 def comes_first(names: Sequence[str], blocks: Iterable[Block], folded: Set[str]) -> bool:
-    """True if every part of a folded bank is named of expert 0 before it is of another one.
+    """True if every part of a folded bank is named for expert 0 before it is for another expert.
 
-    Then what is found of the parts of expert 0 comes in the order in which it is found of all.
+    Then findings about the parts of expert 0 have the same order as those about all experts.
     """
     seen: dict[str, set[str]] = {}
     for block in blocks:

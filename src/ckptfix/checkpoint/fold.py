@@ -1,7 +1,7 @@
-"""Banks of experts that are all stored and named alike, each folded into its first expert.
+"""Banks of identical experts, each folded into its first expert.
 
 In a checkpoint with a million tensors, almost all belong to experts that differ only in their
-index. What is true of the first is true of each, so it is enough to look at the first; a bank in
+index. What holds for the first holds for each, so it is enough to check the first; a bank in
 which one expert differs, by a tensor, a shape, an entry or a pattern, is left as it is.
 """
 
@@ -34,7 +34,7 @@ from ckptfix.place import Place
 _DIGITS: Final = re.compile(r"\d+")
 _SPECIAL: Final = "*?[\\"
 _MOST_LEFT: Final = 64
-"""Banks that are left as they are; each is held against the name of every other one."""
+"""Banks that are left as they are; each is compared with the name of every other one."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Fold:
     """The metadata files, with the names of expert 0 only; their text is not that of the files."""
     banks: Banks
     positions: Mapping[tuple[str, Path], Sequence[int]]
-    """(file, path of a list that lost names) -> where what is left stands in the whole list."""
+    """(file, path of a shortened list) -> positions of the remaining names in the whole list."""
     found: "tuple[_Names, ...]"
     """The names of the whole checkpoint."""
 
     @cached_property
     def keeps_order(self) -> bool:
-        """True if whatever is found of experts is found of expert 0 first."""
+        """True if findings about experts concern expert 0 first."""
         unlike = {id(found): found for found in self.found}.values()
         return all(comes_first(f.names, f.blocks, self.banks.heads) for f in unlike)
 
@@ -67,7 +67,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class _Names:
-    """Names in the order in which they stand, and where the banks are."""
+    """Names in their order, and the positions of banks."""
 
     names: Sequence[str]
     blocks: Sequence[Block]
@@ -76,10 +76,10 @@ class _Names:
 
 
 def fold_banks(table: TensorTable, documents: Documents) -> Fold | None:
-    """The checkpoint without all but the first expert of regular banks, None if it has to stay.
+    """The checkpoint with only the first expert of regular banks; None if it must not be folded.
 
-    Only banks of one size are folded, the usual one, in tensors and metadata alike: a layer of 512
-    experts of which the metadata names 256 must not look complete. Which bank a name in the
+    Only banks of one size are folded, the most frequent one, in both tensors and metadata: a layer
+    of 512 experts of which the metadata names 256 must not look complete. Which bank a name in the
     metadata means depends on its spelling, but spellings keep the numbers of layers: a bank stays
     whole everywhere if one with the same numbers does somewhere.
 
@@ -153,7 +153,7 @@ def _files_at(blocks: Iterable[Block], ends: Sequence[int]) -> Iterator[tuple[in
 def _listed(documents: Documents) -> Iterator[tuple[NameList, _Names]]:
     seen: list[tuple[Mapping[str, Any] | list[Any], _Names]] = []
     for named in name_lists(documents):
-        # Both files usually say the same, which is quicker to see than to find the banks.
+        # Both files are usually equal, which is faster to check than finding the banks.
         same = (found for before, found in seen if before == named.names)
         found = next(same, None) or _names_in(named.names)
         seen.append((named.names, found))
@@ -187,7 +187,7 @@ def _foldable(size: int, everywhere: Iterable[_Names]) -> frozenset[str]:
 
 
 def _numbers(head: str) -> str:
-    """The numbers in a name, each between dots; empty where it has none."""
+    """The numbers in a name, each between dots; empty if it has none."""
     numbers = _DIGITS.findall(head)
     return f".{'.'.join(numbers)}." if numbers else ""
 
@@ -215,8 +215,8 @@ def _names_one_module(name: str) -> bool:
 def may_tell_experts_apart(pattern: str) -> bool:
     """True unless it is certain that no expert number decides whether the pattern matches.
 
-    Patterns are taken for names, shell patterns, parts of names or regular expressions. Digits
-    decide nothing where what stands before them cannot stand before an expert's number.
+    Patterns are read as names, shell patterns, parts of names or regular expressions. Digits
+    decide nothing if the text before them cannot precede an expert's number.
     """
     if is_regex(pattern) or ".." in pattern or any(special in pattern for special in "?[\\"):
         return True
@@ -264,7 +264,7 @@ def _left_values(
 
 
 def _with(value: Any, path: Path, new: object) -> Any:  # noqa: ANN401 - JSON
-    """The value with another one at a path that is there."""
+    """The value with a new one at an existing path."""
     if not path:
         return new
     key, rest = path[0], path[1:]

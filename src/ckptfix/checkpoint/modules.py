@@ -32,7 +32,7 @@ class Module:
     @property
     def weight(self) -> Tensor | None:
         """The weight or its codes, if the module has one."""
-        for role in WEIGHTS:  # a generator takes twice as long, and this is asked most of all
+        for role in WEIGHTS:  # a generator takes twice as long, and this is called most often
             if role in self.tensors:
                 return self.tensors[role]
         return None

@@ -41,7 +41,7 @@ for command in (rewrite, check, verify, inspect, resolve, rules, explain, runtim
 
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
-"""Of Click, which Typer has inside or beside it, depending on its release."""
+"""The exceptions of Click, which Typer bundles or depends on, depending on its release."""
 
 
 def _version(asked: bool) -> None:

@@ -24,11 +24,11 @@ class Commands(TyperGroup):
 class Command(TyperCommand):
     """A command that refuses empty and blank values before it runs."""
 
-    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - Click is in or beside Typer
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - Typer bundles Click
         """The arguments and options."""
         return spare_conversions(super().get_params(ctx))
 
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Click is in or beside Typer, by its release
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer bundles Click or depends on it
         """Run the command.
 
         Args:

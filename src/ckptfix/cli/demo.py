@@ -57,7 +57,7 @@ def _run_steps(directory: str) -> None:
         verb, *options = command
         shown = suggested(verb, directory, *options)
         show([line((f"# {title}", "dim")), line((f"$ {shown}", "bold"))], sys.stdout)
-        # Real processes, so that what is shown is what a user gets.
+        # Real processes, so that the output is what a user gets.
         words = [sys.executable, "-m", "ckptfix", *arguments(verb, directory, *options)]
         done = subprocess.run(words, check=False)
         if done.returncode != expected:

@@ -1,6 +1,6 @@
 """Options that several commands share.
 
-Imports nothing but Typer: `--help` and `--version` pay for what stands here.
+Imports only Typer: `--help` and `--version` load this file.
 """
 
 from typing import Annotated

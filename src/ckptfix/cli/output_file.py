@@ -12,10 +12,10 @@ from ckptfix.text import visible
 
 
 def require_writable(path: str) -> Path:
-    """The file that a report can replace, asked before the work and not after it.
+    """The file that the report will replace, checked before the work.
 
     Raises:
-        CkptfixError: its directory is not there or cannot be written, or it is no regular file.
+        CkptfixError: its directory is missing or not writable, or it is not a regular file.
     """
     try:
         target = Path(path).resolve()

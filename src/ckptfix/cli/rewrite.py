@@ -146,7 +146,7 @@ def rewrite(
         strategy=strategy,
         from_tensors=from_tensors,
         tensors=tensors,
-        # What a pull request changes must be what the Hub has now.
+        # A pull request must change the files that the Hub has now.
         policy=NetworkPolicy(revision, offline, refresh or create_pr),
         with_weights=with_weights,
         create_pr=create_pr,

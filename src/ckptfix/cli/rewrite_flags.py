@@ -101,7 +101,7 @@ def require_possible(opened: Opened, flags: RewriteFlags) -> None:
     """Refuse flags that the kind of checkpoint does not allow.
 
     Raises:
-        CkptfixError: there is nothing that can be done to the checkpoint where it is.
+        CkptfixError: the checkpoint cannot be rewritten where it is.
     """
     shown = visible(str(opened.reference))
     is_repository = isinstance(opened.reference, Repository)

@@ -51,7 +51,7 @@ class _Descriptor(io.FileIO):
 
 
 class _Stdout(_Descriptor):
-    """A reader that has gone away, as `head` does, is no failure; all else is."""
+    """A reader that exits early, such as `head`, is not a failure; everything else is."""
 
     def _failed(self, error: OSError) -> None:
         if error.errno == errno.EPIPE:
@@ -61,7 +61,7 @@ class _Stdout(_Descriptor):
 
 
 class _Stderr(_Descriptor):
-    """Where nobody can be told of a failure, what counts is the exit code."""
+    """If a failure cannot be reported, only the exit code shows it."""
 
     def _failed(self, error: OSError) -> None:
         pass
@@ -114,7 +114,7 @@ def _is_descriptor(stream: TextIO, number: int) -> bool:
 
 @contextmanager
 def already_done(what: str) -> Iterator[None]:
-    """Report on something that cannot fail any more; an error says that it was done.
+    """Report on work that is already done; an error message says that it was done.
 
     Args:
         what: a sentence for the user.

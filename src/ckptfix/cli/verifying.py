@@ -1,4 +1,4 @@
-"""`ckptfix verify`: from flags to the operation, and what is printed of it."""
+"""`ckptfix verify`: from flags to the operation, and its output."""
 
 import sys
 from collections.abc import Callable, Iterator

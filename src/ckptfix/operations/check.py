@@ -271,7 +271,7 @@ def check(
         ignore: codes that do not.
         revision: branch, tag or commit of a repository.
         offline: make no request.
-        refresh: ask the Hub even where a snapshot is in the local cache.
+        refresh: query the Hub even if the local cache has a snapshot.
         listener: called while it works.
 
     Raises:

@@ -27,12 +27,12 @@ class CodesSummary:
     kind: str
     """`int` or `float`."""
     symmetric: bool | None
-    """Whether zero is the middle; where zero points are always stored, as the metadata say."""
+    """Whether codes are symmetric; if zero points are always stored, as the metadata declares."""
     zero_points: bool
     """They are stored."""
     activation_order: bool | None
-    """Input columns were quantized in another order; where an order is stored, as the metadata
-    say."""
+    """Whether input columns were quantized in a different order; where an order is stored, as the
+    metadata declares."""
     packing: str
     """`8 in I32 along in`; empty where each value has an element of its own."""
 
@@ -180,7 +180,7 @@ def _formats(checkpoint: Checkpoint, naming: Naming) -> tuple[FormatCount, ...]:
 
 
 def _schemes(declarations: Declarations) -> dict[str, Statement | MetadataFile]:
-    """Module -> what decides for it in the first file that says something."""
+    """Module -> what decides for it in the first file that declares something."""
     found: dict[str, Statement | MetadataFile] = {}
     for declared in declarations.all:
         if declared.overruled is None:
@@ -206,13 +206,13 @@ def inspect(
     refresh: bool = False,
     listener: Listener = SILENT,
 ) -> Inspection:
-    """What a checkpoint is, and where its metadata declares it.
+    """What a checkpoint contains, and where its metadata declares it.
 
     Args:
         checkpoint: a directory, a repository of the Hub, or a URL.
         revision: branch, tag or commit of a repository.
         offline: make no request.
-        refresh: ask the Hub even where a snapshot is in the local cache.
+        refresh: query the Hub even if the local cache has a snapshot.
         listener: called while it works.
 
     Raises:

@@ -14,11 +14,11 @@ _SHOWN = 80
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Bound what the rules and patterns of a block may cost.
+    """Limit the time that the rules and patterns of a block may take.
 
     Raises:
-        CkptfixError: regular expressions took too long, rules made a name too long, or names and
-            patterns are such that too many have to be compared.
+        CkptfixError: regular expressions took too long, rules produced a name that is too long, or
+            names and patterns require too many comparisons.
     """
     try:
         with limited_regexes(), limited_effort():

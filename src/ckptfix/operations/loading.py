@@ -20,7 +20,7 @@ def open_named(
 
 
 def open_noted(reference: Reference, policy: NetworkPolicy, listener: Listener = SILENT) -> Opened:
-    """The source of a reference, and a note where it is not the newest of its repository."""
+    """The source of a reference; a note if it may not be the newest commit of its repository."""
     opened = open_reference(reference, policy)
     if opened.note:
         listener.note(opened.note)

@@ -33,9 +33,9 @@ class RewritePlan(ProvedPlan):
 def make_plan(
     opened: Opened, checkpoint: Checkpoint, request: RewriteRequest, listener: Listener = SILENT
 ) -> RewritePlan:
-    """The plan for the releases asked about, or for every known one.
+    """The plan for the requested releases, or for every known one.
 
-    It is made for the folded checkpoint if that is enough.
+    It is made for the folded checkpoint if that is sufficient.
 
     Raises:
         CkptfixError: no release registers the architecture, or the rules contradict themselves.
@@ -61,11 +61,11 @@ def plan_folded(
     *,
     to_write: bool,
 ) -> ProvedPlan:
-    """The plan for a folded checkpoint if it holds for every expert, else the one for the whole.
+    """The plan for a folded checkpoint if it holds for every expert, otherwise for the whole.
 
     Args:
         folded: the one to try first; the whole one if it must not be folded.
-        whole: the one that it was made from.
+        whole: the checkpoint that it was made from.
         make: makes the plan.
         to_write: its files and refusals are those of the whole checkpoint.
     """
@@ -105,7 +105,7 @@ def asked_request(
     from_tensors: bool,
     tensors: bool,
 ) -> RewriteRequest:
-    """What the arguments of `plan` and `rewrite` ask for.
+    """The request that the arguments of `plan` and `rewrite` describe.
 
     Raises:
         CkptfixError: there is no such release or map.
@@ -132,8 +132,8 @@ def plan(
 
     Args:
         checkpoint: a directory, a repository of the Hub, or a URL.
-        runtimes: the releases that the names must be right for, as `vllm==0.17.1`; every known one
-            without any, unless `maps` or `mapper` decide alone.
+        runtimes: target releases, such as `vllm==0.17.1`; if empty, every known one, unless `maps`
+            or `mapper` decide alone.
         maps: prefixes to rename, ``OLD=NEW`` each; they replace the built-in name map.
         mapper: path of a mapper file, likewise.
         strategy: `rename` follows the name map, `alias` keeps every name and adds those that a
@@ -142,7 +142,7 @@ def plan(
         tensors: first rename tensors, in the headers of the shard files.
         revision: branch, tag or commit of a repository.
         offline: make no request.
-        refresh: ask the Hub even where a snapshot is in the local cache.
+        refresh: query the Hub even if the local cache has a snapshot.
         listener: called while it works.
 
     Raises:

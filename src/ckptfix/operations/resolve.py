@@ -19,10 +19,10 @@ from ckptfix.runtimes.verdict import TargetVerdict
 
 @dataclass(frozen=True)
 class ResolvedModules:
-    """The modules asked about, in one release."""
+    """The requested modules, in one release."""
 
     verdict: TargetVerdict
-    """Of the whole checkpoint."""
+    """The verdict on the whole checkpoint."""
     modules: tuple[ModuleVerdict, ...]
     """Those that match; empty where the release builds none of them."""
 
@@ -36,9 +36,9 @@ def resolve_modules(
     """What each release resolves for the modules that match.
 
     Args:
-        checkpoint: both sides.
+        checkpoint: tensors and metadata.
         globs: module names, the runtime's or the checkpoint's; `*` matches any characters.
-        targets: the releases asked about; the newest known one of each runtime without any.
+        targets: target releases; if empty, the newest known one of each runtime.
         listener: called while it works.
 
     Raises:
@@ -70,10 +70,10 @@ def resolve(
     Args:
         checkpoint: a directory, a repository of the Hub, or a URL.
         modules: globs over module names, the runtime's or the checkpoint's.
-        runtimes: the releases asked about; the newest known one of each runtime without any.
+        runtimes: target releases; if empty, the newest known one of each runtime.
         revision: branch, tag or commit of a repository.
         offline: make no request.
-        refresh: ask the Hub even where a snapshot is in the local cache.
+        refresh: query the Hub even if the local cache has a snapshot.
         listener: called while it works.
 
     Raises:

@@ -45,7 +45,7 @@ class RewriteResult:
     directory: Path
     """The directory that holds the result."""
     written: Written = NOTHING_ELSE
-    """What was written beside the metadata."""
+    """Files written besides the metadata."""
     output: Output | None = None
     """How the directory was made; None where the checkpoint was rewritten in place."""
 
@@ -80,7 +80,7 @@ def in_place(opened: Opened) -> DirectorySource:
 
 
 def complete(opened: Opened) -> Recovered | None:
-    """Complete a rewrite of a directory that was interrupted; None where there is none."""
+    """Complete an interrupted rewrite of a directory; None if there is none."""
     return recover(in_place(opened))
 
 
@@ -187,17 +187,17 @@ def rewrite(
 
     Args:
         checkpoint: a directory; with `output` also a repository of the Hub, or a URL.
-        runtimes: as in `plan`, like all that is not said here.
-        maps: see there.
-        mapper: see there.
-        strategy: see there.
-        from_tensors: see there.
-        tensors: see there.
+        runtimes: as in `plan`.
+        maps: as in `plan`.
+        mapper: as in `plan`.
+        strategy: as in `plan`.
+        from_tensors: as in `plan`.
+        tensors: as in `plan`.
         output: a new directory for the result; the checkpoint itself is left alone.
         with_weights: with `output`, download the weights of a repository too.
         revision: branch, tag or commit of a repository.
         offline: make no request.
-        refresh: ask the Hub even where a snapshot is in the local cache.
+        refresh: query the Hub even if the local cache has a snapshot.
         listener: called while it works.
 
     Raises:

@@ -42,7 +42,7 @@ class VerifyRequest:
     """What to verify, and how."""
 
     device: str | None = None
-    """`cpu`, `cuda`, `cuda:1`; CUDA if there is one, else the CPU, where it is None."""
+    """`cpu`, `cuda`, `cuda:1`; if None, CUDA if available, otherwise the CPU."""
     targets: tuple[Target, ...] = ()
     """Modules are joined as the first of them joins them."""
     modules: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ def verify_directory(
         CkptfixError: torch or the device is missing, a file cannot be read, nothing to verify.
     """
     directory = local_path(directory) or directory
-    DirectorySource.open(directory)  # the weights are read: no reference to another place will do
+    DirectorySource.open(directory)  # the weights are read, so it must be a local directory
     checkpoint = load(directory, listener=listener)
     require_torch()
     from ckptfix.verifying.ranks import Ranks, ranks  # noqa: PLC0415 - torch
@@ -195,9 +195,9 @@ def _require_counterpart(plan: Plan, left_out: Mapping[str, str], source: str) -
 def _findings(
     checkpoint: Checkpoint, asked: _Asked, numbers: Numbers, request: VerifyRequest
 ) -> Iterable[Finding]:
-    """Tensors that cannot be run, modules that are not resolved, numbers; `check` has the rest.
+    """Findings on tensors that cannot be run, unresolved modules and values; `check` has the rest.
 
-    Only in the modules asked about.
+    Only for the requested modules.
     """
     facts = Facts(checkpoint, asked.naming, asked.verdicts, numbers)
     chosen = {member for gemm in asked.plan.gemms for member in gemm.members}
@@ -224,8 +224,8 @@ def verify(
     """Read the weights of a checkpoint and run its quantized GEMMs, in this process alone.
 
     Args:
-        directory: the weights are read, so they have to be on this machine.
-        device: `cpu`, `cuda`, `cuda:1`; CUDA if there is one, else the CPU, without it.
+        directory: a local directory, because the weights are read.
+        device: `cpu`, `cuda`, `cuda:1`; by default CUDA if available, otherwise the CPU.
         runtimes: modules are joined as the first of these releases joins them.
         modules: globs over module names; all modules without any.
         sample: GEMMs of every algorithm, shape and role that run; None for every one.

@@ -10,7 +10,7 @@ from ckptfix.report.json_output import compact
 
 
 def check_jsonl(report: CheckReport, verbose: bool) -> Iterator[Line]:
-    """Every checkpoint as the report of a call that had asked for it alone."""
+    """Every checkpoint as a report of its own."""
     for checked in report.checkpoints:
         alone = report_object(replace(report, checkpoints=(checked,)), verbose)
         yield line(compact(alone))

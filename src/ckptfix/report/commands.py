@@ -1,7 +1,7 @@
-"""The commands that messages suggest: they can be pasted, whatever a checkpoint is called.
+"""The commands that messages suggest; they can be pasted for every checkpoint name.
 
-Every suggested command is made here: quoted for a shell (bash, zsh, ksh), with `--` in front of a
-name that starts with a dash, printable.
+Every suggested command is made here: printable, quoted for a shell (bash, zsh, ksh), and with `--`
+before a name that starts with a dash.
 """
 
 import os

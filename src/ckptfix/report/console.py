@@ -98,7 +98,7 @@ def show_exactly(text: str, styled: Callable[[str], Iterable[Line]], stream: Tex
 
 
 def columns(rows: Iterable[tuple[str, ...]], gap: int = 2) -> list[str]:
-    """Rows as columns: numbers and sizes to the right, all else to the left."""
+    """Rows as columns: numbers and sizes aligned right, everything else left."""
     rows = list(rows)
     if not rows:
         return []

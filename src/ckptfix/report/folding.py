@@ -41,11 +41,11 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def fold_names(names: Iterable[str], experts: int = 1) -> str:
-    """Names that differ in numbers only, as one.
+    """Names that differ only in numbers, as one.
 
     Args:
         names: with numbers in the same places.
-        experts: expert 0 stands for as many.
+        experts: number of experts that expert 0 represents.
 
     >>> fold_names(["layers.0.q", "layers.1.q"])
     'layers.{0-1}.q'
@@ -66,11 +66,11 @@ def fold_names(names: Iterable[str], experts: int = 1) -> str:
 
 
 def fold_all(names: Iterable[str], banks: Banks | None = None) -> list[str]:
-    """Any names, folded as far as they differ in numbers only.
+    """Any names; those that differ only in numbers are folded.
 
     Args:
         names: of any kind.
-        banks: those whose expert 0 stands for all.
+        banks: those whose expert 0 represents all experts.
 
     >>> fold_all(["layers.0.q", "layers.0.k", "layers.1.q"])
     ['layers.{0-1}.q', 'layers.0.k']
@@ -82,7 +82,7 @@ def fold_all(names: Iterable[str], banks: Banks | None = None) -> list[str]:
 
 
 def _experts(names: Iterable[str], banks: Banks | None) -> int:
-    """How many experts expert 0 stands for in names that differ in numbers only."""
+    """How many experts expert 0 represents in names that differ only in numbers."""
     return 1 if banks is None else max(map(banks.number, names))
 
 
@@ -112,7 +112,7 @@ def fold_experts(names: Iterable[str], banks: Banks | None = None) -> list[str]:
 
 @dataclass(frozen=True)
 class Group:
-    """Findings that say the same of several modules."""
+    """Identical findings on several modules."""
 
     rule: Rule
     message: str
@@ -160,7 +160,7 @@ def _group(members: list[Finding]) -> Group:
 
 
 def _subject(names: Mapping[str, str], banks: Banks | None) -> tuple[str, str, int]:
-    """Names that differ in numbers only, and what is expected instead of each."""
+    """Names that differ only in numbers, and the expected name for each."""
     experts = _experts(names, banks)
     expected = fold_names(names.values(), experts) if all(names.values()) else ""
     number = len(names) if banks is None else sum(map(banks.number, names))
@@ -168,7 +168,7 @@ def _subject(names: Mapping[str, str], banks: Banks | None) -> tuple[str, str, i
 
 
 def container(finding: Finding) -> str:
-    """The file, and the list or map in it, that a finding stands in."""
+    """The file of a finding, and the list or map in it."""
     place = finding.place
     if place.pointer is None:
         return place.file
@@ -185,10 +185,10 @@ MOST_FINDINGS: Final = 1_000
 
 
 def like_as_one(checked: CheckedCheckpoint) -> list[Finding]:
-    """The findings, those alike as one with their number and the first of their places.
+    """The findings; similar ones are merged, with a count and the first of their places.
 
-    Findings are alike where they differ in the number of an expert only; of very many, where they
-    differ in any numbers.
+    Findings are similar if they differ only in the number of an expert or, if there are many, in
+    any numbers.
     """
     made = _like(checked.findings, mask_expert, partial(fold_experts, banks=checked.banks))
     if len(made) <= MOST_FINDINGS:

@@ -27,7 +27,7 @@ def indented(made: object) -> str:
 
 
 def _safe(text: str) -> str:
-    """The same values: what is escaped can only be inside a string."""
+    """The same values: escaped characters only occur inside strings."""
     # json leaves DEL as it is, and a terminal would act on it.
     return inert(text.replace("\x7f", _escape("\x7f")), _escape)
 

@@ -16,13 +16,13 @@ MOST_NAMES = 8
 
 @dataclass(frozen=True)
 class _Row:
-    """Modules that differ in numbers only and fare alike in every release."""
+    """Modules that differ only in numbers and have the same result in every release."""
 
     names: tuple[str, ...]
     stored: str
     cells: tuple[str, ...]
     interesting: bool
-    """Stored quantized somewhere, or built otherwise than stored."""
+    """Whether a module is stored quantized or built in a different format than stored."""
 
 
 def matrix_lines(verdicts: Sequence[TargetVerdict]) -> Iterator[Line]:
@@ -76,7 +76,7 @@ def _name(row: _Row) -> str:
 
 
 def summary_of_target(verdict: TargetVerdict) -> Iterator[Line]:
-    """What one release builds otherwise than stored, and why."""
+    """What one release builds in a different format than stored, and why."""
     target = str(verdict.target)
     if verdict.refused:
         yield line((target, "bold"), ": ", (f"{verdict.problem} ({refused_metadata.code})", "red"))

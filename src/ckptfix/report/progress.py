@@ -80,7 +80,7 @@ class _Display:
                 self._draw(step)
 
     def _draw(self, step: Step) -> None:
-        assert self._bar is not None  # noqa: S101 - called where it is open
+        assert self._bar is not None  # noqa: S101 - only called while it is open
         if step.checkpoint not in self._tasks:
             self._tasks[step.checkpoint] = self._bar.add_task("", total=None, part="")
         self._bar.update(

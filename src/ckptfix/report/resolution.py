@@ -11,7 +11,7 @@ from ckptfix.text import visible
 
 
 def resolution_lines(resolved: ResolvedModules) -> Iterator[Line]:
-    """How one release gets to its answer for the modules asked about."""
+    """How one release resolves the requested modules."""
     verdict = resolved.verdict
     yield line((str(verdict.target), "bold"))
     if verdict.problem:
@@ -33,7 +33,7 @@ def resolution_lines(resolved: ResolvedModules) -> Iterator[Line]:
 
 def _exclusion(verdict: TargetVerdict, resolution: Resolution | None) -> Iterator[Line]:
     if resolution is None and verdict.bound is None:
-        return  # the metadata are another quantizer's, and the reason says what decides
+        return  # another quantizer's metadata: the reason says what decides
     if resolution is None:
         yield line("    never looked up: the class passes no quantization config")
     elif resolution.exclusion_error:

@@ -9,7 +9,7 @@ from ckptfix.report.spelling import repair_command, spelled
 from ckptfix.rules.finding import Rule, Severity
 
 WIDTH = 88
-"""Of prose; lines of a report are never broken, but these are paragraphs."""
+"""Width of paragraphs; lines of a report are never wrapped."""
 
 _STYLE = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 

@@ -25,7 +25,7 @@ REPAIR_COMMANDS: Final[dict[Repair, RepairCommand]] = {
     Repair.TENSORS: "rewrite --tensors",
 }
 PLACEHOLDER: Final = "DIR"
-"""The checkpoint in a command, where none is known."""
+"""The checkpoint in a command if none is known."""
 FLAGS: Final = {
     "backend": "--backend",
     "device": "--device",

@@ -37,7 +37,7 @@ def tensor_lines(tensors: TensorChanges, copied: Mapping[str, str] | None) -> It
 
     Args:
         tensors: what is written.
-        copied: shard file -> why it is copied; None where all are, into another directory.
+        copied: shard file -> why it is copied; None if all are copied into another directory.
     """
     if not tensors.shards:
         return

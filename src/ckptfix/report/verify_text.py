@@ -1,4 +1,4 @@
-"""`verify` for people: GEMMs in groups, why some are emulated, what the numbers say."""
+"""`verify` for people: GEMMs in groups, why some are emulated, findings on values."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

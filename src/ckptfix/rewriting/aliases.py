@@ -21,7 +21,7 @@ class AliasRequest:
     """An alias one release needs in one file."""
 
     place: Place
-    """Of the entry to stand beside; for an exclude pattern, of the file."""
+    """Place of the entry that it is added after; for an exclude pattern, of the file."""
     name: str
     excludes: bool
     module: str
@@ -49,16 +49,16 @@ def alias_requests(
     name_map: NameMap,
     verdicts: Iterable[TargetVerdict],
 ) -> tuple[AliasRequest, ...]:
-    """What the releases want so as to build each module as it is stored.
+    """The aliases that let the releases build each module in its stored format.
 
-    A quantized module that a release does not find wants its own name beside the entry of its last
-    member, in every file that has it. An unquantized one that a release would quantize wants a
-    pattern, in every file that excludes it under another name or, where a layer map decides and
-    the release took the entry of another module, in all of them. A packed module of which only
-    some members are excluded wants patterns for the rest.
+    A quantized module that a release does not find needs its own name next to the entry of its last
+    member, in every file that has it. An unquantized one that a release would quantize needs a
+    pattern, in every file that excludes it under a different name or, if a layer map decides and
+    the release took the entry of a different module, in all of them. A packed module of which only
+    some members are excluded needs patterns for the rest.
 
     Args:
-        checkpoint: both sides, names as they are.
+        checkpoint: tensors and metadata, with the current names.
         chosen: how the plan renames them.
         name_map: how they are read.
         verdicts: on the renamed names.

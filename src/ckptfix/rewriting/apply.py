@@ -165,7 +165,7 @@ def recover(source: DirectorySource) -> Recovered | None:
 
 
 def _joined(*transactions: Transaction | None) -> Transaction:
-    """Every file of all of them; where several hold it, the last one says how."""
+    """Every file of all transactions; if several contain it, the last one decides."""
     files: dict[str, FileRecord] = {}
     shards: dict[str, ShardRecord] = {}
     for transaction in transactions:
@@ -240,7 +240,7 @@ def _nothing_to_undo(root: Path) -> CkptfixError:
 
 
 def _cannot_write(root: Path, error: OSError, what: str, *, decided: bool) -> CkptfixError:
-    """The error, with what it has left: nothing, everything, or something to complete."""
+    """The error, with the state it leaves: unchanged, complete, or to be completed."""
     why = error.strerror or str(error)
     if interrupted(root):
         return CkptfixError(

@@ -21,7 +21,7 @@ class Forgotten:
     """What was removed."""
 
     originals: tuple[str, ...]
-    """Files that can no longer be restored; empty where the folder did not say."""
+    """Files that can no longer be restored; empty if the folder did not record them."""
     files: int
     """Number of files, the lock and .gitignore not counted."""
     nbytes: int
@@ -31,10 +31,10 @@ class Forgotten:
 
 
 def forget(source: DirectorySource) -> Forgotten | None:
-    """Remove `.ckptfix/`, as far as it is ours; None where there is none.
+    """Remove the files of `.ckptfix/` that ckptfix created; None if there is no folder.
 
-    A kill at any moment leaves a folder that undoes everything, or one that undoes nothing and
-    that this removes.
+    If killed at any moment, the folder either still undoes everything, or undoes nothing and the
+    next call removes it.
 
     Raises:
         CkptfixError: a rewrite was interrupted, another ckptfix holds the folder, or the file
@@ -81,7 +81,7 @@ def _originals(store: Store) -> tuple[str, ...]:
 
 
 def _ours(folder: Path) -> Iterator[Path]:
-    """Regular files with a name that we give; a link or a folder is someone else's."""
+    """Regular files with names that ckptfix uses; links and folders belong to someone else."""
     for path in folder.iterdir():
         named = path.name in (UNDO, LOCK, IGNORE) or _KEPT.fullmatch(path.name) is not None
         if (named or path.name.endswith(TEMPORARY)) and stat.S_ISREG(path.lstat().st_mode):

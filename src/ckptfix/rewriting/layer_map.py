@@ -10,11 +10,11 @@ from ckptfix.runtimes.registry import read_by_runtimes
 
 
 def map_into_config(checkpoint: Checkpoint) -> FileChange | None:
-    """config.json with the map that only another file has; None where it lacks none.
+    """config.json with the layer map that only another file has; None if it lacks none.
 
     ModelOpt 0.27 to 0.42 wrote MIXED_PRECISION without quantized_layers to config.json. vLLM then
-    reads hf_quant_config.json; SGLang does not and takes the checkpoint for W4AFP8, so a name that
-    is added to the other file never reaches it. With the map come the exclude patterns beside it.
+    reads hf_quant_config.json; SGLang does not and reads the checkpoint as W4AFP8, so a name that
+    is added to the other file never reaches it. The exclude patterns are copied with the map.
     """
     read = read_by_runtimes(checkpoint.metadata)
     config = next((m for m in read if m.file == CONFIG_FILE), None)

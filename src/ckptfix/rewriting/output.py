@@ -1,7 +1,8 @@
 """A complete checkpoint directory with rewritten metadata; the source is left untouched.
 
-Weights are not copied: a hard link where the file system allows, else a reflink (copy on write),
-else a symlink. Everything else is small and copied, so that editing it never touches the source.
+Weights are not copied: a hard link if the file system supports it, otherwise a reflink (copy on
+write), otherwise a symlink. Everything else is small and copied, so that edits never reach the
+source.
 """
 
 import fcntl
@@ -47,7 +48,7 @@ class Output:
     copied: int
     """Files copied, rewritten metadata included."""
     left_out: tuple[str, ...] = ()
-    """Files that were not fetched: weights, and what is too large to be anything else."""
+    """Files that were not fetched: weights, and files too large to be anything else."""
     renamed: int = 0
     """Weight files copied because their tensors have other names."""
 
@@ -85,7 +86,7 @@ def make_output(
     changes: Sequence[FileChange],
     shards: Sequence[ShardChange] = (),
 ) -> Output:
-    """Build the directory beside its final place, then rename it there in one step."""
+    """Build the directory next to its final location, then rename it in one step."""
     mode = stat.S_IMODE(source.root.stat().st_mode) | stat.S_IRWXU
     with _staging(output, changes, mode) as staging:
         linked, copied = _fill(source, source.root, staging, {s.file for s in shards})

@@ -1,9 +1,9 @@
-"""Which statements change, and the proof that the result says the same of the same modules.
+"""Which statements change, and the proof that the result declares the same for the same modules.
 
 Pure: a checkpoint and a name map in, a plan out. The proof obligation: the rewritten metadata,
 read again from its own bytes, has no finding that the old one did not have; every renamed entry
-stands for modules that exist and are stored as declared; no two statements merge into one unless
-they say the same.
+matches modules that exist and are stored as declared; no two statements merge into one unless
+they are equal.
 """
 
 from collections import Counter
@@ -39,11 +39,11 @@ class FileChange:
     removed: int
     """Statements taken out: dropped by a rule, or already there under the new name."""
     added: int = 0
-    """Statements added under another name than a statement that says the same: aliases."""
+    """Statements added under a new name with the content of an existing one: aliases."""
     rebuilt: int = 0
     """Statements set or added from the tensors."""
     copied: int = 0
-    """Statements that another file has, and this one lacked."""
+    """Statements copied from another file that this one lacked."""
     copied_from: str = ""
     """The other file."""
     draft: "Draft | None" = None
@@ -51,7 +51,7 @@ class FileChange:
 
     @property
     def changes(self) -> int:
-        """Statements that are another way afterwards."""
+        """Statements whose content changes."""
         return self.renamed + self.removed + self.added + self.rebuilt + self.copied
 
 
@@ -87,10 +87,10 @@ class Draft:
 
 @dataclass(frozen=True)
 class Aliases:
-    """Names that are added because a runtime asks for them."""
+    """Names that are added because a runtime looks them up."""
 
     entries: Mapping[Place, tuple[str, ...]] = field(default_factory=dict)
-    """Place of an entry -> names to add beside it."""
+    """Place of an entry -> names to add next to it."""
     excludes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """File -> exclude patterns to add."""
 
@@ -107,10 +107,10 @@ def plan_rewrite(
     """Map every statement and prove the result.
 
     Args:
-        checkpoint: both sides.
+        checkpoint: tensors and metadata.
         name_map: how statements are renamed.
         aliases: names to add.
-        spelling: the map by which names are understood, where it is not the one that renames.
+        spelling: the map for reading names, if it differs from the one that renames.
 
     Raises:
         CkptfixError: applying the map a second time would change a name again.

@@ -22,7 +22,7 @@ _REFUSED: Final = 1_000_000_000
 
 @dataclass(frozen=True)
 class PortablePlan:
-    """A plan and what every target makes of the checkpoint before and after."""
+    """A plan, and the verdicts of every target before and after it."""
 
     plan: Plan
     before: tuple[TargetVerdict, ...]
@@ -30,9 +30,9 @@ class PortablePlan:
 
     @property
     def harmed(self) -> tuple[TargetVerdict, ...]:
-        """Targets that would build a module wrongly which they build rightly now.
+        """Targets that would build a module incorrectly which they build correctly now.
 
-        One that builds modules wrongly now and would stop afterwards loses nothing.
+        A target that builds modules incorrectly now and would stop afterwards loses nothing.
         """
         return tuple(
             new
@@ -47,7 +47,7 @@ class PortablePlan:
 
     @property
     def failing_before(self) -> int:
-        """How much is built wrongly now; a release that builds nothing counts for most."""
+        """Weight of what is wrong now; a release that builds nothing counts most."""
         return _failing(self.before)
 
     @property
@@ -61,8 +61,8 @@ def plan_for_targets(
 ) -> PortablePlan:
     """The plan that fixes the most modules across all targets without breaking any.
 
-    Where config.json lacks the map of layers and some target fails, the map is put there too: what
-    is changed beside it alone does not reach every runtime.
+    If config.json lacks the layer map and some target fails, the map is added there too: changes
+    in the other file alone do not reach every runtime.
     """
     planned = _plan_where_it_stands(checkpoint, name_map, targets, strategy)
     moved = map_into_config(checkpoint) if planned.failing_before else None
@@ -80,17 +80,17 @@ def plan_for_targets(
 def _plan_where_it_stands(
     checkpoint: Checkpoint, name_map: NameMap, targets: Sequence[Target], strategy: Strategy
 ) -> PortablePlan:
-    """The plan for the files that have the names now.
+    """The plan for the files that currently contain the names.
 
     `rename` follows the name map. `alias` keeps every spelling and adds the names that a target
-    asks for and does not find. `auto` renames where that helps some target, or rids a required
-    name map's findings, and harms none; then adds aliases for what is still wrong.
+    looks up and does not find. `auto` renames if that helps some target, or removes findings of a
+    required name map, and harms none; then it adds aliases for what is still wrong.
 
     Args:
-        checkpoint: both sides.
+        checkpoint: tensors and metadata.
         name_map: how `rename` and `auto` spell names.
-        targets: in the order of their weight: where two need names that exclude each other, the
-            earlier one gets them.
+        targets: most important first: if two need names that exclude each other, the earlier one
+            gets them.
         strategy: see above.
     """
     before = judge_each(checkpoint, targets)
@@ -105,7 +105,7 @@ def _plan_where_it_stands(
     if helps and not renamed.does_harm:
         return _with_aliases(checkpoint, name_map, name_map, before, targets)
     kept = _with_aliases(checkpoint, as_spelled, name_map, before, targets)
-    # A refused rename that would have done more is told, not hidden behind what is left.
+    # A refused rename that would have fixed more is reported, not hidden by a smaller plan.
     return renamed if helps and _wrong(kept.after) > _wrong(renamed.after) else kept
 
 
@@ -169,7 +169,7 @@ def _wrong(verdicts: Iterable[TargetVerdict]) -> int:
 
 
 def _failing(verdicts: Iterable[TargetVerdict]) -> int:
-    """Modules built wrongly; a release that builds none counts for more than any number of them."""
+    """Number of modules built incorrectly; a release that builds none counts most."""
     return sum(len(v.wrong) + (_REFUSED if v.refused else 0) for v in verdicts)
 
 

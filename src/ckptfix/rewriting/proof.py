@@ -1,4 +1,4 @@
-"""The proof obligation of a rewrite: what it would break that is right now."""
+"""The proof obligation of a rewrite: what it would break that works now."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""From what is asked of a rewrite to a plan for it, proved by what comes of it. Pure."""
+"""From a rewrite request to a plan, proved by its result. Pure."""
 
 from dataclasses import dataclass, replace
 
@@ -23,8 +23,7 @@ class RewriteRequest:
     own_map: NameMap | None = None
     """Replaces the built-in name map; the map over tensor names where `tensors` is set."""
     targets: tuple[Target, ...] = ()
-    """The releases that the names must be right for; every known one where there are none, unless
-    `own_map` decides alone."""
+    """Target releases; if empty, every known one, unless `own_map` decides alone."""
     strategy: Strategy = "auto"
     from_tensors: bool = False
     """First make the metadata declare what is stored."""
@@ -40,7 +39,7 @@ class ProvedPlan:
     """As it is."""
     plan: Plan
     portable: PortablePlan | None
-    """Before and after on each release; None where no release is known to ask."""
+    """Verdicts before and after on each release; None if no known release applies."""
     harmed: tuple[TargetVerdict, ...]
     """Releases that the plan would break."""
     tensors: TensorPlan | None
@@ -76,7 +75,7 @@ class ProvedPlan:
 
 @dataclass(frozen=True)
 class Planner:
-    """Makes the plan for a checkpoint as it is; whether it may be folded is for others to say."""
+    """Makes the plan for a checkpoint as given; the caller decides whether it may be folded."""
 
     checkpoint: Checkpoint
     request: RewriteRequest
@@ -87,7 +86,7 @@ class Planner:
 
         Raises:
             CkptfixError: no release registers the architecture, the rules contradict themselves, or
-                nobody knows how to rename what the metadata say.
+                the names in this metadata cannot be renamed.
         """
         dialect = self.checkpoint.dialect
         if dialect.reading is not None:
@@ -103,7 +102,7 @@ class Planner:
         named = tensors.checkpoint if tensors else self.checkpoint
         name_map = own or builtin_name_map(named)
         targets = asked.targets
-        judge_all(named, targets, self.listener)  # complains of releases that cannot be asked
+        judge_all(named, targets, self.listener)  # raises for an unknown architecture
         if targets:
             name_map = name_map.without_releases()
         elif own is None:
@@ -119,7 +118,7 @@ class Planner:
         return ProvedPlan(self.checkpoint, plan, portable, harmed, tensors)
 
     def make_with_advice(self) -> ProvedPlan:
-        """The same, and whether the tensors say more where something is still wrong after it."""
+        """The plan, and whether rebuilding from the tensors would fix what it leaves."""
         planned = self.make()
         can_write = self.checkpoint.dialect.writer is not None
         if self.request.from_tensors or not planned.leaves_faults or not can_write:
@@ -142,7 +141,7 @@ class Planner:
             portable = plan_for_targets(start, name_map, targets, self.request.strategy)
             plan = portable.plan
         else:
-            # A map that no release is known to need renames nothing that nobody asked it to rename.
+            # A map that no known release needs renames nothing unless the user asks for it.
             asked = self.request.own_map is not None or name_map.required
             plan = plan_rewrite(start, name_map if asked else damage_map(), spelling=name_map)
         if rebuilt:

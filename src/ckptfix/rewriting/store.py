@@ -1,13 +1,13 @@
-"""The hidden folder in which a checkpoint keeps its originals and its unfinished business.
+"""The hidden folder with a checkpoint's originals and its journal.
 
     .ckptfix/
-      journal.json   a transaction that is being carried out: all that is needed is staged
-      undo.json      what `undo` restores, and what it expects to find
+      journal.json   a transaction in progress: everything it needs is staged
+      undo.json      what `undo` restores, and the state it requires
       lock           held by the ckptfix that writes
-      .gitignore     of everything in here: what undoes a rewrite is not part of the checkpoint
+      .gitignore     ignores the folder: the backup is not part of the checkpoint
       <SHA-256>      bytes of files, and heads of shard files
 
-A transaction is decided at the instant `journal.json` appears. Before it, nothing outside
+A transaction is decided when `journal.json` appears. Before it, nothing outside
 `.ckptfix/` has changed and the next run starts over; after it, every run can complete or roll back.
 """
 
@@ -56,7 +56,7 @@ class ShardRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     original: str
     """As in a FileRecord."""
     data_bytes: int
-    """Bytes behind the head, the same before and after."""
+    """Number of bytes after the head, the same before and after."""
     mode: int
     mtime_ns: int
     """File mode of the original; undo restores it together with the bytes."""
@@ -96,11 +96,11 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder against a second ckptfix; the lock ends with the process.
+        """Lock the folder against a second ckptfix; the lock ends with the process.
 
         Raises:
-            CkptfixError: another one holds it, or the lock is no file of ours.
-            OSError: the file system refuses, or knows no locks.
+            CkptfixError: another process holds it, or the lock is not a regular file.
+            OSError: the file system refuses, or has no locks.
         """
         descriptor = self._open_lock()
         while not self._is_lock(descriptor):
@@ -120,7 +120,7 @@ class Store:
 
     def _open_lock(self) -> int:
         self.create()
-        # A stranger's folder may hold a link or a pipe of this name.
+        # A folder that came with the checkpoint may contain a link or pipe with this name.
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(self.folder / LOCK, flags, 0o600)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -48,7 +48,7 @@ def unfolded_plan(plan: Plan, folded: Checkpoint, whole: Checkpoint) -> Plan:
 
 
 def _tells_apart(mapper: NameMapper, folded: Checkpoint) -> bool:
-    """True unless it is certain that no rule looks at the number of an expert."""
+    """True unless it is certain that no rule depends on the number of an expert."""
     banks = folded.banks
     names = (s.name for m in folded.metadata for s in m.statements)
     return banks is not None and any(map(banks.has, names)) and any(map(_may_tell, mapper.rules))
@@ -67,7 +67,7 @@ class _Unfolding:
     fold: Fold
     file: str
     value: Mapping[str, Any]
-    """Of the whole file."""
+    """Path in the whole file."""
 
     @property
     def _banks(self) -> Banks:
@@ -86,7 +86,7 @@ class _Unfolding:
         return replace(draft, renames=renames, removals=removals, additions=additions)
 
     def _paths(self, path: Path) -> Iterator[Path]:
-        """Where a name stands in the whole file, for each expert in turn."""
+        """Path of a name in the whole file, for each expert in turn."""
         positions = self.fold.positions.get((self.file, path[:-1]))
         if isinstance(path[-1], str):
             yield from ((*path[:-1], name) for name in self._banks.names(path[-1]))
@@ -116,7 +116,7 @@ class _Unfolding:
         return f"{head}{dot}{number}{rest}"
 
     def _beside(self, path: Path) -> Path:
-        """Where a name is added: for a bank, behind the last of its modules."""
+        """Where a name is added: for a bank, after the last of its modules."""
         name = path[-1]
         if not isinstance(name, str) or not self._banks.has(name):
             return next(self._paths(path))

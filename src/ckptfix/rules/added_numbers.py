@@ -1,4 +1,4 @@
-"""CKF80x: what AWQ and SVDQuant store beside a weight."""
+"""CKF80x: what AWQ and SVDQuant store in addition to a weight."""
 
 from collections.abc import Iterable
 from typing import Final

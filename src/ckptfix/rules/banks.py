@@ -1,4 +1,4 @@
-"""CKF2xx: modules that a runtime builds together must be stored alike."""
+"""CKF2xx: modules that a runtime fuses must be stored in the same format."""
 
 import re
 from collections import Counter
@@ -36,7 +36,7 @@ _EXPERT: Final = re.compile(r"(.*\.experts)\.(\d+)\.(.+)")
     """,
 )
 def packed_members_differ(context: Context) -> Iterable[Finding]:
-    """q, k, v or gate, up beside each other in formats that have nothing in common."""
+    """q, k, v or gate, up of one layer in incompatible formats."""
     checkpoint = context.checkpoint
     for name in checkpoint.modules:
         parent, dot, last = name.rpartition(".")
@@ -135,7 +135,7 @@ def _unlike(
             module = f"{bank}.{expert}.{part}"
             lacking = sorted(roles - stored.get((expert, part), frozenset()))
             if not lacking or (part in parts and checkpoint.formats[module].problem):
-                continue  # CKF301 tells what no format allows
+                continue  # CKF301 reports what no format allows
             beside = next(iter(parts.values()))
             what = ", ".join(lacking) if part in parts else "all of its tensors"
             yield context.finding(

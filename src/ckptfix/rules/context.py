@@ -18,12 +18,12 @@ from ckptfix.runtimes.verdict import TargetVerdict
 
 @dataclass(frozen=True)
 class Facts:
-    """What all rules look at; whatever several of them read is read once."""
+    """The input of all rules; what several of them use is computed once."""
 
     checkpoint: Checkpoint
     naming: Naming
     verdicts: tuple[TargetVerdict, ...] = ()
-    """Of the requested releases."""
+    """Verdicts of the requested releases."""
     numbers: Numbers = NOT_MEASURED
     """Measured from the weights by `verify`, otherwise empty."""
 
@@ -36,7 +36,7 @@ class Facts:
     def declared(self) -> tuple[tuple[Declared, StoredFormat], ...]:
         """What each file declares for each module, and what is stored.
 
-        Entries count even where a pattern overrules them, because other readers go by them.
+        Entries count even if a pattern overrules them, because other readers use them.
         """
         formats = self.checkpoint.formats
         return tuple(
@@ -55,10 +55,10 @@ class Facts:
         return None if asked is None else wrong | asked
 
     def concerns_a_runtime(self, module: str) -> bool:
-        """True where what the metadata say of a module has an effect.
+        """True if what the metadata declares for a module has an effect.
 
-        Of the releases asked about, one builds it otherwise than it is stored; where none was, or
-        one has no verdict, some known release asks its config for it.
+        One of the requested releases builds it in a different format than stored; without requested
+        releases, or if one has no verdict, some known release looks it up.
         """
         return self._concerned is None or module in self._concerned
 
@@ -86,7 +86,7 @@ class Context:
 
     @property
     def verdicts(self) -> tuple[TargetVerdict, ...]:
-        """Of the requested releases."""
+        """Verdicts of the requested releases."""
         return self.facts.verdicts
 
     @property
@@ -130,18 +130,18 @@ class Context:
         """A finding of this rule.
 
         Args:
-            subject: see `Finding`, as for all others.
+            subject: the name at fault.
             message: what is wrong.
-            place: where to change something.
-            advice: what to do; left out where `effect` says it.
-            effect: what the rewrite does.
-            modules: what it is about.
+            place: the place to change.
+            advice: what to do; omitted if `effect` is given.
+            effect: what the rewrite does, as a phrase.
+            modules: checkpoint names of the modules it is about.
             expected: the correct name.
             releases: those that it holds for.
             related: further places.
-            fixed_by: the rewrite, where it differs from that of the rule.
+            fixed_by: the rewrite, if it differs from that of the rule.
             depends_on_experts: whether its text depends on experts that it does not name.
-            count: places that it is for.
+            count: number of places it represents.
         """
         repair = self.rule.fixed_by if fixed_by is None else fixed_by
         if repair is Repair.CONTENT and self.checkpoint.dialect.writer is None:

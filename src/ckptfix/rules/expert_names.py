@@ -1,4 +1,4 @@
-"""CKF308: names of experts that runtimes do not take apart."""
+"""CKF308: names of experts that runtimes cannot parse."""
 
 import re
 from collections.abc import Iterable

@@ -35,21 +35,21 @@ FAMILY: Final = Family("CKF5", "files and index")
     """,
 )
 def files_disagree(context: Context) -> Iterable[Finding]:
-    """Algorithm, entries and exclude patterns of the two files, whatever their spelling."""
+    """Algorithm, entries and exclude patterns of the two files, in either spelling."""
     read = [m for m in read_by_runtimes(context.checkpoint.metadata) if decides(m)]
     if len(read) < 2:
         return
     first, second = read[0], read[1]
     ours, theirs = first.quant_algo, second.quant_algo
     if (ours or "").upper() != (theirs or "").upper():
-        message = f"has {_said(ours)}, but {second.file} has {_said(theirs)}"
-        there = Related(second.place, f"says {_said(theirs)}")
+        message = f"has {_shown(ours)}, but {second.file} has {_shown(theirs)}"
+        there = Related(second.place, f"says {_shown(theirs)}")
         yield _disagreement(context, first.file, message, first, there)
         return
     if first.is_mixed:
         for module, (a, b) in _different(_named(context, first), _named(context, second)):
-            message = f"is declared as {_said(a)} here and as {_said(b)} in {second.file}"
-            there = Related(second.place, f"declares it as {_said(b)}")
+            message = f"is declared as {_shown(a)} here and as {_shown(b)} in {second.file}"
+            there = Related(second.place, f"declares it as {_shown(b)}")
             yield _disagreement(context, module, message, first, there)
     stored = context.checkpoint.unquantized_linears
     excluded_here, excluded_there = context.excluded(first), context.excluded(second)
@@ -73,7 +73,7 @@ def _disagreement(
     )
 
 
-def _said(quant_algo: str | None) -> str:
+def _shown(quant_algo: str | None) -> str:
     return visible(quant_algo) if quant_algo else "nothing"
 
 

@@ -1,4 +1,4 @@
-"""What a rule is and what it finds."""
+"""Rules, families of rules, and findings."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -39,8 +39,8 @@ class Repair(Enum):
 
 
 Needs = Literal["headers", "weights", "release"]
-"""What a rule looks at besides the metadata: the headers of the tensors, their values (only
-`verify` reads those), or what a release of a runtime makes of the checkpoint."""
+"""What a rule needs besides the metadata: the headers of the tensors, their values (only `verify`
+reads those), or the verdict of a runtime release."""
 
 
 BY_HAND: Final = "correct it by hand; no rewrite repairs it"
@@ -62,7 +62,7 @@ class Related:
 
     place: Place
     note: str
-    """What is there, as a phrase: `says NVFP4`."""
+    """What it contains, as a phrase: `says NVFP4`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Finding:
     modules: tuple[str, ...] = ()
     """Checkpoint names of the modules it is about."""
     expected: str = ""
-    """The correct name, where there is one."""
+    """The correct name, if there is one."""
     releases: tuple[str, ...] = ()
     """The requested releases that it holds for; empty when it does not depend on one."""
     related: tuple[Related, ...] = ()
@@ -93,19 +93,19 @@ class Finding:
     count: int = 1
     """Places that it is for: beyond thousands of one kind, the rest is one finding."""
     effect: str | None = None
-    """What a rewrite does about it, as a phrase: `adds it as FP8`; empty where running it says
-    enough, None where the advice is to do without one."""
+    """What a rewrite does about it, as a phrase: `adds it as FP8`; empty if the call says enough,
+    None if the advice is to repair it by hand."""
     banks: Banks | None = field(default=None, repr=False)
-    """Banks of experts whose expert 0 stands for all of them in the names of this finding."""
+    """Expert banks whose expert 0 represents all of them in the names of this finding."""
 
     @property
     def experts(self) -> int:
-        """How many findings it stands for, one for each expert of a bank."""
+        """How many findings it represents, one for each expert of a bank."""
         return 1 if self.banks is None else self.banks.number(self.subject)
 
     @property
     def code(self) -> str:
-        """Of the rule."""
+        """The code of the rule."""
         return self.rule.code
 
 
@@ -119,7 +119,7 @@ Find = Callable[["Context"], Iterable[Finding]]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Rule:
-    """Everything about a rule, declared beside the function that finds."""
+    """Everything about a rule, declared next to the function that finds."""
 
     code: str
     title: str
@@ -132,19 +132,19 @@ class Rule:
     """The rewrite that repairs most of its findings."""
     needs: Needs
     blocks_loading: bool
-    """The tensors themselves are wrong: no release loads them, whatever it resolves."""
+    """The tensors themselves are wrong: no release can load them."""
     refuses_rename: bool
     """A rewrite must not give a name that has such a finding, even if the old name had it."""
     reads_names: bool
-    """It goes by what names in the metadata stand for: only for dialects whose names are plain."""
+    """It depends on what names in the metadata match: only for dialects with plain names."""
     blocks_verify: bool
     """`verify` cannot decode such a module, so it reports the finding too."""
     since: str
     """The version of ckptfix that had it first."""
     example: str
-    """Part of a checkpoint that breaks the rule and its repair, as a diff: under the name of each
-    file, with a JSON pointer where it is not the whole of it, what matters in it. Modules of a
-    shard file as `NAME stored as QUANT_ALGO`; under `on SPEC`, nothing: the release."""
+    """Part of a checkpoint that breaks the rule, and its repair, as a diff: the name of each file,
+    with a JSON pointer if it is only a part, followed by what matters in it. Modules of a shard
+    file are `NAME stored as QUANT_ALGO`; `on SPEC` names the release."""
     find: Find
 
     def __repr__(self) -> str:

@@ -18,9 +18,9 @@ _EXPERT: Final = re.compile(rf"{re.escape(EXPERTS)}\d")
 def holds_for_all(
     folded: Checkpoint, findings: Iterable[Finding], verdicts: Iterable[TargetVerdict]
 ) -> bool:
-    """True when expert 0 of each folded bank stands for all in whatever was found.
+    """True when expert 0 of each folded bank represents all experts in every finding.
 
-    A finding about expert 0 then is one about each expert. What speaks of all experts in another
+    A finding about expert 0 is then one about each expert. A text that mentions experts in another
     way, such as the first few of a list, depends on how many there are.
     """
     fold = folded.fold
@@ -43,7 +43,7 @@ def tells_of_banks(finding: Finding) -> bool:
 
 
 def _stands_for_all(finding: Finding) -> bool:
-    """By its names and places; what its text depends on besides, the rule declares."""
+    """Judged by its names and places; the rule declares what else its text depends on."""
     banks = finding.banks
     if banks is None or finding.depends_on_experts:
         return banks is None

@@ -142,7 +142,7 @@ def declared_otherwise(context: Context) -> Iterable[Finding]:
     """,
 )
 def group_size_differs(context: Context) -> Iterable[Finding]:
-    """Modules whose scales are not as many as the declared group_size says."""
+    """Modules whose number of scales contradicts the declared group_size."""
     for declared, stored in context.declared:
         fit = stored.fit(declared.quant_algo)
         if fit is None or not fit.group_size or declared.group_size is None:

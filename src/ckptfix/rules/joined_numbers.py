@@ -17,7 +17,7 @@ _SHARED: Final = ("weight_scale_2", "input_scale", "pre_quant_scale")
 _MOST_REQUANTIZED: Final = 0.05
 """Relative error of a weight; FP8 itself has 0.027."""
 _MOST_PEERS: Final = 0.75
-"""Share of the modules that must have one and the same input_scale before others stand out."""
+"""Share of the modules that must have the same input_scale before others are outliers."""
 
 
 @FAMILY.rule(
@@ -73,7 +73,7 @@ def _unlike(
     usual, number = _common(having, role)
     if number == len(having):
         return
-    # With no majority nobody can tell which is right: all are named.
+    # Without a majority it is unknown which is right: all are reported.
     odd = [m for m in having if m.scales[role].digest != usual or number * 2 <= len(having)]
     for member in odd:
         told = f"has a different {role} from the other members of {name}"

@@ -1,4 +1,4 @@
-"""CKF209: layers that are built alike hold the same modules."""
+"""CKF209: similar layers have the same modules."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Set
@@ -16,7 +16,7 @@ _Blocks = Mapping[str, Mapping[str, str]]
 """Block (`model.layers.0.mlp`) -> last part of a module's name -> module."""
 
 _SHARED_PARTS: Final = 2
-"""With fewer modules in common, another one instead of the lost must at least be named like it."""
+"""With fewer common modules, a replacement must at least have a similar name."""
 
 
 @FAMILY.rule(
@@ -85,11 +85,11 @@ def _kinds(modules: Iterable[str]) -> Iterable[_Blocks]:
 
 
 def _lost(own: Set[str], others: Iterable[Set[str]]) -> tuple[str, str] | None:
-    """The part that every like block has, and the part found in its stead, if any.
+    """The part that every similar block has, and the part found instead, if any.
 
     Args:
         own: the parts of one block.
-        others: what the other blocks of the kind consist of.
+        others: the parts of the other similar blocks.
     """
     alike = [set(parts) for parts in others if parts & own]
     if not alike:

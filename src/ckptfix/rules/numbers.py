@@ -1,4 +1,4 @@
-"""CKF80x: what a module's own numbers say; only `verify` reads weights, `check` finds nothing."""
+"""CKF80x: values of a module's own tensors; only `verify` reads weights, `check` finds nothing."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -21,7 +21,7 @@ _BELONGS: Final = -3.0
 """Standard deviations; a pairing by chance is above in 999 cases of 1,000, real exports are below
 -4 even where they have 32 blocks."""
 _LOWEST_TOP: Final = 200.0
-"""Of the block scales of a weight: 448 by construction, 256 with four-over-six, and less where
+"""Largest block scale of a weight: 448 by construction, 256 with four-over-six, and less where
 the scales are searched (nvidia-modelopt 0.47.0, modelopt/torch/quantization/qtensor,
 nvfp4_tensor.py)."""
 _FEW: Final = 8

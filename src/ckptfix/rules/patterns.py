@@ -52,7 +52,7 @@ def packed_without_members(context: Context) -> Iterable[Finding]:
     of_runtime = context.naming.runtime_names.module_of
     names = of_runtime.keys() | context.checkpoint.modules.keys()
     for metadata in context.checkpoint.metadata:
-        # In one spelling: a packed name for the runtime may stand beside members as stored.
+        # In one spelling: a packed name for the runtime may occur next to members as stored.
         stated = {of_runtime.get(s.name, s.name) for s in metadata.statements}
         for statement in metadata.statements:
             parent, _, last = statement.name.rpartition(".")
@@ -134,7 +134,7 @@ def foreign_dialect(context: Context) -> Iterable[Finding]:
 def ambiguous_pattern(context: Context) -> Iterable[Finding]:
     """Plain patterns that are only part of a name, or the beginning of a quantized one.
 
-    They count where a release asks for what they hit.
+    They count if a release looks up a module that they match.
     """
     formats = context.checkpoint.formats
     names = sorted(context.checkpoint.modules)
@@ -168,7 +168,7 @@ def _plain_patterns(metadata: MetadataFile) -> Iterator[Statement]:
 
 
 def _longer(names: Sequence[str], beginning: str) -> list[str]:
-    """Names that go on behind the beginning within the same dotted part."""
+    """Names that continue after the prefix within the same dotted part."""
     found = []
     for at in range(bisect_left(names, beginning), len(names)):
         name = names[at]

@@ -1,4 +1,4 @@
-"""What several rules look at: which modules a file covers, excludes, declares."""
+"""What several rules use: which modules a file covers, excludes, declares."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from ckptfix.text import visible
 
 
 def place_of(checkpoint: Checkpoint, module: str, role: str = "weight") -> Place:
-    """The shard file and a tensor of a module; its first one where it has none of that role."""
+    """The shard file and a tensor of a module; its first tensor if it has none of that role."""
     names = checkpoint.modules[module].tensor_names
     tensor = names.get(role, next(iter(names.values())))
     return Place(checkpoint.table.file_of[tensor], tensor=visible(tensor))
@@ -32,8 +32,8 @@ class Declared:
     by_name: bool
     """True when an entry names exactly this module, false for a container or the whole file."""
     overruled: Statement | None
-    """What decides instead in the same file: the pattern that excludes the module, else an entry
-    nearer to it."""
+    """What decides instead in the same file: the pattern that excludes the module, otherwise a more
+    specific entry."""
 
     @property
     def place(self) -> Place:
@@ -80,7 +80,7 @@ class Declarations:
 
     @cached_property
     def all(self) -> tuple[Declared, ...]:
-        """Everything declared, also what is overruled, in the order of the files."""
+        """Everything declared, including what is overruled, in the order of the files."""
         if reading := self.checkpoint.dialect.reading:
             return tuple(self._by_own_reading(reading))
         return tuple(
@@ -100,9 +100,9 @@ class Declarations:
 
     @cached_property
     def names(self) -> Mapping[str, str]:
-        """Module -> the quant_algo that the metadata calls it by, of those that its tensors allow.
+        """Module -> the declared quant_algo, if its tensors allow it.
 
-        It tells formats apart that are stored alike. What is overruled counts last.
+        It distinguishes formats that are stored identically. Overruled declarations count last.
         """
         formats = self.checkpoint.formats
         found: dict[str, str] = {}
@@ -116,7 +116,7 @@ class Declarations:
         return found
 
     def _by_any_scheme(self, known: Mapping[str, str]) -> dict[str, str]:
-        """Of modules whose name nothing meets, a format that the file declares for some other.
+        """For modules that nothing names, a format that the file declares for another module.
 
         Targets may be in another spelling than the tensors.
         """

@@ -25,7 +25,7 @@ class Selection:
         return _longest(self.select, code) > _longest(self.ignore, code)
 
     def without(self, codes: Iterable[str]) -> "Selection":
-        """The same, with more that is not reported, whatever was selected."""
+        """The same selection with additional ignored codes."""
         more = tuple(code for code in RULES if _longest(tuple(codes), code) > 0)
         return Selection(self.select, (*self.ignore, *more))
 
@@ -38,10 +38,10 @@ def _longest(prefixes: Iterable[str], code: str) -> int:
 
 
 def parse_codes(texts: Iterable[str], where: str) -> tuple[str, ...]:
-    """Codes and prefixes as the user wrote them, several in one text apart by commas.
+    """Codes and prefixes as the user wrote them, comma-separated.
 
     Raises:
-        CkptfixError: a text begins no code; with the nearest one.
+        CkptfixError: a text is not the prefix of any code; it names the nearest one.
     """
     codes = [part.strip().upper() for text in texts for part in text.split(",")]
     for code in codes:

@@ -35,7 +35,7 @@ FAMILY: Final = Family("CKF1", "names")
     """,
 )
 def unloadable_name(context: Context) -> Iterable[Finding]:
-    """Modules whose tensors end nowhere, where another name for them is known."""
+    """Modules whose tensors no release loads, if a name that works is known."""
     config = context.checkpoint.config
     name_map = choose_tensor_map(config.architectures, config.nested, general=False)
     if not name_map.mapper.rules:

@@ -19,7 +19,7 @@ _OTHER: Final = re.compile(r".*(?:Model|For(?!CausalLM|ConditionalGeneration)[A-
 
 
 class UnregisteredError(Exception):
-    """The release has no class of its own; whether it builds another's is not known."""
+    """The release has no class for it; whether it builds another one is not known."""
 
 
 @cache
@@ -54,7 +54,7 @@ def _may_be_of_transformers(architecture: str) -> bool:
 
 
 def _inferred(config: ModelConfig, profile: RuntimeProfile) -> str:
-    """The class of the model_type, unless the runtime indexes what is not there."""
+    """The class of the model_type, unless the runtime fails to look it up."""
     if runtime_named(profile.runtime).needs_architectures:
         raise StopsError("stops: config.json names no architectures")
     model_type = config.values.get("model_type")

@@ -1,7 +1,7 @@
-"""For every runtime module of another quantizer's checkpoint: stored against built.
+"""Verdicts for checkpoints of other quantizers: each runtime module as stored and as built.
 
-What a release finds in the metadata is a matter of its class for the quantizer; here its answer is
-held against the tensors. A release stops at a tensor that its layer has no parameter for, and does
+The release's class for the quantizer reads the metadata; here its answer is compared with the
+tensors. A release stops at a tensor that its layer has no parameter for, and does
 not report a parameter that no tensor fills (vllm 0.33.0, vllm/model_executor/models/utils.py).
 """
 
@@ -26,7 +26,7 @@ KNOWN_ROLES: Final = frozenset({*(role.name for role in ROLES), _OUTPUT_SCALE})
 _KV_PROJECTIONS: Final = ("q_proj", "k_proj", "v_proj")
 """Their output_scale is that of the KV cache (vllm 0.33.0, quantization/fp8.py)."""
 _WITHOUT_PARAMETER: Final = frozenset({"bias", *KV_ROLES})
-"""Of a layer or of the attention beside it, quantized or not."""
+"""Tensors of a layer or its attention, quantized or not."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class MethodJudge:
     """The metadata that the class reads, for people."""
 
     def judge(self, modules: Sequence[RuntimeModule]) -> Iterator[ModuleVerdict]:
-        """The verdicts; embeddings and convolutions count only where they are stored quantized.
+        """The verdicts; embeddings and convolutions count only if they are stored quantized.
 
         Raises:
-            NotKnownError: nobody read what the release builds for a scheme.
+            NotKnownError: what the release builds for a scheme is not known.
         """
         for module in modules:
             if all(draft_root(self.checkpoint, member) for member in module.members):
@@ -123,7 +123,7 @@ class MethodJudge:
 
 
 def _kind_of(module: RuntimeModule) -> LayerKind | None:
-    """The kind of layer that asks; None for a convolution, which does not."""
+    """The kind of layer that looks up a scheme; None for a convolution, which does not."""
     return None if module.kind == "other" else module.kind
 
 
@@ -136,7 +136,7 @@ def _decided_by(scheme: Scheme | None) -> str:
 
 
 def _mismatch_effect(layer: Layer, stored: StoredFormat) -> Effect:
-    """A float weight is cast into codes of its own shape, without a scale; all else stops."""
+    """A float weight is cast into codes of its own shape, without a scale; others stop it."""
     row = format_named(layer.formats[0])
     same_shape = row is not None and row.weight == "weight" and row.codes.packed is None
     cast = same_shape and not stored.is_quantized
@@ -152,7 +152,7 @@ def _wrong_groups(layer: Layer, fit: Fit) -> str:
     if wanted == stored or fit.format.scales.shape is None:
         return ""
     if layer.merged_rows and -(-columns // wanted) == -(-columns // stored) == 1:
-        return ""  # one block, whatever its size
+        return ""  # one block of any size
     return f"this release builds it with groups of {wanted}, but groups of {stored} are stored"
 
 

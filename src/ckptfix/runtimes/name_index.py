@@ -1,7 +1,7 @@
-"""Names in one spelling, asked which modules a name or a pattern stands for.
+"""Names in one spelling, searched for the modules that a name or pattern matches.
 
-Names are sorted and indexed once; a name or pattern looks only at those that share its beginning,
-or hold the rarest part of it.
+Names are sorted and indexed once; a lookup only scans those that share its beginning or contain
+its rarest part.
 """
 
 import re
@@ -26,7 +26,7 @@ MOST_LIKELY: Final = 64
 MOST_SUGGESTIONS: Final = 200
 """Names that are compared at all; a list of more that are unlike each other is no slip."""
 _FEW: Final = 64
-"""Names that are looked at one by one rather than through an index."""
+"""Up to this many names are scanned rather than indexed."""
 _NUMBERS: Final = re.compile(r"\d+")
 
 
@@ -59,7 +59,7 @@ class NameIndex:
         return found or self._members_of_packed(name)
 
     def _members_of_packed(self, name: str) -> list[str]:
-        """The members of a packed module that the checkpoint stores apart: `qkv_proj`."""
+        """The members of a packed module that the checkpoint stores separately: `qkv_proj`."""
         parent, _, last = name.rpartition(".")
         members = [f"{parent}.{part}" for part in BUILTIN_PACKED.get(last, ())]
         if not all(member in self.module_of for member in members):

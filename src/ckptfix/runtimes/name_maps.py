@@ -1,7 +1,7 @@
 """Name maps: TOML files of ordered rules, built in or written by the user.
 
 The same schema serves both (`docs/mapper.md`, `docs/mapper.schema.json`); a built-in map also
-says which architectures it is for and which runtime releases cannot do without it.
+declares its architectures and the runtime releases that need it.
 """
 
 import re
@@ -42,7 +42,7 @@ class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NeededBy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Releases of a runtime that ask for the new names and do not map the old ones themselves."""
+    """Releases of a runtime that look up the new names and do not map the old ones themselves."""
 
     runtime: str
     versions: str
@@ -66,9 +66,9 @@ class NameMap(msgspec.Struct, frozen=True):
 
     mapper: NameMapper
     origin: str
-    """For the user: architecture names, a file, `maps` in backquotes, or `no map`."""
+    """Shown to the user: architecture names, a file, `maps` in backquotes, or `no map`."""
     needed_by: tuple[NeededBy, ...] = ()
-    """Empty when the map came from the user: then the user says that it is needed."""
+    """Empty for a map of the user, which always counts as needed."""
     required: bool = False
     """True when names in the old spelling are a finding."""
 
@@ -174,7 +174,7 @@ def choose_name_map(
             that have no map of their own; its prefix rules are moved below that prefix.
 
     Returns:
-        The map of the architecture, behind the rules that hold for every one.
+        The map of the architecture, after the rules for every architecture.
     """
     damage = damage_map().mapper
     for architecture in architectures:

@@ -1,7 +1,7 @@
-"""Which modules a name in the metadata stands for, in the checkpoint's and the runtime's spelling.
+"""Which modules a name in the metadata matches, in the checkpoint's and the runtime's spelling.
 
-This is the part of a lookup that holds for every runtime: exact names, containers, and the widest
-reading of patterns.
+This is the part of a lookup that holds for every runtime: exact names, containers, and the most
+permissive interpretation of patterns.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ Spelling = Literal["runtime", "checkpoint"]
 
 @dataclass(frozen=True)
 class Reading:
-    """What one name in the metadata stands for."""
+    """What one name in the metadata matches."""
 
     spelling: Spelling | None
     """The spelling in which it names something; None when it names nothing."""
@@ -51,7 +51,7 @@ class Naming:
 
     @property
     def runtime_names(self) -> NameIndex:
-        """Index over the names that the runtime asks for."""
+        """Index of the names that the runtime looks up."""
         return self._spellings.runtime
 
     @property
@@ -73,16 +73,16 @@ class Naming:
 
 
 class _Spellings:
-    """The names of modules in every spelling, and what was looked up in them.
+    """The names of modules in every spelling, with a cache of lookups.
 
-    It is shared by all metadata beside the same tensors: before and after a rewrite.
+    It is shared by all metadata of the same tensors: before and after a rewrite.
     """
 
     def __init__(
         self, names: Sequence[str], mapper: NameMapper, architectures: Sequence[str]
     ) -> None:
         self._names, self._mapper, self._architectures = names, mapper, architectures
-        # Rules ask for the same names over and over, in two files and in targets too.
+        # Rules look up the same names repeatedly: in two files, and in targets.
         self._read_names: dict[str, Reading] = {}
         self._read_patterns: dict[str, Reading] = {}
         self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -103,10 +103,10 @@ class _Spellings:
 
     @cached_property
     def asked(self) -> NameIndex:
-        """Index over the names that the newest known releases ask for, where that is known.
+        """Index of the names that the newest known releases look up, if that is known.
 
-        They differ from both spellings where a class builds a module under another prefix than
-        its own: `block_sparse_moe` as `mlp`, a language model without a prefix.
+        They differ from both spellings if a class builds a module under a prefix that is not its
+        own: `block_sparse_moe` as `mlp`, a language model without a prefix.
         """
         asked: dict[str, str] = {}
         for runtime in known_runtimes():

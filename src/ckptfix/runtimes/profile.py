@@ -14,7 +14,7 @@ NameRule = tuple[str, str | None]
 class ConfigMapper:
     """The class-level mapper that a runtime applies to the names in the metadata.
 
-    Rules are in the order of the source; how they combine is for a release's lookup rules to say.
+    Rules are in the order of the source; a release's lookup rules define how they combine.
     """
 
     regex: tuple[NameRule, ...] = ()
@@ -29,9 +29,9 @@ class SubModel:
 
     attribute: str
     prefix: str | None
-    """Below that of the model, "" for the same; None where it is computed."""
+    """Prefix below that of the model, "" for the same; None if it is computed."""
     class_name: str
-    """What is called to build it; `init_vllm_registered_model` builds another architecture."""
+    """The function that builds it; `init_vllm_registered_model` builds another architecture."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ArchitectureProfile:
     architecture: str
     class_name: str
     file: str
-    """In the wheel."""
+    """Path in the wheel."""
     mapper: ConfigMapper | None = None
     packed_modules: Mapping[str, tuple[str, ...]] | None = None
     """Packed module -> its members; None when the class has no table."""
@@ -63,4 +63,4 @@ class RuntimeProfile:
     source: str
     """Where the data was read: wheel file name and, where known, its SHA-256."""
     architectures: Mapping[str, ArchitectureProfile] = field(default_factory=dict)
-    """Lazy where it was loaded from a file: only what is asked for is built."""
+    """Lazy if loaded from a file: profiles are built on first use."""

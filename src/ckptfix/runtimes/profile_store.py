@@ -2,7 +2,7 @@
 
 The oldest release of a runtime is stored whole; every later one names its base and holds only the
 architectures that changed, so a release that changed nothing is a file of a few lines. Only the
-files of the asked release's chain are read, and an architecture's objects are built when asked for.
+files of a release's chain are read, and an architecture's objects are built on first use.
 """
 
 from collections.abc import Iterator, Mapping
@@ -106,7 +106,7 @@ def expand(
 
 
 class _Architectures(Mapping[str, ArchitectureProfile]):
-    """Builds a profile when it is asked for."""
+    """Builds a profile on first use."""
 
     def __init__(self, records: Mapping[str, ArchitectureRecord]) -> None:
         self._records = records

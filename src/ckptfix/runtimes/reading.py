@@ -1,4 +1,4 @@
-"""Which of a checkpoint's metadata a release uses, and what it makes of them."""
+"""Which of a checkpoint's metadata a release uses, and how it reads it."""
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.common.effective import EffectiveMetadata
@@ -10,11 +10,11 @@ from ckptfix.runtimes.registry import runtime_named
 def read_metadata(
     checkpoint: Checkpoint, profile: RuntimeProfile, architecture: str
 ) -> EffectiveMetadata:
-    """The metadata of a checkpoint as a release holds them.
+    """The metadata of a checkpoint as a release reads it.
 
     Raises:
         StopsError: the release stops before it builds a layer.
-        NotModelOptError: the release reads them as another quantizer's.
+        NotModelOptError: the release reads it as another quantizer's.
     """
     files = Files.of(checkpoint.documents, checkpoint.metadata)
     found = runtime_named(profile.runtime).read(files, profile.version, architecture)

@@ -1,4 +1,4 @@
-"""The runtimes that there are: every folder beside this file with a `runtime.py` is one."""
+"""All runtimes: every folder next to this file with a `runtime.py` is one."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache

@@ -14,7 +14,7 @@ from ckptfix.jsontext.text import JsonText, Path
 
 
 class Fields:
-    """One JSON object; a field that has another type than it should is a fault, and absent."""
+    """One JSON object; a field of the wrong type is a fault and counts as absent."""
 
     def __init__(
         self, document: JsonText, path: Path, value: object, left_out: LeftOut, faults: list[Fault]
@@ -51,7 +51,7 @@ class Fields:
         return None
 
     def child(self, key: str) -> "Fields | None":
-        """An object; None where it is null or absent."""
+        """An object; None if null or absent."""
         value = self.value.get(key)
         return None if value is None else self.below(key, value)
 

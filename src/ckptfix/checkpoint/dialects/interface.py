@@ -27,16 +27,16 @@ class Claim(IntEnum):
     NAMED = 2
     """config.json names the quantizer."""
     OVERRIDES = 3
-    """A file of the quantizer's own decides, whatever config.json keeps of another one."""
+    """The quantizer's own file decides, even if config.json keeps fields of another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnFile:
-    """A metadata file that a quantizer writes beside config.json."""
+    """A metadata file that a quantizer writes next to config.json."""
 
     name: str
     is_enough: bool = False
-    """It can be read where there is no config.json."""
+    """It can be read without a config.json."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,11 @@ class Role:
     is_scale: bool = False
     """Its values are factors, so that their magnitude can be judged."""
     optional: bool = False
-    """A companion that a format has or has not; it tells formats apart."""
+    """A companion that only some formats have; it distinguishes them."""
     of_kv_cache: bool = False
     """It says nothing about the weight."""
     by_row: bool = False
-    """Split with the rows of the weight, where it has more than one value."""
+    """Split with the rows of the weight if it has more than one value."""
     fused: bool = False
     """Llama 4 and GPT-OSS keep 3-D expert parameters: `experts.gate_up_proj_weight_scale`."""
     is_weight: bool = False
@@ -74,7 +74,7 @@ class Role:
 
 
 class Stored(Protocol):
-    """What the tensors say, and what names in the metadata stand for."""
+    """Stored layers, and the modules that names in the metadata match."""
 
     @property
     def layers(self) -> StoredLayers:
@@ -82,14 +82,14 @@ class Stored(Protocol):
 
     @property
     def kv_cache_quant_algo(self) -> str | None:
-        """As a file says; else FP8 where the tensors hold scales of a KV cache."""
+        """As a file declares; otherwise FP8 if the tensors include scales of a KV cache."""
 
     @property
     def quantized(self) -> tuple[str, ...]:
         """Every quantized module, also those whose tensors fit no format; checkpoint names."""
 
     def modules_of(self, name: str) -> tuple[str, ...]:
-        """The modules that an entry or target stands for, in whatever spelling it has."""
+        """The modules that an entry or target matches, in either spelling."""
 
     def covered_by(self, pattern: str) -> tuple[str, ...]:
         """The modules that an exclude pattern reaches."""
@@ -98,7 +98,7 @@ class Stored(Protocol):
         """True for an exclude pattern that reaches modules, none of which is quantized."""
 
     def fits(self, module: str, quant_algo: str | None, group_size: int | None) -> bool:
-        """True where the tensors of a module can be what an entry says."""
+        """True if the tensors of a module fit what an entry declares."""
 
 
 class Writer(Protocol):
@@ -110,18 +110,18 @@ class Writer(Protocol):
     def rebuild(
         self, metadata: MetadataFile, value: Mapping[str, object], stored: Stored
     ) -> Changes:
-        """What makes one file say what the tensors say.
+        """The changes that make one file match the tensors.
 
         Args:
-            metadata: what the file says now.
+            metadata: the current content of the file.
             value: the quantization object at `metadata.root`.
-            stored: what the tensors say.
+            stored: the layers as stored.
         """
 
 
 Reading = Callable[[MetadataFile, str], Statement | MetadataFile | None]
-"""(what a file says, checkpoint name of a module) -> what decides for it there, as the quantizer
-itself reads its names: a statement, the file as a whole, or None, which leaves it unquantized."""
+"""(metadata file, checkpoint name of a module) -> what decides for it there, as the quantizer reads
+its own names: a statement, the file as a whole, or None, which leaves it unquantized."""
 
 
 class Dialect(Protocol):
@@ -133,7 +133,7 @@ class Dialect(Protocol):
 
     @property
     def own_files(self) -> tuple[OwnFile, ...]:
-        """The metadata files beside config.json."""
+        """The metadata files next to config.json."""
 
     @property
     def name_fields(self) -> tuple[str, ...]:
@@ -159,7 +159,7 @@ class Dialect(Protocol):
         """How surely the files are in this dialect."""
 
     def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
-        """What each file says, config.json first; called on files that it claims."""
+        """The metadata of each file, config.json first; called on files that it claims."""
 
     def name_lists(self, documents: Documents) -> Iterable[NameList]:
         """Wherever `read` finds names, without reading them: there may be a million."""

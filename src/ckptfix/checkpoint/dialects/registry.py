@@ -50,7 +50,7 @@ QUANTIZERS: Final = " or ".join((", ".join(_NAMED[:-1]), _NAMED[-1]))
 
 
 def dialect_of(documents: Documents) -> Dialect:
-    """The dialect in which a checkpoint's metadata are; the likeliest where it has none.
+    """The dialect of a checkpoint's metadata; the likeliest one if it has none.
 
     Raises:
         CkptfixError: config.json names a quantizer that no dialect knows.
@@ -65,10 +65,10 @@ def dialect_of(documents: Documents) -> Dialect:
 def parse_metadata(
     documents: Documents, left_out: LeftOut = MappingProxyType({})
 ) -> tuple[MetadataFile, ...]:
-    """What each file says.
+    """The metadata of each file.
 
-    A field with a type that the quantizer does not write counts as absent and is among the faults:
-    what it does in a runtime differs by release.
+    A field with a type that the quantizer does not write counts as absent and is listed in the
+    faults: its effect in a runtime differs by release.
 
     Raises:
         CkptfixError: as `dialect_of`.

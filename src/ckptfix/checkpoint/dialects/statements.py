@@ -1,4 +1,4 @@
-"""What the metadata say: statements, each with the file and JSON pointer where it stands."""
+"""The metadata as statements, each with its file and JSON pointer."""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ckptfix.place import Place
 CONFIG_FILE: Final = "config.json"
 CONFIG_ROOT: Final = ("quantization_config",)
 MIXED: Final = "MIXED_PRECISION"
-"""quant_algo of a file whose entries say which module is quantized how."""
+"""quant_algo of a file with an entry per module."""
 
 LeftOut = Mapping[tuple[str, Path], Set[str]]
 """(file, path of an object or list that names modules) -> names in it that are not to be read."""
@@ -20,7 +20,7 @@ StatementKind = Literal["entry", "exclude", "target"]
 
 
 def config_root(config: Mapping[str, Any]) -> Path | None:
-    """Where config.json holds its quantization object; None where it holds none.
+    """Path of the quantization object in config.json; None if there is none.
 
     In the order in which vLLM and SGLang look (vllm 0.33.0
     vllm/transformers_utils/model_arch_config_convertor.py, sglang 0.5.23
@@ -43,7 +43,7 @@ def value_at(value: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401 - JSO
 
 
 def named_quantizer(value: object) -> str | None:
-    """What a quantization object says of its quantizer; None where it does not say."""
+    """The quantizer that a quantization object names; None if it names none."""
     if not isinstance(value, dict):
         return None
     named = (value.get("quant_method"), value.get("quant_library"))
@@ -61,10 +61,10 @@ class Statement:
     file: str
     path: Path
     quant_algo: str | None = None
-    """The scheme, by the name of its row in the table of stored formats. None: of an entry, that
-    the module is not quantized; of a target, that the file says the scheme in another way."""
+    """The scheme, by the name of its row in the table of stored formats. None in an entry: the
+    module is not quantized; in a target: the file declares the scheme elsewhere."""
     group_size: int | None = None
-    """Input columns per scale, where the scheme has groups and the file says their size."""
+    """Input columns per scale, if the scheme has groups and the file declares their size."""
     symmetric: bool | None = None
     """Whether zero is the middle of the codes, where the file says so and the scheme leaves it
     open."""
@@ -93,7 +93,7 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class MetadataFile:
-    """What one file says."""
+    """The metadata of one file."""
 
     file: str
     root: Path
@@ -101,18 +101,18 @@ class MetadataFile:
     quantizer: str
     """For people: `ModelOpt`."""
     quant_algo: str | None = None
-    """Of the whole checkpoint; `MIXED_PRECISION` when entries decide for each module."""
+    """For the whole checkpoint; `MIXED_PRECISION` if entries decide for each module."""
     group_size: int | None = None
     symmetric: bool | None = None
     """As in `Statement`, of what no statement decides."""
     activation_order: bool | None = None
     kv_cache_quant_algo: str | None = None
     producer: str = ""
-    """Name and version of the exporter; empty if not said."""
+    """Name and version of the exporter; empty if not declared."""
     statements: tuple[Statement, ...] = ()
     faults: tuple[Fault, ...] = ()
     algo_path: Path
-    """The field that says `quant_algo`."""
+    """The field that declares `quant_algo`."""
     entries_path: Path
     """The object whose keys are entries, whether it is there or not."""
     exclude_list: Path
@@ -131,7 +131,7 @@ class MetadataFile:
 
     @cached_property
     def schemes(self) -> tuple[Statement, ...]:
-        """The entries and targets that say how what they name is quantized."""
+        """The entries and targets that declare a scheme for what they name."""
         return tuple(s for s in self.statements if s.kind != "exclude" and s.quant_algo is not None)
 
     @property

@@ -1,4 +1,4 @@
-"""Shapes of scales: which group size they come to, for a weight before packing."""
+"""Shapes of scales: the group size that they imply, for a weight before packing."""
 
 from typing import Final
 
@@ -54,7 +54,7 @@ def rows(weight: Shape, scale: Shape) -> int | None:
 
 
 def row_groups(weight: Shape, scale: Shape) -> int | None:
-    """Groups of input columns that stand in rows: `[in / group, out]`; one group counts too."""
+    """Groups of input columns in rows: `[in / group, out]`; a single group counts too."""
     if len(scale) != 2 or len(weight) != 2 or scale[1] != weight[0] or not scale[0]:
         return None
     group, rest = divmod(weight[1], scale[0])

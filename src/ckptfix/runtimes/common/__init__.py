@@ -1,14 +1,14 @@
-"""What more than one runtime does: pieces that a runtime's folder takes, or leaves.
+"""Lookup pieces that several runtimes share; a runtime's folder uses those it needs.
 
 rows.py          tables of what releases do: which row a release has
 lookup_rules.py  how a release looks names up: what its row says
 mapping.py       how a release applies its name mappers to the metadata
 patterns.py      the exclude list, indexed
-exclusion.py     what a runtime answers about its exclude list
+exclusion.py     the result of checking an exclude list
 entries.py       which entry of quantized_layers a module gets
-bound.py         metadata bound to model classes, ready to be asked
+bound.py         metadata bound to model classes, ready for lookups
 effective.py     metadata as a release holds them
-objects.py       JSON objects, read as the runtimes read them: what raises there is a stop here
+objects.py       JSON objects, read as the runtimes read them; what raises there stops here
 layer_maps.py    quantized_layers and lists of excluded modules, as statements
 foreign.py       another quantizer's metadata
 """

@@ -17,7 +17,7 @@ class Entry:
 
     name: str
     original: str
-    """As it stands in the metadata."""
+    """As spelled in the metadata."""
     quant_algo: str
     """Upper case, as the runtimes compare it."""
 
@@ -34,14 +34,14 @@ class Resolved:
 
 @dataclass(frozen=True)
 class EntryTable:
-    """All entries, indexed so that no lookup looks at all of them."""
+    """All entries, indexed so that no lookup scans all of them."""
 
     entries: Mapping[str, Entry]
-    """In the order of the metadata: "first" is meant literally."""
+    """In the order of the metadata; "first" means the first in this order."""
 
     @cached_property
     def originals(self) -> frozenset[str]:
-        """The names as they stand in the metadata."""
+        """The names as spelled in the metadata."""
         return frozenset(entry.original for entry in self.entries.values())
 
     @cached_property
@@ -155,7 +155,7 @@ def _siblings_of_experts(
 
 
 def _builtin_names(rules: LookupRules, name: str) -> list[list[str]]:
-    """Of each spelling, the members of a packed module that the release knows without a table."""
+    """For each spelling, the members of a packed module that the release knows without a table."""
     members = BUILTIN_PACKED.get(name.rpartition(".")[2], ()) if rules.builtin_packed else ()
     if not members:
         return []

@@ -16,7 +16,7 @@ class Exclusion(Protocol):
         """
 
     def find_for_layer(self, name: str, *, experts: bool) -> Excluded | None:
-        """The same, asked as the release does when it builds a layer, or an expert bank.
+        """The same, as the release checks it when it builds a layer or an expert bank.
 
         Raises:
             LookupDisagreementError: the release would raise.

@@ -1,4 +1,4 @@
-"""A quant_method of config.json that is not ModelOpt's: it decides, whatever lies next to it."""
+"""A quant_method of config.json that is not ModelOpt's: it decides, whatever other files exist."""
 
 from collections.abc import Collection
 from typing import Final
@@ -11,7 +11,7 @@ _NEEDS: Final = {"fp8": ("activation_scheme",), "awq": ("w_bit", "bits"), "gptq"
 
 
 class NotModelOptError(Exception):
-    """Another quantizer's config class reads the metadata; the text says which."""
+    """Another quantizer's config class reads the metadata; the message names it."""
 
     def __init__(self, told: str, found: Held, method: str) -> None:
         super().__init__(told)
@@ -21,7 +21,7 @@ class NotModelOptError(Exception):
 def require_modelopt(
     found: Held, method: str, *, own: Collection[str], known: Collection[str]
 ) -> None:
-    """Refuse what is read by another class than ModelOpt's.
+    """Refuse metadata that is read by a class other than ModelOpt's.
 
     Args:
         found: the object that names the method.

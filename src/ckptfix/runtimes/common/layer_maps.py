@@ -61,7 +61,7 @@ class Files:
 def require_algos(of: Held, entries: tuple[Statement, ...]) -> None:
     """What both runtimes do with every entry before a layer is built: `.get("quant_algo", "")`.
 
-    A missing quant_algo stops them only where a layer asks for the entry.
+    A missing quant_algo stops them only if a layer looks up the entry.
 
     Raises:
         StopsError: an entry is no object, or its quant_algo no string.

@@ -1,4 +1,4 @@
-"""How a release looks names up: what a row of a runtime's table says."""
+"""How a release looks names up: one row of a runtime's table."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -26,7 +26,7 @@ class MappingRules:
 class LookupRules:
     """How one release, and those after it up to the next row, looks names up.
 
-    Two rows are equal where they say the same.
+    Rows with equal content are equal.
     """
 
     since: str = field(compare=False)
@@ -39,7 +39,7 @@ class LookupRules:
     inner_classes_count: bool = False
     """Mappers and packed tables of inner model classes apply too, outermost first."""
     candidates: tuple[tuple[str, str], ...] = ()
-    """(prefix asked, prefix tried instead), after the name itself; first prefix that fits."""
+    """(prefix looked up, prefix tried instead), after the name itself; the first match wins."""
     head_candidate: bool = False
     """`x.lm_head` is also looked up as `lm_head`."""
     experts_take_siblings: bool = False
@@ -47,7 +47,7 @@ class LookupRules:
     builtin_packed: bool = False
     """qkv_proj and gate_up_proj are looked up by their members even without a packed table."""
     quantizes_heads: bool = False
-    """An output head can be quantized; before, it is built unquantized whatever is said."""
+    """An output head can be quantized; before, it is always built unquantized."""
     bare_parts: tuple[str, ...] = ()
     """Under a uniform quant_algo, a module with one of these in its name is left unquantized."""
 

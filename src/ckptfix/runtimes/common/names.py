@@ -18,7 +18,7 @@ class BoundNames:
     packed: Packed
 
     def map(self, name: str) -> str | None:
-        """The name after every mapper, outermost class first; None where one deletes it."""
+        """The name after every mapper, outermost class first; None if one deletes it."""
         current: str | None = name
         for mapper in self.mappers:
             if current is not None:

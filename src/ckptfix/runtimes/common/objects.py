@@ -15,7 +15,7 @@ class StopsError(Exception):
 
 @dataclass(frozen=True)
 class Held:
-    """A JSON object, and where it is."""
+    """A JSON object and its location."""
 
     file: str
     path: Path

@@ -28,7 +28,7 @@ class Pattern:
 
     text: str
     original: str
-    """As it stands in the metadata."""
+    """As spelled in the metadata."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,16 @@ FindPattern = Callable[[str], Pattern | None]
 
 @dataclass(frozen=True)
 class PatternTable:
-    """All patterns, indexed so that a lookup does not look at each of them.
+    """All patterns, indexed so that a lookup does not scan them.
 
-    Of several patterns that hit, the methods give the first in the order of the metadata.
+    If several patterns match, the methods return the first in the order of the metadata.
     """
 
     patterns: Sequence[Pattern]
 
     @cached_property
     def position(self) -> dict[str, int]:
-        """Text -> where it first stands."""
+        """Text -> its first position."""
         return first_positions(pattern.text for pattern in self.patterns)
 
     @cached_property
@@ -89,7 +89,7 @@ class PatternTable:
 
     @cached_property
     def _found(self) -> dict[tuple[str, str], int | None]:
-        """(how, name) -> position: most releases ask for the same names."""
+        """(how, name) -> position: most releases look up the same names."""
         return {}
 
     @cached_property
@@ -124,20 +124,20 @@ class PatternTable:
         return self.earliest(self.positions((name,)))
 
     def positions(self, texts: Iterable[str]) -> list[int]:
-        """Where those of the texts stand that are patterns."""
+        """Positions of those of the texts that are patterns."""
         return [self.position[text] for text in texts if text in self.position]
 
     def inside(self, name: str) -> Pattern | None:
-        """The pattern that stands somewhere in the name."""
+        """The first pattern that the name contains."""
         return self._remembered("inside", name, self._anywhere.first_inside)
 
     def inside_but_shorter(self, name: str) -> Pattern | None:
-        """The pattern that stands somewhere in the name without being the name."""
+        """The first pattern that the name contains and does not equal."""
         find = partial(self._anywhere.first_inside, shorter=True)
         return self._remembered("shorter", name, find)
 
     def in_whole_parts(self, name: str, *, ignore_last_dots: bool) -> Pattern | None:
-        """The pattern whose dotted parts stand in a row in the name.
+        """The first pattern whose dotted parts occur consecutively in the name.
 
         `ignore_last_dots`: dots at the end of either do not count.
         """
@@ -158,7 +158,7 @@ class PatternTable:
         return min(positions, default=None)
 
     def expert_below(self, name: str) -> Pattern | None:
-        """The pattern with `experts` in it in which the name stands."""
+        """The first pattern containing `experts` that contains the name."""
         return self._remembered("expert", name, self._expert_below)
 
     def _expert_below(self, name: str) -> int | None:
@@ -175,7 +175,7 @@ def _in_parts(patterns: Prefixes, name: str) -> int | None:
 
 
 def first_positions(keys: Iterable[str]) -> dict[str, int]:
-    """Key -> where it first stands."""
+    """Key -> its first position."""
     positions: dict[str, int] = {}
     for at, key in enumerate(keys):
         positions.setdefault(key, at)

@@ -1,4 +1,4 @@
-"""Whether SGLang excludes a module: two functions, which it asks in two orders."""
+"""Whether SGLang excludes a module: two functions, called in two orders."""
 
 from dataclasses import dataclass
 
@@ -24,10 +24,10 @@ class SglangExclusion:
     packed: Packed
 
     def find(self, name: str) -> Excluded | None:
-        """Why a module of this name is excluded; None when it is not.
+        """Why a module of this name is excluded; None if it is not.
 
-        In the mixed method SGLang asks the other way round and can raise where this does not; the
-        conformance data joins the two functions in this order.
+        In the mixed method SGLang calls them in the other order and can raise where this does not;
+        the conformance data joins the two functions in this order.
 
         Raises:
             LookupDisagreementError: SGLang would raise.
@@ -37,9 +37,9 @@ class SglangExclusion:
         return self._by_expression(name) or self._skipped(name)
 
     def find_for_layer(self, name: str, *, experts: bool) -> Excluded | None:
-        """The same, asked as SGLang does when it builds a layer (`get_quant_method`).
+        """The same, as SGLang checks it when it builds a layer (`get_quant_method`).
 
-        It asks the function that can raise first, and for expert banks the other one only.
+        It calls the function that can raise first, and for expert banks only the other one.
 
         Raises:
             LookupDisagreementError: SGLang would raise.

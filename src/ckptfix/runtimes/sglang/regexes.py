@@ -44,7 +44,7 @@ class RegexTable:
 
     @cached_property
     def _stars(self) -> tuple[str, ...]:
-        """Patterns that say no more than a shell wildcard, except that `*` ends at a line."""
+        """Patterns equivalent to shell wildcards, except that `*` does not match a line break."""
         return tuple(t for t in self.table.position if "*" in t and not _REGEX.search(t))
 
     @cached_property
@@ -80,7 +80,7 @@ class RegexTable:
 
     @cached_property
     def _joined(self) -> UntrustedRegex | None:
-        """The others as one expression, which is quick to say no."""
+        """The others as one expression: a fast negative test."""
         others = [
             f"(?:{regex.pattern})"
             for at, regex in self._compiled.items()

@@ -3,9 +3,9 @@
 releases.py   which release does what: tables
 reading.py    what a release takes from the metadata files
 exclusion.py  whether a module is excluded
-profiles/     one file a release: mappers and packed tables of every architecture
+profiles/     one file per release: mappers and packed tables of every architecture
 
-The reading follows vLLM's own code step by step, because what null, a string or a missing field
-comes to is decided by the order of the steps. tests/cases and tests/truth hold it against what the
-real vLLM did.
+The reading follows vLLM's own code step by step, because the order of the steps decides what
+null, a string or a missing field means. tests/cases and tests/truth compare it with
+what the real vLLM did.
 """

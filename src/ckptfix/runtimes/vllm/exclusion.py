@@ -29,8 +29,8 @@ class VllmExclusion:
             or excluded("wildcard", self.table.glob_for(name))
         )
 
-    def find_for_layer(self, name: str, *, experts: bool) -> Excluded | None:  # noqa: ARG002 - alike
-        """The same: vLLM asks one function for everything."""
+    def find_for_layer(self, name: str, *, experts: bool) -> Excluded | None:  # noqa: ARG002
+        """The same: vLLM calls one function for everything."""
         return self.find(name)
 
     def _skipped(self, name: str) -> Excluded | None:
