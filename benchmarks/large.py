@@ -61,8 +61,8 @@ def run_once(command: tuple[str, ...], directory: Path) -> Ran:
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode not in (0, 1):
-            told = process.stderr.read().decode() if process.stderr else ""
-            sys.exit(f"{' '.join(arguments)} ended with {process.returncode}: {told}")
+            message = process.stderr.read().decode() if process.stderr else ""
+            sys.exit(f"{' '.join(arguments)} ended with {process.returncode}: {message}")
     return Ran(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss * 1024)
 
 

@@ -18,7 +18,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 
 FORMATS = ("text", "json", "jsonl", "sarif", "github", "junit")
 RELEASES = ((), ("--runtime", "vllm==0.17.1"), ("--runtime", "vllm", "--runtime", "sglang"))
-CHECKS = tuple(("--format", form, *asked) for form, asked in product(FORMATS, RELEASES))
+CHECKS = tuple(("--format", form, *flags) for form, flags in product(FORMATS, RELEASES))
 REWRITES = (("--dry-run",), ("--dry-run", "--runtime", "vllm==0.17.1"))
 
 
@@ -31,7 +31,7 @@ def say(plainly: bool, arguments: list[str]) -> None:
     ckptfix()
 
 
-def said(way: str, arguments: tuple[str, ...]) -> tuple[int, bytes, bytes]:
+def output_of(way: str, arguments: tuple[str, ...]) -> tuple[int, bytes, bytes]:
     """Exit code and output of a process that takes the `fast` or the `plain` way."""
     command = [sys.executable, __file__, f"--{way}", *arguments]
     done = run(command, capture_output=True, check=False)
@@ -49,7 +49,7 @@ def main() -> None:
         calls = [("check", directory, *options) for options in CHECKS]
         calls += [("rewrite", directory, *options) for options in REWRITES]
         for call in calls:
-            fast, plain = said("fast", call), said("plain", call)
+            fast, plain = output_of("fast", call), output_of("plain", call)
             verdict = "identical" if fast == plain else "DIFFERENT"
             differ |= fast != plain
             print(f"{verdict}, {len(fast[1]):,} bytes: {' '.join(call)}", flush=True)

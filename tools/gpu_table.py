@@ -32,9 +32,9 @@ FIXTURES = (
 
 def device_line(device: str) -> str:
     """Hardware, driver, versions, date."""
-    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
-        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         driver = next(iter(done.stdout.splitlines()), "?")
     except FileNotFoundError:
         driver = "?"

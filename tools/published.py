@@ -67,8 +67,8 @@ def check(directory: Path) -> Row:
     Raises:
         NotMadeError: it could not be checked.
     """
-    asked = [word for r in RELEASES for word in ("--runtime", r.replace(" ", "=="))]
-    command = [sys.executable, "-m", "ckptfix", "check", str(directory), "--no-config", *asked]
+    options = [word for r in RELEASES for word in ("--runtime", r.replace(" ", "=="))]
+    command = [sys.executable, "-m", "ckptfix", "check", str(directory), "--no-config", *options]
     done = subprocess.run(
         [*command, "--format", "json"], capture_output=True, text=True, check=False
     )
@@ -97,12 +97,12 @@ def disagreements(
     for release in RELEASES:
         loads = "yes" if expected[release]["loads"] else "no"
         if row.answers[release] != loads:
-            told = f"{row.name} on {release}: {loads}, answered {row.answers[release]}"
-            yield f"{told}: {row.why[release]}"
+            message = f"{row.name} on {release}: {loads}, answered {row.answers[release]}"
+            yield f"{message}: {row.why[release]}"
     if any(expected[release]["loads"] for release in RELEASES):
         for code in row.codes.keys() - reasons.keys():
-            told = f"{row.codes[code]:,} {code} without a reason in {REASONS.name}"
-            yield f"{row.name}: {told}"
+            message = f"{row.codes[code]:,} {code} without a reason in {REASONS.name}"
+            yield f"{row.name}: {message}"
     for code in reasons.keys() - row.codes.keys():
         yield f"{row.name}: no {code} found any more: take it out of {REASONS.name}"
 

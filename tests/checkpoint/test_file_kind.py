@@ -45,7 +45,7 @@ def padded(length: int) -> bytes:
     return length.to_bytes(8, "little") + whole[8:end].ljust(length) + whole[end:]
 
 
-def told(directory: Path, data: bytes) -> str:
+def message(directory: Path, data: bytes) -> str:
     (directory / "model.safetensors").write_bytes(data)
     with pytest.raises(CkptfixError) as error:
         read_tensors(DirectorySource.open(str(directory)))
@@ -67,8 +67,8 @@ def test_a_file_cut_behind_such_a_length_is_truncated(tmp_path: Path, length: in
     data = padded(length)
     for size in CUTS:
         need = f"truncated: the header needs {8 + length} bytes, but the file has only {size}"
-        assert need in told(tmp_path, data[:size])
-    assert "truncated: 4 bytes" in told(tmp_path, data[:4])
+        assert need in message(tmp_path, data[:size])
+    assert "truncated: 4 bytes" in message(tmp_path, data[:4])
 
 
 def zipped() -> bytes:
@@ -100,7 +100,7 @@ def zipped() -> bytes:
 def test_what_is_no_safetensors_file_is_named(
     tmp_path: Path, data: bytes, what: str, advice: str
 ) -> None:
-    sentence = told(tmp_path, data)
+    sentence = message(tmp_path, data)
     assert sentence.startswith(f"model.safetensors: not a safetensors file but {what}")
     assert advice in sentence
 
@@ -118,7 +118,7 @@ def test_what_is_no_safetensors_file_is_named(
     ],
 )
 def test_what_cannot_be_named_is_refused(tmp_path: Path, data: bytes, what: str) -> None:
-    assert what in told(tmp_path, data)
+    assert what in message(tmp_path, data)
 
 
 def findings(call: Call, directory: Path) -> list[object]:

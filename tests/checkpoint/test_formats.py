@@ -201,7 +201,7 @@ def test_only_formats_that_store_alike_fit_together(algo: str, roles: dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("roles", "told"),
+    ("roles", "message"),
     [
         ({"weight": FP8_WEIGHT}, "has no weight_scale"),
         ({"weight": FP8_WEIGHT, "weight_scale_inv": ("F32", (2, 4))}, "weight_scale_inv"),
@@ -220,11 +220,11 @@ def test_only_formats_that_store_alike_fit_together(algo: str, roles: dict[str, 
         ({"weight": FP8_WEIGHT, "weight_scale": ("F32", (3, 2))}, "fits none of FP8"),
     ],
 )
-def test_tensors_that_fit_no_format_are_told_apart(roles: dict[str, Any], told: str) -> None:
+def test_tensors_that_fit_no_format_are_told_apart(roles: dict[str, Any], message: str) -> None:
     stored = fmt(roles)
     assert stored.is_quantized
     assert not stored.fits
-    assert told in stored.problem
+    assert message in stored.problem
 
 
 @pytest.mark.parametrize(

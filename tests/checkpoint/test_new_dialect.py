@@ -206,8 +206,8 @@ def test_its_own_tensors_are_a_role_and_a_row(folder: Path, tmp_path: Path) -> N
     done = run(folder, "check", directory, "--select", "CKF301", "--format", "json")
     (finding,) = json.loads(done.stdout)["checkpoints"][0]["findings"]
     assert finding["subject"] == other
-    told = "codes is I8 [32, 64], steps is F32 [64]: the shape of steps fits none of I8_MADE_UP"
-    assert told in finding["message"]
+    expected = "codes is I8 [32, 64], steps is F32 [64]: the shape of steps fits none of I8_MADE_UP"
+    assert expected in finding["message"]
 
 
 def test_verify_says_that_it_has_no_decoder(folder: Path, tmp_path: Path) -> None:
@@ -218,8 +218,8 @@ def test_verify_says_that_it_has_no_decoder(folder: Path, tmp_path: Path) -> Non
     directory = model(tmp_path / "model", quantization, tensors)
     done = run(folder, "verify", directory, "--device", "cpu")
     assert "Traceback" not in done.stderr
-    told = "ckptfix has no decoder for I8_MADE_UP (codes in codes, scales in steps)"
-    assert told in done.stdout + done.stderr
+    expected = "ckptfix has no decoder for I8_MADE_UP (codes in codes, scales in steps)"
+    assert expected in done.stdout + done.stderr
 
 
 def test_what_it_cannot_write_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -233,5 +233,5 @@ def test_an_unknown_quantizer_is_told_what_is_known(folder: Path, tmp_path: Path
     directory = model(tmp_path / "model", {"quant_method": "someone-elses"})
     done = run(folder, "check", directory)
     assert done.returncode == 2
-    told = done.stderr.partition("ckptfix only supports checkpoints quantized by ")[2]
-    assert {"MadeUp", "ModelOpt"} <= set(re.split(", | or |;|\\n", told)), done.stderr
+    expected = done.stderr.partition("ckptfix only supports checkpoints quantized by ")[2]
+    assert {"MadeUp", "ModelOpt"} <= set(re.split(", | or |;|\\n", expected)), done.stderr

@@ -70,8 +70,8 @@ def test_nothing_is_unrecognized_and_everything_is_stated(directory: Path) -> No
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_release_of_which_nobody_read_how_it_reads_them_is_unknown(name: str) -> None:
-    asked = ["vllm==0.24.0", "sglang==0.5.23"]
-    for answer in check(COPIES / name, runtimes=asked).runtimes:
+    releases = ["vllm==0.24.0", "sglang==0.5.23"]
+    for answer in check(COPIES / name, runtimes=releases).runtimes:
         assert answer.loads == "unknown"
         (reason,) = answer.reasons
         assert reason.startswith("how this release reads metadata of ")
@@ -89,16 +89,16 @@ GPTQ: Callable[[str], Shapes] = lambda name: {  # noqa: E731
 }
 
 
-@pytest.mark.parametrize(("says", "told"), [(True, True), (False, False), (None, None)])
+@pytest.mark.parametrize(("says", "declared"), [(True, True), (False, False), (None, None)])
 def test_where_an_order_is_stored_the_metadata_say_whether_it_counts(
-    tmp_path: Path, says: bool | None, told: bool | None
+    tmp_path: Path, says: bool | None, declared: bool | None
 ) -> None:
     metadata = {"quant_method": "gptq", "bits": 4, "group_size": 64, "sym": False}
     metadata |= {} if says is None else {"desc_act": says}
     directory = write(tmp_path, metadata, GPTQ("layers.0.mlp.up_proj"))
     ((_, size, _, codes),) = quantized(inspect(directory))
     assert size == 64
-    assert (codes.symmetric, codes.activation_order) == (False, told)
+    assert (codes.symmetric, codes.activation_order) == (False, declared)
 
 
 def test_a_rule_of_gptq_is_matched_from_the_start_in_order(tmp_path: Path) -> None:
@@ -107,9 +107,9 @@ def test_a_rule_of_gptq_is_matched_from_the_start_in_order(tmp_path: Path) -> No
     names = [f"layers.{n}.mlp.{p}_proj" for n in (0, 1) for p in ("up", "down")]
     tensors = {k: v for name in names for k, v in GPTQ(name).items()}
     rows = inspect(write(tmp_path, metadata, tensors)).formats
-    said = {(r.codes.symmetric, r.modules, sum(r.stated_in.values())) for r in rows if r.codes}
+    shown = {(r.codes.symmetric, r.modules, sum(r.stated_in.values())) for r in rows if r.codes}
     # Of layer 1 the metadata say that it is not quantized, so nothing says whether it is symmetric.
-    assert said == {(False, 1, 1), (True, 1, 1), (None, 2, 0)}
+    assert shown == {(False, 1, 1), (True, 1, 1), (None, 2, 0)}
 
 
 def test_an_expression_in_metadata_cannot_take_forever(tmp_path: Path, call: Call) -> None:

@@ -41,7 +41,7 @@ def row(dtype: str = "BF16", shape: object = (2,), offsets: object = (0, 4)) -> 
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (b"", "not a safetensors file but an empty file"),
         (b"\x02\x00", "truncated: 2 bytes"),
@@ -69,11 +69,13 @@ def row(dtype: str = "BF16", shape: object = (2,), offsets: object = (0, 4)) -> 
         (header({"a\x00": row(dtype="F7")}, 4), r"tensor a\x00"),
     ],
 )
-def test_a_bad_shard_file_is_told_in_one_sentence(tmp_path: Path, data: bytes, told: str) -> None:
+def test_a_bad_shard_file_is_told_in_one_sentence(
+    tmp_path: Path, data: bytes, message: str
+) -> None:
     (tmp_path / "model.safetensors").write_bytes(data)
     with pytest.raises(CkptfixError) as error:
         read(tmp_path)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert str(error.value).startswith("model.safetensors")
     assert "\n" not in str(error.value)
 
@@ -107,7 +109,7 @@ def test_index_and_headers_that_disagree_are_kept_as_facts(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("file", "told"),
+    ("file", "message"),
     [
         ("../../etc/passwd", "does not name a .safetensors file"),
         ("../x.safetensors", "a file outside the checkpoint directory"),
@@ -117,7 +119,7 @@ def test_index_and_headers_that_disagree_are_kept_as_facts(tmp_path: Path) -> No
     ],
 )
 def test_an_index_cannot_lead_out_of_the_checkpoint(
-    tmp_path: Path, file: object, told: str
+    tmp_path: Path, file: object, message: str
 ) -> None:
     inside = tmp_path / "inside"
     inside.mkdir()
@@ -125,7 +127,7 @@ def test_an_index_cannot_lead_out_of_the_checkpoint(
     indexed(inside, {"a.weight": file})
     with pytest.raises(CkptfixError) as error:
         read(inside)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "/weight_map/a.weight" in str(error.value)
 
 
@@ -148,7 +150,7 @@ def test_links_of_a_hub_cache_are_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda d: (d / "model.safetensors").mkdir(), "not a regular file"),
         (lambda d: (d / "model.safetensors").symlink_to("model.safetensors"), "symlink loop"),
@@ -158,9 +160,9 @@ def test_links_of_a_hub_cache_are_followed(tmp_path: Path) -> None:
         (lambda _: None, "no .safetensors file"),
     ],
 )
-def test_no_weights_to_read(tmp_path: Path, make: Callable[[Path], object], told: str) -> None:
+def test_no_weights_to_read(tmp_path: Path, make: Callable[[Path], object], message: str) -> None:
     make(tmp_path)
-    with pytest.raises(CkptfixError, match=told):
+    with pytest.raises(CkptfixError, match=message):
         read(tmp_path)
 
 

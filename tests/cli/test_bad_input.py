@@ -46,16 +46,16 @@ CASES = [
 
 
 @pytest.mark.parametrize("command", ["check", "inspect", "rewrite"])
-@pytest.mark.parametrize(("spoil", "told"), CASES)
+@pytest.mark.parametrize(("spoil", "message"), CASES)
 def test_a_broken_checkpoint(
-    tmp_path: Path, call: Call, command: str, spoil: Callable[[Path], object], told: str
+    tmp_path: Path, call: Call, command: str, spoil: Callable[[Path], object], message: str
 ) -> None:
     directory = write_checkpoint(tmp_path / "c", TENSORS, mixed({"m.a": "FP8"}))
     spoil(directory)
     before = files_of(directory)
     done = call(command, directory)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
@@ -71,7 +71,7 @@ def test_a_checkpoint_that_is_not_quantized(tmp_path: Path, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["check", "nowhere"], "nowhere: no such directory"),
         (["check", "file"], "file is a file, not a checkpoint directory"),
@@ -87,11 +87,11 @@ def test_a_checkpoint_that_is_not_quantized(tmp_path: Path, run: Run) -> None:
         (["chek", "c"], "No such command"),
     ],
 )
-def test_a_wrong_command_line(tmp_path: Path, run: Run, arguments: list[str], told: str) -> None:
+def test_a_wrong_command_line(tmp_path: Path, run: Run, arguments: list[str], message: str) -> None:
     write_checkpoint(tmp_path / "c", TENSORS, mixed({"m.a": "FP8"}))
     (tmp_path / "file").write_text("not = [toml")
     done = run(*arguments)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""

@@ -118,17 +118,17 @@ def test_the_working_directory_by_its_name_is_still_taken(here: Path, call: Call
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "names no checkpoint"),
         ("\n \n\t\n# only this\n  #\n", "names no checkpoint"),
         ("file://\n", "not an absolute path"),
     ],
 )
-def test_a_list_of_names_that_are_empty(here: Path, call: Call, text: str, told: str) -> None:
+def test_a_list_of_names_that_are_empty(here: Path, call: Call, text: str, message: str) -> None:
     (here / "list").write_text(text)
     done = call("check", "--from-file", "list")
-    assert (done.returncode, told in done.stderr) == (2, True)
+    assert (done.returncode, message in done.stderr) == (2, True)
 
 
 def test_blank_lines_in_a_list_name_nothing(here: Path, call: Call) -> None:

@@ -32,7 +32,7 @@ def check(folder: Path, megabytes: int, name: str, data: bytes) -> subprocess.Co
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "code", "told"),
+    ("name", "data", "code", "message"),
     [
         ("config.json", b'{"a":' * 4_000_000, 2, "nested too deeply"),
         ("config.json", b'{"a":' + b"9" * 20_000_000 + b"}", 2, "too many digits"),
@@ -43,11 +43,11 @@ def check(folder: Path, megabytes: int, name: str, data: bytes) -> subprocess.Co
     ids=["nesting", "digits", "values", "index", "header"],
 )
 def test_a_hostile_file_is_told_within_one_gigabyte(
-    tmp_path: Path, name: str, data: bytes, code: int, told: str
+    tmp_path: Path, name: str, data: bytes, code: int, message: str
 ) -> None:
     done = check(tmp_path, 1_024, name, data)
     assert done.returncode == code, done.stderr[-1_000:]
-    assert told in done.stdout + done.stderr
+    assert message in done.stdout + done.stderr
 
 
 def test_too_little_memory_is_one_sentence(tmp_path: Path) -> None:

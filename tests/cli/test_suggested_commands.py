@@ -148,7 +148,7 @@ def test_no_command_of_a_report_leaves_the_checkpoint_out(
 ) -> None:
     (tmp_path / "-rf").symlink_to(FIXTURES / fixture)
     monkeypatch.chdir(tmp_path)
-    asked = ("--runtime", "vllm==0.17.1", "--runtime", "vllm==0.33.0")
+    flags = ("--runtime", "vllm==0.17.1", "--runtime", "vllm==0.33.0")
     for form in ("text", "github"):
         shown = call("check", "--format", form, *asked, "--", "-rf").stdout
         shown = re.sub(r"ckptfix rewrite(?: --[\w-]+)? repairs [\d,]+", "", shown)
@@ -195,8 +195,8 @@ def test_an_interrupted_rewrite_can_be_completed_and_rolled_back(shell: Shell) -
     for group, findings in enumerate((False, True)):
         shutil.rmtree(checkpoint)
         shutil.copytree(kept, checkpoint)
-        told = shell.run(["ckptfix", "check", str(checkpoint)]).stderr
-        advice = re.search(r"; run (.*) to complete it or (.*) to roll it back", told)
+        message = shell.run(["ckptfix", "check", str(checkpoint)]).stderr
+        advice = re.search(r"; run (.*) to complete it or (.*) to roll it back", message)
         assert advice is not None
         shell.paste(advice[group + 1])
         assert shell.ckptfix("check", "--", checkpoint.name).returncode == findings

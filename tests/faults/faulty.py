@@ -31,7 +31,7 @@ class Ended:
     """The exit code, or minus the number of the signal."""
     call: str
     """The call that failed; empty when the command makes fewer calls."""
-    told: str
+    message: str
     """stdout and stderr."""
 
 
@@ -48,8 +48,8 @@ def run_with_fault(log: Path, step: int, fault: str, *arguments: object) -> Ende
         finally:
             os._exit(code)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    call, _, told = log.read_text().partition("\n")
-    return Ended(code, call, told)
+    call, _, message = log.read_text().partition("\n")
+    return Ended(code, call, message)
 
 
 def _child(  # noqa: C901 - what it patches is one thing

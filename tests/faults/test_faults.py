@@ -98,8 +98,8 @@ def test_no_file_is_torn_none_is_lost_and_the_user_is_told(
         interrupted += journal
         if ended.code >= 0:
             assert ended.code in (0, 2), case
-            assert "Traceback" not in ended.told, case
-            is_told_as(ended.told, ended.code, journal, now == goal, case)
+            assert "Traceback" not in ended.message, case
+            is_told_as(ended.message, ended.code, journal, now == goal, case)
         if not journal:
             assert now in (old, new), case
         can_end_either_way(directory, log, old, new, WAYS[way], case)
@@ -109,19 +109,19 @@ def test_no_file_is_torn_none_is_lost_and_the_user_is_told(
     assert interrupted > 0
 
 
-def is_told_as(told: str, code: int, journal: bool, done: bool, case: str) -> None:
+def is_told_as(message: str, code: int, journal: bool, done: bool, case: str) -> None:
     """The sentence says what the directory holds."""
     if code == 0:
         assert done, case
         assert not journal, case
     elif journal:
-        assert "was interrupted" in told, case
-        assert "--undo to roll it back" in told, case
-    elif "is done, but" in told:
+        assert "was interrupted" in message, case
+        assert "--undo to roll it back" in message, case
+    elif "is done, but" in message:
         assert done, case
     else:
         assert not done, case
-        assert "nothing was changed" in told, case
+        assert "nothing was changed" in message, case
 
 
 def can_end_either_way(
@@ -140,7 +140,7 @@ def can_end_either_way(
     assert state(directory) == new, case
     for place in (directory, twin):
         ended = run_with_fault(log, 0, "", "rewrite", place, "--undo")
-        assert ended.code == 0 or "nothing to undo" in ended.told, case
+        assert ended.code == 0 or "nothing to undo" in ended.message, case
         left = state(place)
         assert left == old, case
         assert not (place / ".ckptfix").exists(), case
@@ -160,8 +160,8 @@ def test_what_is_forgotten_in_part_is_forgotten_by_the_next_run(
         assert state(directory) == state(start), case
         assert ended.code in (0, 2, -9), case
         if ended.code == 2:
-            assert ended.told.startswith("error: "), case
-            assert "cannot be removed: " in ended.told, case
+            assert ended.message.startswith("error: "), case
+            assert "cannot be removed: " in ended.message, case
         assert run_with_fault(log, 0, "", "rewrite", directory, "--forget").code == 0, case
         assert state(directory) == state(start), case
         assert not (directory / ".ckptfix").exists(), case
@@ -187,7 +187,7 @@ def test_an_output_directory_appears_whole_or_not_at_all(
             assert whole == {n: d for n, (d, _) in state(places["rewrite"]).items()}, case
         else:
             assert ended.code in (2, -9), case
-            assert ended.code == -9 or "cannot write" in ended.told, case
+            assert ended.code == -9 or "cannot write" in ended.message, case
             assert not output.exists() or set(state(output)) == set(before), case
         TRIED["--output", ended.call, fault] += 1
     else:

@@ -24,11 +24,11 @@ def execute(place: Path, name: str, data: bytes, command: Sequence[str]) -> Told
     here = Path.cwd()
     os.chdir(folder)
     try:
-        told = run_guarded(folder, arguments_for(name, data, command))
+        outcome = run_guarded(folder, arguments_for(name, data, command))
     finally:
         os.chdir(here)
     assert (place / "canary.json").read_bytes() == beside
     assert sorted(os.listdir(place)) == ["canary.json", "checkpoint"]
     if command[0] != "rewrite" or "--dry-run" in command:
         assert files_of(folder) == before, "a command that reads has written"
-    return told
+    return outcome

@@ -129,17 +129,17 @@ def run_guarded(folder: Path, arguments: Sequence[str]) -> Told:
             main()
         except SystemExit as ended:
             code = ended.code
-    told = Told(int(str(code or 0)), *output.texts())
-    assert told.code in (0, 1, 2), told
+    outcome = Told(int(str(code or 0)), *output.texts())
+    assert outcome.code in (0, 1, 2), outcome
     assert not watch.strayed, f"opened {watch.strayed}"
-    assert CANARY not in told.stdout + told.stderr
-    if told.code == 2:
-        assert told.stderr.lower().count("error: ") >= 1, told
-    assert_harmless(told.stderr)
+    assert CANARY not in outcome.stdout + outcome.stderr
+    if outcome.code == 2:
+        assert outcome.stderr.lower().count("error: ") >= 1, outcome
+    assert_harmless(outcome.stderr)
     # A patch holds the bytes of the file, so that git can apply it; a terminal gets it escaped.
-    if not told.stdout.startswith("--- a/"):
-        assert_harmless(told.stdout, annotations="github" in arguments)
-    return told
+    if not outcome.stdout.startswith("--- a/"):
+        assert_harmless(outcome.stdout, annotations="github" in arguments)
+    return outcome
 
 
 def assert_harmless(text: str, *, annotations: bool = False) -> None:

@@ -65,8 +65,8 @@ def fuzz(name: str, seconds: float) -> int:
             inputs = given(target.inputs(name), st.sampled_from(target.commands))
             seed(random.getrandbits(64))(batch(inputs(one)))()
     print(f"{name:<18}{executions:>9,} executions  {len(found):>3} found")
-    for signature, told in found.items():
-        print(f"  {signature}: {told}")
+    for signature, failure in found.items():
+        print(f"  {signature}: {failure}")
     return 1 if found else 0
 
 

@@ -187,5 +187,5 @@ def arguments_for(name: str, data: bytes, command: Sequence[str]) -> list[str]:
     verb, *options = command
     if TARGETS[name].file:
         return [verb, ".", *options]
-    asked = data.decode("utf-8", "replace").replace("\x00", "").split("\n")
-    return [verb, ".", *options, *asked[:8]]
+    words = data.decode("utf-8", "replace").replace("\x00", "").split("\n")
+    return [verb, ".", *options, *words[:8]]

@@ -49,8 +49,8 @@ class Repository:
     """(title, body)."""
 
     def commit(self, files: dict[str, Blob], ref: str = "main") -> str:
-        said = json.dumps([sorted((n, b.sha256) for n, b in files.items()), len(self.commits)])
-        sha = hashlib.sha1(said.encode()).hexdigest()
+        content = json.dumps([sorted((n, b.sha256) for n, b in files.items()), len(self.commits)])
+        sha = hashlib.sha1(content.encode()).hexdigest()
         self.commits[sha] = files
         self.refs[ref] = sha
         return sha

@@ -212,9 +212,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.fault is not None:
             headers |= self.fault.headers
         start, end, status = 0, blob.size, 200
-        asked = self.headers.get("Range")
-        if asked and not (self.fault and self.fault.ignores_range):
-            first, _, last = asked.removeprefix("bytes=").partition("-")
+        span = self.headers.get("Range")
+        if span and not (self.fault and self.fault.ignores_range):
+            first, _, last = span.removeprefix("bytes=").partition("-")
             start, end, status = int(first), min(int(last) + 1, blob.size), 206
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{blob.size}"
         self.send_response(status)

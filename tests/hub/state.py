@@ -53,10 +53,14 @@ class Hub:
         return repository
 
     def fault_for(self, method: str, path: str) -> Fault | None:
-        asked = unquote(path).lower()
+        requested = unquote(path).lower()
         with self.lock:
             for fault in self.faults:
-                if fault.where.lower() in asked and fault.times and fault.method in ("", method):
+                if (
+                    fault.where.lower() in requested
+                    and fault.times
+                    and fault.method in ("", method)
+                ):
                     fault.times -= 1
                     return fault
         return None

@@ -14,10 +14,10 @@ NANO = blobs_of(DATA / "nanovl-mixed-sharded-split")
 SHARD = "model-00003-of-00017.safetensors"
 
 
-def one_sentence(done: Called | subprocess.CompletedProcess[str], told: str) -> None:
+def one_sentence(done: Called | subprocess.CompletedProcess[str], message: str) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: org/nano")
-    assert told in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -68,15 +68,15 @@ LASTING = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "told"), LASTING, ids=[told for _, told in LASTING])
+@pytest.mark.parametrize(("fault", "message"), LASTING, ids=[message for _, message in LASTING])
 def test_a_failure_that_lasts_is_one_sentence(
-    hub: Hub, hub_call: Call, monkeypatch: pytest.MonkeyPatch, fault: Fault, told: str
+    hub: Hub, hub_call: Call, monkeypatch: pytest.MonkeyPatch, fault: Fault, message: str
 ) -> None:
     if fault.silence:
         monkeypatch.setenv("CKPTFIX_RETRIES", "0")
     hub.add("org/nano", NANO)
     hub.faults.append(fault)
-    one_sentence(hub_call("inspect", "org/nano"), told)
+    one_sentence(hub_call("inspect", "org/nano"), message)
 
 
 def test_what_cannot_be_read(hub: Hub, hub_call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +182,7 @@ def test_a_file_that_changes_between_two_requests_is_noticed(
 
 
 @pytest.mark.parametrize(
-    ("claimed", "told"),
+    ("claimed", "message"),
     [
         (1 << 40, "not a safetensors file: the header would be 1099511627776 bytes long"),
         (99_000_000, "truncated: the header needs 99000008 bytes, but the file has only"),
@@ -190,14 +190,14 @@ def test_a_file_that_changes_between_two_requests_is_noticed(
     ],
 )
 def test_a_header_that_lies_about_its_length(
-    hub: Hub, hub_call: Call, claimed: int, told: str
+    hub: Hub, hub_call: Call, claimed: int, message: str
 ) -> None:
     honest = NANO[SHARD].head
     lie = Blob.of(claimed.to_bytes(8, "little") + honest[8:])
     hub.add("org/nano", NANO | {SHARD: lie})
     done = hub_call("inspect", "org/nano")
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {SHARD}: {told}")
+    assert done.stderr.startswith(f"error: {SHARD}: {message}")
     assert hub.bodies[SHARD] <= len(honest)
 
 

@@ -82,7 +82,7 @@ def ended(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def told(*names: object) -> list[str]:
+def message(*names: object) -> list[str]:
     """What `check` says of checkpoints, each of which it refuses."""
     done = ended("check", "--jobs", "1", *names)
     lines = sorted(done.stderr.splitlines())
@@ -94,15 +94,15 @@ def told(*names: object) -> list[str]:
 def test_what_a_path_refuses_its_url_refuses(
     spoilt: tuple[Path, ...], spelling: Callable[[Path], str]
 ) -> None:
-    as_paths = told(*spoilt)
+    as_paths = message(*spoilt)
     assert all("not a regular file" in line or "link" in line for line in as_paths)
-    assert told(*map(spelling, spoilt)) == as_paths
+    assert message(*map(spelling, spoilt)) == as_paths
 
 
 @pytest.mark.parametrize("chain", CHAINS)
 def test_no_chain_reads_what_a_path_refuses(spoilt: tuple[Path, ...], chain: str) -> None:
     names = [chain.replace("{}", str(path)) for path in (*spoilt[:3], NANO_VL)]
-    for line in told(*names):
+    for line in message(*names):
         assert line.endswith("reads local files; pass the directory itself")
 
 
@@ -114,11 +114,11 @@ def test_an_archive_that_is_no_file_is_not_waited_for(
 ) -> None:
     path = spoilt[0].parent / archive
     for name in (f"zip://::file://{path}", f"tar://::{path}", f"zip://a::local://{path}"):
-        assert told(name)[0].endswith(f"{path} is not a regular file")
+        assert message(name)[0].endswith(f"{path} is not a regular file")
 
 
 def test_an_archive_of_no_name_is_not_the_working_directory() -> None:
-    assert told(f"zip://{NANO_VL}")[0].endswith(
+    assert message(f"zip://{NANO_VL}")[0].endswith(
         "does not name an archive; write zip://FOLDER::URL_OF_THE_ARCHIVE"
     )
 
@@ -198,5 +198,5 @@ def case(tmp_path: Path) -> Path:
 def test_the_case(case: Path, run: Run) -> None:
     made = sorted(path for path in case.iterdir() if path.is_dir())
     assert len(made) == 8
-    assert told(*(f"file://{path}" for path in made)) == told(*made)
+    assert message(*(f"file://{path}" for path in made)) == message(*made)
     assert run("check", f"file://{case}").returncode == run("check", case).returncode == 0

@@ -28,8 +28,8 @@ def listed(hub: Hub, tmp_path: Path) -> Path:
 
 
 def test_a_table_of_verdicts_by_repository_and_release(hub_call: Call, listed: Path) -> None:
-    asked = ("--runtime", "vllm==0.17.1", "--runtime", "vllm==0.33.0")
-    done = hub_call("check", "--from-file", listed, *asked)
+    options = ("--runtime", "vllm==0.17.1", "--runtime", "vllm==0.33.0")
+    done = hub_call("check", "--from-file", listed, *options)
     assert done.returncode == 2
     assert [" ".join(line.split()) for line in done.stdout.splitlines()] == [
         "will it load vllm 0.17.1 vllm 0.33.0 findings",
@@ -101,14 +101,14 @@ def test_every_report_of_several_repositories_and_what_to_type(hub: Hub, hub_cal
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["check"], "no checkpoint given; pass one, or use --from-file FILE"),
         (["check", "--from-file", "nowhere.txt"], "--from-file nowhere.txt: No such file"),
         (["check", "--from-file", "/dev/null"], "--from-file /dev/null: names no checkpoint"),
     ],
 )
-def test_nothing_to_check(hub_call: Call, arguments: list[str], told: str) -> None:
+def test_nothing_to_check(hub_call: Call, arguments: list[str], message: str) -> None:
     done = hub_call(*arguments)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {told}")
+    assert done.stderr.startswith(f"error: {message}")

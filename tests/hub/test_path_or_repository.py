@@ -60,8 +60,8 @@ def test_a_path_that_is_not_there_says_how_to_write_the_repository(
 ) -> None:
     assert models.is_dir()
     done = hub_run("inspect", name)
-    told, _, written = done.stderr.rstrip().partition("; for the Hub repository write ")
-    assert told == f"error: {name}: no such directory"
+    message, _, written = done.stderr.rstrip().partition("; for the Hub repository write ")
+    assert message == f"error: {name}: no such directory"
     plain, _, revision = name.rstrip("/").partition("@")
     assert parse_reference(written) == Repository(plain, revision or None)
     assert hub.requests == []
@@ -99,7 +99,7 @@ NOWHERE = {"HF_ENDPOINT": "http://127.0.0.1:9", "CKPTFIX_RETRIES": "0"}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "more", "told"),
+    ("arguments", "more", "message"),
     [
         (["org/nowhere"], {}, "and no such repository on the Hub (or you have no access)"),
         (["org/nano"], NOWHERE, "and as a Hub repository: cannot connect to the server"),
@@ -108,13 +108,13 @@ NOWHERE = {"HF_ENDPOINT": "http://127.0.0.1:9", "CKPTFIX_RETRIES": "0"}
     ],
 )
 def test_what_is_neither_is_told_as_both(
-    hub: Hub, hub_run: HubRun, arguments: list[str], more: dict[str, str], told: str
+    hub: Hub, hub_run: HubRun, arguments: list[str], more: dict[str, str], message: str
 ) -> None:
     hub.add("org/nano", blobs_of(DATA / "llama-fp8-kv8"))
     name = arguments[0]
     done = hub_run("inspect", *arguments, **more)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {name}: no such local directory, {told}")
+    assert done.stderr.startswith(f"error: {name}: no such local directory, {message}")
     plain = hub_run("inspect", f"hf://{name}", *arguments[1:], **more)
     assert plain.returncode == 2
     assert "directory" not in plain.stderr

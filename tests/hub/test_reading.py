@@ -100,9 +100,9 @@ def test_what_was_fetched_is_kept_by_commit(hub: Hub, hub_call: Call) -> None:
 
 def test_offline_answers_from_what_was_fetched(hub: Hub, hub_run: HubRun, hub_call: Call) -> None:
     repository = hub.add("org/nano", blobs_of(NANO_VL))
-    told = "not cached, and --offline or HF_HUB_OFFLINE forbids requests"
+    message = "not cached, and --offline or HF_HUB_OFFLINE forbids requests"
     never = hub_call("inspect", "org/nano", "--offline")
-    assert (never.returncode, told in never.stderr) == (2, True)
+    assert (never.returncode, message in never.stderr) == (2, True)
     online = hub_call("inspect", "org/nano")
     hub.requests.clear()
     assert hub_call("inspect", "org/nano", "--offline").stdout == online.stdout
@@ -185,7 +185,7 @@ def test_blobs_that_repositories_share_belong_to_the_cache(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("files", "told"),
+    ("files", "message"),
     [
         (["config.json", "model.gguf"], "GGUF weights only and no .safetensors file"),
         (["config.json", "pytorch_model.bin"], "pickled weights only and no .safetensors file"),
@@ -198,13 +198,13 @@ def test_blobs_that_repositories_share_belong_to_the_cache(tmp_path: Path) -> No
     ],
 )
 def test_what_is_no_safetensors_checkpoint_is_said_to_be_so(
-    hub: Hub, hub_call: Call, files: list[str], told: str
+    hub: Hub, hub_call: Call, files: list[str], message: str
 ) -> None:
     real = blobs_of(DATA / "nanovl-mixed")
     hub.add("org/odd", {file: real.get(file, Blob.of(b"GGUF")) for file in files})
     done = hub_call("check", "org/odd")
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: org/odd: {told}")
+    assert done.stderr.startswith(f"error: org/odd: {message}")
     assert done.stderr.count("\n") == 1
 
 

@@ -83,7 +83,7 @@ def test_a_revision_of_its_own_option() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "revision", "told"),
+    ("text", "revision", "message"),
     [
         ("org/name@dev", "main", "cannot be used with `revision`"),
         ("./here", "dev", "`revision` only works for Hub repositories"),
@@ -97,8 +97,8 @@ def test_a_revision_of_its_own_option() -> None:
         ("https://huggingface.co/org/name/settings", None, "does not name a model repository"),
     ],
 )
-def test_a_name_that_cannot_be(text: str, revision: str | None, told: str) -> None:
+def test_a_name_that_cannot_be(text: str, revision: str | None, message: str) -> None:
     with pytest.raises(CkptfixError) as failed:
         parse_reference(text, revision)
-    assert told in str(failed.value)
+    assert message in str(failed.value)
     assert str(failed.value).isprintable()

@@ -128,21 +128,21 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("token", "fault", "told"), REFUSALS, ids=[r[2] for r in REFUSALS])
+@pytest.mark.parametrize(("token", "fault", "message"), REFUSALS, ids=[r[2] for r in REFUSALS])
 def test_a_pull_request_that_is_not_taken(
     hub: Hub,
     hub_call: Call,
     monkeypatch: pytest.MonkeyPatch,
     token: str,
     fault: Fault | None,
-    told: str,
+    message: str,
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
     repository = hub.add("org/nano", NANO_VL)
     hub.faults += [fault] if fault else []
     done = hub_call("rewrite", "org/nano", "--create-pr")
     assert done.returncode == 2
-    assert done.stderr.startswith(told)
+    assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
     assert repository.pull_requests == []
     assert sum("/commit/" in path for _, path in hub.requests) <= 1
@@ -211,7 +211,7 @@ def test_weights_that_cannot_be_had_leave_nothing(hub: Hub, hub_call: Call, tmp_
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (
             ["org/nano"],
@@ -226,10 +226,10 @@ def test_weights_that_cannot_be_had_leave_nothing(hub: Hub, hub_call: Call, tmp_
         ([str(FOLDER), "--create-pr"], "--create-pr only works for Hub repositories"),
     ],
 )
-def test_what_cannot_be_asked(hub: Hub, hub_call: Call, arguments: list[str], told: str) -> None:
+def test_what_cannot_be_asked(hub: Hub, hub_call: Call, arguments: list[str], message: str) -> None:
     hub.add("org/nano", NANO_VL)
     if "--offline" in arguments:
         hub_call("inspect", "org/nano")
     done = hub_call("rewrite", *arguments)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr

@@ -78,7 +78,7 @@ def test_a_file_that_got_shorter_is_noticed(memory: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         ("memory://nowhere", "error: memory://nowhere: nothing found"),
         ("nosuch://x/y", "error: nosuch://x/y: "),
@@ -86,11 +86,11 @@ def test_a_file_that_got_shorter_is_noticed(memory: str) -> None:
         ("memory://bucket/nano --revision v1", "error: --revision only works for Hub repositories"),
     ],
 )
-def test_a_url_that_cannot_be_read(call: Call, memory: str, url: str, told: str) -> None:
+def test_a_url_that_cannot_be_read(call: Call, memory: str, url: str, message: str) -> None:
     assert memory
     done = call("inspect", *url.split())
     assert done.returncode == 2
-    assert done.stderr.startswith(told)
+    assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
 
 
@@ -141,8 +141,8 @@ def test_a_checkpoint_on_s3(run: Run, call: Call, s3: dict[str, str]) -> None:
     several = run("check", "s3://models/nano", "s3://models/cut", "s3://models/none", **s3)
     assert several.returncode == 2
     assert "3 checkpoints: 1 with findings, 2 failed" in several.stdout
-    told = sorted(several.stderr.splitlines())
-    assert told[0].startswith(
+    message = sorted(several.stderr.splitlines())
+    assert message[0].startswith(
         "error: s3://models/cut/model.safetensors tensor m.a.weight: data ends"
     )
-    assert told[1] == "error: s3://models/none: nothing found"
+    assert message[1] == "error: s3://models/none: nothing found"

@@ -58,7 +58,7 @@ def count_members(value: Any) -> int:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (b'{"a": 1,\n "b": }', "config.json:2:7: not valid JSON: expecting value"),
         (b'{"a": {"b": 1,\n "b": 2}}', 'config.json:2:2 /a/b: duplicate key "b"'),
@@ -74,10 +74,10 @@ def count_members(value: Any) -> int:
         (b'{"a": "\x00"}', "not valid JSON: invalid control character"),
     ],
 )
-def test_bad_json_is_told_with_its_place(data: bytes, told: str) -> None:
+def test_bad_json_is_told_with_its_place(data: bytes, message: str) -> None:
     with pytest.raises(CkptfixError) as error:
         JsonText.parse("config.json", data)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 

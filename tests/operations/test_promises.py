@@ -48,9 +48,9 @@ def copied(source: Path, target: Path) -> Path:
     return target
 
 
-def findings(call: Call, directory: Path, *asked: str) -> list[dict[str, Any]]:
+def findings(call: Call, directory: Path, *flags: str) -> list[dict[str, Any]]:
     """No finding where the checkpoint cannot be checked: that promises nothing."""
-    [checked] = json.loads(call("check", directory, "--json", *asked).stdout)["checkpoints"]
+    [checked] = json.loads(call("check", directory, "--json", *flags).stdout)["checkpoints"]
     found: list[dict[str, Any]] = checked["findings"]
     return found
 
@@ -59,9 +59,9 @@ def of_one_kind(found: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
     return Counter((finding["code"], finding["file"]) for finding in found)
 
 
-def commands(call: Call, directory: Path, *asked: str) -> list[list[str]]:
+def commands(call: Call, directory: Path, *flags: str) -> list[list[str]]:
     """The rewrites of the first screen."""
-    done = call("check", directory, *asked)
+    done = call("check", directory, *flags)
     if done.returncode == 2:
         return []
     lines = done.stdout.partition("\n\n")[0].splitlines()
@@ -70,9 +70,9 @@ def commands(call: Call, directory: Path, *asked: str) -> list[list[str]]:
     return [line[1:] for line in words if line[:2] == ["ckptfix", "rewrite"]]
 
 
-def assert_promises_are_kept(call: Call, source: Path, workspace: Path, *asked: str) -> int:
+def assert_promises_are_kept(call: Call, source: Path, workspace: Path, *flags: str) -> int:
     """Run each command that repairs something; the number of promises."""
-    found = findings(call, source, *asked)
+    found = findings(call, source, *flags)
     promised: dict[str, list[dict[str, Any]]] = {}
     for finding in found:
         if finding["fixed_by"]:
@@ -82,18 +82,18 @@ def assert_promises_are_kept(call: Call, source: Path, workspace: Path, *asked: 
         verb, *options = command.split()
         done = call(verb, directory, *options)
         assert done.returncode == 0, done.stdout + done.stderr
-        left = of_one_kind(findings(call, directory, *asked))
+        left = of_one_kind(findings(call, directory, *flags))
         before = of_one_kind(found)
         for kind, number_promised in of_one_kind(repaired).items():
             assert left[kind] <= before[kind] - number_promised, (command, kind)
     return sum(map(len, promised.values()))
 
 
-def assert_advice_ends(call: Call, source: Path, workspace: Path, *asked: str) -> None:
+def assert_advice_ends(call: Call, source: Path, workspace: Path, *flags: str) -> None:
     """Type what the first screen says until it says no rewrite; each changes bytes."""
     directory = copied(source, workspace / "typed")
     for _ in range(4):
-        typed = commands(call, directory, *asked)
+        typed = commands(call, directory, *flags)
         if not typed:
             return
         before = files_of(directory)
@@ -110,12 +110,12 @@ def test_a_finding_is_gone_after_the_rewrite_that_repairs_it(
     assert_promises_are_kept(call, CHECKPOINTS[name], tmp_path)
 
 
-@pytest.mark.parametrize("asked", [(), NEWEST], ids=["known", "asked"])
+@pytest.mark.parametrize("flags", [(), NEWEST], ids=["known", "flags"])
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_what_to_type_changes_something_and_comes_to_an_end(
-    name: str, asked: tuple[str, ...], call: Call, tmp_path: Path
+    name: str, flags: tuple[str, ...], call: Call, tmp_path: Path
 ) -> None:
-    assert_advice_ends(call, CHECKPOINTS[name], tmp_path, *asked)
+    assert_advice_ends(call, CHECKPOINTS[name], tmp_path, *flags)
 
 
 @pytest.mark.parametrize("name", FEW)

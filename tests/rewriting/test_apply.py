@@ -207,7 +207,7 @@ def test_two_rewrites_at_once_do_not_meet(copy_of: CopyOf, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("journal.json", b"{", "journal.json cannot be read"),
         (
@@ -218,7 +218,7 @@ def test_two_rewrites_at_once_do_not_meet(copy_of: CopyOf, run: Run) -> None:
     ],
 )
 def test_a_damaged_journal_is_told(
-    copy_of: CopyOf, run: Run, name: str, content: bytes, told: str
+    copy_of: CopyOf, run: Run, name: str, content: bytes, message: str
 ) -> None:
     directory = copy_of("nanovl-mixed")
     (directory / ".ckptfix").mkdir()
@@ -227,6 +227,6 @@ def test_a_damaged_journal_is_told(
     for arguments in (["rewrite", directory], ["rewrite", directory, "--undo"]):
         done = run(*arguments)
         assert done.returncode == 2
-        assert told in done.stderr
+        assert message in done.stderr
         assert "Traceback" not in done.stderr
     assert metadata(directory) == before

@@ -51,7 +51,7 @@ def test_where_hard_links_fail_a_symlink_is_made_and_said(
 
 
 @pytest.mark.parametrize(
-    ("prepare", "told"),
+    ("prepare", "message"),
     [
         (lambda p: (p.mkdir(), (p / "x").touch()), "is not empty"),
         (lambda p: p.touch(), "is not a directory"),
@@ -59,14 +59,14 @@ def test_where_hard_links_fail_a_symlink_is_made_and_said(
     ],
 )
 def test_an_output_that_is_taken_is_refused(
-    copy_of: CopyOf, run: Run, prepare: Callable[[Path], object], told: str
+    copy_of: CopyOf, run: Run, prepare: Callable[[Path], object], message: str
 ) -> None:
     source = copy_of("nanovl-mixed")
     target = source.parent / "out"
     prepare(target)
     done = run("rewrite", source, "--output", target)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
 
 
 def test_an_output_inside_the_checkpoint_is_refused(copy_of: CopyOf, run: Run) -> None:

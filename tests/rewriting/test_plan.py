@@ -79,24 +79,27 @@ def refused(directory: Path, quantization: dict[str, Any], tensors: Shapes, *rul
 
 
 def test_a_renamed_entry_that_names_nothing_is_refused(tmp_path: Path) -> None:
-    told = refused(tmp_path, mixed({"backbone.c": "FP8"}), TRUNK, TO_MODEL)
-    assert "backbone.c would become model.c, which matches no module of the checkpoint" in told
-    assert "at config.json /quantization_config/quantized_layers/backbone.c" in told
+    message = refused(tmp_path, mixed({"backbone.c": "FP8"}), TRUNK, TO_MODEL)
+    assert "backbone.c would become model.c, which matches no module of the checkpoint" in message
+    assert "at config.json /quantization_config/quantized_layers/backbone.c" in message
 
 
 def test_a_renamed_entry_that_is_stored_otherwise_is_refused(tmp_path: Path) -> None:
-    told = refused(tmp_path, mixed({"backbone.a": "NVFP4", "backbone.b": "NVFP4"}), TRUNK, TO_MODEL)
-    assert (
-        "backbone.a would become model.a, whose module backbone.a is declared as NVFP4 but" in told
+    message = refused(
+        tmp_path, mixed({"backbone.a": "NVFP4", "backbone.b": "NVFP4"}), TRUNK, TO_MODEL
     )
-    assert "stored as FP8" in told
+    assert (
+        "backbone.a would become model.a, whose module backbone.a is declared as NVFP4 but"
+        in message
+    )
+    assert "stored as FP8" in message
 
 
 def test_entries_that_collide_with_different_content_are_refused(tmp_path: Path) -> None:
     quantization = mixed({"backbone.a": "FP8", "model.a": "NVFP4", "backbone.b": "NVFP4"})
-    told = refused(tmp_path, quantization, TRUNK, TO_MODEL)
-    assert "would become model.a, but model.a already means that with different content" in told
-    assert "FP8 against NVFP4 group_size 16" in told
+    message = refused(tmp_path, quantization, TRUNK, TO_MODEL)
+    assert "would become model.a, but model.a already means that with different content" in message
+    assert "FP8 against NVFP4 group_size 16" in message
 
 
 def test_entries_that_collide_with_the_same_content_become_one(tmp_path: Path) -> None:
@@ -110,8 +113,8 @@ def test_entries_that_collide_with_the_same_content_become_one(tmp_path: Path) -
 
 def test_dropping_the_entry_of_a_quantized_module_is_refused(tmp_path: Path) -> None:
     quantization = mixed({"backbone.a": "FP8", "backbone.b": "NVFP4"})
-    told = refused(tmp_path, quantization, TRUNK, prefix("backbone.b", None))
-    assert "backbone.b is stored as NVFP4 but quantized_layers does not list it (CKF201" in told
+    message = refused(tmp_path, quantization, TRUNK, prefix("backbone.b", None))
+    assert "backbone.b is stored as NVFP4 but quantized_layers does not list it (CKF201" in message
 
 
 def test_dropping_a_dead_pattern_is_not(tmp_path: Path) -> None:
@@ -123,8 +126,8 @@ def test_dropping_a_dead_pattern_is_not(tmp_path: Path) -> None:
 
 def test_a_pattern_that_would_come_to_exclude_a_quantized_module_is_refused(tmp_path: Path) -> None:
     quantization = mixed({"backbone.a": "FP8", "backbone.b": "NVFP4"}, ignore=["visual*"])
-    told = refused(tmp_path, quantization, TRUNK, Rule("substr", "visual", "backbone.a"))
-    assert "is stored as FP8 but backbone.a* excludes it (CKF205, introduced" in told
+    message = refused(tmp_path, quantization, TRUNK, Rule("substr", "visual", "backbone.a"))
+    assert "is stored as FP8 but backbone.a* excludes it (CKF205, introduced" in message
 
 
 def test_a_map_that_is_not_stable_cannot_run(tmp_path: Path) -> None:

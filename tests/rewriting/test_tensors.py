@@ -142,7 +142,7 @@ def test_a_hub_cache_is_refused_and_output_is_named(
 
 
 @pytest.mark.parametrize(
-    ("rename", "told"),
+    ("rename", "message"),
     [
         (
             "model.layers.0.mlp.up_proj=model.layers.0.mlp.gate_proj",
@@ -154,13 +154,13 @@ def test_a_hub_cache_is_refused_and_output_is_named(
     ],
 )
 def test_a_rename_that_cannot_be_is_refused(
-    copy_of: CopyOf, call: Call, rename: str, told: str
+    copy_of: CopyOf, call: Call, rename: str, message: str
 ) -> None:
     directory = copy_of("llama-fp8-kv8")
     before = files_of(directory)
     done = call("rewrite", directory, "--tensors", "--map", rename)
     assert done.returncode == 1
-    assert told in done.stdout
+    assert message in done.stdout
     assert files_of(directory) == before
 
 

@@ -138,9 +138,9 @@ def test_an_interrupted_rename_is_told_and_the_next_rewrite_completes_it(
 ) -> None:
     directory = sharded(tmp_path / "c")
     interrupt(directory, SHORTER)
-    told = call(*arguments, directory)
-    assert told.returncode == 2
-    assert "a rewrite was interrupted" in told.stderr
+    stopped = call(*arguments, directory)
+    assert stopped.returncode == 2
+    assert "a rewrite was interrupted" in stopped.stderr
     completed = call("rewrite", directory)
     assert "completed an interrupted rewrite of" in completed.stderr
     assert "a.safetensors" in completed.stderr

@@ -120,15 +120,15 @@ STOPS = [
 ]
 
 
-@pytest.mark.parametrize(("release", "config", "told"), STOPS)
+@pytest.mark.parametrize(("release", "config", "message"), STOPS)
 def test_a_release_stops_where_its_own_code_raises(
-    tmp_path: Path, release: str, config: dict[str, Any], told: str
+    tmp_path: Path, release: str, config: dict[str, Any], message: str
 ) -> None:
     # Next to another quantizer's config there is a file of ModelOpt's own: it is not read.
     foreign = not str(config.get("quant_method", "modelopt")).startswith("modelopt")
     with pytest.raises(StopsError) as stop:
         read(made(tmp_path, config, WRAPPED_NVFP4 if foreign else None), release)
-    assert told in str(stop.value)
+    assert message in str(stop.value)
 
 
 TWO_SIZES = {

@@ -34,12 +34,12 @@ def test_places(case: dict[str, Any]) -> None:
     assert family is not None
     tensors = {f"{name}.weight": Tensor("BF16", (8, 8), 0) for name in case["places"]}
     modules = runtime_modules(group_modules(tensors), family)
-    asked = {
+    looked_up = {
         member: module.name if module.takes_quant_config else NOT_QUANTIZED
         for module in modules
         for member in module.members
     }
-    assert asked == case["places"]
+    assert looked_up == case["places"]
 
 
 def test_a_family_is_for_an_architecture_that_some_release_registers() -> None:

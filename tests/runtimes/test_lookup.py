@@ -60,7 +60,7 @@ def test_the_replay_tells_disagreements_and_unreadable_files(tmp_path: Path) -> 
         ],
     }
     unknown = {**case, "architectures": ["NoSuchModel"]}
-    for content, code, told in (
+    for content, code, message in (
         (json.dumps(case), 0, "1 of 1 lookups agree"),
         (json.dumps(unknown), 1, "NoSuchModel: not registered in vllm 0.33.0"),
         (json.dumps(case).replace("FP8", "NVFP4", 1), 1, "DISAGREES vllm 0.33.0"),
@@ -74,7 +74,7 @@ def test_the_replay_tells_disagreements_and_unreadable_files(tmp_path: Path) -> 
             [sys.executable, TOOL, file], check=False, capture_output=True, text=True
         )
         assert done.returncode == code
-        assert told in done.stdout + done.stderr
+        assert message in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

@@ -74,14 +74,14 @@ def test_dotted_parts_in_a_row_are_found_as_a_scan_finds_them(
 
 @given(st.lists(TEXTS.filter(lambda text: "?" not in text), max_size=8), NAMES)
 def test_joined_expressions_match_as_each_of_them_does(texts: list[str], name: str) -> None:
-    asked = {name, name.removeprefix("language_model."), *name.split(".")}
+    pieces = {name, name.removeprefix("language_model."), *name.split(".")}
     fused = name.rpartition(".")[2]
 
     def hits(text: str) -> bool:
         expression = text.replace(".", r"\.").replace("*", ".*")
         tail = text.rpartition(".")[2]
         in_tail = tail == "q_a_proj" and tail in fused
-        return in_tail or any(re.fullmatch(expression, piece) for piece in asked)
+        return in_tail or any(re.fullmatch(expression, piece) for piece in pieces)
 
     expected = next((text for text in texts if hits(text)), None)
     found = RegexTable(table_of(texts)).find(name)

@@ -73,7 +73,7 @@ def test_a_mapper_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("rules = [", "rules.toml: not valid TOML"),
         ("", "missing required field `rules`"),
@@ -88,10 +88,10 @@ def test_a_mapper_file() -> None:
         ("x = " + "[" * 5000, "rules.toml: n"),
     ],
 )
-def test_a_bad_mapper_file_is_told_in_one_sentence(text: str, told: str) -> None:
+def test_a_bad_mapper_file_is_told_in_one_sentence(text: str, message: str) -> None:
     with pytest.raises(CkptfixError) as error:
         compile_rules(parse_name_map(text, "rules.toml"), "rules.toml")
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize("option", ["a", "=b", ""])

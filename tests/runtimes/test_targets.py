@@ -29,7 +29,7 @@ def test_a_release_between_two_known_ones_is_answered_by_the_older() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "message"),
     [
         ("tgi==1.0", "`runtimes` tgi==1.0: unknown runtime; known are vllm and sglang"),
         ("", "unknown runtime"),
@@ -41,8 +41,8 @@ def test_a_release_between_two_known_ones_is_answered_by_the_older() -> None:
         ("vllm\n\x1b[1m", "not a version specifier"),
     ],
 )
-def test_a_bad_spec_is_told_in_one_sentence(spec: str, told: str) -> None:
+def test_a_bad_spec_is_told_in_one_sentence(spec: str, message: str) -> None:
     with pytest.raises(CkptfixError) as error:
         parse_target(spec, KNOWN)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert str(error.value).isprintable()

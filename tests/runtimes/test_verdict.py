@@ -86,7 +86,7 @@ def test_what_no_runtime_can_load_quantized_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "runtime", "version", "told"),
+    ("name", "runtime", "version", "message"),
     [
         ("llama-int8-wo", "vllm", "0.33.0", "W8A16 for the whole checkpoint is not supported"),
         ("llama-kv8-only", "vllm", "0.33.0", "has no quant_algo"),
@@ -94,10 +94,10 @@ def test_what_no_runtime_can_load_quantized_is_told() -> None:
         ("llama-mxfp8", "sglang", "0.5.17", "MXFP8 for the whole checkpoint is not supported"),
     ],
 )
-def test_a_release_that_would_stop(name: str, runtime: str, version: str, told: str) -> None:
+def test_a_release_that_would_stop(name: str, runtime: str, version: str, message: str) -> None:
     judged = verdict(DATA / name, runtime, version)
     assert judged.refused
-    assert told in judged.problem
+    assert message in judged.problem
 
 
 def test_an_architecture_whose_weights_side_is_not_known_gets_no_verdict(tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ NAMES = {
 def test_a_wildcard_over_names_that_differ_in_numbers_is_the_same(pattern: str) -> None:
     shapes, glob = Shapes(NAMES, or_with=".weight"), Glob(pattern)
     if shapes.tell(glob):
-        asked = (n for n in NAMES if any(fnmatchcase(x, pattern) for x in (n, f"{n}.weight")))
-        assert shapes.matching(glob) == tuple(NAMES[name] for name in asked)
+        wanted = (n for n in NAMES if any(fnmatchcase(x, pattern) for x in (n, f"{n}.weight")))
+        assert shapes.matching(glob) == tuple(NAMES[name] for name in wanted)
 
 
 def test_only_wildcards_that_see_no_number_are_tried_on_shapes() -> None:
@@ -102,9 +102,9 @@ def test_the_first_text_that_begins_alike(texts: list[str], head: str) -> None:
 @given(
     st.lists(TEXTS, max_size=12), st.lists(st.lists(TEXTS, max_size=2), min_size=40, max_size=40)
 )
-def test_texts_that_hold_some_pieces(texts: list[str], asked: list[list[str]]) -> None:
+def test_texts_that_hold_some_pieces(texts: list[str], wanted: list[list[str]]) -> None:
     index = TextIndex(texts)
-    for pieces in asked:  # the index is made after some searches without it
+    for pieces in wanted:  # the index is made after some searches without it
         for piece in pieces:
             assert index.holding(piece) == [at for at, t in enumerate(texts) if piece in t]
         found = index.holding_all(pieces)

@@ -39,8 +39,8 @@ def test_packed_modules_are_run_as_the_runtime_joins_them(call: Call) -> None:
 
 def test_a_url_is_the_directory_and_advice_names_it(call: Call) -> None:
     directory = DATA / "nanovl-mixed"
-    asked = ("--device", "cpu", "--runtime", "vllm==0.17.1")
-    done = call("verify", f"file://localhost{directory}", *asked)
+    flags = ("--device", "cpu", "--runtime", "vllm==0.17.1")
+    done = call("verify", f"file://localhost{directory}", *flags)
     assert done.returncode == 1, done.stderr
     assert f"ckptfix rewrite {directory} --dry-run --runtime vllm==0.17.1\n" in done.stdout
 
@@ -156,8 +156,8 @@ def test_a_full_gpu_is_one_sentence(call: Call, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("ckptfix.verifying.run.run_layer", full)
     done = call("verify", DATA / "llama-fp8-kv8", "--device", "cpu")
     assert done.returncode == 2
-    told = out_of_memory(open_device("cpu"), "model.layers.0.mlp.down_proj")
-    assert done.stderr == f"error: {spelled(str(told))}\n"
+    message = out_of_memory(open_device("cpu"), "model.layers.0.mlp.down_proj")
+    assert done.stderr == f"error: {spelled(str(message))}\n"
 
 
 def test_ctrl_c_reports_what_is_known_so_far(tmp_path: Path) -> None:

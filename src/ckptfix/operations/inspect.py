@@ -151,12 +151,12 @@ def _formats(checkpoint: Checkpoint, naming: Naming) -> tuple[FormatCount, ...]:
             continue
         label = stored.label(declarations.names.get(name))
         fit = stored.fit(label)
-        said = schemes.get(name)
-        codes = _codes(fit, checkpoint.modules[name], said) if fit else None
+        decisive = schemes.get(name)
+        codes = _codes(fit, checkpoint.modules[name], decisive) if fit else None
         size = fit.group_size if fit else 0
         parameters[name] = prod(fit.logical_shape) if fit else stored.parameters
-        if fit and said and size == 0 and said.group_size == fit.logical_shape[-1]:
-            size = said.group_size  # one group, which is stored as one scale for each row
+        if fit and decisive and size == 0 and decisive.group_size == fit.logical_shape[-1]:
+            size = decisive.group_size  # one group, which is stored as one scale for each row
         rows.setdefault((label, size, codes), []).append(name)
     counts = []
     for (label, group_size, codes), names in sorted(rows.items(), key=lambda row: -len(row[1])):
@@ -188,13 +188,13 @@ def _schemes(declarations: Declarations) -> dict[str, Statement | MetadataFile]:
     return found
 
 
-def _codes(fit: Fit, module: Module, said: Statement | MetadataFile | None) -> CodesSummary:
+def _codes(fit: Fit, module: Module, decisive: Statement | MetadataFile | None) -> CodesSummary:
     row, codes = fit.format, fit.format.codes
     zeros = row.zeros is not None and row.zeros.role in module.tensors
     is_open = row.zeros is not None and row.zeros.always and zeros
-    symmetric = said.symmetric if said and is_open else None if is_open else not zeros
+    symmetric = decisive.symmetric if decisive and is_open else None if is_open else not zeros
     order = bool(row.order) and row.order in module.tensors
-    reordered = said.activation_order if said and order else None if order else False
+    reordered = decisive.activation_order if decisive and order else None if order else False
     return CodesSummary(codes.bits, codes.kind, symmetric, zeros, reordered, codes.packing)
 
 

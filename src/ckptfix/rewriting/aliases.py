@@ -135,7 +135,7 @@ def _members_left_out(members: Iterable[str], patterns: _Patterns) -> Iterator[s
             yield next(fitting, member)
 
 
-def _respelled(pattern: str | None, member: str, asked: str) -> str:
+def _respelled(pattern: str | None, member: str, looked_up: str) -> str:
     """The pattern with the beginning that the runtime gives to the module's name, if that fits.
 
     >>> _respelled("model.visual*", "model.visual.blocks.0.qkv", "visual.blocks.0.qkv")
@@ -144,12 +144,12 @@ def _respelled(pattern: str | None, member: str, asked: str) -> str:
     'layers.0.mixer*'
     """
     if pattern is None or is_regex(pattern):
-        return asked
-    old, new = member.split("."), asked.split(".")
+        return looked_up
+    old, new = member.split("."), looked_up.split(".")
     while old and new and old[-1] == new[-1]:
         del old[-1], new[-1]
     head, rest = ".".join(old), pattern.removeprefix(".".join(old))
     fits = pattern.startswith(head) and (not rest or rest[0] in ".*?[" or not head)
     if not fits or pattern.startswith(("*", "?", "[")):
-        return asked
+        return looked_up
     return ".".join([*new, rest]) if new and not head else (".".join(new) + rest).removeprefix(".")

@@ -41,11 +41,11 @@ def awq_magnitude(context: Context) -> Iterable[Finding]:
             continue
         product = scale.smallest * scale.largest
         if not low < product < high:
-            told = (
+            message = (
                 "has a pre_quant_scale whose largest and smallest values multiply to "
                 f"{product:.1e} instead of 1"
             )
-            yield found(context, numbers, told, role="pre_quant_scale")
+            yield found(context, numbers, message, role="pre_quant_scale")
 
 
 _MOST_ALONG: Final = 0.25
@@ -81,19 +81,19 @@ def foreign_low_rank(context: Context) -> Iterable[Finding]:
         if part is None:
             continue
         if part.is_zero:
-            told = "has an all-zero lora_b"
-            yield found(context, numbers, told, role="svdquant_lora_b")
+            message = "has an all-zero lora_b"
+            yield found(context, numbers, message, role="svdquant_lora_b")
         elif not part.orthogonality < 0.05:
-            told = f"has a lora_a that is {part.orthogonality:.1%} off an orthonormal set"
-            yield found(context, numbers, told, role="svdquant_lora_a")
+            message = f"has a lora_a that is {part.orthogonality:.1%} off an orthonormal set"
+            yield found(context, numbers, message, role="svdquant_lora_a")
         elif not part.along_input < _MOST_ALONG:
-            told = "has a residual that overlaps with lora_a"
-            yield found(context, numbers, told, role="svdquant_lora_a")
+            message = "has a residual that overlaps with lora_a"
+            yield found(context, numbers, message, role="svdquant_lora_a")
         elif not part.along_output < _MOST_ALONG:
-            told = "has a residual that overlaps with lora_b"
-            yield found(context, numbers, told, role="svdquant_lora_b")
+            message = "has a residual that overlaps with lora_b"
+            yield found(context, numbers, message, role="svdquant_lora_b")
         elif not low < part.step < high:
-            told = (
+            message = (
                 f"has a lora_b whose spectrum ends at {part.step:.0%} of where the residual begins"
             )
-            yield found(context, numbers, told, role="svdquant_lora_b")
+            yield found(context, numbers, message, role="svdquant_lora_b")

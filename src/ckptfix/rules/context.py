@@ -51,8 +51,8 @@ class Facts:
         wrong = {name for v in self.verdicts for module in v.wrong for name in module.members}
         if self.verdicts and not any(verdict.problem for verdict in self.verdicts):
             return wrong
-        asked = looked_up(self.checkpoint)
-        return None if asked is None else wrong | asked
+        found = looked_up(self.checkpoint)
+        return None if found is None else wrong | found
 
     def concerns_a_runtime(self, module: str) -> bool:
         """True if what the metadata declares for a module has an effect.

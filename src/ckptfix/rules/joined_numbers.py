@@ -76,8 +76,8 @@ def _unlike(
     # Without a majority it is unknown which is right: all are reported.
     odd = [m for m in having if m.scales[role].digest != usual or number * 2 <= len(having)]
     for member in odd:
-        told = f"has a different {role} from the other members of {name}"
-        yield found(context, member, told, role=role)
+        message = f"has a different {role} from the other members of {name}"
+        yield found(context, member, message, role=role)
 
 
 @FAMILY.rule(
@@ -114,11 +114,11 @@ def lone_input_scale(context: Context) -> Iterable[Finding]:
     for numbers in modules:
         scale = numbers.scales["input_scale"]
         if scale.digest != usual:
-            told = (
+            message = (
                 f"has input_scale {scale.largest:.3e}, while {number:,} other modules share a "
                 "different one"
             )
-            yield found(context, numbers, told, role="input_scale")
+            yield found(context, numbers, message, role="input_scale")
 
 
 def _of_joined(context: Context, joined: JoinedNumbers, message: str) -> Finding:
@@ -154,8 +154,8 @@ def costly_join(context: Context) -> Iterable[Finding]:
     for joined in context.numbers.joined:
         error = joined.requantized_error
         if error is not None and not error <= _MOST_REQUANTIZED:
-            told = f"loses {error:.1%} of its weight when its members share one scale"
-            yield _of_joined(context, joined, told)
+            message = f"loses {error:.1%} of its weight when its members share one scale"
+            yield _of_joined(context, joined, message)
 
 
 @FAMILY.rule(
@@ -214,8 +214,8 @@ def unlike_source(context: Context) -> Iterable[Finding]:
             continue
         error, deviation = row.codes.error, row.codes.factor_error
         if not (source.error <= error and abs(source.factor - 1) <= deviation):
-            told = (
+            message = (
                 f"differs from its source by {source.error:.1%} with a factor of "
                 f"{source.factor:.1%}; {numbers.quant_algo} explains only {error:.1%}"
             )
-            yield found(context, numbers, told, role="weight_scale")
+            yield found(context, numbers, message, role="weight_scale")

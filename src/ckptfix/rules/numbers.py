@@ -67,12 +67,12 @@ def bad_scale(context: Context) -> Iterable[Finding]:
     """Companions with values that no calibration gives, or that make weights beyond F16."""
     for numbers in context.numbers.modules.values():
         for role, scale in numbers.scales.items():
-            if told := _bad(scale, numbers, role):
-                yield found(context, numbers, f"has {told}", role=role)
+            if message := _bad(scale, numbers, role):
+                yield found(context, numbers, f"has {message}", role=role)
         weight = numbers.weight
         if weight is not None and weight.largest > _LARGEST_WEIGHT:
-            told = f"dequantizes to weights as large as {weight.largest:.1e}"
-            yield found(context, numbers, told, role="weight_scale")
+            message = f"dequantizes to weights as large as {weight.largest:.1e}"
+            yield found(context, numbers, message, role="weight_scale")
 
 
 def _bad(scale: ScaleNumbers, numbers: ModuleNumbers, role: str) -> str:
@@ -120,8 +120,8 @@ def bad_weight(context: Context) -> Iterable[Finding]:
         elif weight.zeros == weight.count:
             yield found(context, numbers, "has an all-zero weight")
         elif clipped > _SATURATED:
-            told = f"has {clipped:.0%} of its codes at the limit of the format"
-            yield found(context, numbers, told)
+            message = f"has {clipped:.0%} of its codes at the limit of the format"
+            yield found(context, numbers, message)
 
 
 @FAMILY.rule(
@@ -147,11 +147,11 @@ def foreign_scales(context: Context) -> Iterable[Finding]:
     for numbers in context.numbers.modules.values():
         weight = numbers.weight
         if weight is not None and weight.pairing is not None and weight.pairing > _BELONGS:
-            told = (
+            message = (
                 f"has uncorrelated scales and weight codes ({round(weight.pairing)} standard "
                 "deviations, expected -3 or below)"
             )
-            yield found(context, numbers, told, role="weight_scale")
+            yield found(context, numbers, message, role="weight_scale")
 
 
 @FAMILY.rule(
@@ -196,22 +196,22 @@ def _contradictions(context: Context, members: list[ModuleNumbers]) -> Iterator[
         wanted = 7 * max(tops) / 448
         held = highest.scales["weight_scale_2"].largest
         if not 0.99 < held / max(wanted, 1e-30) < 1.01:
-            told = f"has weight_scale_2 {held:.3e}, but its group scales require {wanted:.3e}"
-            yield found(context, highest, told, role="weight_scale_2")
+            message = f"has weight_scale_2 {held:.3e}, but its group scales require {wanted:.3e}"
+            yield found(context, highest, message, role="weight_scale_2")
         return
     low, high = _TOP_WITH_ROOM
     top = max(tops)
     if level == "room" and high < top < _LOWEST_TOP * 2:
-        told = f"has block scales up to {top:g}, but weight_scale_2 only allows {448 / 6:.0f}"
-        yield found(context, highest, told, role="weight_scale")
+        message = f"has block scales up to {top:g}, but weight_scale_2 only allows {448 / 6:.0f}"
+        yield found(context, highest, message, role="weight_scale")
     elif top < (low if level == "room" else _LOWEST_TOP):
-        told = f"has block scales up to only {top:g}, although weight_scale_2 allows 448"
-        yield found(context, highest, told, role="weight_scale")
+        message = f"has block scales up to only {top:g}, although weight_scale_2 allows 448"
+        yield found(context, highest, message, role="weight_scale")
     for member in members:
         scale = member.scales["weight_scale"]
         if scale.at_limit > _FEW and scale.at_limit > min(scale.near_limit, _PILE * scale.count):
-            told = f"has {scale.at_limit:,} block scales at 448 and {scale.near_limit:,} near it"
-            yield found(context, member, told, role="weight_scale")
+            message = f"has {scale.at_limit:,} block scales at 448 and {scale.near_limit:,} near it"
+            yield found(context, member, message, role="weight_scale")
 
 
 def _layer(name: str) -> str:

@@ -92,10 +92,10 @@ class Declarations:
     def _by_own_reading(self, reading: Reading) -> Iterator[Declared]:
         for metadata in self.checkpoint.metadata:
             for name, module in self.checkpoint.modules.items():
-                said = reading(metadata, name) if module.weight is not None else None
-                if said is not None and said.quant_algo:
-                    entry = said if isinstance(said, Statement) else None
-                    algo, size = said.quant_algo, said.group_size
+                decisive = reading(metadata, name) if module.weight is not None else None
+                if decisive is not None and decisive.quant_algo:
+                    entry = decisive if isinstance(decisive, Statement) else None
+                    algo, size = decisive.quant_algo, decisive.group_size
                     yield Declared(name, algo, size, metadata, entry, False, None)
 
     @cached_property

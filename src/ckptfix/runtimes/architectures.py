@@ -41,10 +41,10 @@ def outer_architecture(config: ModelConfig, profile: RuntimeProfile) -> str:
     registered = next((a for a in named if a in profile.architectures), None)
     if registered is not None:
         return registered
-    told = f"does not register {', '.join(map(visible, named))}"
+    message = f"does not register {', '.join(map(visible, named))}"
     if "auto_map" in config.values or any(map(_may_be_of_transformers, named)):
-        raise UnregisteredError(told)
-    raise StopsError(f"{told}, and transformers has no class with that name")
+        raise UnregisteredError(message)
+    raise StopsError(f"{message}, and transformers has no class with that name")
 
 
 def _may_be_of_transformers(architecture: str) -> bool:

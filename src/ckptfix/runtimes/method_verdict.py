@@ -102,8 +102,8 @@ class MethodJudge:
                 return why, Effect.STOPS
             lost = sorted(layer.takes - self.checkpoint.modules[member].tensors.keys())
             if lost:
-                told = f"{visible(member)} has no {lost[0]}, which this release requires"
-                return told, Effect.WRONG_WEIGHTS
+                message = f"{visible(member)} has no {lost[0]}, which this release requires"
+                return message, Effect.WRONG_WEIGHTS
         if module.kind != "experts" and (why := _uneven(layer, fits)):
             return why, Effect.STOPS
         return "", Effect.STOPS

@@ -102,22 +102,22 @@ class _Spellings:
         return self.runtime if as_stored == self.runtime.module_of else NameIndex(as_stored)
 
     @cached_property
-    def asked(self) -> NameIndex:
+    def looked_up(self) -> NameIndex:
         """Index of the names that the newest known releases look up, if that is known.
 
         They differ from both spellings if a class builds a module under a prefix that is not its
         own: `block_sparse_moe` as `mlp`, a language model without a prefix.
         """
-        asked: dict[str, str] = {}
+        looked_up: dict[str, str] = {}
         for runtime in known_runtimes():
             newest = known_releases(runtime)[-1]
             family = family_for(runtime, newest, self._architectures)
             for name in self._names if family else ():
                 if family and (place := family.mapper.map(name)):
-                    asked.setdefault(place, name)
+                    looked_up.setdefault(place, name)
         # Both spellings are tried first, so names that are all in one of them are never found here.
-        known = any(asked.keys() <= index.module_of.keys() for _, index in self._indexes())
-        return NameIndex({} if known else asked)
+        known = any(looked_up.keys() <= index.module_of.keys() for _, index in self._indexes())
+        return NameIndex({} if known else looked_up)
 
     def _indexes(self) -> Iterator[tuple[Spelling, NameIndex]]:
         yield "runtime", self.runtime
@@ -134,7 +134,7 @@ class _Spellings:
         for spelling, index in self._indexes():
             if modules := index.stands_for(name):
                 return Reading(spelling, tuple(modules), self._mapper.map(name) or name)
-        return self._as_asked(name, self.asked.stands_for(name))
+        return self._as_asked(name, self.looked_up.stands_for(name))
 
     def read_pattern(self, pattern: str) -> Reading:
         reading = self._read_patterns.get(pattern)
@@ -149,7 +149,7 @@ class _Spellings:
             if (modules := index.matching(pattern))
         ]
         if not found:
-            return self._as_asked(pattern, self.asked.matching(pattern))
+            return self._as_asked(pattern, self.looked_up.matching(pattern))
         return max(found, key=lambda reading: len(reading.modules))
 
     def _shared(self, modules: Sequence[str]) -> tuple[str, ...]:

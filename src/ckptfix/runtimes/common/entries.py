@@ -101,8 +101,8 @@ def candidates(rules: LookupRules, name: str) -> tuple[str, ...]:
     found = [name]
     if rules.head_candidate and name.endswith(".lm_head"):
         found.append("lm_head")
-    asked = next((old for old, _ in rules.candidates if name.startswith(old)), None)
-    found += [new + name[len(old) :] for old, new in rules.candidates if old == asked]
+    prefix = next((old for old, _ in rules.candidates if name.startswith(old)), None)
+    found += [new + name[len(old) :] for old, new in rules.candidates if old == prefix]
     return tuple(dict.fromkeys(found))
 
 

@@ -72,8 +72,8 @@ def require_algos(of: Held, entries: tuple[Statement, ...]) -> None:
         if not isinstance(entry, dict):
             raise StopsError(f"stops: {place} the entry is {kind_of(entry)}, not an object")
         if "quant_algo" in entry:
-            told = kind_of(entry["quant_algo"])
-            raise StopsError(f"stops: {place} quant_algo is {told}, not a string")
+            kind = kind_of(entry["quant_algo"])
+            raise StopsError(f"stops: {place} quant_algo is {kind}, not a string")
 
 
 def _odd(layers: object, entries: tuple[Statement, ...]) -> Iterator[tuple[str, object]]:

@@ -119,12 +119,12 @@ class _Lookup:
 
     def _by_class(self, kind: LayerKind) -> str | None:
         """A target that is part of the name of the class, or an expression that matches it."""
-        asked = _CLASSES[kind]
+        name_of_class = _CLASSES[kind]
         for target in self.schemes:
             if target.startswith("re:"):
-                if expression(target.removeprefix("re:")).match(asked):
+                if expression(target.removeprefix("re:")).match(name_of_class):
                     return target
-            elif target.lower() in asked.lower():
+            elif target.lower() in name_of_class.lower():
                 return target
         return None
 

@@ -98,8 +98,8 @@ class _Lookup:
             if any(self._is_named(part) for part in parts):
                 found = [self._config(part, quantized=quantized) for part in parts]
                 if len({raw for raw, _ in found}) > 1:
-                    told = f"members of {visible(name)} have different schemes in extra_config"
-                    raise LookupDisagreementError(told)
+                    message = f"members of {visible(name)} have different schemes in extra_config"
+                    raise LookupDisagreementError(message)
                 return found[0]
         return self._config(name, quantized=quantized)
 
@@ -186,8 +186,8 @@ def _require_supported(
     elif data_type == "mx_fp" and (bits not in (4, 8) or size != _MX_GROUP or not symmetric):
         wrong = "group_size"
     if wrong:
-        told = f"{found.place(wrong)}: {kind_of(found.get(wrong))}"
-        raise StopsError(f"stops: {told} is nothing that it supports in metadata of AutoRound")
+        message = f"{found.place(wrong)}: {kind_of(found.get(wrong))}"
+        raise StopsError(f"stops: {message} is nothing that it supports in metadata of AutoRound")
 
 
 def _regexes(keys: Mapping[str, str]) -> list[tuple[str, UntrustedRegex]]:

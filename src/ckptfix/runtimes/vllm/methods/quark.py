@@ -59,8 +59,8 @@ class _Lookup:
         found = [self._layer(member) for member in members]
         configs = [config or self.default for config, _ in found]
         if any(config != configs[0] for config in configs):
-            told = f"members of {visible(name)} have different schemes in layer_quant_config"
-            raise LookupDisagreementError(told)
+            what = f"members of {visible(name)} have different schemes in layer_quant_config"
+            raise LookupDisagreementError(what)
         return self._scheme(configs[0], found[0][1])
 
     def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
@@ -69,8 +69,8 @@ class _Lookup:
         dynamic = not isinstance(inputs, Mapping) or bool(inputs.get("is_dynamic"))
         row = _ROWS.get((fields["weight"], fields["qscheme"])) if fields["steps"] == 1 else None
         if row is None or (row[0].startswith(("FP8", "INT8")) and inputs is None):
-            told = f"{fields['weight']} {fields['qscheme']}"
-            raise NotKnownError(f"{told}, with inputs {'in float' if inputs is None else 'too'}")
+            what = f"{fields['weight']} {fields['qscheme']}"
+            raise NotKnownError(f"{what}, with inputs {'in float' if inputs is None else 'too'}")
         static = set() if dynamic or fields["weight"] == "fp4" else {"input_scale"}
         zeros = {"weight_zero_point"} if "QUARK_INT4" in row else set()
         takes = frozenset({"weight", "weight_scale", *static, *zeros})
@@ -104,8 +104,8 @@ class _Lookup:
 
     def _scheme(self, config: _Config, by: str) -> Scheme:
         if config.get("output_tensors") or config.get("bias"):
-            told = "output tensors or biases that are quantized, which it does not support"
-            raise LookupDisagreementError(f"{by or self.place} asks for {told}")
+            what = "output tensors or biases that are quantized, which it does not support"
+            raise LookupDisagreementError(f"{by or self.place} asks for {what}")
         weight = config.get("weight")
         first = weight[0] if isinstance(weight, list) and weight else weight
         values = first if isinstance(first, dict) else {}
