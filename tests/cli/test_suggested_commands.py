@@ -150,7 +150,7 @@ def test_no_command_of_a_report_leaves_the_checkpoint_out(
     monkeypatch.chdir(tmp_path)
     flags = ("--runtime", "vllm==0.17.1", "--runtime", "vllm==0.33.0")
     for form in ("text", "github"):
-        shown = call("check", "--format", form, *asked, "--", "-rf").stdout
+        shown = call("check", "--format", form, *flags, "--", "-rf").stdout
         shown = re.sub(r"ckptfix rewrite(?: --[\w-]+)? repairs [\d,]+", "", shown)
         mentions = re.findall(r"ckptfix (?:check|rewrite|verify)\b.*", shown)
         for mention in mentions:
