@@ -337,3 +337,27 @@ def test_names_that_no_terminal_can_show_are_escaped(tmp_path: Path, run: Run) -
     done = run("check", directory)
     assert done.returncode == 1
     assert r"a\x1b[31m\x00\ud800é" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("declared", "scales", "told"),
+    [
+        ("FP8", False, "FP8 (config.json); no scales are stored: vLLM uses 1.0, SGLang uses 1.0"),
+        ("FP8", True, "FP8 (config.json); k_scale on 1 module"),
+        (None, False, "unquantized"),
+    ],
+)
+def test_inspect_says_what_stands_in_for_missing_scales_of_the_cache(
+    tmp_path: Path, call: Call, declared: str | None, scales: bool, told: str
+) -> None:
+    tensors = fp8("model.layers.0.self_attn.k_proj")
+    if scales:
+        tensors["model.layers.0.self_attn.k_proj.k_scale"] = ("F32", ())
+    directory = write_checkpoint(
+        tmp_path, tensors, {"quant_algo": "FP8", "kv_cache_scheme": declared}
+    )
+    shown = call("inspect", directory).stdout
+    assert (
+        next(row for row in shown.splitlines() if row.startswith("KV cache")).split(maxsplit=2)[2]
+        == told
+    )

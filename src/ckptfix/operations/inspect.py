@@ -17,6 +17,7 @@ from ckptfix.remote.opening import NetworkPolicy
 from ckptfix.rules.reading import Declarations
 from ckptfix.runtimes.name_maps import NameMap, builtin_name_map
 from ckptfix.runtimes.naming import Naming
+from ckptfix.runtimes.registry import known_runtimes, runtime_named
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,9 @@ class Inspection:
     formats: tuple[FormatCount, ...]
     kv_scales: dict[str, int]
     """Role (`k_scale`, `v_scale`, ...) -> number of modules that carry it."""
+    kv_scales_instead: dict[str, float]
+    """Runtime -> the scale that it uses for a cache that is declared and has none stored; empty
+    where nothing is missing."""
     metadata: tuple[MetadataSummary, ...]
     name_map: str
 
@@ -106,9 +110,17 @@ def inspect_checkpoint(checkpoint: Checkpoint, name_map: NameMap) -> Inspection:
         table.nbytes,
         _formats(checkpoint, Naming(checkpoint, name_map)),
         roles,
+        {} if roles else _kv_scales_instead(checkpoint),
         tuple(_summary(metadata) for metadata in checkpoint.metadata),
         name_map.origin,
     )
+
+
+def _kv_scales_instead(checkpoint: Checkpoint) -> dict[str, float]:
+    if not any(metadata.kv_cache_quant_algo for metadata in checkpoint.metadata):
+        return {}
+    runtimes = map(runtime_named, known_runtimes())
+    return {runtime.title: runtime.kv_scale_if_absent for runtime in runtimes}
 
 
 def _summary(metadata: MetadataFile) -> MetadataSummary:

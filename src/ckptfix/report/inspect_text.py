@@ -21,6 +21,8 @@ def inspection_lines(inspection: Inspection) -> Iterator[Line]:
         f"{m.kv_cache_quant_algo} ({m.file})" for m in inspection.metadata if m.kv_cache_quant_algo
     ]
     scales = [f"{role} on {count(n, 'module')}" for role, n in inspection.kv_scales.items()]
+    uses = ", ".join(f"{name} uses {x}" for name, x in inspection.kv_scales_instead.items())
+    scales += [f"no scales are stored: {uses}"] if uses else []
     for label, text in (
         ("checkpoint", inspection.checkpoint),
         ("architecture", architecture),
