@@ -59,4 +59,4 @@ def test_a_rule_of_a_mapper_file_and_the_checkpoint_after_it(tmp_path: Path, run
     done = run("check", bad, good, "--mapper", mapper)
     assert done.returncode == 2
     assert "last '(a+)+b'" in done.stderr
-    assert "2 checkpoints: 1 clean, 1 failed" in done.stdout
+    assert "2 checkpoints: 1 not loaded, 1 failed" in done.stdout

@@ -37,6 +37,13 @@ def test_packed_modules_are_run_as_the_runtime_joins_them(call: Call) -> None:
     assert made["joined_as"] == "vllm 0.33.0"
 
 
+def test_a_checkpoint_of_which_nothing_can_be_decoded_is_not_verified(call: Call) -> None:
+    done = call("verify", DATA / "quantizers" / "bnb-qwen3moe-nf4")
+    assert done.returncode == 2
+    assert "0 GEMMs agree" in done.stdout
+    assert "4 not run because ckptfix has no decoder for them" in done.stdout
+
+
 def test_a_url_is_the_directory_and_advice_names_it(call: Call) -> None:
     directory = DATA / "nanovl-mixed"
     flags = ("--device", "cpu", "--runtime", "vllm==0.17.1")

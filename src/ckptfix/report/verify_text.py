@@ -118,9 +118,8 @@ def _summary(report: VerifyReport) -> Line:
     left_out = sum(result.how == "measured" and not result.reason for result in report.results)
     if left_out:
         parts.append(f"{left_out:,} more checked by value only; --all runs their GEMMs too")
-    undecoded = sum(result.how == "measured" and bool(result.reason) for result in report.results)
-    if undecoded:
-        parts.append(f"{undecoded:,} not run because ckptfix has no decoder for them")
+    if report.undecoded:
+        parts.append(f"{report.undecoded:,} not run because ckptfix has no decoder for them")
     if report.sources or report.not_compared:
         rest = f", {len(report.not_compared):,} not" if report.not_compared else ""
         parts.append(f"{count(report.sources, 'module')} compared with the source{rest}")

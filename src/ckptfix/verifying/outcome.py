@@ -76,7 +76,17 @@ class VerifyReport:
 
     @property
     def exit_code(self) -> int:
-        """0 if all agree, 1 if one module does not, 130 if interrupted before anything failed."""
+        """0 if all agree, 1 if one module does not, 2 if nothing could be decoded.
+
+        130 if it was interrupted before anything failed.
+        """
         if self.errors or any(result.how == "failed" for result in self.results):
             return 1
-        return 130 if self.interrupted else 0
+        if self.interrupted:
+            return 130
+        return 2 if self.results and self.undecoded == len(self.results) else 0
+
+    @property
+    def undecoded(self) -> int:
+        """Number of GEMMs that were not run because there is no decoder for their weights."""
+        return sum(result.how == "measured" and bool(result.reason) for result in self.results)
