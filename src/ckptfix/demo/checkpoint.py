@@ -11,10 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ckptfix.demo.config import (
+    CONV,
+    HEADS,
+    HIDDEN,
+    INNER,
+    KV,
+    MERGED,
+    VISION,
+    VOCABULARY,
+    model_config,
+)
 from ckptfix.errors import CkptfixError
 from ckptfix.text import visible
 
-HIDDEN, INNER, KV, VOCABULARY, CONV = 64, 96, 32, 128, 128
 TRUNK = "language_model.backbone"
 
 BYTES_PER_ELEMENT = {"F32": 4, "BF16": 2, "U8": 1, "F8_E4M3": 1}
@@ -41,12 +51,12 @@ def _nvfp4(module: str, out: int, columns: int) -> Iterator[_Tensor]:
 
 
 def _mamba(layer: str) -> Iterator[_Tensor]:
-    yield from _fp8(f"{layer}.mixer.in_proj", 196, HIDDEN)
+    yield from _fp8(f"{layer}.mixer.in_proj", HIDDEN + CONV + HEADS, HIDDEN)
     yield from _fp8(f"{layer}.mixer.out_proj", HIDDEN, HIDDEN)
     yield _Tensor(f"{layer}.mixer.conv1d.weight", "BF16", (CONV, 1, 4))
     yield _Tensor(f"{layer}.mixer.conv1d.bias", "BF16", (CONV,))
     for name in ("A_log", "D", "dt_bias"):
-        yield _Tensor(f"{layer}.mixer.{name}", "BF16", (4,))
+        yield _Tensor(f"{layer}.mixer.{name}", "BF16", (HEADS,))
     yield _Tensor(f"{layer}.mixer.norm.weight", "BF16", (HIDDEN,))
 
 
@@ -72,8 +82,8 @@ def _tensors() -> Iterator[_Tensor]:
         yield _Tensor(f"{TRUNK}.layers.{number}.norm.weight", "BF16", (HIDDEN,))
     yield _Tensor(f"{TRUNK}.norm_f.weight", "BF16", (HIDDEN,))
     yield _Tensor("language_model.lm_head.weight", "BF16", (VOCABULARY, HIDDEN))
-    yield _Tensor("mlp1.0.weight", "BF16", (128,))
-    yield _Tensor("mlp1.1.weight", "BF16", (INNER, 128))
+    yield _Tensor("mlp1.0.weight", "BF16", (MERGED,))
+    yield _Tensor("mlp1.1.weight", "BF16", (INNER, MERGED))
     yield _Tensor("mlp1.3.weight", "BF16", (HIDDEN, INNER))
     yield from _vision("vision_model.radio_model")
 
@@ -84,21 +94,21 @@ def _vision(tower: str) -> Iterator[_Tensor]:
         yield _Tensor(f"{tower}.input_conditioner.{name}", "BF16", (3, 1, 1))
     block, patches = f"{tower}.model.blocks.0", f"{tower}.model.patch_generator"
     linears = {
-        "attn.qkv": (96, 32),
-        "attn.proj": (32, 32),
-        "mlp.fc1": (64, 32),
-        "mlp.fc2": (32, 64),
+        "attn.qkv": (3 * VISION, VISION),
+        "attn.proj": (VISION, VISION),
+        "mlp.fc1": (2 * VISION, VISION),
+        "mlp.fc2": (VISION, 2 * VISION),
     }
     for name, shape in linears.items():
         yield _Tensor(f"{block}.{name}.weight", "BF16", shape)
         yield _Tensor(f"{block}.{name}.bias", "BF16", shape[:1])
     for name in ("norm1", "norm2"):
-        yield _Tensor(f"{block}.{name}.weight", "BF16", (32,))
-        yield _Tensor(f"{block}.{name}.bias", "BF16", (32,))
-    yield _Tensor(f"{patches}.cls_token.token", "BF16", (4, 32))
-    yield _Tensor(f"{patches}.embedder.weight", "BF16", (32, 48))
-    yield _Tensor(f"{patches}.pos_embed", "BF16", (1, 16, 32))
-    yield _Tensor(f"{patches}.video_embedder.weight", "BF16", (32, 96))
+        yield _Tensor(f"{block}.{name}.weight", "BF16", (VISION,))
+        yield _Tensor(f"{block}.{name}.bias", "BF16", (VISION,))
+    yield _Tensor(f"{patches}.cls_token.token", "BF16", (4, VISION))
+    yield _Tensor(f"{patches}.embedder.weight", "BF16", (VISION, 48))
+    yield _Tensor(f"{patches}.pos_embed", "BF16", (1, 16, VISION))
+    yield _Tensor(f"{patches}.video_embedder.weight", "BF16", (VISION, 96))
 
 
 def _layers(tensors: list[_Tensor]) -> dict[str, dict[str, Any]]:
@@ -125,10 +135,7 @@ def _config(layers: dict[str, dict[str, Any]]) -> dict[str, Any]:
                 name for name, layer in layers.items() if layer["quant_algo"] == algo
             ),
         }
-    return {
-        "architectures": ["NemotronH_Nano_VL_V2"],
-        "model_type": "NemotronH_Nano_VL_V2",
-        "llm_config": {"architectures": ["NemotronHForCausalLM"], "model_type": "nemotron_h"},
+    return model_config() | {
         "quantization_config": {
             "config_groups": groups,
             "quantized_layers": layers,

@@ -56,7 +56,10 @@ class VerifyObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: Literal[1]
     ckptfix: Annotated[str, Meta(description="Version of ckptfix.")]
     checkpoint: Annotated[str, Meta(description="As the user named it.")]
-    exit_code: Annotated[int, Meta(description="0; 1 if a module fails; 130 if interrupted.")]
+    exit_code: Annotated[
+        int,
+        Meta(description="0; 1 if a module fails; 2 if none could be decoded; 130 if interrupted."),
+    ]
     interrupted: bool
     device: str
     torch: str
