@@ -458,3 +458,14 @@ def test_layers_that_config_json_counts_are_those_of_the_language_model(
     verdict = judge(load(tmp_path / "c"), Target("vllm", "0.33.0", "0.33.0"))
     expected = [] if layers == 5 else ["num_hidden_layers is 6, but layer 5 is not stored"]
     assert [r.text.partition(": ")[2] for r in verdict.loads.reasons] == expected
+
+
+def test_a_vision_config_that_sglang_asserts(tmp_path: Path) -> None:
+    shutil.copytree(DATA / "nanovl-mixed", tmp_path / "c")
+    file = tmp_path / "c" / "config.json"
+    config = json.loads(file.read_text())
+    del config["vision_config"], config["llm_config"]["layers_block_type"]
+    file.write_text(json.dumps(config))
+    verdict = judge(load(tmp_path / "c"), Target("sglang", "0.5.23", "0.5.23"))
+    (reason,) = (r for r in verdict.loads.reasons if r.effect is Effect.STOPS)
+    assert reason.text == "stops: config.json has no vision_config, which this architecture needs"
