@@ -96,7 +96,7 @@ def reduced(wrong: Comparison, work: Path) -> Case:
             for case in tried
         ]
 
-    return smallest(wrong.case, disagree)
+    return smallest(wrong.case, disagree, fixtures=FIXTURES)
 
 
 def whole() -> frozenset[str]:
@@ -143,7 +143,7 @@ def main() -> int:
     for comparison in wrong:
         print(f"\n{comparison}")
         least = reduced(comparison, work)
-        print(f"  smallest: {json.dumps(changes(least))}")
+        print(f"  smallest: {json.dumps(changes(least, FIXTURES))}")
     print(f"\n{len(wrong)} disagreements in {len(compared)} verdicts")
     return 1 if wrong else 0
 

@@ -45,7 +45,7 @@ def test_the_same_seed_breaks_the_same_way() -> None:
     assert [case.as_line() for case in cases(7, FIXTURES, number=12)] == first
     assert [case.as_line() for case in cases(8, FIXTURES, number=12)] != first
     for made in map(Case.of_line, first):
-        assert changes(made) or "shuffle" in str(made.how)
+        assert changes(made, FIXTURES) or "shuffle" in str(made.how)
 
 
 def test_the_smallest_case_keeps_what_the_disagreement_needs() -> None:
@@ -56,7 +56,8 @@ def test_the_smallest_case_keeps_what_the_disagreement_needs() -> None:
     def disagree(tried: Sequence[Case]) -> list[bool]:
         return [NORM in c.tensors and '"vocab_size": 99' in (c.config or "") for c in tried]
 
-    assert changes(smallest(Case.of_line(broken), disagree)) == {
+    least = smallest(Case.of_line(broken), disagree, fixtures=FIXTURES)
+    assert changes(least, FIXTURES) == {
         "config.json /llm_config/vocab_size": 99,
         NORM: None,
     }

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 from truth_loop.case import CONFIG, HF_QUANT, Case, TensorEdit
-from truth_loop.judges import FIXTURES
 
 ROUNDS: Final = 4
 """Batches that a runtime judges for one disagreement; every one imports the runtime again."""
@@ -30,21 +30,25 @@ Disagree = Callable[[Sequence[Case]], Sequence[bool]]
 """Whether each case is still answered wrongly in the same way."""
 
 
-def smallest(case: Case, disagree: Disagree) -> Case:
+def smallest(case: Case, disagree: Disagree, *, fixtures: Path) -> Case:
     """Leave out, half by half, what the disagreement does not need.
 
     Args:
         case: a disagreement.
         disagree: asked about all candidates of a round at once.
+        fixtures: the folder of the checkpoints that cases are made of.
     """
-    parts = list(_parts(case))
+    parts = list(_parts(case, fixtures))
     pieces = 2
     for _ in range(ROUNDS):
         if len(parts) < 2:
             break
         size = -(-len(parts) // pieces)
         kept = [parts[:at] + parts[at + size :] for at in range(0, len(parts), size)]
-        tried = [_built(case, some, f"{case.id}-{n}") for n, some in enumerate(kept)]
+        tried = [
+            _built(case, some, fixtures / case.origin, f"{case.id}-{n}")
+            for n, some in enumerate(kept)
+        ]
         still = [some for some, holds in zip(kept, disagree(tried), strict=True) if holds]
         if still:
             parts = min(still, key=len)
@@ -53,13 +57,13 @@ def smallest(case: Case, disagree: Disagree) -> Case:
             break
         else:
             pieces = min(2 * pieces, len(parts))
-    return _built(case, parts, case.id)
+    return _built(case, parts, fixtures / case.origin, case.id)
 
 
-def changes(case: Case) -> dict[str, Any]:
+def changes(case: Case, fixtures: Path) -> dict[str, Any]:
     """What was done, as JSON: place -> what is there now; null where it is gone."""
     found: dict[str, Any] = {}
-    for part in _parts(case):
+    for part in _parts(case, fixtures):
         if isinstance(part, _Value):
             place = f"{part.file} /{'/'.join(part.path)}"
             found[place] = None if isinstance(part.value, _Gone) else part.value
@@ -68,9 +72,9 @@ def changes(case: Case) -> dict[str, Any]:
     return found
 
 
-def _parts(case: Case) -> Iterator[_Part]:
+def _parts(case: Case, fixtures: Path) -> Iterator[_Part]:
     for file, text in ((CONFIG, case.config), (HF_QUANT, case.hf_quant)):
-        path = FIXTURES / case.origin / file
+        path = fixtures / case.origin / file
         before = json.loads(path.read_text()) if path.exists() else _Gone()
         after = json.loads(text) if text is not None else _Gone()
         yield from _changes(file, (), before, after)
@@ -87,11 +91,11 @@ def _changes(file: str, path: tuple[str, ...], before: object, after: object) ->
         yield _Value(file, path, after)
 
 
-def _built(case: Case, parts: Sequence[_Part], id_: str) -> Case:
+def _built(case: Case, parts: Sequence[_Part], fixture: Path, id_: str) -> Case:
     """The fixture with these parts of what was done to it."""
     texts: dict[str, str | None] = {}
     for file in (CONFIG, HF_QUANT):
-        path = FIXTURES / case.origin / file
+        path = fixture / file
         value = json.loads(path.read_text()) if path.exists() else _Gone()
         for part in parts:
             if isinstance(part, _Value) and part.file == file:
