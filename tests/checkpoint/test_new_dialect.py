@@ -32,14 +32,14 @@ class MadeUp:
     reading = None
 
     def claim(self, documents):
-        fields = self._fields(documents, {})
+        fields = self._fields(documents)
         named = fields is not None and fields.text("quant_method") == "made-up"
         return Claim.NAMED if named else Claim.NONE
 
-    def _fields(self, documents, left_out):
+    def _fields(self, documents):
         config = documents.get("config.json")
         root = config_root(config.value) if config else None
-        return None if root is None else Fields.at(config, root, left_out)
+        return None if root is None else Fields.at(config, root)
 
     def _lists(self, fields):
         for key, group in fields.value.get("groups", {}).items():
@@ -48,12 +48,12 @@ class MadeUp:
         yield "exclude", ("leave",), fields.value.get("leave", []), None
 
     def name_lists(self, documents):
-        fields = self._fields(documents, {})
+        fields = self._fields(documents)
         for _, path, names, _ in self._lists(fields):
             yield NameList("config.json", (*fields.path, *path), names)
 
-    def read(self, documents, left_out):
-        fields = self._fields(documents, left_out)
+    def read(self, documents):
+        fields = self._fields(documents)
         root, statements = fields.path, []
         for kind, path, names, scheme in self._lists(fields):
             at = (*root, *path)
@@ -63,11 +63,8 @@ class MadeUp:
                 statements += [Statement(kind, s.name, s.file, s.path, algo) for s in listed]
                 continue
             for name, scheme in names.items():
-                if name not in fields.unread(at):
-                    algo, size = ALGOS.get(scheme), 16 if scheme == "f4" else None
-                    statements.append(
-                        Statement(kind, name, "config.json", (*at, name), algo, size)
-                    )
+                algo, size = ALGOS.get(scheme), 16 if scheme == "f4" else None
+                statements.append(Statement(kind, name, "config.json", (*at, name), algo, size))
         return (
             MetadataFile(
                 file="config.json",

@@ -17,8 +17,8 @@ from ckptfix.checkpoint.dialects.interface import (
     Reading,
 )
 from ckptfix.checkpoint.dialects.reading import counted, flag, positive
-from ckptfix.checkpoint.dialects.sections import claim_by, sections_of
-from ckptfix.checkpoint.dialects.statements import LeftOut, MetadataFile
+from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
+from ckptfix.checkpoint.dialects.statements import MetadataFile
 
 _METHODS: Final = frozenset({"awq"})
 _FILES: Final = ("quantize_config.json", "quant_config.json")
@@ -42,22 +42,15 @@ class _Awq:
         return claim_by(documents, _METHODS, _FILES)
 
     def name_lists(self, documents: Documents) -> Iterator[NameList]:
-        for fields in sections_of(documents, _METHODS, {}, _FILES):
-            skipped = fields.value.get(_SKIPPED)
-            if isinstance(skipped, list):
-                yield NameList(fields.document.file, (*fields.path, _SKIPPED), skipped)
+        for fields in sections_of(documents, _METHODS, _FILES):
+            yield from names_under(fields, _SKIPPED)
 
-    def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
-        sections = sections_of(documents, _METHODS, left_out, _FILES)
-        return tuple(self._read(fields) for fields in sections)
+    def read(self, documents: Documents) -> tuple[MetadataFile, ...]:
+        return tuple(map(self._read, sections_of(documents, _METHODS, _FILES)))
 
     def _read(self, fields: Fields) -> MetadataFile:
         value, path = fields.value, (*fields.path, _SKIPPED)
         bits = value.get("bits", value.get("w_bit"))
-        skipped = value.get(_SKIPPED)
-        if skipped is not None and not isinstance(skipped, list):
-            fields.wrong((_SKIPPED,), "a list of strings")
-            skipped = None
         zero_point = flag(value.get("zero_point"))
         return MetadataFile(
             file=fields.document.file,
@@ -67,7 +60,7 @@ class _Awq:
             group_size=positive(value.get("group_size", value.get("q_group_size"))),
             symmetric=None if zero_point is None else not zero_point,
             producer=fields.text("provider") or "",
-            statements=tuple(fields.names("exclude", path, skipped or ())),
+            statements=tuple(fields.name_list("exclude", _SKIPPED)),
             faults=tuple(fields.faults),
             algo_path=(*fields.path, "bits" if "bits" in value else "w_bit"),
             entries_path=path,

@@ -10,8 +10,8 @@ from typing import Final
 from ckptfix.checkpoint.dialects.fields import Fields
 from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Reading, Role
 from ckptfix.checkpoint.dialects.reading import counted, in_whole_parts
-from ckptfix.checkpoint.dialects.sections import claim_by, sections_of
-from ckptfix.checkpoint.dialects.statements import LeftOut, MetadataFile
+from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
+from ckptfix.checkpoint.dialects.statements import MetadataFile
 
 _METHODS: Final = frozenset({"bitsandbytes"})
 _SKIPPED: Final = "llm_int8_skip_modules"
@@ -43,20 +43,14 @@ class _Bitsandbytes:
         return claim_by(documents, _METHODS)
 
     def name_lists(self, documents: Documents) -> Iterator[NameList]:
-        for fields in sections_of(documents, _METHODS, {}):
-            skipped = fields.value.get(_SKIPPED)
-            if isinstance(skipped, list):
-                yield NameList(fields.document.file, (*fields.path, _SKIPPED), skipped)
+        for fields in sections_of(documents, _METHODS):
+            yield from names_under(fields, _SKIPPED)
 
-    def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
-        return tuple(self._read(fields) for fields in sections_of(documents, _METHODS, left_out))
+    def read(self, documents: Documents) -> tuple[MetadataFile, ...]:
+        return tuple(map(self._read, sections_of(documents, _METHODS)))
 
     def _read(self, fields: Fields) -> MetadataFile:
         value, path = fields.value, (*fields.path, _SKIPPED)
-        skipped = value.get(_SKIPPED)
-        if skipped is not None and not isinstance(skipped, list):
-            fields.wrong((_SKIPPED,), "a list of strings")
-            skipped = None
         four = value.get("load_in_4bit", value.get("_load_in_4bit")) is True
         kind = "FP4" if value.get("bnb_4bit_quant_type") == "fp4" else "NF4"
         return MetadataFile(
@@ -64,7 +58,7 @@ class _Bitsandbytes:
             root=fields.path,
             quantizer=self.quantizer,
             quant_algo=f"BNB_{kind}" if four else "BNB_INT8",
-            statements=tuple(fields.names("exclude", path, skipped or ())),
+            statements=tuple(fields.name_list("exclude", _SKIPPED)),
             faults=tuple(fields.faults),
             algo_path=(*fields.path, "load_in_4bit" if four else "load_in_8bit"),
             entries_path=path,

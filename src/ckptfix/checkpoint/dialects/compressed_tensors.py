@@ -14,12 +14,12 @@ from ckptfix.checkpoint.dialects.sections import (
     COMPRESSION,
     claim_by,
     method_in_config,
+    names_under,
     sections_of,
 )
 from ckptfix.checkpoint.dialects.statements import (
     CONFIG_FILE,
     MIXED,
-    LeftOut,
     MetadataFile,
     Statement,
     config_root,
@@ -29,6 +29,7 @@ from ckptfix.names import is_class_name
 _METHODS: Final = frozenset({"compressed-tensors"})
 _GROUPS: Final = "config_groups"
 _IGNORE: Final = "ignore"
+_TARGETS: Final = "targets"
 _FLOAT: Final[Mapping[tuple[Any, Any], str]] = {
     (8, "tensor"): "FP8_TENSOR",
     (8, "channel"): "FP8_CHANNEL",
@@ -62,23 +63,23 @@ def scheme_of(weights: Mapping[str, Any], layout: object) -> str | None:
     return "INT4_BYTES" if bits == 4 else _INT.get((bits, strategy))
 
 
-def _old(documents: Documents, left_out: LeftOut) -> Fields | None:
+def _old(documents: Documents) -> Fields | None:
     """The object below `compression_config`, which names no quantizer."""
     config = documents.get(CONFIG_FILE)
     if config is None or config_root(config.value) != COMPRESSION:
         return None
     if method_in_config(documents):
         return None
-    outer = Fields.at(config, COMPRESSION, left_out)
+    outer = Fields.at(config, COMPRESSION)
     fields = outer.child("quantization_config") or outer
     return fields if _GROUPS in fields.value else None
 
 
-def _sections(documents: Documents, left_out: LeftOut) -> Iterator[Fields]:
-    old = _old(documents, left_out)
+def _sections(documents: Documents) -> Iterator[Fields]:
+    old = _old(documents)
     if old is not None:
         yield old
-    yield from sections_of(documents, _METHODS, left_out)
+    yield from sections_of(documents, _METHODS)
 
 
 def _statements(fields: Fields) -> Iterator[Statement]:
@@ -88,11 +89,7 @@ def _statements(fields: Fields) -> Iterator[Statement]:
         algo = scheme_of(arguments, group.value.get("format") or fields.value.get("format"))
         size, order = arguments.get("group_size"), arguments.get("actorder")
         symmetric = arguments.get("symmetric")
-        targets = group.value.get("targets")
-        if targets is not None and not isinstance(targets, list):
-            group.wrong(("targets",), "a list of strings")
-            continue
-        for target in group.names("target", (*group.path, "targets"), targets or ()):
+        for target in group.name_list("target", _TARGETS):
             yield Statement(
                 "target",
                 target.name,
@@ -103,11 +100,7 @@ def _statements(fields: Fields) -> Iterator[Statement]:
                 symmetric if isinstance(symmetric, bool) else None,
                 order in ("group", "dynamic", True),
             )
-    ignored = fields.value.get(_IGNORE)
-    if ignored is not None and not isinstance(ignored, list):
-        fields.wrong((_IGNORE,), "a list of strings")
-        return
-    yield from fields.names("exclude", (*fields.path, _IGNORE), ignored or ())
+    yield from fields.name_list("exclude", _IGNORE)
 
 
 def _meets(name: str, module: str) -> bool:
@@ -138,7 +131,7 @@ def _kv_cache(fields: Fields) -> str | None:
 class _CompressedTensors:
     quantizer = "compressed-tensors"
     own_files = ()
-    name_fields = ("targets", _IGNORE)
+    name_fields = (_TARGETS, _IGNORE)
     roles = (
         Role("weight_shape"),
         Role("weight_g_idx", optional=True),
@@ -147,20 +140,16 @@ class _CompressedTensors:
     reading: Reading = staticmethod(_reading)
 
     def claim(self, documents: Documents) -> Claim:
-        return Claim.NAMED if _old(documents, {}) else claim_by(documents, _METHODS)
+        return Claim.NAMED if _old(documents) else claim_by(documents, _METHODS)
 
     def name_lists(self, documents: Documents) -> Iterator[NameList]:
-        for fields in _sections(documents, {}):
+        for fields in _sections(documents):
             for group in fields.members(_GROUPS):
-                if isinstance(group.value.get("targets"), list):
-                    path = (*group.path, "targets")
-                    yield NameList(group.document.file, path, group.value["targets"])
-            if isinstance(fields.value.get(_IGNORE), list):
-                path = (*fields.path, _IGNORE)
-                yield NameList(fields.document.file, path, fields.value[_IGNORE])
+                yield from names_under(group, _TARGETS)
+            yield from names_under(fields, _IGNORE)
 
-    def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
-        return tuple(self._read(fields) for fields in _sections(documents, left_out))
+    def read(self, documents: Documents) -> tuple[MetadataFile, ...]:
+        return tuple(map(self._read, _sections(documents)))
 
     def _read(self, fields: Fields) -> MetadataFile:
         statements = tuple(_statements(fields))

@@ -1,33 +1,25 @@
 """Typed access to the JSON of a metadata file, for every dialect."""
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ckptfix.checkpoint.dialects.statements import (
-    Fault,
-    LeftOut,
-    Statement,
-    StatementKind,
-    value_at,
-)
+from ckptfix.checkpoint.dialects.statements import Fault, Statement, StatementKind, value_at
 from ckptfix.jsontext.text import JsonText, Path
 
 
 class Fields:
     """One JSON object; a field of the wrong type is a fault and counts as absent."""
 
-    def __init__(
-        self, document: JsonText, path: Path, value: object, left_out: LeftOut, faults: list[Fault]
-    ) -> None:
-        self.document, self.path, self.left_out, self.faults = document, path, left_out, faults
+    def __init__(self, document: JsonText, path: Path, value: object, faults: list[Fault]) -> None:
+        self.document, self.path, self.faults = document, path, faults
         if not isinstance(value, dict):
             self.wrong((), "an object")
         self.value: dict[str, Any] = value if isinstance(value, dict) else {}
 
     @classmethod
-    def at(cls, document: JsonText, path: Path, left_out: LeftOut) -> "Fields":
+    def at(cls, document: JsonText, path: Path) -> "Fields":
         """The object at a path of a document."""
-        return cls(document, path, value_at(document.value, path), left_out, [])
+        return cls(document, path, value_at(document.value, path), [])
 
     def wrong(self, below: Path, expected: str) -> None:
         """Note that the value at a path below has not the type that is expected there."""
@@ -57,21 +49,24 @@ class Fields:
 
     def below(self, key: str, value: object) -> "Fields":
         """The object that a key holds."""
-        return Fields(self.document, (*self.path, key), value, self.left_out, self.faults)
+        return Fields(self.document, (*self.path, key), value, self.faults)
 
     def members(self, key: str) -> "Iterator[Fields]":
-        """The objects in the object under a key whose own keys are names, without those left out.
+        """The objects in the object under a key whose own keys are names.
 
         A member that is no object is a fault, and empty.
         """
         named = self.child(key)
         if named is not None:
-            unread = named.unread(named.path)
-            yield from (named.below(n, v) for n, v in named.value.items() if n not in unread)
+            yield from (named.below(name, value) for name, value in named.value.items())
 
-    def unread(self, path: Path) -> Set[str]:
-        """The names in a list or object of the document that are left out."""
-        return self.left_out.get((self.document.file, path), frozenset())
+    def name_list(self, kind: StatementKind, key: str) -> list[Statement]:
+        """The statements of the list of names under a key; anything but a list is a fault."""
+        listed = self.value.get(key)
+        if listed is not None and not isinstance(listed, list):
+            self.wrong((key,), "a list of strings")
+            return []
+        return self.names(kind, (*self.path, key), listed or ())
 
     def names(self, kind: StatementKind, path: Path, listed: Iterable[object]) -> list[Statement]:
         """The statements of a list of names.
@@ -82,10 +77,9 @@ class Fields:
             listed: its items.
         """
         made = []
-        unread = self.unread(path)
         for index, name in enumerate(listed):
             if not isinstance(name, str):
                 self.faults.append(Fault(self.document.place((*path, index)), "a string"))
-            elif name not in unread:
+            else:
                 made.append(Statement(kind, name, self.document.file, (*path, index)))
         return made

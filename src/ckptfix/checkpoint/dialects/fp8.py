@@ -10,8 +10,8 @@ from typing import Final
 from ckptfix.checkpoint.dialects.fields import Fields
 from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Reading
 from ckptfix.checkpoint.dialects.reading import counted, in_whole_parts
-from ckptfix.checkpoint.dialects.sections import claim_by, sections_of
-from ckptfix.checkpoint.dialects.statements import LeftOut, MetadataFile, Statement
+from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
+from ckptfix.checkpoint.dialects.statements import MetadataFile
 
 _METHODS: Final = frozenset({"fp8"})
 _LISTS: Final = ("ignored_layers", "modules_to_not_convert")
@@ -20,14 +20,6 @@ _LISTS: Final = ("ignored_layers", "modules_to_not_convert")
 
 def _list_of(fields: Fields) -> str:
     return next((key for key in _LISTS if fields.value.get(key)), _LISTS[1])
-
-
-def _statements(fields: Fields, key: str) -> Iterator[Statement]:
-    listed = fields.value.get(key)
-    if listed is not None and not isinstance(listed, list):
-        fields.wrong((key,), "a list of strings")
-        return
-    yield from fields.names("exclude", (*fields.path, key), listed or ())
 
 
 def _reading(metadata: MetadataFile, module: str) -> MetadataFile | None:
@@ -47,14 +39,12 @@ class _Fp8:
         return claim_by(documents, _METHODS)
 
     def name_lists(self, documents: Documents) -> Iterator[NameList]:
-        for fields in sections_of(documents, _METHODS, {}):
+        for fields in sections_of(documents, _METHODS):
             for key in _LISTS:
-                if isinstance(fields.value.get(key), list):
-                    path = (*fields.path, key)
-                    yield NameList(fields.document.file, path, fields.value[key])
+                yield from names_under(fields, key)
 
-    def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
-        return tuple(self._read(fields) for fields in sections_of(documents, _METHODS, left_out))
+    def read(self, documents: Documents) -> tuple[MetadataFile, ...]:
+        return tuple(map(self._read, sections_of(documents, _METHODS)))
 
     def _read(self, fields: Fields) -> MetadataFile:
         key, in_blocks = _list_of(fields), fields.value.get("weight_block_size") is not None
@@ -63,7 +53,7 @@ class _Fp8:
             root=fields.path,
             quantizer=self.quantizer,
             quant_algo="FP8_BLOCK_INV" if in_blocks else "FP8_TENSOR",
-            statements=tuple(_statements(fields, key)),
+            statements=tuple(fields.name_list("exclude", key)),
             faults=tuple(fields.faults),
             algo_path=(*fields.path, "weight_block_size" if in_blocks else "quant_method"),
             entries_path=(*fields.path, key),

@@ -17,8 +17,8 @@ from ckptfix.checkpoint.dialects.interface import (
     Reading,
 )
 from ckptfix.checkpoint.dialects.reading import counted, flag, matches, positive
-from ckptfix.checkpoint.dialects.sections import claim_by, sections_of
-from ckptfix.checkpoint.dialects.statements import LeftOut, MetadataFile, Statement
+from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
+from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 
 _METHODS: Final = frozenset({"gptq"})
 _FILES: Final = ("quantize_config.json",)
@@ -81,15 +81,11 @@ class _Gptq:
         return claim_by(documents, _METHODS, _FILES)
 
     def name_lists(self, documents: Documents) -> Iterator[NameList]:
-        for fields in sections_of(documents, _METHODS, {}, _FILES):
-            rules = fields.value.get(_DYNAMIC)
-            if isinstance(rules, dict):
-                path = (*fields.path, _DYNAMIC)
-                yield NameList(fields.document.file, path, rules, are_patterns=True)
+        for fields in sections_of(documents, _METHODS, _FILES):
+            yield from names_under(fields, _DYNAMIC, as_keys=True)
 
-    def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
-        sections = sections_of(documents, _METHODS, left_out, _FILES)
-        return tuple(self._read(fields) for fields in sections)
+    def read(self, documents: Documents) -> tuple[MetadataFile, ...]:
+        return tuple(map(self._read, sections_of(documents, _METHODS, _FILES)))
 
     def _read(self, fields: Fields) -> MetadataFile:
         statements = tuple(_statements(fields))

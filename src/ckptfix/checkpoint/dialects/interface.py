@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Any, Literal, Protocol
 
 from ckptfix.checkpoint.dialects.changes import Changes
-from ckptfix.checkpoint.dialects.statements import LeftOut, MetadataFile, Statement
+from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.checkpoint.formats.layers import StoredLayers
 from ckptfix.jsontext.text import JsonText, Path
 
@@ -158,7 +158,7 @@ class Dialect(Protocol):
     def claim(self, documents: Documents) -> Claim:
         """How surely the files are in this dialect."""
 
-    def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
+    def read(self, documents: Documents) -> tuple[MetadataFile, ...]:
         """The metadata of each file, config.json first; called on files that it claims."""
 
     def name_lists(self, documents: Documents) -> Iterable[NameList]:

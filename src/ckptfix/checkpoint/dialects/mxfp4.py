@@ -10,8 +10,8 @@ from typing import Final
 from ckptfix.checkpoint.dialects.fields import Fields
 from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Reading, Role
 from ckptfix.checkpoint.dialects.reading import counted, fits_glob
-from ckptfix.checkpoint.dialects.sections import claim_by, sections_of
-from ckptfix.checkpoint.dialects.statements import LeftOut, MetadataFile
+from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
+from ckptfix.checkpoint.dialects.statements import MetadataFile
 
 _METHODS: Final = frozenset({"mxfp4"})
 _SKIPPED: Final = "modules_to_not_convert"
@@ -36,26 +36,21 @@ class _Mxfp4:
         return claim_by(documents, _METHODS)
 
     def name_lists(self, documents: Documents) -> Iterator[NameList]:
-        for fields in sections_of(documents, _METHODS, {}):
-            skipped = fields.value.get(_SKIPPED)
-            if isinstance(skipped, list):
-                yield NameList(fields.document.file, (*fields.path, _SKIPPED), skipped)
+        for fields in sections_of(documents, _METHODS):
+            yield from names_under(fields, _SKIPPED)
 
-    def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
-        return tuple(self._read(fields) for fields in sections_of(documents, _METHODS, left_out))
+    def read(self, documents: Documents) -> tuple[MetadataFile, ...]:
+        return tuple(map(self._read, sections_of(documents, _METHODS)))
 
     def _read(self, fields: Fields) -> MetadataFile:
-        path, skipped = (*fields.path, _SKIPPED), fields.value.get(_SKIPPED)
-        if skipped is not None and not isinstance(skipped, list):
-            fields.wrong((_SKIPPED,), "a list of strings")
-            skipped = None
+        path = (*fields.path, _SKIPPED)
         return MetadataFile(
             file=fields.document.file,
             root=fields.path,
             quantizer=self.quantizer,
             quant_algo="MXFP4_BLOCKS",
             group_size=32,
-            statements=tuple(fields.names("exclude", path, skipped or ())),
+            statements=tuple(fields.name_list("exclude", _SKIPPED)),
             faults=tuple(fields.faults),
             algo_path=(*fields.path, "quant_method"),
             entries_path=path,

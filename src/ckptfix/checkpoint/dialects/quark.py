@@ -17,8 +17,8 @@ from ckptfix.checkpoint.dialects.reading import (
     matches,
     positive,
 )
-from ckptfix.checkpoint.dialects.sections import claim_by, sections_of
-from ckptfix.checkpoint.dialects.statements import LeftOut, MetadataFile, Statement
+from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
+from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 
 _METHODS: Final = frozenset({"quark"})
 _EXCLUDE: Final = "exclude"
@@ -50,11 +50,7 @@ def _scheme(weight: Mapping[str, Any]) -> str | None:
 
 
 def _statements(fields: Fields) -> Iterator[Statement]:
-    excluded = fields.value.get(_EXCLUDE)
-    if excluded is not None and not isinstance(excluded, list):
-        fields.wrong((_EXCLUDE,), "a list of strings")
-        excluded = None
-    yield from fields.names("exclude", (*fields.path, _EXCLUDE), excluded or ())
+    yield from fields.name_list("exclude", _EXCLUDE)
     for layer in fields.members(_LAYERS):
         weight, path = _weight(layer.value), layer.path
         size, symmetric = positive(weight.get("group_size")), flag(weight.get("symmetric"))
@@ -90,16 +86,12 @@ class _Quark:
         return claim_by(documents, _METHODS)
 
     def name_lists(self, documents: Documents) -> Iterator[NameList]:
-        for fields in sections_of(documents, _METHODS, {}):
-            excluded, layers = fields.value.get(_EXCLUDE), fields.value.get(_LAYERS)
-            if isinstance(excluded, list):
-                yield NameList(fields.document.file, (*fields.path, _EXCLUDE), excluded)
-            if isinstance(layers, dict):
-                path = (*fields.path, _LAYERS)
-                yield NameList(fields.document.file, path, layers, are_patterns=True)
+        for fields in sections_of(documents, _METHODS):
+            yield from names_under(fields, _EXCLUDE)
+            yield from names_under(fields, _LAYERS, as_keys=True)
 
-    def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
-        return tuple(self._read(fields) for fields in sections_of(documents, _METHODS, left_out))
+    def read(self, documents: Documents) -> tuple[MetadataFile, ...]:
+        return tuple(map(self._read, sections_of(documents, _METHODS)))
 
     def _read(self, fields: Fields) -> MetadataFile:
         weight, version = _weight(fields.value.get(_GLOBAL)), fields.text("version")

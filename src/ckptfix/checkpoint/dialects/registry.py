@@ -3,14 +3,12 @@
 from collections.abc import Iterable
 from importlib import import_module
 from pkgutil import iter_modules
-from types import MappingProxyType
 from typing import Final
 
 import ckptfix.checkpoint.dialects
 from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Role
 from ckptfix.checkpoint.dialects.statements import (
     CONFIG_FILE,
-    LeftOut,
     MetadataFile,
     config_root,
     named_quantizer,
@@ -62,9 +60,7 @@ def dialect_of(documents: Documents) -> Dialect:
     return dialect
 
 
-def parse_metadata(
-    documents: Documents, left_out: LeftOut = MappingProxyType({})
-) -> tuple[MetadataFile, ...]:
+def parse_metadata(documents: Documents) -> tuple[MetadataFile, ...]:
     """The metadata of each file.
 
     A field with a type that the quantizer does not write counts as absent and is listed in the
@@ -73,7 +69,7 @@ def parse_metadata(
     Raises:
         CkptfixError: as `dialect_of`.
     """
-    return dialect_of(documents).read(documents, left_out)
+    return dialect_of(documents).read(documents)
 
 
 def name_lists(documents: Documents) -> Iterable[NameList]:

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Set
 from typing import Final
 
 from ckptfix.checkpoint.dialects.fields import Fields
-from ckptfix.checkpoint.dialects.interface import Claim, Documents
+from ckptfix.checkpoint.dialects.interface import Claim, Documents, NameList
 from ckptfix.checkpoint.dialects.statements import (
     CONFIG_FILE,
-    LeftOut,
     config_root,
     named_quantizer,
     value_at,
@@ -24,7 +23,7 @@ def method_in_config(documents: Documents) -> str | None:
     root = config_root(config.value) if config is not None else None
     if config is None or root is None:
         return None
-    return (named_quantizer(value_at(config.value, root)) or "").lower().replace("_", "-")
+    return _method(value_at(config.value, root))
 
 
 def claim_by(documents: Documents, methods: Set[str], files: tuple[str, ...] = ()) -> Claim:
@@ -40,21 +39,36 @@ def claim_by(documents: Documents, methods: Set[str], files: tuple[str, ...] = (
 
 
 def sections_of(
-    documents: Documents, methods: Set[str], left_out: LeftOut, files: tuple[str, ...] = ()
+    documents: Documents, methods: Set[str], files: tuple[str, ...] = ()
 ) -> Iterator[Fields]:
     """The object in config.json, then those in files of the quantizer's own."""
     config = documents.get(CONFIG_FILE)
     root = config_root(config.value) if config is not None else None
     if config is not None and root is not None and method_in_config(documents) in methods:
-        yield Fields.at(config, root, left_out)
+        yield Fields.at(config, root)
     for file in files:
         document = documents.get(file)
         if document is not None and _names(document, methods):
-            yield Fields.at(document, (), left_out)
+            yield Fields.at(document, ())
+
+
+def names_under(fields: Fields, key: str, *, as_keys: bool = False) -> Iterator[NameList]:
+    """The names in the list under a key.
+
+    Args:
+        fields: the object that has the key.
+        key: one of them.
+        as_keys: it has an object instead, whose keys are patterns over names.
+    """
+    value = fields.value.get(key)
+    if isinstance(value, dict if as_keys else list):
+        yield NameList(fields.document.file, (*fields.path, key), value, are_patterns=as_keys)
 
 
 def _names(document: JsonText | None, methods: Set[str]) -> bool:
-    if document is None:
-        return False
-    named = named_quantizer(document.value)
-    return (named or "").lower().replace("_", "-") in methods
+    return document is not None and _method(document.value) in methods
+
+
+def _method(value: object) -> str:
+    """The quantizer that an object names, spelled as `methods` are."""
+    return (named_quantizer(value) or "").lower().replace("_", "-")

@@ -1,6 +1,6 @@
 """The metadata as statements, each with its file and JSON pointer."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal
@@ -12,9 +12,6 @@ CONFIG_FILE: Final = "config.json"
 CONFIG_ROOT: Final = ("quantization_config",)
 MIXED: Final = "MIXED_PRECISION"
 """quant_algo of a file with an entry per module."""
-
-LeftOut = Mapping[tuple[str, Path], Set[str]]
-"""(file, path of an object or list that names modules) -> names in it that are not to be read."""
 
 StatementKind = Literal["entry", "exclude", "target"]
 

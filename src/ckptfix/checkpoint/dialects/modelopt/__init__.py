@@ -12,7 +12,7 @@ from ckptfix.checkpoint.dialects.interface import (
 )
 from ckptfix.checkpoint.dialects.modelopt import reader
 from ckptfix.checkpoint.dialects.modelopt.writer import ModelOptWriter
-from ckptfix.checkpoint.dialects.statements import LeftOut, MetadataFile
+from ckptfix.checkpoint.dialects.statements import MetadataFile
 
 
 class _ModelOpt:
@@ -38,8 +38,8 @@ class _ModelOpt:
     def claim(self, documents: Documents) -> Claim:
         return reader.claim(documents)
 
-    def read(self, documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
-        return reader.read(documents, left_out)
+    def read(self, documents: Documents) -> tuple[MetadataFile, ...]:
+        return reader.read(documents)
 
     def name_lists(self, documents: Documents) -> tuple[NameList, ...]:
         return tuple(reader.name_lists(documents))

@@ -7,14 +7,12 @@ Three files carry quantization metadata (nvidia-modelopt 0.23.0 to 0.47.0, see `
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from ckptfix.checkpoint.dialects.fields import Fields
 from ckptfix.checkpoint.dialects.interface import Claim, Documents, NameList
 from ckptfix.checkpoint.dialects.statements import (
     CONFIG_FILE,
-    LeftOut,
     MetadataFile,
     Statement,
     StatementKind,
@@ -70,9 +68,9 @@ class _Section:
     form: Literal["flat", "wrapped", "old"]
     """As config.json has it, as hf_quant_config.json has it, or as quant_cfg.json has it."""
 
-    def fields(self, left_out: LeftOut) -> tuple[Fields, Fields]:
+    def fields(self) -> tuple[Fields, Fields]:
         """The whole object, and the one inside that has the fields, which is the same if flat."""
-        outer = Fields.at(self.document, self.root, left_out)
+        outer = Fields.at(self.document, self.root)
         if self.form == "old" or NESTED not in outer.value:
             return outer, outer
         # What hf_quant_config.json wraps may be wrapped in config.json too.
@@ -128,19 +126,19 @@ def _named(form: str, path: Path, value: Mapping[str, Any]) -> Iterator[_Named]:
 def name_lists(documents: Documents) -> Iterator[NameList]:
     """Every place where `read` finds names."""
     for section in _sections(documents):
-        _, inner = section.fields(MappingProxyType({}))
+        _, inner = section.fields()
         for named in _named(section.form, inner.path, inner.value):
             if isinstance(named.value, dict | list) and named.is_sound:
                 yield NameList(section.document.file, named.path, named.value)
 
 
-def read(documents: Documents, left_out: LeftOut) -> tuple[MetadataFile, ...]:
+def read(documents: Documents) -> tuple[MetadataFile, ...]:
     """Read the existing ones of the three files."""
-    return tuple(_read(section, left_out) for section in _sections(documents))
+    return tuple(_read(section) for section in _sections(documents))
 
 
-def _read(section: _Section, left_out: LeftOut) -> MetadataFile:
-    outer, inner = section.fields(left_out)
+def _read(section: _Section) -> MetadataFile:
+    outer, inner = section.fields()
     is_flat, is_old = section.form == "flat", section.form == "old"
     if is_flat and not outer.text("quant_method"):
         outer.text("quant_library")
@@ -181,12 +179,10 @@ def _statements(form: str, fields: Fields) -> Iterator[Statement]:
 
 def _entries(fields: Fields) -> Iterator[Statement]:
     layers = fields.below(ENTRIES, fields.value[ENTRIES])
-    unread = fields.unread(layers.path)
-    for name in layers.value:
-        if name not in unread:
-            layer = layers.below(name, layers.value[name])
-            algo, size = layer.text("quant_algo"), layer.number("group_size")
-            yield Statement("entry", name, fields.document.file, layer.path, algo, size)
+    for name, value in layers.value.items():
+        layer = layers.below(name, value)
+        algo, size = layer.text("quant_algo"), layer.number("group_size")
+        yield Statement("entry", name, fields.document.file, layer.path, algo, size)
 
 
 def _producer(fields: Fields) -> str:
