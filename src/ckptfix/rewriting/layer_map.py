@@ -1,9 +1,10 @@
 """The map of layers where every runtime reads it: in config.json."""
 
+from dataclasses import replace
+
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, MetadataFile, value_at
-from ckptfix.jsontext.edit import DocumentEdit, edit_document
-from ckptfix.jsontext.spans import apply_edits
+from ckptfix.jsontext.edit import DocumentEdit
 from ckptfix.jsontext.text import Path
 from ckptfix.rewriting.plan import FileChange
 from ckptfix.runtimes.registry import read_by_runtimes
@@ -34,19 +35,8 @@ def map_into_config(checkpoint: Checkpoint) -> FileChange | None:
     elif patterns:
         settings[path] = patterns
     document = checkpoint.documents[CONFIG_FILE]
-    edits = edit_document(document, DocumentEdit(settings=settings, appended=appended))
-    after = apply_edits(document.text, edits)
-    moved = len(layers) + len(patterns)
-    return FileChange(
-        CONFIG_FILE,
-        document.text,
-        after,
-        edits,
-        renamed=0,
-        removed=0,
-        copied=moved,
-        copied_from=other.file,
-    )
+    made = FileChange.of(document, DocumentEdit(settings=settings, appended=appended))
+    return replace(made, copied=len(layers) + len(patterns), copied_from=other.file)
 
 
 def _present(checkpoint: Checkpoint, metadata: MetadataFile, path: Path) -> object:

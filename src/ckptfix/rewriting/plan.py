@@ -13,7 +13,6 @@ from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
-from ckptfix.errors import CkptfixError
 from ckptfix.jsontext.edit import DocumentEdit, edit_document
 from ckptfix.jsontext.spans import TextEdit, apply_edits
 from ckptfix.jsontext.text import JsonText, Path
@@ -48,6 +47,32 @@ class FileChange:
     """The other file."""
     draft: "Draft | None" = None
     """What it was made from; None where that was more than changes of names."""
+
+    @classmethod
+    def of(
+        cls,
+        document: JsonText,
+        edit: DocumentEdit,
+        *,
+        added: int = 0,
+        rebuilt: int = 0,
+        draft: "Draft | None" = None,
+    ) -> "FileChange":
+        """What an edit makes of a file."""
+        edits = edit_document(document, edit)
+        after = apply_edits(document.text, edits)
+        renamed, removed = len(edit.renames), len(edit.removals)
+        return cls(
+            document.file,
+            document.text,
+            after,
+            edits,
+            renamed,
+            removed,
+            added=added,
+            rebuilt=rebuilt,
+            draft=draft,
+        )
 
     @property
     def changes(self) -> int:
@@ -116,7 +141,7 @@ def plan_rewrite(
         CkptfixError: applying the map a second time would change a name again.
     """
     statements = [s for metadata in checkpoint.metadata for s in metadata.statements]
-    _require_stable(name_map, [s.name for s in statements])
+    name_map.require_stable([s.name for s in statements])
     mapped = {(s.file, s.path): name_map.mapper.trace(s.name) for s in statements}
     counts = Counter[int]()
     for statement in statements:
@@ -158,19 +183,6 @@ def _additions(metadata: MetadataFile, aliases: Aliases) -> dict[Path, tuple[str
         return {}
     entries = ((s.path, s.place) for s in metadata.of_kind("entry"))
     return {path: aliases.entries[place] for path, place in entries if place in aliases.entries}
-
-
-def _require_stable(name_map: NameMap, names: Iterable[str]) -> None:
-    unstable = name_map.mapper.unstable(names)
-    if unstable is None:
-        return
-    name, once, twice = (visible(n) if n is not None else "nothing" for n in unstable)
-    raise CkptfixError(
-        f"the name map of {name_map.origin} is not stable: it turns {name} into {once}, "
-        f"and that into {twice}",
-        advice="reorder or narrow the rules so that applying them twice has the same result as "
-        "applying them once",
-    )
 
 
 def draft_names(statements: tuple[Statement, ...], mapped: dict[tuple[str, Path], Mapped]) -> Draft:
@@ -225,17 +237,8 @@ def change_file(document: JsonText, metadata: MetadataFile, draft: Draft) -> Fil
         else:
             appended[path] = list(draft.excludes)
     edit = DocumentEdit(draft.renames, draft.removals, additions, settings, appended)
-    edits = edit_document(document, edit)
-    return FileChange(
-        document.file,
-        document.text,
-        apply_edits(document.text, edits),
-        edits,
-        len(draft.renames),
-        len(draft.removals),
-        sum(map(len, additions.values())) + len(draft.excludes),
-        draft=draft,
-    )
+    added = sum(map(len, additions.values())) + len(draft.excludes)
+    return FileChange.of(document, edit, added=added, draft=draft)
 
 
 def rewritten(checkpoint: Checkpoint, changes: Iterable[FileChange]) -> Checkpoint:

@@ -6,7 +6,7 @@ declares its architectures and the runtime releases that need it.
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -78,6 +78,27 @@ class NameMap(msgspec.Struct, frozen=True):
         A map of the user's own stays required.
         """
         return msgspec.structs.replace(self, required=self.required and not self.needed_by)
+
+    def require_stable(self, names: Iterable[str], *, of: str = "") -> None:
+        """Applying the map twice must give the same names as applying it once.
+
+        Args:
+            names: those that it is applied to.
+            of: what has the names, for the message.
+
+        Raises:
+            CkptfixError: it would change one of them again.
+        """
+        unstable = self.mapper.unstable(names)
+        if unstable is None:
+            return
+        name, once, twice = (visible(n) if n is not None else "nothing" for n in unstable)
+        raise CkptfixError(
+            f"the name map of {self.origin} is not stable: it turns {of}{name} into {once}, "
+            f"and that into {twice}",
+            advice="reorder or narrow the rules so that applying them twice has the same result "
+            "as applying them once",
+        )
 
 
 NO_MAP = NameMap(NameMapper(), "no map")

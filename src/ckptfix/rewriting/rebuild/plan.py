@@ -14,8 +14,8 @@ from ckptfix.checkpoint.dialects.statements import (
 )
 from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.errors import CkptfixError
-from ckptfix.jsontext.edit import DocumentEdit, edit_document
-from ckptfix.jsontext.spans import apply_edits, compose_edits
+from ckptfix.jsontext.edit import DocumentEdit
+from ckptfix.jsontext.spans import compose_edits
 from ckptfix.jsontext.text import JsonText
 from ckptfix.rewriting.plan import FileChange, Plan
 from ckptfix.rewriting.proof import new_errors
@@ -93,16 +93,7 @@ def _file_change(document: JsonText, changes: Changes) -> FileChange:
     edit = DocumentEdit(
         removals=changes.removals, settings=changes.settings, appended=changes.appended
     )
-    edits = edit_document(document, edit)
-    return FileChange(
-        document.file,
-        document.text,
-        apply_edits(document.text, edits),
-        edits,
-        renamed=0,
-        removed=len(changes.removals),
-        rebuilt=changes.rebuilt,
-    )
+    return FileChange.of(document, edit, rebuilt=changes.rebuilt)
 
 
 def join_plans(

@@ -7,7 +7,6 @@ from functools import cached_property
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.checkpoint.tensor_table import TensorTable
-from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
 from ckptfix.rewriting.proof import Refusal
 from ckptfix.runtimes.name_maps import NameMap
@@ -69,15 +68,7 @@ def rename_tensors(checkpoint: Checkpoint, name_map: NameMap) -> TensorRenames:
     table = checkpoint.table
     mapped = {name: name_map.mapper.map(name) for name in table.tensors}
     changed = {name: new for name, new in mapped.items() if new != name}
-    unstable = name_map.mapper.unstable(changed)
-    if unstable is not None:
-        name, once, twice = (visible(n) if n is not None else "nothing" for n in unstable)
-        raise CkptfixError(
-            f"the name map of {name_map.origin} is not stable: it turns tensor {name} into {once}, "
-            f"and that into {twice}",
-            advice="reorder or narrow the rules so that applying them twice has the same result "
-            "as applying them once",
-        )
+    name_map.require_stable(changed, of="tensor ")
     refusals = _refusals(table, changed)
     new_names = {name: new for name, new in changed.items() if new is not None}
     if refusals:
