@@ -58,7 +58,30 @@ class Files:
         return tuple(s for s in self.statements if s.file == of.file and s.path[:depth] == path)
 
 
-def require_algos(of: Held, entries: tuple[Statement, ...]) -> None:
+def mixed_entries(files: Files, of: Held, *, one_block_size: bool) -> tuple[Statement, ...]:
+    """The entries of a MIXED_PRECISION object, which both runtimes check before any layer.
+
+    Args:
+        files: all metadata files.
+        of: the object.
+        one_block_size: whether the release refuses two block sizes.
+
+    Raises:
+        StopsError: there are none, or one is not as it must be.
+    """
+    layers = of.get(ENTRIES)
+    if not layers:
+        raise StopsError("stops: MIXED_PRECISION without quantized_layers")
+    if not isinstance(layers, dict):
+        raise StopsError(f"stops: {of.place(ENTRIES)} is {kind_of(layers)}, not an object")
+    entries = files.entries(of)
+    _require_algos(of, entries)
+    if one_block_size:
+        _require_one_block_size(entries)
+    return entries
+
+
+def _require_algos(of: Held, entries: tuple[Statement, ...]) -> None:
     """What both runtimes do with every entry before a layer is built: `.get("quant_algo", "")`.
 
     A missing quant_algo stops them only if a layer looks up the entry.
@@ -90,7 +113,7 @@ def first_group_size(of: Held, entries: tuple[Statement, ...]) -> object:
     return None
 
 
-def require_one_block_size(entries: tuple[Statement, ...]) -> None:
+def _require_one_block_size(entries: tuple[Statement, ...]) -> None:
     """All entries of block FP8 must have one block size.
 
     Raises:

@@ -51,6 +51,19 @@ class Held:
             raise StopsError(f"stops: {self.place(key)} is {kind_of(value)}, not a string")
         return value
 
+    def number(self, key: str) -> int:
+        """The value of a key through `int()`, as the runtime calls it.
+
+        Raises:
+            StopsError: that raises.
+        """
+        value = self.get(key)
+        try:
+            return int(value)
+        except (ValueError, TypeError, OverflowError):
+            told = kind_of(value)
+            raise StopsError(f"stops: {self.place(key)} is {told}, not a number") from None
+
 
 def held(file: str, path: Path, value: object) -> Held:
     """A value that a runtime takes for an object.

@@ -10,10 +10,9 @@ from typing import Final
 from ckptfix.checkpoint.dialects.statements import Statement
 from ckptfix.checkpoint.formats.native_rows import BLOCK_FP8
 from ckptfix.runtimes.common.effective import EffectiveMetadata, Experts
-from ckptfix.runtimes.common.objects import Held, StopsError, kind_of
+from ckptfix.runtimes.common.objects import Held
 from ckptfix.runtimes.sglang.releases import SglangReading
 
-_ARCHITECTURE: Final = "DeepseekV4ForCausalLM"
 _BLOCKS: Final = [128, 128]
 
 
@@ -25,7 +24,7 @@ def read_deepseek_v4(
     Raises:
         StopsError: the release stops.
     """
-    is_v4 = architecture == _ARCHITECTURE and found.get("quant_method") == "fp8"
+    is_v4 = architecture in reading.native_hybrids and found.get("quant_method") == "fp8"
     lists = any(found.get(key) for key in ("ignored_layers", "modules_to_not_convert"))
     if not is_v4 or lists or found.get("weight_block_size") != _BLOCKS:
         return None
@@ -36,7 +35,7 @@ def read_deepseek_v4(
         found.path,
         BLOCK_FP8,
         excludes=_patterns(found),
-        group_size=_group_size(found),
+        group_size=found.number("group_size"),
         experts=Experts("NVFP4", if_excluded="MXFP4"),
     )
 
@@ -55,12 +54,3 @@ def _patterns(found: Held) -> tuple[Statement, ...]:
         for number, pattern in enumerate(listed if isinstance(listed, list) else ())
         if isinstance(pattern, str)
     )
-
-
-def _group_size(found: Held) -> int:
-    size = found.get("group_size")
-    try:
-        return int(size)
-    except (ValueError, TypeError, OverflowError):
-        told = kind_of(size)
-        raise StopsError(f"stops: {found.place('group_size')} is {told}, not a number") from None

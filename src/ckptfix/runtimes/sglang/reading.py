@@ -21,8 +21,7 @@ from ckptfix.runtimes.common.layer_maps import (
     NVFP4_ALGOS,
     Files,
     first_group_size,
-    require_algos,
-    require_one_block_size,
+    mixed_entries,
 )
 from ckptfix.runtimes.common.objects import Held, StopsError, held, kind_of
 from ckptfix.runtimes.sglang.deepseek_v4 import read_deepseek_v4
@@ -235,15 +234,7 @@ def _mixed(files: Files, fields: Held, release: SglangRelease, *, flat: bool) ->
     if fields.get("quant_algo") != _MIXED:
         told = fields.get("quant_algo")
         raise StopsError(f"stops: its class for {_MIXED} does not take quant_algo {told}")
-    layers = fields.get(ENTRIES)
-    if not layers:
-        raise StopsError("stops: MIXED_PRECISION without quantized_layers")
-    if not isinstance(layers, dict):
-        raise StopsError(f"stops: {fields.place(ENTRIES)} is {kind_of(layers)}, not an object")
-    entries = files.entries(fields)
-    require_algos(fields, entries)
-    if release.reading.one_block_size:
-        require_one_block_size(entries)
+    entries = mixed_entries(files, fields, one_block_size=release.reading.one_block_size)
     takes = flat and release.reading.mixed_exclude_modules and "ignore" not in fields
     listed = "ignore" if flat and not takes else "exclude_modules"
     group_size = first_group_size(fields, entries)

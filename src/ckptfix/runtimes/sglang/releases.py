@@ -100,6 +100,8 @@ class SglangReading:
     """NVFP4 without a group_size has groups of 16; before, SGLang stops."""
     one_block_size: bool = False
     """Two block sizes in quantized_layers stop the release."""
+    native_hybrids: tuple[str, ...] = ()
+    """Architectures whose `fp8` metadata may hold experts in another format."""
     moe_quant_algo: bool = False
     """The experts of DeepSeek V4 may be NVFP4; before, they are MXFP4 whatever is said."""
     native_mxfp8: bool = False
@@ -116,6 +118,7 @@ _READING_0_5_10: Final = SglangReading(
     uniform=frozenset({"FP8", "NVFP4"}),
     mixed_architectures=("NemotronH*",),
     mixed_asks_config=_NEMOTRON_H,
+    native_hybrids=("DeepseekV4ForCausalLM",),
 )
 _READING_0_5_14: Final = replace(_READING_0_5_10, since="0.5.14", moe_quant_algo=True)
 _READING_0_5_17: Final = replace(

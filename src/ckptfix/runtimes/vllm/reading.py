@@ -18,8 +18,7 @@ from ckptfix.runtimes.common.layer_maps import (
     NESTED,
     Files,
     first_group_size,
-    require_algos,
-    require_one_block_size,
+    mixed_entries,
 )
 from ckptfix.runtimes.common.objects import Held, StopsError, held, kind_of
 from ckptfix.runtimes.vllm.deepseek_v4 import read_deepseek_v4
@@ -168,8 +167,9 @@ def _from_config(files: Files, found: Held, method: str, reading: VllmReading) -
     lacking = [key for key in _REQUIRED.get(method, ()) if key not in fields] if wrapped else []
     if lacking:
         raise StopsError(f"stops: {fields.place()} has no {' and no '.join(lacking)}")
-    entries = _entries(files, fields, reading) if method == "modelopt_mixed" else ()
+    entries: tuple[Statement, ...] = ()
     if method == "modelopt_mixed":
+        entries = mixed_entries(files, fields, one_block_size=reading.one_block_size)
         algo = "MIXED_PRECISION"
         if group_size is None:
             group_size = first_group_size(fields, entries)
@@ -209,26 +209,7 @@ def _kv_cache(fields: Held, reading: VllmReading, *, wrapped: bool) -> bool:
 
 def _group_size(fields: Held) -> object:
     value = fields.get("group_size")
-    if value is None or isinstance(value, int):
-        return value
-    try:
-        return int(value)
-    except (ValueError, TypeError, OverflowError):
-        told = kind_of(value)
-        raise StopsError(f"stops: {fields.place('group_size')} is {told}, not a number") from None
-
-
-def _entries(files: Files, fields: Held, reading: VllmReading) -> tuple[Statement, ...]:
-    layers = fields.get(ENTRIES)
-    if not layers:
-        raise StopsError("stops: MIXED_PRECISION without quantized_layers")
-    if not isinstance(layers, dict):
-        raise StopsError(f"stops: {fields.place(ENTRIES)} is {kind_of(layers)}, not an object")
-    entries = files.entries(fields)
-    require_algos(fields, entries)
-    if reading.one_block_size:
-        require_one_block_size(entries)
-    return entries
+    return value if value is None or isinstance(value, int) else fields.number("group_size")
 
 
 def _weight_only(found: Held) -> bool:
