@@ -47,7 +47,7 @@ class _Descriptor(io.FileIO):
         select([], [self], [])
 
     def _failed(self, error: OSError) -> None:
-        raise NotImplementedError
+        """Called once; without more, only the exit code shows it."""
 
 
 class _Stdout(_Descriptor):
@@ -61,10 +61,7 @@ class _Stdout(_Descriptor):
 
 
 class _Stderr(_Descriptor):
-    """If a failure cannot be reported, only the exit code shows it."""
-
-    def _failed(self, error: OSError) -> None:
-        pass
+    """A failure cannot be reported."""
 
 
 def open_streams() -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Repair, Severity
-from ckptfix.rules.reading import place_of
+from ckptfix.rules.reading import Declared, place_of
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF3", "formats and scales")
@@ -73,13 +73,8 @@ def listed_but_unquantized(context: Context) -> Iterable[Finding]:
         if declared.by_name and not stored.is_quantized:
             weight = context.checkpoint.modules[declared.module].weight
             held = f"as {weight.dtype}" if weight else "without a weight"
-            yield context.finding(
-                subject=declared.module,
-                message=f"is listed as {declared.quant_algo} but stored {held}",
-                place=declared.place,
-                effect="removes the entry",
-                modules=(declared.module,),
-            )
+            message = f"is listed as {declared.quant_algo} but stored {held}"
+            yield _about(context, declared, message, effect="removes the entry")
 
 
 @FAMILY.rule(
@@ -109,14 +104,9 @@ def declared_otherwise(context: Context) -> Iterable[Finding]:
     """Modules whose tensors refute the declared quant_algo."""
     for declared, stored in context.declared:
         if stored.fits and stored.fit(declared.quant_algo) is None:
-            yield context.finding(
-                subject=declared.module,
-                message=f"is declared as {visible(declared.quant_algo)} but stored as "
-                f"{stored.label()}",
-                place=declared.place,
-                effect=f"declares {stored.label()}",
-                modules=(declared.module,),
-            )
+            label = stored.label()
+            message = f"is declared as {visible(declared.quant_algo)} but stored as {label}"
+            yield _about(context, declared, message, effect=f"declares {label}")
 
 
 @FAMILY.rule(
@@ -148,14 +138,9 @@ def group_size_differs(context: Context) -> Iterable[Finding]:
         if fit is None or not fit.group_size or declared.group_size is None:
             continue
         if fit.group_size != declared.group_size:
-            yield context.finding(
-                subject=declared.module,
-                message=f"is declared with group_size {declared.group_size} but stored with "
-                f"{fit.group_size}",
-                place=declared.place,
-                effect=f"declares group_size {fit.group_size}",
-                modules=(declared.module,),
-            )
+            size = fit.group_size
+            message = f"is declared with group_size {declared.group_size} but stored with {size}"
+            yield _about(context, declared, message, effect=f"declares group_size {size}")
 
 
 @FAMILY.rule(
@@ -182,10 +167,23 @@ def no_input_scale(context: Context) -> Iterable[Finding]:
     for declared, stored in context.declared:
         fit = stored.fit(declared.quant_algo) if stored.weight_only else None
         if fit is not None and fit.format.inputs.static:
-            yield context.finding(
-                subject=declared.module,
-                message=f"is declared as {fit.quant_algo} but has no input_scale",
-                place=declared.place,
-                advice="calibrate and export it again",
-                modules=(declared.module,),
-            )
+            message = f"is declared as {fit.quant_algo} but has no input_scale"
+            yield _about(context, declared, message, advice="calibrate and export it again")
+
+
+def _about(
+    context: Context,
+    declared: Declared,
+    message: str,
+    *,
+    effect: str | None = None,
+    advice: str = "",
+) -> Finding:
+    return context.finding(
+        subject=declared.module,
+        message=message,
+        place=declared.place,
+        effect=effect,
+        advice=advice,
+        modules=(declared.module,),
+    )
