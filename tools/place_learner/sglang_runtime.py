@@ -4,7 +4,6 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import importlib
-import inspect
 import json
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from place_learner import sandbox, stand_ins
 from place_learner.built import Built, Kinds
 from place_learner.listening import Call, by_layer, listen
 from place_learner.meta_mode import mode
-from place_learner.vllm_runtime import RECORDER
+from place_learner.recorder import RECORDER, NoteTaker, Recording
 
 _ABSENT: Final = (
     *("sgl_kernel", "flashinfer", "tilelang", "cutlass", "deep_gemm", "decord", "nvtx", "torchao"),
@@ -66,7 +65,7 @@ class _InTheCaller:
     def shutdown(self, *_: Any, **__: Any) -> None: ...
 
 
-class SglangRuntime:
+class SglangRuntime(Recording):
     """See `learning` for what is asked of a runtime."""
 
     name = "sglang"
@@ -97,7 +96,7 @@ class SglangRuntime:
         self.recorder, self.kinds = self._record()
         stand_ins.no_processors()
 
-    def _record(self) -> tuple[Any, Kinds]:  # noqa: C901 - the methods of a class
+    def _record(self) -> tuple[Any, Kinds]:
         """A config that takes notes; the layer classes."""
         import torch
         from sglang.srt.layers.linear import LinearBase
@@ -111,26 +110,11 @@ class SglangRuntime:
 
         name = self.recorder_name
 
-        class Recorder(QuantizationConfig):
+        class Recorder(NoteTaker, QuantizationConfig):
             """Leaves every layer unquantized."""
 
-            def get_name(self) -> str:
-                return name[0]
-
-            def get_supported_act_dtypes(self) -> list[Any]:
-                return [torch.bfloat16]
-
-            @classmethod
-            def get_min_capability(cls) -> int:
-                return 0
-
-            @staticmethod
-            def get_config_filenames() -> list[str]:
-                return []
-
-            @classmethod
-            def from_config(cls, config: Any) -> Any:
-                return cls()
+            called = name
+            dtypes = (torch.bfloat16,)
 
             def get_scaled_act_names(self) -> list[str]:
                 return []
@@ -161,10 +145,6 @@ class SglangRuntime:
         """The class that serves an architecture."""
         return self.registry.resolve_model_cls([architecture])[0]
 
-    def class_file(self, model_class: Any) -> str:
-        """Where the class stands in the wheel."""
-        return str(Path(inspect.getfile(model_class)).relative_to(self.root))
-
     def same_class(self, architecture: str) -> list[str]:
         """Other architectures that the same class serves."""
         own = self.registry.models.get(architecture)
@@ -182,16 +162,6 @@ class SglangRuntime:
             except (ImportError, AttributeError):
                 continue  # it moved between releases
         return {}
-
-    def another_name(self, error: BaseException) -> bool:
-        """Some classes take only configs that they know by name.
-
-        Then the recorder calls itself ModelOpt's.
-        """
-        if RECORDER not in str(error) or self.recorder_name[0] != RECORDER:
-            return False
-        self.recorder_name[0] = "modelopt_fp4"
-        return True
 
     def build(self, folder: Path, config: dict[str, Any], architecture: str) -> Built:
         """The real class from a folder with a config.json."""

@@ -1,7 +1,6 @@
 """vLLM for the learner: a config that records, one build."""
 
 import importlib
-import inspect
 import sys
 import tempfile
 from pathlib import Path
@@ -11,9 +10,9 @@ from place_learner import stand_ins, vllm_boot
 from place_learner.built import Built, Kinds
 from place_learner.listening import Call, by_layer, listen
 from place_learner.meta_mode import mode
+from place_learner.recorder import RECORDER, NoteTaker, Recording
 from place_learner.remote_configs import register_plain_config
 
-RECORDER: Final = "learn_recorder"
 _COMMON: Final = (
     *("llama", "deepseek_v2", "qwen2_5_vl", "siglip", "qwen2", "qwen3", "qwen3_moe", "qwen3_vl"),
     *("clip", "pixtral", "llava", "whisper", "qwen2_vl", "mamba2", "bert", "internvl"),
@@ -46,7 +45,7 @@ class _Tokenizer:
         return lambda *_, **__: 1
 
 
-class VllmRuntime:
+class VllmRuntime(Recording):
     """See `learning` for what is asked of a runtime."""
 
     name = "vllm"
@@ -70,7 +69,7 @@ class VllmRuntime:
                 print(f"{name} does not import: {error}", file=sys.stderr)
         stand_ins.no_processors()
 
-    def _record(self) -> Kinds:  # noqa: C901 - the methods of a class
+    def _record(self) -> Kinds:
         """Register a config that takes notes; the layer classes."""
         import torch
         from vllm.model_executor.layers.fused_moe import layer as moe
@@ -91,26 +90,11 @@ class VllmRuntime:
         name, mappers = self.recorder_name, self.mappers
 
         @register_quantization_config(RECORDER)
-        class Recorder(QuantizationConfig):
+        class Recorder(NoteTaker, QuantizationConfig):
             """Leaves every layer unquantized."""
 
-            def get_name(self) -> str:
-                return name[0]
-
-            def get_supported_act_dtypes(self) -> list[Any]:
-                return [torch.bfloat16, torch.float16, torch.float32]
-
-            @classmethod
-            def get_min_capability(cls) -> int:
-                return 0
-
-            @staticmethod
-            def get_config_filenames() -> list[str]:
-                return []
-
-            @classmethod
-            def from_config(cls, config: Any) -> Any:
-                return cls()
+            called = name
+            dtypes = (torch.bfloat16, torch.float16, torch.float32)
 
             def apply_vllm_mapper(self, mapper: Any) -> None:
                 mappers.append(_rules(mapper))
@@ -141,10 +125,6 @@ class VllmRuntime:
         with mode():
             return getattr(importlib.import_module(module), name)
 
-    def class_file(self, model_class: Any) -> str:
-        """Where the class stands in the wheel."""
-        return str(Path(inspect.getfile(model_class)).relative_to(self.root))
-
     def same_class(self, architecture: str) -> list[str]:
         """Other architectures that the same class serves."""
         models = self.registry._VLLM_MODELS
@@ -169,16 +149,6 @@ class VllmRuntime:
         from vllm.transformers_utils.config import _CONFIG_REGISTRY
 
         return _CONFIG_REGISTRY
-
-    def another_name(self, error: BaseException) -> bool:
-        """Some classes take only configs that they know by name.
-
-        Then the recorder calls itself ModelOpt's.
-        """
-        if RECORDER not in str(error) or self.recorder_name[0] != RECORDER:
-            return False
-        self.recorder_name[0] = "modelopt_fp4"
-        return True
 
     def build(self, folder: Path, config: dict[str, Any], architecture: str) -> Built:
         """The real class from a folder with a config.json."""
