@@ -4,8 +4,6 @@ import os
 import shutil
 import signal
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from ckptfix.errors import CkptfixError
 from ckptfix.rewriting.store import require_whole
 from tests.conftest import CopyOf, Run, files_but_the_backup, files_of
 from tests.rewriting.killing import killed_at
+from tests.rewriting.locking import locked_elsewhere
 
 
 def metadata(directory: Path) -> dict[str, bytes]:
@@ -187,22 +186,12 @@ def test_a_hub_cache_is_never_modified(copy_of: CopyOf, run: Run, tmp_path: Path
 def test_two_rewrites_at_once_do_not_meet(copy_of: CopyOf, run: Run) -> None:
     directory = copy_of("nanovl-mixed")
     (directory / ".ckptfix").mkdir()
-    held = (
-        "import fcntl,sys; f=open(sys.argv[1],'wb'); fcntl.flock(f,fcntl.LOCK_EX); print(); input()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", held, str(directory / ".ckptfix" / "lock")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
+    with locked_elsewhere(directory):
         before = metadata(directory)
         done = run("rewrite", directory)
         assert done.returncode == 2
         assert "another ckptfix is rewriting" in done.stderr
         assert metadata(directory) == before
-        holder.communicate(b"\n")
     assert run("rewrite", directory).returncode == 0
 
 

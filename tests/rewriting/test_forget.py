@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from huggingface_hub.utils import filter_repo_objects
 
 from tests.conftest import CopyOf, Run, files_but_the_backup, files_of
 from tests.rewriting.killing import killed_at
+from tests.rewriting.locking import locked_elsewhere
 from tests.rewriting.test_apply import interrupt
 
 ROOT = Path(__file__).parents[2]
@@ -123,22 +123,12 @@ def test_an_interrupted_rewrite_is_not_forgotten(copy_of: CopyOf, run: Run) -> N
 
 
 def test_another_ckptfix_keeps_it(rewritten: Path, run: Run) -> None:
-    held = (
-        "import fcntl,sys; f=open(sys.argv[1],'r+b'); fcntl.flock(f,2); print(flush=True); input()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", held, str(rewritten / ".ckptfix" / "lock")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
+    with locked_elsewhere(rewritten):
         before = files_of(rewritten)
         done = run("rewrite", rewritten, "--forget")
         assert done.returncode == 2
         assert "another ckptfix is rewriting" in done.stderr
         assert files_of(rewritten) == before
-        holder.communicate(b"\n")
 
 
 def test_only_files_of_ours_go_and_no_link_is_followed(

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from ckptfix.checkpoint.formats.format import Format
 from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.verifying.stored import StoredWeight
+from tests.builders import mixed, write_checkpoint
 from tests.conftest import load
 
 
@@ -37,3 +38,20 @@ def stored_weights(directory: Path) -> Iterator[StoredWeight]:
             (out, columns),
             {role: tensors[tensor] for role, tensor in module.tensor_names.items()},
         )
+
+
+BANK = "model.layers.0.feed_forward.experts"
+
+
+def stacked_bank(directory: Path) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """A checkpoint with experts in one FP8 tensor: the weight before, and what is stored."""
+    weight = torch.randn(3, 64, 32, generator=torch.Generator().manual_seed(0))
+    scales = weight.abs().amax((1, 2)) / 448
+    tensors = {
+        f"{BANK}.gate_up_proj": (weight / scales[:, None, None]).to(torch.float8_e4m3fn),
+        f"{BANK}.gate_up_proj_weight_scale": scales,
+        f"{BANK}.gate_up_proj_input_scale": torch.tensor(0.01),
+    }
+    write_checkpoint(directory, {}, mixed({BANK: "FP8"}), architecture="Llama4ForCausalLM")
+    save_file(tensors, directory / "model.safetensors")
+    return weight, tensors

@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 
 from ckptfix.report.spelling import spelled
 from ckptfix.verifying.device import open_device, out_of_memory
-from tests.builders import fp8, mixed, write_checkpoint
+from tests.builders import fp8, write_checkpoint
 from tests.conftest import DATA, Call, CopyOf, files_of, load
 from tests.verifying.corruption import Corruption, Editor
+from tests.verifying.modules import BANK, stacked_bank
 from tests.verifying.reports import report
 
 ROOT = Path(__file__).parents[2]
@@ -260,24 +261,15 @@ def test_tensors_of_a_dtype_that_no_decoder_takes_fail(
 
 
 def test_a_stacked_bank_is_run_expert_by_expert(call: Call, tmp_path: Path) -> None:
-    bank = "model.layers.0.feed_forward.experts"
-    weight = torch.randn(3, 64, 32, generator=torch.Generator().manual_seed(0))
-    scales = weight.abs().amax((1, 2)) / 448
-    tensors = {
-        f"{bank}.gate_up_proj": (weight / scales[:, None, None]).to(torch.float8_e4m3fn),
-        f"{bank}.gate_up_proj_weight_scale": scales,
-        f"{bank}.gate_up_proj_input_scale": torch.tensor(0.01),
-    }
-    write_checkpoint(tmp_path, {}, mixed({bank: "FP8"}), architecture="Llama4ForCausalLM")
-    save_file(tensors, tmp_path / "model.safetensors")
+    _, tensors = stacked_bank(tmp_path)
     (gemm,) = report(call, tmp_path)["gemms"]
     assert (gemm["name"], gemm["kind"], gemm["shape"]) == (
-        f"{bank}.gate_up_proj",
+        f"{BANK}.gate_up_proj",
         "experts",
         [64, 32],
     )
     assert gemm["how"] == "native"
-    tensors[f"{bank}.gate_up_proj_weight_scale"][1] = 0
+    tensors[f"{BANK}.gate_up_proj_weight_scale"][1] = 0
     save_file(tensors, tmp_path / "model.safetensors")
     made = report(call, tmp_path, exit_code=1)
-    assert {finding["subject"] for finding in made["findings"]} >= {f"{bank}.gate_up_proj[1]"}
+    assert {finding["subject"] for finding in made["findings"]} >= {f"{BANK}.gate_up_proj[1]"}

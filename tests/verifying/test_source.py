@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.builders import mixed, write_checkpoint
 from tests.conftest import DATA, Call, CopyOf
+from tests.verifying.modules import BANK, stacked_bank
 from tests.verifying.reports import report
 
 ROOT = Path(__file__).parents[2]
@@ -103,19 +103,10 @@ def test_without_a_source_nothing_is_said_of_it(call: Call) -> None:
 
 
 def test_experts_in_one_tensor_are_not_compared(call: Call, tmp_path: Path) -> None:
-    bank = "model.layers.0.feed_forward.experts"
-    weight = torch.randn(3, 64, 32, generator=torch.Generator().manual_seed(0))
-    scales = weight.abs().amax((1, 2)) / 448
-    tensors = {
-        f"{bank}.gate_up_proj": (weight / scales[:, None, None]).to(torch.float8_e4m3fn),
-        f"{bank}.gate_up_proj_weight_scale": scales,
-        f"{bank}.gate_up_proj_input_scale": torch.tensor(0.01),
-    }
     directory = tmp_path / "c"
-    write_checkpoint(directory, {}, mixed({bank: "FP8"}), architecture="Llama4ForCausalLM")
-    save_file(tensors, directory / "model.safetensors")
+    weight, _ = stacked_bank(directory)
     source = shutil.copytree(directory, tmp_path / "source")
-    save_file({f"{bank}.gate_up_proj": weight}, source / "model.safetensors")
+    save_file({f"{BANK}.gate_up_proj": weight}, source / "model.safetensors")
     done = call("verify", directory, "--device", "cpu", "--source", source)
     assert done.returncode == 2
     assert "experts in one tensor are not compared" in done.stderr
