@@ -30,6 +30,7 @@ from ckptfix.runtimes.name_maps import NO_MAP
 from ckptfix.runtimes.naming import Naming
 from ckptfix.verifying.dequantize.fp4 import pack, to_e2m1
 from ckptfix.verifying.device import open_device
+from ckptfix.verifying.outcome import VerifyReport
 from ckptfix.verifying.plan import GENERIC_FAMILY, plan_gemms
 from ckptfix.verifying.spans import units_of
 from ckptfix.verifying.stream import PREFETCH_BYTES, Stream
@@ -154,8 +155,21 @@ def measure(method: str, directory: Path, device: str) -> None:
         report = ckptfix.verify(directory, device=device)
         if report.exit_code:
             raise SystemExit(f"verify found something: exit code {report.exit_code}")
+        for row in gemm_rows(report):
+            print(row)
     seconds = time.perf_counter() - start
     print(json.dumps({"seconds": seconds, "memory": memory("VmHWM") - before}))
+
+
+def gemm_rows(report: VerifyReport) -> Iterator[str]:
+    """A line for each GEMM that `verify` ran; the first one's time includes the start of CUDA."""
+    for gemm in report.results:
+        if gemm.how != "measured":
+            out, columns = gemm.planned.shape
+            yield (
+                f"{gemm.planned.quant_algo} {out} x {columns}: {gemm.kernel}, {gemm.how}, "
+                f"error {gemm.error or 0:.4f}, {gemm.seconds * 1e3:.1f} ms"
+            )
 
 
 def memory(field: str) -> int:
@@ -170,7 +184,10 @@ def run_once(method: str, directory: Path, device: str) -> dict[str, float]:
     done = subprocess.run(
         [*command, "--directory", str(directory)], check=True, capture_output=True, text=True
     )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    *rows, last = done.stdout.splitlines()
+    for row in rows:
+        print(row)
+    found: dict[str, float] = json.loads(last)
     return found
 
 
@@ -192,6 +209,7 @@ def table(directory: Path, nbytes: int, device: str) -> None:
                 found[method].append(run_once(method, directory, device))
         show(found, f"page cache {state}", nbytes)
     forget(directory)
+    print("GEMMs of one `verify`:\n")
     show({"verify": [run_once("verify", directory, device)]}, "cold, one round", nbytes)
 
 

@@ -12,6 +12,10 @@ python=${PYTHON:-python3}
 export PYTHONPATH="$PWD/src:$PWD"
 
 "$python" tools/gpu_table.py --device-line
-"$python" -m pytest tests/verifying -p no:cacheprovider -q -k "gpu or stream or command"
-"$python" tools/gpu_table.py
-"$python" benchmarks/verify.py --device cuda --gigabytes "${1:-8}"
+
+# Every step runs, so that one call on a lent machine tells all that is wrong.
+status=0
+"$python" -m pytest tests/verifying -p no:cacheprovider -q -k "gpu or stream or command" || status=1
+"$python" tools/gpu_table.py || status=1
+"$python" benchmarks/verify.py --device cuda --gigabytes "${1:-8}" || status=1
+exit $status

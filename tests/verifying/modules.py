@@ -3,14 +3,21 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from ckptfix.checkpoint.formats.format import Format
 from ckptfix.checkpoint.formats.table import format_named
+from ckptfix.verifying.backends.torch_gemm import TorchBackend, scaled_mm_runs_on_cpu
 from ckptfix.verifying.stored import StoredWeight
 from tests.builders import mixed, write_checkpoint
 from tests.conftest import load
+
+needs_scaled_mm_on_cpu = pytest.mark.skipif(
+    bool(TorchBackend.missing()) or not scaled_mm_runs_on_cpu(),
+    reason=f"torch {torch.__version__} has no scaled_mm for CPUs",
+)
 
 
 def format_row(quant_algo: str) -> Format:

@@ -16,12 +16,13 @@ from ckptfix.verifying.device import open_device, out_of_memory
 from tests.builders import fp8, write_checkpoint
 from tests.conftest import DATA, Call, CopyOf, files_of, load
 from tests.verifying.corruption import Corruption, Editor
-from tests.verifying.modules import BANK, stacked_bank
+from tests.verifying.modules import BANK, needs_scaled_mm_on_cpu, stacked_bank
 from tests.verifying.reports import report
 
 ROOT = Path(__file__).parents[2]
 
 
+@needs_scaled_mm_on_cpu
 def test_packed_modules_are_run_as_the_runtime_joins_them(call: Call) -> None:
     made = report(call, DATA / "llama-fp8-kv8", "--all", "--runtime", "vllm==0.33.0")
     gemms = {gemm["name"]: gemm for gemm in made["gemms"]}
@@ -89,6 +90,7 @@ def test_text_groups_like_modules_and_says_why_they_are_emulated(call: Call) -> 
     assert "model.layers.1.mlp.down_proj " in verbose.stdout
 
 
+@needs_scaled_mm_on_cpu
 def test_a_module_that_is_resolved_unquantized_fails_under_its_runtime(call: Call) -> None:
     assert report(call, DATA / "nanovl-mixed")["runtimes"] == []
     made = report(call, DATA / "nanovl-mixed", "--runtime", "vllm==0.17.1", exit_code=1)
@@ -168,6 +170,7 @@ def test_a_full_gpu_is_one_sentence(call: Call, monkeypatch: pytest.MonkeyPatch)
     assert done.stderr == f"error: {spelled(str(message))}\n"
 
 
+@needs_scaled_mm_on_cpu
 def test_ctrl_c_reports_what_is_known_so_far(tmp_path: Path) -> None:
     """In a process of its own, stopped while its second GEMM runs."""
     script = tmp_path / "slow.py"
@@ -210,6 +213,19 @@ def test_the_whole_command_runs_on_a_gpu(name: str, call: Call) -> None:
     made = json.loads(done.stdout)
     assert done.returncode == 0, made["findings"]
     assert made["device"].startswith("cuda:0 (")
+
+
+@needs_cuda
+def test_a_gpu_finds_what_a_cpu_finds(call: Call, copy_of: CopyOf) -> None:
+    directory = copy_of("llama-nvfp4-tied")
+    module = "model.layers.1.mlp.down_proj"
+    Editor(directory, load(directory)).corrupt(Corruption(module, "weight_scale", "nan"))
+    found = {}
+    for device in ("cpu", "cuda"):
+        made = json.loads(call("verify", directory, "--device", device, "--all", "--json").stdout)
+        found[device] = made["exit_code"], made["findings"]
+    assert found["cuda"] == found["cpu"]
+    assert found["cuda"][0] == 1
 
 
 @needs_cuda
@@ -260,6 +276,7 @@ def test_tensors_of_a_dtype_that_no_decoder_takes_fail(
     assert {finding["code"] for finding in made["findings"]} == {"CKF301", "CKF801", "CKF811"}
 
 
+@needs_scaled_mm_on_cpu
 def test_a_stacked_bank_is_run_expert_by_expert(call: Call, tmp_path: Path) -> None:
     _, tensors = stacked_bank(tmp_path)
     (gemm,) = report(call, tmp_path)["gemms"]

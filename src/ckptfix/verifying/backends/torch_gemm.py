@@ -1,6 +1,7 @@
 """GEMMs of torch itself: `torch.nn.functional.scaled_mm` with its recipes, and INT8."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Final
 
 import torch
@@ -48,7 +49,11 @@ class TorchBackend:
             return (
                 f"{row.quant_algo} without input_scale is weight-only, and torch has no such GEMM"
             )
-        return why_not(gemm.gpu, row.quant_algo, device) or _shape_problem(layer, gemm, device)
+        return (
+            why_not(gemm.gpu, row.quant_algo, device)
+            or _cpu_problem(gemm, device)
+            or _shape_problem(layer, gemm, device)
+        )
 
     @staticmethod
     def kernel(layer: Layer) -> str:
@@ -66,6 +71,27 @@ def _recipe(layer: Layer) -> str:
     if layer.format.gemm is None:
         raise ValueError("the two sides differ")  # `why_not` has refused it
     return layer.format.gemm.recipe
+
+
+def _cpu_problem(gemm: Gemm, device: Device) -> str:
+    if device.is_cuda or gemm.recipe == "int8" or scaled_mm_runs_on_cpu():
+        return ""
+    return f"scaled_mm of torch {torch.__version__} does not run on a CPU"
+
+
+@cache
+def scaled_mm_runs_on_cpu() -> bool:
+    """Whether this torch has `scaled_mm` for CPUs: 2.11.0 has it for GPUs alone, 2.13.0 for both.
+
+    No public function tells, so that the smallest product is tried once.
+    """
+    codes, one = torch.ones(16, 16).to(torch.float8_e4m3fn), torch.ones(())
+    recipe = functional.ScalingType.TensorWise
+    try:
+        functional.scaled_mm(codes, codes.t(), one, recipe, one, recipe)
+    except NotImplementedError:
+        return False
+    return True
 
 
 def _shape_problem(layer: Layer, gemm: Gemm, device: Device) -> str:
