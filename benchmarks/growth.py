@@ -114,7 +114,7 @@ SERIES = {
     ),
     "targets": Series("targets that name nothing", 2_500, of.targets),
     "modules": Series("modules and their entries", 7_000, of.modules, few=14),
-    "experts": Series("experts excluded one by one", 2_048, of.experts, few=32),
+    "experts": Series("experts excluded one by one", 4_096, of.experts, few=32),
     "deep-entries": Series("parts of each of 16 entry names", 4_000, of.deep_entries),
     "deep-modules": Series("modules of 480 parts", 400, of.deep_modules),
     "substr": Series("substr rules of a mapper", 600, of.rules("substr", "part{}x"), MAPPED),
