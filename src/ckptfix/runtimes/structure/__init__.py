@@ -1,8 +1,8 @@
-"""Tensors that no module of a release takes, and modules of it that no tensor fills.
+"""Tensors for which a release builds no module, and modules that no tensor fills.
 
-What a class builds follows from config.json: layers, experts, rows of the embeddings. vLLM stops
-at a tensor that it has no parameter for and does not report a parameter that stays as it was
-allocated; SGLang reports neither (vLLM 0.33.0, vllm/model_executor/models/utils.py
+config.json determines what a class builds: layers, experts, rows of the embeddings. vLLM stops
+at a tensor for which it has no parameter, and does not report a parameter that is never written;
+SGLang reports neither (vLLM 0.33.0, vllm/model_executor/models/utils.py
 `AutoWeightsLoader`, vllm/model_executor/model_loader/default_loader.py; SGLang 0.5.23,
 `load_weights` of the models).
 """

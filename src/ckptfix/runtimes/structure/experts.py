@@ -1,4 +1,4 @@
-"""Banks of experts: how many, and whether every one is whole."""
+"""Banks of experts: their number, and whether every expert is complete."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -13,7 +13,7 @@ _ROUTERS: Final = ("gate", "router")
 
 
 def expert_reasons(tree: Tree) -> Iterator[Reason]:
-    """Experts too many or too few, routers of another size, experts that lack a module."""
+    """Too many or too few experts, routers of the wrong size, experts with a missing module."""
     number = tree.config.number(*_COUNTS)
     if number is not None:
         yield from _counts(tree, number)
@@ -29,11 +29,11 @@ def _counts(tree: Tree, number: int) -> Iterator[Reason]:
         found = set(map(int, numbers))
         bank = f"{visible(head)}.experts"
         if found - set(range(number)):
-            told = f"{bank} has expert {max(found):,}, but config.json declares {number:,}"
-            yield Reason(f"has no parameter for it: {told}", Effect.STOPS)
+            mismatch = f"{bank} has expert {max(found):,}, but config.json declares {number:,}"
+            yield Reason(f"has no parameter for it: {mismatch}", Effect.STOPS)
         elif len(found) < number:
-            told = f"{bank} has {len(found):,} experts, but config.json declares {number:,}"
-            yield Reason(f"leaves weights uninitialised: {told}", Effect.WRONG_WEIGHTS)
+            mismatch = f"{bank} has {len(found):,} experts, but config.json declares {number:,}"
+            yield Reason(f"leaves weights uninitialised: {mismatch}", Effect.WRONG_WEIGHTS)
         yield from _router(tree, head, number)
 
 
@@ -42,13 +42,13 @@ def _router(tree: Tree, head: str, number: int) -> Iterator[Reason]:
         module = tree.checkpoint.modules.get(f"{head}.{part}")
         weight = module.weight if module else None
         if weight is not None and len(weight.shape) == 2 and weight.shape[0] != number:
-            told = f"{visible(head)}.{part} has {weight.shape[0]:,} rows"
-            told = f"stops: {told}, but config.json declares {number:,} experts"
-            yield Reason(told, Effect.STOPS)
+            rows = f"{visible(head)}.{part} has {weight.shape[0]:,} rows"
+            text = f"stops: {rows}, but config.json declares {number:,} experts"
+            yield Reason(text, Effect.STOPS)
 
 
 def _uneven_banks(tree: Tree) -> Iterator[Reason]:
-    """Experts of a bank hold the same modules; a number behind the module is none."""
+    """Experts of one bank that have different modules, or a number after the module name."""
     banks: dict[str, dict[str, set[str]]] = {}
     for name in tree.places:
         head, dot, tail = name.partition(EXPERTS)
@@ -63,12 +63,12 @@ def _uneven_banks(tree: Tree) -> Iterator[Reason]:
 
 
 def _uneven(tree: Tree, head: str, experts: dict[str, set[str]]) -> Iterator[Reason]:
-    every = set.union(*experts.values())
+    expected = set.union(*experts.values())
     known = set(tree.layout.spec.experts) if tree.layout else set()
-    if known & every:
-        every |= known
+    if known & expected:
+        expected |= known
     for number, parts in experts.items():
-        if parts != every:
-            lost = f"{head}{EXPERTS}{number}.{min(every - parts)}"
-            yield tree.unwritten(lost, f"{head}{EXPERTS}{number}.{min(parts)}")
+        if parts != expected:
+            missing = f"{head}{EXPERTS}{number}.{min(expected - parts)}"
+            yield tree.uninitialised(missing, f"{head}{EXPERTS}{number}.{min(parts)}")
             return

@@ -1,4 +1,4 @@
-"""Blocks that lack a module, and modules that lack a weight, a bias or a parameter."""
+"""Blocks without one of their modules; modules without a weight, a bias or a parameter."""
 
 from collections.abc import Iterator
 
@@ -9,35 +9,35 @@ from ckptfix.text import visible
 
 
 def incomplete_reasons(tree: Tree) -> Iterator[Reason]:
-    """Modules with scales and no weight."""
+    """Modules with scales but no weight."""
     for name in tree.places:
         module = tree.checkpoint.modules[name]
         scales = {"weight_scale", "weight_scale_2", "input_scale"}
         if module.weight is None and module.tensors.keys() & scales:
-            told = f"leaves weights uninitialised: {visible(name)} has scales and no weight"
-            yield Reason(told, Effect.WRONG_WEIGHTS, tensor=name)
+            text = f"leaves weights uninitialised: {visible(name)} has scales but no weight"
+            yield Reason(text, Effect.WRONG_WEIGHTS, tensor=name)
 
 
 def part_reasons(tree: Tree) -> Iterator[Reason]:
-    """What is missing of a block or a module of which something is stored."""
+    """Parts missing from a block or a module that is only partly stored."""
     if tree.layout is not None:
         yield from _blocks(tree, tree.layout)
         yield from _parameters(tree, tree.layout)
 
 
 def _blocks(tree: Tree, layout: Layout) -> Iterator[Reason]:
-    groups = [[either.split("|") for either in group] for group in layout.spec.together]
+    groups = [[names.split("|") for names in group] for group in layout.spec.together]
     for place, parts in tree.blocks.items():
         for group in groups:
-            held = [any(part in parts for part in either) for either in group]
-            if any(held) and not all(held):
-                lost = group[held.index(False)][0]
-                beside = next(parts[p] for either in group for p in either if p in parts)
-                yield tree.unwritten(f"{tree.base}.{place}.{lost}", beside)
+            present = [any(name in parts for name in names) for names in group]
+            if any(present) and not all(present):
+                missing = group[present.index(False)][0]
+                stored = next(parts[name] for names in group for name in names if name in parts)
+                yield tree.uninitialised(f"{tree.base}.{place}.{missing}", stored)
         for part, needed in layout.spec.beside.items():
-            for lost in needed if part in parts else ():
-                if lost not in parts:
-                    yield tree.unwritten(f"{tree.base}.{place}.{lost}", parts[part])
+            for name in needed if part in parts else ():
+                if name not in parts:
+                    yield tree.uninitialised(f"{tree.base}.{place}.{name}", parts[part])
 
 
 def _parameters(tree: Tree, layout: Layout) -> Iterator[Reason]:
@@ -46,9 +46,9 @@ def _parameters(tree: Tree, layout: Layout) -> Iterator[Reason]:
         if module.weight is None:
             continue
         within = tree.within(place)
-        wanted = list(layout.parameters_beside_weight(within))
+        roles = list(layout.parameters_beside_weight(within))
         if layout.has_bias(within, tree.config):
-            wanted.append("bias")
-        for role in wanted:
+            roles.append("bias")
+        for role in roles:
             if role not in module.tensors:
-                yield tree.unwritten(f"{name}.{role}", name)
+                yield tree.uninitialised(f"{name}.{role}", name)

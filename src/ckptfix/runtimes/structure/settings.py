@@ -1,4 +1,4 @@
-"""What the classes read of config.json without looking whether it is there."""
+"""Values of config.json that the classes require or restrict."""
 
 from collections.abc import Iterator
 
@@ -8,15 +8,15 @@ from ckptfix.text import visible
 
 
 def setting_reasons(tree: Tree) -> Iterator[Reason]:
-    """Keys that are missing, and values that no class takes."""
+    """Required keys that are missing, and values that no class supports."""
     values = tree.config.values
     for key in tree.family.spec.needs:
         if values and key not in values:
-            told = f"stops: config.json has no {key}, which this architecture needs"
-            yield Reason(told, Effect.STOPS)
-    for key, known in tree.family.spec.allows.items():
+            text = f"stops: config.json has no {key}, which this architecture needs"
+            yield Reason(text, Effect.STOPS)
+    for key, supported in tree.family.spec.allows.items():
         listed = values.get(key)
-        odd = [v for v in listed if v not in known] if isinstance(listed, list) else []
-        if odd:
-            told = f"stops: {key} of config.json holds {visible(str(odd[0]))}"
-            yield Reason(f"{told}, which it does not support", Effect.STOPS)
+        others = [v for v in listed if v not in supported] if isinstance(listed, list) else []
+        if others:
+            text = f"stops: {key} in config.json contains {visible(str(others[0]))}"
+            yield Reason(f"{text}, which it does not support", Effect.STOPS)

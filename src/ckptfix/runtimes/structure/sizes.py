@@ -1,4 +1,4 @@
-"""Weights of another size than config.json makes of them."""
+"""Weights whose size differs from the one that follows from config.json."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -9,11 +9,11 @@ from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
 
-_WHOLE: Final = ("BF16", "F16", "F32", "F8_E4M3")
+_UNPACKED: Final = ("BF16", "F16", "F32", "F8_E4M3")
 
 
 def size_reasons(tree: Tree) -> Iterator[Reason]:
-    """The first weight of every kind that does not have the size that the class gives it."""
+    """Weights of a size other than the class gives them; of equal sizes the first."""
     yield from _biases(tree)
     if tree.layout is None:
         return
@@ -21,41 +21,41 @@ def size_reasons(tree: Tree) -> Iterator[Reason]:
     for name, place in tree.below.items():
         sizes = tree.layout.sizes_of(tree.within(place))
         weight = tree.checkpoint.modules[name].weight
-        if not sizes or weight is None or sizes in seen or _is_packed_otherwise(tree, weight):
+        if not sizes or weight is None or sizes in seen or _is_packed(tree, weight):
             continue
-        wanted = tuple(size_in(size, tree.config) for size in sizes)
+        expected = tuple(size_in(size, tree.config) for size in sizes)
         stored = tree.checkpoint.formats[name].logical_shape or weight.shape
-        if len(stored) == len(wanted) and all(
-            _fits(tree, *one) for one in zip(sizes, stored, wanted, strict=True)
+        if len(stored) == len(expected) and all(
+            _fits(tree, *sized) for sized in zip(sizes, stored, expected, strict=True)
         ):
             continue
         seen.add(sizes)
-        told = f"{visible(name)} is {_shown(stored)}, but config.json makes it {_shown(wanted)}"
-        yield Reason(f"stops: {told}", Effect.STOPS, tensor=name)
+        shapes = f"is {_shown(stored)}, but config.json implies {_shown(expected)}"
+        yield Reason(f"stops: {visible(name)} {shapes}", Effect.STOPS, tensor=name)
 
 
 def _biases(tree: Tree) -> Iterator[Reason]:
-    """A bias has as many numbers as its weight has rows."""
+    """The first bias whose length is not the number of rows of its weight."""
     for name in tree.below:
         module = tree.checkpoint.modules[name]
         weight, bias = module.weight, module.tensors.get("bias")
         if weight is None or bias is None or not weight.shape or bias.shape == weight.shape[:1]:
             continue
-        if _is_packed_otherwise(tree, weight):
+        if _is_packed(tree, weight):
             continue
-        told = f"{visible(module.tensor_names['bias'])} is {_shown(bias.shape)}"
-        yield Reason(f"stops: {told}, but its weight has {weight.shape[0]:,} rows", Effect.STOPS)
+        shape = f"{visible(module.tensor_names['bias'])} is {_shown(bias.shape)}"
+        yield Reason(f"stops: {shape}, but its weight has {weight.shape[0]:,} rows", Effect.STOPS)
         return
 
 
-def _is_packed_otherwise(tree: Tree, weight: Tensor) -> bool:
-    """True for codes of another quantizer, whose shape says little."""
-    return bool(tree.takes) and weight.dtype not in _WHOLE
+def _is_packed(tree: Tree, weight: Tensor) -> bool:
+    """True for packed codes of a quantizer, whose shape is not that of the weight."""
+    return bool(tree.takes) and weight.dtype not in _UNPACKED
 
 
-def _fits(tree: Tree, size: str, stored: int, wanted: int | None) -> bool:
+def _fits(tree: Tree, size: str, stored: int, expected: int | None) -> bool:
     padded = tree.runtime.pads_short_mlps and "intermediate_size" in size
-    return wanted is None or stored == wanted or (padded and stored < wanted)
+    return expected is None or stored == expected or (padded and stored < expected)
 
 
 def _shown(shape: tuple[int | None, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Tensors that no module of a release takes."""
+"""Tensors for which a release has no module or no parameter."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -13,23 +13,23 @@ _ROLES: Final = frozenset(
     {"weight", "bias", "weight_scale", "weight_scale_2", "input_scale", "pre_quant_scale"}
     | {"svdquant_lora_a", "svdquant_lora_b", "e_score_correction_bias", *KV_ROLES}
 )
-"""What a linear layer may hold; whether its format may is for the stored format to decide."""
+"""Roles that a linear layer may have; its stored format decides which of them it needs."""
 
 _CODES: Final = ("F8_E4M3", "F8_E5M2", "U8", "I8")
 _ATTENDS: Final = ("q_proj", "k_proj", "v_proj", "qkv_proj", "attn")
-"""Linear layers beside which scales of a KV cache are stored."""
+"""Last parts of names of modules that may have scales of the KV cache."""
 
 
 def stray_reasons(tree: Tree) -> Iterator[Reason]:
-    """Modules, parameters, biases and scales that nothing takes."""
-    lost = [name for name, place in tree.places.items() if not _is_taken(tree, name, place)]
-    if lost:
-        told = f"builds no module for {some(lost)}"
-        yield Reason(told, tree.stops, tensor=ordered(lost)[0])
-    odd = [name for part in (tree, *tree.towers) for name in _odd_parameters(part)]
-    if odd:
-        told = f"has no parameter for {some(odd)}"
-        yield Reason(told, tree.stops, tensor=ordered(odd)[0])
+    """Modules, parameters, biases and scales that the release does not load."""
+    modules = [name for name, place in tree.places.items() if not _is_taken(tree, name, place)]
+    if modules:
+        text = f"builds no module for {some(modules)}"
+        yield Reason(text, tree.stops, tensor=ordered(modules)[0])
+    tensors = [name for part in (tree, *tree.towers) for name in _stray_tensors(part)]
+    if tensors:
+        text = f"has no parameter for {some(tensors)}"
+        yield Reason(text, tree.stops, tensor=ordered(tensors)[0])
     yield from _codes(tree)
     yield from _scales(tree)
     if tree.family.spec.refuses_stacked_experts and tree.has_config:
@@ -47,8 +47,8 @@ def _is_taken(tree: Tree, name: str, place: str) -> bool:
     return all(part.layout is None or part.layout.may_hold(part.below[name]) for part in parts)
 
 
-def _odd_parameters(tree: Tree) -> Iterator[str]:
-    """Tensors of linear layers that are not among those of a linear layer, and biases too many."""
+def _stray_tensors(tree: Tree) -> Iterator[str]:
+    """Tensors in roles that a linear layer does not have, and biases that it is built without."""
     layout = tree.layout
     for name, place in tree.below.items():
         module = tree.checkpoint.modules[name]
@@ -59,44 +59,47 @@ def _odd_parameters(tree: Tree) -> Iterator[str]:
         biased = layout.has_bias(tree.within(place), tree.config)
         attends = place.rpartition(".")[2] in _ATTENDS
         for role, tensor in module.tensor_names.items():
-            odd = role not in _ROLES | tree.takes or (role in KV_ROLES and not attends)
-            if (role == "bias" and biased is False and not tree.takes) or (linear and odd):
+            stray = role not in _ROLES | tree.takes or (role in KV_ROLES and not attends)
+            if (role == "bias" and biased is False and not tree.takes) or (linear and stray):
                 yield tensor
 
 
 def _codes(tree: Tree) -> Iterator[Reason]:
-    """Vectors and parameters that are stored in codes; a release casts them to what it builds."""
+    """Vectors and parameters stored as quantized codes, which a release casts without scaling."""
     for name in tree.below if not tree.takes else ():
         module = tree.checkpoint.modules[name]
         for role, tensor in module.tensors.items():
             vector = len(tensor.shape) == 1 and role in ("weight", "bias")
             loose = module.weight is None and role not in SCALES
             if tensor.dtype in _CODES and (vector or loose) and len(tensor.shape) < 2:
-                told = f"{visible(module.tensor_names[role])} is {tensor.dtype}"
-                told = f"casts it to what it builds: {told}, and no scale belongs to it"
-                yield Reason(told, Effect.WRONG_WEIGHTS, tensor=name)
+                stored = f"{visible(module.tensor_names[role])} is {tensor.dtype} and has no scale"
+                yield Reason(
+                    f"casts quantized codes without scaling them: {stored}",
+                    Effect.WRONG_WEIGHTS,
+                    tensor=name,
+                )
                 return
 
 
 def _scales(tree: Tree) -> Iterator[Reason]:
-    """Scales that the release needs and looks for nowhere."""
+    """Scales that the checkpoint needs but the release does not load."""
     roles = set(KV_ROLES) if _needs_kv_scales(tree) else set()
     names = []
     for module in tree.checkpoint.modules.values():
-        lost = roles
+        ignored = roles
         if tree.family.lacks_scales(module.name):
-            lost = set(module.tensors) - {"weight", "bias"}
-        names += [module.tensor_names[role] for role in module.tensors if role in lost]
+            ignored = set(module.tensors) - {"weight", "bias"}
+        names += [module.tensor_names[role] for role in module.tensors if role in ignored]
     if names:
-        told = f"does not load {some(names)}"
-        yield Reason(told, Effect.WRONG_WEIGHTS, tensor=ordered(names)[0])
+        text = f"does not load {some(names)}"
+        yield Reason(text, Effect.WRONG_WEIGHTS, tensor=ordered(names)[0])
 
 
 def _needs_kv_scales(tree: Tree) -> bool:
-    """It quantizes the cache and leaves the scales for it out.
+    """True if the release quantizes the KV cache but does not load its scales.
 
-    Where the metadata announce no quantized cache in a way that it reads, it keeps the cache in the
-    model's dtype, and nothing is lost with the scales.
+    Unless the metadata declares a quantized cache in a way that the release reads, the cache keeps
+    the dtype of the model and needs no scales.
     """
     takes = tree.runtime.always_takes_kv_scales or tree.family.spec.kv_scales
     return tree.kv_cache and not takes
@@ -106,6 +109,6 @@ def _stacked_experts(tree: Tree) -> Iterator[Reason]:
     for name, module in tree.checkpoint.modules.items():
         stacked = [n for r, n in module.tensor_names.items() if len(module.tensors[r].shape) == 3]
         if name.endswith(EXPERTS[:-1]) and stacked:
-            told = f"stops: it does not support experts stored as one tensor: {some(stacked)}"
-            yield Reason(told, Effect.STOPS, tensor=stacked[0])
+            text = f"stops: it does not support experts stored as one tensor: {some(stacked)}"
+            yield Reason(text, Effect.STOPS, tensor=stacked[0])
             return

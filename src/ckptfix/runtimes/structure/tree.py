@@ -1,4 +1,4 @@
-"""A checkpoint's modules where the classes of a release put them."""
+"""The modules of a checkpoint, placed in the module tree that a release builds."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,72 +23,72 @@ _SHOWN: Final = 3
 
 @dataclass(frozen=True)
 class Expected:
-    """What the classes build that their family alone does not say."""
+    """What the classes build in addition to what their family describes."""
 
     layout: Layout | None
-    """Of the language model; None where nobody has written it down."""
+    """Layout of the language model; None if there is none for it."""
     built: tuple[BuiltWhenSpec, ...] = ()
-    """What this release of this architecture builds for some configs only."""
+    """Modules that this release builds only if a key of config.json is set."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A checkpoint's modules against those that a release builds."""
+    """The modules of a checkpoint, compared with those that a release builds."""
 
     checkpoint: Checkpoint
     family: Family
     expected: Expected
     has_config: bool
-    """The release goes by the metadata; without any it has no quantization config."""
+    """The release has a quantization config, because it reads some metadata."""
     kv_cache: bool
     """The attention layers are built with scales for a quantized KV cache."""
     takes: frozenset[str] = frozenset()
-    """More roles that a linear layer may hold: those of another quantizer, judged elsewhere.
+    """Additional roles that a linear layer may have; the methods of other quantizers judge them.
 
-    Where there are any, a bias too many does no harm: GPTQ stores one of zeros for every layer
+    With any of them, an unexpected bias does no harm: GPTQ stores one of zeros for every layer
     (vllm 0.33.0, vllm/model_executor/models/utils.py `AutoWeightsLoader.load_weights`).
     """
     tower: str = ""
-    """Place of the tower that it is about; empty for the language model."""
+    """Place of the tower in question; empty for the language model."""
 
     @cached_property
     def layout(self) -> Layout | None:
-        """Of the tower or the language model; None where nobody has written it down."""
+        """Layout of the tower or the language model; None if there is none for it."""
         if self.tower:
             return builtin_layouts()[self.family.spec.towers[self.tower]]
         return self.expected.layout
 
     @cached_property
     def towers(self) -> tuple["Tree", ...]:
-        """The same for every tower whose layout is known and of which something is stored."""
+        """The tree of every tower that has a layout and at least one stored module."""
         towers = (replace(self, tower=place) for place in self.family.spec.towers)
         return tuple(tower for tower in towers if tower.below)
 
     @cached_property
     def config(self) -> ModelConfig:
-        """Its part of config.json."""
+        """The part of config.json for the tower or the language model."""
         config = self.checkpoint.config
         return self.layout.config_in(config) if self.layout else config
 
     @property
     def runtime(self) -> Runtime:
-        """Whose release it is."""
+        """The runtime of this release."""
         return runtime_named(self.family.spec.runtime)
 
     @property
     def stops(self) -> Effect:
-        """What a tensor without a place does."""
+        """Effect of a tensor for which the release has no module."""
         return Effect.WRONG_WEIGHTS if self.runtime.drops_strays else Effect.STOPS
 
     @cached_property
     def places(self) -> Mapping[str, str]:
-        """Checkpoint name -> place, of the modules that the release looks at."""
+        """Checkpoint name -> place, for all modules that the release does not skip."""
         mapped = ((name, self.family.places.map(name)) for name in self.checkpoint.modules if name)
         return {name: place for name, place in mapped if place is not None}
 
     @cached_property
     def base(self) -> str:
-        """Its place; for the language model that of embeddings and layers, empty if unclear."""
+        """Place of the tower, or of the embeddings and layers of the language model, or empty."""
         if self.tower or self.family.spec.base:
             return self.tower or self.family.spec.base
         found = {
@@ -105,7 +105,7 @@ class Tree:
 
     @cached_property
     def below(self) -> Mapping[str, str]:
-        """Checkpoint name -> place below the language model, of what is there, without drafts."""
+        """Checkpoint name -> place relative to `base`, below which it is; without draft layers."""
         start = f"{self.base}."
         found = (
             (name, place.removeprefix(start))
@@ -115,7 +115,7 @@ class Tree:
         return {name: place for name, place in found if not self.is_draft(place)}
 
     def is_draft(self, place: str) -> bool:
-        """True for what is in a draft layer, which another class builds."""
+        """True for a module in a draft layer, which a separate class builds."""
         numbered, number = self.in_layer(place), self.number_of_layers
         drafts = self.config.draft_layers
         if numbered is None or number is None or drafts is None:
@@ -124,13 +124,13 @@ class Tree:
 
     @cached_property
     def is_fragment(self) -> bool:
-        """Nothing is stored of what stands beside the layers: somebody looks at a few modules."""
-        beside = self.layout.spec.beside_layers if self.layout else ()
-        return bool(beside) and not set(beside) & set(self.below.values())
+        """True if nothing outside the layers is stored, as in an excerpt of a checkpoint."""
+        outside = self.layout.spec.beside_layers if self.layout else ()
+        return bool(outside) and not set(outside) & set(self.below.values())
 
     @cached_property
     def layers(self) -> Mapping[int, Mapping[str, str]]:
-        """Number of a layer -> place in it -> checkpoint name."""
+        """Layer number -> place in the layer -> checkpoint name."""
         found: dict[int, dict[str, str]] = {}
         for name, place in self.below.items():
             if numbered := self.in_layer(place):
@@ -138,29 +138,29 @@ class Tree:
         return found
 
     def in_layer(self, place: str) -> tuple[int, str] | None:
-        """Number of the layer and name in it, of what is in one."""
+        """Layer number and place in that layer; None for a module outside the layers."""
         if self.layout is not None:
             return self.layout.in_layer(place)
         found = _LAYER.fullmatch(place)
         return (int(found[1]), found[2]) if found else None
 
     def within(self, place: str) -> str:
-        """The name that layouts use: in a layer, else below the language model."""
+        """The name that layouts use: relative to the layer if there is one, else to `base`."""
         numbered = self.in_layer(place)
         return numbered[1] if numbered else place
 
     @cached_property
     def number_of_layers(self) -> int | None:
-        """What config.json announces."""
+        """The number of layers that config.json declares."""
         if self.layout is None:
             return self.config.num_hidden_layers
         return self.layout.number_of_layers(self.config)
 
     @cached_property
     def blocks(self) -> Mapping[str, Mapping[str, str]]:
-        """Place of a module in a layer -> what it holds, modules and parameters -> a name of it.
+        """Place of a block in a layer -> its modules and parameters -> one stored name for each.
 
-        Of a bank of experts only `experts` is listed, whatever is in it.
+        A bank of experts is listed as `experts`, without its contents.
         """
         found: dict[str, dict[str, str]] = {}
         for number, held in self.layers.items():
@@ -170,7 +170,7 @@ class Tree:
 
     @property
     def list_name(self) -> str:
-        """What the list of layers is called."""
+        """Name of the list of layers."""
         return self.layout.spec.layers if self.layout else "layers"
 
     def _add(self, found: dict[str, dict[str, str]], layer: str, place: str, name: str) -> None:
@@ -185,18 +185,18 @@ class Tree:
             for role in module.tensors:
                 own.setdefault(role, name)
 
-    def unwritten(self, place: str, beside: str = "") -> Reason:
-        """A module below the language model that nothing fills."""
-        told = f"leaves weights uninitialised: {visible(place)} is not stored"
-        return Reason(told, Effect.WRONG_WEIGHTS, tensor=beside)
+    def uninitialised(self, place: str, neighbour: str = "") -> Reason:
+        """The module at `place` gets no weights; `neighbour` is a stored tensor next to it."""
+        text = f"leaves weights uninitialised: {visible(place)} is not stored"
+        return Reason(text, Effect.WRONG_WEIGHTS, tensor=neighbour)
 
 
 def ordered(names: Sequence[str]) -> list[str]:
-    """Experts first, so that what stands for many is always seen."""
+    """Experts first, because one name of them represents many."""
     return sorted(names, key=lambda name: EXPERTS not in name)
 
 
 def some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
+    """The first names, and the number of further ones."""
     shown = ", ".join(map(visible, ordered(names)[:_SHOWN]))
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN:,} more"

@@ -1,0 +1,129 @@
+"""Modules and weights that the class builds and no tensor fills."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckptfix.runtimes.loads import Answer, Effect, Loads
+from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.verdict import judge
+from tests.builders import fp8, write_checkpoint
+from tests.conftest import Call, load
+from tests.runtimes.structure.models import BOTH, FP8, SIZES, llama, loads, reasons_of
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+def test_a_complete_checkpoint_loads(tmp_path: Path, runtime: str) -> None:
+    found = loads(tmp_path, runtime, llama())
+    assert found == Loads(Answer.YES)
+    assert found.effect is None
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+@pytest.mark.parametrize(
+    ("missing", "config", "reason"),
+    [
+        ("model.norm.weight", {}, "model.norm is not stored"),
+        ("lm_head.weight", {}, "the head is not stored"),
+        ("model.layers.1.", {}, "num_hidden_layers is 2, but layer 1 is not stored"),
+        ("nothing", {"num_hidden_layers": 3}, "num_hidden_layers is 3, but layer 2 is not stored"),
+    ],
+)
+def test_missing_weights(
+    tmp_path: Path, runtime: str, missing: str, config: dict[str, Any], reason: str
+) -> None:
+    left = {name: shape for name, shape in llama().items() if not name.startswith(missing)}
+    found = loads(tmp_path, runtime, left, config)
+    assert found.answer is Answer.NO
+    assert reason in reasons_of(found)
+    assert found.effect is Effect.WRONG_WEIGHTS
+
+
+O_PROJ = "model.layers.1.self_attn.o_proj"
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+@pytest.mark.parametrize(
+    ("missing", "reason"),
+    [
+        (f"{O_PROJ}.", f"{O_PROJ} is not stored"),
+        ("model.layers.0.mlp.up_proj.", "model.layers.0.mlp.up_proj is not stored"),
+    ],
+)
+def test_a_missing_module_of_a_block(
+    tmp_path: Path, runtime: str, missing: str, reason: str
+) -> None:
+    left = {name: shape for name, shape in llama().items() if not name.startswith(missing)}
+    found = loads(tmp_path, runtime, left)
+    assert reason in reasons_of(found)
+    assert found.effect is Effect.WRONG_WEIGHTS
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+def test_scales_without_a_weight(tmp_path: Path, runtime: str) -> None:
+    left = llama()
+    del left[f"{O_PROJ}.weight"]
+    assert f"{O_PROJ} has scales but no weight" in reasons_of(loads(tmp_path, runtime, left))
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+def test_fp8_needs_its_input_scale(tmp_path: Path, runtime: str) -> None:
+    left = llama()
+    del left["model.layers.0.self_attn.k_proj.input_scale"]
+    found = loads(tmp_path, runtime, left)
+    (reason,) = found.reasons
+    assert reason.module == "model.layers.0.self_attn.qkv_proj"
+    assert "k_proj has no input_scale" in reason.text
+    assert found.effect is Effect.WRONG_WEIGHTS
+
+
+DRAFTED = {"num_nextn_predict_layers": 1}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "version", "architecture", "needed"),
+    [
+        ("vllm", "0.33.0", "NemotronH_Nano_VL_V2", True),
+        ("vllm", "0.28.0", "NemotronH_Nano_VL_V2", False),
+        ("sglang", "0.5.23", "NemotronH_Nano_VL_V2", False),
+        ("sglang", "0.5.23", "NemotronH_Omni_Reasoning_V3", True),
+        ("sglang", "0.5.17", "NemotronH_Omni_Reasoning_V3", False),
+    ],
+)
+def test_a_module_that_the_class_builds_only_with_draft_layers(
+    tmp_path: Path, runtime: str, version: str, architecture: str, needed: bool
+) -> None:
+    write_checkpoint(
+        tmp_path,
+        fp8("language_model.backbone.layers.0.mixer.up_proj"),
+        FP8,
+        architecture=architecture,
+        extra_config={"llm_config": DRAFTED},
+    )
+    found = judge(load(tmp_path), Target(runtime, version, version)).loads
+    assert ("vision_projector.vision_final_layernorm is not stored" in reasons_of(found)) == needed
+
+
+def test_a_bias_that_config_json_enables(tmp_path: Path) -> None:
+    config = {"mlp_bias": True}
+    found = loads(tmp_path / "v", "vllm", llama(), config)
+    assert "model.layers.0.mlp.gate_proj.bias is not stored" in reasons_of(found)
+    # SGLang's Llama has no bias there, whatever config.json declares.
+    assert loads(tmp_path / "s", "sglang", llama(), config).answer is Answer.YES
+
+
+def test_it_is_a_finding_and_the_answer_of_the_first_screen(tmp_path: Path, call: Call) -> None:
+    left = llama()
+    del left["model.norm.weight"]
+    directory = write_checkpoint(tmp_path / "c", left, FP8, extra_config=SIZES)
+    done = call("check", directory, "--runtime", "vllm==0.33.0")
+    assert done.returncode == 1
+    answer = "no, loads and computes with the wrong weights: leaves weights uninitialised"
+    assert f"  vllm 0.33.0  {answer}: model.norm is not stored\n" in done.stdout
+    assert "\nvllm 0.33.0: leaves weights uninitialised: model.norm is not stored (CKF703)\n" in (
+        done.stdout
+    )
+    assert "error CKF703" in call("check", directory, "--runtime", "vllm==0.33.0", "-v").stdout
+    screen = call("check", directory).stdout
+    assert f"vllm 0.17.1 to 0.33.0          {answer}" in screen

@@ -1,0 +1,92 @@
+"""Tensors that no module or parameter of the class takes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckptfix.runtimes.loads import Answer, Effect
+from tests.builders import Shapes, bf16
+from tests.runtimes.structure.models import BOTH, FP8, NVFP4, llama, loads, qwen_moe, reasons_of
+
+
+@pytest.mark.parametrize(("runtime", "effect"), list(zip(BOTH, Effect, strict=True)))
+@pytest.mark.parametrize(
+    ("more", "config", "reason"),
+    [
+        (bf16("model.embedding"), {}, "builds no module for model.embedding"),
+        ({"model.layers.0.self_attn.o_proj.output_scale": ("F32", ())}, {}, "output_scale"),
+        ({"model.layers.0.mlp.up_proj.weight_quantizer._amax": ("F32", ())}, {}, "quantizer"),
+        (
+            {"model.layers.0.self_attn.q_proj.bias": ("BF16", (32,))},
+            {"attention_bias": False},
+            "has no parameter for model.layers.0.self_attn.q_proj.bias",
+        ),
+        ({}, {"num_hidden_layers": 1}, "num_hidden_layers is 1, but layer 1 is stored too"),
+    ],
+)
+def test_tensors_without_a_module_or_parameter(
+    tmp_path: Path,
+    runtime: str,
+    effect: Effect,
+    more: Shapes,
+    config: dict[str, Any],
+    reason: str,
+) -> None:
+    found = loads(tmp_path, runtime, llama() | more, config)
+    assert reason in reasons_of(found)
+    assert found.effect is effect
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+def test_a_bias_that_config_json_does_not_mention_is_loaded(tmp_path: Path, runtime: str) -> None:
+    more: Shapes = {"model.layers.0.self_attn.q_proj.bias": ("BF16", (32,))}
+    assert loads(tmp_path, runtime, llama() | more).answer is Answer.YES
+
+
+def test_sglang_does_not_load_a_stored_head_that_is_tied(tmp_path: Path) -> None:
+    config = {"tie_word_embeddings": True}
+    assert loads(tmp_path / "v", "vllm", llama(), config).answer is Answer.YES
+    found = loads(tmp_path / "s", "sglang", llama(), config)
+    assert "does not load lm_head" in reasons_of(found)
+
+
+def test_a_dense_layer_where_the_class_builds_experts(tmp_path: Path) -> None:
+    """SGLang builds experts in every layer of Qwen3 MoE, whatever mlp_only_layers lists."""
+    dense = {k.replace("mlp.experts.0", "mlp"): v for k, v in qwen_moe(1).items()}
+    dense.pop("model.layers.0.mlp.gate.weight")
+    more = {"num_hidden_layers": 1, "mlp_only_layers": [0]}
+    options: dict[str, Any] = {"architecture": "Qwen3MoeForCausalLM", "quantization": NVFP4}
+    assert loads(tmp_path / "v", "vllm", dense, more, **options).answer is Answer.YES
+    found = loads(tmp_path / "s", "sglang", dense, more, **options)
+    assert "builds no module for model.layers.0.mlp.gate_proj" in reasons_of(found)
+
+
+KV: Shapes = {"model.layers.0.self_attn.k_proj.k_scale": ("F32", ())}
+KV_FP8 = {"type": "float", "num_bits": 8, "dynamic": False}
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+@pytest.mark.parametrize("scheme", [None, "FP8", KV_FP8])
+def test_scales_of_a_kv_cache_are_loaded_or_not_needed(
+    tmp_path: Path, runtime: str, scheme: object
+) -> None:
+    # SGLang ignores a scheme that is a string: the cache stays in BF16, which needs no scales.
+    quantization = FP8 | {"kv_cache_scheme": scheme}
+    found = loads(tmp_path, runtime, llama() | KV, quantization=quantization)
+    assert found.answer is Answer.YES
+
+
+@pytest.mark.parametrize(("runtime", "ignored"), [("vllm", False), ("sglang", True)])
+def test_scales_of_a_quantized_cache_that_the_class_does_not_load(
+    tmp_path: Path, runtime: str, ignored: bool
+) -> None:
+    found = loads(
+        tmp_path,
+        runtime,
+        qwen_moe() | KV,
+        {"num_hidden_layers": 1, "num_experts": 4},
+        architecture="Qwen3MoeForCausalLM",
+        quantization=NVFP4 | {"kv_cache_scheme": KV_FP8},
+    )
+    assert ("does not load" in reasons_of(found)) == ignored
