@@ -18,23 +18,29 @@ def inspect(
     offline: OfflineOption = False,
     refresh: RefreshOption = False,
 ) -> None:
-    """Show what a checkpoint contains, and where its metadata declares it.
+    """Show what a checkpoint contains, where its metadata declares it, and a map of its layers.
 
     Example: ckptfix inspect ./Nemotron-Nano-VL-12B-V2-NVFP4 --json
     """
+    from shutil import get_terminal_size
+
     from ckptfix.cli.listening import listening
     from ckptfix.operations.inspect import inspect_checkpoint
+    from ckptfix.operations.layer_map import layer_map
     from ckptfix.operations.loading import load
     from ckptfix.remote.opening import NetworkPolicy
-    from ckptfix.report.console import show, write_plain
+    from ckptfix.report.console import line, show, write_plain
     from ckptfix.report.inspect_json import inspection_json
     from ckptfix.report.inspect_text import inspection_lines
+    from ckptfix.report.layers_text import layer_map_lines
     from ckptfix.runtimes.name_maps import builtin_name_map
 
     with listening() as listener:
         loaded = load(checkpoint, NetworkPolicy(revision, offline, refresh), listener)
         inspection = inspect_checkpoint(loaded, builtin_name_map(loaded))
-    if json:
+        layers = None if json else layer_map(loaded.folded, builtin_name_map(loaded.folded))
+    if layers is None:
         write_plain(inspection_json(inspection), sys.stdout)
-    else:
-        show(inspection_lines(inspection), sys.stdout)
+        return
+    show(inspection_lines(inspection), sys.stdout)
+    show([line(), *layer_map_lines(layers, get_terminal_size().columns)], sys.stdout)

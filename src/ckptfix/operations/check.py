@@ -15,7 +15,8 @@ from ckptfix.checkpoint.dialects.registry import METADATA_FILES
 from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.checked import CheckedCheckpoint, answers_after, answers_of, cured
-from ckptfix.operations.examine import examine
+from ckptfix.operations.examine import Examined, examine
+from ckptfix.operations.layer_map import LayerMap, layer_map
 from ckptfix.operations.limits import limited
 from ckptfix.operations.lines import with_lines
 from ckptfix.operations.loading import load_opened, open_noted
@@ -63,6 +64,8 @@ class CheckRequest:
     """Each expert has findings of its own; else one finding is for all experts of a bank."""
     lines: bool = True
     """Find the line of every place in a JSON file."""
+    layers: bool = False
+    """Make the map of layers, with what each release builds otherwise."""
     jobs: int = 4
     """Checkpoints read at a time, where one is not on this machine."""
 
@@ -209,6 +212,7 @@ def _check(
         runtimes=answers_of(examined.verdicts, examined.counted, examined.findings),
         asked=bool(request.targets),
         banks=None if request.every else examined.checkpoint.banks,
+        layers=_layers(examined) if request.layers else None,
     )
     if request.repairs:
         listener.step(Step("planning repairs", name))
@@ -216,6 +220,10 @@ def _check(
     if not request.lines:
         return checked
     return replace(checked, findings=tuple(with_lines(checked.findings, checkpoint.documents)))
+
+
+def _layers(examined: Examined) -> LayerMap:
+    return layer_map(examined.checkpoint, examined.name_map, examined.verdicts)
 
 
 def _with_repairs(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ckptfix.checkpoint.expert_banks import Banks
+from ckptfix.operations.layer_map import LayerMap
 from ckptfix.rewriting.plan import rewritten
 from ckptfix.rewriting.proved import ProvedPlan
 from ckptfix.rules.finding import Finding, Rule, Severity
@@ -179,6 +180,8 @@ class CheckedCheckpoint:
     """The rewrite to type next; None where none helps, or nobody wants to know."""
     banks: Banks | None = None
     """Banks of experts whose expert 0 stands for all of them, wherever it is named here."""
+    layers: LayerMap | None = None
+    """Where each stored format is; None where nobody wants to see it."""
 
     @property
     def counted(self) -> tuple[ReleaseAnswer, ...]:

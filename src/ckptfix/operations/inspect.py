@@ -161,7 +161,7 @@ def _formats(checkpoint: Checkpoint, naming: Naming) -> tuple[FormatCount, ...]:
     for name, stored in checkpoint.formats.items():
         if checkpoint.modules[name].weight is None and not stored.is_quantized:
             continue
-        label = stored.label(declarations.names.get(name))
+        label = declarations.labels[name]
         fit = stored.fit(label)
         decisive = schemes.get(name)
         codes = _codes(fit, checkpoint.modules[name], decisive) if fit else None

@@ -115,6 +115,12 @@ class Declarations:
             found |= self._by_any_scheme(found)
         return found
 
+    @cached_property
+    def labels(self) -> Mapping[str, str]:
+        """Module -> the name of its stored format, also of one that nothing declares."""
+        formats = self.checkpoint.formats
+        return {name: stored.label(self.names.get(name)) for name, stored in formats.items()}
+
     def _by_any_scheme(self, known: Mapping[str, str]) -> dict[str, str]:
         """For modules that nothing names, a format that the file declares for another module.
 

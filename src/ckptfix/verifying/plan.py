@@ -134,12 +134,8 @@ def plan_gemms(
 
 def _quant_algos(checkpoint: Checkpoint, naming: Naming) -> dict[str, str]:
     """Quantized module -> quant_algo, the declared one where the tensors allow several."""
-    names = Declarations(checkpoint, naming).names
-    return {
-        name: stored.label(names.get(name))
-        for name, stored in checkpoint.formats.items()
-        if stored.is_quantized
-    }
+    labels = Declarations(checkpoint, naming).labels
+    return {name: labels[name] for name, f in checkpoint.formats.items() if f.is_quantized}
 
 
 def _gemms_of(
