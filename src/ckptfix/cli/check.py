@@ -48,7 +48,7 @@ JobsOption = Annotated[
         metavar="N",
         min=1,
         max=64,
-        help="Number of repositories or URLs to check concurrently.",
+        help="Number of checkpoints to check concurrently, local ones in as many processes.",
     ),
 ]
 FormatOption = Annotated[
@@ -162,7 +162,7 @@ def check(
     from ckptfix.cli.listening import listening
     from ckptfix.cli.output_file import require_writable, write_report
     from ckptfix.errors import CkptfixError
-    from ckptfix.operations.check import check_each, in_order
+    from ckptfix.operations.check_many import check_each, in_order
     from ckptfix.remote.opening import NetworkPolicy
     from ckptfix.report.check_report import CheckReport
     from ckptfix.report.console import line, show, write_plain

@@ -2,11 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
@@ -29,7 +26,6 @@ from ckptfix.remote.reference import (
     Reference,
     Repository,
     Url,
-    is_remote,
     parse_reference,
 )
 from ckptfix.rules.registry import RULES
@@ -67,7 +63,8 @@ class CheckRequest:
     layers: bool = False
     """Make the map of layers, with what each release builds otherwise."""
     jobs: int = 4
-    """Checkpoints read at a time, where one is not on this machine."""
+    """Checkpoints checked at a time, each in a process; where one is not on this machine, read at
+    a time."""
 
 
 def check_one(name: str, request: CheckRequest, listener: Listener = SILENT) -> CheckedCheckpoint:
@@ -81,92 +78,30 @@ def check_one(name: str, request: CheckRequest, listener: Listener = SILENT) -> 
     Raises:
         CkptfixError: it cannot be checked.
     """
-    name = _checkpoint_of(name)
+    name = checkpoint_of(name)
     with limited():
-        return _check(*_load(name, request, listener), request, listener)
+        return check_loaded(*load(name, request, listener), request, listener)
 
 
-def check_each(
-    names: Sequence[str], request: CheckRequest, listener: Listener = SILENT
-) -> Iterator[CheckedCheckpoint]:
-    """Check checkpoints; one that cannot be checked has an `error` and does not stop the others.
+def load(name: str, request: CheckRequest, listener: Listener) -> tuple[Reference, Checkpoint]:
+    """What a name stands for, and the checkpoint that is there.
 
-    Each is yielded as soon as it is done: in the order of `names` where all are on this machine.
+    Raises:
+        CkptfixError: it cannot be read.
     """
-    unlike = list(dict.fromkeys(map(_checkpoint_of, names)))
-    for name, loaded in _loaded(unlike, request, listener):
-        try:
-            reference, checkpoint = loaded()
-            with limited():
-                found = _check(reference, checkpoint, request, listener)
-        except CkptfixError as error:
-            shown = _shown(name, request)
-            found = CheckedCheckpoint(shown, error=with_name(shown, error))
-        yield found
-
-
-def in_order(
-    names: Sequence[str], checked: Iterable[CheckedCheckpoint], request: CheckRequest
-) -> tuple[CheckedCheckpoint, ...]:
-    """What `check_each` yielded, in the order of the names."""
-    by_name = {found.name: found for found in checked}
-    shown = (_shown(_checkpoint_of(name), request) for name in names)
-    return tuple(by_name[name] for name in dict.fromkeys(shown))
-
-
-_Loaded = Callable[[], tuple[Reference, Checkpoint]]
-"""Raises what went wrong while it was read."""
-
-
-def _loaded(
-    names: Sequence[str], request: CheckRequest, listener: Listener
-) -> Iterator[tuple[str, _Loaded]]:
-    """Each name and its checkpoint; what is not on this machine is read ahead, several at a time.
-
-    Only reading is done by threads: the time of untrusted expressions can be limited in the main
-    thread only.
-    """
-    load = partial(_load, request=request, listener=listener)
-    if not any(map(is_remote_name, names)):
-        yield from ((name, partial(load, name)) for name in names)
-        return
-    left = iter(names)
-    with ThreadPoolExecutor(request.jobs) as pool:
-        # Read ahead by `jobs` and no more: judging is slower, and what waits for it takes memory.
-        waiting = {pool.submit(load, name): name for name in islice(left, request.jobs)}
-        try:
-            while waiting:
-                finished = next(as_completed(waiting))
-                name = waiting.pop(finished)
-                yield name, finished.result
-                del finished
-                waiting |= {pool.submit(load, name): name for name in islice(left, 1)}
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _load(name: str, request: CheckRequest, listener: Listener) -> tuple[Reference, Checkpoint]:
     reference = parse_reference(name, request.policy.revision)
     return reference, load_opened(open_noted(reference, request.policy, listener), listener)
 
 
-def _shown(name: str, request: CheckRequest) -> str:
+def shown_name(name: str, request: CheckRequest) -> str:
+    """The name as reports show it: a repository with its revision."""
     try:
         return str(parse_reference(name, request.policy.revision))
     except CkptfixError:
         return name
 
 
-def is_remote_name(name: str) -> bool:
-    """True when something must be fetched to check it, as far as its name shows."""
-    try:
-        return is_remote(name)
-    except CkptfixError:
-        return False
-
-
-def _checkpoint_of(name: str) -> str:
+def checkpoint_of(name: str) -> str:
     """The directory of a metadata file: what `pre-commit` names are the files that changed."""
     try:
         path = local_path(name) or name
@@ -184,9 +119,14 @@ _KINDS: Final[dict[type, Literal["directory", "repository", "url"]]] = {
 }
 
 
-def _check(
+def check_loaded(
     reference: Reference, checkpoint: Checkpoint, request: CheckRequest, listener: Listener
 ) -> CheckedCheckpoint:
+    """Check what was read.
+
+    Raises:
+        CkptfixError: it cannot be checked.
+    """
     name = str(reference)
     selection = request.selection.without(request.ignored_in(name))
     examined = examine(
@@ -241,7 +181,7 @@ def _with_repairs(
         checked.findings,
         cures=lambda planned: fails and bool(cured(now, answers_after(planned, now))),
     )
-    if advised is not None:
+    if advised is not None and advised.planned is not None:
         advised = replace(advised, then=answers_after(advised.planned, now))
     return replace(checked, advised=advised)
 

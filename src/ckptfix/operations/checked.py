@@ -145,8 +145,8 @@ class Advised:
     """Of the call of `rewrite` or `plan`, without the name of the checkpoint."""
     effect: str
     """What it does, as a phrase: `repairs the names`."""
-    planned: ProvedPlan = field(repr=False)
-    """The same rewrite, as it was planned."""
+    planned: ProvedPlan | None = field(repr=False)
+    """The same rewrite, as it was planned; None where that was in another process."""
     for_releases: bool = False
     """It repairs no finding, but what some release builds."""
     then: tuple[ReleaseAnswer, ...] = ()

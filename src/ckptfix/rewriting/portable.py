@@ -126,8 +126,9 @@ def _with_aliases(
     requests = alias_requests(checkpoint, chosen, name_map, current.after)
     if not requests:
         return current
-    granted = _helping(requests, current, with_aliases(requests))
-    aliased = with_aliases(granted)
+    every = with_aliases(requests)
+    granted = _helping(requests, current, every)
+    aliased = every if granted == requests else with_aliases(granted)
     if not aliased.does_harm:
         return aliased
     granted = ()

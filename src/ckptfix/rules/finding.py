@@ -150,6 +150,9 @@ class Rule:
     def __repr__(self) -> str:
         return f"<{self.code} {self.title}>"
 
+    def __reduce__(self) -> tuple[Callable[[str], "Rule"], tuple[str]]:
+        return _declared_as, (self.code,)  # another process has the same rules
+
 
 @dataclass(frozen=True)
 class Family:
@@ -220,3 +223,7 @@ _declared: Final[dict[str, Rule]] = {}
 def declared_rules() -> dict[str, Rule]:
     """Code -> rule, for every rule declared so far, by code."""
     return dict(sorted(_declared.items()))
+
+
+def _declared_as(code: str) -> Rule:
+    return _declared[code]

@@ -110,9 +110,12 @@ class _Architectures(Mapping[str, ArchitectureProfile]):
 
     def __init__(self, records: Mapping[str, ArchitectureRecord]) -> None:
         self._records = records
+        self._built: dict[str, ArchitectureProfile] = {}
 
     def __getitem__(self, architecture: str) -> ArchitectureProfile:
-        return _profile(architecture, self._records[architecture])
+        if architecture not in self._built:
+            self._built[architecture] = _profile(architecture, self._records[architecture])
+        return self._built[architecture]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._records)

@@ -1,6 +1,7 @@
 """Tables of what releases do: a row holds from its release up to the next row."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from packaging.version import Version
@@ -16,6 +17,9 @@ class Row(Protocol):
         """The first release that was read and does so."""
 
 
+_version = lru_cache(maxsize=256)(Version)
+"""Every checkpoint asks for the same few releases."""
+
 RowT = TypeVar("RowT", bound=Row)
 
 
@@ -25,10 +29,10 @@ def row_for(runtime: str, version: str, rows: Sequence[RowT]) -> RowT:
     Raises:
         CkptfixError: the release is older than every row.
     """
-    wanted = Version(version)
-    found = [row for row in rows if Version(row.since) <= wanted]
+    wanted = _version(version)
+    found = [row for row in rows if _version(row.since) <= wanted]
     if not found:
         raise CkptfixError(
             f"{runtime} {version} is unsupported: its name lookup has not been modelled"
         )
-    return max(found, key=lambda row: Version(row.since))
+    return max(found, key=lambda row: _version(row.since))

@@ -1,0 +1,118 @@
+"""`check` of many checkpoints: read ahead where they are fetched, else shared among processes."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.errors import CkptfixError
+from ckptfix.operations.check import (
+    CheckRequest,
+    check_loaded,
+    checkpoint_of,
+    load,
+    shown_name,
+    with_name,
+)
+from ckptfix.operations.checked import CheckedCheckpoint, ReleaseAnswer
+from ckptfix.operations.limits import limited
+from ckptfix.operations.processes import each_in_turn, processes_for
+from ckptfix.progress import SILENT, Listener
+from ckptfix.remote.reference import Reference, is_remote
+
+_Loaded = Callable[[], tuple[Reference, Checkpoint]]
+"""Raises what went wrong while it was read."""
+
+
+def check_each(
+    names: Sequence[str], request: CheckRequest, listener: Listener = SILENT
+) -> Iterator[CheckedCheckpoint]:
+    """Check checkpoints; one that cannot be checked has an `error` and does not stop the others.
+
+    Each is yielded as soon as it is done: in the order of `names` where all are on this machine.
+    """
+    unlike = list(dict.fromkeys(map(checkpoint_of, names)))
+    if any(map(is_remote_name, unlike)):
+        for name, loaded in _read_ahead(unlike, request, listener):
+            yield _checked(name, loaded, request, listener)
+    elif (processes := processes_for(len(unlike), request.jobs)) > 1:
+        work = partial(_check_apart, request)
+        yield from each_in_turn(unlike, work, listener, processes=processes)
+    else:
+        for name in unlike:
+            yield _checked(name, partial(load, name, request, listener), request, listener)
+
+
+def in_order(
+    names: Sequence[str], checked: Iterable[CheckedCheckpoint], request: CheckRequest
+) -> tuple[CheckedCheckpoint, ...]:
+    """What `check_each` yielded, in the order of the names."""
+    by_name = {found.name: found for found in checked}
+    shown = (shown_name(checkpoint_of(name), request) for name in names)
+    return tuple(by_name[name] for name in dict.fromkeys(shown))
+
+
+def is_remote_name(name: str) -> bool:
+    """True when something must be fetched to check it, as far as its name shows."""
+    try:
+        return is_remote(name)
+    except CkptfixError:
+        return False
+
+
+def _read_ahead(
+    names: Sequence[str], request: CheckRequest, listener: Listener
+) -> Iterator[tuple[str, _Loaded]]:
+    """Each name and its checkpoint, several read at a time.
+
+    Only reading is done by threads: the time of untrusted expressions can be limited in the main
+    thread only.
+    """
+    left = iter(names)
+    with ThreadPoolExecutor(request.jobs) as pool:
+
+        def begin(name: str) -> Future[tuple[Reference, Checkpoint]]:
+            return pool.submit(load, name, request, listener)
+
+        # Read ahead by `jobs` and no more: judging is slower, and what waits for it takes memory.
+        waiting = {begin(name): name for name in islice(left, request.jobs)}
+        try:
+            while waiting:
+                finished = next(as_completed(waiting))
+                name = waiting.pop(finished)
+                yield name, finished.result
+                del finished
+                waiting |= {begin(name): name for name in islice(left, 1)}
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _checked(
+    name: str, loaded: _Loaded, request: CheckRequest, listener: Listener
+) -> CheckedCheckpoint:
+    try:
+        reference, checkpoint = loaded()
+        with limited():
+            return check_loaded(reference, checkpoint, request, listener)
+    except CkptfixError as error:
+        shown = shown_name(name, request)
+        return CheckedCheckpoint(shown, error=with_name(shown, error))
+
+
+def _check_apart(request: CheckRequest, name: str, listener: Listener) -> CheckedCheckpoint:
+    """What is found in a checkpoint, without what no report needs: it goes to another process."""
+    found = _checked(name, partial(load, name, request, listener), request, listener)
+    advised = found.advised
+    if advised is not None:
+        advised = replace(advised, planned=None, then=_told(advised.then))
+    return replace(found, runtimes=_told(found.runtimes), advised=advised)
+
+
+def _told(answers: Iterable[ReleaseAnswer]) -> tuple[ReleaseAnswer, ...]:
+    return tuple(
+        replace(answer, verdict=replace(answer.verdict, bound=None, metadata=None))
+        for answer in answers
+    )

@@ -1,0 +1,83 @@
+"""Work on many checkpoints of this machine in several processes, told as if it were done in one."""
+
+import gc
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Final, TypeVar
+
+from ckptfix.errors import CkptfixError
+from ckptfix.progress import Listener, Step
+
+T = TypeVar("T")
+Work = Callable[[str, Listener], T]
+"""(name, listener) -> what is found."""
+_FEW: Final = 4
+"""Checkpoints for each process that is started: it costs as much as checking some small ones."""
+_AT_A_TIME: Final = 8
+"""Checkpoints that a process takes at most before it hands over what it found."""
+
+_work: dict[str, Work[Any]] = {}
+"""What the processes that are about to be forked do, as `work`."""
+
+
+def processes_for(number: int, jobs: int) -> int:
+    """In how many processes work on so many checkpoints is done; 1: in this one.
+
+    Only Linux forks a process that has its modules already; starting one anew takes longer than
+    most checks.
+    """
+    if sys.platform != "linux" or number < 2:
+        return 1
+    return min(jobs, len(os.sched_getaffinity(0)), max(1, number // _FEW))
+
+
+def each_in_turn(
+    names: Sequence[str], work: Work[T], listener: Listener, *, processes: int
+) -> Iterator[T]:
+    """What the work finds, in the order of the names.
+
+    Notes are told in that order too; steps are those of whole checkpoints.
+
+    Args:
+        names: of checkpoints.
+        work: done in another process: what it finds must be picklable.
+        listener: called in this process.
+        processes: how many, two or more.
+
+    Raises:
+        CkptfixError: a process was ended from outside.
+    """
+    _work["work"] = work  # what is forked inherits it: functions cannot be sent
+    context = multiprocessing.get_context("fork")
+    chunk = max(1, min(_AT_A_TIME, len(names) // (2 * processes)))
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin) as pool:
+        try:
+            found = pool.map(_one, names, chunksize=chunk)
+            for done, (name, (result, notes)) in enumerate(zip(names, found, strict=True)):
+                listener.step(Step("checking", name, done, len(names)))
+                for note in notes:
+                    listener.note(note)
+                yield result
+        except BrokenProcessPool as error:
+            raise CkptfixError(
+                "a process of the check was ended from outside, perhaps for want of memory",
+                advice="check fewer at a time",
+            ) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for this one ends it
+    gc.freeze()  # what was inherited is not written to
+
+
+def _one(name: str) -> tuple[Any, list[str]]:
+    notes: list[str] = []
+    return _work["work"](name, Listener(note=notes.append)), notes
