@@ -83,9 +83,9 @@ def test_every_path_of_the_drawing_is_there_and_every_package_is_drawn() -> None
 
 
 def test_the_readme_says_how_many_architectures_are_known() -> None:
-    told = (ROOT / "README.md").read_text(encoding="utf-8").replace("\n", " ")
+    message = (ROOT / "README.md").read_text(encoding="utf-8").replace("\n", " ")
     for runtime, words in (("vllm", "{} of vLLM {}'s {}"), ("sglang", "{} of SGLang {}'s {}")):
         newest = known_releases(runtime)[-1]
         found = standings(runtime, newest).values()
         known = sum(standing in ("written", "learned") for standing in found)
-        assert words.format(known, newest, len(found)) in told
+        assert words.format(known, newest, len(found)) in message

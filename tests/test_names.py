@@ -41,7 +41,7 @@ def test_a_prefix_rule_matches_whole_segments_at_the_start(name: str, expected: 
     assert NameMapper((prefix("backbone", "model"),)).map(name) == expected
 
 
-def test_a_prefix_rule_can_be_told_to_match_characters() -> None:
+def test_a_prefix_rule_can_be_set_to_match_characters() -> None:
     rule = Rule("prefix", "backbone", "model", whole_segments=False)
     assert rule.apply("backbone2.x") == "model2.x"
 
@@ -99,7 +99,7 @@ def test_a_rule_whose_result_holds_its_own_old_text_applies_once(rule: Rule, nam
     assert mapper.map(once) == once
 
 
-def test_a_map_that_would_go_on_changing_a_name_is_told() -> None:
+def test_a_map_that_would_go_on_changing_a_name_is_reported() -> None:
     mapper = NameMapper((prefix("b", "c"), prefix("a", "b")))
     assert mapper.unstable(["a.x", "c.x"]) == ("a.x", "b.x", "c.x")
     assert mapper.unstable(["c.x"]) is None

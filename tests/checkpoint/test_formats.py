@@ -220,7 +220,7 @@ def test_only_formats_that_store_alike_fit_together(algo: str, roles: dict[str, 
         ({"weight": FP8_WEIGHT, "weight_scale": ("F32", (3, 2))}, "fits none of FP8"),
     ],
 )
-def test_tensors_that_fit_no_format_are_told_apart(roles: dict[str, Any], message: str) -> None:
+def test_tensors_that_fit_no_format_are_distinguished(roles: dict[str, Any], message: str) -> None:
     stored = fmt(roles)
     assert stored.is_quantized
     assert not stored.fits

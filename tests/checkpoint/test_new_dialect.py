@@ -226,7 +226,7 @@ def test_what_it_cannot_write_is_refused(folder: Path, tmp_path: Path) -> None:
     assert "metadata of MadeUp cannot be made from tensors" in done.stderr
 
 
-def test_an_unknown_quantizer_is_told_what_is_known(folder: Path, tmp_path: Path) -> None:
+def test_an_unknown_quantizer_is_reported_with_the_known_ones(folder: Path, tmp_path: Path) -> None:
     directory = model(tmp_path / "model", {"quant_method": "someone-elses"})
     done = run(folder, "check", directory)
     assert done.returncode == 2

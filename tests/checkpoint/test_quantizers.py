@@ -46,7 +46,7 @@ def quantized(inspected: Inspection) -> list[tuple[str, int, int, CodesSummary]]
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_each_quantizers_modules_are_told_apart(name: str) -> None:
+def test_each_quantizers_modules_are_distinguished(name: str) -> None:
     found = quantized(inspect(COPIES / name))
     assert [row[:3] for row in found] == [row[:3] for row in EXPECTED[name]]
     for (*_, codes), (*_, expected) in zip(found, EXPECTED[name], strict=True):

@@ -69,7 +69,7 @@ def row(dtype: str = "BF16", shape: object = (2,), offsets: object = (0, 4)) -> 
         (header({"a\x00": row(dtype="F7")}, 4), r"tensor a\x00"),
     ],
 )
-def test_a_bad_shard_file_is_told_in_one_sentence(
+def test_a_bad_shard_file_is_reported_in_one_sentence(
     tmp_path: Path, data: bytes, message: str
 ) -> None:
     (tmp_path / "model.safetensors").write_bytes(data)

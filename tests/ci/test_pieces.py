@@ -76,7 +76,7 @@ def test_completion(words: str, completed: set[str]) -> None:
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here")
 def test_completion_is_installed_where_bash_reads_it(tmp_path: Path) -> None:
     environment = {**os.environ, "HOME": str(tmp_path), "SHELL": "/bin/bash"}
-    # From a bash, as a user would: the shell is told by the parent process.
+    # From a bash, as a user would: the shell is detected through the parent process.
     install = f"{shlex.quote(sys.executable)} -m ckptfix --install-completion && echo done"
     command = ["bash", "--norc", "-c", install]
     subprocess.run(command, env=environment, check=True, capture_output=True)

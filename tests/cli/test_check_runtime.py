@@ -64,16 +64,16 @@ def test_a_healthy_export_is_clean_for_a_release_that_loads_it(name: str, call: 
 
 
 @pytest.mark.parametrize(
-    ("name", "spec", "told"),
+    ("name", "spec", "message"),
     [
         ("nanovl-mixed", "tgi", "--runtime tgi: unknown runtime"),
         ("nanovl-mixed", "vllm=1", "not a version specifier"),
     ],
 )
-def test_a_release_that_cannot_be_asked(call: Call, name: str, spec: str, told: str) -> None:
+def test_a_release_that_cannot_be_asked(call: Call, name: str, spec: str, message: str) -> None:
     done = call("check", DATA / name, "--runtime", spec)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert done.stdout == ""
 
 

@@ -340,7 +340,7 @@ def test_names_that_no_terminal_can_show_are_escaped(tmp_path: Path, run: Run) -
 
 
 @pytest.mark.parametrize(
-    ("declared", "scales", "told"),
+    ("declared", "scales", "message"),
     [
         ("FP8", False, "FP8 (config.json); no scales are stored: vLLM uses 1.0, SGLang uses 1.0"),
         ("FP8", True, "FP8 (config.json); k_scale on 1 module"),
@@ -348,7 +348,7 @@ def test_names_that_no_terminal_can_show_are_escaped(tmp_path: Path, run: Run) -
     ],
 )
 def test_inspect_says_what_stands_in_for_missing_scales_of_the_cache(
-    tmp_path: Path, call: Call, declared: str | None, scales: bool, told: str
+    tmp_path: Path, call: Call, declared: str | None, scales: bool, message: str
 ) -> None:
     tensors = fp8("model.layers.0.self_attn.k_proj")
     if scales:
@@ -359,5 +359,5 @@ def test_inspect_says_what_stands_in_for_missing_scales_of_the_cache(
     shown = call("inspect", directory).stdout
     assert (
         next(row for row in shown.splitlines() if row.startswith("KV cache")).split(maxsplit=2)[2]
-        == told
+        == message
     )

@@ -128,7 +128,7 @@ def test_codes_are_ignored_by_path(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("runtime = []", "unknown key 'runtime'; did you mean runtimes"),
         ("zzz = 1", "unknown key 'zzz'; known are runtimes, select, ignore, per-path-ignores"),
@@ -142,19 +142,19 @@ def test_codes_are_ignored_by_path(
     ],
 )
 def test_a_wrong_configuration_is_one_sentence(
-    tmp_path: Path, call: Call, both: str, text: str, told: str
+    tmp_path: Path, call: Call, both: str, text: str, message: str
 ) -> None:
     (tmp_path / "ckptfix.toml").write_text(text)
     done = call("check", both)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {tmp_path / 'ckptfix.toml'}: ")
-    assert told in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--config", "nowhere.toml"), "nowhere.toml: No such file or directory"),
         (("--config", "pyproject.toml"), "pyproject.toml: has no [tool.ckptfix]"),
@@ -165,12 +165,12 @@ def test_a_wrong_configuration_is_one_sentence(
     ],
 )
 def test_wrong_flags(
-    tmp_path: Path, call: Call, both: str, arguments: tuple[str, ...], told: str
+    tmp_path: Path, call: Call, both: str, arguments: tuple[str, ...], message: str
 ) -> None:
     (tmp_path / "pyproject.toml").write_text("[project]\n")
     done = call("check", both, *arguments)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 

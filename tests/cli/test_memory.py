@@ -42,7 +42,7 @@ def check(folder: Path, megabytes: int, name: str, data: bytes) -> subprocess.Co
     ],
     ids=["nesting", "digits", "values", "index", "header"],
 )
-def test_a_hostile_file_is_told_within_one_gigabyte(
+def test_a_hostile_file_is_reported_within_one_gigabyte(
     tmp_path: Path, name: str, data: bytes, code: int, message: str
 ) -> None:
     done = check(tmp_path, 1_024, name, data)

@@ -40,7 +40,7 @@ def test_what_was_registered_for_the_end_still_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["check", str(NANO_VL), "--jobs", "0"], "--jobs"),
         (["check", str(NANO_VL), "--jobs", "x"], "--jobs"),
@@ -48,10 +48,10 @@ def test_what_was_registered_for_the_end_still_runs() -> None:
         (["rewrite", str(NANO_VL), "--strategy", "x"], "--strategy"),
     ],
 )
-def test_typer_still_converts_and_refuses_what_is_typed(arguments: list[str], told: str) -> None:
+def test_typer_still_converts_and_refuses_what_is_typed(arguments: list[str], message: str) -> None:
     done = python("from ckptfix.__main__ import script; script()", *arguments)
     assert done.returncode == 2
-    assert f"Invalid value for '{told}'" in done.stderr
+    assert f"Invalid value for '{message}'" in done.stderr
 
 
 def test_values_arrive_as_the_command_declares_them(tmp_path: Path) -> None:

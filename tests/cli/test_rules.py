@@ -49,7 +49,7 @@ def test_every_rule_is_explained_in_lines_that_fit_a_terminal(code: str, call: C
     assert max(map(len, done.stdout.splitlines())) <= 88
 
 
-def test_an_unknown_code_is_told_with_the_nearest(call: Call) -> None:
+def test_an_unknown_code_is_reported_with_the_nearest(call: Call) -> None:
     done = call("explain", "CKF1011")
     assert done.returncode == 2
     assert done.stderr == "error: there is no rule 'CKF1011'; did you mean CKF101\n"

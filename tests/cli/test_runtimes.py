@@ -34,7 +34,7 @@ def test_an_architecture_is_shown_release_by_release(call: Call) -> None:
     assert ("sglang", "0.5.14") in with_mapper
 
 
-def test_an_unknown_architecture_is_told_with_the_nearest(call: Call) -> None:
+def test_an_unknown_architecture_is_reported_with_the_nearest(call: Call) -> None:
     done = call("runtimes", "NemotronH_Nano_VL")
     assert done.returncode == 2
     assert "did you mean NemotronH_Nano_VL_V2" in done.stderr

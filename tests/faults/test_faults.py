@@ -1,4 +1,4 @@
-"""A fault at any call leaves old bytes, new bytes, or a journal that knows; and it is told.
+"""A fault at any call leaves old bytes, new bytes, or a journal that knows; and it is reported.
 
 By default every thirteenth call fails once, in turn with another error; FAULTS=all (`make faults`)
 lets every call fail in every way. Either way the matrix of what was tried stands in the terminal
@@ -75,7 +75,7 @@ def steps(start: int = 1) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("undoes", [False, True])
 @pytest.mark.parametrize("way", WAYS)
-def test_no_file_is_torn_none_is_lost_and_the_user_is_told(
+def test_no_file_is_torn_none_is_lost_and_the_user_is_reported(
     folder: Path, places: dict[str, Path], way: str, undoes: bool
 ) -> None:
     old, new = state(places["old"]), state(places[way])
@@ -99,7 +99,7 @@ def test_no_file_is_torn_none_is_lost_and_the_user_is_told(
         if ended.code >= 0:
             assert ended.code in (0, 2), case
             assert "Traceback" not in ended.message, case
-            is_told_as(ended.message, ended.code, journal, now == goal, case)
+            is_reported_as(ended.message, ended.code, journal, now == goal, case)
         if not journal:
             assert now in (old, new), case
         can_end_either_way(directory, log, old, new, WAYS[way], case)
@@ -109,7 +109,7 @@ def test_no_file_is_torn_none_is_lost_and_the_user_is_told(
     assert interrupted > 0
 
 
-def is_told_as(message: str, code: int, journal: bool, done: bool, case: str) -> None:
+def is_reported_as(message: str, code: int, journal: bool, done: bool, case: str) -> None:
     """The sentence says what the directory holds."""
     if code == 0:
         assert done, case

@@ -25,7 +25,7 @@ STATIC = {"EXPERTS", "EXPORT", "FILES", "FUSED", "INDEX", "LMHEAD", "MATCHER", "
     "SCALES",
     "TOWER",
 }
-"""Classes that field-failures.md calls statically detectable; KV is told apart below."""
+"""Classes that field-failures.md calls statically detectable; KV has its own test below."""
 
 
 def codes_found(draft: Draft, directory: Path) -> set[str]:
@@ -35,7 +35,7 @@ def codes_found(draft: Draft, directory: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("mechanism", sorted({case["shown_by"] for case in SHOWN}))
-def test_the_broken_checkpoint_is_told_and_the_healthy_one_is_clean(
+def test_the_broken_checkpoint_is_reported_and_the_healthy_one_is_clean(
     mechanism: str, tmp_path: Path
 ) -> None:
     healthy, broken = PAIRS[mechanism]()
@@ -48,8 +48,8 @@ def test_the_broken_checkpoint_is_told_and_the_healthy_one_is_clean(
 
 def test_every_case_says_what_becomes_of_it() -> None:
     for case in CASES:
-        told = {"detected": "shown_by", "out of reach": "why", "runtime bug": "said"}
-        assert case[told[case["status"]]], case["id"]
+        key = {"detected": "shown_by", "out of reach": "why", "runtime bug": "said"}
+        assert case[key[case["status"]]], case["id"]
         assert set(case.get("codes", ())) <= RULES.keys()
     assert {case["shown_by"] for case in SHOWN} <= PAIRS.keys()
 
@@ -59,8 +59,8 @@ def test_every_class_that_can_be_seen_in_files_is_detected() -> None:
 
 
 @pytest.mark.parametrize("mechanism", ["kv_scales_of_projections", "kv_scales_unsaid"])
-def test_faults_of_kv_scales_are_told(mechanism: str, tmp_path: Path) -> None:
-    """The two KV cases are the runtime's; what can be wrong with the scales themselves is told."""
+def test_faults_of_kv_scales_are_reported(mechanism: str, tmp_path: Path) -> None:
+    """The two KV cases are the runtime's; faults of the scales are reported."""
     healthy, broken = PAIRS[mechanism]()
     assert codes_found(broken, tmp_path / "broken") & {"CKF402", "CKF403"}
     assert codes_found(healthy, tmp_path / "healthy") == set()

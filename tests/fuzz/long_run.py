@@ -1,7 +1,7 @@
-"""`make fuzz`: new inputs for as long as it is told, every target in a process of its own.
+"""`make fuzz`: new inputs for as long as you like, every target in a process of its own.
 
 FUZZ_SECONDS is the time in all. What breaks a promise is written to .hypothesis/fuzz/TARGET/ and
-told; a target goes on after it, so that one run finds more than one thing.
+reported; a target goes on after it, so that one run finds more than one thing.
 """
 
 import hashlib

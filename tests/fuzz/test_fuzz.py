@@ -1,4 +1,4 @@
-"""The corpus, and a few hundred new inputs; `make fuzz` runs for as long as it is told."""
+"""The corpus, and a few hundred new inputs; `make fuzz` runs for as long as you like."""
 
 from pathlib import Path
 

@@ -92,8 +92,8 @@ def test_every_report_of_several_repositories_and_what_to_type(hub: Hub, hub_cal
     assert done.returncode == 1
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert "== org/a" in lines
-    told = "repairs the names; then it loads on vllm 0.17.1"
-    assert f"ckptfix rewrite org/a --output DIR # {told}" in lines
+    comment = "repairs the names; then it loads on vllm 0.17.1"
+    assert f"ckptfix rewrite org/a --output DIR # {comment}" in lines
     assert "ckptfix rewrite org/a --create-pr # opens a pull request with the fix" in lines
     assert "org/b@main: clean" in lines
     alone = hub_call("check", "org/b", "--revision", "main").stdout

@@ -107,7 +107,7 @@ NOWHERE = {"HF_ENDPOINT": "http://127.0.0.1:9", "CKPTFIX_RETRIES": "0"}
         (["org/nano"], {"HF_HUB_OFFLINE": "1"}, "and as a Hub repository: not cached"),
     ],
 )
-def test_what_is_neither_is_told_as_both(
+def test_what_is_neither_is_reported_as_both(
     hub: Hub, hub_run: HubRun, arguments: list[str], more: dict[str, str], message: str
 ) -> None:
     hub.add("org/nano", blobs_of(DATA / "llama-fp8-kv8"))

@@ -45,7 +45,7 @@ json.dump(steps, open(sys.argv[2], "w"))
 """
 
 
-def test_a_download_is_told_to_the_caller_and_drawn_nowhere(
+def test_a_download_is_reported_to_the_caller_and_drawn_nowhere(
     hub: Hub, environment: dict[str, str], tmp_path: Path
 ) -> None:
     hub.add("org/nano", blobs_of(DATA / "nanovl-mixed-sharded-split"))

@@ -141,8 +141,8 @@ def test_a_checkpoint_on_s3(run: Run, call: Call, s3: dict[str, str]) -> None:
     several = run("check", "s3://models/nano", "s3://models/cut", "s3://models/none", **s3)
     assert several.returncode == 2
     assert "3 checkpoints: 1 not loaded, 2 failed" in several.stdout
-    message = sorted(several.stderr.splitlines())
-    assert message[0].startswith(
+    errors = sorted(several.stderr.splitlines())
+    assert errors[0].startswith(
         "error: s3://models/cut/model.safetensors tensor m.a.weight: data ends"
     )
-    assert message[1] == "error: s3://models/none: nothing found"
+    assert errors[1] == "error: s3://models/none: nothing found"

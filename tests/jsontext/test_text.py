@@ -74,7 +74,7 @@ def count_members(value: Any) -> int:
         (b'{"a": "\x00"}', "not valid JSON: invalid control character"),
     ],
 )
-def test_bad_json_is_told_with_its_place(data: bytes, message: str) -> None:
+def test_bad_json_is_reported_with_its_place(data: bytes, message: str) -> None:
     with pytest.raises(CkptfixError) as error:
         JsonText.parse("config.json", data)
     assert message in str(error.value)

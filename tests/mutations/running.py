@@ -27,10 +27,10 @@ NEWEST = "vllm==0.33.0"
 MODULES = (of_entries, of_files, of_patterns, of_tensors)
 """Importing them fills KINDS."""
 
-TOLD = "told"
+REPORTED = "reported"
 SILENT = "silent"
 HARMLESS = "changes nothing"
-UNREPAIRED = "told, not repaired"
+UNREPAIRED = "reported, not repaired"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _outcome(
         if left.codes or left.error:
             detail = f"{visible(about)}: {left.error or sorted(left.codes)}; {said}"
             return Outcome(kind.name, fixture, UNREPAIRED, detail)
-    return Outcome(kind.name, fixture, TOLD)
+    return Outcome(kind.name, fixture, REPORTED)
 
 
 def _look(directory: Path) -> _Seen:
@@ -130,7 +130,7 @@ def table(found: Iterable[Outcome]) -> str:
     by_kind: dict[str, Counter[str]] = {name: Counter() for name in KINDS}
     for outcome in found:
         by_kind[outcome.kind][outcome.fate] += 1
-    fates = (TOLD, SILENT, UNREPAIRED, HARMLESS)
+    fates = (REPORTED, SILENT, UNREPAIRED, HARMLESS)
     width = max(map(len, by_kind))
     lines = [f"{'kind':<{width}}  " + "  ".join(fates)]
     for name, counts in by_kind.items():

@@ -160,8 +160,8 @@ def assert_last_line(made: Said, counted: Answers) -> None:
         ("unknown", "not known whether it loads on "),
     ):
         named = last.partition(phrase)[2].partition(";")[0]
-        told = {r for row in RANGE.finditer(named) for r in releases(row[1], row[2], row[3])}
-        assert told == {release for release, loads in counted.items() if loads == word}
+        message = {r for row in RANGE.finditer(named) for r in releases(row[1], row[2], row[3])}
+        assert message == {release for release, loads in counted.items() if loads == word}
 
 
 def run(words: list[str]) -> int:
@@ -181,21 +181,21 @@ def assert_next_step_is_true(made: Said, source: Path, workspace: Path) -> None:
     _, lines = first_screen(made.formats["text"])
     assert lines
     for line in lines:
-        command, _, told = line.strip().partition("  #")
+        command, _, message = line.strip().partition("  #")
         if command.startswith("nothing to run"):
             assert not any(finding["fixed_by"] for finding in found["findings"])
             assert "yes" not in before.values()
-            assert ("findings below" in told) == bool(found["findings"])
+            assert ("findings below" in message) == bool(found["findings"])
         elif command.startswith("ckptfix rewrite"):
-            assert_rewrite_does_as_told(command, told, before, source, workspace)
+            assert_rewrite_follows_the_advice(command, message, before, source, workspace)
         else:
-            row = RANGE.search(told)
+            row = RANGE.search(message)
             assert row
             assert {before[r] for r in releases(row[1], row[2], row[3])} == {"yes"}
 
 
-def assert_rewrite_does_as_told(
-    command: str, told: str, before: Answers, source: Path, workspace: Path
+def assert_rewrite_follows_the_advice(
+    command: str, message: str, before: Answers, source: Path, workspace: Path
 ) -> None:
     directory = copied(source, workspace / "rewritten")
     words = [w if w != str(source) else str(directory) for w in shlex.split(command)]
@@ -205,10 +205,10 @@ def assert_rewrite_does_as_told(
     after = said(directory)
     assert after is not None
     gained = {r for r, loads in after.answers.items() if loads == "yes" != before[r]}
-    named = told.partition("then it loads on ")[2].partition(";")[0]
+    named = message.partition("then it loads on ")[2].partition(";")[0]
     promised = {r for row in RANGE.finditer(named) for r in releases(row[1], row[2], row[3])}
-    assert promised == gained, told
-    assert ("then it loads on no other release" in told) == (
+    assert promised == gained, message
+    assert ("then it loads on no other release" in message) == (
         not gained and set(before.values()) != {"yes"}
     )
     lost = {r for r, loads in after.answers.items() if loads != "yes" == before[r]}

@@ -224,18 +224,18 @@ def test_a_report_goes_to_a_file_whole_or_not_at_all(tmp_path: Path, run: Run) -
 
 
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "complaint"),
     [
         ("no/where", "is not a directory"),
         (".", "not a regular file"),
         ("/dev/null", "not a regular file"),
     ],
 )
-def test_a_report_file_that_cannot_be(run: Run, target: str, told: str) -> None:
+def test_a_report_file_that_cannot_be(run: Run, target: str, complaint: str) -> None:
     done = run("check", NANO_VL, "--output-file", target)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: --output-file {target}: ")
-    assert told in done.stderr
+    assert complaint in done.stderr
     assert done.stdout == ""
 
 

@@ -33,7 +33,7 @@ def test_killed_at_every_step_the_checkpoint_is_whole_or_known_not_to_be(
     shutil.copytree(directory, rewritten)
     start, goal = (fresh, new) if command == "rewrite" else (rewritten, old)
     arguments = ["rewrite", directory, *(["--undo"] if command == "undo" else [])]
-    told_apart = 0
+    distinguished = 0
     for step in range(1, 500):
         shutil.rmtree(directory)
         shutil.copytree(start, directory)
@@ -45,7 +45,7 @@ def test_killed_at_every_step_the_checkpoint_is_whole_or_known_not_to_be(
         assert set(now) == set(old)
         assert all(now[name] in (old[name], new[name]) for name in now)
         if is_interrupted(directory):
-            told_apart += 1
+            distinguished += 1
         else:
             assert now in (old, new)
         finished = killed_at(0, *arguments)
@@ -53,7 +53,7 @@ def test_killed_at_every_step_the_checkpoint_is_whole_or_known_not_to_be(
         assert files_but_the_backup(directory) == goal
     else:
         pytest.fail("the command takes more steps than the test has")
-    assert told_apart > 3
+    assert distinguished > 3
 
 
 def is_interrupted(directory: Path) -> bool:
@@ -206,7 +206,7 @@ def test_two_rewrites_at_once_do_not_meet(copy_of: CopyOf, run: Run) -> None:
         ),
     ],
 )
-def test_a_damaged_journal_is_told(
+def test_a_damaged_journal_is_reported(
     copy_of: CopyOf, run: Run, name: str, content: bytes, message: str
 ) -> None:
     directory = copy_of("nanovl-mixed")

@@ -80,7 +80,7 @@ def test_an_output_does_not_have_it_at_any_depth(rewritten: Path, run: Run, tmp_
     assert (tmp_path / "out" / "text_encoder" / "config.json").is_file()
 
 
-def test_it_is_removed_and_the_user_is_told(rewritten: Path, run: Run) -> None:
+def test_it_is_removed_and_the_user_is_reported(rewritten: Path, run: Run) -> None:
     before = files_but_the_backup(rewritten)
     kept = [path for path in (rewritten / ".ckptfix").iterdir() if path.name != "lock"]
     done = run("rewrite", rewritten, "--forget")

@@ -61,7 +61,7 @@ def as_nobody() -> Command:
 
 
 @pytest.mark.parametrize("owner", [0, NOBODY], ids=["directory-of-another", "read-only-directory"])
-def test_a_directory_that_cannot_be_written_is_told_and_left_alone(
+def test_a_directory_that_cannot_be_written_is_reported_and_left_alone(
     shared: Path, as_nobody: Command, owner: int
 ) -> None:
     os.chown(shared, owner, owner)

@@ -133,7 +133,7 @@ def test_a_header_torn_by_a_power_failure_is_made_whole(
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["rewrite", "--tensors", "--dry-run"]])
-def test_an_interrupted_rename_is_told_and_the_next_rewrite_completes_it(
+def test_an_interrupted_rename_is_reported_and_the_next_rewrite_completes_it(
     tmp_path: Path, call: Call, arguments: list[str]
 ) -> None:
     directory = sharded(tmp_path / "c")

@@ -187,7 +187,7 @@ def test_an_excluded_base_layer_of_phi_4_mm_is_quantized_all_the_same(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("runtime", "architecture", "told"),
+    ("runtime", "architecture", "message"),
     [
         ("vllm", "FalconH1ForCausalLM", "model.N.mixer"),
         ("vllm", "Zamba2ForCausalLM", "N.mixer"),
@@ -195,10 +195,10 @@ def test_an_excluded_base_layer_of_phi_4_mm_is_quantized_all_the_same(tmp_path: 
     ],
 )
 def test_an_unknown_weights_side_is_said_to_be_unknown(
-    runtime: str, architecture: str, told: str, tmp_path: Path
+    runtime: str, architecture: str, message: str, tmp_path: Path
 ) -> None:
     directory = checkpoint(tmp_path, architecture, ["model.a"], ["model.a"])
     judged = verdict(directory, runtime, known_releases(runtime)[-1])
     assert judged.problem.startswith(f"how it lays out {architecture} ")
-    assert told in judged.problem
+    assert message in judged.problem
     assert not judged.fails

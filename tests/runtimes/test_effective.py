@@ -98,7 +98,7 @@ STOPS = [
     (
         "vllm==0.33.0",
         FP8 | {"quant_method": "garbage"},
-        '"garbage" is not a method that it supports',
+        '"garbage" is not a supported method',
     ),
     ("vllm==0.33.0", NVFP4 | {"group_size": "many"}, "is the string"),
     ("vllm==0.33.0", MIXED | {"quantized_layers": {}}, "MIXED_PRECISION without quantized_layers"),
@@ -112,11 +112,11 @@ STOPS = [
     ("vllm==0.33.0", without(MIXED, "quantized_layers"), "there is no hf_quant_config.json"),
     ("sglang==0.5.23", NVFP4 | {"ignore": None}, "has no ignore"),
     ("sglang==0.5.23", FP8 | {"quant_algo": "fp8"}, "fp8 for the whole checkpoint"),
-    ("sglang==0.5.23", FP8 | {"quant_method": "modelopt_mxfp8"}, "not a method that it supports"),
+    ("sglang==0.5.23", FP8 | {"quant_method": "modelopt_mxfp8"}, "not a supported method"),
     ("sglang==0.5.23", MIXED | {"quantized_layers": {}}, "W4AFP8"),
     ("sglang==0.5.23", MIXED | {"quantized_layers": MAP | {"a": "FP8"}}, "the entry is the string"),
     ("sglang==0.5.23", MIXED | {"quant_method": "modelopt_fp8"}, "MIXED_PRECISION for the whole"),
-    ("sglang==0.5.23", {"group_size": 64, "bits": 4}, '"" is not a method that it supports'),
+    ("sglang==0.5.23", {"group_size": 64, "bits": 4}, '"" is not a supported method'),
 ]
 
 
@@ -195,7 +195,7 @@ def test_a_wrapped_mixed_map_alone_needs_vllm_0_33(tmp_path: Path) -> None:
     fields = without(MIXED, "quant_method", "ignore") | {"exclude_modules": []}
     directory = made(tmp_path, None, {**PRODUCER, "quantization": fields})
     assert read(directory, "vllm==0.33.0").is_mixed
-    with pytest.raises(StopsError, match="MIXED_PRECISION is not a quant_algo that it supports"):
+    with pytest.raises(StopsError, match="MIXED_PRECISION is not a supported quant_algo there"):
         read(directory, "vllm==0.28.0")
 
 

@@ -82,7 +82,7 @@ def test_metadata_that_say_otherwise_are_a_no(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (
             {"drop": "model.layers.0.attention_layernorm.weight"},
@@ -91,21 +91,21 @@ def test_metadata_that_say_otherwise_are_a_no(tmp_path: Path) -> None:
         ({"drop": "model.layers.0.mlp.act_fn.beta"}, "with no mlp.act_fn.beta"),
         (
             {"add": {"model.layers.0.self_attn.q_proj.bias": ("BF16", (32,))}},
-            "with a self_attn.q_proj.bias beside the rest",
+            "with an extra self_attn.q_proj.bias was not observed",
         ),
-        ({"drop": "model.norm.weight"}, "its top with no model.norm.weight"),
+        ({"drop": "model.norm.weight"}, "the top level with no model.norm.weight"),
         ({"add": {"model.layers.0.odd.weight": ("BF16", (32,))}}, "model.layers.#.odd.weight"),
-        ({"add": bf16("vision.patch")}, "a tensor like vision.patch.weight"),
+        ({"add": bf16("vision.patch")}, "tensors like vision.patch.weight"),
         ({"add": {"model.layers.0.mlp.up_proj.weight_shape": ("I64", (2,))}}, "weight_shape"),
     ],
 )
 def test_what_was_not_tried_is_unknown(
-    change: dict[str, object], told: str, tmp_path: Path
+    change: dict[str, object], message: str, tmp_path: Path
 ) -> None:
     tensors = apertus(**change)  # type: ignore[arg-type]
     loads = judged(tmp_path, tensors, uniform("FP8")).loads
     assert loads.answer is Answer.UNKNOWN
-    assert told in loads.unknown_because
+    assert message in loads.unknown_because
 
 
 def test_a_format_that_was_not_tried_is_unknown(tmp_path: Path) -> None:

@@ -85,8 +85,8 @@ def test_broken_metadata_are_answered_as_the_release_does(
     config.chmod(0o644)
     config.write_text(json.dumps(case["config"]), encoding="utf-8")
     (answer,) = check(tmp_path / "model", runtimes=[RELEASE]).runtimes
-    told = f"{case['how']}: {case['why']}"
-    assert answer.loads in ("unknown", "yes" if case["loads"] else "no"), (told, answer.reasons)
+    message = f"{case['how']}: {case['why']}"
+    assert answer.loads in ("unknown", "yes" if case["loads"] else "no"), (message, answer.reasons)
 
 
 GPTQ: Callable[[str], Shapes] = lambda name: {  # noqa: E731
@@ -136,27 +136,27 @@ def test_a_whole_checkpoint_of_gptq_loads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"desc_act": True}, "desc_act, which it no longer supports"),
         ({"bits": 3}, "bits 3 and sym True, which it does not support"),
         ({"sym": None}, "sym None"),
-        ({"dynamic": {"+:[": {}}}, "no valid expression"),
+        ({"dynamic": {"+:[": {}}}, "not a valid regular expression"),
         ({"dynamic": []}, None),
-        ({"quant_method": "bitsandbytes"}, "not a method that it supports"),
-        ({"quant_method": "intel/auto-round"}, "not a method that it supports"),
+        ({"quant_method": "bitsandbytes"}, "not a supported method"),
+        ({"quant_method": "intel/auto-round"}, "not a supported method"),
     ],
 )
 def test_metadata_that_the_class_refuses_stop_the_release(
-    tmp_path: Path, changes: dict[str, Any], told: str | None
+    tmp_path: Path, changes: dict[str, Any], message: str | None
 ) -> None:
     checked, answer = loads(model(tmp_path, METADATA | changes))
-    if told is None:
+    if message is None:
         assert answer is Answer.YES
         return
     verdict = checked.verdicts[0]
     assert verdict.refused
-    assert told in verdict.problem
+    assert message in verdict.problem
 
 
 @pytest.mark.parametrize(

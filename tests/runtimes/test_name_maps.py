@@ -88,14 +88,14 @@ def test_a_mapper_file() -> None:
         ("x = " + "[" * 5000, "rules.toml: n"),
     ],
 )
-def test_a_bad_mapper_file_is_told_in_one_sentence(text: str, message: str) -> None:
+def test_a_bad_mapper_file_is_reported_in_one_sentence(text: str, message: str) -> None:
     with pytest.raises(CkptfixError) as error:
         compile_rules(parse_name_map(text, "rules.toml"), "rules.toml")
     assert message in str(error.value)
 
 
 @pytest.mark.parametrize("option", ["a", "=b", ""])
-def test_a_bad_map_option_is_told(option: str) -> None:
+def test_a_bad_map_option_is_reported(option: str) -> None:
     with pytest.raises(CkptfixError, match="expected OLD=NEW"):
         parse_map_option(option)
 

@@ -73,7 +73,7 @@ def test_packed_tables_of_the_releases() -> None:
     assert sglang["LlamaForCausalLM"].packed_modules is None
 
 
-def test_an_unknown_release_is_told() -> None:
+def test_an_unknown_release_is_reported() -> None:
     with pytest.raises(CkptfixError, match=r"unknown release; known are 0\.17\.1, 0\.20\.0"):
         load_profile("vllm", "0.1")
     with pytest.raises(CkptfixError, match="unknown runtime; known are vllm, sglang"):

@@ -41,7 +41,7 @@ def test_a_release_between_two_known_ones_is_answered_by_the_older() -> None:
         ("vllm\n\x1b[1m", "not a version specifier"),
     ],
 )
-def test_a_bad_spec_is_told_in_one_sentence(spec: str, message: str) -> None:
+def test_a_bad_spec_is_reported_in_one_sentence(spec: str, message: str) -> None:
     with pytest.raises(CkptfixError) as error:
         parse_target(spec, KNOWN)
     assert message in str(error.value)

@@ -78,7 +78,7 @@ def test_sglang_has_no_packed_table_for_nano_vl() -> None:
     }
 
 
-def test_what_no_runtime_can_load_quantized_is_told() -> None:
+def test_what_no_runtime_can_load_quantized_is_reported() -> None:
     judged = verdict(DATA / "nanoomni-mixed-naive", "vllm", "0.33.0")
     reasons = wrong(judged)
     assert reasons["mlp1.1"] == "this runtime builds it without a quantization config"
@@ -120,7 +120,7 @@ def llama(tmp_path: Path, quantization: dict[str, Any]) -> Path:
     return write_checkpoint(tmp_path, tensors, {"quant_method": "modelopt", **quantization})
 
 
-def test_members_that_are_stored_differently_are_told(tmp_path: Path) -> None:
+def test_members_that_are_stored_differently_are_reported(tmp_path: Path) -> None:
     entries = mixed({"model.layers.0.mlp.down_proj": "FP8"})
     judged = verdict(llama(tmp_path, entries), "vllm", "0.33.0")
     assert wrong(judged)["model.layers.0.self_attn.qkv_proj"] == (

@@ -87,7 +87,7 @@ def test_check_writes_nothing_and_tells_of_a_change(tmp_path: Path) -> None:
     assert contents(out) == before
 
 
-def test_what_could_not_be_read_is_told_and_the_rest_written(tmp_path: Path) -> None:
+def test_what_could_not_be_read_is_reported_and_the_rest_written(tmp_path: Path) -> None:
     model = "import os\nclass M:\n    hf_to_vllm_mapper = os.environ.get('MAPPER')\n"
     source = write_wheel(tmp_path / "vllm-1.0-py3-none-any.whl", vllm_files(model))
     done = run(source, "--out", tmp_path / "out")
@@ -110,7 +110,7 @@ def test_what_could_not_be_read_is_told_and_the_rest_written(tmp_path: Path) -> 
         ("directory", "0" * 64 + "  vllm-1-py3-none-any.whl", "there is no module vllm."),
     ],
 )
-def test_what_is_no_release_is_told_in_one_sentence(
+def test_what_is_no_release_is_reported_in_one_sentence(
     tmp_path: Path, name: str, record: str | None, message: str
 ) -> None:
     source = tmp_path / name
@@ -126,7 +126,7 @@ def test_what_is_no_release_is_told_in_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_that_is_no_archive_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_archive_is_reported(tmp_path: Path) -> None:
     source = tmp_path / "vllm-1.0-py3-none-any.whl"
     source.write_text("not a wheel")
     done = run(source, "--out", tmp_path / "out")

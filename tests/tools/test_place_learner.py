@@ -201,7 +201,7 @@ def test_a_config_that_loads_nothing_whole_has_no_shape(result: dict[str, Any]) 
     assert table.shapes("layers.#", {"use_norm": True}) is not None
 
 
-def test_numbers_that_do_not_carry_over_are_told(result: dict[str, Any]) -> None:
+def test_numbers_that_do_not_carry_over_are_reported(result: dict[str, Any]) -> None:
     for run in result["runs"]:
         for row in run["modules"]:
             row["asked"] = [n.replace("layers.1", "layers.7") for n in row["asked"] or ()] or None
@@ -221,8 +221,8 @@ def test_equal_tables_are_written_once_and_read_back(
     other = {**result, "architecture": "Other"}
     failed = {"architecture": "Bad", "status": "failed", "error": "no\n/some/where/x.py value"}
     release, found = writer.release_of("made", "1.0", "5.0", iter([result, other, failed]))
-    told = writer.write(tmp_path / "learned", release, found)
-    assert told == ["Made: new, from library MadeConfig", "Other: new, from library MadeConfig"]
+    message = writer.write(tmp_path / "learned", release, found)
+    assert message == ["Made: new, from library MadeConfig", "Other: new, from library MadeConfig"]
     lines = (tmp_path / "learned" / "tables.jsonl").read_text("utf-8").splitlines()
     assert len(lines) == 3  # a brace, the table, a brace
     assert isinstance(release, ReleaseRecord)

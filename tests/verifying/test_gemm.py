@@ -1,4 +1,4 @@
-"""A layer runs as a runtime would run it and agrees with the reference, or is told apart."""
+"""A layer runs as a runtime would run it and agrees with the reference, or it is reported."""
 
 from collections.abc import Iterator
 
@@ -113,7 +113,7 @@ def fp8(name: str, scale: float, out: int = 32) -> StoredWeight:
 
 
 @needs_scaled_mm_on_cpu
-def test_members_of_other_scales_are_requantized_and_the_added_error_is_told() -> None:
+def test_members_of_other_scales_are_requantized_and_the_added_error_is_reported() -> None:
     alike = run(Layer("qkv_proj", (fp8("q", 0.1), fp8("k", 0.1, 16))))
     assert alike.requantized_error is None
     apart = run(Layer("qkv_proj", (fp8("q", 0.1), fp8("k", 0.07, 16))))

@@ -32,22 +32,22 @@ class ArchitectureRow:
     """None when the release does not register the architecture."""
     file: str | None
     rules: tuple[str, ...]
-    """What the release does to the names in the metadata."""
+    """How the release maps the names in the metadata."""
     packed_modules: dict[str, tuple[str, ...]]
     depends_on_config: bool
 
 
 @dataclass(frozen=True)
 class LearnedRow:
-    """Where the tensors of a name end in one release, as its class was seen to do it."""
+    """Where one release puts the tensors of a name, as observed from its class."""
 
     stored: str
-    """Name of a checkpoint module, or of a matrix that is no `weight`, every number as `#`."""
+    """Name of a checkpoint module, or of a matrix other than `weight`, with `#` for numbers."""
     place: str
-    """Of the module in the runtime."""
+    """Place of the module in the runtime."""
     asked: str | None
-    """What the module asks its quantization config for; empty: it asks without a name; None: it
-    never asks."""
+    """The name that the module looks up in its quantization config; empty: it has none; None: it
+    looks nothing up."""
     kind: str
     """linear, head, embedding, experts or other."""
 
@@ -59,14 +59,14 @@ class LearnedArchitecture:
     runtime: str
     version: str
     learned_from: str
-    """The release that was built; another one where this one was not."""
+    """The release it was learned from, if that is not this one."""
     class_file: str
     config_source: str
     """real, library or invented; empty where the class could not be built."""
     config: str
     """The repository or the config class that it was built with."""
     names: str
-    """Whose tensor names its loader was given: library or runtime."""
+    """Source of the tensor names given to its loader: library or runtime."""
     built_with: str
     """The same in words."""
     single_pass: bool
@@ -90,7 +90,7 @@ def learned_architecture(architecture: str, target: Target) -> LearnedArchitectu
         )
     known = learned(runtime, version, architecture)
     if known is None:
-        told = why_not_learned(runtime, version, architecture)
+        why = why_not_learned(runtime, version, architecture)
         return LearnedArchitecture(
             runtime,
             target.version,
@@ -101,7 +101,7 @@ def learned_architecture(architecture: str, target: Target) -> LearnedArchitectu
             "",
             "",
             single_pass=False,
-            problem=told,
+            problem=why,
             rows=(),
         )
     rows = tuple(

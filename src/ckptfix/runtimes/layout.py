@@ -38,7 +38,7 @@ class LayerKindsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     modules: dict[str, str]
     """Kind -> a module that only layers of that kind have."""
     counts: bool = False
-    """The length of the list is the number of layers, whatever num_hidden_layers says."""
+    """The length of the list is the number of layers, whatever num_hidden_layers is."""
 
 
 class SparseLayersSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +55,7 @@ class SparseLayersSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_dense: str = ""
     """Key of config.json: how many layers have no experts, from the first."""
     unless: tuple[str, ...] = ()
-    """Keys of config.json that say otherwise where they are set, in a way that is not known."""
+    """Keys of config.json that override this if set, in a way that is not known."""
 
 
 class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,7 +67,7 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
     """Where this was read: project, version, files."""
     extends: str = ""
-    """Another layout, of which every key that is not set here is taken."""
+    """A layout to inherit every key from that is not set here."""
     layers: str = "layers"
     """Name of the list of its layers; empty where it has none."""
     settings: str = ""
@@ -75,7 +75,7 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     count: str = ""
     """Key there of the number of layers; empty for the language model's."""
     modules: tuple[str, ...] = ()
-    """All modules that the class may build; empty where they are not listed."""
+    """All modules that the class may build; empty if they are not listed."""
     beside_layers: tuple[str, ...] = ()
     """Modules that it always has, as `norm`."""
     in_every_layer: tuple[str, ...] = ()
@@ -99,7 +99,7 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def matcher(patterns: Iterable[str]) -> re.Pattern[str]:
-    """What matches a whole name of any of these patterns."""
+    """A regular expression that matches whole names of any of these patterns."""
 
     def part(found: re.Match[str]) -> str:
         text = found[0]
@@ -113,7 +113,7 @@ def matcher(patterns: Iterable[str]) -> re.Pattern[str]:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """A layout, ready to use; there is one object of each."""
+    """A layout, ready to use; there is one object per layout."""
 
     spec: LayoutSpec
 
@@ -156,8 +156,8 @@ class Layout:
             return None
         if spec.never or not spec.when:
             return not spec.never
-        told = [config.values.get(key) for key in spec.when]
-        return any(told) if any(isinstance(value, bool) for value in told) else None
+        flags = [config.values.get(key) for key in spec.when]
+        return any(flags) if any(isinstance(flag, bool) for flag in flags) else None
 
     @cached_property
     def _sizes(self) -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
@@ -172,7 +172,7 @@ class Layout:
         return tuple((matcher([name]), held) for name, held in self.spec.with_weight.items())
 
     def parameters_beside_weight(self, name: str) -> tuple[str, ...]:
-        """What a module of a layer has to have beside its weight."""
+        """Parameters that a module of a layer needs in addition to its weight."""
         return next((held for pattern, held in self._with_weight if pattern.fullmatch(name)), ())
 
     def kind_of_layer(self, number: int, config: ModelConfig) -> tuple[str, str]:
@@ -184,16 +184,16 @@ class Layout:
             kinds = config.values.get(spec.key)
             if isinstance(kinds, list | str):
                 kind = str(kinds[number]) if number < len(kinds) else ""
-                return f"{spec.key} makes it {kind}", spec.modules.get(kind, "")
+                return f"{spec.key} declares {kind}", spec.modules.get(kind, "")
         dense = self._is_dense(number, config)
         if self.spec.sparse_layers is None or dense is None:
             return "", ""
         if dense:
-            return "config.json makes it a layer without experts", self.spec.sparse_layers.dense
-        return "config.json makes it a layer with experts", self.spec.sparse_layers.sparse
+            return "config.json declares a layer without experts", self.spec.sparse_layers.dense
+        return "config.json declares a layer with experts", self.spec.sparse_layers.sparse
 
     def _is_dense(self, number: int, config: ModelConfig) -> bool | None:
-        """Whether a layer has no experts; None where config.json does not say."""
+        """Whether a layer has no experts; None where config.json does not declare it."""
         spec = self.spec.sparse_layers
         if spec is None or any(config.values.get(key) not in (None, 1) for key in spec.unless):
             return None
@@ -206,7 +206,7 @@ class Layout:
         return number in listed or (number + 1) % step != 0
 
     def number_of_layers(self, config: ModelConfig) -> int | None:
-        """What config.json announces, by itself or by the list of kinds; None without layers."""
+        """The number of layers that config.json declares, or lists; None without layers."""
         if not self.spec.layers:
             return None
         listed = (config.values.get(spec.key) for spec in self.spec.layer_kinds if spec.counts)
@@ -215,7 +215,7 @@ class Layout:
 
 
 def size_in(text: str, config: ModelConfig) -> int | None:
-    """A size by config.json; None where a key is missing."""
+    """A size computed from config.json; None if a key is missing."""
     found = (_sum(either, config) for either in text.split("|"))
     return next((size for size in found if size is not None), None)
 

@@ -31,12 +31,12 @@ _WITHOUT_PARAMETER: Final = frozenset({"bias", *KV_ROLES})
 
 @dataclass(frozen=True)
 class MethodJudge:
-    """Judges the modules of a checkpoint by what a class of a release finds."""
+    """Judges the modules of a checkpoint by the schemes that a class of a release finds."""
 
     checkpoint: Checkpoint
     lookup: Lookup
     file: str
-    """The metadata that the class reads, for people."""
+    """The metadata that the class reads, for messages."""
 
     def judge(self, modules: Sequence[RuntimeModule]) -> Iterator[ModuleVerdict]:
         """The verdicts; embeddings and convolutions count only if they are stored quantized.
@@ -46,7 +46,7 @@ class MethodJudge:
         """
         for module in modules:
             if all(draft_root(self.checkpoint, member) for member in module.members):
-                continue  # the model leaves its draft layers to another one
+                continue  # a separate model loads the draft layers
             formats = [self.checkpoint.formats[member] for member in module.members]
             plain = module.kind in ("embedding", "other")
             if not plain or any(stored.is_quantized for stored in formats):
@@ -61,8 +61,8 @@ class MethodJudge:
             labels = sorted({stored.label() for stored in formats})
             agrees = labels == [UNQUANTIZED]
             strays = next(filter(None, map(self._stray_output, module.members)), "")
-            told = strays if agrees else why
-            return _verdict(module, labels, UNQUANTIZED, told, Effect.STOPS)
+            reason = strays if agrees else why
+            return _verdict(module, labels, UNQUANTIZED, reason, Effect.STOPS)
         fits = [_fit(layer, stored) for stored in formats]
         found = zip(fits, formats, strict=True)
         labels = sorted({fit.quant_algo if fit else stored.label() for fit, stored in found})
@@ -71,7 +71,7 @@ class MethodJudge:
         return _verdict(module, labels, built, reason or "", effect)
 
     def _layer(self, module: RuntimeModule) -> tuple[Layer | None, str, str]:
-        """What is built, why if it is unquantized, and why the release raises."""
+        """What is built, why it is unquantized if it is, and why the release raises."""
         kind = _kind_of(module)
         if not module.takes_quant_config and module.kind != "embedding":
             return None, "this runtime builds it without a quantization config", ""
@@ -111,8 +111,8 @@ class MethodJudge:
     def _strays(self, member: str, layer: Layer) -> str:
         held = self.checkpoint.modules[member].tensors.keys()
         odd = held - layer.takes - layer.passes_over - _WITHOUT_PARAMETER - {_OUTPUT_SCALE}
-        told = f"has no parameter for {visible(member)}.{min(odd)}" if odd else ""
-        return told or self._stray_output(member)
+        reason = f"has no parameter for {visible(member)}.{min(odd)}" if odd else ""
+        return reason or self._stray_output(member)
 
     def _stray_output(self, member: str) -> str:
         """An output_scale anywhere but at the projections whose outputs are cached."""

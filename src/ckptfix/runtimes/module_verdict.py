@@ -1,4 +1,4 @@
-"""One runtime module: what it is stored as against what a release resolves for it."""
+"""One runtime module: its stored format compared with what a release resolves for it."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class ModuleVerdict:
     """One runtime module in one release."""
 
     name: str
-    """Runtime name; empty where the runtime asks without a name."""
+    """Runtime name; empty where the runtime looks the module up without one."""
     kind: str
     members: tuple[str, ...]
     """Checkpoint names of the modules that end in it."""
@@ -31,13 +31,13 @@ class ModuleVerdict:
     reason: str
     """Why the two differ; empty when they agree."""
     resolution: Resolution | None
-    """How the release got there; None when it does not ask the metadata."""
+    """The lookup that led there; None if the release does not consult the metadata."""
     effect: Effect = Effect.STOPS
     """What a user would see where the two differ."""
 
     @property
     def label(self) -> str:
-        """Its name, or the checkpoint's where the runtime asks without a name."""
+        """Its name, or that in the checkpoint if the runtime looks it up without one."""
         return self.name or f"{self.members[0]} (looked up without a name)"
 
 
@@ -58,7 +58,7 @@ class ModuleJudge:
     """Roles of scales that the classes rename to the one that the layer has."""
 
     def judges_like(self, other: "ModuleJudge") -> bool:
-        """True where both would say the same of every module: most releases changed nothing."""
+        """True where both give every module the same verdict: most releases changed nothing."""
         mine, its = self.bound, other.bound
         uniform = not (self.metadata.is_mixed or mine.table.entries)
         return (
@@ -71,7 +71,7 @@ class ModuleJudge:
         )
 
     def judge(self, module: RuntimeModule) -> ModuleVerdict:
-        """What the release builds, against what is stored."""
+        """What the release builds, compared with what is stored."""
         resolution = None
         if module.takes_quant_config:
             experts = module.kind == "experts"
@@ -101,7 +101,7 @@ class ModuleJudge:
         )
 
     def _effect(self, labels: list[str], resolved: str, *, misfits: bool) -> Effect:
-        """A scale without a tensor stays as it was; some drop the tensors without a place."""
+        """A scale without a tensor stays uninitialised; some releases drop stray tensors."""
         unquantized = all(label == UNQUANTIZED for label in labels)
         if resolved == "FP8" and (misfits or unquantized):
             return Effect.WRONG_WEIGHTS
@@ -109,7 +109,7 @@ class ModuleJudge:
         return Effect.WRONG_WEIGHTS if drops and "NVFP4" not in labels else Effect.STOPS
 
     def _resolved(self, module: RuntimeModule, resolution: Resolution | None) -> tuple[str, str]:
-        """What the release builds, and why if that may surprise."""
+        """What the release builds, with the reason if it may be unexpected."""
         if self.metadata.ignored:
             return UNQUANTIZED, self.metadata.ignored
         if resolution is None:
@@ -127,7 +127,7 @@ class ModuleJudge:
         return algo, reason
 
     def _left_out(self, module: RuntimeModule, resolution: Resolution) -> str:
-        """Why the release does not ask which quant_algo the module has; empty when it does."""
+        """Why the release does not look up the quant_algo of the module; empty when it does."""
         if resolution.excluded is not None and self.metadata.experts is None:
             excluded = resolution.excluded
             return f"{visible(excluded.pattern.original)} excludes it ({excluded.how})"
@@ -142,7 +142,7 @@ class ModuleJudge:
         return misfit(layer, self.checkpoint, module.members)
 
     def _error(self, resolution: Resolution) -> str:
-        """Why the release raises; some look the entry up even of an excluded module."""
+        """Why the release raises; some look up the entry even for an excluded module."""
         excluded = resolution.excluded is not None or resolution.exclusion_error
         asks_entry = self.runtime.asks_entry_of_excluded or not excluded
         if self.metadata.is_mixed and asks_entry and resolution.algo_error:
@@ -164,7 +164,7 @@ class ModuleJudge:
         experts = self.metadata.experts
         if experts is not None and module.kind == "experts":
             excluded = resolution.excluded is not None and experts.if_excluded
-            return excluded or experts.quant_algo, "this release builds experts so"
+            return excluded or experts.quant_algo, "this release always builds experts this way"
         if part := next((p for p in self.bound.rules.bare_parts if p in module.name), ""):
             return UNQUANTIZED, f"this release never quantizes modules whose name contains {part}"
         return self.metadata.quant_algo or UNQUANTIZED, "no pattern excludes it"

@@ -1,7 +1,7 @@
-"""For every runtime module: what it is stored as against what a release resolves for it.
+"""For every runtime module: its stored format compared with what a release resolves for it.
 
-The one invariant: the two must be equal. A release that would refuse the metadata as a whole, or
-an architecture whose weights side is not known, gets a reason instead of a verdict.
+The one invariant: the two must be equal. For a release that would reject the metadata as a whole,
+or an architecture whose layout is not known, there is a reason instead of a verdict.
 """
 
 from collections.abc import Sequence
@@ -47,11 +47,11 @@ class TargetVerdict:
     refused: bool = False
     """The release would stop before it builds a layer; `problem` says why."""
     faults: tuple[Reason, ...] = ()
-    """Tensors that the release has no place for, and modules of it that no tensor fills."""
+    """Tensors for which the release has no module, and modules that no tensor fills."""
     metadata: EffectiveMetadata | None = None
-    """What the release goes by, where it got that far."""
+    """The metadata that the release uses, if it got that far."""
     bound: BoundMetadata | None = None
-    """The same as the release holds it."""
+    """The same, mapped and indexed as the release does it."""
 
     @property
     def loads(self) -> Loads:
@@ -67,7 +67,7 @@ class TargetVerdict:
 
     @property
     def wrong_in_short(self) -> str:
-        """How many modules are built otherwise than they are stored, as a phrase."""
+        """The number of modules built in a different format than stored, as a phrase."""
         modules = "module" if len(self.modules) == 1 else "modules"
         return (
             f"{len(self.wrong):,} of {len(self.modules):,} {modules} built in a different format "
@@ -81,19 +81,19 @@ class TargetVerdict:
 
     @property
     def wrong(self) -> tuple[ModuleVerdict, ...]:
-        """The modules that are built otherwise than they are stored."""
+        """The modules that are built in a different format than stored."""
         return tuple(module for module in self.modules if not module.agrees)
 
 
 def registers(checkpoint: Checkpoint, target: Target) -> bool:
-    """True where the release has a class for the architecture, or goes by something else."""
+    """True where the release has a class for the architecture, or config.json names none."""
     named = checkpoint.config.architectures
     profile = load_profile(target.runtime, target.profile_version)
     return not named or any(architecture in profile.architectures for architecture in named)
 
 
 def is_known(checkpoint: Checkpoint, target: Target) -> bool:
-    """True where the release registers the architecture and its weights side is known."""
+    """True where the release registers the architecture and its layout is known."""
     profile = load_profile(target.runtime, target.profile_version)
     try:
         outer = outer_architecture(checkpoint.config, profile)
@@ -132,11 +132,11 @@ def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     except UnregisteredError as unknown:
         return TargetVerdict(target, str(unknown), unregistered=True)
     except NotModelOptError as foreign:
-        told = f"reads the metadata as that of another quantizer: {foreign}"
+        reason = f"reads the metadata as that of another quantizer: {foreign}"
         if checkpoint.dialect.reading is not None:
             quantizer = checkpoint.dialect.quantizer
-            told = f"how this release reads metadata of {quantizer} is not known to ckptfix"
-        return TargetVerdict(target, told, refused=_only_modelopt_stores(checkpoint))
+            reason = f"how this release reads metadata of {quantizer} is not known to ckptfix"
+        return TargetVerdict(target, reason, refused=_only_modelopt_stores(checkpoint))
 
 
 def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
@@ -148,8 +148,8 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     family = family_for(target.runtime, target.profile_version, [outer])
     if family is None:
         why = why_unknown(target.runtime, outer)
-        told = f"how it lays out {visible(outer)} is not known"
-        return TargetVerdict(target, f"{told}: {why}" if why else told)
+        reason = f"how it lays out {visible(outer)} is not known"
+        return TargetVerdict(target, f"{reason}: {why}" if why else reason)
     try:
         metadata = read_metadata(checkpoint, profile, outer)
     except NotModelOptError as foreign:
@@ -170,9 +170,9 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
         return verdict
     own = [profile.architectures[name] for name in classes if name in profile.architectures]
     if family.mappers is None and any(known.depends_on_config for known in own):
-        told = f"how it lays out {visible(outer)} is not known for sure"
-        why = "its name mapper may follow from config.json, and was not seen"
-        return TargetVerdict(target, f"{told}: {why}")
+        reason = f"how it lays out {visible(outer)} is not known for certain"
+        why = "its name mapper may depend on config.json and was not recorded"
+        return TargetVerdict(target, f"{reason}: {why}")
     return _if_certain(checkpoint, verdict, family.learned)
 
 
@@ -188,15 +188,15 @@ def _if_certain(checkpoint: Checkpoint, verdict: TargetVerdict, known: Learned) 
     why = Doubts(checkpoint, known).first(quantized, mixed=mixed)
     if not why and known.is_certain:
         return verdict
-    told = f"how it lays out {visible(known.architecture)} is not known for sure"
+    reason = f"how it lays out {visible(known.architecture)} is not known for certain"
     if not why:
-        found = f"its class was asked in {known.version}, built with {known.config}"
+        found = f"its class was learned from {known.version}, built with {known.config}"
         why = f"{found}; likely {verdict.loads.answer}"
-    return TargetVerdict(verdict.target, f"{told}: {why}")
+    return TargetVerdict(verdict.target, f"{reason}: {why}")
 
 
 def _expected(family: Family, target: Target, classes: Sequence[str]) -> Expected:
-    """What the classes build that the family alone does not say.
+    """What the classes build in addition to what the family describes.
 
     The layout of a wrapper is that of the class that it builds inside.
     """
@@ -215,7 +215,7 @@ def _expected(family: Family, target: Target, classes: Sequence[str]) -> Expecte
 def _judged(
     judge_: ModuleJudge, family: Family, expected: Expected
 ) -> tuple[tuple[ModuleVerdict, ...], tuple[Reason, ...]]:
-    """Every module, and the faults of the whole; once for releases that differ in neither."""
+    """Every module, and the faults of the whole; computed once for equal releases."""
     checkpoint = judge_.checkpoint
     seen = checkpoint.derived.setdefault(("judged", id(family), expected), [])
     for like, every, faults in seen:
@@ -250,15 +250,15 @@ def _faults(
 def _judge_method(
     checkpoint: Checkpoint, target: Target, family: Family, outer: str, foreign: NotModelOptError
 ) -> TargetVerdict:
-    """The verdict where a class for another quantizer's metadata reads them.
+    """The verdict where a class for another quantizer reads the metadata.
 
     Raises:
-        NotModelOptError: it is not known what the class does.
-        StopsError: it refuses the metadata.
+        NotModelOptError: what the class does is not known.
+        StopsError: it rejects the metadata.
     """
     runtime, found = runtime_named(target.runtime), foreign.found
     method = runtime.method_named(foreign.method, target.profile_version, outer)
-    if method is None or family.learned is not None:  # its class was not tried with that method
+    if method is None or family.learned is not None:  # its class was not learned with that method
         raise foreign
     profile = load_profile(target.runtime, target.profile_version)
     classes = [outer, *family.inner_of(checkpoint.config.nested)]
@@ -270,8 +270,8 @@ def _judge_method(
     try:
         modules = tuple(judge_.judge(placed(checkpoint, family)))
     except NotKnownError as unknown:
-        told = f"what it builds for {unknown} is not known"
-        return TargetVerdict(target, told, refused=_only_modelopt_stores(checkpoint))
+        reason = f"what it builds for {unknown} is not known"
+        return TargetVerdict(target, reason, refused=_only_modelopt_stores(checkpoint))
     metadata = EffectiveMetadata(found.file, found.path, "", kv_cache=True)
     expected = _expected(family, target, classes)
     tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=True, takes=KNOWN_ROLES)
@@ -280,7 +280,7 @@ def _judge_method(
 
 
 def _only_modelopt_stores(checkpoint: Checkpoint) -> bool:
-    """True for tensors that no other quantizer's layers have a place for."""
+    """True for tensors for which no other quantizer's layers have a parameter."""
     mixes = checkpoint.config.values.get("quantization_config")
     if isinstance(mixes, dict) and "moe_quant_algo" in mixes:
         return False  # DeepSeek V4 in FP8, its experts in NVFP4

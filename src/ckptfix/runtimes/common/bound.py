@@ -1,4 +1,4 @@
-"""Metadata bound to a release's model classes, ready to be asked."""
+"""Metadata bound to a release's model classes, ready for lookups."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ class Resolution:
     name: str
     excluded: Excluded | None
     exclusion_error: str
-    """Not empty: the runtime raises when it asks whether the module is excluded."""
+    """Not empty: the runtime raises when it checks whether the module is excluded."""
     resolved: Resolved | None
     """The entry of quantized_layers, whether or not the module is excluded."""
     algo_error: str
@@ -56,7 +56,7 @@ class Resolution:
 
 @dataclass(frozen=True)
 class BoundMetadata:
-    """Entries and patterns as a release holds them once the model classes have mapped them."""
+    """Entries and patterns as a release stores them after the model classes have mapped them."""
 
     rules: LookupRules
     table: EntryTable
@@ -105,7 +105,7 @@ class BoundMetadata:
             return ()
 
 
-def bind(  # noqa: PLR0913 - what a class adds is keyword-only
+def bind(  # noqa: PLR0913 - options are keyword-only
     rules: LookupRules,
     make_exclusion: MakeExclusion,
     profile: RuntimeProfile,
@@ -126,7 +126,7 @@ def bind(  # noqa: PLR0913 - what a class adds is keyword-only
         entries: name -> quant_algo, in the order of quantized_layers; empty where it has none.
         excludes: the exclude patterns, in order.
         added_packed: what the classes add to their packed tables while they are built.
-        mappers: what is applied to the names, where that is known; None: those of the classes.
+        mappers: the mappers applied to the names, where they are known; None: those of the classes.
 
     Raises:
         CkptfixError: the release does not register the outer architecture.
@@ -207,7 +207,7 @@ def _map_entries(
     for entry in entries.values():
         name = map_config_name(mapping, mapper, entry.name)
         if name is not None:
-            # Of two entries that meet, the last decides, in the place of the first.
+            # Of two entries with one new name, the last one wins, at the position of the first.
             mapped[name] = Entry(name, entry.original, entry.quant_algo)
     return mapped
 

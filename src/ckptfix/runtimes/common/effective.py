@@ -1,4 +1,4 @@
-"""The metadata as a release holds them."""
+"""The metadata as a release stores it."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,12 @@ from ckptfix.checkpoint.dialects.statements import Statement
 from ckptfix.jsontext.text import Path
 
 DEFAULT_GROUP_SIZE = 16
-"""Input columns per NVFP4 scale where the metadata name none."""
+"""Input columns per NVFP4 scale where the metadata declares none."""
 
 
 @dataclass(frozen=True)
 class Experts:
-    """How expert banks are built, where it is not as all other modules are."""
+    """How expert banks are built, where it differs from all other modules."""
 
     quant_algo: str
     if_excluded: str = ""
@@ -32,11 +32,11 @@ class EffectiveMetadata:
     """In the order of the file: some lookups take the first that fits."""
     excludes: tuple[Statement, ...] = ()
     group_size: object = DEFAULT_GROUP_SIZE
-    """Of NVFP4 layers, as the release holds it: what is no positive number stops it."""
+    """Of NVFP4 layers, as the release stores it; it stops unless this is a positive number."""
     kv_cache: bool = False
     """The attention layers are built with scales for a quantized KV cache."""
     experts: Experts | None = None
-    """None: they are built as all other modules are."""
+    """None: they are built like all other modules."""
     ignored: str = ""
     """Why the release does not read the metadata at all; empty when it does."""
 

@@ -186,4 +186,4 @@ _STEPS: Final[tuple[tuple[_Find, _Names], ...]] = (
     ),
     (_builtin_members, lambda rules, _, name: chain(*_builtin_names(rules, name))),
 )
-"""In the order of the runtimes: how each looks, and the names that it looks for."""
+"""In the order of the runtimes: the kind of each lookup, and the names that it tries."""

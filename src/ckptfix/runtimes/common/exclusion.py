@@ -1,4 +1,4 @@
-"""Whether a module is excluded: what each runtime decides in its own way."""
+"""Whether a module is excluded, which each runtime decides in its own way."""
 
 from typing import Protocol
 

@@ -13,8 +13,8 @@ _NEEDS: Final = {"fp8": ("activation_scheme",), "awq": ("w_bit", "bits"), "gptq"
 class NotModelOptError(Exception):
     """Another quantizer's config class reads the metadata; the message names it."""
 
-    def __init__(self, told: str, found: Held, method: str) -> None:
-        super().__init__(told)
+    def __init__(self, message: str, found: Held, method: str) -> None:
+        super().__init__(message)
         self.found, self.method = found, method
 
 
@@ -30,14 +30,14 @@ def require_modelopt(
         known: values that some other class reads in some known release.
 
     Raises:
-        StopsError: the release knows no such method, or its class does not find what it needs.
+        StopsError: the release has no such method, or its class does not find what it needs.
         NotModelOptError: another quantizer's class reads it.
     """
     if method in own:
         return
     place = found.place("quant_method")
     if method not in known:
-        raise StopsError(f'stops: {place}: "{visible(method)}" is not a method that it supports')
+        raise StopsError(f'stops: {place}: "{visible(method)}" is not a supported method')
     needs = _NEEDS.get(method, ())
     if needs and not any(key in found for key in needs):
         named = " or ".join(needs)

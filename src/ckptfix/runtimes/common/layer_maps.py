@@ -24,7 +24,7 @@ class Files:
 
     documents: Mapping[str, JsonText]
     statements: tuple[Statement, ...]
-    """Of all files; what is left out of them is alike to what is there."""
+    """Of all files; anything left out of a file resembles what was kept."""
 
     @classmethod
     def of(cls, documents: Mapping[str, JsonText], parsed: tuple[MetadataFile, ...]) -> "Files":
@@ -39,7 +39,7 @@ class Files:
         """The patterns of a list; of a string its letters, which is how Python walks over it.
 
         Raises:
-            StopsError: an item is no string.
+            StopsError: an item is not a string.
         """
         value = of.get(key) if key is not None else None
         if key is None or value is None:
@@ -67,7 +67,7 @@ def mixed_entries(files: Files, of: Held, *, one_block_size: bool) -> tuple[Stat
         one_block_size: whether the release refuses two block sizes.
 
     Raises:
-        StopsError: there are none, or one is not as it must be.
+        StopsError: there are none, or one is malformed.
     """
     layers = of.get(ENTRIES)
     if not layers:
@@ -87,7 +87,7 @@ def _require_algos(of: Held, entries: tuple[Statement, ...]) -> None:
     A missing quant_algo stops them only if a layer looks up the entry.
 
     Raises:
-        StopsError: an entry is no object, or its quant_algo no string.
+        StopsError: an entry is not an object, or its quant_algo not a string.
     """
     layers = of.get(ENTRIES)
     for name, entry in _odd(layers, entries):

@@ -24,13 +24,13 @@ class MappingRules:
 
 @dataclass(frozen=True)
 class LookupRules:
-    """How one release, and those after it up to the next row, looks names up.
+    """How a release, and every later one up to the next row, looks names up.
 
     Rows with equal content are equal.
     """
 
     since: str = field(compare=False)
-    """The first release read that behaves so."""
+    """The first release that was read and behaves this way."""
     mapping: MappingRules
     dispatched: frozenset[str]
     """Values of quant_algo in quantized_layers that get a quantized linear layer; others do not."""

@@ -1,7 +1,7 @@
-"""How a release looks modules up in the metadata of another quantizer than ModelOpt.
+"""How a release looks modules up in the metadata of quantizers other than ModelOpt.
 
 A runtime has one file for each class that reads such metadata, in its folder `methods`; the file
-declares `METHOD`. What several of these classes do is here.
+declares `METHOD`. This file has what several of these classes share.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from ckptfix.text import visible
 from ckptfix.untrusted_regex import UntrustedRegex
 
 LayerKind = Literal["linear", "head", "embedding", "experts"]
-"""Of the layer that asks: its class decides as much as its name."""
+"""Type of the layer that looks up its scheme; the type decides as much as the name."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Scheme:
     """What a release finds for a module that it quantizes."""
 
     fields: Mapping[str, object]
-    """What the class holds of it: `bits`, `group_size`, and so on."""
+    """The fields of the scheme: `bits`, `group_size`, and so on."""
     decided_by: str = ""
-    """The name, pattern or field of the metadata that decides, as it is written."""
+    """The name, pattern or field of the metadata that decides, as written."""
 
 
 @dataclass(frozen=True)
@@ -35,29 +35,29 @@ class Layer:
     """What a release builds for a scheme."""
 
     formats: tuple[str, ...]
-    """The stored formats that it takes, by their rows."""
+    """The stored formats that the layer loads."""
     takes: frozenset[str]
     """Roles of its parameters."""
     passes_over: frozenset[str] = frozenset()
-    """Roles of tensors that it has no parameter for and leaves out without a word."""
+    """Roles of tensors for which it has no parameter and that it silently skips."""
     group_size: int | None = None
     """Input columns per scale, -1 for all; None where the format decides alone."""
     merged_rows: int = 0
-    """What the rows of all members of a packed module but the last are multiples of."""
+    """The rows of every member of a packed module except the last are a multiple of this."""
 
 
 UNQUANTIZED_LAYER: Final = Layer((), frozenset({"weight"}))
 
 
 class NotKnownError(Exception):
-    """Nobody read what the class builds for a scheme; the text says for which."""
+    """What the class builds for a scheme was not read; the message is the scheme."""
 
 
 class Lookup(Protocol):
-    """The metadata as a config class of a release holds them, ready to be asked."""
+    """The metadata as a config class of a release stores it, ready for lookups."""
 
     def find(self, name: str, kind: LayerKind) -> Scheme | None:
-        """What the release finds for a layer; None where it builds it unquantized.
+        """The scheme of a layer; None where the release builds it unquantized.
 
         Raises:
             LookupDisagreementError: the release raises.
@@ -68,7 +68,7 @@ class Lookup(Protocol):
 
         Raises:
             LookupDisagreementError: the release raises.
-            NotKnownError: nobody read that.
+            NotKnownError: that was not read.
         """
 
 
@@ -88,12 +88,12 @@ class QuantMethod(Protocol):
                 for what the metadata leave out.
 
         Raises:
-            StopsError: the class refuses them.
+            StopsError: the class rejects the metadata.
         """
 
 
 def agreed(name: str, answers: Sequence[bool]) -> bool:
-    """The one answer of all members of a packed module.
+    """The common value for all members of a packed module.
 
     Raises:
         LookupDisagreementError: they differ.
@@ -115,10 +115,10 @@ def expression(text: str) -> UntrustedRegex:
 
 @dataclass(frozen=True)
 class Patterns:
-    """Names, and expressions behind `re:` that are matched from the start of a name."""
+    """Names, and regular expressions after `re:`, which match from the start of a name."""
 
     mapped: Mapping[str, str]
-    """As the release holds it -> as it is written, in the order of the metadata."""
+    """As the release stores it -> as written in the metadata, in its order."""
     _regexes: list[tuple[str, UntrustedRegex]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -127,7 +127,7 @@ class Patterns:
         object.__setattr__(self, "_regexes", made)
 
     def matching(self, name: str) -> str | None:
-        """The first that is the name or matches it, as the release holds it."""
+        """The first that equals or matches the name, as the release stores it."""
         if not self._regexes:
             return name if name in self.mapped and not name.startswith("re:") else None
         regexes = (text for text, regex in self._regexes if regex.match(name))
@@ -139,10 +139,10 @@ class Patterns:
 
 
 def require(found: Held, *keys: str) -> Any:  # noqa: ANN401 - JSON
-    """The value of the first of these keys that is there.
+    """The value of the first of these keys that is present.
 
     Raises:
-        StopsError: none is.
+        StopsError: none of them is.
     """
     for key in keys:
         if key in found:
@@ -151,7 +151,7 @@ def require(found: Held, *keys: str) -> Any:  # noqa: ANN401 - JSON
 
 
 def number(value: object) -> int | None:
-    """A whole number; anything else says nothing."""
+    """A whole number; None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
@@ -159,13 +159,13 @@ def strings(found: Held, key: str) -> list[str]:
     """A list of strings; null or absent is empty.
 
     Raises:
-        StopsError: it is something else: the release fails while it walks over it.
+        StopsError: it is something else, so the release fails while iterating over it.
     """
     value = found.get(key)
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise StopsError(f"stops: {found.place(key)} is no list of strings")
+        raise StopsError(f"stops: {found.place(key)} is not a list of strings")
     return value
 
 
@@ -173,7 +173,7 @@ FLOAT_DTYPES: Final = frozenset({"F16", "BF16", "F32"})
 
 
 def parents(dtypes: Mapping[str, str], *, quantized: bool) -> dict[str, None]:
-    """Names of modules, in order: of all, or of those with a tensor that is no plain float."""
+    """Names of modules, in order: all, or those with a tensor that is not a plain float."""
     named = (n for n, dtype in dtypes.items() if not quantized or dtype not in FLOAT_DTYPES)
     return dict.fromkeys(name.rpartition(".")[0] or name for name in named)
 
@@ -190,7 +190,7 @@ class SkippedLayers:
 
     names: BoundNames
     listed: Mapping[str, str]
-    """As the release holds it -> as it is written."""
+    """As the release stores it -> as written in the metadata."""
     mode: MatchMode
 
     def skips(self, name: str, *, packed: bool = True) -> bool:

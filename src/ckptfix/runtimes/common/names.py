@@ -26,7 +26,7 @@ class BoundNames:
         return current
 
     def mapped(self, names: Iterable[str]) -> dict[str, str]:
-        """Mapped name -> name as it is written; of two that meet, the last, as in a dict."""
+        """Mapped name -> name as written; if two are equal, the last wins, as in a dict."""
         found: dict[str, str] = {}
         for name in names:
             if (new := self.map(name)) is not None:

@@ -1,4 +1,4 @@
-"""JSON objects, read as the runtimes read them: what raises there is a stop here."""
+"""JSON objects, read as the runtimes read them: where they raise, `StopsError` is raised."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Held:
         """The object under a key that the runtime takes for an object; absent is empty.
 
         Raises:
-            StopsError: it is none.
+            StopsError: it is something else.
         """
         return held(self.file, (*self.path, key), self.get(key, {}))
 
@@ -44,7 +44,7 @@ class Held:
         """The string under a key that the runtime takes for a string; absent is empty.
 
         Raises:
-            StopsError: it is none.
+            StopsError: it is something else.
         """
         value = self.get(key, "")
         if not isinstance(value, str):
@@ -61,15 +61,15 @@ class Held:
         try:
             return int(value)
         except (ValueError, TypeError, OverflowError):
-            told = kind_of(value)
-            raise StopsError(f"stops: {self.place(key)} is {told}, not a number") from None
+            kind = kind_of(value)
+            raise StopsError(f"stops: {self.place(key)} is {kind}, not a number") from None
 
 
 def held(file: str, path: Path, value: object) -> Held:
     """A value that a runtime takes for an object.
 
     Raises:
-        StopsError: it is none.
+        StopsError: it is something else.
     """
     if not isinstance(value, dict):
         place = visible(str(Place(file, pointer(path))))
@@ -78,7 +78,7 @@ def held(file: str, path: Path, value: object) -> Held:
 
 
 def kind_of(value: object) -> str:
-    """What JSON calls it, for a message."""
+    """The JSON type of a value, for a message."""
     match value:
         case None:
             return "null"

@@ -104,10 +104,10 @@ class PatternTable:
         return None if at is None else self.patterns[at]
 
     def index(self, make: Callable[["PatternTable"], IndexT]) -> IndexT:
-        """An index of a runtime's own over the same patterns, made once.
+        """A runtime-specific index over the same patterns, built once.
 
         Args:
-            make: a class or function that makes it; by it the index is known.
+            make: a class or function that makes it; also the key of the index.
         """
         if make not in self._indexes:
             self._indexes[make] = make(self)
@@ -167,7 +167,7 @@ class PatternTable:
 
 
 def _in_parts(patterns: Prefixes, name: str) -> int | None:
-    """`patterns` end in a dot each."""
+    """`patterns` each end in a dot."""
     parts = f"{name}."
     starts = [0, *(at + 1 for at, character in enumerate(name) if character == ".")]
     found = (patterns.first_at(parts, start) for start in starts)

@@ -1,4 +1,4 @@
-"""What keeps learned rows from being a verdict on a checkpoint.
+"""Why learned rows may not be enough for a verdict on a checkpoint.
 
 Rows say what a class did with the names and the configs that it was tried with. A verdict needs
 that this checkpoint is one of those: all its names are known, every block holds what some block
@@ -27,7 +27,7 @@ _PROOFS: Final[Mapping[str, str]] = {
 }
 _MIXED: Final = "m"
 _LAYERS: Final = ".layers.#"
-"""Of such blocks `structure` knows how many there must be."""
+"""`structure` checks the number of these blocks."""
 _QUANTIZABLE: Final = ("linear", "experts", "head")
 
 
@@ -64,14 +64,14 @@ def _plain_tensors(modules: Iterable[Module]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Doubts:
-    """A checkpoint against what a class was tried with."""
+    """A checkpoint compared with what a class was tried with."""
 
     checkpoint: Checkpoint
     learned: Learned
 
     @property
     def table(self) -> Table:
-        """What its class does."""
+        """Where its class puts tensors."""
         return self.learned.names
 
     def first(self, quantized: Mapping[str, str], *, mixed: bool) -> str:
@@ -91,7 +91,7 @@ class Doubts:
 
     def _whole(self) -> Iterator[str]:
         if not self.learned.origin.single_pass:
-            yield "its own loader did not fill every parameter when its rows were learned"
+            yield "its loader left parameters unfilled when it was learned"
 
     def _names(self) -> Iterator[str]:
         known, unused = self.table.tensors, frozenset(self.table.record.unused)
@@ -101,14 +101,14 @@ class Doubts:
                 if masked in known or (not block and masked in self._block_names):
                     continue
                 if masked not in unused:
-                    yield f"it was not seen to load a tensor like {visible(masked)}"
+                    yield f"loading tensors like {visible(masked)} was not observed"
                 elif not self._is_tied_head(masked):
-                    yield f"it was seen to leave out tensors like {visible(masked)}"
+                    yield f"it was observed to skip tensors like {visible(masked)}"
         unclear = self.table.unclear
         for module in self.checkpoint.modules.values() if unclear else ():
             row = row_of(module, self.table)
             if row and row.stored in unclear and row.kind in _QUANTIZABLE:
-                yield f"the name that it asks for {visible(row.stored)} depends on more than that"
+                yield f"the name that it looks up for {visible(row.stored)} is not certain"
 
     @cached_property
     def _blocks(self) -> Mapping[str, frozenset[str]]:
@@ -144,25 +144,25 @@ class Doubts:
     def _shape(
         self, pattern: str, held: frozenset[str], config: Mapping[str, Any]
     ) -> Iterator[str]:
-        told = visible(pattern) if pattern else "its top"
+        where = visible(pattern) if pattern else "the top level"
         shapes = self.table.shapes(pattern, config)
         if shapes is None:
-            yield f"what it builds at {told} was not seen for this config.json"
+            yield f"what it builds at {where} was not observed for this config.json"
         elif held not in shapes:
             nearest = min(shapes, key=lambda shape: (len(shape ^ held), sorted(shape)))
-            lost, more = sorted(nearest - held), sorted(held - nearest)
-            what = f"no {visible(lost[0])}" if lost else f"a {visible(more[0])} beside the rest"
-            yield f"it was not seen to build {told} with {what}"
+            missing, extra = sorted(nearest - held), sorted(held - nearest)
+            what = f"no {visible(missing[0])}" if missing else f"an extra {visible(extra[0])}"
+            yield f"building {where} with {what} was not observed"
 
     def _numbers(self, numbers: Mapping[str, set[int]]) -> Iterator[str]:
         for pattern, found in numbers.items():
-            wanted = self.table.record.blocks[pattern].numbers or range(len(found))
-            if found != set(wanted):
-                yield f"the numbers of {visible(pattern)} are not those that it was seen to load"
+            observed = self.table.record.blocks[pattern].numbers or range(len(found))
+            if found != set(observed):
+                yield f"the numbers of {visible(pattern)} differ from those observed"
         number = self.checkpoint.config.num_hidden_layers
         counted = any(pattern.endswith(_LAYERS) for pattern in numbers)
         if number is not None and not counted and number not in map(len, numbers.values()):
-            yield f"num_hidden_layers is {number:,}, and nothing is stored that often"
+            yield f"num_hidden_layers is {number:,}, but no block is stored that often"
 
     def _quantized(self, quantized: Mapping[str, str], *, mixed: bool) -> Iterator[str]:
         modules = self.checkpoint.modules
@@ -171,7 +171,7 @@ class Doubts:
             proof = _PROOFS.get(algo)
             seen = row.proved if row else ""
             if proof is None or proof not in seen or (mixed and _MIXED not in seen):
-                yield f"it was not seen to load {visible(mask(name))} as {algo}"
+                yield f"loading {visible(mask(name))} as {algo} was not observed"
         has_scales = any(not m.tensors.keys().isdisjoint(KV_ROLES) for m in modules.values())
         if has_scales and self.table.record.kv_scales is None:
-            yield "it was not seen to load scales of the attention cache"
+            yield "loading scales of the KV cache was not observed"

@@ -28,7 +28,7 @@ class Learned:
     version: str
     """The release that it was learned from."""
     is_nearest: bool
-    """It was learned from another release than the one that was asked for."""
+    """It was learned from a release other than the requested one."""
     architecture: str
     origin: ArchitectureRecord
     table: TableRecord
@@ -61,7 +61,7 @@ class Learned:
     @property
     def source(self) -> str:
         """Where this was learned, for the user."""
-        return f"{self.runtime} {self.version}: {self.origin.class_file}, built and asked"
+        return f"{self.runtime} {self.version}: {self.origin.class_file}, learned from the class"
 
 
 def _folder(runtime: str) -> Traversable:
@@ -70,7 +70,7 @@ def _folder(runtime: str) -> Traversable:
 
 @cache
 def learned_releases(runtime: str) -> tuple[str, ...]:
-    """The releases whose classes were asked, oldest first."""
+    """The releases with learned classes, oldest first."""
     folder = _folder(runtime)
     if not folder.is_dir():
         return ()
@@ -125,7 +125,7 @@ def why_not_learned(runtime: str, version: str, architecture: str) -> str:
     """Why there are no rows of an architecture, for the user."""
     used = nearest_release(runtime, version)
     if used is None:
-        return f"the classes of {runtime} were not asked"
+        return f"nothing was learned from the classes of {runtime}"
     why = release(runtime, used).failed.get(architecture)
     return (
         f"its class could not be built: {visible(why)}" if why else f"{used} does not register it"

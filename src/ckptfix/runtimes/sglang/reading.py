@@ -1,4 +1,4 @@
-"""What SGLang takes from the metadata.
+"""What SGLang reads from the metadata.
 
 Sources: SGLang 0.5.23, sglang/srt/utils/hf_transformers/config.py (`get_config`),
 sglang/srt/configs/model_config.py (`_parse_quant_hf_config`, `_parse_modelopt_quant_config`,
@@ -42,7 +42,7 @@ class SglangRelease:
 
 
 def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | None:
-    """The metadata as an SGLang release holds them; None where it finds none.
+    """The metadata as an SGLang release stores it; None where it finds none.
 
     Raises:
         StopsError: the release stops.
@@ -125,9 +125,9 @@ def _mixed_method(fields: Held, release: SglangRelease) -> str:
 
 
 def _method(named: Held, release: SglangRelease) -> str:
-    """The quant_method in the end."""
+    """The quant_method that SGLang ends up with."""
     method = named.string("quant_method").lower()
-    named.string("quant_algo")  # every config class asks for its upper case
+    named.string("quant_algo")  # every config class converts it to upper case
     if method == "w4afp8" and named.get("quant_algo") == _MIXED:
         raise StopsError(f"reads {_why_w4afp8(release)} as W4AFP8, not as a per-layer map")
     if method == "mxfp8" and named.get("quant_algo") == "MXFP8":
@@ -232,8 +232,8 @@ def _kv(fields: Held, *, flat: bool) -> object:
 
 def _mixed(files: Files, fields: Held, release: SglangRelease, *, flat: bool) -> EffectiveMetadata:
     if fields.get("quant_algo") != _MIXED:
-        told = fields.get("quant_algo")
-        raise StopsError(f"stops: its class for {_MIXED} does not take quant_algo {told}")
+        algo = fields.get("quant_algo")
+        raise StopsError(f"stops: its class for {_MIXED} does not support quant_algo {algo}")
     entries = mixed_entries(files, fields, one_block_size=release.reading.one_block_size)
     takes = flat and release.reading.mixed_exclude_modules and "ignore" not in fields
     listed = "ignore" if flat and not takes else "exclude_modules"

@@ -1,4 +1,4 @@
-"""What vLLM takes from the metadata.
+"""What vLLM reads from the metadata.
 
 Sources: vLLM 0.33.0, vllm/transformers_utils/config.py (`get_config`),
 vllm/transformers_utils/model_arch_config_convertor.py (`_normalize_quantization_config`),
@@ -40,7 +40,7 @@ _REQUIRED: Final = {
 
 
 def read_vllm(files: Files, reading: VllmReading) -> EffectiveMetadata | None:
-    """The metadata as a vLLM release holds them; None where it finds none.
+    """The metadata as a vLLM release stores it; None where it finds none.
 
     Args:
         files: the metadata files.
@@ -69,7 +69,7 @@ def read_mistral(params: Held) -> str:
     """What vLLM makes of Mistral's own config, which it prefers to config.json: why no verdict.
 
     Raises:
-        StopsError: it does not know the quantization (vllm 0.33.0
+        StopsError: it does not support the quantization (vllm 0.33.0
             vllm/transformers_utils/configs/mistral.py).
     """
     quantization = params.get("quantization")
@@ -131,7 +131,7 @@ def _wrapped_method(found: Held, reading: VllmReading) -> str:
         return "modelopt_fp4"
     if upper not in reading.wrapped_algos:
         raise StopsError(
-            f"stops: {found.place(NESTED)}: {upper} is not a quant_algo that it supports there"
+            f"stops: {found.place(NESTED)}: {upper} is not a supported quant_algo there"
         )
     return "modelopt_mixed" if upper == "MIXED_PRECISION" else "modelopt"
 
@@ -157,13 +157,13 @@ def _from_config(files: Files, found: Held, method: str, reading: VllmReading) -
     kv_cache = _kv_cache(fields, reading, wrapped=wrapped)
     listed = "exclude_modules" if wrapped or _takes_exclude_modules(fields, reading) else "ignore"
     if listed in fields and not isinstance(fields.get(listed), list):
-        told = kind_of(fields.get(listed))
-        raise StopsError(f"stops: {fields.place(listed)} is {told}, not a list")
+        kind = kind_of(fields.get(listed))
+        raise StopsError(f"stops: {fields.place(listed)} is {kind}, not a list")
     group_size = _group_size(fields)
     if algo not in reading.uniform and algo != "MIXED_PRECISION":
         raise StopsError(f"stops: {algo} for the whole checkpoint is not supported")
     if method != "modelopt_mixed" and algo not in _OWNED[method]:
-        raise StopsError(f"stops: quant_method {method} does not take quant_algo {algo}")
+        raise StopsError(f"stops: quant_method {method} does not support quant_algo {algo}")
     lacking = [key for key in _REQUIRED.get(method, ()) if key not in fields] if wrapped else []
     if lacking:
         raise StopsError(f"stops: {fields.place()} has no {' and no '.join(lacking)}")
@@ -191,7 +191,7 @@ def _takes_exclude_modules(fields: Held, reading: VllmReading) -> bool:
 
 
 def _kv_cache(fields: Held, reading: VllmReading, *, wrapped: bool) -> bool:
-    """True where the metadata announce a quantized KV cache in a way that vLLM reads."""
+    """True where the metadata declares a quantized KV cache in a way that vLLM reads."""
     if not wrapped:
         scheme = fields.get("kv_cache_scheme")
         known = isinstance(scheme, dict) and scheme.get("type") == "float"
@@ -203,7 +203,7 @@ def _kv_cache(fields: Held, reading: VllmReading, *, wrapped: bool) -> bool:
     if not isinstance(algo, str):
         raise StopsError(f"stops: {place} is {kind_of(algo)}, not a string")
     if reading.kv_algos is not None and algo.upper() not in reading.kv_algos:
-        raise StopsError(f"stops: {place}: {algo} is not a KV cache format that it supports")
+        raise StopsError(f"stops: {place}: {algo} is not a supported KV cache format")
     return bool(algo)
 
 
@@ -213,7 +213,7 @@ def _group_size(fields: Held) -> object:
 
 
 def _weight_only(found: Held) -> bool:
-    """No config group has input_activations: vLLM takes NVFP4 for weight-only then."""
+    """True if no config group has input_activations, so that vLLM reads NVFP4 as weight-only."""
     groups = found.get("config_groups")
     if not isinstance(groups, dict) or not groups:
         return False

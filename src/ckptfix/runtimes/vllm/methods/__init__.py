@@ -1,4 +1,4 @@
-"""The config classes of vLLM that read other quantizers' metadata, a file each.
+"""The config classes of vLLM that read other quantizers' metadata, one per file.
 
 A quant_method that vLLM corrects to another name has the file of that one.
 """
@@ -24,7 +24,7 @@ _FILES: Final[Mapping[str, str]] = {
 
 
 _SINCE: Final = Version("0.33.0")
-"""The oldest release of which these classes were read as a whole; older ones differ in places."""
+"""The oldest release whose classes were read completely; older ones differ in places."""
 _OTHERWISE: Final[Mapping[str, tuple[str, ...]]] = {
     "fp8": ("DeepseekV4", "BailingMoeV3", "BailingMoEV3"),
 }

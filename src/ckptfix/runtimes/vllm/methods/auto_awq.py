@@ -30,10 +30,10 @@ class _Lookup:
     def find(self, name: str, kind: LayerKind) -> Scheme | None:
         if kind == "embedding" or (kind == "head" and not self.quantizes_head):
             return None
-        # The lookup of experts gets no packed table.
+        # Experts are looked up without a packed table.
         return None if self.skipped.skips(name, packed=kind != "experts") else self.scheme
 
-    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - the interface
         takes = frozenset({"qweight", "qzeros", "scales"})
         return Layer(("AWQ_INT4",), takes, group_size=number(scheme.fields["group_size"]))
 
@@ -44,8 +44,8 @@ class _AutoAwq:
         group_size = require(found, "q_group_size", "group_size")
         zero_point = require(found, "zero_point")
         if bits != _BITS:
-            raise StopsError(f"stops: {found.place()} has {kind_of(bits)} as bits, it supports 4")
-        # Without a list it is made from the tensors: whatever has none that is quantized.
+            raise StopsError(f"stops: {found.place()} has {kind_of(bits)} as bits, not 4")
+        # A missing list is made from the tensors: all modules without a quantized one.
         skipped_ = strings(found, "modules_to_not_convert")
         if not skipped_:
             quantized = parents(dtypes, quantized=True)

@@ -51,7 +51,7 @@ class _Lookup:
     def find(self, name: str, kind: LayerKind) -> Scheme | None:
         if kind == "embedding" or (kind == "head" and not self.quantizes_head):
             return None
-        # Experts are not asked for in the list of modules.
+        # Experts are not looked up in the list of modules.
         is_listed = kind == "experts" or self._is_listed(name)
         rule = next((rule for rule in self.rules if rule.regex.match(name)), None)
         if not is_listed or (rule is not None and rule.values is None):
@@ -62,11 +62,11 @@ class _Lookup:
             if isinstance(value, kind_):
                 fields[key] = value
         if (fields["bits"], fields["sym"]) not in _SUPPORTED:
-            told = f"bits {fields['bits']} and sym {fields['sym']}"
-            raise LookupDisagreementError(f"{visible(name)} has {told}, which it does not support")
+            values = f"{visible(name)} has bits {fields['bits']} and sym {fields['sym']}"
+            raise LookupDisagreementError(f"{values}, which it does not support")
         return Scheme(fields, rule.text if rule else self.place)
 
-    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - the interface
         bits, size = scheme.fields["bits"], marlin_group(scheme.fields["group_size"])
         takes = frozenset({"qweight", "qzeros", "scales"})
         return Layer((f"GPTQ_INT{bits}",), takes, frozenset({"g_idx"}), size)
@@ -86,14 +86,14 @@ class _AutoGptq:
         fields = {key: require(found, key) for key in keys}
         dynamic = found.get("dynamic") or {}
         if not isinstance(dynamic, dict):
-            raise StopsError(f"stops: {found.place('dynamic')} is no object")
+            raise StopsError(f"stops: {found.place('dynamic')} is not an object")
         self._refuse_order(found, fields, dynamic)
         if (fields["bits"], fields["sym"]) not in _SUPPORTED:
-            told = f"bits {fields['bits']} and sym {fields['sym']}"
+            values = f"bits {fields['bits']} and sym {fields['sym']}"
             raise StopsError(
-                f"stops: {found.place()} has {visible(told)}, which it does not support"
+                f"stops: {found.place()} has {visible(values)}, which it does not support"
             )
-        # Without a list it is made from the tensors: whatever has one that is quantized.
+        # A missing list is made from the tensors: all modules with a quantized one.
         listed = _flat(found.get("modules_in_block_to_quantize"))
         listed = listed or list(parents(dtypes, quantized=True))
         return _Lookup(
@@ -114,7 +114,7 @@ class _AutoGptq:
             whole = {**fields, **values}
             if whole["desc_act"] and whole["group_size"] != -1:
                 raise StopsError(
-                    f"stops: {found.place()} asks for desc_act, which it no longer supports"
+                    f"stops: {found.place()} sets desc_act, which it no longer supports"
                 )
 
 
@@ -124,8 +124,10 @@ def _rule(found: Held, text: str, values: object) -> _Rule:
     try:
         regex = expression(pattern)
     except re.error as error:
-        told = f"{found.place('dynamic')}: {visible(text)} is no valid expression"
-        raise StopsError(f"stops: {told}") from error
+        place = found.place("dynamic")
+        raise StopsError(
+            f"stops: {place}: {visible(text)} is not a valid regular expression"
+        ) from error
     return _Rule(text, regex, None if leaves else values if isinstance(values, dict) else {})
 
 

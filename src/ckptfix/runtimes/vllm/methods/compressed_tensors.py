@@ -32,14 +32,14 @@ _CLASSES: Final[Mapping[LayerKind, str]] = {
     "embedding": "VocabParallelEmbedding",
     "experts": "RoutedExperts",
 }
-"""Classes of layers; of linear ones only the end of the name is looked at here."""
+"""Classes of layers; for linear ones only the end of the name is compared."""
 _WITH_ACTIVATIONS: Final = (
     "naive-quantized",
     "int-quantized",
     "float-quantized",
     "nvfp4-pack-quantized",
 )
-"""Formats whose groups have quantized inputs, whether the group says so or not."""
+"""Formats whose groups have quantized inputs, declared or not."""
 _EXPERT_PARTS: Final = ("gate_proj", "up_proj", "down_proj")
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "num_bits": 8, "type": "int", "symmetric": True, "group_size": None, "strategy": None,
@@ -49,7 +49,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 
 
 def _arguments(value: object) -> dict[str, Any] | None:
-    """Quantization arguments with what they leave out."""
+    """Quantization arguments with defaults filled in."""
     if not isinstance(value, dict):
         return None
     made = {key: value.get(key, default) for key, default in _DEFAULTS.items()}
@@ -67,7 +67,7 @@ class _Lookup:
     schemes: Mapping[str, Scheme]
     """Target as the release holds it -> its scheme."""
     transforms: bool
-    """The metadata ask for rotations of weights and inputs too."""
+    """The metadata also declares rotations of weights and inputs."""
 
     def find(self, name: str, kind: LayerKind) -> Scheme | None:
         if kind == "experts":
@@ -139,11 +139,11 @@ def _is_plain_int(fields: Mapping[str, object]) -> bool:
 
 
 class _CompressedTensors:
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         schemes: dict[str, Scheme] = {}
         groups = found.get("config_groups") or {}
         if not isinstance(groups, dict):
-            raise StopsError(f"stops: {found.place('config_groups')} is no object")
+            raise StopsError(f"stops: {found.place('config_groups')} is not an object")
         for name, group in groups.items():
             schemes.update(_group(found, name, group))
         sparse = found.get("sparsity_config")
@@ -163,14 +163,14 @@ class _CompressedTensors:
 
 
 def _require_kv_scheme(found: Held) -> None:
-    """What the KV cache of every attention layer may be."""
+    """Check the KV cache format, which applies to every attention layer."""
     scheme = found.get("kv_cache_scheme")
     if scheme is None:
         return
     values = scheme if isinstance(scheme, dict) else {}
     sized = (values.get("type"), values.get("num_bits")) == ("float", 8)
     if not sized or values.get("strategy") not in ("tensor", "attn_head"):
-        raise StopsError(f"stops: {found.place('kv_cache_scheme')} is none that it supports")
+        raise StopsError(f"stops: {found.place('kv_cache_scheme')} is not supported")
     if not values.get("symmetric"):
         raise StopsError(f"stops: {found.place('kv_cache_scheme')} is not symmetric")
 
@@ -187,7 +187,7 @@ def _mapped(names: BoundNames, listed: Any) -> dict[str, str]:  # noqa: ANN401 -
 
 
 def _group(found: Held, name: str, group: object) -> list[tuple[str, Scheme]]:
-    """The targets of a group with what they get.
+    """The targets of a group with their schemes.
 
     Raises:
         StopsError: the class refuses the group.
@@ -202,7 +202,7 @@ def _group(found: Held, name: str, group: object) -> list[tuple[str, Scheme]]:
     if weights is None:
         raise StopsError(f"stops: {place} has no weights, which it requires")
     if weights["actorder"] in ("group", "dynamic"):
-        raise StopsError(f"stops: {place} asks for actorder, which it no longer supports")
+        raise StopsError(f"stops: {place} sets actorder, which it no longer supports")
     layout = group.get("format") or found.get("format")
     if inputs is None and layout in _WITH_ACTIVATIONS and weights["type"] != "float":
         raise StopsError(f"stops: {place} has no input_activations, which {layout} requires")

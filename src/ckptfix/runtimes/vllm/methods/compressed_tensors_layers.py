@@ -33,7 +33,7 @@ def layer_of(fields: Mapping[str, Any], kind: LayerKind) -> Layer:
 
     Raises:
         LookupDisagreementError: the release raises.
-        NotKnownError: nobody read what it builds.
+        NotKnownError: what the release builds was not read.
     """
     weights, inputs = fields["weights"], fields["inputs"]
     made = (
@@ -65,8 +65,8 @@ def _four_bit_float(
         if inputs is not None and not (
             _is_float(inputs, 4, 16) and inputs["strategy"] == "tensor_group"
         ):
-            raise LookupDisagreementError("its inputs are quantized otherwise than its weights")
-        # The experts have a place for the scale of their inputs in either case.
+            raise LookupDisagreementError("its inputs are quantized differently from its weights")
+        # Experts have a parameter for the scale of their inputs in either case.
         over = (
             frozenset({"input_global_scale"})
             if kind == "experts" and inputs is None
@@ -91,7 +91,7 @@ def _mxfp8(weights: Mapping[str, Any]) -> Layer | None:
 def _packed_int(
     weights: Mapping[str, Any], inputs: object, layout: object, kind: LayerKind
 ) -> Layer | None:
-    """Weight-only integers."""
+    """The layer for weight-only integers."""
     static = not weights["dynamic"] and weights["strategy"] in ("channel", "group")
     if inputs is not None or not static or weights["type"] != "int" or layout != _PACKED:
         return None

@@ -29,7 +29,7 @@ class _Lookup:
             return None  # neither is a linear layer to this class
         return None if self.skipped.skips(name) else self.scheme
 
-    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - the interface
         block = scheme.fields["block"]
         if isinstance(block, tuple):
             rows, columns = block
@@ -40,17 +40,17 @@ class _Lookup:
 
 
 class _Fp8:
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         activations = require(found, "activation_scheme")
         if activations not in _SCHEMES:
-            raise StopsError(f"stops: {found.place('activation_scheme')} is none that it supports")
+            raise StopsError(f"stops: {found.place('activation_scheme')} is not supported")
         block = found.get("weight_block_size")
         if block is not None:
             if not isinstance(block, list) or len(block) != 2:
-                raise StopsError(f"stops: {found.place('weight_block_size')} has not 2 dimensions")
+                raise StopsError(f"stops: {found.place('weight_block_size')} is not a pair")
             if activations == "static":
                 raise StopsError(
-                    f"stops: {found.place()} asks for blocks and static activations, which it does "
+                    f"stops: {found.place()} sets blocks and static activations, which it does "
                     "not support together"
                 )
         key = "ignored_layers" if found.get("ignored_layers") else "modules_to_not_convert"

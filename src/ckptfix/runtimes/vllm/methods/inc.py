@@ -129,7 +129,7 @@ def _size(value: object, where: str) -> Any:  # noqa: ANN401 - int or a pair
 
 
 class _Inc:
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         bits, raw_size = require(found, "bits"), require(found, "group_size")
         data_type = found.get("data_type", "int")
         data_type = "fp" if data_type == "fp8" else str(data_type)
@@ -142,7 +142,7 @@ class _Inc:
         _require_supported(found, bits, size, data_type, packing, symmetric)
         extra = found.get("extra_config") or {}
         if not isinstance(extra, dict) or not all(isinstance(v, dict) for v in extra.values()):
-            raise StopsError(f"stops: {found.place('extra_config')} is no object of objects")
+            raise StopsError(f"stops: {found.place('extra_config')} is not an object of objects")
         written = names.mapped(extra)
         blocks = found.get("block_name_to_quantize", found.get("to_quant_block_names"))
         listed = blocks.split(",") if isinstance(blocks, str) else blocks or []
@@ -168,7 +168,7 @@ def _default_packing(data_type: str, bits: object, size: object) -> str:
 def _require_supported(
     found: Held, bits: object, size: object, data_type: str, packing: object, symmetric: object
 ) -> None:
-    """What the class checks when it is made."""
+    """The checks in the constructor of the class."""
     is_mx = "mx_fp" in data_type
     wrong = ""
     if bits not in _BITS:
@@ -187,11 +187,11 @@ def _require_supported(
         wrong = "group_size"
     if wrong:
         message = f"{found.place(wrong)}: {kind_of(found.get(wrong))}"
-        raise StopsError(f"stops: {message} is nothing that it supports in metadata of AutoRound")
+        raise StopsError(f"stops: {message} is not supported in metadata of AutoRound")
 
 
 def _regexes(keys: Mapping[str, str]) -> list[tuple[str, UntrustedRegex]]:
-    """Keys with a special character, compiled; what is no valid expression is passed over."""
+    """Keys with a special character, compiled; invalid expressions are skipped."""
     made = []
     for key in keys:
         if _SPECIAL.intersection(key):

@@ -1,4 +1,4 @@
-"""What every kernel for packed integers supports that vLLM picks first on CUDA."""
+"""What vLLM's preferred CUDA kernels for packed integers support."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ _GROUPS: Final = (-1, 32, 64, 128)
 
 
 def marlin_group(value: object) -> int:
-    """A group size that Marlin supports; whether another kernel takes others, nobody read.
+    """A group size that Marlin supports; that of other kernels was not read.
 
     Raises:
         NotKnownError: it is none.

@@ -19,12 +19,12 @@ class _Lookup:
     def find(self, name: str, kind: LayerKind) -> Scheme | None:  # noqa: ARG002 - no name is read
         return self.scheme if kind == "experts" else None
 
-    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - the interface
         return Layer(("MXFP4_BLOCKS",), frozenset({"blocks", "scales"}))
 
 
 class _Mxfp4:
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         return _Lookup(Scheme({"weight": "fp4", "group_size": 32}, found.place()))
 
 

@@ -63,7 +63,7 @@ class _Lookup:
             raise LookupDisagreementError(what)
         return self._scheme(configs[0], found[0][1])
 
-    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - the interface
         fields = scheme.fields
         inputs = fields["input"]
         dynamic = not isinstance(inputs, Mapping) or bool(inputs.get("is_dynamic"))
@@ -80,7 +80,7 @@ class _Lookup:
 
     def _is_excluded(self, name: str, kind: LayerKind) -> bool:
         if kind == "experts":
-            # Experts are all quantized or none: one that is excluded below counts for all.
+            # Experts are all quantized or none: one excluded expert excludes all of them.
             below = f"{name}."
             plain = (text for text in self.excluded.mapped if not text.startswith("re:"))
             if any(text == name or text.startswith(below) for text in plain):
@@ -93,7 +93,7 @@ class _Lookup:
         return agreed(name, [self.excluded.matching(member) is not None for member in members])
 
     def _layer(self, name: str) -> tuple[_Config | None, str]:
-        """The first entry that meets the name; without a star, one that holds it meets it."""
+        """The first entry that matches the name; one without a star matches any part of it."""
         for text, config in self.layers.items():
             if "*" in text:
                 if expression(translate(text)).match(name):
@@ -105,7 +105,7 @@ class _Lookup:
     def _scheme(self, config: _Config, by: str) -> Scheme:
         if config.get("output_tensors") or config.get("bias"):
             what = "output tensors or biases that are quantized, which it does not support"
-            raise LookupDisagreementError(f"{by or self.place} asks for {what}")
+            raise LookupDisagreementError(f"{by or self.place} declares {what}")
         weight = config.get("weight")
         first = weight[0] if isinstance(weight, list) and weight else weight
         values = first if isinstance(first, dict) else {}
@@ -120,17 +120,17 @@ class _Lookup:
 
 
 class _Quark:
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         if found.get("export") is None:
             raise StopsError(f"stops: {found.place()} has no export, which it requires")
         excluded = found.get("exclude")
         is_list = isinstance(excluded, list) and all(isinstance(e, str) for e in excluded)
         if not is_list:
-            raise StopsError(f"stops: {found.place('exclude')} is no list of strings")
+            raise StopsError(f"stops: {found.place('exclude')} is not a list of strings")
         layers = found.get("layer_quant_config") or {}
         default = found.get("global_quant_config")
         if not isinstance(layers, dict) or not isinstance(default, dict):
-            raise StopsError(f"stops: {found.place('global_quant_config')} is no object")
+            raise StopsError(f"stops: {found.place('global_quant_config')} is not an object")
         _require_kv_entries(found, layers)
         written = names.mapped(layers)
         held = {new: _without_kv(found, old, layers[old]) for new, old in written.items()}
@@ -144,7 +144,7 @@ class _Quark:
 
 
 def _without_kv(found: Held, name: str, config: object) -> object:
-    """An entry without the outputs that are the KV cache: the class takes them out."""
+    """An entry without the outputs that form the KV cache, which the class removes."""
     groups = found.child("export").get("kv_cache_group") or []
     named = [*groups, "*q_proj"] if groups else []
     is_kv = any(expression(translate(str(group))).match(name) for group in named)
@@ -152,7 +152,7 @@ def _without_kv(found: Held, name: str, config: object) -> object:
 
 
 def _require_kv_entries(found: Held, layers: Mapping[str, Any]) -> None:
-    """The KV cache of the groups that the export names has to have entries of its own."""
+    """Check that the KV cache groups of the export have entries of their own."""
     groups = found.child("export").get("kv_cache_group")
     if not isinstance(groups, list):
         raise StopsError(f"stops: {found.place('export')} has no kv_cache_group")
