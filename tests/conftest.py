@@ -29,6 +29,11 @@ SHARED = Path(__file__).parents[2] / "shared"
 FIXTURES = SHARED / "fixtures" if (SHARED / "fixtures").is_dir() else DATA
 FIXTURE_NAMES = sorted(path.parent.name for path in FIXTURES.glob("*/config.json"))
 
+SHOWING = ("FORCE_COLOR", "NO_COLOR", "COLUMNS")
+"""Variables of a user's terminal that change what is printed."""
+for name in SHOWING:
+    os.environ.pop(name, None)  # also those that a runner of tests sets for its workers
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -37,13 +42,12 @@ def run(tmp_path: Path) -> Run:
     """Run `ckptfix` as a process of its own; output is a pipe unless the test says otherwise."""
 
     def run_(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        clean = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "NO_COLOR")}
         return subprocess.run(
             [sys.executable, "-m", "ckptfix", *map(str, arguments)],
             check=False,
             capture_output=True,
             encoding="utf-8",
-            env={**clean, **environment},
+            env={**os.environ, **environment},
             cwd=tmp_path,
         )
 

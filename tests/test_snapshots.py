@@ -68,7 +68,7 @@ def test_a_screen_is_as_recorded(name: str, run: Run) -> None:
     stream, code, arguments = SCREENS[name]
     if arguments[0] == "verify" and find_spec("torch") is None:
         pytest.skip("no torch")
-    done = run(*arguments)
+    done = run(*arguments, COLUMNS="80")
     assert done.returncode == code, done.stderr
     shown = steady(getattr(done, stream))
     recorded = SNAPSHOTS / f"{name}.txt"
@@ -95,7 +95,8 @@ def test_the_transcripts_of_a_page_are_what_is_printed(page: Path, run: Run) -> 
     for block in transcripts(text):
         command, _, _ = block.removeprefix("$ ").partition("\n")
         program, _, head = command.partition(" | head -")
-        lines = run(*shlex.split(program)[1:]).stdout.splitlines(keepends=True)
+        shown = run(*shlex.split(program)[1:], COLUMNS="80").stdout
+        lines = shown.splitlines(keepends=True)
         made = f"$ {command}\n{''.join(lines[: int(head or len(lines))])}"
         if UPDATE:
             text = text.replace(f"```console\n{block}```", f"```console\n{made}```", 1)

@@ -22,6 +22,7 @@ from ckptfix.operations.loading import load
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import plain
 from ckptfix.report.formats import FORMATS, renderer
+from ckptfix.report.layout import fitted
 from ckptfix.rules.finding import Severity
 from ckptfix.runtimes.releases import asked_targets
 from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, safetensors_bytes
@@ -44,7 +45,7 @@ def checked(directory: Path, runtimes: tuple[str, ...]) -> str:
         found = tuple(check_each([str(directory)], request))
         report = CheckReport(found, Severity.WARNING, Path("/"))
         for name in FORMATS:
-            said += (plain(shown) for shown in renderer(name)(report, verbose))
+            said += (plain(shown) for shown in fitted(renderer(name)(report, verbose), None))
     return "\n".join(said)
 
 

@@ -27,6 +27,7 @@ from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import plain
 from ckptfix.report.formats import renderer
+from ckptfix.report.layout import fitted
 from ckptfix.report.spelling import spelled_check
 from ckptfix.rules.finding import Severity
 from ckptfix.runtimes.profile_store import known_releases
@@ -86,10 +87,8 @@ def said(directory: Path) -> Said | None:
         return None
     report = CheckReport((checked,), Severity.WARNING, Path.cwd())
     names = ("text", "json", "jsonl", "sarif", "junit", "github")
-    return Said(
-        report,
-        {name: "\n".join(plain(line) for line in renderer(name)(report, False)) for name in names},
-    )
+    shown = {name: fitted(renderer(name)(report, False), None) for name in names}
+    return Said(report, {name: "\n".join(map(plain, lines)) for name, lines in shown.items()})
 
 
 def releases(runtime: str, first: str, last: str | None) -> list[Release]:

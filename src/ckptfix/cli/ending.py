@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from ckptfix.errors import CkptfixError
-from ckptfix.report.console import line, write_plain
+from ckptfix.report.console import line, show
 from ckptfix.text import visible
 
 
@@ -34,7 +34,7 @@ def _spelled(error: CkptfixError) -> str:
 
 
 def _failed(sentence: str, code: int = 2) -> int:
-    write_plain([line(sentence)], sys.stderr)
+    show([line(sentence)], sys.stderr)
     return code
 
 

@@ -16,8 +16,8 @@ def explain(
 
     Example: ckptfix explain CKF101
     """
-    from ckptfix.report.console import show
+    from ckptfix.report.console import show, width_of
     from ckptfix.report.rules_text import rule_lines
     from ckptfix.rules.catalogue import find_rule
 
-    show(rule_lines(find_rule(code)), sys.stdout)
+    show(rule_lines(find_rule(code), width_of(sys.stdout)), sys.stdout)

@@ -22,17 +22,15 @@ def inspect(
 
     Example: ckptfix inspect ./Nemotron-Nano-VL-12B-V2-NVFP4 --json
     """
-    from shutil import get_terminal_size
-
     from ckptfix.cli.listening import listening
     from ckptfix.operations.inspect import inspect_checkpoint
     from ckptfix.operations.layer_map import layer_map
     from ckptfix.operations.loading import load
     from ckptfix.remote.opening import NetworkPolicy
-    from ckptfix.report.console import line, show, write_plain
+    from ckptfix.report.console import line, show, width_of, write_plain
     from ckptfix.report.inspect_json import inspection_json
     from ckptfix.report.inspect_text import inspection_lines
-    from ckptfix.report.layers_text import layer_map_lines
+    from ckptfix.report.layers_text import WIDTH, layer_map_lines
     from ckptfix.runtimes.name_maps import builtin_name_map
 
     with listening() as listener:
@@ -43,4 +41,4 @@ def inspect(
         write_plain(inspection_json(inspection), sys.stdout)
         return
     show(inspection_lines(inspection), sys.stdout)
-    show([line(), *layer_map_lines(layers, get_terminal_size().columns)], sys.stdout)
+    show([line(), *layer_map_lines(layers, width_of(sys.stdout) or WIDTH)], sys.stdout)

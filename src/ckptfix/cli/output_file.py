@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ckptfix.durable import write_durably
 from ckptfix.errors import CkptfixError
-from ckptfix.report.console import Line, write_plain
+from ckptfix.report.console import write_plain
+from ckptfix.report.layout import Block
 from ckptfix.text import visible
 
 
@@ -30,7 +31,7 @@ def require_writable(path: str) -> Path:
     return target
 
 
-def write_report(path: Path, lines: Iterable[Line]) -> None:
+def write_report(path: Path, lines: Iterable[Block]) -> None:
     """Write a report without colour, as UTF-8.
 
     Raises:

@@ -48,5 +48,4 @@ def resolve(
     with listening() as listener:
         loaded = load(checkpoint, NetworkPolicy(revision, offline, refresh), listener)
         resolved = resolve_modules(loaded, modules, targets, listener)
-    for release in resolved:
-        show(resolution_lines(release), sys.stdout)
+    show(resolution_lines(resolved), sys.stdout)

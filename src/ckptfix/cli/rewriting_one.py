@@ -20,8 +20,9 @@ from ckptfix.progress import Listener
 from ckptfix.remote.opening import Opened
 from ckptfix.remote.reference import Directory, Repository
 from ckptfix.report.commands import suggested
-from ckptfix.report.console import Line, line, show, show_exactly
+from ckptfix.report.console import line, show, show_exactly
 from ckptfix.report.diff_text import diff_lines
+from ckptfix.report.layout import SHELL, Block
 from ckptfix.report.pull_request import ProposedChange, body_of, title_of
 from ckptfix.report.rewrite_report import Outcome, Rewritten
 from ckptfix.report.rewrite_text import (
@@ -69,12 +70,12 @@ class RewriteCall:
             return self._forget(opened)
         return self._rewrite(opened)
 
-    def _show(self, lines: Iterable[Line]) -> None:
+    def _show(self, lines: Iterable[Block]) -> None:
         """On stdout, which is for the report alone where that is JSON."""
         if not self.flags.json:
             show(lines, sys.stdout)
 
-    def _tell(self, lines: Iterable[Line]) -> None:
+    def _tell(self, lines: Iterable[Block]) -> None:
         """On stderr."""
         if not self.flags.json:
             show(lines, sys.stderr)
@@ -177,7 +178,9 @@ class RewriteCall:
             self._show([line(f"proposed to {visible(name)}")])
             self._show([*done_lines(planned, NOTHING_ELSE), *after_lines(name, planned)])
             check = suggested("check", str(replace(repository, revision=opened.revision)))
-            self._show([line("opened ", (opened.url, "bold")), line(f"check it with: {check}")])
+            self._show(
+                [line("opened ", (opened.url, "bold")), line("check it with: ", (check, SHELL))]
+            )
         return replace(made, outcome=Outcome.PROPOSED, pull_request=opened.url)
 
     def _show_dry_run(
@@ -199,7 +202,7 @@ class RewriteCall:
         self._show([line(f"rewrote {visible(name)}"), *done_lines(planned, result.written)])
         self._show(after_lines(name, planned))
         if can_undo:
-            self._show([line(f"undo with: {suggested('rewrite', name, '--undo')}")])
+            self._show([line("undo with: ", (suggested("rewrite", name, "--undo"), SHELL))])
 
 
 def _verified(directory: str, flags: RewriteFlags) -> int:

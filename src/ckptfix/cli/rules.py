@@ -11,10 +11,10 @@ def rules(json: JsonOption = False) -> None:
     Example: ckptfix rules
     """
     from ckptfix.report.console import show, write_plain
-    from ckptfix.report.rules_text import rules_json, rules_lines
+    from ckptfix.report.rules_text import rules_json, rules_table
     from ckptfix.rules.registry import RULES
 
     if json:
         write_plain(rules_json(RULES.values()), sys.stdout)
     else:
-        show(rules_lines(RULES.values()), sys.stdout)
+        show([rules_table(RULES.values())], sys.stdout)

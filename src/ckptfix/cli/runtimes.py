@@ -41,7 +41,7 @@ def runtimes(
     from ckptfix.report.runtimes_text import (
         architecture_lines,
         learned_lines,
-        release_lines,
+        release_table,
         rows_json,
     )
     from ckptfix.runtimes.catalogue import architecture_rows, learned_architecture, release_rows
@@ -62,7 +62,7 @@ def runtimes(
         if json:
             write_plain(rows_json(releases), sys.stdout)
         else:
-            show(release_lines(releases), sys.stdout)
+            show([release_table(releases)], sys.stdout)
         return
     rows = architecture_rows(architecture)
     if json:

@@ -21,6 +21,7 @@ from ckptfix.rules.finding import BY_HAND, Finding, Repair, to_rewrite
 from ckptfix.rules.runtimes import refused_metadata
 from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.name_maps import NameMap
+from ckptfix.runtimes.releases import specs_of
 from ckptfix.runtimes.targets import Target
 
 _WAYS: Final[dict[Repair, tuple[Repair, ...]]] = {
@@ -135,7 +136,7 @@ class Repairs:
     def _arguments(self, kinds: Sequence[Repair], targets: Sequence[Target] = ()) -> str:
         words = [kind.arguments for kind in kinds]
         if targets:
-            words.append(f"runtimes={[f'{t.runtime}=={t.version}' for t in targets]!r}")
+            words.append(f"runtimes={list(specs_of(targets))!r}")
         return ", ".join((*words, *self.own_map.arguments))
 
     def advised(

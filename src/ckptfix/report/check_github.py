@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.report.check_groups import answers_text, group_text, groups, path_of
 from ckptfix.report.check_report import CheckReport
-from ckptfix.report.console import COMMAND, Line, line
+from ckptfix.report.console import COMMAND, line
 from ckptfix.report.folding import Group
+from ckptfix.report.layout import Line
 from ckptfix.report.outlook import answer_text
 
 

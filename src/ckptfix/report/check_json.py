@@ -11,9 +11,10 @@ from msgspec import Meta
 from ckptfix import __version__
 from ckptfix.operations.checked import CheckedCheckpoint, ReleaseAnswer, count_severities
 from ckptfix.report.check_report import CheckReport
-from ckptfix.report.console import Line, line
+from ckptfix.report.console import line
 from ckptfix.report.folding import fold_experts, like_as_one
 from ckptfix.report.json_output import indented
+from ckptfix.report.layout import Line
 from ckptfix.report.spelling import RepairCommand, repair_command
 from ckptfix.rules.finding import Finding, Severity
 from ckptfix.runtimes.module_verdict import ModuleVerdict

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from ckptfix.report.check_json import report_object
 from ckptfix.report.check_report import CheckReport
-from ckptfix.report.console import Line, line
+from ckptfix.report.console import line
 from ckptfix.report.json_output import compact
+from ckptfix.report.layout import Line
 
 
 def check_jsonl(report: CheckReport, verbose: bool) -> Iterator[Line]:

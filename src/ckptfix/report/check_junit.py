@@ -8,8 +8,9 @@ from html import escape
 from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.report.check_groups import group_text, groups
 from ckptfix.report.check_report import CheckReport
-from ckptfix.report.console import Line, count, line
+from ckptfix.report.console import count, line
 from ckptfix.report.folding import Group
+from ckptfix.report.layout import Line
 from ckptfix.rules.finding import Rule
 from ckptfix.runtimes.loads import Answer
 from ckptfix.text import inert, visible

@@ -12,9 +12,10 @@ from ckptfix.operations.checked import CheckedCheckpoint, ReleaseAnswer
 from ckptfix.place import Place
 from ckptfix.report.check_groups import group_text, groups, path_of
 from ckptfix.report.check_report import CheckReport
-from ckptfix.report.console import Line, line
+from ckptfix.report.console import line
 from ckptfix.report.folding import Group, container, fold_experts, mask_numbers
 from ckptfix.report.json_output import indented
+from ckptfix.report.layout import Line
 from ckptfix.report.spelling import repair_command, spelled
 from ckptfix.rules.finding import Finding, Rule, number_of
 from ckptfix.rules.registry import RULES

@@ -1,25 +1,30 @@
-"""Several checkpoints against several releases: one row a checkpoint, one column a release."""
+"""Several checkpoints against several releases: one row per checkpoint, one column per release."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ckptfix.operations.checked import CheckedCheckpoint, ReleaseAnswer
 from ckptfix.report.check_report import CheckReport
-from ckptfix.report.console import Line, columns, count, line
+from ckptfix.report.console import count
+from ckptfix.report.layout import Table, table
+from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.registry import known_runtimes
 from ckptfix.runtimes.targets import Target
 from ckptfix.text import visible
 
 
-def table_lines(report: CheckReport) -> Iterator[Line]:
-    """Will it load, for every checkpoint, on the releases that count for one of them."""
+def answer_table(report: CheckReport) -> Table:
+    """Will it load, for every checkpoint, on the releases that count for one of them.
+
+    Neighbouring releases with the same answers share a column.
+    """
     releases = _releases(report)
-    rows = [("will it load", *map(str, releases), "findings")]
-    rows += [_row(checked, releases) for checked in report.checkpoints]
-    head, *body = columns(rows)
-    yield line((head, "bold"))
-    for checked, text in zip(report.checkpoints, body, strict=True):
-        yield line((text, "green" if checked.clean else "red"))
+    every = [_row(checked, releases) for checked in report.checkpoints]
+    answers = ((release, tuple(r[i] for r in every)) for i, release in enumerate(releases, 1))
+    runs = list(runs_of_releases(answers))
+    rows = [("will it load", *(release_range(alike) for alike, _ in runs), "findings")]
+    rows += [(row[0], *(column[i] for _, column in runs), row[-1]) for i, row in enumerate(every)]
+    return table(rows, ["green" if checked.clean else "red" for checked in report.checkpoints])
 
 
 def _releases(report: CheckReport) -> list[Target]:

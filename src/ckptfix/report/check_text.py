@@ -6,9 +6,10 @@ from typing import Final
 
 from ckptfix.operations.checked import CheckedCheckpoint, count_severities
 from ckptfix.report.check_report import CheckReport
-from ckptfix.report.check_table import table_lines
-from ckptfix.report.console import Line, count, line
+from ckptfix.report.check_table import answer_table
+from ckptfix.report.console import count, line
 from ckptfix.report.folding import fold
+from ckptfix.report.layout import Block, Line
 from ckptfix.report.matrix import matrix_lines
 from ckptfix.report.outlook import answer_text, outlook_lines
 from ckptfix.report.spelling import REPAIR_COMMANDS
@@ -22,7 +23,7 @@ MOST_SUBJECTS = 12
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 
 
-def check_text(report: CheckReport, verbose: bool) -> Iterator[Line]:
+def check_text(report: CheckReport, verbose: bool) -> Iterator[Block]:
     """Every checkpoint under its name, and a summary where there are several."""
     several = len(report.checkpoints) > 1
     for checked in report.checkpoints:
@@ -34,7 +35,7 @@ def check_text(report: CheckReport, verbose: bool) -> Iterator[Line]:
         if several and not _is_brief(checked):
             yield line()
     if several or report.brief:
-        yield from table_lines(report)
+        yield answer_table(report)
         yield line()
         yield _total_line(report)
 
@@ -46,7 +47,7 @@ def _is_brief(checked: CheckedCheckpoint) -> bool:
 
 def _checkpoint_lines(
     report: CheckReport, checked: CheckedCheckpoint, *, verbose: bool, alone: bool
-) -> Iterator[Line]:
+) -> Iterator[Block]:
     """Where it will load, what was found, and a summary."""
     if alone or not checked.clean:
         yield from outlook_lines(checked)
@@ -54,7 +55,7 @@ def _checkpoint_lines(
     yield _summary_line(report, checked)
 
 
-def below_first_screen(checked: CheckedCheckpoint, *, verbose: bool = False) -> Iterator[Line]:
+def below_first_screen(checked: CheckedCheckpoint, *, verbose: bool = False) -> Iterator[Block]:
     """All findings under their rules, and the releases asked about, module by module."""
     # Of releases that were asked about, the matrix shows what the findings say.
     in_matrix = checked.asked and not verbose

@@ -4,16 +4,12 @@ Rich is imported only where colour is printed. NO_COLOR, FORCE_COLOR and TERM=du
 """
 
 import os
-import re
 from collections.abc import Callable, Iterable
 from typing import Final, TextIO
 
+from ckptfix.report.layout import SHELL, Block, Line, fitted
 from ckptfix.text import backslashed, command_starts, without_controls
 
-_NUMBER = re.compile(r"[\d,]+(\.\d+)?( [kMGT]?B)?\Z")
-
-Line = tuple[tuple[str, str], ...]
-"""Pieces of one line: (text, style); style is a Rich style, `COMMAND` or empty."""
 COMMAND: Final = "command"
 """Style of a piece that CI runners are meant to act on, in a format made for them."""
 
@@ -57,8 +53,23 @@ def wants_colour(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def show(lines: Iterable[Line], stream: TextIO) -> None:
-    """Print lines: nothing is wrapped, cropped or interpreted, by a terminal or a CI runner."""
+def width_of(stream: TextIO) -> int | None:
+    """Columns of a terminal; `COLUMNS` decides also for a pipe, which else has no limit."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    try:
+        return (os.get_terminal_size(stream.fileno()).columns or None) if stream.isatty() else None
+    except (OSError, ValueError):  # it is in memory
+        return None
+
+
+def show(blocks: Iterable[Block], stream: TextIO) -> None:
+    """Print a report as wide as the terminal is; nothing in it acts on one, or on a CI runner."""
+    _print(fitted(blocks, width_of(stream)), stream)
+
+
+def _print(lines: Iterable[Line], stream: TextIO) -> None:
     if not wants_colour(stream):
         write_plain(lines, stream)
         return
@@ -67,12 +78,13 @@ def show(lines: Iterable[Line], stream: TextIO) -> None:
 
     console = Console(file=stream, force_terminal=True, highlight=False, soft_wrap=True)
     for pieces in lines:
-        console.print(Text.assemble(*safe(pieces)))
+        styled = ((text, "" if style == SHELL else style) for text, style in safe(pieces))
+        console.print(Text.assemble(*styled))
 
 
-def write_plain(lines: Iterable[Line], stream: TextIO) -> None:
-    """Write lines without any style."""
-    stream.writelines(f"{_safe_text(pieces)}\n" for pieces in lines)
+def write_plain(blocks: Iterable[Block], stream: TextIO) -> None:
+    """Write a report without any style, each line and row of a table whole."""
+    stream.writelines(f"{_safe_text(pieces)}\n" for pieces in fitted(blocks, None))
     stream.flush()
 
 
@@ -85,33 +97,18 @@ def _safe_text(pieces: Line) -> str:
 def show_exactly(text: str, styled: Callable[[str], Iterable[Line]], stream: TextIO) -> None:
     """Print a text that a program will read with every character; a person gets it escaped.
 
+    It is not fitted to a terminal: a patch that is broken into lines is none.
+
     Args:
         text: ends with a line break.
         styled: its lines for a person.
         stream: where to.
     """
     if stream.isatty() or wants_colour(stream):
-        show(styled(text), stream)
+        _print(styled(text), stream)
     else:
         stream.write(text)
         stream.flush()
-
-
-def columns(rows: Iterable[tuple[str, ...]], gap: int = 2) -> list[str]:
-    """Rows as columns: numbers and sizes aligned right, everything else left."""
-    rows = list(rows)
-    if not rows:
-        return []
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        (" " * gap)
-        .join(
-            cell.rjust(width) if _NUMBER.match(cell) else cell.ljust(width)
-            for cell, width in zip(row, widths, strict=True)
-        )
-        .rstrip()
-        for row in rows
-    ]
 
 
 def count(number: int, singular: str, plural: str = "") -> str:

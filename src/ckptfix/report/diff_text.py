@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from ckptfix.report.console import Line, line
+from ckptfix.report.console import line
+from ckptfix.report.layout import Line
 
 _STYLES = {"-": "red", "+": "green", "@": "cyan"}
 

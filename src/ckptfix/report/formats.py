@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from ckptfix.report.check_report import CheckReport
-    from ckptfix.report.console import Line
+    from ckptfix.report.layout import Block
 
-Render = Callable[["CheckReport", bool], Iterable["Line"]]
+Render = Callable[["CheckReport", bool], Iterable["Block"]]
 """Turns a report into lines; the second argument requests every finding instead of groups."""
 
 FORMATS: Final = {

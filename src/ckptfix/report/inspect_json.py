@@ -6,8 +6,9 @@ from typing import Final
 
 from ckptfix import __version__
 from ckptfix.operations.inspect import Inspection
-from ckptfix.report.console import Line, line
+from ckptfix.report.console import line
 from ckptfix.report.json_output import indented
+from ckptfix.report.layout import Line
 
 SCHEMA: Final = 1
 """Changes when a field changes its meaning or goes away."""

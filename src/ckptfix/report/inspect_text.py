@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 from ckptfix.operations.inspect import CodesSummary, Inspection
-from ckptfix.report.console import Line, columns, count, line, size
+from ckptfix.report.console import count, line, size
+from ckptfix.report.layout import Block, Table, table
 from ckptfix.text import visible
 
 
-def inspection_lines(inspection: Inspection) -> Iterator[Line]:
+def inspection_lines(inspection: Inspection) -> Iterator[Block]:
     """The text of `inspect`."""
     architecture = ", ".join(inspection.architectures) or "not stated"
     if inspection.language_model_architectures:
@@ -33,7 +34,7 @@ def inspection_lines(inspection: Inspection) -> Iterator[Line]:
     ):
         yield line((f"{label:<14}", "bold"), visible(text))
     yield line()
-    yield from _format_lines(inspection)
+    yield _formats(inspection)
     yield line()
     rows: list[tuple[str, ...]] = [
         ("metadata", "quant_algo", "entries", "exclude patterns", "targets")
@@ -48,10 +49,10 @@ def inspection_lines(inspection: Inspection) -> Iterator[Line]:
         )
         for m in inspection.metadata
     ]
-    yield from _table(rows)
+    yield table(rows)
 
 
-def _format_lines(inspection: Inspection) -> Iterator[Line]:
+def _formats(inspection: Inspection) -> Table:
     rows: list[tuple[str, ...]] = [
         ("stored format", "codes", "group", "modules", "parameters", "size", "stated in")
     ]
@@ -68,7 +69,7 @@ def _format_lines(inspection: Inspection) -> Iterator[Line]:
                 places or ("-" if row.stored_format == "unquantized" else "nowhere"),
             )
         )
-    yield from _table(rows)
+    return table(rows)
 
 
 def _codes(codes: CodesSummary | None) -> str:
@@ -84,9 +85,3 @@ def _codes(codes: CodesSummary | None) -> str:
         codes.packing,
     )
     return ", ".join(part for part in parts if part)
-
-
-def _table(rows: list[tuple[str, ...]]) -> Iterator[Line]:
-    header, *body = columns(rows)
-    yield line((header, "bold"))
-    yield from (line(row) for row in body)

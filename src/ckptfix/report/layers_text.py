@@ -5,11 +5,14 @@ from itertools import groupby
 from typing import Final
 
 from ckptfix.operations.layer_map import ABSENT, SEVERAL, LayerMap, Legend, Row, Stack
-from ckptfix.report.console import Line, count, line, plain
+from ckptfix.report.console import count, line, plain
+from ckptfix.report.layout import Line, folded
 from ckptfix.text import visible
 
 MOST_ROWS: Final = 40
 """Rows shown of one stack; and stacks shown."""
+WIDTH: Final = 80
+"""Columns of the map where there is no terminal."""
 _WIDEST_NAME: Final = 34
 _NARROWEST: Final = 10
 """Layers shown side by side on any terminal."""
@@ -54,7 +57,7 @@ def _legend_lines(layers: LayerMap, styles: dict[str, str], width: int) -> Itera
 def _stack_lines(stack: Stack, styles: dict[str, str], width: int) -> Iterator[Line]:
     rows = stack.rows[:MOST_ROWS]
     title = visible(stack.name) if stack.name else "modules outside of layers"
-    names = [shortened(visible(row.name), _WIDEST_NAME) for row in rows]
+    names = [folded(visible(row.name), _WIDEST_NAME) for row in rows]
     first = max(map(len, names), default=0) + 4
     step = max(width - first, _NARROWEST) // 10 * 10
     for start in range(0, len(stack.layers), step):
@@ -73,7 +76,7 @@ def _ruler_lines(title: str, layers: Sequence[int], first: int, width: int) -> I
     """The number of every tenth layer, beside the name of the stack where both fit."""
     ruler = "".join(f"{number:<10}" for number in layers[::10]).rstrip()
     if len(title) + 2 > first:
-        yield line((shortened(title, max(width, first)), "bold"))
+        yield line((folded(title, max(width, first)), "bold"))
         title = ""
     yield line((f"{title:<{first}}", "bold"), ruler)
 
@@ -82,15 +85,3 @@ def _letters(row: Row, start: int, step: int, styles: dict[str, str]) -> Iterabl
     letters = row.letters[start : start + step].rstrip()
     for letter, run in groupby(letters):
         yield "".join(run), styles.get(letter, "")
-
-
-def shortened(name: str, width: int) -> str:
-    """A name that fits, with its middle left out.
-
-    >>> shortened("language_model.model.layers", 16)
-    'language….layers'
-    """
-    if len(name) <= width:
-        return name
-    head = width // 2
-    return f"{name[:head]}…{name[len(name) - (width - 1 - head) :]}"

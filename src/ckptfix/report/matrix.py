@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ckptfix.report.console import Line, columns, count, line
+from ckptfix.report.console import count, line
 from ckptfix.report.folding import fold_all, fold_names, mask_numbers
+from ckptfix.report.layout import Block, Line, table
+from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.rules.runtimes import not_loaded, refused_metadata, wrong_module
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
+from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
@@ -25,26 +28,46 @@ class _Row:
     """Whether a module is stored quantized or built in a different format than stored."""
 
 
-def matrix_lines(verdicts: Sequence[TargetVerdict]) -> Iterator[Line]:
+def matrix_lines(verdicts: Sequence[TargetVerdict]) -> Iterator[Block]:
     """Modules x releases, folded to groups, then what is wrong in each release and why."""
     known = [verdict for verdict in verdicts if not verdict.problem]
     rows = _rows(known)
     shown = [row for row in rows if row.interesting]
     if shown:
-        table: list[tuple[str, ...]] = [("module", "stored", *(str(v.target) for v in known))]
-        table += [(_name(row), row.stored, *row.cells) for row in shown]
-        header, *body = columns(table)
-        yield line((header, "bold"))
-        for text in body:
-            yield line((text, "red" if "!" in text else ""))
+        runs = list(
+            runs_of_releases(
+                (verdict.target, tuple(row.cells[i] for row in shown))
+                for i, verdict in enumerate(known)
+            )
+        )
+        head = ("module", "stored", *(release_range(alike) for alike, _ in runs))
+        body = [
+            (_name(row), row.stored, *(column[i] for _, column in runs))
+            for i, row in enumerate(shown)
+        ]
+        yield table([head, *body], ["red" if _differs(row) else "" for row in shown])
         hidden = sum(len(row.names) for row in rows if not row.interesting)
         if hidden:
             yield line(
                 f"and {count(hidden, 'more module')}, unquantized in the file and in every release"
             )
         yield line()
-    for verdict in verdicts:
-        yield from summary_of_target(verdict)
+    told = ((verdict.target, tuple(told_of(verdict))) for verdict in verdicts)
+    for alike, lines in runs_of_releases(told):
+        yield from under(alike, lines)
+
+
+def under(releases: Sequence[Target], told: Sequence[Line]) -> Iterator[Line]:
+    """What `told_of` says of releases, under their names."""
+    head, *details = told
+    # One release may have several things wrong, each with its own head.
+    for pieces in (head, *details):
+        named = not pieces[0][0].startswith(" ")
+        yield (*line((release_range(releases), "bold"), ": "), *pieces) if named else pieces
+
+
+def _differs(row: _Row) -> bool:
+    return any(cell.endswith(" !") for cell in row.cells)
 
 
 def _rows(known: Sequence[TargetVerdict]) -> list[_Row]:
@@ -75,28 +98,30 @@ def _name(row: _Row) -> str:
     return f"{visible(fold_names(row.names))}{number}"
 
 
-def summary_of_target(verdict: TargetVerdict) -> Iterator[Line]:
-    """What one release builds in a different format than stored, and why."""
-    target = str(verdict.target)
+def told_of(verdict: TargetVerdict) -> Iterator[Line]:
+    """What one release builds in a different format than stored, and why.
+
+    Lines that are not indented continue a sentence that starts with the release.
+    """
     if verdict.refused:
-        yield line((target, "bold"), ": ", (f"{verdict.problem} ({refused_metadata.code})", "red"))
+        yield line((f"{verdict.problem} ({refused_metadata.code})", "red"))
         return
     if verdict.problem:
-        yield line((target, "bold"), ": ", (f"no verdict: {verdict.problem}", "yellow"))
+        yield line((f"no verdict: {verdict.problem}", "yellow"))
         return
     if verdict.wrong:
         yield from _wrong_modules(verdict)
     elif not verdict.faults:
-        yield line((target, "bold"), ": ", ("every module is built in its stored format", "green"))
+        yield line(("every module is built in its stored format", "green"))
     for fault in verdict.faults:
-        yield line((target, "bold"), ": ", (f"{fault.text} ({not_loaded.code})", "red"))
+        yield line((f"{fault.text} ({not_loaded.code})", "red"))
 
 
 def _wrong_modules(verdict: TargetVerdict) -> Iterator[Line]:
     wrong = verdict.wrong
     total = count(len(verdict.modules), "module")
     problem = f"{len(wrong):,} of {total} built in a different format than stored"
-    yield line((str(verdict.target), "bold"), ": ", (f"{problem} ({wrong_module.code})", "red"))
+    yield line((f"{problem} ({wrong_module.code})", "red"))
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for module in wrong:
         key = module.stored, module.resolved, mask_numbers(module.reason)

@@ -6,7 +6,8 @@ from typing import Final
 from ckptfix.operations.checked import Advised, CheckedCheckpoint, ReleaseAnswer, cured, lost
 from ckptfix.remote.reference import plain_name
 from ckptfix.report.commands import ELSEWHERE, path_word, quoted
-from ckptfix.report.console import Line, columns, line
+from ckptfix.report.console import line
+from ckptfix.report.layout import SHELL, Block, Line, cells, table
 from ckptfix.report.releases import ranges_where, release_range, runs_of_releases
 from ckptfix.report.spelling import spelled
 from ckptfix.runtimes.loads import Answer
@@ -17,19 +18,26 @@ from ckptfix.text import visible
 STYLE: Final = {Answer.YES: "green", Answer.NO: "red", Answer.UNKNOWN: ""}
 
 
-def outlook_lines(checked: CheckedCheckpoint) -> Iterator[Line]:
+def outlook_lines(checked: CheckedCheckpoint) -> Iterator[Block]:
     """Both answers, for the releases asked about or else for every known one."""
     yield line(("Will it load? (names and formats only)", "bold"))
     runs = list(
         runs_of_releases((a.target, (a.loads, visible(str(a.answer)))) for a in checked.runtimes)
     )
     rows = [(f"  {release_range(alike)}", text) for alike, (_, text) in runs]
-    for text, (_, (loads, _)) in zip(columns(rows), runs, strict=True):
-        yield line((text, STYLE[loads]))
+    yield table(rows, [STYLE[loads] for _, (loads, _) in runs], head=False)
     yield line(("Next step", "bold"))
     loading = [alike for alike, (loads, _) in runs if loads is Answer.YES]
-    yield from (line(text) for text in columns(list(_commands(checked, loading))))
+    yield from _command_lines(list(_commands(checked, loading)))
     yield line()
+
+
+def _command_lines(commands: Sequence[tuple[str, str]]) -> Iterator[Line]:
+    """Each with its comment, which are all in one column."""
+    widest = max(cells(command) for command, _ in commands)
+    for command, comment in commands:
+        blanks = " " * (widest - cells(command) + 2)
+        yield line("  ", (command, SHELL), *((blanks, comment) if comment else ()))
 
 
 def _commands(
@@ -41,13 +49,13 @@ def _commands(
         yield from _rewrites(checked, advised)
         return
     for alike in loading[:1]:
-        yield f"  {_served(checked, alike[0])}", f"# {release_range(alike)}"
+        yield _served(checked, alike[0]), f"# {release_range(alike)}"
     if advised:
         dry_run = spelled(f"`plan({advised.arguments})`", checked.name)
-        yield f"  {dry_run}", f"# {effect_text(checked, advised)}"
+        yield dry_run, f"# {effect_text(checked, advised)}"
     elif not loading:
         below = "# see the findings below" if checked.findings else ""
-        yield "  nothing to run: no rewrite fixes this", below
+        yield "nothing to run: no rewrite fixes this", below
 
 
 def effect_text(checked: CheckedCheckpoint, advised: Advised) -> str:
@@ -69,12 +77,12 @@ def _rewrites(checked: CheckedCheckpoint, advised: Advised) -> Iterator[tuple[st
     call, name = f"`rewrite({advised.arguments})`", checked.name
     told = f"# {effect_text(checked, advised)}"
     if checked.kind == "directory":
-        yield f"  {spelled(call, name)}", told
+        yield spelled(call, name), told
         return
-    yield f"  {spelled(call, name, *ELSEWHERE)}", told
+    yield spelled(call, name, *ELSEWHERE), told
     if checked.kind == "repository":
         proposes = spelled(call, name, "--create-pr")
-        yield f"  {proposes}", "# opens a pull request with the fix"
+        yield proposes, "# opens a pull request with the fix"
 
 
 def _served(checked: CheckedCheckpoint, target: Target) -> str:

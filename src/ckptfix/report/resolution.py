@@ -1,19 +1,27 @@
 """`resolve` for people: how a release gets to its answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ckptfix.operations.resolve import ResolvedModules
-from ckptfix.report.console import Line, count, line
+from ckptfix.report.console import count, line
 from ckptfix.report.folding import fold_all
+from ckptfix.report.layout import Line
+from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.runtimes.common.bound import Resolution
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
 
-def resolution_lines(resolved: ResolvedModules) -> Iterator[Line]:
-    """How one release resolves the requested modules."""
+def resolution_lines(resolved: Iterable[ResolvedModules]) -> Iterator[Line]:
+    """How each release resolves the requested modules; equal neighbours are shown once."""
+    told = ((release.verdict.target, tuple(_release_lines(release))) for release in resolved)
+    for alike, lines in runs_of_releases(told):
+        yield line((release_range(alike), "bold"))
+        yield from lines
+
+
+def _release_lines(resolved: ResolvedModules) -> Iterator[Line]:
     verdict = resolved.verdict
-    yield line((str(verdict.target), "bold"))
     if verdict.problem:
         yield line(f"  no verdict: {verdict.problem}")
         return

@@ -10,8 +10,9 @@ from msgspec import Meta
 from ckptfix import __version__
 from ckptfix.operations.checked import ReleaseAnswer, answers_of_plan
 from ckptfix.report.check_json import json_schema
-from ckptfix.report.console import Line, line
+from ckptfix.report.console import line
 from ckptfix.report.json_output import indented
+from ckptfix.report.layout import Line
 from ckptfix.report.rewrite_report import Rewritten
 from ckptfix.rewriting.plan import FileChange
 from ckptfix.rewriting.proof import Refusal

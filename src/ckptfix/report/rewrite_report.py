@@ -6,7 +6,8 @@ from enum import StrEnum
 
 from ckptfix.operations.plan import RewritePlan
 from ckptfix.report.commands import suggested
-from ckptfix.report.console import Line, columns, line
+from ckptfix.report.console import line
+from ckptfix.report.layout import Block, table
 from ckptfix.rewriting.tensors.written import NOTHING_ELSE, Written
 from ckptfix.text import visible
 
@@ -53,9 +54,9 @@ class Rewritten:
         return suggested("rewrite", self.name, "--undo") if self.can_undo else ""
 
 
-def summary_lines(done: tuple[Rewritten, ...]) -> Iterator[Line]:
+def summary_lines(done: tuple[Rewritten, ...]) -> Iterator[Block]:
     """What became of each of several checkpoints, and of how many the same."""
-    yield from (line(row) for row in columns([(visible(d.name), d.outcome.value) for d in done]))
+    yield table([(visible(d.name), d.outcome.value) for d in done], head=False)
     numbers = {outcome: sum(d.outcome is outcome for d in done) for outcome in Outcome}
     parts = [f"{number:,} {outcome}" for outcome, number in numbers.items() if number]
     yield line()

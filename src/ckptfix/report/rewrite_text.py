@@ -3,15 +3,16 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ckptfix.operations.checked import answers_of_plan
+from ckptfix.operations.checked import ReleaseAnswer, answers_of_plan
 from ckptfix.operations.plan import RewritePlan
 from ckptfix.remote.reference import is_remote
 from ckptfix.report.commands import ELSEWHERE, suggested
-from ckptfix.report.console import Line, columns, count, line, plain, size
-from ckptfix.report.matrix import summary_of_target
+from ckptfix.report.console import count, line, size
+from ckptfix.report.layout import SHELL, Block, Line, table
+from ckptfix.report.matrix import told_of, under
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.report.spelling import spelled
-from ckptfix.report.tensors_text import no_tensor_lines, tensor_lines
+from ckptfix.report.tensors_text import no_tensor_lines, tensor_tables
 from ckptfix.rewriting.forget import Forgotten
 from ckptfix.rewriting.output import Output
 from ckptfix.rewriting.plan import FileChange, Plan
@@ -32,23 +33,33 @@ def refusal_lines(name: str, plan: Plan, harmed: Sequence[TargetVerdict] = ()) -
         yield line("    at ", (str(refusal.place), "cyan"))
     for verdict in harmed:
         yield line(f"  this would break modules that {verdict.target} builds correctly today")
-        yield from summary_of_target(verdict)
+        yield from under([verdict.target], tuple(told_of(verdict)))
 
 
-def answer_lines(planned: ProvedPlan) -> Iterator[Line]:
+def answer_lines(planned: ProvedPlan) -> Iterator[Block]:
     """Whether each release loads it, before and after, and what remains."""
-    rows = [("will it load?", "before", "after")]
-    rows += [(f"  {release_range(alike)}", *state) for alike, state in answer_states(planned)]
-    if len(rows) == 1:
+    before, after = answers_of_plan(planned)
+    if not after:
         return
-    yield from (line(row) for row in columns(rows))
-    _, after = answers_of_plan(planned)
-    remaining = [(a.target, _remains(a.verdict)) for a in after if a.loads is Answer.NO]
-    if remaining:
-        yield line("no rename or alias fixes these")
-        for alike, remains in runs_of_releases(remaining):
-            yield line((release_range(alike), "bold"), ": ", (remains[0], "red"))
-            yield from (line(text) for text in remains[1:])
+    states = ((b.target, (b.loads, a.loads)) for b, a in zip(before, after, strict=True))
+    rows = [(f"  {release_range(alike)}", *both) for alike, both in runs_of_releases(states)]
+    yield table([("will it load?", "before", "after"), *rows], head=False)
+    for heading, remaining in (
+        ("no rename or alias fixes these", [a for a in after if a.loads is Answer.NO]),
+        ("not known", [a for a in after if a.loads is Answer.UNKNOWN]),
+    ):
+        if remaining:
+            yield line(heading)
+        for alike, told in runs_of_releases((a.target, tuple(_remains(a))) for a in remaining):
+            yield from under(alike, told)
+
+
+def _remains(answer: ReleaseAnswer) -> Iterator[Line]:
+    """What is wrong, module by module where that is it."""
+    if answer.loads is Answer.UNKNOWN or answer.answer != answer.verdict.loads:
+        yield line(answer.answer.in_short)
+    if answer.loads is not Answer.UNKNOWN:
+        yield from told_of(answer.verdict)
 
 
 def answer_states(planned: ProvedPlan) -> Iterator[tuple[list[Target], tuple[str, str]]]:
@@ -59,19 +70,14 @@ def answer_states(planned: ProvedPlan) -> Iterator[tuple[list[Target], tuple[str
     )
 
 
-def _remains(verdict: TargetVerdict) -> tuple[str, ...]:
-    head, *details = map(plain, summary_of_target(verdict))
-    return (head.partition(": ")[2], *details)
-
-
-def plan_lines(plan: Plan) -> Iterator[Line]:
+def plan_lines(plan: Plan) -> Iterator[Block]:
     """Files, and how many names each rule changed."""
     rows = [(f"  {file.file}", ", ".join(done_to(file))) for file in plan.files]
-    yield from (line(row) for row in columns(rows))
+    yield table(rows, head=False)
     used = [(f"  {rule}", count(n, "name")) for rule, n in plan.names_per_rule if n]
     if used:
         yield line(f"name map: {spelled(plan.name_map.origin)}")
-        yield from (line(row) for row in columns(used))
+        yield table(used, head=False)
 
 
 def done_to(file: FileChange) -> Iterator[str]:
@@ -98,13 +104,13 @@ def verdict_lines(name: str, plan: Plan) -> Iterator[Line]:
             counted[finding.rule] += finding.experts
         for rule, number in sorted(counted.items(), key=lambda row: row[0].code):
             yield line(f"  {number:,} {rule.code} {rule.title}")
-        yield line(f"details: {suggested('check', name)}")
+        yield line("details: ", (suggested("check", name), SHELL))
 
 
 def more_lines(name: str, *options: str) -> Iterator[Line]:
     """The other repair, where it would do something; `options` are those it needs besides."""
     more = suggested("rewrite", name, "--from-tensors", *options)
-    yield line(f"more can be fixed from the tensors: {more}")
+    yield line("more can be fixed from the tensors: ", (more, SHELL))
 
 
 def unchanged_lines(name: str, plan: Plan, *, for_releases: bool) -> Iterator[Line]:
@@ -151,7 +157,7 @@ def output_lines(output: Output) -> Iterator[Line]:
         )
 
 
-def dry_run_lines(name: str, planned: RewritePlan, written: Written) -> Iterator[Line]:
+def dry_run_lines(name: str, planned: RewritePlan, written: Written) -> Iterator[Block]:
     """What would be changed."""
     if not planned.changes_something:
         yield from nothing_lines(name, planned)
@@ -161,9 +167,9 @@ def dry_run_lines(name: str, planned: RewritePlan, written: Written) -> Iterator
     yield from done_lines(planned, written)
 
 
-def done_lines(planned: RewritePlan, written: Written) -> Iterator[Line]:
+def done_lines(planned: RewritePlan, written: Written) -> Iterator[Block]:
     """What is changed, tensors first."""
-    yield from tensor_lines(written.changes, written.copied)
+    yield from tensor_tables(written.changes, written.copied)
     yield from plan_lines(planned.plan)
     yield from _no_tensors(planned)
 
@@ -174,7 +180,7 @@ def nothing_lines(name: str, planned: RewritePlan) -> Iterator[Line]:
     yield from _no_tensors(planned)
 
 
-def after_lines(name: str, planned: RewritePlan) -> Iterator[Line]:
+def after_lines(name: str, planned: RewritePlan) -> Iterator[Block]:
     """What check and each release make of the result, and what else can be repaired."""
     yield from verdict_lines(name, planned.plan)
     yield from answer_lines(planned)

@@ -2,19 +2,21 @@
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from functools import partial
 
-from ckptfix.report.console import Line, columns, line
+from ckptfix.report.console import line
 from ckptfix.report.json_output import indented
+from ckptfix.report.layout import Line, Table, table
 from ckptfix.report.spelling import repair_command, spelled
 from ckptfix.rules.finding import Rule, Severity
 
-WIDTH = 88
-"""Width of paragraphs; lines of a report are never wrapped."""
+WIDTH = 80
+"""Columns of a paragraph, also in a pipe and on a wider terminal: longer lines read badly."""
 
 _STYLE = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 
 
-def rules_lines(rules: Iterable[Rule]) -> Iterator[Line]:
+def rules_table(rules: Iterable[Rule]) -> Table:
     """A table."""
     rows = [("code", "severity", "repaired by", "family", "title")]
     rows += [
@@ -27,9 +29,7 @@ def rules_lines(rules: Iterable[Rule]) -> Iterator[Line]:
         )
         for rule in rules
     ]
-    header, *body = columns(rows)
-    yield line((header, "bold"))
-    yield from (line(text) for text in body)
+    return table(rows)
 
 
 def rules_json(rules: Iterable[Rule]) -> Iterator[Line]:
@@ -53,19 +53,25 @@ def rules_json(rules: Iterable[Rule]) -> Iterator[Line]:
     yield line(indented(rows))
 
 
-def rule_lines(rule: Rule) -> Iterator[Line]:
-    """One rule, to be read."""
+def rule_lines(rule: Rule, width: int | None) -> Iterator[Line]:
+    """One rule, to be read.
+
+    Args:
+        rule: the rule.
+        width: columns of the terminal; None where there is no limit.
+    """
+    paragraph = partial(_paragraph, width=min(width or WIDTH, WIDTH))
     yield line((f"{rule.severity.value} {rule.code}", f"bold {_STYLE[rule.severity]}"))
-    yield from _paragraph(f"{rule.title} ({rule.family.title})")
+    yield from paragraph(f"{rule.title} ({rule.family.title})")
     yield line()
     yield line(("why", "bold"))
-    yield from _paragraph(spelled(rule.why))
+    yield from paragraph(spelled(rule.why))
     yield line()
     yield line(("fix", "bold"))
-    yield from _paragraph(spelled(rule.fix))
+    yield from paragraph(spelled(rule.fix))
     if rule.fixed_by:
         command = spelled(f"`{rule.fixed_by.value}`")
-        yield from _paragraph(
+        yield from paragraph(
             f"{command} repairs it where check says so; add --dry-run to see the diff."
         )
     yield line()
@@ -79,6 +85,6 @@ def rule_lines(rule: Rule) -> Iterator[Line]:
     yield line(f"since ckptfix {rule.since}")
 
 
-def _paragraph(text: str) -> Iterator[Line]:
-    wrapped = textwrap.wrap(text, WIDTH - 2, break_long_words=False, break_on_hyphens=False)
+def _paragraph(text: str, *, width: int) -> Iterator[Line]:
+    wrapped = textwrap.wrap(text, width - 2, break_long_words=False, break_on_hyphens=False)
     yield from (line(f"  {part}") for part in wrapped)

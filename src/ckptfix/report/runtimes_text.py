@@ -3,19 +3,17 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from ckptfix.report.console import Line, columns, line
+from ckptfix.report.console import line
 from ckptfix.report.json_output import indented
+from ckptfix.report.layout import Block, Line, Table, table
 from ckptfix.runtimes.catalogue import ArchitectureRow, LearnedArchitecture, ReleaseRow
 from ckptfix.text import visible
 
 
-def release_lines(rows: Sequence[ReleaseRow]) -> Iterator[Line]:
-    """All known releases as a table."""
-    table: list[tuple[str, ...]] = [("runtime", "release", "architectures", "source")]
-    table += [(r.runtime, r.version, str(r.architectures), r.source) for r in rows]
-    header, *body = columns(table)
-    yield line((header, "bold"))
-    yield from (line(row) for row in body)
+def release_table(rows: Sequence[ReleaseRow]) -> Table:
+    """All known releases."""
+    cells = ((r.runtime, r.version, str(r.architectures), r.source) for r in rows)
+    return table([("runtime", "release", "architectures", "source"), *cells])
 
 
 def architecture_lines(architecture: str, rows: Sequence[ArchitectureRow]) -> Iterator[Line]:
@@ -48,7 +46,7 @@ def _same(one: ArchitectureRow, other: ArchitectureRow) -> bool:
     return facts(one) == facts(other)
 
 
-def learned_lines(found: Sequence[LearnedArchitecture]) -> Iterator[Line]:
+def learned_lines(found: Sequence[LearnedArchitecture]) -> Iterator[Block]:
     """Where each release was seen to put the modules of a checkpoint."""
     for one in found:
         yield line((f"{one.runtime} {one.version}", "bold"))
@@ -56,11 +54,9 @@ def learned_lines(found: Sequence[LearnedArchitecture]) -> Iterator[Line]:
             yield line(f"  {one.problem}")
             continue
         yield line(f"  {one.class_file} in {one.learned_from}, built with {one.built_with}")
-        table = [("stored", "place", "asked", "kind")]
-        table += [(row.stored, row.place, _asked(row.asked), row.kind) for row in one.rows]
-        header, *body = columns(table)
-        yield line("  ", (header, "bold"))
-        yield from (line(f"  {row}") for row in body)
+        rows = [("  stored", "place", "asked", "kind")]
+        rows += [(f"  {row.stored}", row.place, _asked(row.asked), row.kind) for row in one.rows]
+        yield table(rows)
 
 
 def _asked(name: str | None) -> str:

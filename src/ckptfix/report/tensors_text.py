@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from ckptfix.report.console import Line, columns, count, line
+from ckptfix.report.console import count, line
 from ckptfix.report.folding import fold_names, mask_numbers
+from ckptfix.report.layout import Line, Table, table
 from ckptfix.rewriting.tensors.plan import TensorChanges
 from ckptfix.text import visible
 
@@ -32,7 +33,7 @@ def tensor_diff_lines(tensors: TensorChanges) -> Iterator[Line]:
         yield line((f"+ {visible(fold_names(renames.values()))}", "green"))
 
 
-def tensor_lines(tensors: TensorChanges, copied: Mapping[str, str] | None) -> Iterator[Line]:
+def tensor_tables(tensors: TensorChanges, copied: Mapping[str, str] | None) -> Iterator[Table]:
     """How many names in which files, and how they are written.
 
     Args:
@@ -53,7 +54,7 @@ def tensor_lines(tensors: TensorChanges, copied: Mapping[str, str] | None) -> It
             )
         reasons = Counter(copied.values())
         rows += [(f"  {_files(n)}", f"copied, because {why}") for why, n in reasons.items()]
-    yield from (line(row) for row in columns(rows))
+    yield table(rows, head=False)
 
 
 def _files(number: int) -> str:

@@ -16,8 +16,9 @@ from ckptfix.report.check_json import (
     json_schema,
     release_object,
 )
-from ckptfix.report.console import Line, line
+from ckptfix.report.console import line
 from ckptfix.report.json_output import indented
+from ckptfix.report.layout import Line
 from ckptfix.verifying.outcome import GemmResult, VerifyReport
 
 SCHEMA: Final = 1

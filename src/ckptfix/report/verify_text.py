@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ckptfix.report.check_text import finding_lines
-from ckptfix.report.console import Line, columns, count, line, size
+from ckptfix.report.console import count, line, size
 from ckptfix.report.folding import fold_names, mask_numbers
+from ckptfix.report.layout import Block, Line, table
 from ckptfix.report.matrix import matrix_lines
 from ckptfix.text import visible
 from ckptfix.verifying.outcome import GemmResult, VerifyReport
@@ -38,12 +39,15 @@ class _Group:
         )
 
 
-def verify_text(report: VerifyReport, *, verbose: bool) -> Iterator[Line]:
+def verify_text(report: VerifyReport, *, verbose: bool) -> Iterator[Block]:
     """Everything, folded unless verbose."""
     yield line((visible(report.checkpoint), "bold"), f" on {report.device}, torch {report.torch}")
     yield line(f"modules fused as in {report.joined_as}")
     yield line()
-    yield from _table(_groups(report.results, fold=not verbose))
+    groups = _groups(report.results, fold=not verbose)
+    if groups:
+        styles = [_STYLES[group.results[0].how] for group in groups]
+        yield table([_HEADER, *(group.cells for group in groups)], styles)
     yield from _reasons(report.results)
     yield from _not_compared(report, verbose=verbose)
     yield line()
@@ -62,15 +66,6 @@ def _groups(results: Sequence[GemmResult], *, fold: bool) -> list[_Group]:
         key = name, result.planned.quant_algo, result.how, result.kernel, reason
         alike.setdefault(key, []).append(result)
     return [_Group(tuple(members)) for members in alike.values()]
-
-
-def _table(groups: Sequence[_Group]) -> Iterator[Line]:
-    if not groups:
-        return
-    header, *rows = columns([_HEADER, *(group.cells for group in groups)])
-    yield line((header, "bold"))
-    for text, group in zip(rows, groups, strict=True):
-        yield line((text, _STYLES[group.results[0].how]))
 
 
 def _reasons(results: Sequence[GemmResult]) -> Iterator[Line]:

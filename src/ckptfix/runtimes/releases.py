@@ -1,6 +1,8 @@
 """Which releases are asked about a checkpoint, and the verdict of each."""
 
 from collections.abc import Sequence
+from itertools import groupby
+from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.errors import CkptfixError
@@ -9,6 +11,9 @@ from ckptfix.runtimes.profile_store import known_releases
 from ckptfix.runtimes.registry import known_runtimes
 from ckptfix.runtimes.targets import Target, parse_target
 from ckptfix.runtimes.verdict import TargetVerdict, is_known, judge_each, registers
+
+MOST_NAMED: Final = 2
+"""More of the newest releases of a runtime are one specifier."""
 
 
 def asked_targets(specs: Sequence[str]) -> tuple[Target, ...]:
@@ -20,6 +25,25 @@ def asked_targets(specs: Sequence[str]) -> tuple[Target, ...]:
     known = {runtime: known_releases(runtime) for runtime in known_runtimes()}
     targets = [target for spec in specs for target in parse_target(spec, known)]
     return tuple(dict.fromkeys(targets))
+
+
+def specs_of(targets: Sequence[Target]) -> tuple[str, ...]:
+    """The fewest specifiers that select exactly these releases: `vllm`, `sglang>=0.5.14`.
+
+    >>> specs_of(asked_targets(["vllm", "sglang==0.5.23"]))
+    ('vllm', 'sglang==0.5.23')
+    """
+    made: list[str] = []
+    for runtime, group in groupby(targets, key=lambda target: target.runtime):
+        versions = [target.version for target in group]
+        known = known_releases(runtime)
+        if versions == list(known):
+            made.append(runtime)
+        elif len(versions) > MOST_NAMED and versions == list(known[-len(versions) :]):
+            made.append(f"{runtime}>={versions[0]}")
+        else:
+            made += [f"{runtime}=={version}" for version in versions]
+    return tuple(made)
 
 
 def newest_targets() -> tuple[Target, ...]:
