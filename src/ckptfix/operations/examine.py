@@ -89,5 +89,8 @@ def _examine(
         return Examined(checkpoint, name_map, verdicts, tuple(targets), found)
     counted = counted_targets(checkpoint)
     newest = tuple(verdict for verdict in verdicts if verdict.target in counted)
-    found = find_all(checkpoint, name_map) + find_in_releases(checkpoint, name_map, newest)
+    if checkpoint.dialect.reading is None:
+        found = find_all(checkpoint, name_map) + find_in_releases(checkpoint, name_map, newest)
+    else:  # what a name meets depends on who reads it
+        found = find_all(checkpoint, name_map, newest)
     return Examined(checkpoint, name_map, verdicts, counted, found)

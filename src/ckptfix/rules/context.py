@@ -1,6 +1,6 @@
 """What the function of a rule gets: the facts, and a way to report."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +10,7 @@ from ckptfix.checkpoint.formats.stored import StoredFormat
 from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
 from ckptfix.place import Place
 from ckptfix.rules.finding import BY_HAND, Finding, Related, Repair, Rule, to_rewrite
+from ckptfix.rules.misread import Misread, misread
 from ckptfix.rules.reading import Declarations, Declared
 from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.placing import looked_up
@@ -31,6 +32,17 @@ class Facts:
     def declarations(self) -> Declarations:
         """What the metadata declares for each module."""
         return Declarations(self.checkpoint, self.naming)
+
+    @cached_property
+    def misread(self) -> Sequence[Misread]:
+        """Why the releases build modules otherwise than stored, by the names in the metadata.
+
+        Only for dialects whose names are not plain.
+        """
+        reading = self.checkpoint.dialect.reading
+        if reading is None:
+            return ()
+        return misread(self.checkpoint, reading, self.declarations, self.verdicts)
 
     @cached_property
     def declared(self) -> tuple[tuple[Declared, StoredFormat], ...]:
@@ -64,7 +76,8 @@ class Facts:
 
     def findings(self, rule: Rule) -> Iterable[Finding]:
         """Everything that breaks a rule, in the order of the files."""
-        return rule.find(Context(rule, self))
+        find = rule.find_in(plain_names=self.checkpoint.dialect.reading is None)
+        return find(Context(rule, self)) if find else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +115,16 @@ class Context:
     def concerns_a_runtime(self, module: str) -> bool:
         """See `Facts`."""
         return self.facts.concerns_a_runtime(module)
+
+    @property
+    def declarations(self) -> Declarations:
+        """See `Facts`."""
+        return self.facts.declarations
+
+    @property
+    def misread(self) -> Sequence[Misread]:
+        """See `Facts`."""
+        return self.facts.misread
 
     def excluded(self, metadata: MetadataFile) -> Mapping[str, int]:
         """See `Declarations`."""

@@ -3,7 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from ckptfix.checkpoint.dialects.statements import MetadataFile
+from ckptfix.checkpoint.dialects.statements import (
+    CONFIG_FILE,
+    MetadataFile,
+    Statement,
+    named_quantizer,
+    value_at,
+)
+from ckptfix.jsontext.text import JsonText, Path
+from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.coverage import decides
 from ckptfix.rules.finding import Family, Finding, Related, Repair, Severity
@@ -15,7 +23,7 @@ FAMILY: Final = Family("CKF5", "files and index")
 
 @FAMILY.rule(
     "CKF501",
-    "config.json and hf_quant_config.json disagree",
+    "metadata files disagree",
     Severity.ERROR,
     why=(
         "vLLM and SGLang use config.json, TensorRT-LLM uses hf_quant_config.json. One of them "
@@ -59,6 +67,87 @@ def files_disagree(context: Context) -> Iterable[Finding]:
             message = f"is {here}excluded here but {not_there}excluded in {second.file}"
             there = Related(second.place, f"it is {not_there}excluded here")
             yield _disagreement(context, module, message, first, there)
+
+
+@files_disagree.in_own_reading
+def files_disagree_in_own_reading(context: Context) -> Iterable[Finding]:
+    """A file of the quantizer's own that declares other schemes than the one that decides."""
+    reading, metadata = context.checkpoint.dialect.reading, context.checkpoint.metadata
+    if reading is None or len(metadata) < 2:
+        return
+    first = metadata[0]
+    ours = context.declarations.decided(reading, first)
+    for second in metadata[1:]:
+        theirs = context.declarations.decided(reading, second)
+        differ = [m for m, decision in ours.items() if _said(decision) != _said(theirs[m])]
+        if differ:
+            here, there = _said(ours[differ[0]])[0], _said(theirs[differ[0]])[0]
+            more = f" and {len(differ) - 1:,} more" if len(differ) > 1 else ""
+            message = (
+                f"declares {visible(differ[0])}{more} otherwise than {first.file}, by which the "
+                f"runtimes go: {_shown(there)}, not {_shown(here)}"
+            )
+            yield context.finding(
+                subject=second.file,
+                message=message,
+                place=second.place,
+                effect="",
+                modules=tuple(differ),
+                related=(Related(first.place, f"says {_shown(here)}"),),
+            )
+
+
+def _said(decision: Statement | MetadataFile | None) -> tuple[str | None, int | None, bool | None]:
+    if decision is None or not decision.quant_algo:
+        return None, None, None
+    return decision.quant_algo, decision.group_size, decision.symmetric
+
+
+@FAMILY.rule(
+    "CKF508",
+    "metadata file of another quantizer is left over",
+    Severity.WARNING,
+    why=(
+        "A checkpoint that was converted from one quantizer to another may keep a file of the "
+        "first. vLLM and SGLang go by config.json where it names a quantizer; a tool that looks "
+        "for the file takes the checkpoint for something else."
+    ),
+    fix="Remove the file, unless config.json is what is left over.",
+    since="0.2.0",
+    example="""
+    model.safetensors
+      layers.0.mlp.up_proj stored as FP8
+    config.json /quantization_config
+      "quant_method": "modelopt",
+      "quant_algo": "FP8"
+    quantize_config.json
+    - "bits": 4
+    """,
+)
+def left_over(context: Context) -> Iterable[Finding]:
+    """Files that another quantizer writes, beside metadata that do not read them."""
+    checkpoint = context.checkpoint
+    read = {metadata.file for metadata in checkpoint.metadata}
+    ours = {own.name for own in checkpoint.dialect.own_files}
+    named = next((m for m in checkpoint.metadata if m.file == CONFIG_FILE), None)
+    if named is None:
+        return
+    method = _method(checkpoint.documents[CONFIG_FILE], named.root)
+    for file, document in checkpoint.documents.items():
+        # AutoRound writes its quantization_config.json also where it exports in another format.
+        if file not in read | ours and _method(document, ()) != method:
+            yield context.finding(
+                subject=file,
+                message=f"is no file of {checkpoint.dialect.quantizer}, which config.json names "
+                "and by which the runtimes go",
+                place=Place(file),
+                advice="remove it",
+            )
+
+
+def _method(document: JsonText, root: Path) -> str | None:
+    value = value_at(document.value, root)
+    return named_quantizer(value) if isinstance(value, dict) else None
 
 
 def _disagreement(

@@ -136,7 +136,8 @@ class Rule:
     refuses_rename: bool
     """A rewrite must not give a name that has such a finding, even if the old name had it."""
     reads_names: bool
-    """It depends on what names in the metadata match: only for dialects with plain names."""
+    """It depends on what names in the metadata match: for a dialect whose names are not plain it
+    applies as `in_own_reading` declares, if at all."""
     blocks_verify: bool
     """`verify` cannot decode such a module, so it reports the finding too."""
     since: str
@@ -152,6 +153,22 @@ class Rule:
 
     def __reduce__(self) -> tuple[Callable[[str], "Rule"], tuple[str]]:
         return _declared_as, (self.code,)  # another process has the same rules
+
+    def in_own_reading(self, find: Find) -> Find:
+        """Declare how it is found where only the quantizer's own reading says what names meet."""
+        _in_own_reading[self.code] = find
+        return find
+
+    def find_in(self, *, plain_names: bool) -> Find | None:
+        """What finds it; None where it does not apply.
+
+        Args:
+            plain_names: the names in the metadata are modules, what contains them, or shell
+                patterns.
+        """
+        if plain_names:
+            return self.find
+        return _in_own_reading.get(self.code, None if self.reads_names else self.find)
 
 
 @dataclass(frozen=True)
@@ -218,6 +235,8 @@ class Family:
 
 
 _declared: Final[dict[str, Rule]] = {}
+_in_own_reading: Final[dict[str, Find]] = {}
+"""Code -> what finds it in dialects whose names are not plain."""
 
 
 def declared_rules() -> dict[str, Rule]:

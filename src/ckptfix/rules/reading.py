@@ -53,6 +53,7 @@ class Declarations:
     naming: Naming
     _excluded: dict[str, dict[str, int]] = field(default_factory=dict)
     _entries: dict[str, dict[str, Statement]] = field(default_factory=dict)
+    _decided: dict[str, Mapping[str, Statement | MetadataFile | None]] = field(default_factory=dict)
 
     def excluded(self, metadata: MetadataFile) -> Mapping[str, int]:
         """Module -> index in `metadata.statements` of the first pattern that excludes it."""
@@ -89,10 +90,19 @@ class Declarations:
             for declared in (*self._by_entry(metadata), *self._for_all(metadata))
         )
 
+    def decided(
+        self, reading: Reading, metadata: MetadataFile
+    ) -> Mapping[str, Statement | MetadataFile | None]:
+        """Module with a weight -> what decides for it in a file, as the quantizer reads it."""
+        if metadata.file not in self._decided:
+            modules = self.checkpoint.modules.items()
+            named = [name for name, module in modules if module.weight is not None]
+            self._decided[metadata.file] = {n: reading.decides(metadata, n) for n in named}
+        return self._decided[metadata.file]
+
     def _by_own_reading(self, reading: Reading) -> Iterator[Declared]:
         for metadata in self.checkpoint.metadata:
-            for name, module in self.checkpoint.modules.items():
-                decisive = reading(metadata, name) if module.weight is not None else None
+            for name, decisive in self.decided(reading, metadata).items():
                 if decisive is not None and decisive.quant_algo:
                     entry = decisive if isinstance(decisive, Statement) else None
                     algo, size = decisive.quant_algo, decisive.group_size

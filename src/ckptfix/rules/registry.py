@@ -14,7 +14,7 @@ from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.verdict import TargetVerdict
 
 _MACHINERY: Final = frozenset(
-    {"catalogue", "context", "finding", "folded", "reading", "registry", "selection"}
+    {"catalogue", "context", "finding", "folded", "misread", "reading", "registry", "selection"}
 )
 
 
@@ -63,7 +63,5 @@ def find_in_releases(
 
 def _found(facts: Facts, needs: Needs | None = None) -> tuple[Finding, ...]:
     """What all rules find, or those that need one thing."""
-    plain = facts.checkpoint.dialect.reading is None
-    wanted = (rule for rule in RULES.values() if needs in (None, rule.needs))
-    rules = (rule for rule in wanted if plain or not rule.reads_names)
+    rules = (rule for rule in RULES.values() if needs in (None, rule.needs))
     return tuple(finding for rule in rules for finding in facts.findings(rule))

@@ -53,7 +53,7 @@ class MethodJudge:
                 yield self._judged(module, formats)
 
     def _judged(self, module: RuntimeModule, formats: list[StoredFormat]) -> ModuleVerdict:
-        layer, why, error = self._layer(module)
+        layer, why, error, scheme = self._layer(module)
         if error:
             labels = sorted({stored.label() for stored in formats})
             return _verdict(module, labels, "error", error, Effect.STOPS)
@@ -68,23 +68,24 @@ class MethodJudge:
         labels = sorted({fit.quant_algo if fit else stored.label() for fit, stored in found})
         built = next((fit.quant_algo for fit in fits if fit), layer.formats[0])
         reason, effect = self._misfit(module, layer, fits, formats)
-        return _verdict(module, labels, built, reason or "", effect)
+        by = scheme.decided_by if scheme else ""
+        return _verdict(module, labels, built, reason or "", effect, by)
 
-    def _layer(self, module: RuntimeModule) -> tuple[Layer | None, str, str]:
-        """What is built, why it is unquantized if it is, and why the release raises."""
+    def _layer(self, module: RuntimeModule) -> tuple[Layer | None, str, str, Scheme | None]:
+        """What is built, why it is unquantized if it is, why the release raises, and the scheme."""
         kind = _kind_of(module)
         if not module.takes_quant_config and module.kind != "embedding":
-            return None, "this runtime builds it without a quantization config", ""
+            return None, "this runtime builds it without a quantization config", "", None
         if kind is None:
-            return None, "this runtime builds it unquantized", ""
+            return None, "this runtime builds it unquantized", "", None
         try:
             scheme = self.lookup.find(module.name, kind)
             layer = self.lookup.layer(scheme, kind) if scheme is not None else None
         except LookupDisagreementError as error:
-            return None, "", str(error)
+            return None, "", str(error), None
         if layer is None or not layer.formats:
-            return None, f"nothing in {self.file} quantizes it for this release", ""
-        return layer, _decided_by(scheme), ""
+            return None, f"nothing in {self.file} quantizes it for this release", "", None
+        return layer, "", "", scheme
 
     def _misfit(
         self,
@@ -131,10 +132,6 @@ def _fit(layer: Layer, stored: StoredFormat) -> Fit | None:
     return next((fit for row in layer.formats if (fit := stored.fit(row))), None)
 
 
-def _decided_by(scheme: Scheme | None) -> str:
-    return f"{visible(scheme.decided_by)} decides" if scheme else ""
-
-
 def _mismatch_effect(layer: Layer, stored: StoredFormat) -> Effect:
     """A float weight is cast into codes of its own shape, without a scale; others stop it."""
     row = format_named(layer.formats[0])
@@ -168,7 +165,12 @@ def _uneven(layer: Layer, fits: Sequence[Fit | None]) -> str:
 
 
 def _verdict(
-    module: RuntimeModule, labels: Sequence[str], resolved: str, reason: str, effect: Effect
+    module: RuntimeModule,
+    labels: Sequence[str],
+    resolved: str,
+    reason: str,
+    effect: Effect,
+    decided_by: str = "",
 ) -> ModuleVerdict:
     return ModuleVerdict(
         module.name,
@@ -180,4 +182,5 @@ def _verdict(
         reason,
         None,
         effect,
+        decided_by,
     )

@@ -34,6 +34,9 @@ class ModuleVerdict:
     """The lookup that led there; None if the release does not consult the metadata."""
     effect: Effect = Effect.STOPS
     """What a user would see where the two differ."""
+    decided_by: str = ""
+    """The name, pattern or place in metadata of another quantizer than ModelOpt by which the
+    release takes it for quantized; empty where it does not, or the release raises."""
 
     @property
     def label(self) -> str:

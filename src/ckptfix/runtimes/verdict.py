@@ -12,10 +12,12 @@ from packaging.specifiers import SpecifierSet
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
+from ckptfix.runtimes.asked import bound_names
 from ckptfix.runtimes.common.bound import BoundMetadata
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.foreign import NotModelOptError
 from ckptfix.runtimes.common.methods import NotKnownError
+from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.family import Family, family_for, why_unknown
 from ckptfix.runtimes.learned.doubts import Doubts
@@ -52,6 +54,8 @@ class TargetVerdict:
     """The metadata that the release uses, if it got that far."""
     bound: BoundMetadata | None = None
     """The same, mapped and indexed as the release does it."""
+    names: BoundNames | None = None
+    """How it maps the names in metadata of another quantizer than ModelOpt."""
 
     @property
     def loads(self) -> Loads:
@@ -260,10 +264,7 @@ def _judge_method(
     method = runtime.method_named(foreign.method, target.profile_version, outer)
     if method is None or family.learned is not None:  # its class was not learned with that method
         raise foreign
-    profile = load_profile(target.runtime, target.profile_version)
-    classes = [outer, *family.inner_of(checkpoint.config.nested)]
-    added = family.added_packed(checkpoint.config.values)
-    names = runtime.bind_names(profile, classes, added_packed=added)
+    names = bound_names(checkpoint, target, family, outer)
     dtypes = {name: tensor.dtype for name, tensor in checkpoint.table.tensors.items()}
     lookup = method.bind(found, names, dtypes)
     judge_ = MethodJudge(checkpoint, lookup, found.place())
@@ -273,10 +274,11 @@ def _judge_method(
         reason = f"what it builds for {unknown} is not known"
         return TargetVerdict(target, reason, refused=_only_modelopt_stores(checkpoint))
     metadata = EffectiveMetadata(found.file, found.path, "", kv_cache=True)
+    classes = [outer, *family.inner_of(checkpoint.config.nested)]
     expected = _expected(family, target, classes)
     tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=True, takes=KNOWN_ROLES)
     faults = tuple(structure_reasons(tree))
-    return TargetVerdict(target, "", modules, faults=faults, metadata=metadata)
+    return TargetVerdict(target, "", modules, faults=faults, metadata=metadata, names=names)
 
 
 def _only_modelopt_stores(checkpoint: Checkpoint) -> bool:

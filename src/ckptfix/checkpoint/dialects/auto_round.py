@@ -59,10 +59,21 @@ def _statements(fields: Fields) -> Iterator[Statement]:
             yield Statement("target", block, file, path)
 
 
-def _reading(metadata: MetadataFile, module: str) -> Statement | MetadataFile | None:
+def _is_expression(statement: Statement) -> bool:
+    return statement.kind == "entry" and _EXPRESSION.search(statement.name) is not None
+
+
+def _meets(statement: Statement, module: str) -> bool:
+    if statement.kind == "target":
+        return module.startswith(statement.name)
+    is_one = _is_expression(statement) and is_found(statement.name, module)
+    return is_one or statement.name == module
+
+
+def _decides(metadata: MetadataFile, module: str) -> Statement | MetadataFile | None:
     entries = counted(metadata.of_kind("entry"))
     exact = (e for e in entries if e.name == module)
-    expressions = (e for e in entries if _EXPRESSION.search(e.name) and is_found(e.name, module))
+    expressions = (e for e in entries if _is_expression(e) and is_found(e.name, module))
     entry = next(exact, None) or next(expressions, None)
     if entry is not None:
         return entry if entry.quant_algo else None
@@ -78,7 +89,7 @@ class _AutoRound:
     name_fields = (_ENTRIES, _BLOCKS)
     roles = ()
     writer = None
-    reading: Reading = staticmethod(_reading)
+    reading = Reading(_decides, _meets, _is_expression, alternatives=frozenset({_BLOCKS}))
 
     def claim(self, documents: Documents) -> Claim:
         return claim_by(documents, _METHODS, _FILES)

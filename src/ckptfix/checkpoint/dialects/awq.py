@@ -18,16 +18,20 @@ from ckptfix.checkpoint.dialects.interface import (
 )
 from ckptfix.checkpoint.dialects.reading import counted, flag, positive
 from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
-from ckptfix.checkpoint.dialects.statements import MetadataFile
+from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 
 _METHODS: Final = frozenset({"awq"})
 _FILES: Final = ("quantize_config.json", "quant_config.json")
 _SKIPPED: Final = "modules_to_not_convert"
 
 
-def _reading(metadata: MetadataFile, module: str) -> MetadataFile | None:
+def _meets(statement: Statement, module: str) -> bool:
+    return statement.name in module
+
+
+def _decides(metadata: MetadataFile, module: str) -> MetadataFile | None:
     skipped = counted(metadata.of_kind("exclude"))
-    return None if any(statement.name in module for statement in skipped) else metadata
+    return None if any(_meets(statement, module) for statement in skipped) else metadata
 
 
 class _Awq:
@@ -36,7 +40,7 @@ class _Awq:
     name_fields = (_SKIPPED,)
     roles = ()
     writer = None
-    reading: Reading = staticmethod(_reading)
+    reading = Reading(_decides, _meets)
 
     def claim(self, documents: Documents) -> Claim:
         return claim_by(documents, _METHODS, _FILES)

@@ -103,18 +103,23 @@ def _statements(fields: Fields) -> Iterator[Statement]:
     yield from fields.name_list("exclude", _IGNORE)
 
 
-def _meets(name: str, module: str) -> bool:
+def _is_expression(statement: Statement) -> bool:
+    return statement.name.startswith(REGEX_MARK)
+
+
+def _meets(statement: Statement, module: str) -> bool:
+    name = statement.name
     if name.startswith(REGEX_MARK):
         return matches(name.removeprefix(REGEX_MARK), module)
     return name == module
 
 
-def _reading(metadata: MetadataFile, module: str) -> Statement | None:
+def _decides(metadata: MetadataFile, module: str) -> Statement | None:
     excludes = counted(metadata.of_kind("exclude"))
-    if any(_meets(statement.name, module) for statement in excludes):
+    if any(_meets(statement, module) for statement in excludes):
         return None
     targets = counted(s for s in metadata.of_kind("target") if s.quant_algo)
-    by_name = (target for target in targets if _meets(target.name, module))
+    by_name = (target for target in targets if _meets(target, module))
     # Which class a module has does not stand in the tensors; almost all targets say Linear.
     by_class = (target for target in targets if is_class_name(target.name))
     return next(by_name, None) or next(by_class, None)
@@ -137,7 +142,7 @@ class _CompressedTensors:
         Role("weight_g_idx", optional=True),
     )
     writer = None
-    reading: Reading = staticmethod(_reading)
+    reading = Reading(_decides, _meets, _is_expression)
 
     def claim(self, documents: Documents) -> Claim:
         return Claim.NAMED if _old(documents) else claim_by(documents, _METHODS)

@@ -11,7 +11,7 @@ from ckptfix.checkpoint.dialects.fields import Fields
 from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Reading
 from ckptfix.checkpoint.dialects.reading import counted, in_whole_parts
 from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
-from ckptfix.checkpoint.dialects.statements import MetadataFile
+from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 
 _METHODS: Final = frozenset({"fp8"})
 _LISTS: Final = ("ignored_layers", "modules_to_not_convert")
@@ -22,9 +22,13 @@ def _list_of(fields: Fields) -> str:
     return next((key for key in _LISTS if fields.value.get(key)), _LISTS[1])
 
 
-def _reading(metadata: MetadataFile, module: str) -> MetadataFile | None:
+def _meets(statement: Statement, module: str) -> bool:
+    return in_whole_parts(statement.name, module)
+
+
+def _decides(metadata: MetadataFile, module: str) -> MetadataFile | None:
     skipped = counted(metadata.of_kind("exclude"))
-    return None if any(in_whole_parts(s.name, module) for s in skipped) else metadata
+    return None if any(_meets(s, module) for s in skipped) else metadata
 
 
 class _Fp8:
@@ -33,7 +37,7 @@ class _Fp8:
     name_fields = _LISTS
     roles = ()
     writer = None
-    reading: Reading = staticmethod(_reading)
+    reading = Reading(_decides, _meets)
 
     def claim(self, documents: Documents) -> Claim:
         return claim_by(documents, _METHODS)

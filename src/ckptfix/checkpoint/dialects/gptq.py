@@ -60,13 +60,27 @@ def _statements(fields: Fields) -> Iterator[Statement]:
                 yield Statement("target", name, file, (*path, *below))
 
 
-def _reading(metadata: MetadataFile, module: str) -> Statement | MetadataFile | None:
+def _expression(statement: Statement) -> str:
+    name = statement.name
+    return name[2:] if name[:2] in ("+:", _LEAVES) else name
+
+
+def _is_expression(statement: Statement) -> bool:
+    return statement.kind != "target"
+
+
+def _meets(statement: Statement, module: str) -> bool:
+    if statement.kind == "target":
+        return statement.name in module
+    return matches(_expression(statement), module)
+
+
+def _decides(metadata: MetadataFile, module: str) -> Statement | MetadataFile | None:
     for rule in counted(metadata.statements):
-        expression = rule.name[2:] if rule.name[:2] in ("+:", _LEAVES) else rule.name
-        if rule.kind != "target" and matches(expression, module):
+        if rule.kind != "target" and _meets(rule, module):
             return rule if rule.kind == "entry" else None
     listed = counted(metadata.of_kind("target"))
-    return metadata if not listed or any(t.name in module for t in listed) else None
+    return metadata if not listed or any(_meets(t, module) for t in listed) else None
 
 
 class _Gptq:
@@ -75,7 +89,7 @@ class _Gptq:
     name_fields = (_DYNAMIC, _LISTED)
     roles = ()
     writer = None
-    reading: Reading = staticmethod(_reading)
+    reading = Reading(_decides, _meets, _is_expression)
 
     def claim(self, documents: Documents) -> Claim:
         return claim_by(documents, _METHODS, _FILES)

@@ -119,9 +119,20 @@ class Writer(Protocol):
         """
 
 
-Reading = Callable[[MetadataFile, str], Statement | MetadataFile | None]
-"""(metadata file, checkpoint name of a module) -> what decides for it there, as the quantizer reads
-its own names: a statement, the file as a whole, or None, which leaves it unquantized."""
+@dataclass(frozen=True)
+class Reading:
+    """How a quantizer reads the names in its own metadata."""
+
+    decides: Callable[[MetadataFile, str], Statement | MetadataFile | None]
+    """(metadata file, name of a module) -> what decides for it there: a statement, the file as a
+    whole, or None, which leaves it unquantized."""
+    meets: Callable[[Statement, str], bool]
+    """(statement, name of a module) -> whether the name in the statement is one for the module,
+    whatever other statements say."""
+    is_expression: Callable[[Statement], bool] = lambda statement: False  # noqa: ARG005 - alike
+    """True for an expression or a shell pattern; false for a name, or a part of one."""
+    alternatives: frozenset[str] = frozenset()
+    """Fields whose names are spellings of the same modules: one that meets some is enough."""
 
 
 class Dialect(Protocol):
@@ -151,8 +162,7 @@ class Dialect(Protocol):
     def reading(self) -> Reading | None:
         """What the names mean; None: modules, what contains them, or shell patterns.
 
-        Where only this function knows what they meet, rules about names do not apply, and a rewrite
-        does not rename them.
+        Where it is there, nothing else knows what a name meets: rules about names ask it.
         """
 
     def claim(self, documents: Documents) -> Claim:

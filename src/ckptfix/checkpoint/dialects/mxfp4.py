@@ -11,17 +11,24 @@ from ckptfix.checkpoint.dialects.fields import Fields
 from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Reading, Role
 from ckptfix.checkpoint.dialects.reading import counted, fits_glob
 from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
-from ckptfix.checkpoint.dialects.statements import MetadataFile
+from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 
 _METHODS: Final = frozenset({"mxfp4"})
 _SKIPPED: Final = "modules_to_not_convert"
 
 
-def _reading(metadata: MetadataFile, module: str) -> MetadataFile | None:
-    for skipped in counted(metadata.of_kind("exclude")):
-        if fits_glob(skipped.name, module) or fits_glob(f"{skipped.name}.*", module):
-            return None
-    return metadata
+def _is_expression(statement: Statement) -> bool:
+    return "*" in statement.name
+
+
+def _meets(statement: Statement, module: str) -> bool:
+    name = statement.name
+    return fits_glob(name, module) or fits_glob(f"{name}.*", module)
+
+
+def _decides(metadata: MetadataFile, module: str) -> MetadataFile | None:
+    skipped = counted(metadata.of_kind("exclude"))
+    return None if any(_meets(s, module) for s in skipped) else metadata
 
 
 class _Mxfp4:
@@ -30,7 +37,7 @@ class _Mxfp4:
     name_fields = (_SKIPPED,)
     roles = (Role("blocks", is_weight=True, fused=True),)
     writer = None
-    reading: Reading = staticmethod(_reading)
+    reading = Reading(_decides, _meets, _is_expression)
 
     def claim(self, documents: Documents) -> Claim:
         return claim_by(documents, _METHODS)

@@ -58,17 +58,24 @@ def _statements(fields: Fields) -> Iterator[Statement]:
         yield Statement("entry", name, file, path, _scheme(weight), size, symmetric)
 
 
-def _excludes(name: str, module: str) -> bool:
+def _is_expression(statement: Statement) -> bool:
+    return "*" in statement.name or statement.name.startswith(REGEX_MARK)
+
+
+def _meets(statement: Statement, module: str) -> bool:
+    name = statement.name
+    if statement.kind == "entry":
+        return fits_glob(name, module)
     if name.startswith(REGEX_MARK):
         return matches(name.removeprefix(REGEX_MARK), module)
     return name == module or ("*" in name and fits_glob(name, module))
 
 
-def _reading(metadata: MetadataFile, module: str) -> Statement | MetadataFile | None:
-    if any(_excludes(s.name, module) for s in counted(metadata.of_kind("exclude"))):
+def _decides(metadata: MetadataFile, module: str) -> Statement | MetadataFile | None:
+    if any(_meets(s, module) for s in counted(metadata.of_kind("exclude"))):
         return None
     entries = counted(metadata.of_kind("entry"))
-    found = next((entry for entry in entries if fits_glob(entry.name, module)), None)
+    found = next((entry for entry in entries if _meets(entry, module)), None)
     if found is not None:
         return found if found.quant_algo else None
     return metadata
@@ -80,7 +87,7 @@ class _Quark:
     name_fields = (_EXCLUDE, _LAYERS)
     roles = ()
     writer = None
-    reading: Reading = staticmethod(_reading)
+    reading = Reading(_decides, _meets, _is_expression)
 
     def claim(self, documents: Documents) -> Claim:
         return claim_by(documents, _METHODS)

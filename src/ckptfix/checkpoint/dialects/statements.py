@@ -76,6 +76,9 @@ class Statement:
     @property
     def key(self) -> str:
         """The field that holds it: `quantized_layers`, `ignore`, `exclude_modules`, `targets`."""
+        last = self.path[-1]
+        if isinstance(last, str) and last != self.name:
+            return last  # one string holds all names
         return next(str(p) for p in reversed(self.path[:-1]) if isinstance(p, str))
 
 
