@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from ckptfix.__main__ import main
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.operations.check import CheckRequest
 from ckptfix.operations.check_many import check_each
+from ckptfix.operations.check_one import CheckRequest
 from ckptfix.operations.loading import load
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import plain

@@ -22,7 +22,7 @@ import pytest
 
 from ckptfix.__main__ import main
 from ckptfix.errors import CkptfixError
-from ckptfix.operations.check import CheckRequest, check_one
+from ckptfix.operations.check_one import CheckRequest, check_one
 from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import plain

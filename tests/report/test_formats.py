@@ -70,7 +70,7 @@ def test_sarif_leads_to_both_files_where_two_disagree(tmp_path: Path, call: Call
     (tmp_path / "hf_quant_config.json").write_text(json.dumps(hf_quant, indent=2))
     (result,) = results(call("check", tmp_path, "--select", "CKF501", "--format", "sarif").stdout)
     (related,) = result["relatedLocations"]
-    assert related["message"]["text"] == "says NVFP4"
+    assert related["message"]["text"] == "declares NVFP4"
     physical = related["physicalLocation"]
     assert physical["artifactLocation"]["uri"].endswith("/hf_quant_config.json")
     assert physical["region"]["startLine"] == 2

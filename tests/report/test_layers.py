@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.operations.check import CheckRequest, check_one
+from ckptfix.operations.check_one import CheckRequest, check_one
 from ckptfix.operations.inspect import inspect
 from ckptfix.operations.layer_map import LayerMap, Stack, layer_map
 from ckptfix.operations.loading import load

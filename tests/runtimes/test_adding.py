@@ -67,11 +67,104 @@ def test_a_runtime_is_a_folder_and_its_entries_in_families(package: Path, checkp
     assert with_another.returncode == 0, with_another.stdout
 
 
-def test_a_release_that_changed_nothing_is_a_profile(package: Path, checkpoint: Path) -> None:
-    (package / "runtimes" / "vllm" / "profiles" / "9.0.json").write_text(
-        json.dumps({"runtime": "vllm", "version": "9.0", "source": "a wheel", "base": "0.33.0"})
+def add_release(package: Path, architectures: dict[str, object] | None = None) -> None:
+    """A profile of vLLM 9.0, which registers what 0.33.0 does and these architectures."""
+    profile = {"runtime": "vllm", "version": "9.0", "source": "a wheel", "base": "0.33.0"}
+    text = json.dumps(profile | {"changed": architectures or {}})
+    (package / "runtimes" / "vllm" / "profiles" / "9.0.json").write_text(text)
+
+
+ANSWERS = """
+import json, sys, ckptfix
+checkpoint, *runtimes = sys.argv[1:]
+found = ckptfix.check(checkpoint, runtimes=runtimes).runtimes
+print(json.dumps({r.version: [r.loads, " ".join(map(str, r.reasons))] for r in found}))
+"""
+
+
+def answers(package: Path, checkpoint: Path, *releases: str) -> dict[str, list[str]]:
+    """Version -> whether it loads, and why not."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", ANSWERS, checkpoint, *(f"vllm=={r}" for r in releases)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(package.parent)},
     )
+    found: dict[str, list[str]] = json.loads(done.stdout)
+    return found
+
+
+def test_a_release_that_changed_nothing_is_a_profile(package: Path, checkpoint: Path) -> None:
+    add_release(package)
     newest = run(package, "check", checkpoint, "--runtime", "vllm>=9", "--format", "json")
     before = run(package, "check", checkpoint, "--runtime", "vllm==0.33.0", "--format", "json")
     assert '"9.0"' in newest.stdout
     assert newest.stdout.replace('"9.0"', '"0.33.0"') == before.stdout
+
+
+def add_row(package: Path, row: str) -> None:
+    with (package / "runtimes" / "vllm" / "releases.py").open("a", encoding="utf-8") as file:
+        file.write(f"\n{row}\n")
+
+
+def test_a_release_that_looks_names_up_in_a_new_way_is_a_row_and_a_profile(
+    package: Path, checkpoint: Path
+) -> None:
+    add_release(package)
+    add_row(
+        package,
+        'LOOKUP = (*LOOKUP, replace(LOOKUP[-1], since="9.0", dispatched=frozenset({"NVFP4"})))',
+    )
+    found = answers(package, checkpoint, "0.33.0", "9.0")
+    assert found["0.33.0"] == ["yes", ""]
+    assert found["9.0"][0] == "no"
+    assert "does not support FP8 with MIXED_PRECISION" in found["9.0"][1]
+
+
+def test_a_release_that_reads_metadata_in_a_new_way_is_a_row_and_a_profile(
+    package: Path, tmp_path: Path
+) -> None:
+    add_release(package)
+    add_row(
+        package,
+        'READING = (*READING, replace(READING[-1], since="9.0", uniform=frozenset({"NVFP4"})))',
+    )
+    checkpoint = write_checkpoint(
+        tmp_path / "fp8", fp8(LAYER), {"quant_method": "modelopt", "quant_algo": "FP8"}
+    )
+    found = answers(package, checkpoint, "0.33.0", "9.0")
+    assert found["0.33.0"] == ["yes", ""]
+    assert found["9.0"] == ["no", "stops: FP8 for the whole checkpoint is not supported"]
+
+
+FAMILY = """
+description = "An architecture that nobody has"
+
+[[families]]
+runtime = "vllm"
+architectures = ["NeverSeenForCausalLM"]
+source = "a test"
+heads = ["lm_head"]
+packed = { gate_up_proj = ["gate_proj", "up_proj"] }
+rules = [{ kind = "prefix", old = "trunk", new = "model" }]
+"""
+
+
+def test_an_architecture_is_an_entry_in_families(package: Path, tmp_path: Path) -> None:
+    add_release(
+        package, {"NeverSeenForCausalLM": {"class-name": "NeverSeen", "file": "never_seen.py"}}
+    )
+    module = "trunk.layers.0.mlp.down_proj"
+    checkpoint = write_checkpoint(
+        tmp_path / "new",
+        fp8(module),
+        mixed({module: "FP8"}, quant_method="modelopt"),
+        architecture="NeverSeenForCausalLM",
+    )
+    loads, _ = answers(package, checkpoint, "9.0")["9.0"]
+    assert loads == "unknown"
+    (package / "runtimes" / "families" / "never_seen.toml").write_text(FAMILY)
+    loads, reason = answers(package, checkpoint, "9.0")["9.0"]
+    assert loads == "no"
+    assert "model.layers.0.mlp.down_proj" in reason

@@ -311,5 +311,5 @@ def test_resolve_says_what_decides_and_nothing_of_an_exclude_list(call: Call) ->
     name = "language_model.model.layers.0.mlp.down_proj"
     done = call("resolve", directory, name, "--runtime", RELEASE)
     assert "DIFFERS from stored" in done.stdout
-    assert "says GPTQ_INT4" in done.stdout
+    assert "declares GPTQ_INT4" in done.stdout
     assert "never looked up" not in done.stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ckptfix.cli.configuration import Configuration
 from ckptfix.errors import CkptfixError
-from ckptfix.operations.check import CheckRequest
+from ckptfix.operations.check_one import CheckRequest
 from ckptfix.operations.repairs import map_arguments
 from ckptfix.remote.opening import DEFAULT_POLICY, NetworkPolicy
 from ckptfix.rules.finding import Severity

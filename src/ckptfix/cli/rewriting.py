@@ -8,7 +8,7 @@ from ckptfix.cli.rewrite_flags import RewriteFlags, require_sensible
 from ckptfix.cli.rewriting_one import RewriteCall
 from ckptfix.cli.streams import already_done
 from ckptfix.errors import CkptfixError
-from ckptfix.operations.check import with_name
+from ckptfix.operations.loading import with_name
 from ckptfix.report.console import line, show, write_plain
 from ckptfix.report.rewrite_json import rewrite_json
 from ckptfix.report.rewrite_report import Outcome, Rewritten, summary_lines

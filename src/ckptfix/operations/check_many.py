@@ -8,16 +8,16 @@ from itertools import islice
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.errors import CkptfixError
-from ckptfix.operations.check import (
+from ckptfix.operations.check_one import (
     CheckRequest,
     check_loaded,
     checkpoint_of,
     load,
     shown_name,
-    with_name,
 )
 from ckptfix.operations.checked import CheckedCheckpoint, ReleaseAnswer
 from ckptfix.operations.limits import limited
+from ckptfix.operations.loading import with_name
 from ckptfix.operations.processes import each_in_turn, processes_for
 from ckptfix.progress import SILENT, Listener
 from ckptfix.remote.reference import Reference, is_remote

@@ -2,10 +2,12 @@
 
 from ckptfix.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.errors import CkptfixError
 from ckptfix.progress import SILENT, Listener
 from ckptfix.remote.opening import DEFAULT_POLICY, NetworkPolicy, Opened, open_reference
 from ckptfix.remote.reference import Reference, parse_reference
 from ckptfix.rewriting.store import require_whole
+from ckptfix.text import visible
 
 
 def open_named(
@@ -47,3 +49,11 @@ def load(
         CkptfixError: as `open_named` and `load_opened`.
     """
     return load_opened(open_named(name, policy, listener), listener)
+
+
+def with_name(checkpoint: str, error: CkptfixError) -> str:
+    """The message of an error, with the name of the checkpoint: a command may have several."""
+    name = visible(checkpoint)
+    if error.place is not None:
+        return str(error) if name in error.place.file else f"{name.rstrip('/')}/{error}"
+    return str(error) if name in str(error) else f"{name}: {error}"

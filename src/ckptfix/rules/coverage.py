@@ -19,7 +19,7 @@ FAMILY: Final = Family("CKF2", "coverage")
 def decides(metadata: MetadataFile) -> bool:
     """True when this file alone says how modules are quantized.
 
-    config.json of ModelOpt 0.31 to 0.42 says MIXED_PRECISION and leaves the map to
+    config.json of ModelOpt 0.31 to 0.42 declares MIXED_PRECISION and leaves the map to
     hf_quant_config.json; a mixed file without a map decides nothing.
     """
     return not metadata.is_mixed or bool(metadata.of_kind("entry"))

@@ -51,7 +51,7 @@ def files_disagree(context: Context) -> Iterable[Finding]:
     ours, theirs = first.quant_algo, second.quant_algo
     if (ours or "").upper() != (theirs or "").upper():
         message = f"has {_shown(ours)}, but {second.file} has {_shown(theirs)}"
-        there = Related(second.place, f"says {_shown(theirs)}")
+        there = Related(second.place, f"declares {_shown(theirs)}")
         yield _disagreement(context, first.file, message, first, there)
         return
     if first.is_mixed:

@@ -62,7 +62,7 @@ class Related:
 
     place: Place
     note: str
-    """What it contains, as a phrase: `says NVFP4`."""
+    """What it contains, as a phrase: `declares NVFP4`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""CKF5xx: the index against the headers of the shard files."""
+"""CKF5xx: the index compared with the headers of the shard files."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -67,15 +67,8 @@ def _placed_wrongly(context: Context, table: TensorTable, index: str) -> Iterato
             if elsewhere
             else (),
         )
-    more = len(table.missing) - MOST_LISTED
-    if more > 0:
-        yield context.finding(
-            subject=index,
-            message=f"lists {more:,} more tensors in files whose headers do not contain them",
-            place=Place(index, "/weight_map"),
-            advice=_REBUILD,
-            count=more,
-        )
+    message = "lists {:,} more tensors in files whose headers do not contain them"
+    yield from _more(context, index, len(table.missing), message)
 
 
 def _not_placed(context: Context, copies: Sequence[tuple[str, str]]) -> Iterator[Finding]:
@@ -86,12 +79,18 @@ def _not_placed(context: Context, copies: Sequence[tuple[str, str]]) -> Iterator
             place=Place(file, tensor=visible(tensor)),
             advice=_REBUILD,
         )
-    more = len(copies) - MOST_LISTED
+    message = "does not place {:,} more tensors in all files that contain them"
+    yield from _more(context, INDEX_FILE, len(copies), message)
+
+
+def _more(context: Context, index: str, number: int, message: str) -> Iterator[Finding]:
+    """One finding for all tensors beyond the first `MOST_LISTED`; `message` has their number."""
+    more = number - MOST_LISTED
     if more > 0:
         yield context.finding(
-            subject=INDEX_FILE,
-            message=f"does not place {more:,} more tensors in all files that contain them",
-            place=Place(INDEX_FILE, "/weight_map"),
+            subject=index,
+            message=message.format(more),
+            place=Place(index, "/weight_map"),
             advice=_REBUILD,
             count=more,
         )

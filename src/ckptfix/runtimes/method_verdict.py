@@ -14,7 +14,7 @@ from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.formats.stored import Fit, StoredFormat
 from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.checkpoint.roles import KV_ROLES, ROLES
-from ckptfix.runtimes.common.methods import Layer, LayerKind, Lookup, Scheme
+from ckptfix.runtimes.common.methods import Layer, LayerKind, Lookup
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.loads import Effect
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
@@ -53,50 +53,50 @@ class MethodJudge:
                 yield self._judged(module, formats)
 
     def _judged(self, module: RuntimeModule, formats: list[StoredFormat]) -> ModuleVerdict:
-        layer, why, error, scheme = self._layer(module)
-        if error:
-            labels = sorted({stored.label() for stored in formats})
-            return _verdict(module, labels, "error", error, Effect.STOPS)
+        layer, by, error = self._layer(module)
         if layer is None:
             labels = sorted({stored.label() for stored in formats})
-            agrees = labels == [UNQUANTIZED]
-            strays = next(filter(None, map(self._stray_output, module.members)), "")
-            reason = strays if agrees else why
-            return _verdict(module, labels, UNQUANTIZED, reason, Effect.STOPS)
+            if labels == [UNQUANTIZED] and not error:
+                by = next(filter(None, map(self._stray_output, module.members)), "")
+            resolved = "error" if error else UNQUANTIZED
+            return ModuleVerdict.of(module, labels=labels, resolved=resolved, reason=error or by)
         fits = [_fit(layer, stored) for stored in formats]
         found = zip(fits, formats, strict=True)
         labels = sorted({fit.quant_algo if fit else stored.label() for fit, stored in found})
         built = next((fit.quant_algo for fit in fits if fit), layer.formats[0])
-        reason, effect = self._misfit(module, layer, fits, formats)
-        by = scheme.decided_by if scheme else ""
-        return _verdict(module, labels, built, reason or "", effect, by)
+        reason, effect = self._misfit(module, layer, by, fits, formats)
+        return ModuleVerdict.of(
+            module, labels=labels, resolved=built, reason=reason, effect=effect, decided_by=by
+        )
 
-    def _layer(self, module: RuntimeModule) -> tuple[Layer | None, str, str, Scheme | None]:
-        """What is built, why it is unquantized if it is, why the release raises, and the scheme."""
+    def _layer(self, module: RuntimeModule) -> tuple[Layer | None, str, str]:
+        """What is built, why or by which part of the metadata, and why the release raises."""
         kind = _kind_of(module)
         if not module.takes_quant_config and module.kind != "embedding":
-            return None, "this runtime builds it without a quantization config", "", None
+            return None, "this runtime builds it without a quantization config", ""
         if kind is None:
-            return None, "this runtime builds it unquantized", "", None
+            return None, "this runtime builds it unquantized", ""
         try:
             scheme = self.lookup.find(module.name, kind)
-            layer = self.lookup.layer(scheme, kind) if scheme is not None else None
+            layer = self.lookup.layer(scheme, kind) if scheme else None
         except LookupDisagreementError as error:
-            return None, "", str(error), None
-        if layer is None or not layer.formats:
-            return None, f"nothing in {self.file} quantizes it for this release", "", None
-        return layer, "", "", scheme
+            return None, "", str(error)
+        if scheme is None or layer is None or not layer.formats:
+            return None, f"nothing in {self.file} quantizes it for this release", ""
+        return layer, scheme.decided_by, ""
 
     def _misfit(
         self,
         module: RuntimeModule,
         layer: Layer,
+        decided_by: str,
         fits: Sequence[Fit | None],
         formats: Sequence[StoredFormat],
     ) -> tuple[str, Effect]:
         for member, fit, stored in zip(module.members, fits, formats, strict=True):
             if fit is None:
-                return f"{self.file} says {layer.formats[0]}", _mismatch_effect(layer, stored)
+                reason = f"{visible(decided_by)} declares {layer.formats[0]}"
+                return reason, _mismatch_effect(layer, stored)
             if why := self._strays(member, layer):
                 return why, Effect.STOPS
             if why := _wrong_groups(layer, fit):
@@ -162,25 +162,3 @@ def _uneven(layer: Layer, fits: Sequence[Fit | None]) -> str:
             f"a member has {number:,} rows, but this release needs multiples of {layer.merged_rows}"
         )
     return ""
-
-
-def _verdict(
-    module: RuntimeModule,
-    labels: Sequence[str],
-    resolved: str,
-    reason: str,
-    effect: Effect,
-    decided_by: str = "",
-) -> ModuleVerdict:
-    return ModuleVerdict(
-        module.name,
-        module.kind,
-        module.members,
-        " and ".join(labels),
-        resolved,
-        not reason,
-        reason,
-        None,
-        effect,
-        decided_by,
-    )

@@ -1,5 +1,6 @@
 """One runtime module: its stored format compared with what a release resolves for it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
@@ -27,16 +28,46 @@ class ModuleVerdict:
     """A quant_algo, `unquantized`, `unrecognized`, or several, joined by `and`."""
     resolved: str
     """A quant_algo, `unquantized` or `error`."""
-    agrees: bool
     reason: str
     """Why the two differ; empty when they agree."""
-    resolution: Resolution | None
-    """The lookup that led there; None if the release does not consult the metadata."""
-    effect: Effect = Effect.STOPS
+    effect: Effect
     """What a user would see where the two differ."""
+    resolution: Resolution | None = None
+    """The lookup that led there; None if the release does not consult the metadata."""
     decided_by: str = ""
-    """The name, pattern or place in metadata of another quantizer than ModelOpt by which the
-    release takes it for quantized; empty where it does not, or the release raises."""
+    """The name, pattern or place in another quantizer's metadata that quantizes the module; empty
+    if none does, or the release raises."""
+
+    @classmethod
+    def of(
+        cls,
+        module: RuntimeModule,
+        *,
+        labels: Sequence[str],
+        resolved: str,
+        reason: str,
+        effect: Effect = Effect.STOPS,
+        resolution: Resolution | None = None,
+        decided_by: str = "",
+    ) -> "ModuleVerdict":
+        """The verdict on a module whose members are stored in the formats `labels`."""
+        stored = " and ".join(labels)
+        return cls(
+            module.name,
+            module.kind,
+            module.members,
+            stored,
+            resolved,
+            reason,
+            effect,
+            resolution,
+            decided_by,
+        )
+
+    @property
+    def agrees(self) -> bool:
+        """True where the release builds the module in its stored format."""
+        return not self.reason
 
     @property
     def label(self) -> str:
@@ -83,24 +114,20 @@ class ModuleJudge:
         formats = [self.checkpoint.formats[member] for member in module.members]
         wanted = None if resolved in (UNQUANTIZED, "error") else resolved
         labels = sorted({stored.label(wanted) for stored in formats})
-        agrees = len(labels) == 1 and labels[0].upper() == resolved.upper()
-        misfit = self._misfit(module, resolved) if agrees else ""
-        if misfit:
-            agrees, reason = False, misfit
-        elif not agrees and len(labels) > 1:
+        misfit = ""
+        if len(labels) > 1:
             reason = "its members are stored differently"
-        elif not agrees and not reason:
-            reason = f"{self.metadata.file} says {resolved}"
-        return ModuleVerdict(
-            module.name,
-            module.kind,
-            module.members,
-            " and ".join(labels),
-            resolved,
-            agrees,
-            "" if agrees else reason,
-            resolution,
-            self._effect(labels, resolved, misfits=bool(misfit)),
+        elif labels[0].upper() == resolved.upper():
+            reason = misfit = self._misfit(module, resolved)
+        elif not reason:
+            reason = f"{self.metadata.file} declares {resolved}"
+        return ModuleVerdict.of(
+            module,
+            labels=labels,
+            resolved=resolved,
+            reason=reason,
+            effect=self._effect(labels, resolved, misfits=bool(misfit)),
+            resolution=resolution,
         )
 
     def _effect(self, labels: list[str], resolved: str, *, misfits: bool) -> Effect:

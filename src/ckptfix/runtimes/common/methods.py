@@ -26,7 +26,7 @@ class Scheme:
 
     fields: Mapping[str, object]
     """The fields of the scheme: `bits`, `group_size`, and so on."""
-    decided_by: str = ""
+    decided_by: str
     """The name, pattern or field of the metadata that decides, as written."""
 
 
