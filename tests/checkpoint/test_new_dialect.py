@@ -29,6 +29,7 @@ class MadeUp:
     name_fields = ("plan", "leave", "members")
     roles = (Role("codes", is_weight=True), Role("steps", is_scale=True))
     writer = None
+    speller = None
     reading = None
 
     def claim(self, documents):

@@ -67,3 +67,33 @@ def test_a_rewritten_checkpoint_loads_without_and_with_the_runtimes_mapper(
         assert errors(after) == errors(wanted)
         assert methods(after) == methods(wanted)
         assert after["single_pass"] == wanted["single_pass"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ct-qwen3vl-nvfp4a16", ()),
+        ("ar-qwen25vl-w4a16-visual", ()),
+        ("ar-llama-w4a16-g32-lmhead", ("--from-tensors",)),
+        ("ct-llama-lmhead-fp8", ("--from-tensors",)),
+        ("qk-qwen3moe-mxfp4", ("--from-tensors",)),
+        ("qk-qwen3moe-fp8-mixed", ("--from-tensors",)),
+    ],
+)
+def test_exports_of_other_quantizers_load_after_a_rewrite_that_is_announced(
+    name: str, options: tuple[str, ...], tmp_path: Path, run: Run
+) -> None:
+    export, done = SHARED / "quantizers" / "fixtures" / name, tmp_path / "done"
+    rewritten = run("rewrite", export, "--runtime", "vllm==0.33.0", *options, "--output", done)
+    assert rewritten.returncode == 0, rewritten.stderr
+    before = subprocess.run(
+        [HOME / "venv" / "bin" / "python", LEVEL_3, export, "--json", tmp_path / "before.json"],
+        check=False,
+        capture_output=True,
+    )
+    told = tmp_path / "before.json"
+    is_loaded = before.returncode == 0 and not errors(json.loads(told.read_text()))
+    report = load(done)
+    assert not is_loaded
+    assert report["single_pass"]["ok"], report["single_pass"]
+    assert errors(report) == set()

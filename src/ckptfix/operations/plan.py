@@ -42,6 +42,7 @@ def make_plan(
     """
     listener.step(Step("planning the rewrite", checkpoint.name))
     own = request.own_map or request.from_tensors or request.tensors
+    own = own or checkpoint.dialect.reading is not None
     folded = checkpoint if own else checkpoint.folded
     with limited():
         planned = plan_folded(

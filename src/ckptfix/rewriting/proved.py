@@ -8,6 +8,7 @@ from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.rewriting.plan import Plan, plan_rewrite, rewritten
 from ckptfix.rewriting.portable import PortablePlan, Strategy, plan_for_targets
 from ckptfix.rewriting.rebuild.plan import join_plans, plan_rebuild
+from ckptfix.rewriting.spelled import SpelledPlanner
 from ckptfix.rewriting.tensors.plan import TensorPlan, harmed_by, plan_names_of_tensors
 from ckptfix.rules.finding import number_of
 from ckptfix.runtimes.name_maps import NameMap, builtin_name_map, damage_map
@@ -88,12 +89,7 @@ class Planner:
             CkptfixError: no release registers the architecture, the rules contradict themselves, or
                 the names in this metadata cannot be renamed.
         """
-        dialect = self.checkpoint.dialect
-        if dialect.reading is not None:
-            raise CkptfixError(
-                f"{self.checkpoint.name}: ckptfix does not rewrite metadata of {dialect.quantizer}",
-                advice="`check` says what is wrong with them",
-            )
+        self._require_speller()
         asked = self.request
         tensors = None
         own = asked.own_map
@@ -117,10 +113,28 @@ class Planner:
                 portable = replace(portable, plan=plan, before=before)
         return ProvedPlan(self.checkpoint, plan, portable, harmed, tensors)
 
+    def _require_speller(self) -> None:
+        dialect = self.checkpoint.dialect
+        if dialect.reading is None:
+            return
+        name, quantizer = self.checkpoint.name, dialect.quantizer
+        if dialect.speller is None:
+            raise CkptfixError(
+                f"{name}: no runtime reads a name in metadata of {quantizer}",
+                advice="`check` says what is wrong with the checkpoint",
+            )
+        if self.request.own_map is not None and not self.request.tensors:
+            raise CkptfixError(
+                f"{name}: names in metadata of {quantizer} are no plain names, which a map could "
+                "rename",
+                advice="name the releases instead; their names are added",
+            )
+
     def make_with_advice(self) -> ProvedPlan:
         """The plan, and whether rebuilding from the tensors would fix what it leaves."""
         planned = self.make()
-        can_write = self.checkpoint.dialect.writer is not None
+        dialect = self.checkpoint.dialect
+        can_write = dialect.writer is not None or dialect.speller is not None
         if self.request.from_tensors or not planned.leaves_faults or not can_write:
             return planned
         named = planned.tensors.checkpoint if planned.tensors else self.checkpoint
@@ -133,6 +147,13 @@ class Planner:
         self, named: Checkpoint, name_map: NameMap, targets: tuple[Target, ...]
     ) -> tuple[Plan, PortablePlan | None]:
         """Names, after the content where the tensors decide it."""
+        dialect = named.dialect
+        if dialect.reading is not None and dialect.speller is not None:
+            from_tensors = self.request.from_tensors
+            self.listener.step(Step("proving the plan", named.name))
+            return SpelledPlanner(
+                named, dialect.reading, dialect.speller, name_map, targets, from_tensors
+            ).plan()
         rebuilt = plan_rebuild(named, name_map) if self.request.from_tensors else ()
         start = rewritten(named, rebuilt)
         portable = None

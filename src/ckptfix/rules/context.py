@@ -167,7 +167,8 @@ class Context:
             count: number of places it represents.
         """
         repair = self.rule.fixed_by if fixed_by is None else fixed_by
-        if repair is Repair.CONTENT and self.checkpoint.dialect.writer is None:
+        dialect = self.checkpoint.dialect
+        if repair is Repair.CONTENT and dialect.writer is None and dialect.speller is None:
             repair = None
         if effect is not None and not advice:
             advice = BY_HAND if repair is None else to_rewrite(repair.value, effect)

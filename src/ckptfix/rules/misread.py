@@ -153,7 +153,7 @@ class _Reader:
         parent = parents.get(module.name)
         if parent is not None and leaves_out(parent) == (module.stored == UNQUANTIZED):
             return Why.PARENT, parent, module.members[0]
-        decisions = [self.decided.get(member) for member in module.members]
+        decisions = [self._decision(member) for member in module.members]
         if module.resolved == "error":
             schemes = {_scheme(decision) for decision in decisions}
             differ = len(schemes) > 1
@@ -162,6 +162,11 @@ class _Reader:
         told = zip(module.members, decisions, strict=True)
         wrong = next(((m, d) for m, d in told if not self._is_right(m, d)), None)
         return self._misreading(module) if wrong is None else self._contradiction(*wrong)
+
+    def _decision(self, member: str) -> Decision:
+        if member in self.decided:
+            return self.decided[member]
+        return self.reading.decides(self.metadata, member)  # a bank of experts without a weight
 
     def _is_right(self, member: str, decision: Decision) -> bool:
         stored = self.checkpoint.formats[member]
@@ -209,7 +214,7 @@ class _Reader:
     def _deciding(self, members: Iterable[str]) -> Statement | None:
         """The statement that decides for the first member that has one."""
         for member in members:
-            decision = self.decided.get(member)
+            decision = self._decision(member)
             if isinstance(decision, Statement):
                 return decision
             if decision is None and (found := self._leaving(member)):

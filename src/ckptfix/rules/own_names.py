@@ -28,26 +28,30 @@ FAMILY: Final = Family("CKF1", "names")
 _TWICE_ESCAPED: Final = re.compile(r"\\\\")
 
 
-def _grouped(context: Context, *whys: Why) -> Iterator[tuple[Sequence[Misread], dict[str, None]]]:
-    """What has one cause in one place: the modules of all releases, and the releases."""
+def _releases(alike: Sequence[Misread]) -> dict[str, None]:
+    return dict.fromkeys(str(each.target) for each in alike)
+
+
+def _grouped(context: Context, *whys: Why) -> Iterator[tuple[Sequence[Misread], str]]:
+    """What has one cause in one place: the modules of all releases, and the releases in words."""
     grouped: dict[tuple[object, ...], list[Misread]] = {}
     for each in context.misread:
         if each.why in whys:
             about = each.statement or each.module.members
             grouped.setdefault((each.why, about, each.metadata.file), []).append(each)
     for alike in grouped.values():
-        yield alike, dict.fromkeys(str(each.target) for each in alike)
+        yield alike, " and ".join(_releases(alike))
 
 
 def _found(
     context: Context,
     alike: Sequence[Misread],
-    releases: Iterable[str],
     *,
     subject: str,
     message: str,
     effect: str,
     expected: str = "",
+    fixed_by: Repair | None = None,
 ) -> Finding:
     first = alike[0]
     place = first.statement.place if first.statement else first.metadata.place
@@ -58,7 +62,8 @@ def _found(
         effect=effect,
         modules=tuple(dict.fromkeys(m for each in alike for m in each.module.members)),
         expected=expected,
-        releases=tuple(releases),
+        releases=tuple(_releases(alike)),
+        fixed_by=fixed_by,
     )
 
 
@@ -77,9 +82,8 @@ def other_spelling(context: Context) -> Iterable[Finding]:
         yield _found(
             context,
             alike,
-            releases,
             subject=statement.name if statement else "",
-            message=f"names modules as they are stored; {' and '.join(releases)} looks up "
+            message=f"names modules as they are stored; {releases} looks up "
             f"{_named(looked_up)}, which it does not match",
             effect="adds the names that are looked up",
             expected=looked_up[0] if len(set(looked_up)) == 1 else "",
@@ -128,9 +132,8 @@ def parent_falls_through_in_own_reading(context: Context) -> Iterable[Finding]:
         yield _found(
             context,
             alike,
-            releases,
             subject=statement.name if statement else "",
-            message=f"is meant for {below}, but {' and '.join(releases)} maps it to another name "
+            message=f"is meant for {below}, but {releases} maps it to another name "
             "than what is below it",
             effect="writes the names below it",
         )
@@ -146,11 +149,10 @@ def other_reach(context: Context) -> Iterable[Finding]:
         yield _found(
             context,
             alike,
-            releases,
             subject=statement.name if statement else "",
-            message=f"has another reach than it appears to: {' and '.join(releases)} builds {met} "
-            f"{quantized}",
+            message=f"has another reach than it appears to: {releases} builds {met} {quantized}",
             effect="writes full names",
+            fixed_by=Repair.NAMES,
         )
 
 
@@ -194,9 +196,8 @@ def members_differ_in_own_reading(context: Context) -> Iterable[Finding]:
         yield _found(
             context,
             alike,
-            releases,
             subject=alike[0].module.name,
-            message=f"is one module in {' and '.join(releases)}, but the metadata give its members "
+            message=f"is one module in {releases}, but the metadata give its members "
             f"{_named(alike[0].module.members)} different schemes",
             effect="gives them one",
         )
@@ -205,12 +206,11 @@ def members_differ_in_own_reading(context: Context) -> Iterable[Finding]:
 @named_nowhere.in_own_reading
 def quantized_but_not_listed(context: Context) -> Iterable[Finding]:
     """Quantized modules that no name in the metadata stands for, and a release asks for."""
-    for alike, releases in _grouped(context, Why.NOT_LISTED):
+    for alike, _ in _grouped(context, Why.NOT_LISTED):
         stored = alike[0].module.stored
         yield _found(
             context,
             alike,
-            releases,
             subject=alike[0].member,
             message=f"is stored as {stored}, but nothing in the metadata quantizes it",
             effect="lists it",
@@ -220,13 +220,12 @@ def quantized_but_not_listed(context: Context) -> Iterable[Finding]:
 @excluded_but_quantized.in_own_reading
 def left_out_but_quantized(context: Context) -> Iterable[Finding]:
     """Names that leave modules unquantized which are stored quantized."""
-    for alike, releases in _grouped(context, Why.EXCLUDED):
+    for alike, _ in _grouped(context, Why.EXCLUDED):
         first = alike[0]
         name = first.statement.name if first.statement else ""
         yield _found(
             context,
             alike,
-            releases,
             subject=first.member,
             message=f"is stored as {first.module.stored}, but {visible(name)} leaves it "
             "unquantized",
@@ -237,12 +236,11 @@ def left_out_but_quantized(context: Context) -> Iterable[Finding]:
 @unquantized_not_excluded.in_own_reading
 def unquantized_but_not_left_out(context: Context) -> Iterable[Finding]:
     """Unquantized modules that a release builds quantized, and no name leaves out."""
-    for alike, releases in _grouped(context, Why.NOT_EXCLUDED):
+    for alike, _ in _grouped(context, Why.NOT_EXCLUDED):
         module = alike[0].module
         yield _found(
             context,
             alike,
-            releases,
             subject=alike[0].member,
             message=f"is stored unquantized, but no name in the metadata leaves it out of "
             f"{module.resolved}",
@@ -253,13 +251,12 @@ def unquantized_but_not_left_out(context: Context) -> Iterable[Finding]:
 @listed_but_unquantized.in_own_reading
 def named_but_unquantized(context: Context) -> Iterable[Finding]:
     """Names that quantize modules which are stored unquantized."""
-    for alike, releases in _grouped(context, Why.LISTED):
+    for alike, _ in _grouped(context, Why.LISTED):
         first = alike[0]
         name = first.statement.name if first.statement else ""
         yield _found(
             context,
             alike,
-            releases,
             subject=first.member,
             message=f"is stored unquantized, but {visible(name)} quantizes it",
             effect="leaves it out",
@@ -269,13 +266,12 @@ def named_but_unquantized(context: Context) -> Iterable[Finding]:
 @declared_otherwise.in_own_reading
 def scheme_differs(context: Context) -> Iterable[Finding]:
     """Modules whose tensors refute the scheme that the metadata declare."""
-    for alike, releases in _grouped(context, Why.SCHEME):
+    for alike, _ in _grouped(context, Why.SCHEME):
         first = alike[0]
         by = f" by {visible(first.statement.name)}" if first.statement else ""
         yield _found(
             context,
             alike,
-            releases,
             subject=first.member,
             message=f"is declared as {first.module.resolved}{by} but stored as "
             f"{first.module.stored}",

@@ -5,9 +5,10 @@ expression that is searched for; the blocks are prefixes of names, in one string
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from ckptfix.checkpoint.dialects.changes import Changes
 from ckptfix.checkpoint.dialects.fields import Fields
 from ckptfix.checkpoint.dialects.interface import (
     Claim,
@@ -16,9 +17,11 @@ from ckptfix.checkpoint.dialects.interface import (
     NameList,
     OwnFile,
     Reading,
+    Wanted,
 )
 from ckptfix.checkpoint.dialects.reading import counted, flag, is_found, positive
 from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
+from ckptfix.checkpoint.dialects.spelling import quantized, set_members
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 
 _METHODS: Final = frozenset({"auto-round", "intel/auto-round"})
@@ -83,12 +86,40 @@ def _decides(metadata: MetadataFile, module: str) -> Statement | MetadataFile | 
     return metadata
 
 
+_BITS: Final = re.compile(r"_INT(\d)\Z")
+
+
+class _Speller:
+    def say(
+        self,
+        metadata: MetadataFile,
+        value: Mapping[str, Any],
+        wanted: Sequence[Wanted],
+        dropped: Sequence[Statement],
+    ) -> Changes:
+        """An entry for each module; what it leaves out, the file declares for all."""
+        changes = Changes(removals={statement.path for statement in dropped})
+        entries: dict[str, object] = {}
+        for each in wanted:
+            if each.layer is None:
+                entries |= {name: {"bits": 16} for name in each.names}
+        for each, algo, size in quantized(wanted):
+            found = _BITS.search(algo)
+            bits = int(found[1]) if found else value.get("bits")
+            entry = {"bits": bits, **({} if size is None else {"group_size": size})}
+            if found or algo == metadata.quant_algo:
+                entries |= dict.fromkeys(each.names, entry)
+        set_members(changes, metadata.entries_path, value.get(_ENTRIES), entries)
+        return changes
+
+
 class _AutoRound:
     quantizer = "AutoRound"
     own_files = (OwnFile(_FILES[0]),)
     name_fields = (_ENTRIES, _BLOCKS)
     roles = ()
     writer = None
+    speller = _Speller()
     reading = Reading(_decides, _meets, _is_expression, alternatives=frozenset({_BLOCKS}))
 
     def claim(self, documents: Documents) -> Claim:

@@ -4,11 +4,20 @@ Sources: compressed-tensors 0.19.0 and llm-compressor 0.14.0.1, and their export
 name, `re:` and an expression, or the class of modules; `ignore` is resolved to names on export.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from ckptfix.checkpoint.dialects.changes import Changes
 from ckptfix.checkpoint.dialects.fields import Fields
-from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Reading, Role
+from ckptfix.checkpoint.dialects.interface import (
+    Claim,
+    Dialect,
+    Documents,
+    NameList,
+    Reading,
+    Role,
+    Wanted,
+)
 from ckptfix.checkpoint.dialects.reading import REGEX_MARK, counted, matches
 from ckptfix.checkpoint.dialects.sections import (
     COMPRESSION,
@@ -17,6 +26,7 @@ from ckptfix.checkpoint.dialects.sections import (
     names_under,
     sections_of,
 )
+from ckptfix.checkpoint.dialects.spelling import leave_out, like, quantized
 from ckptfix.checkpoint.dialects.statements import (
     CONFIG_FILE,
     MIXED,
@@ -125,6 +135,29 @@ def _decides(metadata: MetadataFile, module: str) -> Statement | None:
     return next(by_name, None) or next(by_class, None)
 
 
+class _Speller:
+    def say(
+        self,
+        metadata: MetadataFile,
+        value: Mapping[str, Any],
+        wanted: Sequence[Wanted],
+        dropped: Sequence[Statement],
+    ) -> Changes:
+        """Unquantized modules are ignored, others become targets of the group of their scheme."""
+        changes = Changes(removals={statement.path for statement in dropped})
+        leave_out(changes, metadata.exclude_list, value.get(_IGNORE), wanted)
+        targets = metadata.of_kind("target")
+        named = {(target.path[:-1], target.name) for target in targets if target not in dropped}
+        for each, algo, size in quantized(wanted):
+            home = like(targets, algo, size)
+            if home is not None:
+                path = home.path[:-1]
+                names = [name for name in each.names if (path, name) not in named]
+                named |= {(path, name) for name in names}
+                changes.append(path, names)
+        return changes
+
+
 def _kv_cache(fields: Fields) -> str | None:
     scheme = fields.value.get("kv_cache_scheme")
     if not isinstance(scheme, dict):
@@ -142,6 +175,7 @@ class _CompressedTensors:
         Role("weight_g_idx", optional=True),
     )
     writer = None
+    speller = _Speller()
     reading = Reading(_decides, _meets, _is_expression)
 
     def claim(self, documents: Documents) -> Claim:

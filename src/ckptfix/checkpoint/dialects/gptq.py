@@ -4,9 +4,11 @@ Sources: gptqmodel 7.7.0, auto-round 0.16.1 and their exports. A key of `dynamic
 that is matched from the start of a name, `+:` before it or `-:`, which leaves modules in float.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from ckptfix.checkpoint.dialects.changes import Changes
 from ckptfix.checkpoint.dialects.fields import Fields
 from ckptfix.checkpoint.dialects.interface import (
     Claim,
@@ -15,9 +17,11 @@ from ckptfix.checkpoint.dialects.interface import (
     NameList,
     OwnFile,
     Reading,
+    Wanted,
 )
 from ckptfix.checkpoint.dialects.reading import counted, flag, matches, positive
 from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
+from ckptfix.checkpoint.dialects.spelling import quantized, set_members
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 
 _METHODS: Final = frozenset({"gptq"})
@@ -83,12 +87,38 @@ def _decides(metadata: MetadataFile, module: str) -> Statement | MetadataFile | 
     return metadata if not listed or any(_meets(t, module) for t in listed) else None
 
 
+_BITS: Final = re.compile(r"GPTQ_INT(\d)\Z")
+
+
+class _Speller:
+    def say(
+        self,
+        metadata: MetadataFile,
+        value: Mapping[str, Any],
+        wanted: Sequence[Wanted],
+        dropped: Sequence[Statement],
+    ) -> Changes:
+        """A rule for each name, from its first letter to its last."""
+        changes = Changes(removals={statement.path for statement in dropped})
+        rules: dict[str, object] = {}
+        for each in wanted:
+            if each.layer is None:
+                rules |= {f"{_LEAVES}{re.escape(name)}$": {} for name in each.names}
+        for each, algo, size in quantized(wanted):
+            if found := _BITS.match(algo):
+                own = {"bits": int(found[1]), **({} if size is None else {"group_size": size})}
+                rules |= {f"+:{re.escape(name)}$": own for name in each.names}
+        set_members(changes, metadata.entries_path, value.get(_DYNAMIC), rules)
+        return changes
+
+
 class _Gptq:
     quantizer = "GPTQ"
     own_files = (OwnFile(_FILES[0]),)
     name_fields = (_DYNAMIC, _LISTED)
     roles = ()
     writer = None
+    speller = _Speller()
     reading = Reading(_decides, _meets, _is_expression)
 
     def claim(self, documents: Documents) -> Claim:

@@ -4,14 +4,14 @@ A file of this folder is a dialect: it has a `DIALECT`, which the registry finds
 inspecting, checking, folding experts and renaming follow from that.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal, Protocol
 
 from ckptfix.checkpoint.dialects.changes import Changes
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
-from ckptfix.checkpoint.formats.layers import StoredLayers
+from ckptfix.checkpoint.formats.layers import StoredLayer, StoredLayers
 from ckptfix.jsontext.text import JsonText, Path
 
 Documents = Mapping[str, JsonText]
@@ -120,6 +120,38 @@ class Writer(Protocol):
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What the metadata must say of one module."""
+
+    names: tuple[str, ...]
+    """Every name under which a reader asks for it."""
+    layer: StoredLayer | None
+    """None: it is unquantized."""
+
+
+class Speller(Protocol):
+    """Writes names where a quantizer's own reading finds them: `rewrite`."""
+
+    def say(
+        self,
+        metadata: MetadataFile,
+        value: Mapping[str, Any],
+        wanted: Sequence[Wanted],
+        dropped: Sequence[Statement],
+    ) -> Changes:
+        """The changes after which one file says what is wanted.
+
+        What the dialect cannot say is left out: whoever asks reads the result again.
+
+        Args:
+            metadata: the current content of the file.
+            value: the quantization object at `metadata.root`.
+            wanted: modules that names are to be added for.
+            dropped: statements that are to go.
+        """
+
+
+@dataclass(frozen=True)
 class Reading:
     """How a quantizer reads the names in its own metadata."""
 
@@ -157,6 +189,10 @@ class Dialect(Protocol):
     @property
     def writer(self) -> Writer | None:
         """None where ckptfix cannot make this dialect from tensors."""
+
+    @property
+    def speller(self) -> Speller | None:
+        """None where names are plain, or nobody reads any."""
 
     @property
     def reading(self) -> Reading | None:

@@ -37,6 +37,7 @@ class _Mxfp4:
     name_fields = (_SKIPPED,)
     roles = (Role("blocks", is_weight=True, fused=True),)
     writer = None
+    speller = None  # no runtime reads a name
     reading = Reading(_decides, _meets, _is_expression)
 
     def claim(self, documents: Documents) -> Claim:

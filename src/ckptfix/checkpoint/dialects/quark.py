@@ -4,11 +4,19 @@ Source: amd-quark 0.13 and its exports. Globs of `exclude` are resolved to names
 of `layer_quant_config` are kept; a weight that is quantized in two steps has a list of them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from ckptfix.checkpoint.dialects.changes import Changes
 from ckptfix.checkpoint.dialects.fields import Fields
-from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Reading
+from ckptfix.checkpoint.dialects.interface import (
+    Claim,
+    Dialect,
+    Documents,
+    NameList,
+    Reading,
+    Wanted,
+)
 from ckptfix.checkpoint.dialects.reading import (
     REGEX_MARK,
     counted,
@@ -18,6 +26,7 @@ from ckptfix.checkpoint.dialects.reading import (
     positive,
 )
 from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
+from ckptfix.checkpoint.dialects.spelling import leave_out, like, quantized, set_members
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 
 _METHODS: Final = frozenset({"quark"})
@@ -81,12 +90,36 @@ def _decides(metadata: MetadataFile, module: str) -> Statement | MetadataFile | 
     return metadata
 
 
+class _Speller:
+    def say(
+        self,
+        metadata: MetadataFile,
+        value: Mapping[str, Any],
+        wanted: Sequence[Wanted],
+        dropped: Sequence[Statement],
+    ) -> Changes:
+        """Unquantized modules are excluded, others get the config of a module stored alike."""
+        changes = Changes(removals={statement.path for statement in dropped})
+        leave_out(changes, metadata.exclude_list, value.get(_EXCLUDE), wanted)
+        layers = value.get(_LAYERS)
+        made: dict[str, object] = {}
+        for each, algo, size in quantized(wanted):
+            same = like(metadata.of_kind("entry"), algo, size)
+            if same is not None and isinstance(layers, dict):
+                made |= dict.fromkeys(each.names, layers[same.name])
+            elif algo == metadata.quant_algo:
+                made |= dict.fromkeys(each.names, value.get(_GLOBAL))
+        set_members(changes, metadata.entries_path, layers, made)
+        return changes
+
+
 class _Quark:
     quantizer = "Quark"
     own_files = ()
     name_fields = (_EXCLUDE, _LAYERS)
     roles = ()
     writer = None
+    speller = _Speller()
     reading = Reading(_decides, _meets, _is_expression)
 
     def claim(self, documents: Documents) -> Claim:

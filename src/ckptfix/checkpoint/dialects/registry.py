@@ -18,7 +18,7 @@ from ckptfix.errors import CkptfixError
 from ckptfix.text import visible
 
 _MACHINERY: Final = frozenset(
-    {"changes", "fields", "interface", "reading", "registry", "sections", "statements"}
+    {"changes", "fields", "interface", "reading", "registry", "sections", "spelling", "statements"}
 )
 
 

@@ -41,7 +41,7 @@ def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange,
     if not sources.layers.quantized:
         return ()
     changes = [
-        _file_change(checkpoint.documents[metadata.file], _rebuild(sources, metadata, writer))
+        changed_file(checkpoint.documents[metadata.file], _rebuild(sources, metadata, writer))
         for metadata in read_by_runtimes(checkpoint.metadata)
     ]
     if _lacks_quantization_config(checkpoint):
@@ -49,7 +49,7 @@ def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange,
         new.set(
             CONFIG_ROOT, writer.new_config(sources), statements=len(sources.layers.as_entries())
         )
-        changes.append(_file_change(checkpoint.documents[CONFIG_FILE], new))
+        changes.append(changed_file(checkpoint.documents[CONFIG_FILE], new))
     return tuple(change for change in changes if change.edits)
 
 
@@ -88,12 +88,22 @@ def _rebuild(sources: Sources, metadata: MetadataFile, writer: Writer) -> Change
     return changes
 
 
-def _file_change(document: JsonText, changes: Changes) -> FileChange:
+def changed_file(document: JsonText, changes: Changes, *, names: bool = False) -> FileChange:
+    """What collected changes do to a file.
+
+    Args:
+        document: the file.
+        changes: they may set what is there already.
+        names: they add names, instead of declaring what is stored.
+    """
     changes = changes.without_what_is_there(document)
     edit = DocumentEdit(
         removals=changes.removals, settings=changes.settings, appended=changes.appended
     )
-    return FileChange.of(document, edit, rebuilt=changes.rebuilt)
+    number = changes.rebuilt
+    return FileChange.of(
+        document, edit, added=number if names else 0, rebuilt=0 if names else number
+    )
 
 
 def join_plans(

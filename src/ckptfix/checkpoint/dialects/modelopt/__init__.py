@@ -33,6 +33,7 @@ class _ModelOpt:
         ),
     )
     writer = ModelOptWriter()
+    speller = None
     reading = None
 
     def claim(self, documents: Documents) -> Claim:
