@@ -21,7 +21,7 @@ from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, write_checkpoint
 from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, Run, load
 
 KV_ONLY = "llama-kv8-only"
-"""Nothing in it is quantized but the KV cache, so no weight tells that it ever was."""
+"""Nothing in it is quantized but the KV cache, and no release takes what ModelOpt says of it."""
 
 
 def rebuilt(directory: Path) -> Checkpoint:
@@ -51,7 +51,7 @@ def forget_metadata(directory: Path) -> None:
         (directory / file).unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("name", [n for n in FIXTURE_NAMES if n != KV_ONLY])
+@pytest.mark.parametrize("name", FIXTURE_NAMES)
 def test_lost_metadata_comes_back_from_the_tensors(
     name: str, copy_of: Callable[[str], Path]
 ) -> None:
@@ -66,12 +66,48 @@ def test_lost_metadata_comes_back_from_the_tensors(
 
 @pytest.mark.parametrize(
     "name",
-    [n for n in FIXTURE_NAMES if not n.startswith(("old-", "recipe-nano4b", "nanoomni-mixed"))],
+    [
+        n
+        for n in FIXTURE_NAMES
+        if not n.startswith(("old-", "recipe-nano4b", "nanoomni-mixed", KV_ONLY))
+    ],
 )
 def test_metadata_that_says_what_the_tensors_say_stays_as_it_is(name: str) -> None:
     checkpoint = load(FIXTURES / name)
     name_map = choose_name_map(checkpoint.config.architectures, checkpoint.config.nested)
     assert plan_rebuild(checkpoint, name_map) == ()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"quant_algo": None},
+        {"quant_algo": "MIXED_PRECISION", "quantized_layers": {}},
+        {"quant_algo": "NVFP4", "group_size": 16, "config_groups": {}},
+    ],
+)
+def test_a_quantized_cache_alone_loads_everywhere_afterwards(
+    said: dict[str, Any], copy_of: Callable[[str], Path]
+) -> None:
+    """Seen with the real loaders: they take its scales where every module is excluded."""
+    directory = copy_of(KV_ONLY)
+    config = json.loads((directory / "config.json").read_text())
+    config["quantization_config"] |= said
+    (directory / "config.json").write_text(json.dumps(config))
+    before = ckptfix.check(directory)
+    assert before.loads == "no"
+    of_releases = [f for f in before.findings if f.code.startswith("CKF7")]
+    assert of_releases
+    assert all("from_tensors=True" in finding.advice for finding in of_releases)
+    ckptfix.rewrite(directory, from_tensors=True)
+    after = ckptfix.check(directory)
+    assert {answer.loads for answer in after.runtimes} == {"yes"}
+    assert not after.findings
+    written = json.loads((directory / "config.json").read_text())["quantization_config"]
+    assert written["quant_algo"] == "FP8"
+    assert written["ignore"] == ["*"]
+    assert not {"quantized_layers", "group_size", "config_groups"} & written.keys()
+    assert not ckptfix.plan(directory, from_tensors=True).changes_something
 
 
 def llama(directory: Path, tensors: Shapes, quantization: dict[str, Any] | None) -> Path:

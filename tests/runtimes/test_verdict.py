@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ckptfix.place import Place
 from ckptfix.runtimes.releases import known_targets
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict, judge
@@ -86,18 +87,38 @@ def test_what_no_runtime_can_load_quantized_is_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "runtime", "version", "message"),
+    ("name", "runtime", "version", "message", "at"),
     [
-        ("llama-int8-wo", "vllm", "0.33.0", "W8A16 for the whole checkpoint is not supported"),
-        ("llama-kv8-only", "vllm", "0.33.0", "has no quant_algo"),
-        ("old-0.23.0-llama-mixed", "vllm", "0.33.0", "MIXED_PRECISION without quantized_layers"),
-        ("llama-mxfp8", "sglang", "0.5.17", "MXFP8 for the whole checkpoint is not supported"),
+        ("llama-int8-wo", "vllm", "0.33.0", "W8A16 for the whole checkpoint is", "/quant_algo"),
+        ("llama-kv8-only", "vllm", "0.33.0", "has no quant_algo", ""),
+        ("old-0.23.0-llama-mixed", "vllm", "0.33.0", "without quantized_layers", "/quant_algo"),
+        ("llama-mxfp8", "sglang", "0.5.17", "MXFP8 for the whole checkpoint is", "/quant_algo"),
     ],
 )
-def test_a_release_that_would_stop(name: str, runtime: str, version: str, message: str) -> None:
+def test_a_release_that_would_stop(
+    name: str, runtime: str, version: str, message: str, at: str
+) -> None:
     judged = verdict(DATA / name, runtime, version)
     assert judged.refused
     assert message in judged.problem
+    assert judged.at
+    assert judged.at.pointer in (f"/quantization_config{at}", f"/quantization{at}")
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"ignore": None}, "/ignore"),
+        ({"quantized_layers": []}, "/quantized_layers"),
+        ({"quantized_layers": {"a": {"quant_algo": 4}}}, "/quantized_layers/a/quant_algo"),
+        ({"group_size": "many"}, "/group_size"),
+    ],
+)
+def test_a_release_stops_at_a_value(change: dict[str, Any], pointer: str, tmp_path: Path) -> None:
+    quantization = mixed({"model.layers.0.mlp.down_proj": "FP8"}) | change
+    judged = verdict(llama(tmp_path, quantization), "vllm", "0.33.0")
+    assert judged.refused
+    assert judged.at == Place("config.json", f"/quantization_config{pointer}")
 
 
 def test_an_architecture_whose_weights_side_is_not_known_gets_no_verdict(tmp_path: Path) -> None:

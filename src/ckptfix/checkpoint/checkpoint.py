@@ -21,6 +21,7 @@ from ckptfix.checkpoint.fold import Fold, fold_banks
 from ckptfix.checkpoint.formats.stored import StoredFormat
 from ckptfix.checkpoint.model_config import ModelConfig, parse_model_config
 from ckptfix.checkpoint.modules import Module
+from ckptfix.checkpoint.roles import KV_SCALES
 from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.checkpoint.source import Source
 from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
@@ -173,10 +174,17 @@ def load_checkpoint(source: Source, name: str, listener: Listener = SILENT) -> C
     table = read_tensors(source, listener)
     checkpoint = Checkpoint(name, config, documents, table, mistral=_mistral(source))
     small = checkpoint.folded
-    if not small.metadata and not any(f.is_quantized for f in small.formats.values()):
+    if not small.metadata and not _stores_quantization(small):
         raise CkptfixError(
             f"{source.where}: not a quantized checkpoint: no quantization metadata and no scale "
             "tensors",
             advice=f"ckptfix works on checkpoints quantized by {registry.QUANTIZERS}",
         )
     return checkpoint
+
+
+def _stores_quantization(checkpoint: Checkpoint) -> bool:
+    """True with a quantized weight, or scales for a quantized KV cache."""
+    return any(stored.is_quantized for stored in checkpoint.formats.values()) or any(
+        not module.tensors.keys().isdisjoint(KV_SCALES) for module in checkpoint.modules.values()
+    )

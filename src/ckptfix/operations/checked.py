@@ -11,8 +11,9 @@ from ckptfix.rewriting.plan import rewritten
 from ckptfix.rewriting.proved import ProvedPlan
 from ckptfix.rules.finding import Finding, Rule, Severity
 from ckptfix.runtimes.loads import Answer, Effect, Loads, of_all
+from ckptfix.runtimes.releases import is_known
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict, is_known, judge
+from ckptfix.runtimes.verdict import TargetVerdict, judge
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.name_maps import builtin_name_map
 from ckptfix.runtimes.naming import Naming
-from ckptfix.runtimes.releases import asked_targets, judge_all, known_targets
+from ckptfix.runtimes.releases import asked_targets, is_known, judge_all, known_targets
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict, is_known
+from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 from ckptfix.verifying.outcome import VerifyReport
 from ckptfix.verifying.plan import GENERIC_FAMILY, Plan, plan_gemms, sampled, share_of

@@ -11,7 +11,7 @@ from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict, registers
+from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF7", "runtimes")
@@ -109,14 +109,12 @@ def wrong_module(context: Context) -> Iterable[Finding]:
 )
 def refused_metadata(context: Context) -> Iterable[Finding]:
     """Releases that would stop before they build a layer, once for releases that agree."""
-    alike: dict[str, list[Target]] = {}
+    alike: dict[tuple[str, Place], list[Target]] = {}
     for verdict in context.verdicts:
         if verdict.refused:
-            alike.setdefault(verdict.problem, []).append(verdict.target)
-    for problem, targets in alike.items():
-        place = _whole(context.checkpoint)
-        if not any(registers(context.checkpoint, target) for target in targets):
-            place = Place(CONFIG_FILE, "/architectures")
+            at = verdict.at or _whole(context.checkpoint)
+            alike.setdefault((verdict.problem, at), []).append(verdict.target)
+    for (problem, place), targets in alike.items():
         yield context.finding(
             subject=place.file,
             message=f"is rejected by {' and '.join(map(str, targets))}: "

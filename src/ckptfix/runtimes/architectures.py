@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.profile import RuntimeProfile
@@ -16,6 +17,8 @@ from ckptfix.text import visible
 _GENERATIVE: Final = re.compile(r".*For(?:CausalLM|ConditionalGeneration)\Z")
 _OTHER: Final = re.compile(r".*(?:Model|For(?!CausalLM|ConditionalGeneration)[A-Z]\w*)\Z")
 """How transformers names its other classes, which are not listed."""
+
+_NAMED: Final = CONFIG_FILE, ("architectures",)
 
 
 class UnregisteredError(Exception):
@@ -44,7 +47,7 @@ def outer_architecture(config: ModelConfig, profile: RuntimeProfile) -> str:
     message = f"does not register {', '.join(map(visible, named))}"
     if "auto_map" in config.values or any(map(_may_be_of_transformers, named)):
         raise UnregisteredError(message)
-    raise StopsError(f"{message}, and transformers has no class with that name")
+    raise StopsError(f"{message}, and transformers has no class with that name", _NAMED)
 
 
 def _may_be_of_transformers(architecture: str) -> bool:
@@ -56,7 +59,7 @@ def _may_be_of_transformers(architecture: str) -> bool:
 def _inferred(config: ModelConfig, profile: RuntimeProfile) -> str:
     """The class of the model_type, unless the runtime fails to look it up."""
     if runtime_named(profile.runtime).needs_architectures:
-        raise StopsError("stops: config.json names no architectures")
+        raise StopsError("stops: config.json names no architectures", _NAMED)
     model_type = config.values.get("model_type")
     found = _transformers()["architectures"].get(model_type) if model_type else None
     if found is None or found not in profile.architectures:

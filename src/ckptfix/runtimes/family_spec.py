@@ -79,6 +79,12 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Roles of scales that the classes rename to the one that the layer has."""
     kv_scales: bool = True
     """False: `k_scale` and `v_scale` of the checkpoint are not loaded."""
+    stops_at_kv_scales: bool = False
+    """The classes stop at a `k_scale` or `v_scale` for which they have no parameter, which
+    `kv_scales = false` says of all."""
+    passes_over_kv_scales: bool = False
+    """The classes look for the place of `k_scale` and `v_scale` themselves, and leave them out
+    where there is none."""
     leaves_out_tied_head: bool = False
     """A stored head is not loaded where config.json ties it to the embeddings."""
     tied_by_wrapper: bool = False

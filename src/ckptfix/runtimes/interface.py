@@ -70,6 +70,9 @@ class Runtime:
     """It stops where config.json names no architectures; else it takes the class of model_type."""
     always_takes_kv_scales: bool = True
     """It has a place for the scales of a KV cache even where it builds none that is quantized."""
+    kv_scales_need_config: str = ""
+    """Releases, a PEP 440 specifier, most of whose classes stop at the scales of a KV cache where
+    they have no quantization config; empty: all pass over them."""
     kv_scale_if_absent: float = 1.0
     """What it uses for a quantized KV cache of which no scale is stored (vLLM 0.33.0 and SGLang
     0.5.23, `process_weights_after_loading` in layers/quantization/kv_cache.py)."""

@@ -7,13 +7,34 @@ from typing import Final
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.errors import CkptfixError
 from ckptfix.progress import SILENT, Listener
-from ckptfix.runtimes.profile_store import known_releases
+from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
+from ckptfix.runtimes.common.objects import StopsError
+from ckptfix.runtimes.family import family_for
+from ckptfix.runtimes.profile_store import known_releases, load_profile
 from ckptfix.runtimes.registry import known_runtimes
 from ckptfix.runtimes.targets import Target, parse_target
-from ckptfix.runtimes.verdict import TargetVerdict, is_known, judge_each, registers
+from ckptfix.runtimes.verdict import TargetVerdict, judge_each
 
 MOST_NAMED: Final = 2
 """More of the newest releases of a runtime are one specifier."""
+
+
+def registers(checkpoint: Checkpoint, target: Target) -> bool:
+    """True where the release has a class for the architecture, or config.json names none."""
+    named = checkpoint.config.architectures
+    profile = load_profile(target.runtime, target.profile_version)
+    return not named or any(architecture in profile.architectures for architecture in named)
+
+
+def is_known(checkpoint: Checkpoint, target: Target) -> bool:
+    """True where the release registers the architecture and its layout is known."""
+    profile = load_profile(target.runtime, target.profile_version)
+    try:
+        outer = outer_architecture(checkpoint.config, profile)
+    except (StopsError, UnregisteredError):
+        return False
+    family = family_for(profile.runtime, profile.version, [outer])
+    return family is not None and (family.learned is None or family.learned.is_certain)
 
 
 def asked_targets(specs: Sequence[str]) -> tuple[Target, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from packaging.specifiers import SpecifierSet
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.place import Place
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
 from ckptfix.runtimes.asked import bound_names
@@ -48,6 +49,8 @@ class TargetVerdict:
     """The release does not register the architecture."""
     refused: bool = False
     """The release would stop before it builds a layer; `problem` says why."""
+    at: Place | None = None
+    """The value at which it does."""
     faults: tuple[Reason, ...] = ()
     """Tensors for which the release has no module, and modules that no tensor fills."""
     metadata: EffectiveMetadata | None = None
@@ -89,24 +92,6 @@ class TargetVerdict:
         return tuple(module for module in self.modules if not module.agrees)
 
 
-def registers(checkpoint: Checkpoint, target: Target) -> bool:
-    """True where the release has a class for the architecture, or config.json names none."""
-    named = checkpoint.config.architectures
-    profile = load_profile(target.runtime, target.profile_version)
-    return not named or any(architecture in profile.architectures for architecture in named)
-
-
-def is_known(checkpoint: Checkpoint, target: Target) -> bool:
-    """True where the release registers the architecture and its layout is known."""
-    profile = load_profile(target.runtime, target.profile_version)
-    try:
-        outer = outer_architecture(checkpoint.config, profile)
-    except (StopsError, UnregisteredError):
-        return False
-    family = family_for(profile.runtime, profile.version, [outer])
-    return family is not None and (family.learned is None or family.learned.is_certain)
-
-
 def judge_each(
     checkpoint: Checkpoint, targets: Sequence[Target], listener: Listener = SILENT
 ) -> tuple[TargetVerdict, ...]:
@@ -132,7 +117,9 @@ def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     try:
         return _judge(checkpoint, target)
     except StopsError as stop:
-        return TargetVerdict(target, str(stop), refused=True)
+        return TargetVerdict(
+            target, str(stop), refused=True, at=stop.place_in(checkpoint.documents)
+        )
     except UnregisteredError as unknown:
         return TargetVerdict(target, str(unknown), unregistered=True)
     except NotModelOptError as foreign:
@@ -210,10 +197,13 @@ def _expected(family: Family, target: Target, classes: Sequence[str]) -> Expecte
         if (not spec.architectures or classes[0] in spec.architectures)
         and SpecifierSet(spec.versions).contains(target.profile_version)
     )
+    needing = runtime_named(target.runtime).kv_scales_need_config
+    needs = bool(needing) and SpecifierSet(needing).contains(target.profile_version)
+    needs = needs and not family.spec.passes_over_kv_scales
     if family.spec.layout or not family.spec.base:
-        return Expected(family.layout_of(classes[0]), built)
+        return Expected(family.layout_of(classes[0]), built, needs)
     inner = family_for(target.runtime, target.profile_version, classes[1:])
-    return Expected(inner.layout_of(classes[1]) if inner else None, built)
+    return Expected(inner.layout_of(classes[1]) if inner else None, built, needs)
 
 
 def _judged(

@@ -6,8 +6,20 @@ from typing import Any
 import pytest
 
 from ckptfix.runtimes.loads import Answer, Effect
-from tests.builders import Shapes, bf16
-from tests.runtimes.structure.models import BOTH, FP8, NVFP4, llama, loads, qwen_moe, reasons_of
+from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.verdict import judge
+from tests.builders import Shapes, bf16, write_checkpoint
+from tests.conftest import load
+from tests.runtimes.structure.models import (
+    BOTH,
+    FP8,
+    NVFP4,
+    SIZES,
+    llama,
+    loads,
+    qwen_moe,
+    reasons_of,
+)
 
 
 @pytest.mark.parametrize(("runtime", "effect"), list(zip(BOTH, Effect, strict=True)))
@@ -90,3 +102,28 @@ def test_scales_of_a_quantized_cache_that_the_class_does_not_load(
         quantization=NVFP4 | {"kv_cache_scheme": KV_FP8},
     )
     assert ("does not load" in reasons_of(found)) == ignored
+
+
+@pytest.mark.parametrize(
+    ("architecture", "release", "stops"),
+    [
+        ("LlamaForCausalLM", "vllm 0.33.0", True),
+        ("LlamaForCausalLM", "vllm 0.25.0", True),
+        ("LlamaForCausalLM", "vllm 0.24.0", False),
+        ("Llama4ForCausalLM", "vllm 0.33.0", False),
+        ("LlamaForCausalLM", "sglang 0.5.23", False),
+        ("Qwen2_5_VLForConditionalGeneration", "sglang 0.5.23", True),
+    ],
+)
+def test_scales_of_a_kv_cache_where_a_release_has_no_quantization_config(
+    tmp_path: Path, architecture: str, release: str, stops: bool
+) -> None:
+    """Seen with vLLM 0.33.0 and SGLang 0.5.23; the older ones are read in their sources."""
+    plain = {n: ("BF16", s) for n, (_, s) in llama().items() if not n.endswith("_scale")}
+    config: dict[str, Any] = SIZES | {"text_config": SIZES}
+    write_checkpoint(tmp_path, plain | KV, architecture=architecture, extra_config=config)
+    runtime, version = release.split()
+    found = judge(load(tmp_path), Target(runtime, version, version)).loads
+    assert (
+        "it has no parameter for model.layers.0.self_attn.k_proj.k_scale" in reasons_of(found)
+    ) == (stops)

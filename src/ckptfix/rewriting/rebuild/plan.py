@@ -31,6 +31,7 @@ from ckptfix.runtimes.registry import read_by_runtimes
 def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange, ...]:
     """The changes that make every file match the tensors; empty if all do.
 
+    A quantized cache counts even if no weight is quantized.
     Modules whose tensors fit no format stay as they are: no metadata describes them.
 
     Raises:
@@ -38,7 +39,8 @@ def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange,
     """
     writer = _writer(checkpoint)
     sources = _sources(checkpoint, name_map)
-    if not sources.layers.quantized:
+    alone = not sources.quantized and sources.kv_cache_quant_algo is not None
+    if not (sources.layers.quantized or alone):
         return ()
     changes = [
         changed_file(checkpoint.documents[metadata.file], _rebuild(sources, metadata, writer))

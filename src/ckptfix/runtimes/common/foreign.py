@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Final
 
-from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.runtimes.common.objects import Held
 from ckptfix.text import visible
 
 _NEEDS: Final = {"fp8": ("activation_scheme",), "awq": ("w_bit", "bits"), "gptq": ("bits",)}
@@ -35,13 +35,11 @@ def require_modelopt(
     """
     if method in own:
         return
-    place = found.place("quant_method")
     if method not in known:
-        raise StopsError(f'stops: {place}: "{visible(method)}" is not a supported method')
+        raise found.stop(f': "{visible(method)}" is not a supported method', "quant_method")
     needs = _NEEDS.get(method, ())
     if needs and not any(key in found for key in needs):
         named = " or ".join(needs)
-        raise StopsError(
-            f'stops: {place} is "{method}", and {found.place()} has no {named}, which that needs'
-        )
-    raise NotModelOptError(f'{place} is "{method}"', found, method)
+        told = f' is "{method}", and {found.place()} has no {named}, which that needs'
+        raise found.stop(told, "quant_method")
+    raise NotModelOptError(f'{found.place("quant_method")} is "{method}"', found, method)

@@ -49,7 +49,7 @@ class Files:
             return tuple(Statement("exclude", each, of.file, path) for each in value)
         for item in value if isinstance(value, list) else ():
             if not isinstance(item, str):
-                raise StopsError(f"stops: {of.place(key)} holds {kind_of(item)}, not a string")
+                raise of.stop(f" holds {kind_of(item)}, not a string", key)
         return self._below(of, key)
 
     def _below(self, of: Held, key: str) -> tuple[Statement, ...]:
@@ -71,13 +71,14 @@ def mixed_entries(files: Files, of: Held, *, one_block_size: bool) -> tuple[Stat
     """
     layers = of.get(ENTRIES)
     if not layers:
-        raise StopsError("stops: MIXED_PRECISION without quantized_layers")
+        told = "stops: MIXED_PRECISION without quantized_layers"
+        raise StopsError(told, of.at(ENTRIES if ENTRIES in of else "quant_algo"))
     if not isinstance(layers, dict):
-        raise StopsError(f"stops: {of.place(ENTRIES)} is {kind_of(layers)}, not an object")
+        raise of.stop(f" is {kind_of(layers)}, not an object", ENTRIES)
     entries = files.entries(of)
     _require_algos(of, entries)
     if one_block_size:
-        _require_one_block_size(entries)
+        _require_one_block_size(of, entries)
     return entries
 
 
@@ -91,12 +92,13 @@ def _require_algos(of: Held, entries: tuple[Statement, ...]) -> None:
     """
     layers = of.get(ENTRIES)
     for name, entry in _odd(layers, entries):
-        place = f"{of.place(ENTRIES)}, {visible(name)}:"
+        told = f"stops: {of.place(ENTRIES)}, {visible(name)}:"
         if not isinstance(entry, dict):
-            raise StopsError(f"stops: {place} the entry is {kind_of(entry)}, not an object")
+            told += f" the entry is {kind_of(entry)}, not an object"
+            raise StopsError(told, of.at(ENTRIES, name))
         if "quant_algo" in entry:
-            kind = kind_of(entry["quant_algo"])
-            raise StopsError(f"stops: {place} quant_algo is {kind}, not a string")
+            told += f" quant_algo is {kind_of(entry['quant_algo'])}, not a string"
+            raise StopsError(told, of.at(ENTRIES, name, "quant_algo"))
 
 
 def _odd(layers: object, entries: tuple[Statement, ...]) -> Iterator[tuple[str, object]]:
@@ -113,7 +115,7 @@ def first_group_size(of: Held, entries: tuple[Statement, ...]) -> object:
     return None
 
 
-def _require_one_block_size(entries: tuple[Statement, ...]) -> None:
+def _require_one_block_size(of: Held, entries: tuple[Statement, ...]) -> None:
     """All entries of block FP8 must have one block size.
 
     Raises:
@@ -126,4 +128,5 @@ def _require_one_block_size(entries: tuple[Statement, ...]) -> None:
     }
     if len(sizes) > 1:
         found = " and ".join(map(str, sorted(sizes)))
-        raise StopsError(f"stops: block FP8 entries of quantized_layers have block sizes {found}")
+        told = f"stops: block FP8 entries of quantized_layers have block sizes {found}"
+        raise StopsError(told, of.at(ENTRIES))

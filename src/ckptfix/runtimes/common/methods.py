@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol
 
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.runtimes.common.objects import Held
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.text import visible
 from ckptfix.untrusted_regex import UntrustedRegex
@@ -147,7 +147,7 @@ def require(found: Held, *keys: str) -> Any:  # noqa: ANN401 - JSON
     for key in keys:
         if key in found:
             return found.get(key)
-    raise StopsError(f"stops: {found.place()} has no {' or '.join(keys)}, which it requires")
+    raise found.stop(f" has no {' or '.join(keys)}, which it requires")
 
 
 def number(value: object) -> int | None:
@@ -165,7 +165,7 @@ def strings(found: Held, key: str) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise StopsError(f"stops: {found.place(key)} is not a list of strings")
+        raise found.stop(" is not a list of strings", key)
     return value
 
 

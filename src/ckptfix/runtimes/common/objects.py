@@ -4,13 +4,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ckptfix.jsontext.text import Path, pointer
+from ckptfix.jsontext.text import JsonText, Path, pointer
 from ckptfix.place import Place
 from ckptfix.text import visible
 
 
 class StopsError(Exception):
     """The release stops; the text continues a sentence that starts with the release."""
+
+    def __init__(self, told: str, at: tuple[str, Path] | None = None) -> None:
+        """Stop for a reason, at the value of a file where it is one.
+
+        Args:
+            told: the reason.
+            at: the file, and the path of the value there or of what should be there.
+        """
+        super().__init__(told)
+        self.at = at
+
+    def place_in(self, documents: Mapping[str, JsonText]) -> Place | None:
+        """Where it stops: at the value, or the nearest one around it that the file has."""
+        if self.at is None:
+            return None
+        file, path = self.at
+        value: object = documents[file].value if file in documents else None
+        there: Path = ()
+        for key in path:
+            if not isinstance(value, dict) or key not in value:
+                break
+            there, value = (*there, key), value[key]
+        return Place(file, pointer(there))
 
 
 @dataclass(frozen=True)
@@ -28,9 +51,17 @@ class Held:
     def __contains__(self, key: str) -> bool:
         return key in self.value
 
+    def at(self, *below: str) -> tuple[str, Path]:
+        """Where a StopsError says that the release stops."""
+        return self.file, (*self.path, *below)
+
     def place(self, *below: str) -> str:
         """A place inside it, for a message."""
         return visible(str(Place(self.file, pointer((*self.path, *below)))))
+
+    def stop(self, told: str, *below: str) -> StopsError:
+        """The release stops at a place inside it; the text goes on behind that place."""
+        return StopsError(f"stops: {self.place(*below)}{told}", self.at(*below))
 
     def child(self, key: str) -> "Held":
         """The object under a key that the runtime takes for an object; absent is empty.
@@ -48,7 +79,7 @@ class Held:
         """
         value = self.get(key, "")
         if not isinstance(value, str):
-            raise StopsError(f"stops: {self.place(key)} is {kind_of(value)}, not a string")
+            raise self.stop(f" is {kind_of(value)}, not a string", key)
         return value
 
     def number(self, key: str) -> int:
@@ -62,7 +93,7 @@ class Held:
             return int(value)
         except (ValueError, TypeError, OverflowError):
             kind = kind_of(value)
-            raise StopsError(f"stops: {self.place(key)} is {kind}, not a number") from None
+            raise self.stop(f" is {kind}, not a number", key) from None
 
 
 def held(file: str, path: Path, value: object) -> Held:
@@ -72,8 +103,7 @@ def held(file: str, path: Path, value: object) -> Held:
         StopsError: it is something else.
     """
     if not isinstance(value, dict):
-        place = visible(str(Place(file, pointer(path))))
-        raise StopsError(f"stops: {place} is {kind_of(value)}, not an object")
+        raise Held(file, path, {}).stop(f" is {kind_of(value)}, not an object")
     return Held(file, path, value)
 
 

@@ -58,7 +58,7 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
     elif found is None and HF_QUANT_FILE in files.documents:
         file = Held(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
         if NESTED not in file and not release.reading.flat_file:
-            raise StopsError(f"stops: {file.place()} has no {NESTED}")
+            raise file.stop(f" has no {NESTED}")
         named = replace(file, value=_parsed(_unwrapped(file), release) or {})
         if not named.value:
             why = f"{file.place()} has no supported quant_algo; this runtime ignores the metadata"
@@ -71,7 +71,8 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
     method = _method(named, release)
     asks_config = release.architecture in release.reading.mixed_asks_config
     if method == "modelopt_mixed" and found is None and asks_config:
-        raise StopsError("stops: it requires quantization_config in config.json, which is missing")
+        told = "stops: it requires quantization_config in config.json, which is missing"
+        raise StopsError(told, (CONFIG_FILE, CONFIG_ROOT))
     if found is None or not _is_complete(found, method, release.reading):
         found = _file(files, method)
     return _from_config(files, found, _class_of(found, method), release)
@@ -103,7 +104,7 @@ def _parsed(fields: Held, release: SglangRelease) -> Mapping[str, Any] | None:
     if not algo:
         return None
     if not isinstance(algo, str):
-        raise StopsError(f"stops: {fields.place('quant_algo')} is {kind_of(algo)}, not a string")
+        raise fields.stop(f" is {kind_of(algo)}, not a string", "quant_algo")
     if "FP4" in algo:
         return {"quant_method": "modelopt_fp4", "quant_algo": algo}
     if algo == "MXFP8" and release.reading.native_mxfp8:
@@ -119,7 +120,7 @@ def _mixed_method(fields: Held, release: SglangRelease) -> str:
         known = any(fnmatchcase(release.architecture, pattern) for pattern in patterns)
         return "modelopt_mixed" if known else "w4afp8"
     if not isinstance(layers, dict):
-        raise StopsError(f"stops: {fields.place(ENTRIES)} is {kind_of(layers)}, not an object")
+        raise fields.stop(f" is {kind_of(layers)}, not an object", ENTRIES)
     algos = (str(e.get("quant_algo", "")).upper() for e in layers.values() if isinstance(e, dict))
     return "modelopt_mixed" if any(algo in NVFP4_ALGOS for algo in algos) else "w4afp8"
 
@@ -129,7 +130,8 @@ def _method(named: Held, release: SglangRelease) -> str:
     method = named.string("quant_method").lower()
     named.string("quant_algo")  # every config class converts it to upper case
     if method == "w4afp8" and named.get("quant_algo") == _MIXED:
-        raise StopsError(f"reads {_why_w4afp8(release)} as W4AFP8, not as a per-layer map")
+        told = f"reads {_why_w4afp8(release)} as W4AFP8, not as a per-layer map"
+        raise StopsError(told, named.at("quant_algo"))
     if method == "mxfp8" and named.get("quant_algo") == "MXFP8":
         return method
     require_modelopt(named, method, own=_OWN, known=QUANT_METHODS)
@@ -152,7 +154,8 @@ def _is_complete(found: Held, method: str, reading: SglangReading) -> bool:
 
 def _file(files: Files, method: str) -> Held:
     if HF_QUANT_FILE not in files.documents:
-        raise StopsError(f"stops: {method} needs more fields from {HF_QUANT_FILE}: missing")
+        told = f"stops: {method} needs more fields from {HF_QUANT_FILE}: missing"
+        raise StopsError(told, (CONFIG_FILE, CONFIG_ROOT))
     found = Held(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
     found.child("producer").string("name")
     return found
@@ -167,7 +170,7 @@ def _class_of(found: Held, method: str) -> str:
     section = _section(found)
     algo = section.get("quant_algo")
     if algo is None:
-        raise StopsError(f"stops: {section.place()} has no quant_algo")
+        raise section.stop(" has no quant_algo")
     if algo == "FP8" or method == "modelopt_fp8":
         return "modelopt_fp8"
     return "modelopt_fp4" if "FP4" in str(algo) else method
@@ -186,11 +189,11 @@ def _from_config(
     """`from_config` of the config class."""
     flat = found.get("quant_algo") is not None
     if not flat and NESTED not in found:
-        raise StopsError(f"stops: {found.place()} has neither quant_algo nor {NESTED}")
+        raise found.stop(f" has neither quant_algo nor {NESTED}")
     fields = found if flat else found.child(NESTED)
     algo = fields.get("quant_algo")
     if algo is None:
-        raise StopsError(f"stops: {fields.place()} has no quant_algo")
+        raise fields.stop(" has no quant_algo")
     match method:
         case "modelopt_mixed":
             return _mixed(files, fields, release, flat=flat)
@@ -200,9 +203,10 @@ def _from_config(
             listed = "exclude_modules" if "exclude_modules" in fields else "ignore"
             return _made(files, fields, "MXFP8", listed, kv=_kv(fields, flat=flat))
     if not isinstance(algo, str):
-        raise StopsError(f"stops: {fields.place('quant_algo')} is {kind_of(algo)}, not a string")
+        raise fields.stop(f" is {kind_of(algo)}, not a string", "quant_algo")
     if algo not in release.reading.uniform or "NVFP4" in algo or algo == "MXFP8":
-        raise StopsError(f"stops: {algo} for the whole checkpoint is not supported")
+        told = f"stops: {algo} for the whole checkpoint is not supported"
+        raise StopsError(told, fields.at("quant_algo"))
     listed = "ignore" if flat else "exclude_modules"
     return _made(files, fields, algo, listed, kv=_kv(fields, flat=flat))
 
@@ -233,7 +237,8 @@ def _kv(fields: Held, *, flat: bool) -> object:
 def _mixed(files: Files, fields: Held, release: SglangRelease, *, flat: bool) -> EffectiveMetadata:
     if fields.get("quant_algo") != _MIXED:
         algo = fields.get("quant_algo")
-        raise StopsError(f"stops: its class for {_MIXED} does not support quant_algo {algo}")
+        told = f"stops: its class for {_MIXED} does not support quant_algo {algo}"
+        raise StopsError(told, fields.at("quant_algo"))
     entries = mixed_entries(files, fields, one_block_size=release.reading.one_block_size)
     takes = flat and release.reading.mixed_exclude_modules and "ignore" not in fields
     listed = "ignore" if flat and not takes else "exclude_modules"
@@ -255,7 +260,8 @@ def _nvfp4(files: Files, fields: Held, release: SglangRelease, *, flat: bool) ->
     if flat and group_size is None and release.reading.nvfp4_default_group and "NVFP4" in str(algo):
         group_size = DEFAULT_GROUP_SIZE
     if algo not in release.reading.uniform - {"MXFP8"}:
-        raise StopsError(f"stops: {algo} for the whole checkpoint is not supported")
+        told = f"stops: {algo} for the whole checkpoint is not supported"
+        raise StopsError(told, fields.at("quant_algo"))
     listed = "ignore" if flat else "exclude_modules"
     if flat and listed not in fields and release.reading.nvfp4_exclude_modules:
         keys = ("modules_to_not_convert", "exclude_modules")
@@ -263,7 +269,7 @@ def _nvfp4(files: Files, fields: Held, release: SglangRelease, *, flat: bool) ->
     lacking = [] if group_size is not None else ["group_size"]
     lacking += [listed] if listed in fields and fields.get(listed) is None else []
     if lacking:
-        raise StopsError(f"stops: {fields.place()} has no {' and no '.join(lacking)}")
+        raise fields.stop(f" has no {' and no '.join(lacking)}")
     if algo == "FP8":
         why = "this runtime reads the weights as unquantized and quantizes them itself"
         return EffectiveMetadata(fields.file, fields.path, "", ignored=why)
@@ -278,12 +284,12 @@ def _flat_group(fields: Held) -> object:
     first = next(iter(groups.values())) if isinstance(groups, dict) else None
     if isinstance(first, dict) and isinstance(weights := first.get("weights", {}), dict):
         return weights.get("group_size")
-    raise StopsError(f"stops: {fields.place('config_groups')}: first group is not an object")
+    raise fields.stop(": first group is not an object", "config_groups")
 
 
 def _common_group(fields: Held) -> int:
     """The one group_size of ModelOpt's wrapped object."""
     size = fields.get("group_size")
     if not isinstance(size, int):
-        raise StopsError(f"stops: {fields.place()} has no whole number for group_size")
+        raise fields.stop(" has no whole number for group_size")
     return size

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
-from ckptfix.checkpoint.roles import KV_ROLES, SCALES
+from ckptfix.checkpoint.roles import KV_ROLES, KV_SCALES, SCALES
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.tree import Tree, ordered, some
 from ckptfix.text import visible
@@ -32,6 +32,7 @@ def stray_reasons(tree: Tree) -> Iterator[Reason]:
         yield Reason(text, tree.stops, tensor=ordered(tensors)[0])
     yield from _codes(tree)
     yield from _scales(tree)
+    yield from _kv_scales(tree)
     if tree.family.spec.refuses_stacked_experts and tree.has_config:
         yield from _stacked_experts(tree)
 
@@ -102,7 +103,26 @@ def _needs_kv_scales(tree: Tree) -> bool:
     the dtype of the model and needs no scales.
     """
     takes = tree.runtime.always_takes_kv_scales or tree.family.spec.kv_scales
-    return tree.kv_cache and not takes
+    return tree.kv_cache and not takes and not tree.family.spec.stops_at_kv_scales
+
+
+def _kv_scales(tree: Tree) -> Iterator[Reason]:
+    """Scales of a KV cache at which a release stops, whether or not it quantizes the cache.
+
+    Where it takes quantized weights for unquantized, it stops at their scales already.
+    """
+    stops, without = tree.family.spec.stops_at_kv_scales, ""
+    if not tree.has_config and tree.expected.kv_scales_need_config:
+        formats = tree.checkpoint.formats.values()
+        stops = stops or not any(stored.is_quantized for stored in formats)
+        without = "without a quantization config "
+    if not stops:
+        return
+    modules = tree.checkpoint.modules.values()
+    names = [m.tensor_names[role] for m in modules for role in m.tensors if role in KV_SCALES]
+    if names:
+        told = f"stops: {without}it has no parameter for {some(names)}"
+        yield Reason(told, Effect.STOPS, tensor=ordered(names)[0])
 
 
 def _stacked_experts(tree: Tree) -> Iterator[Reason]:

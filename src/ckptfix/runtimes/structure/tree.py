@@ -29,6 +29,8 @@ class Expected:
     """Layout of the language model; None if there is none for it."""
     built: tuple[BuiltWhenSpec, ...] = ()
     """Modules that this release builds only if a key of config.json is set."""
+    kv_scales_need_config: bool = False
+    """Scales of a KV cache stop it where it has no quantization config."""
 
 
 @dataclass(frozen=True)

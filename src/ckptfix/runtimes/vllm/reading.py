@@ -77,7 +77,8 @@ def read_mistral(params: Held) -> str:
         fields = params.child("quantization")
         method = str(fields.get("quant_method", "")).lower().replace("_", "-")
         if fields.get("qformat_weight") != "fp8_e4m3" and method != "compressed-tensors":
-            raise StopsError(f"stops: it does not support the quantization in {params.file}")
+            told = f"stops: it does not support the quantization in {params.file}"
+            raise StopsError(told, fields.at())
     return (
         f"loads consolidated*.safetensors according to {params.file}, which ckptfix does not read"
     )
@@ -130,19 +131,18 @@ def _wrapped_method(found: Held, reading: VllmReading) -> str:
     if upper == "NVFP4":
         return "modelopt_fp4"
     if upper not in reading.wrapped_algos:
-        raise StopsError(
-            f"stops: {found.place(NESTED)}: {upper} is not a supported quant_algo there"
-        )
+        raise found.stop(f": {upper} is not a supported quant_algo there", NESTED)
     return "modelopt_mixed" if upper == "MIXED_PRECISION" else "modelopt"
 
 
 def _file(files: Files) -> Held:
     """hf_quant_config.json, where the map of a mixed checkpoint is not in config.json."""
     if HF_QUANT_FILE not in files.documents:
-        raise StopsError(f"stops: {ENTRIES} is not in config.json, and there is no {HF_QUANT_FILE}")
+        told = f"stops: {ENTRIES} is not in config.json, and there is no {HF_QUANT_FILE}"
+        raise StopsError(told, (CONFIG_FILE, CONFIG_ROOT))
     found = Held(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
     if found.child("producer").get("name") != "modelopt":
-        raise StopsError(f"stops: {found.place('producer', 'name')} is not modelopt")
+        raise found.stop(" is not modelopt", "producer", "name")
     return found
 
 
@@ -152,21 +152,23 @@ def _from_config(files: Files, found: Held, method: str, reading: VllmReading) -
     fields = found.child(NESTED) if wrapped else found
     algo = fields.get("quant_algo")
     if not algo:
-        raise StopsError(f"stops: {fields.place()} has no quant_algo")
+        raise fields.stop(" has no quant_algo")
     algo = str(algo).upper()
     kv_cache = _kv_cache(fields, reading, wrapped=wrapped)
     listed = "exclude_modules" if wrapped or _takes_exclude_modules(fields, reading) else "ignore"
     if listed in fields and not isinstance(fields.get(listed), list):
         kind = kind_of(fields.get(listed))
-        raise StopsError(f"stops: {fields.place(listed)} is {kind}, not a list")
+        raise fields.stop(f" is {kind}, not a list", listed)
     group_size = _group_size(fields)
     if algo not in reading.uniform and algo != "MIXED_PRECISION":
-        raise StopsError(f"stops: {algo} for the whole checkpoint is not supported")
+        told = f"stops: {algo} for the whole checkpoint is not supported"
+        raise StopsError(told, fields.at("quant_algo"))
     if method != "modelopt_mixed" and algo not in _OWNED[method]:
-        raise StopsError(f"stops: quant_method {method} does not support quant_algo {algo}")
+        told = f"stops: quant_method {method} does not support quant_algo {algo}"
+        raise StopsError(told, fields.at("quant_algo"))
     lacking = [key for key in _REQUIRED.get(method, ()) if key not in fields] if wrapped else []
     if lacking:
-        raise StopsError(f"stops: {fields.place()} has no {' and no '.join(lacking)}")
+        raise fields.stop(f" has no {' and no '.join(lacking)}")
     entries: tuple[Statement, ...] = ()
     if method == "modelopt_mixed":
         entries = mixed_entries(files, fields, one_block_size=reading.one_block_size)
@@ -199,11 +201,11 @@ def _kv_cache(fields: Held, reading: VllmReading, *, wrapped: bool) -> bool:
     algo = fields.get("kv_cache_quant_algo")
     if algo is None:
         return False
-    place = fields.place("kv_cache_quant_algo")
+    key = "kv_cache_quant_algo"
     if not isinstance(algo, str):
-        raise StopsError(f"stops: {place} is {kind_of(algo)}, not a string")
+        raise fields.stop(f" is {kind_of(algo)}, not a string", key)
     if reading.kv_algos is not None and algo.upper() not in reading.kv_algos:
-        raise StopsError(f"stops: {place}: {algo} is not a supported KV cache format")
+        raise fields.stop(f": {algo} is not a supported KV cache format", key)
     return bool(algo)
 
 

@@ -44,5 +44,8 @@ RUNTIME: Final = Runtime(
     exclusion=_exclusion,
     method_named=method_named,
     other_config=_other_config,
+    # From vllm 0.25.0 on AutoWeightsLoader loads most classes, and takes the names of these scales
+    # from the quantization config (vllm/model_executor/models/utils.py `load_weights`).
+    kv_scales_need_config=">=0.25",
     scale_names={BLOCK_FP8: "weight_scale_inv"},
 )

@@ -4,16 +4,19 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 
-def cover(wanted: Iterable[str], spared: Iterable[str]) -> tuple[str, ...]:
+def cover(wanted: Sequence[str], spared: Iterable[str]) -> tuple[str, ...]:
     """Patterns as ModelOpt writes them: `name` for a module, `name*` for all below a container.
 
     A container is covered as a whole, as high up as it contains no spared module. If `name*`
-    would also match a spared sibling (`layers.1` and `layers.10`), the pattern is `name.*`.
+    would also match a spared sibling (`layers.1` and `layers.10`), the pattern is `name.*`. With
+    nothing to spare it is `*`.
 
     >>> cover(["visual.a", "visual.b", "lm_head", "model.gate"], ["model.up"])
     ('visual*', 'lm_head', 'model.gate')
     """
     kept = sorted(spared)
+    if not kept:
+        return ("*",) if wanted else ()
     return tuple(dict.fromkeys(_pattern(name, kept) for name in wanted))
 
 

@@ -1,4 +1,10 @@
-"""Makes ModelOpt's metadata from tensors: one algorithm, or a map if layers differ."""
+"""Makes ModelOpt's metadata from tensors: one algorithm, or a map if layers differ.
+
+Where the cache alone is quantized, ModelOpt declares no algorithm, and no release of vLLM or SGLang
+accepts that. Both take the cache from an algorithm whose layers are all excluded (vLLM 0.33.0
+vllm/model_executor/layers/quantization/modelopt.py and SGLang 0.5.23
+sglang/srt/layers/quantization/modelopt_quant.py, `get_quant_method`).
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -14,6 +20,7 @@ from ckptfix.jsontext.text import Path
 from ckptfix.names import is_class_name, is_regex
 
 _FP8_KV_SCHEME: Final = {"dynamic": False, "num_bits": 8, "type": "float"}
+_FOR_CACHE_ALONE: Final = StoredLayer("FP8", None)
 _NEEDS_FIELDS: Final = "NVFP4"
 """vLLM 0.33.0 stops when hf_quant_config.json lacks a field of an algorithm with this in its name
 (vllm/model_executor/layers/quantization/modelopt.py, `ModelOptNvFp4Config._from_config`)."""
@@ -26,17 +33,19 @@ class ModelOptWriter:
         """A `quantization_config` for a config.json that has none."""
         layers = stored.layers
         made: dict[str, object] = {}
-        if layers.uniform is None:
+        uniform = layers.uniform if stored.quantized else _FOR_CACHE_ALONE
+        if uniform is None:
             made[ENTRIES] = _all_entries(stored)
             made[FLAT_EXCLUDES] = []
         else:
-            if group := config_group(layers.uniform, ["Linear"]):
+            group = config_group(uniform, ["Linear"])
+            if group is not None and stored.quantized:
                 made[GROUPS] = {"group_0": group}
             made[FLAT_EXCLUDES] = list(cover(layers.unquantized, stored.quantized))
-        made["quant_algo"] = layers.uniform.quant_algo if layers.uniform else MIXED
+        made["quant_algo"] = uniform.quant_algo if uniform else MIXED
         if stored.kv_cache_quant_algo:
             made["kv_cache_scheme"] = _kv_scheme(stored.kv_cache_quant_algo)
-        elif layers.uniform is None:
+        elif uniform is None:
             made["kv_cache_scheme"] = None  # without it SGLang looks for the map in the other file
         made["quant_method"] = "modelopt"
         return made
@@ -46,7 +55,9 @@ class ModelOptWriter:
     ) -> Changes:
         """The changes that make one file match the tensors."""
         changes = Changes()
-        if metadata.is_mixed:
+        if not stored.quantized:
+            _rebuild_for_cache_alone(stored, metadata, value, changes)
+        elif metadata.is_mixed:
             rebuild_entries(stored, metadata, value, changes)
         else:
             _rebuild_uniform(stored, metadata, value, changes)
@@ -56,6 +67,18 @@ class ModelOptWriter:
 
 def _all_entries(stored: Stored) -> dict[str, object]:
     return {name: as_entry(layer) for name, layer in stored.layers.as_entries().items()}
+
+
+def _rebuild_for_cache_alone(
+    stored: Stored, metadata: MetadataFile, value: Mapping[str, object], changes: Changes
+) -> None:
+    """An algorithm for the sake of the cache, and every module excluded from it."""
+    root = metadata.root
+    left = {metadata.entries_field, GROUPS, "group_size"}
+    changes.removals |= {(*root, key) for key in left if key in value}
+    if (metadata.quant_algo or "").upper() != _FOR_CACHE_ALONE.quant_algo:
+        changes.set(metadata.algo_path, _FOR_CACHE_ALONE.quant_algo)
+    _rebuild_excludes(stored, metadata, value, changes)
 
 
 def _rebuild_uniform(

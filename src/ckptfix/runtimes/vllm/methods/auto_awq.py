@@ -16,7 +16,7 @@ from ckptfix.runtimes.common.methods import (
     strings,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, StopsError, kind_of
+from ckptfix.runtimes.common.objects import Held, kind_of
 
 _BITS: Final = 4
 
@@ -44,7 +44,7 @@ class _AutoAwq:
         group_size = require(found, "q_group_size", "group_size")
         zero_point = require(found, "zero_point")
         if bits != _BITS:
-            raise StopsError(f"stops: {found.place()} has {kind_of(bits)} as bits, not 4")
+            raise found.stop(f" has {kind_of(bits)} as bits, not 4")
         # A missing list is made from the tensors: all modules without a quantized one.
         skipped_ = strings(found, "modules_to_not_convert")
         if not skipped_:

@@ -19,7 +19,7 @@ from ckptfix.runtimes.common.methods import (
     require,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.runtimes.common.objects import Held
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.vllm.methods.marlin import marlin_group
 from ckptfix.text import visible
@@ -86,13 +86,11 @@ class _AutoGptq:
         fields = {key: require(found, key) for key in keys}
         dynamic = found.get("dynamic") or {}
         if not isinstance(dynamic, dict):
-            raise StopsError(f"stops: {found.place('dynamic')} is not an object")
+            raise found.stop(" is not an object", "dynamic")
         self._refuse_order(found, fields, dynamic)
         if (fields["bits"], fields["sym"]) not in _SUPPORTED:
             values = f"bits {fields['bits']} and sym {fields['sym']}"
-            raise StopsError(
-                f"stops: {found.place()} has {visible(values)}, which it does not support"
-            )
+            raise found.stop(f" has {visible(values)}, which it does not support")
         # A missing list is made from the tensors: all modules with a quantized one.
         listed = _flat(found.get("modules_in_block_to_quantize"))
         listed = listed or list(parents(dtypes, quantized=True))
@@ -113,9 +111,7 @@ class _AutoGptq:
         for values in (fields, *(v for v in rules if isinstance(v, dict))):
             whole = {**fields, **values}
             if whole["desc_act"] and whole["group_size"] != -1:
-                raise StopsError(
-                    f"stops: {found.place()} sets desc_act, which it no longer supports"
-                )
+                raise found.stop(" sets desc_act, which it no longer supports")
 
 
 def _rule(found: Held, text: str, values: object) -> _Rule:
@@ -124,10 +120,8 @@ def _rule(found: Held, text: str, values: object) -> _Rule:
     try:
         regex = expression(pattern)
     except re.error as error:
-        place = found.place("dynamic")
-        raise StopsError(
-            f"stops: {place}: {visible(text)} is not a valid regular expression"
-        ) from error
+        told = f": {visible(text)} is not a valid regular expression"
+        raise found.stop(told, "dynamic") from error
     return _Rule(text, regex, None if leaves else values if isinstance(values, dict) else {})
 
 

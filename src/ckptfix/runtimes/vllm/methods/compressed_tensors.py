@@ -21,7 +21,7 @@ from ckptfix.runtimes.common.methods import (
     strings,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.runtimes.common.objects import Held
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.vllm.methods.compressed_tensors_layers import layer_of
 from ckptfix.text import visible
@@ -143,12 +143,12 @@ class _CompressedTensors:
         schemes: dict[str, Scheme] = {}
         groups = found.get("config_groups") or {}
         if not isinstance(groups, dict):
-            raise StopsError(f"stops: {found.place('config_groups')} is not an object")
+            raise found.stop(" is not an object", "config_groups")
         for name, group in groups.items():
             schemes.update(_group(found, name, group))
         sparse = found.get("sparsity_config")
         if isinstance(sparse, dict) and sparse.get("targets"):
-            raise StopsError(f"stops: {found.place('sparsity_config')} is no longer supported")
+            raise found.stop(" is no longer supported", "sparsity_config")
         written = _mapped(names, schemes)
         held = {new: schemes[old] for new, old in written.items()}
         if "Linear" in held:
@@ -157,7 +157,7 @@ class _CompressedTensors:
             ignored = Patterns(_mapped(names, strings(found, "ignore")))
             targets = Patterns({target: target for target in held})
         except re.error as error:
-            raise StopsError(f"stops: {found.place()}: an expression is not valid") from error
+            raise found.stop(": an expression is not valid") from error
         _require_kv_scheme(found)
         return _Lookup(names, ignored, targets, held, bool(found.get("transform_config")))
 
@@ -170,9 +170,9 @@ def _require_kv_scheme(found: Held) -> None:
     values = scheme if isinstance(scheme, dict) else {}
     sized = (values.get("type"), values.get("num_bits")) == ("float", 8)
     if not sized or values.get("strategy") not in ("tensor", "attn_head"):
-        raise StopsError(f"stops: {found.place('kv_cache_scheme')} is not supported")
+        raise found.stop(" is not supported", "kv_cache_scheme")
     if not values.get("symmetric"):
-        raise StopsError(f"stops: {found.place('kv_cache_scheme')} is not symmetric")
+        raise found.stop(" is not symmetric", "kv_cache_scheme")
 
 
 def _mapped(names: BoundNames, listed: Any) -> dict[str, str]:  # noqa: ANN401 - any iterable
@@ -192,20 +192,20 @@ def _group(found: Held, name: str, group: object) -> list[tuple[str, Scheme]]:
     Raises:
         StopsError: the class refuses the group.
     """
-    place = f"{found.place('config_groups')}/{visible(name)}"
+    at = "config_groups", name
     targets = group.get("targets") if isinstance(group, dict) else None
     if not isinstance(group, dict) or not isinstance(targets, list):
-        raise StopsError(f"stops: {place} has no targets")
+        raise found.stop(" has no targets", *at)
     if len(targets) == 1 and str(targets[0]).endswith("Attention"):
         return []
     weights, inputs = _arguments(group.get("weights")), _arguments(group.get("input_activations"))
     if weights is None:
-        raise StopsError(f"stops: {place} has no weights, which it requires")
+        raise found.stop(" has no weights, which it requires", *at)
     if weights["actorder"] in ("group", "dynamic"):
-        raise StopsError(f"stops: {place} sets actorder, which it no longer supports")
+        raise found.stop(" sets actorder, which it no longer supports", *at)
     layout = group.get("format") or found.get("format")
     if inputs is None and layout in _WITH_ACTIVATIONS and weights["type"] != "float":
-        raise StopsError(f"stops: {place} has no input_activations, which {layout} requires")
+        raise found.stop(f" has no input_activations, which {layout} requires", *at)
     fields = {
         "bits": weights["num_bits"],
         "type": weights["type"],

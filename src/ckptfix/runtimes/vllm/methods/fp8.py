@@ -14,7 +14,7 @@ from ckptfix.runtimes.common.methods import (
     strings,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.runtimes.common.objects import Held
 
 _SCHEMES: Final = ("static", "dynamic")
 
@@ -43,16 +43,14 @@ class _Fp8:
     def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         activations = require(found, "activation_scheme")
         if activations not in _SCHEMES:
-            raise StopsError(f"stops: {found.place('activation_scheme')} is not supported")
+            raise found.stop(" is not supported", "activation_scheme")
         block = found.get("weight_block_size")
         if block is not None:
             if not isinstance(block, list) or len(block) != 2:
-                raise StopsError(f"stops: {found.place('weight_block_size')} is not a pair")
+                raise found.stop(" is not a pair", "weight_block_size")
             if activations == "static":
-                raise StopsError(
-                    f"stops: {found.place()} sets blocks and static activations, which it does "
-                    "not support together"
-                )
+                told = " sets blocks and static activations, which it does not support together"
+                raise found.stop(told)
         key = "ignored_layers" if found.get("ignored_layers") else "modules_to_not_convert"
         skipped = SkippedLayers(names, names.mapped(strings(found, key)), "exact")
         static = activations == "static"

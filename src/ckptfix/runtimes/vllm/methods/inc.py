@@ -19,7 +19,7 @@ from ckptfix.runtimes.common.methods import (
     require,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, StopsError, kind_of
+from ckptfix.runtimes.common.objects import Held, kind_of
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.vllm.methods.marlin import marlin_group
 from ckptfix.text import visible
@@ -136,13 +136,13 @@ class _Inc:
         try:
             size = _size(raw_size, "group_size")
         except LookupDisagreementError as error:
-            raise StopsError(f"stops: {found.place()}: {error}") from error
+            raise found.stop(f": {error}") from error
         packing = found.get("packing_format") or _default_packing(data_type, bits, size)
         symmetric = found.get("sym", True)
         _require_supported(found, bits, size, data_type, packing, symmetric)
         extra = found.get("extra_config") or {}
         if not isinstance(extra, dict) or not all(isinstance(v, dict) for v in extra.values()):
-            raise StopsError(f"stops: {found.place('extra_config')} is not an object of objects")
+            raise found.stop(" is not an object of objects", "extra_config")
         written = names.mapped(extra)
         blocks = found.get("block_name_to_quantize", found.get("to_quant_block_names"))
         listed = blocks.split(",") if isinstance(blocks, str) else blocks or []
@@ -186,8 +186,8 @@ def _require_supported(
     elif data_type == "mx_fp" and (bits not in (4, 8) or size != _MX_GROUP or not symmetric):
         wrong = "group_size"
     if wrong:
-        message = f"{found.place(wrong)}: {kind_of(found.get(wrong))}"
-        raise StopsError(f"stops: {message} is not supported in metadata of AutoRound")
+        told = f": {kind_of(found.get(wrong))} is not supported in metadata of AutoRound"
+        raise found.stop(told, wrong)
 
 
 def _regexes(keys: Mapping[str, str]) -> list[tuple[str, UntrustedRegex]]:

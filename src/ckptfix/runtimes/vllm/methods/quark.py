@@ -122,15 +122,15 @@ class _Lookup:
 class _Quark:
     def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         if found.get("export") is None:
-            raise StopsError(f"stops: {found.place()} has no export, which it requires")
+            raise found.stop(" has no export, which it requires")
         excluded = found.get("exclude")
         is_list = isinstance(excluded, list) and all(isinstance(e, str) for e in excluded)
         if not is_list:
-            raise StopsError(f"stops: {found.place('exclude')} is not a list of strings")
+            raise found.stop(" is not a list of strings", "exclude")
         layers = found.get("layer_quant_config") or {}
         default = found.get("global_quant_config")
         if not isinstance(layers, dict) or not isinstance(default, dict):
-            raise StopsError(f"stops: {found.place('global_quant_config')} is not an object")
+            raise found.stop(" is not an object", "global_quant_config")
         _require_kv_entries(found, layers)
         written = names.mapped(layers)
         held = {new: _without_kv(found, old, layers[old]) for new, old in written.items()}
@@ -155,15 +155,16 @@ def _require_kv_entries(found: Held, layers: Mapping[str, Any]) -> None:
     """Check that the KV cache groups of the export have entries of their own."""
     groups = found.child("export").get("kv_cache_group")
     if not isinstance(groups, list):
-        raise StopsError(f"stops: {found.place('export')} has no kv_cache_group")
+        raise found.stop(" has no kv_cache_group", "export")
     named = [g for g in groups if isinstance(g, str)]
     entries = [e for e in layers if any(expression(translate(g)).match(e) for g in named)]
     if named and not entries:
-        raise StopsError(f"stops: no entry of {found.place('layer_quant_config')} is for KV caches")
+        told = f"stops: no entry of {found.place('layer_quant_config')} is for KV caches"
+        raise StopsError(told, found.at("layer_quant_config"))
     for entry in entries:
         value = layers[entry]
         if not isinstance(value, dict) or not value.get("output_tensors"):
-            raise StopsError(f"stops: {found.place('layer_quant_config')} has none for KV caches")
+            raise found.stop(" has none for KV caches", "layer_quant_config")
 
 
 METHOD: Final[QuantMethod] = _Quark()
