@@ -8,7 +8,7 @@ from typing import Literal
 from ckptfix.checkpoint.expert_banks import Banks
 from ckptfix.operations.layer_map import LayerMap
 from ckptfix.rewriting.plan import rewritten
-from ckptfix.rewriting.proved import ProvedPlan
+from ckptfix.rewriting.proved import ProvedPlan, RewriteRequest
 from ckptfix.rules.finding import Finding, Rule, Severity
 from ckptfix.runtimes.loads import Answer, Effect, Loads, of_all
 from ckptfix.runtimes.releases import is_known
@@ -148,8 +148,12 @@ class Advised:
     """What it does, as a phrase: `repairs the names`."""
     planned: ProvedPlan | None = field(repr=False)
     """The same rewrite, as it was planned; None where that was in another process."""
+    request: RewriteRequest = field(repr=False)
+    """What was asked for to plan it."""
     for_releases: bool = False
     """It repairs no finding, but what some release builds."""
+    diff: str = ""
+    """What it does to the metadata files, as a patch; empty where nobody wants to see it."""
     then: tuple[ReleaseAnswer, ...] = ()
     """The answer of each release afterwards, in the order of those before."""
 

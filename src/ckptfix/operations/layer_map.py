@@ -82,8 +82,6 @@ class Legend:
 
     letter: str
     format: str
-    modules: int
-    """Number of modules in the map; a folded bank of experts counts as one expert."""
 
 
 @dataclass(frozen=True)
@@ -175,11 +173,10 @@ def _letter(spot: Spot | None, letters: Mapping[str, str]) -> str:
 def _legend(counts: Mapping[str, int]) -> Iterator[Legend]:
     """A letter for each format: the first of its name that no more frequent one has."""
     taken = set(_LETTERS.values())
-    order = sorted(counts.items(), key=lambda c: (c[0] == UNQUANTIZED, -c[1], c[0]))
-    for label, number in order:
+    for label in sorted(counts, key=lambda name: (name == UNQUANTIZED, -counts[name], name)):
         letter = _LETTERS.get(label) or _free_letter(label, taken)
         taken.add(letter)
-        yield Legend(letter, label, number)
+        yield Legend(letter, label)
 
 
 def _free_letter(label: str, taken: set[str]) -> str:

@@ -86,6 +86,22 @@ def plan_folded(
         return make(whole)
 
 
+def diff_of_whole(planned: ProvedPlan, request: RewriteRequest) -> str:
+    """What a plan does to the files as they are, as a patch.
+
+    Args:
+        planned: of the folded checkpoint or of the whole one.
+        request: what it was made for.
+    """
+    whole, plan_ = planned.checkpoint.whole, planned.plan
+    if whole is not None:
+        try:
+            plan_ = unfolded_plan(plan_, planned.checkpoint, whole)
+        except NotForAllError:
+            plan_ = Planner(whole, request).make().plan
+    return "".join(map(unified_diff, plan_.files))
+
+
 def plan_rewrite_of(
     opened: Opened, request: RewriteRequest, listener: Listener = SILENT
 ) -> RewritePlan:

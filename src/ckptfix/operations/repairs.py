@@ -154,26 +154,30 @@ class Repairs:
         for kinds in (tuple(wanted), *((kind,) for kind in wanted)):
             planned = self._plan(*kinds) if repairs else None
             if planned is not None:
-                return Advised(self._arguments(kinds), _EFFECTS[kinds], planned)
+                request = self._request(kinds)
+                return Advised(self._arguments(kinds), _EFFECTS[kinds], planned, request)
         for repair in _ON_RELEASES:
             planned = self._plan(*_also(repair), targets=self.targets)
             if planned is not None and planned.helps and cures(planned):
                 arguments = self._arguments(_also(repair), self.targets)
-                return Advised(arguments, _FOR_RELEASES[repair], planned, for_releases=True)
+                request = self._request(_also(repair), self.targets)
+                return Advised(arguments, _FOR_RELEASES[repair], planned, request, True)
         return None
 
     def _plan(self, *kinds: Repair, targets: tuple[Target, ...] = ()) -> ProvedPlan | None:
         """The plan, None where it is refused, changes nothing or cannot be made."""
         key = kinds, targets
         if key not in self._planned:
-            request = RewriteRequest(
-                self.own_map.name_map,
-                targets,
-                from_tensors=Repair.CONTENT in kinds,
-                tensors=Repair.TENSORS in kinds,
-            )
-            self._planned[key] = self._made(request)
+            self._planned[key] = self._made(self._request(kinds, targets))
         return self._planned[key]
+
+    def _request(self, kinds: Sequence[Repair], targets: tuple[Target, ...] = ()) -> RewriteRequest:
+        return RewriteRequest(
+            self.own_map.name_map,
+            targets,
+            from_tensors=Repair.CONTENT in kinds,
+            tensors=Repair.TENSORS in kinds,
+        )
 
     def _made(self, request: RewriteRequest) -> ProvedPlan | None:
         if request.tensors and request.own_map is not None:

@@ -129,9 +129,13 @@ def _summary_line(report: CheckReport, checked: CheckedCheckpoint) -> Line:
 
 def _total_line(report: CheckReport) -> Line:
     """How many checkpoints are clean, have findings, do not load, could not be checked."""
-    fates = Counter(map(_fate, report.checkpoints))
-    parts = [f"{fates[fate]:,} {fate}" for fate in _FATES if fates[fate]]
-    return line(f"{count(len(report.checkpoints), 'checkpoint')}: ", (", ".join(parts), "bold"))
+    return line(f"{count(len(report.checkpoints), 'checkpoint')}: ", (fates(report), "bold"))
+
+
+def fates(report: CheckReport) -> str:
+    """`1 clean, 2 not loaded`."""
+    found = Counter(map(_fate, report.checkpoints))
+    return ", ".join(f"{found[fate]:,} {fate}" for fate in _FATES if found[fate])
 
 
 _FATES: Final = ("clean", "with findings", "not loaded", "not known", "failed")

@@ -21,6 +21,7 @@ FORMATS: Final = {
     "sarif": "for code scanning",
     "github": "workflow annotations",
     "junit": "test results",
+    "html": "one page with a picture of every checkpoint",
 }
 """Name -> what it is, for `--help`. The function `check_<name>` of the file of the same name
 renders it."""

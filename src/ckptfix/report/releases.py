@@ -1,6 +1,6 @@
 """Neighbouring releases that fare alike, as one."""
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TypeVar
 
@@ -35,8 +35,12 @@ def ranges_where(answers: Iterable[ReleaseAnswer], those: Iterable[ReleaseAnswer
         answers: of all releases, in the order in which they are shown.
         those: of some of them.
     """
-    chosen = {answer.target for answer in those}
-    runs = runs_of_releases((a.target, a.target in chosen) for a in answers)
+    return target_ranges((a.target for a in answers), {answer.target for answer in those})
+
+
+def target_ranges(every: Iterable[Target], those: Collection[Target]) -> str:
+    """Some releases of all in their order, as `ranges_where`."""
+    runs = runs_of_releases((target, target in those) for target in every)
     return joined([release_range(alike) for alike, is_chosen in runs if is_chosen])
 
 
