@@ -41,7 +41,7 @@ def checked(directory: Path, runtimes: tuple[str, ...]) -> str:
     """Everything that `check` says in every format, of like findings and of each."""
     said: list[str] = []
     for verbose in (True, False):
-        request = CheckRequest(targets=asked_targets(runtimes), every=verbose)
+        request = CheckRequest(targets=asked_targets(runtimes), every=verbose, page=True)
         found = tuple(check_each([str(directory)], request))
         report = CheckReport(found, Severity.WARNING, Path("/"))
         for name in FORMATS:

@@ -2,7 +2,9 @@
 
 import html
 import json
+import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +26,7 @@ from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, Call, Run
 from tests.report.browser import BROWSER, browse, pixels, screenshot
 
 NANO_VL = DATA / "nanovl-mixed"
+PICTURE = Path(__file__).parents[2] / "docs" / "page.png"
 WITHOUT_END = {"meta", "br", "hr", "img", "input", "link"}
 EXPECTED = {
     *("a", "b", "body", "code", "dd", "del", "div", "dl", "dt", "figcaption", "figure", "h1", "h2"),
@@ -248,6 +251,24 @@ def test_nothing_is_wider_than_the_screen(page: Path, width: int) -> None:
     shown = browse(page, "--dump-dom", width=width)
     (wide,) = re.findall(r"<title>(\d+)</title>", shown)
     assert int(wide) <= max(width, 500)  # the narrowest window of some builds
+
+
+@needs_browser
+def test_the_picture_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`UPDATE_SNAPSHOTS=1` takes it again; where fonts differ, so does every pixel."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(NANO_VL, "nano-vl")
+    tall(Path("qwen3-moe"), 48)
+    file = tmp_path / "page.html"
+    found = [checked(Path(name)) for name in ("qwen3-moe", "nano-vl")]
+    file.write_text(page_of(*found), encoding="utf-8")
+    target = PICTURE if os.environ.get("UPDATE_SNAPSHOTS") == "1" else tmp_path / "page.png"
+    screenshot(file, target, dark=False, width=1000, height=620)
+    seen, shown = pixels(target.read_bytes()), pixels(PICTURE.read_bytes())
+    assert len(PICTURE.read_bytes()) < 150_000
+    assert str(tmp_path) not in file.read_text(encoding="utf-8")
+    for colour in (FP8[False], NVFP4[False], WRONG[False]):
+        assert abs(seen[colour] - shown[colour]) <= shown[colour] // 4, "make snapshots"
 
 
 @needs_browser

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.expert_banks import Banks
 from ckptfix.rules.reading import Declarations
 from ckptfix.runtimes.module_verdict import UNQUANTIZED
 from ckptfix.runtimes.name_maps import NameMap
@@ -92,6 +93,8 @@ class LayerMap:
     """In the order of the tensors; the modules outside of any layer come last."""
     legend: tuple[Legend, ...]
     """Most frequent first, unquantized last."""
+    banks: Banks | None = None
+    """Banks of experts whose expert 0 stands for all of them in the names of modules."""
 
     @property
     def differs(self) -> bool:
@@ -111,7 +114,9 @@ def layer_map(
     """
     labels = Declarations(checkpoint, Naming(checkpoint, name_map)).labels
     shown = [name for name in checkpoint.modules if _is_shown(checkpoint, name)]
-    counts = Counter(labels[name] for name in shown)
+    counts = Counter[str]()
+    for name in shown:
+        counts[labels[name]] += checkpoint.banks.number(name) if checkpoint.banks else 1
     legend = tuple(_legend(counts))
     letters = {entry.format: entry.letter for entry in legend}
     different = _differences(verdicts)
@@ -128,7 +133,7 @@ def layer_map(
             every = tuple(found)
             rows.append(Row(part, every, "".join(_letter(spot, letters) for spot in every)))
         stacks.append(Stack(stack, layers, tuple(rows)))
-    return LayerMap(tuple(stacks), legend)
+    return LayerMap(tuple(stacks), legend, checkpoint.banks)
 
 
 def _is_shown(checkpoint: Checkpoint, name: str) -> bool:

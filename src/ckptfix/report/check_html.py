@@ -141,8 +141,8 @@ def _section(
     most: int,
     verbose: bool,
 ) -> Section:
-    words = Words(checked.banks, tuple(answer.target for answer in checked.runtimes))
     layers, advised = checked.layers, checked.advised
+    words = Words(layers.banks if layers else None, tuple(a.target for a in checked.runtimes))
     drawn, hidden = pictures(layers, colour, words) if layers else ((), 0)
     built = built_otherwise(layers, words) if layers else ()
     diff = advised.diff.removesuffix("\n").split("\n") if advised and advised.diff else []
