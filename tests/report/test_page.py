@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ckptfix.operations.check import CheckRequest, check_one
+from ckptfix.operations.check_one import CheckRequest, check_one
 from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.operations.loading import load, open_named
 from ckptfix.operations.plan import make_plan
@@ -65,8 +65,8 @@ class Page(HTMLParser):
         self.texts.setdefault(self._open[-1] if self._open else "", []).append(data)
 
 
-def checked(directory: Path, **more: object) -> CheckedCheckpoint:
-    return check_one(str(directory), replace(CheckRequest(every=False, page=True), **more))  # type: ignore[arg-type]
+def checked(directory: Path) -> CheckedCheckpoint:
+    return check_one(str(directory), CheckRequest(every=False, page=True))
 
 
 def page_of(*found: CheckedCheckpoint) -> str:

@@ -16,6 +16,7 @@ from ckptfix.operations.layer_map import LayerMap, layer_map
 from ckptfix.operations.limits import limited
 from ckptfix.operations.lines import with_lines
 from ckptfix.operations.loading import load_opened, open_noted
+from ckptfix.operations.plan import diff_of_whole
 from ckptfix.operations.repairs import OwnMap, Repairs
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.remote.local_url import local_path
@@ -57,8 +58,8 @@ class CheckRequest:
     """Report findings for each expert; else one finding covers all experts of a bank."""
     lines: bool = True
     """Find the line of every place in a JSON file."""
-    layers: bool = False
-    """Make the map of layers, with what each release builds differently."""
+    page: bool = False
+    """Make what only a page has room for: the map of layers, and the patch of the next step."""
     jobs: int = 4
     """Number of checkpoints checked in parallel, each in a process; if one is not on this machine,
     the number read in parallel."""
@@ -149,7 +150,7 @@ def check_loaded(
         runtimes=answers_of(examined.verdicts, examined.counted, examined.findings),
         asked=bool(request.targets),
         banks=None if request.every else examined.checkpoint.banks,
-        layers=_layers(examined) if request.layers else None,
+        layers=_layers(examined) if request.page else None,
     )
     if request.repairs:
         listener.step(Step("planning repairs", name))
@@ -179,5 +180,6 @@ def _with_repairs(
         cures=lambda planned: fails and bool(cured(now, answers_after(planned, now))),
     )
     if advised is not None and advised.planned is not None:
-        advised = replace(advised, then=answers_after(advised.planned, now))
+        diff = diff_of_whole(advised.planned, advised.request) if request.page else ""
+        advised = replace(advised, then=answers_after(advised.planned, now), diff=diff)
     return replace(checked, advised=advised)

@@ -71,7 +71,7 @@ def misread(
     declarations: Declarations,
     verdicts: Sequence[TargetVerdict],
 ) -> tuple[Misread, ...]:
-    """Every module that a release builds otherwise than stored because of a name."""
+    """Every module that a release builds differently than stored because of a name."""
     files = {metadata.file: metadata for metadata in checkpoint.metadata}
     found: list[Misread] = []
     for verdict in verdicts:
