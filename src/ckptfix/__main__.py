@@ -4,12 +4,12 @@ import sys
 from typing import NoReturn
 
 from ckptfix.cli.ending import exit_code, leave
-from ckptfix.cli.version import ASKED, print_version
+from ckptfix.cli.version import VERSION_FLAGS, print_version
 
 
 def main() -> None:
     """Run the command line, and exit."""
-    if tuple(sys.argv[1:]) in ASKED:  # the rest of the command line takes five times as long
+    if tuple(sys.argv[1:]) in VERSION_FLAGS:  # the rest takes five times as long
         sys.exit(exit_code(print_version))
     from ckptfix.cli.app import main as run  # noqa: PLC0415 - imports Typer
 

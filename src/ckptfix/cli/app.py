@@ -44,8 +44,8 @@ _UsageError: Any = typer.BadParameter.__bases__[0]
 """The exceptions of Click, which Typer bundles or depends on, depending on its release."""
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         print_version()
         raise typer.Exit
 

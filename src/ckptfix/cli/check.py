@@ -140,7 +140,7 @@ def check(
     offline: OfflineOption = False,
     refresh: RefreshOption = False,
 ) -> None:
-    """Say whether a checkpoint loads, and compare its metadata with its tensors; writes nothing.
+    """Check whether a checkpoint loads, and compare its metadata with its tensors; writes nothing.
 
     The exit code depends on the releases given with --runtime, otherwise on the newest known
     release of each runtime that registers the architecture: 0 if they all load every checkpoint

@@ -1,4 +1,4 @@
-"""What the flags of `check` and the configuration come to."""
+"""The settings of `check`, from flags and configuration."""
 
 import sys
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from ckptfix.text import visible
 
 @dataclass(frozen=True)
 class CheckFlags:
-    """What the command line gives; None where it gives nothing."""
+    """Values from the command line; None for options that were not given."""
 
     maps: tuple[str, ...] = ()
     mapper: str | None = None
@@ -79,7 +79,7 @@ def fail_level(flags: CheckFlags, found: Configuration) -> Severity:
 
 
 def allows_unknown(flags: CheckFlags, found: Configuration) -> bool:
-    """True where a release that may load a checkpoint or not does not make the exit code 1."""
+    """True if an unknown answer does not make the exit code 1."""
     return flags.allow_unknown or found.settings.allow_unknown
 
 

@@ -9,19 +9,19 @@ nothing changes.
 from typing import Any, Literal, get_args, get_origin
 
 Parameter = Any
-"""Of Click, which is in or beside Typer, depending on its release."""
+"""Click's, which Typer bundles or depends on, depending on its release."""
 
 
 def spare_conversions(parameters: list[Parameter]) -> list[Parameter]:
     """The same parameters, which now convert only what is not of its type yet."""
     for parameter in parameters:
-        if getattr(parameter, "_runtime_param", parameter) is None:  # not made yet
+        if getattr(parameter, "_runtime_param", parameter) is None:  # not created yet
             parameter._runtime_param = _Conversion(parameter)  # noqa: SLF001 - see above
     return parameters
 
 
 class _Conversion:
-    """Stands where Typer keeps its own, and makes that when it is needed."""
+    """Replaces Typer's own converter, and creates it only when it is needed."""
 
     def __init__(self, parameter: Parameter) -> None:
         self._parameter = parameter

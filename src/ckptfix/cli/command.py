@@ -16,7 +16,7 @@ from ckptfix.errors import empty
 class Commands(TyperGroup):
     """All commands."""
 
-    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - Click is in or beside Typer
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - Typer bundles Click
         """The options before the command."""
         return spare_conversions(super().get_params(ctx))
 

@@ -1,4 +1,4 @@
-"""`ckptfix.toml`, or `[tool.ckptfix]` of pyproject.toml: what `check` does unless flags say else.
+"""`ckptfix.toml`, or `[tool.ckptfix]` of pyproject.toml: defaults for the flags of `check`.
 
 The nearest file counts, from the working directory upwards; of two in one directory ckptfix.toml.
 """
@@ -21,7 +21,7 @@ PROJECT_FILE: Final = "pyproject.toml"
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """The keys; docs/configuration.md says what they do."""
+    """The keys, described in docs/configuration.md."""
 
     runtimes: tuple[Annotated[str, msgspec.Meta(min_length=1)], ...] = ()
     select: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
 
 @dataclass(frozen=True)
 class Configuration:
-    """Settings, and the file they stand in."""
+    """Settings, and the file that contains them."""
 
     settings: Settings = field(default_factory=Settings)
     path: Path | None = None
@@ -54,22 +54,22 @@ class Configuration:
         )
 
 
-def configuration(asked: str | None, *, none: bool) -> Configuration:
+def configuration(given: str | None, *, none: bool) -> Configuration:
     """The configuration that `--config` names, else the nearest one; empty if there is none.
 
     Raises:
         CkptfixError: unreadable, not TOML, an unknown key or code, or a wrong type.
     """
-    if asked is not None and none:
+    if given is not None and none:
         raise CkptfixError("--config cannot be used with --no-config")
     if none:
         return Configuration()
-    if asked is not None:
-        path = Path(asked)
+    if given is not None:
+        path = Path(given)
         table = _table(path)
         if table is None:
-            raise CkptfixError(f"{visible(asked)}: has no [tool.ckptfix] table")
-        return Configuration(_settings(table, visible(asked)), path)
+            raise CkptfixError(f"{visible(given)}: has no [tool.ckptfix] table")
+        return Configuration(_settings(table, visible(given)), path)
     here = Path.cwd()
     for folder in (here, *here.parents):
         for path in (folder / OWN_FILE, folder / PROJECT_FILE):

@@ -1,4 +1,4 @@
-"""How a run of the command line ends: an exit code, and a process that is gone at once."""
+"""How a run of the command line ends: with an exit code, and without delay."""
 
 import atexit
 import os
@@ -21,7 +21,7 @@ def exit_code(run: Callable[[], int]) -> int:
     except CkptfixError as error:
         return _failed(f"error: {visible(_spelled(error))}")
     except MemoryError as error:
-        error.__traceback__ = None  # its frames hold what filled the memory
+        error.__traceback__ = None  # its frames keep the memory in use
         return _failed("error: out of memory")
     except KeyboardInterrupt:
         return _failed("interrupted", 130)
@@ -39,7 +39,7 @@ def _failed(sentence: str, code: int = 2) -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process without taking apart what it built.
+    """End the process without freeing its objects.
 
     Freeing it piece by piece takes a tenth of a small check, and a second where there were a
     million tensors. Everything was written by now; what was registered for the end still runs.

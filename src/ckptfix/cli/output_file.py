@@ -35,7 +35,7 @@ def write_report(path: Path, lines: Iterable[Block]) -> None:
     """Write a report without colour, as UTF-8.
 
     Raises:
-        CkptfixError: the file system refuses.
+        CkptfixError: the file cannot be written.
     """
     text = io.StringIO()
     write_plain(lines, text)

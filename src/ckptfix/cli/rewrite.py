@@ -23,7 +23,7 @@ CheckpointsArgument = Annotated[
     ),
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print what changes, or would, as one JSON report.")
+    bool, typer.Option("--json", help="Print a JSON report of the changes made or planned.")
 ]
 StrategyOption = Annotated[
     Literal["auto", "rename", "alias"],
@@ -123,8 +123,8 @@ def rewrite(
 
     Names are chosen for the releases given with --runtime, by default for every known release that
     supports the architecture, newest first; with --map or --mapper alone, exactly as those rules
-    say. Before anything is written, the result is checked against the tensors and against what each
-    release would resolve. Of several checkpoints each is rewritten for itself. Exit code 0 if the
+    define. Before anything is written, the result is checked against the tensors and what each
+    release would resolve. Each of several checkpoints is rewritten separately. Exit code 0 if the
     rewrite was done or there was nothing to do, 1 if it was refused because it would do harm, if
     no rule of --map or --mapper matches a name, or if --verify fails, 2 if it could not run; the
     worst of all checkpoints.

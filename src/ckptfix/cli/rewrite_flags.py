@@ -20,7 +20,7 @@ _UPLOAD: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class RewriteFlags:
-    """What the command line gives."""
+    """Values from the command line."""
 
     dry_run: bool = False
     exit_code: bool = False
@@ -72,13 +72,13 @@ def require_sensible(names: Sequence[str], flags: RewriteFlags) -> None:
 
 
 def _require_compatible(flags: RewriteFlags) -> None:
-    asks = flags.dry_run or flags.exit_code or flags.output is not None
-    asks = asks or flags.from_tensors or flags.tensors or flags.strategy != "auto"
-    asks = asks or flags.create_pr or flags.verify
-    asks = asks or bool(flags.maps or flags.mapper or flags.runtimes)
+    others = flags.dry_run or flags.exit_code or flags.output is not None
+    others = others or flags.from_tensors or flags.tensors or flags.strategy != "auto"
+    others = others or flags.create_pr or flags.verify
+    others = others or bool(flags.maps or flags.mapper or flags.runtimes)
     if flags.undo and flags.forget:
         raise CkptfixError("--undo cannot be used with --forget")
-    if (flags.undo or flags.forget) and asks:
+    if (flags.undo or flags.forget) and others:
         raise CkptfixError(f"{'--undo' if flags.undo else '--forget'} takes no other option")
     if flags.create_pr and flags.output is not None:
         raise CkptfixError("--create-pr cannot be used with --output")

@@ -1,4 +1,4 @@
-"""`ckptfix rewrite`: each checkpoint for itself, and what became of all."""
+"""`ckptfix rewrite`: each checkpoint separately, then the exit code for all."""
 
 import sys
 from collections.abc import Sequence
@@ -52,6 +52,6 @@ def _tried(call: RewriteCall, name: str) -> Rewritten:
     try:
         return call.run(name)
     except CkptfixError as error:
-        told = spelled(with_name(name, error), name)
-        show([line(f"error: {visible(told)}")], sys.stderr)
-        return Rewritten(name, Outcome.FAILED, 2, error=told)
+        message = spelled(with_name(name, error), name)
+        show([line(f"error: {visible(message)}")], sys.stderr)
+        return Rewritten(name, Outcome.FAILED, 2, error=message)

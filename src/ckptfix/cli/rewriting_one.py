@@ -1,4 +1,4 @@
-"""`ckptfix rewrite` of one checkpoint: from flags to operations, and what is printed of them."""
+"""`ckptfix rewrite` of one checkpoint: from flags to operations and their output."""
 
 import sys
 from collections.abc import Iterable
@@ -71,7 +71,7 @@ class RewriteCall:
         return self._rewrite(opened)
 
     def _show(self, lines: Iterable[Block]) -> None:
-        """On stdout, which is for the report alone where that is JSON."""
+        """Print to stdout, unless stdout is reserved for a JSON report."""
         if not self.flags.json:
             show(lines, sys.stdout)
 
@@ -194,7 +194,7 @@ class RewriteCall:
         self._tell(after_lines(name, planned))
 
     def _show_result(self, name: str, result: RewriteResult, *, can_undo: bool) -> None:
-        """What was changed, and what each release makes of it."""
+        """What was changed, and whether each release loads the result."""
         planned = result.plan
         if not planned.changes_something:
             self._show([*nothing_lines(name, planned), *after_lines(name, planned)])

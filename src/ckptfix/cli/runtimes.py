@@ -31,8 +31,8 @@ def runtimes(
 ) -> None:
     """List the known runtime releases, or what each of them does with an architecture.
 
-    With --runtime, list where its class puts the modules of a checkpoint, and which name each
-    module asks the quantization config for. The rows were learned from the classes themselves.
+    With --runtime, list where its class puts the modules of a checkpoint, and the name under which
+    each is looked up in the quantization config. The rows were learned from the classes themselves.
 
     Example: ckptfix runtimes NemotronH_Nano_VL_V2
     """

@@ -18,7 +18,7 @@ _WRONG_WAY: Final = (os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)
 
 
 class OutputError(CkptfixError):
-    """Standard output does not take what there is to report."""
+    """The report cannot be written to standard output."""
 
 
 class _Descriptor(io.FileIO):
@@ -47,7 +47,7 @@ class _Descriptor(io.FileIO):
         select([], [self], [])
 
     def _failed(self, error: OSError) -> None:
-        """Called once; without more, only the exit code shows it."""
+        """Called once with the error; by default only the exit code shows it."""
 
 
 class _Stdout(_Descriptor):
@@ -111,7 +111,7 @@ def _is_descriptor(stream: TextIO, number: int) -> bool:
 
 @contextmanager
 def already_done(what: str) -> Iterator[None]:
-    """Report on work that is already done; an error message says that it was done.
+    """Report on work that is already done; an error message mentions that it was done.
 
     Args:
         what: a sentence for the user.

@@ -18,7 +18,7 @@ from ckptfix.runtimes.releases import asked_targets
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyFlags:
-    """What the command line gives."""
+    """Values from the command line."""
 
     device: str | None = None
     runtimes: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ def run_verify(directory: str, flags: VerifyFlags) -> int:
 
         @contextmanager
         def bar(nbytes: int, modules: int) -> Iterator[Callable[[int], None]]:
-            steps.close()  # two bars at a time would draw over each other
+            steps.close()  # two bars at once would overwrite each other
             with progress_bar(nbytes, modules) as advance:
                 yield advance
 

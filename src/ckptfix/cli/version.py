@@ -7,8 +7,8 @@ from ckptfix import __version__
 from ckptfix.cli.streams import open_streams
 from ckptfix.report.console import line, write_plain
 
-ASKED: Final = (("--version",), ("-V",))
-"""All arguments, where they ask for nothing else."""
+VERSION_FLAGS: Final = (("--version",), ("-V",))
+"""The arguments that request only the version."""
 
 
 def print_version() -> int:

@@ -1,1 +1,1 @@
-"""What the tool can do, one file an operation: typed in, typed out, prints nothing."""
+"""The operations of the Python API, one per file: typed in, typed out, nothing printed."""

@@ -23,7 +23,7 @@ from ckptfix.progress import SILENT, Listener
 from ckptfix.remote.reference import Reference, is_remote
 
 _Loaded = Callable[[], tuple[Reference, Checkpoint]]
-"""Raises what went wrong while it was read."""
+"""Raises the error that occurred while it was read."""
 
 
 def check_each(
@@ -48,14 +48,14 @@ def check_each(
 def in_order(
     names: Sequence[str], checked: Iterable[CheckedCheckpoint], request: CheckRequest
 ) -> tuple[CheckedCheckpoint, ...]:
-    """What `check_each` yielded, in the order of the names."""
+    """The results of `check_each`, in the order of the names."""
     by_name = {found.name: found for found in checked}
     shown = (shown_name(checkpoint_of(name), request) for name in names)
     return tuple(by_name[name] for name in dict.fromkeys(shown))
 
 
 def is_remote_name(name: str) -> bool:
-    """True when something must be fetched to check it, as far as its name shows."""
+    """True if, judging by its name, something must be fetched to check it."""
     try:
         return is_remote(name)
     except CkptfixError:
@@ -65,7 +65,7 @@ def is_remote_name(name: str) -> bool:
 def _read_ahead(
     names: Sequence[str], request: CheckRequest, listener: Listener
 ) -> Iterator[tuple[str, _Loaded]]:
-    """Each name and its checkpoint, several read at a time.
+    """Each name and its checkpoint; several are read concurrently.
 
     Only reading is done by threads: the time of untrusted expressions can be limited in the main
     thread only.
@@ -76,7 +76,7 @@ def _read_ahead(
         def begin(name: str) -> Future[tuple[Reference, Checkpoint]]:
             return pool.submit(load, name, request, listener)
 
-        # Read ahead by `jobs` and no more: judging is slower, and what waits for it takes memory.
+        # Read ahead by `jobs` only: judging is slower, and waiting checkpoints take memory.
         waiting = {begin(name): name for name in islice(left, request.jobs)}
         try:
             while waiting:
@@ -103,7 +103,7 @@ def _checked(
 
 
 def _check_apart(request: CheckRequest, name: str, listener: Listener) -> CheckedCheckpoint:
-    """What is found in a checkpoint, without what no report needs: it goes to another process."""
+    """The result for a checkpoint, without data that reports do not need, for another process."""
     found = _checked(name, partial(load, name, request, listener), request, listener)
     advised = found.advised
     if advised is not None:

@@ -148,7 +148,7 @@ def check_loaded(
         ignored=+ignored,
         # An ignored finding still keeps a release from loading the checkpoint.
         runtimes=answers_of(examined.verdicts, examined.counted, examined.findings),
-        asked=bool(request.targets),
+        requested=bool(request.targets),
         banks=None if request.every else examined.checkpoint.banks,
         layers=_layers(examined) if request.page else None,
     )

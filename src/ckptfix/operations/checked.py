@@ -18,13 +18,13 @@ from ckptfix.runtimes.verdict import TargetVerdict, judge
 
 @dataclass(frozen=True)
 class ReleaseAnswer:
-    """Whether one release loads the checkpoint as it is: every output shows this, and no other."""
+    """Whether one release loads the checkpoint as it is; every output shows this answer."""
 
     verdict: TargetVerdict
     """Module by module."""
     answer: Loads
     counts: bool
-    """The exit code depends on it: it was asked about, or none was and it is the newest of its
+    """The exit code depends on it: it was requested, or none was and it is the newest of its
     runtime that registers the architecture."""
 
     @property
@@ -54,7 +54,7 @@ class ReleaseAnswer:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why not, or why nobody knows; empty where it loads."""
+        """Why not, or why it is unknown; empty where it loads."""
         if self.answer.unknown_because:
             return (self.answer.unknown_because,)
         return tuple(map(str, self.answer.reasons))
@@ -68,7 +68,7 @@ def answers_of(
     Args:
         verdicts: one for each release.
         counted: the releases that the exit code depends on.
-        findings: everything that was found, whether the user wants to hear of it or not.
+        findings: everything that was found, ignored or not.
     """
     bad = sorted({finding.code for finding in findings if finding.rule.blocks_loading})
     those = set(counted)
@@ -87,11 +87,11 @@ def answers_of(
 def answers_after(
     planned: ProvedPlan, before: Sequence[ReleaseAnswer]
 ) -> tuple[ReleaseAnswer, ...]:
-    """What the same releases answer once a rewrite is carried out."""
+    """The answers of the same releases after a rewrite."""
     known = {v.target: v for v in planned.portable.after} if planned.portable else {}
     for answer in before:
         if not is_known(planned.checkpoint, answer.target):
-            known[answer.target] = answer.verdict  # whatever the metadata say
+            known[answer.target] = answer.verdict  # whatever the metadata declares
     left = [answer.target for answer in before if answer.target not in known]
     if left:
         named = planned.tensors.checkpoint if planned.tensors else planned.checkpoint
@@ -105,7 +105,7 @@ def answers_after(
 def answers_of_plan(
     planned: ProvedPlan,
 ) -> tuple[tuple[ReleaseAnswer, ...], tuple[ReleaseAnswer, ...]]:
-    """What the releases answer that a rewrite was proved for, before it and after it."""
+    """The answers before and after a rewrite, for the releases it was proved for."""
     if planned.portable is None:
         return (), ()
     before, after = planned.portable.before, planned.portable.after
@@ -140,20 +140,20 @@ def lost(
 
 @dataclass(frozen=True)
 class Advised:
-    """A rewrite that was planned and changes something for the better."""
+    """A planned rewrite that improves something."""
 
     arguments: str
     """Of the call of `rewrite` or `plan`, without the name of the checkpoint."""
     effect: str
     """What it does, as a phrase: `repairs the names`."""
     planned: ProvedPlan | None = field(repr=False)
-    """The same rewrite, as it was planned; None where that was in another process."""
+    """The plan itself; None if it was made in another process."""
     request: RewriteRequest = field(repr=False)
-    """What was asked for to plan it."""
+    """The request that it was planned for."""
     for_releases: bool = False
-    """It repairs no finding, but what some release builds."""
+    """It repairs no finding, but changes what some release builds."""
     diff: str = ""
-    """What it does to the metadata files, as a patch; empty where nobody wants to see it."""
+    """The patch for the metadata files; empty if it was not requested."""
     then: tuple[ReleaseAnswer, ...] = ()
     """The answer of each release afterwards, in the order of those before."""
 
@@ -165,28 +165,28 @@ class CheckedCheckpoint:
     name: str
     """As the user named it; a repository as org/name@revision."""
     kind: Literal["directory", "repository", "url"] = "directory"
-    """What the name stands for: what can be done to it depends on that."""
+    """Type of the name, which determines what can be done with the checkpoint."""
     error: str = ""
     """Why it could not be checked; empty when it was."""
     name_map: str = ""
     """Where the name map comes from."""
     findings: tuple[Finding, ...] = ()
-    """Those that the user wants to hear of."""
+    """Findings that are not ignored."""
     rules: tuple[Rule, ...] = ()
     """Likewise."""
     ignored: Mapping[str, int] = field(default_factory=dict)
-    """Code -> number of findings that the user does not want to hear of."""
+    """Code -> number of ignored findings."""
     runtimes: tuple[ReleaseAnswer, ...] = ()
-    """The answer of each release that was asked about, in that order; of every known one, newest
+    """The answer of each requested release, in that order; by default of every known one, newest
     first, where none was."""
-    asked: bool = False
-    """The user asked about releases."""
+    requested: bool = False
+    """True if releases were requested."""
     advised: Advised | None = None
-    """The rewrite to type next; None where none helps, or nobody wants to know."""
+    """The rewrite to suggest; None if none helps or it was not requested."""
     banks: Banks | None = None
-    """Banks of experts whose expert 0 stands for all of them, wherever it is named here."""
+    """Banks of experts whose expert 0 represents all of them wherever it is named here."""
     layers: LayerMap | None = None
-    """Where each stored format is; None where nobody wants to see it."""
+    """The map of stored formats; None if it was not requested."""
 
     @property
     def counted(self) -> tuple[ReleaseAnswer, ...]:
@@ -195,12 +195,12 @@ class CheckedCheckpoint:
 
     @property
     def verdicts(self) -> tuple[TargetVerdict, ...]:
-        """Of the releases that the user asked about."""
-        return tuple(answer.verdict for answer in self.runtimes) if self.asked else ()
+        """The verdicts for the requested releases."""
+        return tuple(answer.verdict for answer in self.runtimes) if self.requested else ()
 
     @property
     def loads(self) -> Answer:
-        """One answer for all releases that count: yes if all say yes, no if one says no."""
+        """One answer for all releases that count: yes if all are yes, no if one is no."""
         return of_all(answer.loads for answer in self.counted)
 
     @property
@@ -210,12 +210,12 @@ class CheckedCheckpoint:
 
     @property
     def counts(self) -> dict[Severity, int]:
-        """Severity -> number of findings, none left out."""
+        """Severity -> number of findings, including zeros."""
         return count_severities(self.findings)
 
 
 def count_severities(findings: Iterable[Finding]) -> dict[Severity, int]:
-    """Severity -> number of findings, none left out."""
+    """Severity -> number of findings, including zeros."""
     found = Counter[Severity]()
     for finding in findings:
         found[finding.rule.severity] += finding.count

@@ -20,12 +20,12 @@ class Examined:
     """What was found in a checkpoint."""
 
     checkpoint: Checkpoint
-    """The one that was looked at: the folded one where that was enough."""
+    """The checkpoint that was examined: the folded one if that was enough."""
     name_map: NameMap
     verdicts: tuple[TargetVerdict, ...]
-    """Of the releases asked about; of every known one, newest first, where there are none."""
+    """Verdicts of the requested releases, by default of every known one, newest first."""
     counted: tuple[Target, ...]
-    """Those of them whose verdict is among the findings, and decides: the releases asked about, or
+    """Those of them whose verdict is among the findings, and decides: the requested releases, or
     the newest of each runtime."""
     findings: tuple[Finding, ...]
 
@@ -43,10 +43,10 @@ def examine(
     Args:
         checkpoint: both sides.
         own_map: the user's name map, if there is one.
-        targets: the releases asked about.
+        targets: the requested releases.
         every: each expert has findings of its own, and is listed among the members of its bank;
             else one finding is for all experts of a bank.
-        listener: told which release is asked.
+        listener: called for each release.
     """
     listener.step(Step("comparing metadata and tensors", checkpoint.name))
     if checkpoint.folded is not checkpoint and own_map is None:
@@ -91,6 +91,6 @@ def _examine(
     newest = tuple(verdict for verdict in verdicts if verdict.target in counted)
     if checkpoint.dialect.reading is None:
         found = find_all(checkpoint, name_map) + find_in_releases(checkpoint, name_map, newest)
-    else:  # what a name meets depends on who reads it
+    else:  # what a name matches depends on the reader
         found = find_all(checkpoint, name_map, newest)
     return Examined(checkpoint, name_map, verdicts, counted, found)

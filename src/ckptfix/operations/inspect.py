@@ -30,7 +30,7 @@ class CodesSummary:
     symmetric: bool | None
     """Whether codes are symmetric; if zero points are always stored, as the metadata declares."""
     zero_points: bool
-    """They are stored."""
+    """True if zero points are stored."""
     activation_order: bool | None
     """Whether input columns were quantized in a different order; where an order is stored, as the
     metadata declares."""

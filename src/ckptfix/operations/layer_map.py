@@ -30,7 +30,7 @@ _NUMBER: Final = re.compile(r"(?<=\.)[0-9]+(?=\.|$)")
 
 @dataclass(frozen=True)
 class Difference:
-    """What some releases build instead of the stored format."""
+    """A format that some releases build instead of the stored one."""
 
     releases: tuple[Target, ...]
     resolved: str
@@ -176,7 +176,7 @@ def _letter(spot: Spot | None, letters: Mapping[str, str]) -> str:
 
 
 def _legend(counts: Mapping[str, int]) -> Iterator[Legend]:
-    """A letter for each format: the first of its name that no more frequent one has."""
+    """A letter for each format: the first of its name that is not taken by a more frequent one."""
     taken = set(_LETTERS.values())
     for label in sorted(counts, key=lambda name: (name == UNQUANTIZED, -counts[name], name)):
         letter = _LETTERS.get(label) or _free_letter(label, taken)
@@ -191,7 +191,7 @@ def _free_letter(label: str, taken: set[str]) -> str:
 
 
 def _differences(verdicts: Iterable[TargetVerdict]) -> dict[str, list[Difference]]:
-    """Checkpoint name -> what releases build instead, those that do the same as one."""
+    """Checkpoint name -> formats built instead, with equal releases grouped."""
     found: dict[str, dict[tuple[str, str], list[Target]]] = {}
     for verdict in verdicts:
         for module in verdict.wrong:

@@ -1,4 +1,4 @@
-"""Work on many checkpoints of this machine in several processes, told as if it were done in one."""
+"""Work on many local checkpoints in several processes, reported as if it were done in one."""
 
 import gc
 import multiprocessing
@@ -15,14 +15,14 @@ from ckptfix.progress import Listener, Step
 
 T = TypeVar("T")
 Work = Callable[[str, Listener], T]
-"""(name, listener) -> what is found."""
+"""(name, listener) -> result."""
 _FEW: Final = 4
-"""Checkpoints for each process that is started: it costs as much as checking some small ones."""
+"""Checkpoints per started process; starting one costs as much as checking a few small ones."""
 _AT_A_TIME: Final = 8
-"""Checkpoints that a process takes at most before it hands over what it found."""
+"""Most checkpoints that a process takes before it returns its results."""
 
 _work: dict[str, Work[Any]] = {}
-"""What the processes that are about to be forked do, as `work`."""
+"""The `work` of the processes about to be forked."""
 
 
 def processes_for(number: int, jobs: int) -> int:
@@ -41,7 +41,7 @@ def each_in_turn(
 ) -> Iterator[T]:
     """What the work finds, in the order of the names.
 
-    Notes are told in that order too; steps are those of whole checkpoints.
+    Notes come in that order too; steps are those of whole checkpoints.
 
     Args:
         names: of checkpoints.
@@ -52,7 +52,7 @@ def each_in_turn(
     Raises:
         CkptfixError: a process was ended from outside.
     """
-    _work["work"] = work  # what is forked inherits it: functions cannot be sent
+    _work["work"] = work  # inherited by the forked processes, because functions cannot be sent
     context = multiprocessing.get_context("fork")
     chunk = max(1, min(_AT_A_TIME, len(names) // (2 * processes)))
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin) as pool:
@@ -65,8 +65,8 @@ def each_in_turn(
                 yield result
         except BrokenProcessPool as error:
             raise CkptfixError(
-                "a process of the check was ended from outside, perhaps for want of memory",
-                advice="check fewer at a time",
+                "a check process was killed, perhaps because memory ran out",
+                advice="check fewer checkpoints in parallel",
             ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -74,8 +74,8 @@ def each_in_turn(
 
 
 def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for this one ends it
-    gc.freeze()  # what was inherited is not written to
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the waiting parent process ends it
+    gc.freeze()  # inherited objects are not written to
 
 
 def _one(name: str) -> tuple[Any, list[str]]:

@@ -29,7 +29,7 @@ _WAYS: Final[dict[Repair, tuple[Repair, ...]]] = {
     Repair.CONTENT: (Repair.CONTENT, Repair.TENSORS),
     Repair.TENSORS: (Repair.TENSORS,),
 }
-"""What a rule says -> what is tried, in order."""
+"""Repair that a rule declares -> rewrites that are tried, in order."""
 _ON_RELEASES: Final = (Repair.NAMES, Repair.CONTENT)
 _EFFECTS: Final = {
     (): "repairs the names",
@@ -62,15 +62,15 @@ def map_arguments(maps: Iterable[str], mapper: str | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Repairs:
-    """Rewrites of one checkpoint, each planned once, when it is asked for."""
+    """Rewrites of one checkpoint, each planned once, on demand."""
 
     checkpoint: Checkpoint
     own_map: OwnMap
     targets: tuple[Target, ...]
-    """The releases asked about."""
+    """The requested releases."""
     _planned: dict[tuple[object, ...], ProvedPlan | None] = field(default_factory=dict)
     _after: dict[int, "_Left"] = field(default_factory=dict)
-    """Id of a plan in `_planned` -> what it leaves."""
+    """Id of a plan in `_planned` -> what remains after it."""
 
     def of(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
         """The findings, each with the command that repairs it, and advice that fits."""
@@ -91,7 +91,7 @@ class Repairs:
         return tuple(self._told(finding, repaired.get(id(finding))) for finding in findings)
 
     def _gone(self, command: Repair, findings: Iterable[Finding]) -> Iterator[Finding]:
-        """Those that the rewrite leaves no finding for."""
+        """The findings that are gone after the rewrite."""
         planned = self._plan(*_also(command))
         if planned is None:
             return
@@ -142,16 +142,16 @@ class Repairs:
     def advised(
         self, findings: Iterable[Finding], *, cures: Callable[[ProvedPlan], bool]
     ) -> Advised | None:
-        """The rewrite to type next; None where none changes anything for the better.
+        """The rewrite to suggest; None if none improves anything.
 
         Args:
             findings: with the rewrites that repair them.
-            cures: whether some release, asked about or known, loads the checkpoint after a rewrite
+            cures: whether some release, requested or known, loads the checkpoint after a rewrite
                 that does not load it now.
         """
         repairs = {finding.fixed_by for finding in findings} - {None}
-        wanted = [kind for kind in (Repair.TENSORS, Repair.CONTENT) if kind in repairs]
-        for kinds in (tuple(wanted), *((kind,) for kind in wanted)):
+        repairing = [kind for kind in (Repair.TENSORS, Repair.CONTENT) if kind in repairs]
+        for kinds in (tuple(repairing), *((kind,) for kind in repairing)):
             planned = self._plan(*kinds) if repairs else None
             if planned is not None:
                 request = self._request(kinds)
@@ -206,20 +206,20 @@ def _also(repair: Repair) -> tuple[Repair, ...]:
 
 @dataclass(frozen=True)
 class _Left:
-    """What the releases still have to complain of after a rewrite."""
+    """What remains wrong for the releases after a rewrite."""
 
-    asked: frozenset[str]
+    releases: frozenset[str]
     """The releases that it was proved for."""
     failing: frozenset[str]
     """Those that do not load the checkpoint then."""
     refusing: frozenset[str]
     """Those of them that stop at the metadata."""
     wrong: frozenset[tuple[str, tuple[str, ...] | str]]
-    """(release, modules built otherwise or the subject of a fault)."""
+    """(release, modules built in a different format, or the subject of a fault)."""
 
     @classmethod
     def of(cls, planned: ProvedPlan) -> "_Left":
-        """What a plan leaves."""
+        """What remains wrong after a plan."""
         verdicts = planned.portable.after if planned.portable else ()
         wrong: set[tuple[str, tuple[str, ...] | str]] = set()
         for verdict in verdicts:
@@ -236,7 +236,7 @@ class _Left:
     def lacks(self, finding: Finding) -> bool:
         """True when none of its releases has the finding any more."""
         releases = set(finding.releases)
-        if not releases <= self.asked:
+        if not releases <= self.releases:
             return False
         if finding.rule is refused_metadata:
             return not releases & self.failing

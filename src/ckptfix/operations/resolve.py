@@ -1,4 +1,4 @@
-"""`resolve`: how runtimes get to their answers for some modules."""
+"""`resolve`: how runtimes resolve some modules, step by step."""
 
 import fnmatch
 import os
@@ -44,14 +44,14 @@ def resolve_modules(
     Raises:
         CkptfixError: no release registers the architecture.
     """
-    wanted = re.compile("|".join(map(fnmatch.translate, globs)))
+    pattern = re.compile("|".join(map(fnmatch.translate, globs)))
     with limited():
         verdicts = judge_all(checkpoint, targets or newest_targets(), listener)
-    return tuple(ResolvedModules(verdict, _matching(verdict, wanted)) for verdict in verdicts)
+    return tuple(ResolvedModules(verdict, _matching(verdict, pattern)) for verdict in verdicts)
 
 
-def _matching(verdict: TargetVerdict, wanted: re.Pattern[str]) -> tuple[ModuleVerdict, ...]:
-    found = (m for m in verdict.modules if any(map(wanted.fullmatch, (m.name, *m.members))))
+def _matching(verdict: TargetVerdict, pattern: re.Pattern[str]) -> tuple[ModuleVerdict, ...]:
+    found = (m for m in verdict.modules if any(map(pattern.fullmatch, (m.name, *m.members))))
     return tuple(found)
 
 
@@ -65,7 +65,7 @@ def resolve(
     refresh: bool = False,
     listener: Listener = SILENT,
 ) -> tuple[ResolvedModules, ...]:
-    """How each release gets to its answer for some modules.
+    """How each release resolves some modules, step by step.
 
     Args:
         checkpoint: a directory, a repository of the Hub, or a URL.

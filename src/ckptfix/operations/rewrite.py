@@ -161,8 +161,8 @@ def _with_weights(plan: RewritePlan, listener: Listener) -> DirectorySource:
         )
     stored = set(plan.checkpoint.table.shard_files)
     names = plan.opened.source.names()
-    wanted = [n for n in names if n in stored or not n.endswith(WEIGHT_SUFFIXES)]
-    return download(repository, plan.opened.commit, wanted, listener)
+    needed = [n for n in names if n in stored or not n.endswith(WEIGHT_SUFFIXES)]
+    return download(repository, plan.opened.commit, needed, listener)
 
 
 def rewrite(

@@ -59,7 +59,7 @@ class VerifyRequest:
 
 
 def require_torch() -> None:
-    """See that torch can be imported, and quietly.
+    """Check that torch can be imported, and silence its start-up warning.
 
     Raises:
         CkptfixError: it is not installed.
@@ -69,7 +69,7 @@ def require_torch() -> None:
             "verify needs torch, which is not installed",
             advice="pip install 'ckptfix[verify]', or follow https://pytorch.org for your CUDA",
         )
-    # Torch runs without NumPy and so does this; the user need not hear about it.
+    # Neither torch nor this needs NumPy, so the warning is noise.
     warnings.filterwarnings("ignore", "Failed to initialize NumPy")
 
 
@@ -99,8 +99,8 @@ def verify_directory(
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What the user wants to know, before a weight is read."""
+class _Subject:
+    """Validate the request before a weight is read."""
 
     plan: Plan
     naming: Naming
@@ -108,7 +108,7 @@ class _Asked:
     verdicts: tuple[TargetVerdict, ...]
 
 
-def _asked(checkpoint: Checkpoint, request: VerifyRequest) -> _Asked:
+def _subject(checkpoint: Checkpoint, request: VerifyRequest) -> _Subject:
     verdicts = judge_all(checkpoint, request.targets)
     name_map = builtin_name_map(checkpoint)
     naming = Naming(checkpoint, name_map.without_releases() if verdicts else name_map)
@@ -116,11 +116,11 @@ def _asked(checkpoint: Checkpoint, request: VerifyRequest) -> _Asked:
     plan = plan_gemms(checkpoint, naming, family, request.modules)
     if request.sample is not None:
         plan = sampled(plan, request.sample)
-    return _Asked(plan, naming, joined_as, verdicts)
+    return _Subject(plan, naming, joined_as, verdicts)
 
 
 def _family(checkpoint: Checkpoint, targets: Sequence[Target]) -> tuple[Family, str]:
-    """Whose way of joining modules to take, and its name."""
+    """The release whose way of joining modules applies, and its name."""
     known = [target for target in targets if is_known(checkpoint, target)]
     for target in known or known_targets(checkpoint):
         for architecture in checkpoint.config.architectures:
@@ -139,7 +139,7 @@ def _verify(
     from ckptfix.verifying.run import RunSettings, run_plan  # noqa: PLC0415
     from ckptfix.verifying.spans import not_compared, open_unquantized  # noqa: PLC0415
 
-    asked = _asked(checkpoint, request)
+    subject = _subject(checkpoint, request)
     device = open_device(request.device)
     settings = RunSettings(
         device, requested_backends(request.backend), request.tokens, request.prefetch
@@ -147,30 +147,30 @@ def _verify(
     unquantized = None
     if request.source is not None:
         unquantized = open_unquantized(local_path(request.source) or request.source)
-    left_out = not_compared(checkpoint, asked.plan, unquantized) if unquantized else {}
+    left_out = not_compared(checkpoint, subject.plan, unquantized) if unquantized else {}
     if request.source is not None:
-        _require_counterpart(asked.plan, left_out, request.source)
-    mine = share_of(asked.plan, of.rank, of.size)
+        _require_counterpart(subject.plan, left_out, request.source)
+    mine = share_of(subject.plan, of.rank, of.size)
     with bar(mine.nbytes, len(mine.gemms)) as progress:
         source = DirectorySource.open(directory)
         part = run_plan(checkpoint, source, mine, settings, progress, unquantized)
-    whole = gather(part, of, asked.plan)
+    whole = gather(part, of, subject.plan)
     if whole is None:
         return None
     return VerifyReport(
         checkpoint=directory,
         device=str(device),
         torch=torch_version(),
-        joined_as=asked.joined_as,
+        joined_as=subject.joined_as,
         tokens=request.tokens,
         results=whole.results,
-        findings=tuple(_findings(checkpoint, asked, whole.numbers, request)),
-        planned=len(asked.plan.gemms),
+        findings=tuple(_findings(checkpoint, subject, whole.numbers, request)),
+        planned=len(subject.plan.gemms),
         nbytes=whole.nbytes,
         seconds=whole.seconds,
         ranks=of.size,
         interrupted=whole.interrupted,
-        verdicts=asked.verdicts,
+        verdicts=subject.verdicts,
         sources=sum(n.source is not None for n in whole.numbers.modules.values()),
         not_compared=left_out,
     )
@@ -193,14 +193,14 @@ def _require_counterpart(plan: Plan, left_out: Mapping[str, str], source: str) -
 
 
 def _findings(
-    checkpoint: Checkpoint, asked: _Asked, numbers: Numbers, request: VerifyRequest
+    checkpoint: Checkpoint, subject: _Subject, numbers: Numbers, request: VerifyRequest
 ) -> Iterable[Finding]:
     """Findings on tensors that cannot be run, unresolved modules and values; `check` has the rest.
 
     Only for the requested modules.
     """
-    facts = Facts(checkpoint, asked.naming, asked.verdicts, numbers)
-    chosen = {member for gemm in asked.plan.gemms for member in gemm.members}
+    facts = Facts(checkpoint, subject.naming, subject.verdicts, numbers)
+    chosen = {member for gemm in subject.plan.gemms for member in gemm.members}
     for rule in RULES.values():
         if rule.needs != "headers" or rule.blocks_verify:
             for finding in facts.findings(rule):
@@ -249,6 +249,6 @@ def verify(
         prefetch,
     )
     report = verify_directory(os.fspath(directory), request, listener, distributed=False)
-    if report is None:  # not so in a process of its own
+    if report is None:  # cannot happen in a single process
         raise CkptfixError("the report is on another rank")
     return report

@@ -34,10 +34,10 @@ def check_github(report: CheckReport, verbose: bool) -> Iterator[Line]:
 
 
 def _answer(report: CheckReport, checked: CheckedCheckpoint) -> Line:
-    """What every release answers; an error where no finding is the error that says so."""
-    told = any(finding.rule.needs == "release" for finding in checked.findings)
+    """What every release answers; an error if no finding reports it as one."""
+    reported = any(finding.rule.needs == "release" for finding in checked.findings)
     rejected = any(map(report.rejects, checked.runtimes))
-    kind = "error" if rejected and not told else "notice"
+    kind = "error" if rejected and not reported else "notice"
     does = answer_text(checked, allow_unknown=report.allow_unknown)
     return _command(kind, answers_text(checked), title=f"{checked.name}: {does}")
 

@@ -1,7 +1,7 @@
-"""What the formats for machines that show results to people have in common.
+"""What the formats for code scanning and CI annotations have in common.
 
-GitHub shows 5,000 results of a SARIF file and 10 annotations of a step, so like findings are one
-result here, unless the user asks for every one.
+GitHub shows 5,000 results of a SARIF file and 10 annotations of a step, so similar findings are
+one result here, unless every one is requested.
 """
 
 import os
@@ -42,7 +42,7 @@ def group_text(group: Group) -> str:
 
 
 def path_of(report: CheckReport, checked: CheckedCheckpoint, file: str) -> PurePath:
-    """A file of a checkpoint, relative to where the user is if it lies below, else absolute."""
+    """A file of a checkpoint, relative to the working directory if below it, else absolute."""
     path = PurePath(os.path.normpath(report.base / checked.name / file))
     return path.relative_to(report.base) if path.is_relative_to(report.base) else path
 
@@ -50,4 +50,4 @@ def path_of(report: CheckReport, checked: CheckedCheckpoint, file: str) -> PureP
 def answers_text(checked: CheckedCheckpoint) -> str:
     """What every release answers: `vllm 0.20.0 to 0.33.0: yes; vllm 0.17.1: no, ...`."""
     runs = runs_of_releases((a.target, visible(str(a.answer))) for a in checked.runtimes)
-    return "; ".join(f"{release_range(alike)}: {text}" for alike, text in runs)
+    return "; ".join(f"{release_range(releases)}: {text}" for releases, text in runs)

@@ -58,7 +58,7 @@ class FindingObject(_Object, frozen=True):
     ]
     count: Annotated[
         int,
-        Meta(description="Places that it is for; of many alike the rest is one finding."),
+        Meta(description="Number of places; beyond a limit, similar findings are merged into one."),
     ]
 
 
@@ -75,7 +75,7 @@ class ModuleObject(_Object, frozen=True):
 
 
 class ReleaseObject(_Object, frozen=True):
-    """What one release would make of the checkpoint."""
+    """The answer of one release."""
 
     runtime: str
     version: str
@@ -95,12 +95,12 @@ class ReleaseObject(_Object, frozen=True):
     problem: Annotated[str | None, Meta(description="Why there is no verdict by module.")]
     modules: Annotated[
         list[ModuleObject],
-        Meta(description="Of a release asked about; empty where none was asked about."),
+        Meta(description="Only for requested releases; empty if none was requested."),
     ]
     counts: Annotated[
         bool,
         Meta(
-            description="The exit code depends on it: it was asked about, or none was and it is "
+            description="The exit code depends on it: it was requested, or none was and it is "
             "the newest of its runtime that registers the architecture."
         ),
     ]
@@ -115,7 +115,7 @@ class CheckpointObject(_Object, frozen=True):
     loads: Annotated[
         Literal["yes", "no", "unknown"] | None,
         Meta(
-            description="Of all releases that count: yes if all say yes, no if one says no; null "
+            description="Of all releases that count: yes if all are yes, no if one is no; null "
             "if the check failed."
         ),
     ]
@@ -125,7 +125,7 @@ class CheckpointObject(_Object, frozen=True):
     findings: list[FindingObject]
     runtimes: Annotated[
         list[ReleaseObject],
-        Meta(description="The releases asked about; every known one if none was."),
+        Meta(description="The requested releases; every known one if none was requested."),
     ]
 
 
@@ -145,7 +145,7 @@ class ReportObject(_Object, frozen=True):
 
 
 def check_json(report: CheckReport, verbose: bool) -> Iterator[Line]:
-    """Everything; unless verbose, of like findings the first with their number."""
+    """Everything; unless verbose, similar findings as one with their number."""
     yield line(indented(report_object(report, verbose)))
 
 
@@ -178,7 +178,7 @@ def _checkpoint(checked: CheckedCheckpoint, verbose: bool) -> CheckpointObject:
         Counts(counts[Severity.ERROR], counts[Severity.WARNING]),
         dict(checked.ignored),
         [finding_object(f) for f in (checked.findings if verbose else like_as_one(checked))],
-        [release_object(a, members if checked.asked else None) for a in checked.runtimes],
+        [release_object(a, members if checked.requested else None) for a in checked.runtimes],
     )
 
 

@@ -25,7 +25,7 @@ class _Case:
 
     name: str
     outcome: str = ""
-    """`failure`, `error`, `skipped`, `system-out`; empty if it passed without a word."""
+    """`failure`, `error`, `skipped`, `system-out`; empty if it passed without output."""
     kind: str = ""
     message: str = ""
     details: str = ""
@@ -73,18 +73,18 @@ def _rule_case(report: CheckReport, rule: Rule, found: Sequence[Group]) -> _Case
 def _release_cases(
     report: CheckReport, checked: CheckedCheckpoint, found: Sequence[Group]
 ) -> Iterator[_Case]:
-    """Only what counts can fail; of the other releases the answer is told."""
+    """Only releases that count can fail; the others are reported as output."""
     for answer in checked.runtimes:
-        release, told = str(answer.target), visible(str(answer.answer))
+        release, text = str(answer.target), visible(str(answer.answer))
         name = f"{release} loads it"
         wrong = [group for group in found if release in group.members[0].releases]
         if answer.loads is Answer.YES:
             yield _Case(name)
         elif report.rejects(answer):
             kind = wrong[0].rule.code if wrong else answer.loads.value
-            yield _Case(name, "failure", kind, told, _details(wrong))
+            yield _Case(name, "failure", kind, text, _details(wrong))
         else:
-            yield _Case(name, "skipped", message=told)
+            yield _Case(name, "skipped", message=text)
 
 
 def _details(found: Iterable[Group]) -> str:
@@ -113,5 +113,5 @@ def _numbers(cases: Sequence[_Case]) -> str:
 
 
 def _xml(text: str) -> str:
-    told = _NOT_XML.sub(lambda c: c.group().encode("unicode_escape").decode(), text)
-    return inert(escape(told), lambda character: f"&#{ord(character)};")
+    printable = _NOT_XML.sub(lambda c: c.group().encode("unicode_escape").decode(), text)
+    return inert(escape(printable), lambda character: f"&#{ord(character)};")

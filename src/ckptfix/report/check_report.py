@@ -10,17 +10,17 @@ from ckptfix.runtimes.loads import Answer
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All checkpoints of one call, in the order asked."""
+    """All checkpoints of one call, in the order of the arguments."""
 
     checkpoints: tuple[CheckedCheckpoint, ...]
     fail_on: Severity
-    """The mildest severity that makes the call fail."""
+    """The lowest severity that makes the call fail."""
     base: PurePath
     """Absolute; what paths in machine-readable formats are relative to."""
     brief: bool = False
-    """Of several checkpoints, only the table for people."""
+    """Show several checkpoints only as a table."""
     allow_unknown: bool = False
-    """A release of which nobody knows whether it loads the checkpoint does not make it fail."""
+    """An unknown answer of a release does not make the call fail."""
 
     def fails(self, finding: Finding) -> bool:
         """True when this finding alone makes the call fail."""

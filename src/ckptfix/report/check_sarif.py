@@ -1,4 +1,4 @@
-"""`check --format sarif`: SARIF 2.1.0, as code scanning takes it."""
+"""`check --format sarif`: SARIF 2.1.0 for code scanning."""
 
 import hashlib
 from collections import Counter
@@ -31,7 +31,7 @@ MOST_PLACES: Final = 10
 
 
 def check_sarif(report: CheckReport, verbose: bool) -> Iterator[Line]:
-    """One run; like findings are one result, what could not be checked is a notification."""
+    """One run; similar findings are one result, a failed check is a notification."""
     order, documentation = {code: i for i, code in enumerate(RULES)}, _documentation()
     driver = {
         "name": "ckptfix",
@@ -68,7 +68,7 @@ def _unbraced(text: str) -> str:
 
 
 def _documentation() -> str:
-    """Where the package says that its documentation is; empty if it does not."""
+    """URL of the documentation from the package metadata; empty if there is none."""
     from importlib.metadata import PackageNotFoundError, metadata  # noqa: PLC0415
 
     try:
@@ -144,8 +144,8 @@ def _result(
         **_related(report, checked, group),
         "partialFingerprints": {
             _FINGERPRINT: fingerprint,
-            # The one that code scanning goes by; without it, it hashes the line, which says
-            # nothing of a checkpoint outside the repository.
+            # Code scanning identifies results by this; without it, it hashes the line, which is
+            # meaningless for a checkpoint outside the repository.
             "primaryLocationLineHash": fingerprint,
         },
         "properties": {

@@ -22,15 +22,15 @@ def answer_table(report: CheckReport) -> Table:
     every = [_row(checked, releases) for checked in report.checkpoints]
     answers = ((release, tuple(r[i] for r in every)) for i, release in enumerate(releases, 1))
     runs = list(runs_of_releases(answers))
-    rows = [("will it load", *(release_range(alike) for alike, _ in runs), "findings")]
+    rows = [("will it load", *(release_range(releases) for releases, _ in runs), "findings")]
     rows += [(row[0], *(column[i] for _, column in runs), row[-1]) for i, row in enumerate(every)]
     return table(rows, ["green" if checked.clean else "red" for checked in report.checkpoints])
 
 
 def _releases(report: CheckReport) -> list[Target]:
-    """In the order asked; of the newest, by runtime."""
+    """In the requested order; for the newest releases, by runtime."""
     found = {answer.target: None for c in report.checkpoints for answer in c.counted}
-    if any(checked.asked for checked in report.checkpoints):
+    if any(checked.requested for checked in report.checkpoints):
         return list(found)
     order = known_runtimes()
     return sorted(found, key=lambda target: order.index(target.runtime))

@@ -28,7 +28,7 @@ def check_text(report: CheckReport, verbose: bool) -> Iterator[Block]:
     several = len(report.checkpoints) > 1
     for checked in report.checkpoints:
         if checked.error or (report.brief and not verbose):
-            continue  # errors are said on stderr
+            continue  # errors are printed to stderr
         if several and not _is_brief(checked):
             yield line((f"== {visible(checked.name)}", "bold"))
         yield from _checkpoint_lines(report, checked, verbose=verbose, alone=not several)
@@ -41,8 +41,8 @@ def check_text(report: CheckReport, verbose: bool) -> Iterator[Block]:
 
 
 def _is_brief(checked: CheckedCheckpoint) -> bool:
-    """True for a checkpoint among others of which there is nothing to tell but that it is clean."""
-    return checked.clean and not checked.asked
+    """True for one of several checkpoints that is clean and has nothing else to report."""
+    return checked.clean and not checked.requested
 
 
 def _checkpoint_lines(
@@ -56,9 +56,9 @@ def _checkpoint_lines(
 
 
 def below_first_screen(checked: CheckedCheckpoint, *, verbose: bool = False) -> Iterator[Block]:
-    """All findings under their rules, and the releases asked about, module by module."""
-    # Of releases that were asked about, the matrix shows what the findings say.
-    in_matrix = checked.asked and not verbose
+    """All findings under their rules, and the requested releases, module by module."""
+    # For requested releases, the matrix shows what these findings report.
+    in_matrix = checked.requested and not verbose
     shown = [f for f in checked.findings if not (in_matrix and f.rule.needs == "release")]
     yield from finding_lines(shown, verbose=verbose)
     yield from matrix_lines(checked.verdicts)
@@ -110,7 +110,7 @@ def _summary_line(report: CheckReport, checked: CheckedCheckpoint) -> Line:
     if checked.clean:
         return line(f"{visible(checked.name)}: ", ("clean", "bold green"), ignored)
     parts = [answer_text(checked, allow_unknown=report.allow_unknown)]
-    # What a release makes of it is said already.
+    # Whether a release loads it is shown already.
     others = [finding for finding in checked.findings if finding.rule.needs != "release"]
     severities = count_severities(others)
     found = [count(number, severity.value) for severity, number in severities.items() if number]

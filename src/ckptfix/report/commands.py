@@ -12,7 +12,7 @@ from typing import Final
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_@%+:,./-][A-Za-z0-9_@%+=:,./-]*")
 """Words that no shell changes; zsh expands a word that starts with `=`."""
 ELSEWHERE: Final = ("--output", "DIR")
-"""What a rewrite needs of a checkpoint that is no directory."""
+"""Options that a rewrite needs for a checkpoint that is not a directory."""
 
 
 def quoted(word: str) -> str:
@@ -50,5 +50,5 @@ def suggested(verb: str, name: str, *options: str) -> str:
 
 
 def path_word(path: str) -> str:
-    """A path for a program that may take what starts with a dash for an option."""
+    """A path for a program that would read a leading dash as an option."""
     return quoted(f"./{path}" if path.startswith("-") else path)

@@ -97,7 +97,7 @@ def _safe_text(pieces: Line) -> str:
 def show_exactly(text: str, styled: Callable[[str], Iterable[Line]], stream: TextIO) -> None:
     """Print a text that a program will read with every character; a person gets it escaped.
 
-    It is not fitted to a terminal: a patch that is broken into lines is none.
+    It is not fitted to a terminal, because a patch with broken lines is invalid.
 
     Args:
         text: ends with a line break.

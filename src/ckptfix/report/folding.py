@@ -1,4 +1,4 @@
-"""Thousands of like findings -> one group with a range of layers."""
+"""Thousands of similar findings -> one group with a range of layers."""
 
 import re
 from collections import Counter
@@ -75,10 +75,10 @@ def fold_all(names: Iterable[str], banks: Banks | None = None) -> list[str]:
     >>> fold_all(["layers.0.q", "layers.0.k", "layers.1.q"])
     ['layers.{0-1}.q', 'layers.0.k']
     """
-    alike: dict[str, list[str]] = {}
+    similar: dict[str, list[str]] = {}
     for name in names:
-        alike.setdefault(mask_numbers(name), []).append(name)
-    return [fold_names(group, _experts(group, banks)) for group in alike.values()]
+        similar.setdefault(mask_numbers(name), []).append(name)
+    return [fold_names(group, _experts(group, banks)) for group in similar.values()]
 
 
 def _experts(names: Iterable[str], banks: Banks | None) -> int:
@@ -104,10 +104,10 @@ def fold_experts(names: Iterable[str], banks: Banks | None = None) -> list[str]:
     >>> fold_experts(["layers.0.experts.0.up", "layers.0.experts.1.up", "layers.1.q"])
     ['layers.0.experts.{0-1}.up', 'layers.1.q']
     """
-    alike: dict[str, list[str]] = {}
+    similar: dict[str, list[str]] = {}
     for name in names:
-        alike.setdefault(mask_expert(name), []).append(name)
-    return [fold_names(group, _experts(group, banks)) for group in alike.values()]
+        similar.setdefault(mask_expert(name), []).append(name)
+    return [fold_names(group, _experts(group, banks)) for group in similar.values()]
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,9 @@ def fold(findings: Iterable[Finding]) -> list[Group]:
 
 
 def _group(members: list[Finding]) -> Group:
-    alike: dict[str, dict[str, str]] = {}
+    similar: dict[str, dict[str, str]] = {}
     for finding in members:
-        names = alike.setdefault(mask_numbers(finding.subject), {})
+        names = similar.setdefault(mask_numbers(finding.subject), {})
         names[finding.subject] = finding.expected
     banks = members[0].banks
     experts = max(finding.experts for finding in members)
@@ -153,7 +153,7 @@ def _group(members: list[Finding]) -> Group:
         members[0].rule,
         fold_names((finding.message for finding in members), experts),
         fold_names((finding.advice for finding in members), experts),
-        tuple(_subject(names, banks) for names in alike.values()),
+        tuple(_subject(names, banks) for names in similar.values()),
         tuple(places.items()),
         tuple(members),
     )

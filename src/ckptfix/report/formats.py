@@ -1,6 +1,6 @@
-"""The output formats of `check`: one row here and one file beside this one each.
+"""The output formats of `check`: each is one row here and one file next to this one.
 
-Imports nothing that costs: `ckptfix check --help` reads the table.
+Imports nothing slow: `ckptfix check --help` reads the table.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ FORMATS: Final = {
     "junit": "test results",
     "html": "one page with a picture of every checkpoint",
 }
-"""Name -> what it is, for `--help`. The function `check_<name>` of the file of the same name
+"""Name -> description for `--help`. The function `check_<name>` of the file of the same name
 renders it."""
 
 

@@ -10,7 +10,7 @@ from ckptfix.text import visible
 
 def inspection_lines(inspection: Inspection) -> Iterator[Block]:
     """The text of `inspect`."""
-    architecture = ", ".join(inspection.architectures) or "not stated"
+    architecture = ", ".join(inspection.architectures) or "not declared"
     if inspection.language_model_architectures:
         architecture += f" (language model: {', '.join(inspection.language_model_architectures)})"
     index = inspection.index or "no index"
@@ -27,7 +27,7 @@ def inspection_lines(inspection: Inspection) -> Iterator[Block]:
     for label, text in (
         ("checkpoint", inspection.checkpoint),
         ("architecture", architecture),
-        ("producer", inspection.producer or "not stated"),
+        ("producer", inspection.producer or "not declared"),
         ("weights", weights),
         ("KV cache", "; ".join([", ".join(schemes) or "unquantized", *scales])),
         ("name map", inspection.name_map),
@@ -54,7 +54,7 @@ def inspection_lines(inspection: Inspection) -> Iterator[Block]:
 
 def _formats(inspection: Inspection) -> Table:
     rows: list[tuple[str, ...]] = [
-        ("stored format", "codes", "group", "modules", "parameters", "size", "stated in")
+        ("stored format", "codes", "group", "modules", "parameters", "size", "declared in")
     ]
     for row in inspection.formats:
         places = ", ".join(f"{place} ({n:,})" for place, n in row.stated_in.items())

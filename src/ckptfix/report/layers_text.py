@@ -12,7 +12,7 @@ from ckptfix.text import visible
 MOST_ROWS: Final = 40
 """Rows shown of one stack; and stacks shown."""
 WIDTH: Final = 80
-"""Columns of the map where there is no terminal."""
+"""Columns of the map without a terminal."""
 _WIDEST_NAME: Final = 34
 _NARROWEST: Final = 10
 """Layers shown side by side on any terminal."""
@@ -73,7 +73,7 @@ def _stack_lines(stack: Stack, styles: dict[str, str], width: int) -> Iterator[L
 
 
 def _ruler_lines(title: str, layers: Sequence[int], first: int, width: int) -> Iterator[Line]:
-    """The number of every tenth layer, beside the name of the stack where both fit."""
+    """The number of every tenth layer, after the name of the stack where both fit."""
     ruler = "".join(f"{number:<10}" for number in layers[::10]).rstrip()
     if len(title) + 2 > first:
         yield line((folded(title, max(width, first)), "bold"))

@@ -24,7 +24,7 @@ _READ_ON: Final = " \\"
 
 _NUMBER: Final = re.compile(r"[\d,]+(\.\d+)?( [kMGT]?B)?\Z")
 _COUNTED: Final = re.compile(r"(\S+)( \([\d,]+\))\Z")
-"""A name and how many it stands for: `layers.{0-3}.q (4)`."""
+"""A folded name and the number of names in it: `layers.{0-3}.q (4)`."""
 _WORD: Final = re.compile(r"\S+")
 _SHELL_WORD: Final = re.compile(r"(?:[^\s'\"\\]|\\.|'[^']*'|\"(?:[^\"\\]|\\.)*\")+")
 _LABEL: Final = re.compile(r" *\S+(?: \S+)* {2,}")
@@ -91,7 +91,7 @@ def cells(text: str) -> int:
 
 
 def folded(name: str, width: int) -> str:
-    """A name without its middle; the end tells most.
+    """A name without its middle, because the end is the most specific.
 
     >>> folded("language_model.model.layers.3.mixer.qkv_proj", 24)
     'langu...mixer.qkv_proj'
@@ -179,8 +179,8 @@ def _padded(text: str, width: int, *, right: bool) -> str:
 def _column(column: Sequence[str], width: int) -> list[list[str]]:
     """The lines of each cell; names are folded unless two would look alike."""
     made = [_cell(cell, width, fold=True) for cell in column]
-    told = {tuple(lines): cell for lines, cell in zip(made, column, strict=True)}
-    if all(told[tuple(lines)] == cell for lines, cell in zip(made, column, strict=True)):
+    known = {tuple(lines): cell for lines, cell in zip(made, column, strict=True)}
+    if all(known[tuple(lines)] == cell for lines, cell in zip(made, column, strict=True)):
         return made
     return [_cell(cell, width, fold=False) for cell in column]
 
@@ -216,7 +216,7 @@ def _broken(word: str, width: int) -> list[str]:
 
 
 def _wrapped(pieces: Line, width: int) -> Iterator[Line]:
-    """A line as several, the later ones indented below what the first one says."""
+    """A line as several, the later ones indented below the text of the first."""
     text = "".join(piece for piece, _ in pieces)
     shell = _shell_span(pieces)
     indent = len(text) - len(text.lstrip(" "))

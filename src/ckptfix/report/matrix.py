@@ -40,7 +40,7 @@ def matrix_lines(verdicts: Sequence[TargetVerdict]) -> Iterator[Block]:
                 for i, verdict in enumerate(known)
             )
         )
-        head = ("module", "stored", *(release_range(alike) for alike, _ in runs))
+        head = ("module", "stored", *(release_range(releases) for releases, _ in runs))
         body = [
             (_name(row), row.stored, *(column[i] for _, column in runs))
             for i, row in enumerate(shown)
@@ -52,14 +52,14 @@ def matrix_lines(verdicts: Sequence[TargetVerdict]) -> Iterator[Block]:
                 f"and {count(hidden, 'more module')}, unquantized in the file and in every release"
             )
         yield line()
-    told = ((verdict.target, tuple(told_of(verdict))) for verdict in verdicts)
-    for alike, lines in runs_of_releases(told):
-        yield from under(alike, lines)
+    problems = ((verdict.target, tuple(problem_lines(verdict))) for verdict in verdicts)
+    for releases, lines in runs_of_releases(problems):
+        yield from under(releases, lines)
 
 
-def under(releases: Sequence[Target], told: Sequence[Line]) -> Iterator[Line]:
-    """What `told_of` says of releases, under their names."""
-    head, *details = told
+def under(releases: Sequence[Target], lines: Sequence[Line]) -> Iterator[Line]:
+    """The output of `problem_lines` under the names of releases that share it."""
+    head, *details = lines
     # One release may have several things wrong, each with its own head.
     for pieces in (head, *details):
         named = not pieces[0][0].startswith(" ")
@@ -98,7 +98,7 @@ def _name(row: _Row) -> str:
     return f"{visible(fold_names(row.names))}{number}"
 
 
-def told_of(verdict: TargetVerdict) -> Iterator[Line]:
+def problem_lines(verdict: TargetVerdict) -> Iterator[Line]:
     """What one release builds in a different format than stored, and why.
 
     Lines that are not indented continue a sentence that starts with the release.

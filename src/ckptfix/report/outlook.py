@@ -1,4 +1,4 @@
-"""The two questions that a user comes with: will it load, and what do I type now."""
+"""The first screen: whether the checkpoint loads, and what to run next."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -19,21 +19,21 @@ STYLE: Final = {Answer.YES: "green", Answer.NO: "red", Answer.UNKNOWN: ""}
 
 
 def outlook_lines(checked: CheckedCheckpoint) -> Iterator[Block]:
-    """Both answers, for the releases asked about or else for every known one."""
+    """Both answers, for the requested releases, by default for every known one."""
     yield line(("Will it load? (names and formats only)", "bold"))
     runs = list(
         runs_of_releases((a.target, (a.loads, visible(str(a.answer)))) for a in checked.runtimes)
     )
-    rows = [(f"  {release_range(alike)}", text) for alike, (_, text) in runs]
+    rows = [(f"  {release_range(releases)}", text) for releases, (_, text) in runs]
     yield table(rows, [STYLE[loads] for _, (loads, _) in runs], head=False)
     yield line(("Next step", "bold"))
-    loading = [alike for alike, (loads, _) in runs if loads is Answer.YES]
+    loading = [releases for releases, (loads, _) in runs if loads is Answer.YES]
     yield from _command_lines(list(_commands(checked, loading)))
     yield line()
 
 
 def _command_lines(commands: Sequence[tuple[str, str]]) -> Iterator[Line]:
-    """Each with its comment, which are all in one column."""
+    """The commands with their comments aligned in one column."""
     widest = max(cells(command) for command, _ in commands)
     for command, comment in commands:
         blanks = " " * (widest - cells(command) + 2)
@@ -45,11 +45,11 @@ def _commands(
 ) -> Iterator[tuple[str, str]]:
     """(command, what it is for), most useful first; no command that changes nothing."""
     advised = checked.advised
-    if advised and (checked.asked or not advised.for_releases):
+    if advised and (checked.requested or not advised.for_releases):
         yield from _rewrites(checked, advised)
         return
-    for alike in loading[:1]:
-        yield _served(checked, alike[0]), f"# {release_range(alike)}"
+    for releases in loading[:1]:
+        yield _served(checked, releases[0]), f"# {release_range(releases)}"
     if advised:
         dry_run = spelled(f"`plan({advised.arguments})`", checked.name)
         yield dry_run, f"# {effect_text(checked, advised)}"
@@ -59,7 +59,7 @@ def _commands(
 
 
 def effect_text(checked: CheckedCheckpoint, advised: Advised) -> str:
-    """What a rewrite does, and which answers are others then."""
+    """What a rewrite does, and which answers change with it."""
     now, then = checked.runtimes, advised.then
     more, fewer = cured(now, then), lost(now, then)
     parts = [advised.effect]
@@ -75,11 +75,11 @@ def effect_text(checked: CheckedCheckpoint, advised: Advised) -> str:
 def _rewrites(checked: CheckedCheckpoint, advised: Advised) -> Iterator[tuple[str, str]]:
     """How to carry a rewrite out: in place, into a directory, or for all who use the repository."""
     call, name = f"`rewrite({advised.arguments})`", checked.name
-    told = f"# {effect_text(checked, advised)}"
+    comment = f"# {effect_text(checked, advised)}"
     if checked.kind == "directory":
-        yield spelled(call, name), told
+        yield spelled(call, name), comment
         return
-    yield spelled(call, name, *ELSEWHERE), told
+    yield spelled(call, name, *ELSEWHERE), comment
     if checked.kind == "repository":
         proposes = spelled(call, name, "--create-pr")
         yield proposes, "# opens a pull request with the fix"
@@ -111,5 +111,5 @@ def answer_text(checked: CheckedCheckpoint, *, allow_unknown: bool) -> str:
 
 
 def _some(counted: Sequence[ReleaseAnswer], those: Sequence[ReleaseAnswer]) -> str:
-    told = ranges_where(counted, those)
-    return told if told.count(",") < 2 else f"{len(those):,} of {len(counted):,} releases"
+    ranges = ranges_where(counted, those)
+    return ranges if ranges.count(",") < 2 else f"{len(those):,} of {len(counted):,} releases"

@@ -80,7 +80,7 @@ def _runtimes(planned: ProvedPlan) -> Iterator[str]:
         return
     yield "\n## Affected runtimes\n"
     yield "Whether a release loads the checkpoint as it is stored (names and formats only):\n"
-    rows = ((release_range(alike), *state) for alike, state in answer_states(planned))
+    rows = ((release_range(releases), *state) for releases, state in answer_states(planned))
     yield from _table(("release", "before", "after"), rows)
 
 
@@ -116,5 +116,5 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[s
 
 
 def _code(text: str) -> str:
-    """A code span that nothing in the text can end, so that it mentions and links nobody."""
+    """A code span that nothing in the text can end, so that it creates no mention and no link."""
     return f"`{visible(text).replace('`', chr(0x27))}`"

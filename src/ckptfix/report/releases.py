@@ -1,4 +1,4 @@
-"""Neighbouring releases that fare alike, as one."""
+"""Neighbouring releases with equal results, as one."""
 
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
@@ -39,9 +39,9 @@ def ranges_where(answers: Iterable[ReleaseAnswer], those: Iterable[ReleaseAnswer
 
 
 def target_ranges(every: Iterable[Target], those: Collection[Target]) -> str:
-    """Some releases of all in their order, as `ranges_where`."""
+    """Some of all releases, in their order, written as in `ranges_where`."""
     runs = runs_of_releases((target, target in those) for target in every)
-    return joined([release_range(alike) for alike, is_chosen in runs if is_chosen])
+    return joined([release_range(releases) for releases, is_chosen in runs if is_chosen])
 
 
 def joined(words: Sequence[str]) -> str:

@@ -14,9 +14,9 @@ from ckptfix.text import visible
 
 def resolution_lines(resolved: Iterable[ResolvedModules]) -> Iterator[Line]:
     """How each release resolves the requested modules; equal neighbours are shown once."""
-    told = ((release.verdict.target, tuple(_release_lines(release))) for release in resolved)
-    for alike, lines in runs_of_releases(told):
-        yield line((release_range(alike), "bold"))
+    shown = ((release.verdict.target, tuple(_release_lines(release))) for release in resolved)
+    for releases, lines in runs_of_releases(shown):
+        yield line((release_range(releases), "bold"))
         yield from lines
 
 
@@ -41,7 +41,7 @@ def _release_lines(resolved: ResolvedModules) -> Iterator[Line]:
 
 def _exclusion(verdict: TargetVerdict, resolution: Resolution | None) -> Iterator[Line]:
     if resolution is None and verdict.bound is None:
-        return  # another quantizer's metadata: the reason says what decides
+        return  # another quantizer's metadata: the reason names what decides
     if resolution is None:
         yield line("    never looked up: the class passes no quantization config")
     elif resolution.exclusion_error:

@@ -41,7 +41,7 @@ class FileObject(_Object, frozen=True):
 
 
 class RefusalObject(_Object, frozen=True):
-    """Why a rewrite would do harm."""
+    """A reason why a rewrite would break something."""
 
     name: str
     reason: Annotated[str, Meta(description="Continues a sentence that starts with the name.")]

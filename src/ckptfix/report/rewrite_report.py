@@ -13,7 +13,7 @@ from ckptfix.text import visible
 
 
 class Outcome(StrEnum):
-    """What became of a checkpoint."""
+    """The outcome for a checkpoint."""
 
     REWRITTEN = "rewritten"
     WOULD_BE_REWRITTEN = "would be rewritten"
@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Rewritten:
-    """One checkpoint, and what became of it."""
+    """One checkpoint and its outcome."""
 
     name: str
     """As the user named it."""
@@ -39,7 +39,7 @@ class Rewritten:
     planned: RewritePlan | None = None
     """None where nothing was planned."""
     written: Written = NOTHING_ELSE
-    """What is written beside the metadata."""
+    """Files written besides the metadata."""
     directory: str = ""
     """The directory that holds the result; empty where nothing was written."""
     can_undo: bool = False
@@ -55,7 +55,7 @@ class Rewritten:
 
 
 def summary_lines(done: tuple[Rewritten, ...]) -> Iterator[Block]:
-    """What became of each of several checkpoints, and of how many the same."""
+    """The outcome for each of several checkpoints, and the number of each."""
     yield table([(visible(d.name), d.outcome.value) for d in done], head=False)
     numbers = {outcome: sum(d.outcome is outcome for d in done) for outcome in Outcome}
     parts = [f"{number:,} {outcome}" for outcome, number in numbers.items() if number]

@@ -9,7 +9,7 @@ from ckptfix.remote.reference import is_remote
 from ckptfix.report.commands import ELSEWHERE, suggested
 from ckptfix.report.console import count, line, size
 from ckptfix.report.layout import SHELL, Block, Line, table
-from ckptfix.report.matrix import told_of, under
+from ckptfix.report.matrix import problem_lines, under
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.report.spelling import spelled
 from ckptfix.report.tensors_text import no_tensor_lines, tensor_tables
@@ -33,7 +33,7 @@ def refusal_lines(name: str, plan: Plan, harmed: Sequence[TargetVerdict] = ()) -
         yield line("    at ", (str(refusal.place), "cyan"))
     for verdict in harmed:
         yield line(f"  this would break modules that {verdict.target} builds correctly today")
-        yield from under([verdict.target], tuple(told_of(verdict)))
+        yield from under([verdict.target], tuple(problem_lines(verdict)))
 
 
 def answer_lines(planned: ProvedPlan) -> Iterator[Block]:
@@ -42,7 +42,7 @@ def answer_lines(planned: ProvedPlan) -> Iterator[Block]:
     if not after:
         return
     states = ((b.target, (b.loads, a.loads)) for b, a in zip(before, after, strict=True))
-    rows = [(f"  {release_range(alike)}", *both) for alike, both in runs_of_releases(states)]
+    rows = [(f"  {release_range(releases)}", *both) for releases, both in runs_of_releases(states)]
     yield table([("will it load?", "before", "after"), *rows], head=False)
     for heading, remaining in (
         ("no rename or alias fixes these", [a for a in after if a.loads is Answer.NO]),
@@ -50,16 +50,16 @@ def answer_lines(planned: ProvedPlan) -> Iterator[Block]:
     ):
         if remaining:
             yield line(heading)
-        for alike, told in runs_of_releases((a.target, tuple(_remains(a))) for a in remaining):
-            yield from under(alike, told)
+        for releases, lines in runs_of_releases((a.target, tuple(_remains(a))) for a in remaining):
+            yield from under(releases, lines)
 
 
 def _remains(answer: ReleaseAnswer) -> Iterator[Line]:
-    """What is wrong, module by module where that is it."""
+    """What is wrong, by module where modules are."""
     if answer.loads is Answer.UNKNOWN or answer.answer != answer.verdict.loads:
         yield line(answer.answer.in_short)
     if answer.loads is not Answer.UNKNOWN:
-        yield from told_of(answer.verdict)
+        yield from problem_lines(answer.verdict)
 
 
 def answer_states(planned: ProvedPlan) -> Iterator[tuple[list[Target], tuple[str, str]]]:
@@ -108,7 +108,7 @@ def verdict_lines(name: str, plan: Plan) -> Iterator[Line]:
 
 
 def more_lines(name: str, *options: str) -> Iterator[Line]:
-    """The other repair, where it would do something; `options` are those it needs besides."""
+    """The other repair, if it would change something; `options` are its additional options."""
     more = suggested("rewrite", name, "--from-tensors", *options)
     yield line("more can be fixed from the tensors: ", (more, SHELL))
 
@@ -181,7 +181,7 @@ def nothing_lines(name: str, planned: RewritePlan) -> Iterator[Line]:
 
 
 def after_lines(name: str, planned: RewritePlan) -> Iterator[Block]:
-    """What check and each release make of the result, and what else can be repaired."""
+    """Findings and answers for the result, and what else can be repaired."""
     yield from verdict_lines(name, planned.plan)
     yield from answer_lines(planned)
     if planned.tensors_say_more:

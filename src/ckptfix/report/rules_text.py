@@ -11,7 +11,7 @@ from ckptfix.report.spelling import repair_command, spelled
 from ckptfix.rules.finding import Rule, Severity
 
 WIDTH = 80
-"""Columns of a paragraph, also in a pipe and on a wider terminal: longer lines read badly."""
+"""Columns of a paragraph, also in a pipe and on a wide terminal, for readability."""
 
 _STYLE = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 
@@ -54,7 +54,7 @@ def rules_json(rules: Iterable[Rule]) -> Iterator[Line]:
 
 
 def rule_lines(rule: Rule, width: int | None) -> Iterator[Line]:
-    """One rule, to be read.
+    """One rule as text.
 
     Args:
         rule: the rule.
@@ -72,7 +72,7 @@ def rule_lines(rule: Rule, width: int | None) -> Iterator[Line]:
     if rule.fixed_by:
         command = spelled(f"`{rule.fixed_by.value}`")
         yield from paragraph(
-            f"{command} repairs it where check says so; add --dry-run to see the diff."
+            f"{command} repairs it where check suggests it; add --dry-run to see the diff."
         )
     yield line()
     yield line(("example", "bold"))

@@ -47,19 +47,21 @@ def _same(one: ArchitectureRow, other: ArchitectureRow) -> bool:
 
 
 def learned_lines(found: Sequence[LearnedArchitecture]) -> Iterator[Block]:
-    """Where each release was seen to put the modules of a checkpoint."""
+    """Where each release puts the modules of a checkpoint, as learned from its classes."""
     for one in found:
         yield line((f"{one.runtime} {one.version}", "bold"))
         if one.problem:
             yield line(f"  {one.problem}")
             continue
         yield line(f"  {one.class_file} in {one.learned_from}, built with {one.built_with}")
-        rows = [("  stored", "place", "asked", "kind")]
-        rows += [(f"  {row.stored}", row.place, _asked(row.asked), row.kind) for row in one.rows]
+        rows = [("  stored", "place", "looked up as", "kind")]
+        rows += [
+            (f"  {row.stored}", row.place, _looked_up(row.asked), row.kind) for row in one.rows
+        ]
         yield table(rows)
 
 
-def _asked(name: str | None) -> str:
+def _looked_up(name: str | None) -> str:
     return "never" if name is None else name or "without a name"
 
 

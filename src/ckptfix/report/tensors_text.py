@@ -11,19 +11,19 @@ from ckptfix.text import visible
 
 
 def tensor_diff_lines(tensors: TensorChanges) -> Iterator[Line]:
-    """Every rename as a line taken and a line added; names that differ in numbers are folded.
+    """Every rename as a removed and an added line; names that differ in numbers are folded.
 
     `git apply` passes over these lines: they start no hunk.
     """
-    alike: dict[tuple[str, str], dict[str, str]] = {}
+    similar: dict[tuple[str, str], dict[str, str]] = {}
     files: dict[tuple[str, str], set[str]] = {}
     for shard in tensors.shards:
         for old, new in shard.renames.items():
             key = mask_numbers(old), mask_numbers(new)
-            alike.setdefault(key, {})[old] = new
+            similar.setdefault(key, {})[old] = new
             files.setdefault(key, set()).add(shard.file)
     shown = ""
-    for key, renames in alike.items():
+    for key, renames in similar.items():
         where = sorted(files[key])
         file = visible(where[0]) if len(where) == 1 else count(len(where), "shard file")
         if file != shown:

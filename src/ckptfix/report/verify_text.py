@@ -59,13 +59,13 @@ def verify_text(report: VerifyReport, *, verbose: bool) -> Iterator[Block]:
 
 
 def _groups(results: Sequence[GemmResult], *, fold: bool) -> list[_Group]:
-    alike: dict[tuple[str, ...], list[GemmResult]] = {}
+    similar: dict[tuple[str, ...], list[GemmResult]] = {}
     for result in results:
         name = mask_numbers(result.planned.name) if fold else result.planned.name
         reason = "" if result.how == "failed" else result.reason
         key = name, result.planned.quant_algo, result.how, result.kernel, reason
-        alike.setdefault(key, []).append(result)
-    return [_Group(tuple(members)) for members in alike.values()]
+        similar.setdefault(key, []).append(result)
+    return [_Group(tuple(members)) for members in similar.values()]
 
 
 def _reasons(results: Sequence[GemmResult]) -> Iterator[Line]:
