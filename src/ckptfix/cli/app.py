@@ -1,6 +1,5 @@
 """The `ckptfix` command."""
 
-import gc
 import sys
 from typing import Annotated, Any
 
@@ -65,13 +64,7 @@ def _root(
 def main() -> None:
     """Run the command line, and exit."""
     open_streams()
-    # What a command builds lives to its end: a collector that walks a million names finds nothing.
-    gc.disable()
-    try:
-        code = exit_code(_run)
-    finally:
-        gc.enable()
-    sys.exit(code)
+    sys.exit(exit_code(_run))
 
 
 def _run() -> int:

@@ -20,6 +20,8 @@ from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
 
 _FOLDER: Final = "layouts"
+_REMEMBERED: Final = 10_000
+"""Names whose sizes are remembered."""
 
 
 class BiasSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -165,7 +167,18 @@ class Layout:
 
     def sizes_of(self, name: str) -> tuple[str, ...]:
         """How config.json makes each dimension of a module's weight; empty if it is not listed."""
-        return next((sizes for pattern, sizes in self._sizes if pattern.fullmatch(name)), ())
+        known = self._known_sizes.get(name)
+        if known is None:
+            found = (sizes for pattern, sizes in self._sizes if pattern.fullmatch(name))
+            known = next(found, ())
+            if len(self._known_sizes) < _REMEMBERED:
+                self._known_sizes[name] = known
+        return known
+
+    @cached_property
+    def _known_sizes(self) -> dict[str, tuple[str, ...]]:
+        """Of names within a layer: every layer has the same ones."""
+        return {}
 
     @cached_property
     def _with_weight(self) -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:

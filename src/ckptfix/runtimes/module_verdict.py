@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.common.bound import BoundMetadata, Resolution
@@ -75,6 +76,19 @@ class ModuleVerdict:
         return self.name or f"{self.members[0]} (looked up without a name)"
 
 
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """The stored formats of a module's members, compared with what a release resolves."""
+
+    labels: tuple[str, ...]
+    """Sorted, each once."""
+    agrees: bool
+    """There is one, and it is what is resolved."""
+    fits: bool
+    """If it is: the tensors fill the layer."""
+    effect: Effect
+
+
 def _uniform(bound: BoundMetadata) -> tuple[object, ...]:
     """The lookup rules that count where one quant_algo is declared for all modules."""
     return bound.rules.quantizes_heads, bound.rules.bare_parts
@@ -111,24 +125,40 @@ class ModuleJudge:
             experts = module.kind == "experts"
             resolution = self.bound.resolve_module(module.name, experts=experts)
         resolved, reason = self._resolved(module, resolution)
-        formats = [self.checkpoint.formats[member] for member in module.members]
-        wanted = None if resolved in (UNQUANTIZED, "error") else resolved
-        labels = sorted({stored.label(wanted) for stored in formats})
-        misfit = ""
-        if len(labels) > 1:
+        compared = self._compare(module, resolved)
+        if compared.agrees:
+            reason = "" if compared.fits else self._misfit(module, resolved)
+        elif len(compared.labels) > 1:
             reason = "its members are stored differently"
-        elif labels[0].upper() == resolved.upper():
-            reason = misfit = self._misfit(module, resolved)
         elif not reason:
             reason = f"{self.metadata.file} declares {resolved}"
         return ModuleVerdict.of(
             module,
-            labels=labels,
+            labels=compared.labels,
             resolved=resolved,
             reason=reason,
-            effect=self._effect(labels, resolved, misfits=bool(misfit)),
+            effect=compared.effect,
             resolution=resolution,
         )
+
+    @cached_property
+    def _seen(self) -> dict[tuple[int | str, ...], _Compared]:
+        """What is resolved and the ids of stored formats, which live as long as the checkpoint."""
+        return {}
+
+    def _compare(self, module: RuntimeModule, resolved: str) -> _Compared:
+        """Compared once for all modules whose members are stored alike: they share formats."""
+        formats = self.checkpoint.formats
+        key: tuple[int | str, ...] = (resolved, *(id(formats[m]) for m in module.members))
+        known = self._seen.get(key)
+        if known is None:
+            wanted = None if resolved in (UNQUANTIZED, "error") else resolved
+            labels = sorted({formats[member].label(wanted) for member in module.members})
+            agrees = len(labels) == 1 and labels[0].upper() == resolved.upper()
+            fits = not (agrees and self._misfit(module, resolved))
+            effect = self._effect(labels, resolved, misfits=not fits)
+            known = self._seen[key] = _Compared(tuple(labels), agrees, fits, effect)
+        return known
 
     def _effect(self, labels: list[str], resolved: str, *, misfits: bool) -> Effect:
         """A scale without a tensor stays uninitialised; some releases drop stray tensors."""

@@ -107,9 +107,11 @@ def candidates(rules: LookupRules, name: str) -> tuple[str, ...]:
 
 
 def _direct(rules: LookupRules, table: EntryTable, _: Packed, name: str) -> Resolved | None:
-    for candidate in candidates(rules, name):
+    if entry := table.entries.get(name):  # almost always, so the other spellings are not made
+        return Resolved("exact", entry)
+    for candidate in candidates(rules, name)[1:]:
         if entry := table.entries.get(candidate):
-            return Resolved("exact" if candidate == name else "other spelling", entry)
+            return Resolved("other spelling", entry)
     return None
 
 

@@ -18,16 +18,20 @@ def size_reasons(tree: Tree) -> Iterator[Reason]:
     if tree.layout is None:
         return
     seen: set[tuple[str, ...]] = set()
+    fitting: set[tuple[tuple[str, ...], tuple[int, ...]]] = set()  # layers are built alike
     for name, place in tree.below.items():
         sizes = tree.layout.sizes_of(tree.within(place))
         weight = tree.checkpoint.modules[name].weight
         if not sizes or weight is None or sizes in seen or _is_packed(tree, weight):
             continue
-        expected = tuple(size_in(size, tree.config) for size in sizes)
         stored = tree.checkpoint.formats[name].logical_shape or weight.shape
+        if (sizes, stored) in fitting:
+            continue
+        expected = tuple(size_in(size, tree.config) for size in sizes)
         if len(stored) == len(expected) and all(
             _fits(tree, *sized) for sized in zip(sizes, stored, expected, strict=True)
         ):
+            fitting.add((sizes, stored))
             continue
         seen.add(sizes)
         shapes = f"is {_shown(stored)}, but config.json implies {_shown(expected)}"

@@ -50,7 +50,7 @@ def _is_taken(tree: Tree, name: str, place: str) -> bool:
 
 def _stray_tensors(tree: Tree) -> Iterator[str]:
     """Tensors in roles that a linear layer does not have, and biases that it is built without."""
-    layout = tree.layout
+    layout, roles = tree.layout, _ROLES | tree.takes
     for name, place in tree.below.items():
         module = tree.checkpoint.modules[name]
         weight = module.weight
@@ -60,7 +60,7 @@ def _stray_tensors(tree: Tree) -> Iterator[str]:
         biased = layout.has_bias(tree.within(place), tree.config)
         attends = place.rpartition(".")[2] in _ATTENDS
         for role, tensor in module.tensor_names.items():
-            stray = role not in _ROLES | tree.takes or (role in KV_ROLES and not attends)
+            stray = role not in roles or (role in KV_ROLES and not attends)
             if (role == "bias" and biased is False and not tree.takes) or (linear and stray):
                 yield tensor
 

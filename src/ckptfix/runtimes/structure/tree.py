@@ -141,10 +141,19 @@ class Tree:
 
     def in_layer(self, place: str) -> tuple[int, str] | None:
         """Layer number and place in that layer; None for a module outside the layers."""
+        if place in self._in_layer:
+            return self._in_layer[place]
         if self.layout is not None:
-            return self.layout.in_layer(place)
-        found = _LAYER.fullmatch(place)
-        return (int(found[1]), found[2]) if found else None
+            numbered = self.layout.in_layer(place)
+        else:
+            found = _LAYER.fullmatch(place)
+            numbered = (int(found[1]), found[2]) if found else None
+        return self._in_layer.setdefault(place, numbered)
+
+    @cached_property
+    def _in_layer(self) -> dict[str, tuple[int, str] | None]:
+        """What `in_layer` said of each place: it is asked several times."""
+        return {}
 
     def within(self, place: str) -> str:
         """The name that layouts use: relative to the layer if there is one, else to `base`."""
