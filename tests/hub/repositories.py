@@ -63,6 +63,13 @@ def blobs_of(directory: Path) -> dict[str, Blob]:
     return {path.name: Blob.of(path.read_bytes()) for path in directory.iterdir() if path.is_file()}
 
 
+def with_longer_header(blob: Blob, length: int) -> Blob:
+    """The same shard file with as many spaces after its header: it takes a second request."""
+    end = 8 + int.from_bytes(blob.head[:8], "little")
+    head = (end - 8 + length).to_bytes(8, "little") + blob.head[8:end] + b" " * length
+    return Blob(head + blob.head[end:], blob.size + length)
+
+
 def declared_blob(tensors: Shapes) -> Blob:
     """A shard file of which the header declares the tensors, and the weights are not kept."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}

@@ -8,10 +8,11 @@ import pytest
 from huggingface_hub import snapshot_download
 
 from ckptfix.checkpoint.source import in_hub_blobs
+from ckptfix.remote.hub import FIRST_BYTES
 from tests.builders import Shapes, bf16, nvfp4
 from tests.conftest import DATA, Call
 from tests.hub.conftest import HubRun
-from tests.hub.repositories import Blob, blobs_of, declared_blob
+from tests.hub.repositories import Blob, blobs_of, declared_blob, with_longer_header
 from tests.hub.state import Fault, Hub
 
 NANO_VL = DATA / "nanovl-mixed-sharded-split"
@@ -41,9 +42,12 @@ def big_repository() -> dict[str, Blob]:
     return files
 
 
-def test_60_gb_are_checked_for_less_than_a_hundredth_over_their_headers(
-    hub: Hub, hub_run: HubRun
-) -> None:
+def requests_for(hub: Hub, repository: str) -> list[str]:
+    """Without those that huggingface_hub makes for itself."""
+    return [path for _, path in hub.requests if repository in path]
+
+
+def test_60_gb_are_checked_for_one_request_and_a_few_kb_each(hub: Hub, hub_run: HubRun) -> None:
     files = big_repository()
     hub.add("org/big", files)
     shards = {name: blob for name, blob in files.items() if name.endswith(".safetensors")}
@@ -52,12 +56,40 @@ def test_60_gb_are_checked_for_less_than_a_hundredth_over_their_headers(
     # Experts alone are no model: no release loads them.
     assert (done.returncode, done.stderr) == (1, "")
     assert "org/big: does not load on vllm 0.33.0 and sglang 0.5.23" in done.stdout
-    headers = sum(len(blob.head) for blob in shards.values())
-    moved = sum(hub.bodies[name] for name in shards)
-    assert headers <= moved < 1.01 * headers
+    # A first request for exactly the length of a header, and a second one for the header, would
+    # move less, and take twice as long.
+    headers = sum(max(len(blob.head), FIRST_BYTES) for blob in shards.values())
+    assert sum(hub.bodies[name] for name in shards) == headers
     assert hub.bodies["config.json"] == files["config.json"].size
+    # The revision, the two JSON files and the shard files, each file with its redirect.
+    assert len(requests_for(hub, "org/big")) == 1 + 2 * (2 + SHARDS)
     # All that went over the wire, status lines and redirects too: a few MB.
     assert hub.wire < 1.1 * (headers + sum(len(files[n].head) for n in files if n not in shards))
+
+
+def test_what_is_read_beyond_a_header_is_not_kept(
+    hub: Hub, hub_call: Call, environment: dict[str, str]
+) -> None:
+    files = blobs_of(DATA / "nanovl-fp8")
+    hub.add("org/nano", files)
+    assert hub_call("inspect", "org/nano").returncode == 0
+    assert len(requests_for(hub, "org/nano")) == 1 + 2 * len(files)
+    (head,) = Path(environment["XDG_CACHE_HOME"]).rglob("heads/*")
+    start = files["model.safetensors"].head
+    assert head.read_bytes() == start[: 8 + int.from_bytes(start[:8], "little")]
+
+
+def test_a_header_longer_than_the_first_request_takes_a_second_one(
+    hub: Hub, hub_call: Call
+) -> None:
+    files = blobs_of(DATA / "nanovl-fp8")
+    longer = with_longer_header(files["model.safetensors"], 2 * FIRST_BYTES)
+    hub.add("org/nano", files | {"model.safetensors": longer})
+    hub.add("org/short", files)
+    there, short = hub_call("inspect", "org/nano"), hub_call("inspect", "org/short")
+    assert there.stdout == short.stdout.replace("org/short", "org/nano")
+    header = 8 + int.from_bytes(longer.head[:8], "little")
+    assert hub.bodies["model.safetensors"] == header + min(longer.size, FIRST_BYTES)
 
 
 def test_the_report_is_that_of_the_directory(hub: Hub, hub_call: Call) -> None:

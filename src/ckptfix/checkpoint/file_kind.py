@@ -13,7 +13,7 @@ MAX_HEADER_BYTES: Final = 100_000_000
 SHORTEST_HEADER: Final = 2
 """Bytes of `{}`."""
 START_BYTES: Final = 24
-"""Bytes read to recognize a file; a larger first read would transfer more in total."""
+"""Bytes read to recognize a file."""
 
 _PICKLE_ADVICE: Final = "ckptfix reads safetensors only and never unpickles"
 _SAFETENSORS_ONLY: Final = "ckptfix reads safetensors only"

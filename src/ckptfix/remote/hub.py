@@ -1,13 +1,17 @@
 """A repository of the Hub as a source: headers and JSON, each byte fetched once and kept."""
 
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from huggingface_hub import constants
 
+from ckptfix.checkpoint.dialects.registry import METADATA_FILES
+from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.checkpoint.source import DirectorySource, require_json_size
+from ckptfix.checkpoint.tensor_table import SINGLE_FILE
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
 from ckptfix.remote.cache import RepositoryCache
@@ -17,6 +21,9 @@ from ckptfix.remote.snapshots import cached_commit, repository_folder, whole_sna
 from ckptfix.text import visible
 
 DEFAULT_BRANCH: Final = "main"
+FIRST_BYTES: Final = 1 << 17
+"""Bytes of the first request for a shard file: the header of a thousand tensors fits. Each request
+takes longer than these bytes do."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,12 @@ class HubSource:
     """None where only the cache may be read."""
     _opened: dict[str, RemoteFile] = field(default_factory=dict)
     _heads: dict[str, bytes] = field(default_factory=dict)
+    _ahead: dict[str, Future[bytes]] = field(default_factory=dict)
+    """JSON files that were requested before anybody asked for them."""
+    _asked: threading.Event = field(default_factory=threading.Event)
+    """Set once they were."""
+    _reading: dict[str, threading.Lock] = field(default_factory=dict)
+    """Held for each shard file by whoever reads its beginning."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -56,6 +69,28 @@ class HubSource:
 
     def read(self, name: str) -> bytes:
         """The whole of a JSON file."""
+        self._read_ahead()
+        with self._lock:
+            ahead = self._ahead.pop(name, None)
+        return self._read(name) if ahead is None else ahead.result()
+
+    def _read_ahead(self) -> None:
+        """Request at once what is read of every checkpoint, when the first of it is.
+
+        What fails is told where the file is read.
+        """
+        with self._lock:
+            if self._asked.is_set() or self.client is None:
+                return
+            self._asked.set()
+            files = [name for name in (*METADATA_FILES, INDEX_FILE) if name in self.files]
+            pool = ThreadPoolExecutor(len(files) + 1)
+            self._ahead.update((name, pool.submit(self._read, name)) for name in files)
+            if SINGLE_FILE in self.files and INDEX_FILE not in self.files:
+                pool.submit(self.read_range, SINGLE_FILE, 0, 1)
+            pool.shutdown(wait=False)
+
+    def _read(self, name: str) -> bytes:
         size = self.size(name)
         require_json_size(visible(name), size)
         known = self.cache.file(self.commit, name)
@@ -68,17 +103,26 @@ class HubSource:
     def read_range(self, name: str, start: int, length: int) -> bytes:
         """Up to `length` bytes from byte `start`; what was read before is not fetched again.
 
-        Only the beginning of a file is ever requested, so the known part grows at its end.
+        Only the beginning of a file is ever requested, so the known part grows at its end. The
+        first request is for `FIRST_BYTES`. What comes behind the length of the header is the header
+        itself: once that is read, nothing beyond it is kept.
         """
-        end = min(start + length, self.size(name))
-        known = self._heads.get(name)
-        if known is None:
-            known = self.cache.head(self.commit, name)
-        if len(known) < end:
-            known += self._fetch(name, len(known), end - len(known))
-            self.cache.keep_head(self.commit, name, known)
-        self._heads[name] = known
-        return known[start:end]
+        size = self.size(name)
+        end = min(start + length, size)
+        with self._lock:
+            one_at_a_time = self._reading.setdefault(name, threading.Lock())
+        with one_at_a_time:
+            known = self._heads.get(name)
+            if known is None:
+                known = self.cache.head(self.commit, name)
+            if len(known) < end:
+                wanted = end if known else max(end, min(FIRST_BYTES, size))
+                known += self._fetch(name, len(known), wanted - len(known))
+            if start:
+                known = known[:end]
+                self.cache.keep_head(self.commit, name, known)
+            self._heads[name] = known
+            return known[start:end]
 
     def _fetch(self, name: str, start: int, length: int) -> bytes:
         if self.client is None:
