@@ -6,7 +6,9 @@ Parts that run on tensors are looked up by the names here: `verify/dequantize/re
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
+
+from ckptfix.checkpoint.safetensors import DTYPE_BITS
 
 ScaleShape = Callable[[tuple[int, ...], tuple[int, ...]], int | None]
 """(logical weight shape ``[..., out, in]``, weight_scale shape) -> group size; 0 when the format
@@ -14,7 +16,6 @@ has none; None when the shapes do not fit."""
 
 
 Shape = tuple[int, ...]
-_CONTAINER_BITS: Final = {"U8": 8, "I8": 8, "F8_E4M3": 8, "I32": 32}
 
 
 def is_scalar(weight: tuple[int, ...], scale: tuple[int, ...]) -> bool:
@@ -62,7 +63,7 @@ class Codes:
             out, columns = columns, out
         if self.packed is None:
             return (*stacked, out, columns)
-        bits = _CONTAINER_BITS[self.dtype]
+        bits = DTYPE_BITS[self.dtype]
         if self.packed == "out":
             return (*stacked, out * bits // self.bits, columns)
         return (*stacked, out, columns * bits // self.bits) if self.packed == "in" else (2 * out, 1)
