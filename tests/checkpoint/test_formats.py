@@ -110,6 +110,18 @@ OTHER_CASES: list[tuple[str, int, dict[str, Any]]] = [
         {"weight": ("I8", (OUT, IN)), "SCB": ("F32", (OUT,)), "weight_format": ("U8", ())},
     ),
     (
+        "MLX_INT4",
+        64,
+        {"weight": ("U32", (OUT, IN // 8)), "biases": ("BF16", (OUT, IN // 64))}
+        | {"scales": ("BF16", (OUT, IN // 64))},
+    ),
+    (
+        "MLX_INT8",
+        32,
+        {"weight": ("U32", (OUT, IN // 4)), "biases": ("BF16", (OUT, IN // 32))}
+        | {"scales": ("BF16", (OUT, IN // 32))},
+    ),
+    (
         "MXFP4_BLOCKS",
         32,
         {"blocks": ("U8", (OUT, IN // 32, 16)), "scales": ("U8", (OUT, IN // 32))},
@@ -186,6 +198,7 @@ ALIKE = [
     {"W4A8_MXFP4_FP8", "mxfp4"},  # dynamic activations leave no tensor
     # ModelOpt's scales are F32, those of others in the dtype of the model, which may be F32 too.
     {"FP8", "FP8_TENSOR"},
+    {"MLX_INT4", "MLX_INT8"},  # groups of 2 g in 4 bits, or of g in 8: the metadata tell
     {"FP8_PER_CHANNEL_PER_TOKEN", "FP8_CHANNEL"},
     {"fp8_pb_real", "FP8_BLOCK"},
     {"W8A16", "INT8_CHANNEL"},

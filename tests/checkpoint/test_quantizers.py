@@ -148,6 +148,28 @@ def test_a_field_of_another_type_is_a_finding_not_a_failure(
     assert call("inspect", directory).returncode == 0
 
 
+def mlx(name: str) -> Shapes:
+    return {
+        f"{name}.weight": ("U32", (64, 8)),
+        f"{name}.scales": ("BF16", (64, 1)),
+        f"{name}.biases": ("BF16", (64, 1)),
+    }
+
+
+def test_mlx_is_known_by_its_sizes_and_a_module_may_have_its_own(tmp_path: Path) -> None:
+    tensors = mlx("layers.0.mlp.up_proj") | mlx("layers.0.mlp.down_proj") | bf16("lm_head")
+    tensors["layers.0.mlp.down_proj.weight"] = ("U32", (64, 16))
+    own = {"layers.0.mlp.down_proj": {"group_size": 64, "bits": 8}, "lm_head": False}
+    write_checkpoint(tmp_path, tensors, {"group_size": 64, "bits": 4} | own)
+    found = quantized(inspect(tmp_path))
+    assert [row[:3] for row in found] == [("MLX_INT4", 64, 1), ("MLX_INT8", 64, 1)]
+    assert inspect(tmp_path).producer == "MLX"
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["quantization_config"].pop("bits")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert inspect(tmp_path).producer != "MLX"
+
+
 def test_a_rewrite_leaves_metadata_that_say_what_is_stored(call: Call) -> None:
     done = call("rewrite", COPIES / "ct-qwen3moe-mixed", "--dry-run")
     assert done.returncode == 0

@@ -69,6 +69,7 @@ _ROW_GROUPS: Final = ScaleLayout("groups in rows", _FLOATS, row_groups)
 _BY_16: Final = ScaleLayout("groups and a reciprocal", ("F8_E4M3",), groups(16))
 _EXPONENTS: Final = ScaleLayout("packed exponents", ("U8",), groups(32))
 _ABSMAX: Final = ScaleLayout("absmax", ("F32", "U8"), flat_groups)
+_MLX: Final = ScaleLayout("groups and biases", _FLOATS, groups())
 _SCB: Final = ScaleLayout("SCB", ("F32",), per_channel)
 
 
@@ -125,6 +126,8 @@ OTHER_FORMATS: Final = (
     Format("BNB_FP4", _FLAT_FP4, _ABSMAX, _BARE, None, ("quant_map", "quant_state_fp4"),
            ("nested_absmax", "nested_quant_map"), scale="absmax"),
     Format("BNB_INT8", _INT8, _SCB, _BARE, None, ("weight_format",), scale="SCB"),
+    *(Format(f"MLX_INT{bits}", _int(bits, "U32"), _MLX, _BARE, None, ("biases",), scale="scales")
+      for bits in (4, 8)),
     Format("MXFP4_BLOCKS", _FP4_BLOCKS, _EXPONENTS, _BARE, weight="blocks", scale="scales"),
 )
 # fmt: on
