@@ -1,0 +1,40 @@
+"""What people met with other quantizers: found, and repaired where metadata can."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ckptfix
+from tests.field.other_quantizers import MECHANISMS
+from tests.runtimes.test_methods import RELEASE
+
+THREADS: list[dict[str, Any]] = tomllib.loads(
+    (Path(__file__).parent / "threads.toml").read_text(encoding="utf-8")
+)["thread"]
+
+
+def loads(directory: Path) -> str:
+    (answer,) = ckptfix.check(directory, runtimes=[RELEASE]).runtimes
+    return str(answer.loads)
+
+
+@pytest.mark.parametrize("thread", THREADS, ids=lambda thread: thread["url"].split(".com/")[1])
+def test_a_thread_is_detected_and_repaired_where_metadata_can(
+    thread: dict[str, Any], tmp_path: Path
+) -> None:
+    directory = MECHANISMS[thread["shown_by"]](tmp_path)
+    found = {finding.code for finding in ckptfix.check(directory, runtimes=[RELEASE]).findings}
+    assert set(thread["codes"]) <= found
+    assert loads(directory) == "no"
+    if "no_repair" in thread:
+        assert thread["no_repair"]
+        return
+    from_tensors = "from_tensors" in thread["repair"]
+    ckptfix.rewrite(directory, runtimes=[RELEASE], from_tensors=from_tensors)
+    assert loads(directory) == "yes"
+
+
+def test_every_mechanism_is_that_of_some_thread() -> None:
+    assert {thread["shown_by"] for thread in THREADS} == MECHANISMS.keys()
