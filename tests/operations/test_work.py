@@ -20,7 +20,7 @@ import pytest
 from ckptfix.__main__ import main
 from ckptfix.checkpoint.modules import group_modules
 from ckptfix.names import NameMapper
-from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, safetensors_bytes
+from tests.builders import bf16, fp8, mixed, nvfp4, safetensors_bytes
 
 CALLS = {
     "judgements": ("ckptfix.runtimes.verdict", "_judge"),
@@ -33,9 +33,17 @@ TRUNK = "language_model.backbone"
 
 def write(directory: Path, experts: int, lost: str) -> Path:
     """Two layers of experts and one of attention; without the tensor `lost`."""
-    entries: dict[str, str] = {f"{TRUNK}.layers.1.mixer.o_proj": "FP8"}
-    tensors: Shapes = {**bf16("language_model.lm_head", 64, 32), **fp8(next(iter(entries)))}
+    attention = [f"{TRUNK}.layers.1.mixer.{part}_proj" for part in "qkvo"]
+    entries: dict[str, str] = dict.fromkeys(attention, "FP8")
+    tensors = bf16("language_model.lm_head", 64, 32) | bf16(f"{TRUNK}.embeddings", 64, 32)
+    for name in entries:
+        tensors |= fp8(name)
+    for norm in ("norm_f", *(f"layers.{layer}.norm" for layer in range(3))):
+        tensors |= bf16(f"{TRUNK}.{norm}", 32)
     for layer in (0, 2):
+        router = f"{TRUNK}.layers.{layer}.mixer.gate"
+        tensors |= bf16(router, experts, 32)
+        tensors[f"{router}.e_score_correction_bias"] = ("F32", (experts,))
         for expert in range(experts):
             for part in ("up_proj", "down_proj"):
                 name = f"{TRUNK}.layers.{layer}.mixer.experts.{expert}.{part}"

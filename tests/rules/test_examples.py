@@ -12,7 +12,7 @@ from tests.builders import Shapes, bf16, fp8, nvfp4, safetensors_bytes
 from tests.conftest import Call
 
 _MODULE = re.compile(
-    r"(?P<name>\S+) stored as (?P<algo>\w+)(?:, \[(?P<out>\d+), (?P<columns>\d+)\])?"
+    r"(?P<name>\S+) stored as (?P<algo>\w+)(?:, \[(?P<out>\d+)(?:, (?P<columns>\d+))?\])?"
     r"(?: (?P<how>with|without) (?P<role>\w+))?"
 )
 _DEFAULT = {"quant_algo": "FP8"}
@@ -43,7 +43,7 @@ def tensors_of(lines: list[str]) -> Shapes:
             case "NVFP4":
                 made |= nvfp4(name, *shape)
             case "BF16":
-                made |= bf16(name, *shape)
+                made |= bf16(name, *(shape[:1] if found["out"] and not found["columns"] else shape))
         if found["how"] == "with":
             made[f"{name}.{found['role']}"] = ("F32", ())
         elif found["how"]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ckptfix
-from tests.builders import bf16, fp8, mixed, write_checkpoint
+from tests.builders import fp8, mixed, whole_llama, write_checkpoint
 
 MADE_UP = Path(__file__).parent / "made_up"
 LAYER = "model.layers.0.mlp.down_proj"
@@ -24,9 +24,10 @@ def package(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    tensors = {**fp8(LAYER), **bf16("model.layers.0.mlp.up_proj")}
+    quantized = {name: "FP8" for name in whole_llama() if name.endswith("_proj.weight")}
+    layers = {name.removesuffix(".weight"): algo for name, algo in quantized.items()}
     return write_checkpoint(
-        tmp_path / "llama", tensors, mixed({LAYER: "FP8"}, quant_method="modelopt")
+        tmp_path / "llama", whole_llama(), mixed(layers, quant_method="modelopt")
     )
 
 
@@ -130,9 +131,8 @@ def test_a_release_that_reads_metadata_in_a_new_way_is_a_row_and_a_profile(
         package,
         'READING = (*READING, replace(READING[-1], since="9.0", uniform=frozenset({"NVFP4"})))',
     )
-    checkpoint = write_checkpoint(
-        tmp_path / "fp8", fp8(LAYER), {"quant_method": "modelopt", "quant_algo": "FP8"}
-    )
+    quantization = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head"]}
+    checkpoint = write_checkpoint(tmp_path / "fp8", whole_llama(), quantization)
     found = answers(package, checkpoint, "0.33.0", "9.0")
     assert found["0.33.0"] == ["yes", ""]
     assert found["9.0"] == ["no", "stops: FP8 for the whole checkpoint is not supported"]

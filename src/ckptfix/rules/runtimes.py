@@ -142,8 +142,9 @@ def refused_metadata(context: Context) -> Iterable[Finding]:
     example="""
     on vllm==0.33.0
     model.safetensors
-      model.layers.0.mlp.down_proj stored as FP8
-    - model.layers.0.mlp.left_over stored as BF16
+      model.embed_tokens stored as BF16
+      model.norm stored as BF16, [32]
+    - model.left_over stored as BF16
     config.json /quantization_config
       "quant_algo": "FP8",
       "quant_method": "modelopt"

@@ -40,6 +40,17 @@ def test_missing_weights(
     assert found.effect is Effect.WRONG_WEIGHTS
 
 
+@pytest.mark.parametrize("runtime", BOTH)
+def test_an_excerpt_of_a_checkpoint_is_not_one(tmp_path: Path, runtime: str) -> None:
+    """Both runtimes load quantized layers alone, and serve whatever was in the memory of the rest."""
+    layers = {name: shape for name, shape in llama().items() if ".layers." in name}
+    found = loads(tmp_path, runtime, layers)
+    assert found.answer is Answer.NO
+    assert found.effect is Effect.WRONG_WEIGHTS
+    for missing in ("model.embed_tokens is not", "model.norm is not", "the head is not stored"):
+        assert missing in reasons_of(found)
+
+
 O_PROJ = "model.layers.1.self_attn.o_proj"
 
 

@@ -31,9 +31,8 @@ def structure_reasons(tree: Tree) -> Iterator[Reason]:
     yield from expert_reasons(tree)
     yield from incomplete_reasons(tree)
     for part in (tree, *tree.towers):
-        if not part.is_fragment:
-            yield from beside_reasons(part)
-            yield from part_reasons(part)
+        yield from beside_reasons(part)
+        yield from part_reasons(part)
         yield from size_reasons(part)
     for tower in tree.towers:
         yield from layer_reasons(tower)

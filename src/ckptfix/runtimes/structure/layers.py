@@ -22,7 +22,7 @@ def layer_reasons(tree: Tree) -> Iterator[Reason]:
     if missing:
         text = f"leaves weights uninitialised: {declared}, but layer {missing[0]:,} is not stored"
         yield Reason(text, Effect.WRONG_WEIGHTS)
-    if tree.layout is None or tree.is_fragment:
+    if tree.layout is None:
         return
     present = set(tree.below.values()) | {
         f"{block}.{p}" for block, ps in tree.blocks.items() for p in ps

@@ -42,7 +42,7 @@ def _rows(tree: Tree, heads: list[str]) -> Iterator[Reason]:
 
 def _ties(tree: Tree, heads: list[str]) -> Iterator[Reason]:
     tied = _is_tied(tree)
-    if tied is False and not heads and tree.layout is not None and not tree.is_fragment:
+    if tied is False and not heads and tree.layout is not None:
         why = "the head is not stored, and tie_word_embeddings is false"
         yield Reason(f"leaves weights uninitialised: {why}", Effect.WRONG_WEIGHTS)
     elif tied and heads and tree.family.spec.leaves_out_tied_head:

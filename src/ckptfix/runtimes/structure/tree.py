@@ -125,12 +125,6 @@ class Tree:
         return number <= numbered[0] < number + drafts.number
 
     @cached_property
-    def is_fragment(self) -> bool:
-        """True if nothing outside the layers is stored, as in an excerpt of a checkpoint."""
-        outside = self.layout.spec.beside_layers if self.layout else ()
-        return bool(outside) and not set(outside) & set(self.below.values())
-
-    @cached_property
     def layers(self) -> Mapping[int, Mapping[str, str]]:
         """Layer number -> place in the layer -> checkpoint name."""
         found: dict[int, dict[str, str]] = {}
