@@ -42,7 +42,7 @@ def test_missing_weights(
 
 @pytest.mark.parametrize("runtime", BOTH)
 def test_an_excerpt_of_a_checkpoint_is_not_one(tmp_path: Path, runtime: str) -> None:
-    """Both runtimes load quantized layers alone, and serve whatever was in the memory of the rest."""
+    """Both runtimes load quantized layers alone, and leave the rest as it was allocated."""
     layers = {name: shape for name, shape in llama().items() if ".layers." in name}
     found = loads(tmp_path, runtime, layers)
     assert found.answer is Answer.NO
