@@ -29,9 +29,14 @@ def test_what_a_layout_promises_is_among_its_modules(name: str) -> None:
     for beside in layout.spec.beside_layers:
         assert layout.may_hold(beside), beside
     listed = " ".join(layout.spec.modules)
-    for part in layout.spec.in_every_layer:
-        whole = layout.may_hold(f"{layout.spec.layers}.0.{part}")
-        assert whole or f".{part}." in listed, part
+    more = [part for spec in layout.spec.when for part in spec.in_every_layer]
+    for part in [
+        name for names in (*layout.spec.in_every_layer, *more) for name in names.split("|")
+    ]:
+        whole = f"{layout.spec.layers}.0.{part}"
+        # A parameter is in a module that is listed.
+        held = any(map(layout.may_hold, (whole, whole.rpartition(".")[0])))
+        assert held or f".{part}." in listed, part
     assert not layout.may_hold("model.layers.0.input_layernorm")
 
 
@@ -69,4 +74,4 @@ def test_the_first_layers_have_no_experts(
     layout = Layout(LayoutSpec("a test", sparse_layers=spec))
     config = ModelConfig(values=values)
     kinds = {"gate": True, "gate_proj": False, "": None}
-    assert [kinds[layout.kind_of_layer(n, config)[1]] for n in range(3)] == sparse
+    assert [kinds[next(layout.kinds_of_layer(n, config), ("", ""))[1]] for n in range(3)] == sparse

@@ -6,7 +6,7 @@ places below the language model, which the class calls `model`, `language_model.
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -37,10 +37,21 @@ class LayerKindsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A key of config.json that lists the kind of every layer."""
 
     key: str
+    """A dot leads into an object: `sparse_attention_config.sparse_attention_freq`."""
     modules: dict[str, str]
     """Kind -> a module that only layers of that kind have."""
     counts: bool = False
     """The length of the list is the number of layers, whatever num_hidden_layers is."""
+
+
+class WhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Modules that layers have where a key of config.json is set: true, or a number above 0."""
+
+    key: str
+    in_every_layer: tuple[str, ...] = ()
+    """As in `LayoutSpec`."""
+    beside: dict[str, tuple[str, ...]] = {}
+    """As in `LayoutSpec`."""
 
 
 class SparseLayersSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,17 +91,20 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All modules that the class may build; empty if they are not listed."""
     beside_layers: tuple[str, ...] = ()
     """Modules that it always has, as `norm`."""
+    top_parameters: tuple[str, ...] = ()
+    """Parameters in no module that the checkpoint always has."""
     in_every_layer: tuple[str, ...] = ()
-    """Modules that every layer has."""
+    """Modules and parameters that every layer has; `a|b` where it may have either."""
     together: tuple[tuple[str, ...], ...] = ()
     """Last parts of names, of modules or parameters, of which a block holds all or none; `a|b`
     where it may hold either."""
     beside: dict[str, tuple[str, ...]] = {}
     """Last part of a name -> last parts of what its block has to hold then."""
+    when: tuple[WhenSpec, ...] = ()
     experts: tuple[str, ...] = ()
     """Modules of every expert; empty where they are not known."""
     with_weight: dict[str, tuple[str, ...]] = {}
-    """Module -> parameters that it has beside its weight."""
+    """Module -> parameters that it has beside its weight; `a|b` where it may have either."""
     biases: tuple[BiasSpec, ...] = ()
     sizes: dict[str, tuple[str, ...]] = {}
     """Module -> size of each dimension of its weight: a sum of products of numbers and keys of the
@@ -184,26 +198,38 @@ class Layout:
     def _with_weight(self) -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
         return tuple((matcher([name]), held) for name, held in self.spec.with_weight.items())
 
+    @cached_property
+    def parameters(self) -> frozenset[str]:
+        """What some module may have beside its weight."""
+        held = (name.split("|") for names in self.spec.with_weight.values() for name in names)
+        return frozenset(name for names in held for name in names)
+
     def parameters_beside_weight(self, name: str) -> tuple[str, ...]:
         """Parameters that a module of a layer needs in addition to its weight."""
         return next((held for pattern, held in self._with_weight if pattern.fullmatch(name)), ())
 
-    def kind_of_layer(self, number: int, config: ModelConfig) -> tuple[str, str]:
-        """Why a layer is of its kind by config.json, and a module that it must have then.
+    def when_set(self, config: ModelConfig) -> tuple[WhenSpec, ...]:
+        """What layers have because of this config."""
+        return tuple(spec for spec in self.spec.when if _is_set(config.values.get(spec.key)))
 
-        Both are empty where config.json does not say.
-        """
+    def kinds_of_layer(self, number: int, config: ModelConfig) -> Iterator[tuple[str, str]]:
+        """Why a layer is of its kind by config.json, and a module that it must have then."""
+        counted = False
         for spec in self.spec.layer_kinds:
-            kinds = config.values.get(spec.key)
-            if isinstance(kinds, list | str):
-                kind = str(kinds[number]) if number < len(kinds) else ""
-                return f"{spec.key} declares {kind}", spec.modules.get(kind, "")
+            kinds = _value_at(spec.key, config)
+            if (spec.counts and counted) or not isinstance(kinds, list | str):
+                continue
+            counted = spec.counts or counted
+            kind = str(kinds[number]) if number < len(kinds) else ""
+            if kind in spec.modules:
+                yield f"{spec.key} declares {kind}", spec.modules[kind]
         dense = self._is_dense(number, config)
         if self.spec.sparse_layers is None or dense is None:
-            return "", ""
+            return
         if dense:
-            return "config.json declares a layer without experts", self.spec.sparse_layers.dense
-        return "config.json declares a layer with experts", self.spec.sparse_layers.sparse
+            yield "config.json declares a layer without experts", self.spec.sparse_layers.dense
+        else:
+            yield "config.json declares a layer with experts", self.spec.sparse_layers.sparse
 
     def _is_dense(self, number: int, config: ModelConfig) -> bool | None:
         """Whether a layer has no experts; None where config.json does not declare it."""
@@ -225,6 +251,17 @@ class Layout:
         listed = (config.values.get(spec.key) for spec in self.spec.layer_kinds if spec.counts)
         counted = (len(kinds) for kinds in listed if isinstance(kinds, list | str))
         return next(counted, config.num_hidden_layers)
+
+
+def _is_set(value: object) -> bool:
+    return value is True or (isinstance(value, int) and value > 0)
+
+
+def _value_at(key: str, config: ModelConfig) -> object:
+    value: object = config.values
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def size_in(text: str, config: ModelConfig) -> int | None:

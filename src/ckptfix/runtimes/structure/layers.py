@@ -1,7 +1,9 @@
 """Layers that config.json declares but that are not stored, and the reverse."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from ckptfix.checkpoint.model_config import ModelConfig
+from ckptfix.runtimes.layout import Layout
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.tree import Tree
 
@@ -22,18 +24,30 @@ def layer_reasons(tree: Tree) -> Iterator[Reason]:
     if missing:
         text = f"leaves weights uninitialised: {declared}, but layer {missing[0]:,} is not stored"
         yield Reason(text, Effect.WRONG_WEIGHTS)
-    if tree.layout is None:
-        return
+    if tree.layout is not None:
+        yield from _parts_of_layers(tree, tree.layout, [n for n in sorted(stored) if n < number])
+
+
+def _parts_of_layers(tree: Tree, layout: Layout, layers: Sequence[int]) -> Iterator[Reason]:
     present = set(tree.below.values()) | {
         f"{block}.{p}" for block, ps in tree.blocks.items() for p in ps
     }
-    for part in tree.layout.spec.in_every_layer:
-        names = (f"{tree.list_name}.{layer}.{part}" for layer in sorted(stored) if layer < number)
-        if missing_part := next((name for name in names if name not in present), ""):
-            yield tree.uninitialised(f"{tree.base}.{missing_part}")
-    for layer in sorted(stored):
-        reason, part = tree.layout.kind_of_layer(layer, tree.config)
-        if part and layer < number and f"{tree.list_name}.{layer}.{part}" not in present:
-            mismatch = f"layer {layer:,} has no {part}, but {reason}"
-            yield Reason(f"leaves weights uninitialised: {mismatch}", Effect.WRONG_WEIGHTS)
-            return
+    for part in _in_every_layer(layout, tree.config):
+        names = part.split("|")
+        for layer in layers:
+            places = [f"{tree.list_name}.{layer}.{name}" for name in names]
+            if present.isdisjoint(places):
+                yield tree.uninitialised(f"{tree.base}.{places[0]}")
+                break
+    for layer in layers:
+        for reason, part in layout.kinds_of_layer(layer, tree.config):
+            if f"{tree.list_name}.{layer}.{part}" not in present:
+                mismatch = f"layer {layer:,} has no {part}, but {reason}"
+                yield Reason(f"leaves weights uninitialised: {mismatch}", Effect.WRONG_WEIGHTS)
+                return
+
+
+def _in_every_layer(layout: Layout, config: ModelConfig) -> Iterator[str]:
+    yield from layout.spec.in_every_layer
+    for spec in layout.when_set(config):
+        yield from spec.in_every_layer

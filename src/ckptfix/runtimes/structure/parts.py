@@ -27,6 +27,8 @@ def part_reasons(tree: Tree) -> Iterator[Reason]:
 
 def _blocks(tree: Tree, layout: Layout) -> Iterator[Reason]:
     groups = [[names.split("|") for names in group] for group in layout.spec.together]
+    tables = [layout.spec.beside, *(spec.beside for spec in layout.when_set(tree.config))]
+    beside = [row for table in tables for row in table.items()]
     for place, parts in tree.blocks.items():
         for group in groups:
             present = [any(name in parts for name in names) for names in group]
@@ -34,7 +36,7 @@ def _blocks(tree: Tree, layout: Layout) -> Iterator[Reason]:
                 missing = group[present.index(False)][0]
                 stored = next(parts[name] for names in group for name in names if name in parts)
                 yield tree.uninitialised(f"{tree.base}.{place}.{missing}", stored)
-        for part, needed in layout.spec.beside.items():
+        for part, needed in beside:
             for name in needed if part in parts else ():
                 if name not in parts:
                     yield tree.uninitialised(f"{tree.base}.{place}.{name}", parts[part])
@@ -50,5 +52,6 @@ def _parameters(tree: Tree, layout: Layout) -> Iterator[Reason]:
         if layout.has_bias(within, tree.config):
             roles.append("bias")
         for role in roles:
-            if role not in module.tensors:
-                yield tree.uninitialised(f"{name}.{role}", name)
+            names = role.split("|")
+            if module.tensors.keys().isdisjoint(names):
+                yield tree.uninitialised(f"{name}.{names[0]}", name)

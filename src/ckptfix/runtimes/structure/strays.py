@@ -50,7 +50,9 @@ def _is_taken(tree: Tree, name: str, place: str) -> bool:
 
 def _stray_tensors(tree: Tree) -> Iterator[str]:
     """Tensors in roles that a linear layer does not have, and biases that it is built without."""
-    layout, roles = tree.layout, _ROLES | tree.takes
+    layout = tree.layout
+    roles = _ROLES | tree.takes | set(tree.family.spec.reads_scales)
+    roles |= layout.parameters if layout else set()
     for name, place in tree.below.items():
         module = tree.checkpoint.modules[name]
         weight = module.weight

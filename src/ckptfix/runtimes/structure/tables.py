@@ -22,12 +22,15 @@ def table_reasons(tree: Tree) -> Iterator[Reason]:
 def beside_reasons(tree: Tree) -> Iterator[Reason]:
     """Modules that the language model or a tower always has outside its layers."""
     layout = tree.layout
-    present = {place for place in tree.below.values() if tree.in_layer(place) is None}
-    if layout is None or any(not layout.may_hold(place) for place in present):
+    if layout is None or any(not layout.may_hold(place) for place in tree.outside):
         return  # a module with an unknown name is most likely the missing one, already reported
     for name in layout.spec.beside_layers:
-        if name not in present:
+        if name not in tree.outside:
             yield tree.uninitialised(f"{tree.base}.{name}")
+    top = tree.checkpoint.modules.get("")
+    for name in layout.spec.top_parameters:
+        if top is None or name not in top.tensors:
+            yield tree.uninitialised(name)
 
 
 def _rows(tree: Tree, heads: list[str]) -> Iterator[Reason]:

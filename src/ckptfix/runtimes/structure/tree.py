@@ -125,13 +125,25 @@ class Tree:
         return number <= numbered[0] < number + drafts.number
 
     @cached_property
-    def layers(self) -> Mapping[int, Mapping[str, str]]:
-        """Layer number -> place in the layer -> checkpoint name."""
-        found: dict[int, dict[str, str]] = {}
+    def _parted(self) -> tuple[Mapping[int, Mapping[str, str]], Mapping[str, str]]:
+        layers: dict[int, dict[str, str]] = {}
+        outside: dict[str, str] = {}
         for name, place in self.below.items():
             if numbered := self.in_layer(place):
-                found.setdefault(numbered[0], {})[numbered[1]] = name
-        return found
+                layers.setdefault(numbered[0], {})[numbered[1]] = name
+            else:
+                outside[place] = name
+        return layers, outside
+
+    @property
+    def layers(self) -> Mapping[int, Mapping[str, str]]:
+        """Layer number -> place in the layer -> checkpoint name."""
+        return self._parted[0]
+
+    @property
+    def outside(self) -> Mapping[str, str]:
+        """Place -> checkpoint name, of what is in no layer; a layer with parameters is in none."""
+        return self._parted[1]
 
     def in_layer(self, place: str) -> tuple[int, str] | None:
         """Layer number and place in that layer; None for a module outside the layers."""
@@ -171,6 +183,10 @@ class Tree:
         for number, held in self.layers.items():
             for place, name in held.items():
                 self._add(found, f"{self.list_name}.{number}", place, name)
+        for place, name in self.outside.items():
+            if place.startswith(f"{self.list_name}."):
+                for role in self.checkpoint.modules[name].tensors:
+                    found.setdefault(place, {}).setdefault(role, name)
         return found
 
     @property
