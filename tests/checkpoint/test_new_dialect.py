@@ -224,7 +224,7 @@ def test_what_it_cannot_write_is_refused(folder: Path, tmp_path: Path) -> None:
     directory = model(tmp_path / "model", QUANTIZATION)
     done = run(folder, "rewrite", directory, "--from-tensors")
     assert done.returncode == 2
-    assert "metadata of MadeUp cannot be made from tensors" in done.stderr
+    assert "metadata of MadeUp cannot be rebuilt from tensors" in done.stderr
 
 
 def test_an_unknown_quantizer_is_reported_with_the_known_ones(folder: Path, tmp_path: Path) -> None:

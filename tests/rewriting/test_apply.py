@@ -202,7 +202,7 @@ def test_two_rewrites_at_once_do_not_meet(copy_of: CopyOf, run: Run) -> None:
         (
             "journal.json",
             b'{"version":1,"files":[{"file":"../x","before":"","after":"","original":"","mode":1}]}',
-            "names a file outside",
+            "lists a file outside",
         ),
     ],
 )

@@ -6,7 +6,7 @@
 files). A commit never changes, so nothing in it goes stale. huggingface_hub's own cache is only
 read: a snapshot of JSON alone there would look to a runtime like an interrupted download.
 
-A cache that cannot be written is no error: the bytes are fetched again next time.
+A cache that cannot be written is not an error: the bytes are fetched again next time.
 """
 
 import json

@@ -33,7 +33,7 @@ class HubSource:
     repository: Repository
     commit: str
     files: dict[str, int]
-    """Name -> size, of the files beside config.json."""
+    """Name -> size, of the files next to config.json."""
     cache: RepositoryCache
     client: HubClient | None
     """None where only the cache may be read."""
@@ -53,7 +53,7 @@ class HubSource:
         return visible(str(self.repository))
 
     def names(self) -> tuple[str, ...]:
-        """Names of the files beside config.json, sorted."""
+        """Names of the files next to config.json, sorted."""
         return tuple(sorted(self.files))
 
     def has(self, name: str) -> bool:

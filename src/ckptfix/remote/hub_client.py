@@ -160,7 +160,7 @@ def _require_range(answer: Answer, file: RemoteFile, start: int) -> None:
     if not sent.startswith(f"bytes {start}-"):
         raise CkptfixError(
             "the server returned a different byte range than requested "
-            f"({visible(sent) or 'not stated'})",
+            f"({visible(sent) or 'no range'})",
             place=Place(visible(file.name)),
         )
     total = sent.rpartition("/")[2]

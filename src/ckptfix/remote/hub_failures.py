@@ -24,15 +24,15 @@ RETRIED_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 
 NOT_A_HUB: Final = (ValueError, KeyError, TypeError, AttributeError)
-"""What huggingface_hub raises where an answer is no JSON, or lacks what it takes for granted."""
+"""Raised by huggingface_hub if an answer is not JSON or has no expected field."""
 
 
 class CutShortError(Exception):
-    """An answer ended before all of it was there."""
+    """An answer ended before it was complete."""
 
 
 class TooSlowError(Exception):
-    """Bytes came, but slower than anybody waits for."""
+    """Bytes arrived too slowly."""
 
 
 RETRIED: Final = frozenset({Failure.TIMEOUT, Failure.CUT, Failure.UNREACHABLE})
@@ -43,7 +43,7 @@ RateLimit (utils/_http.py); releases before 1.2 do not."""
 
 
 def pause_after(error: Exception) -> float | None:
-    """Seconds that the server wants before the next attempt; None where another is no use."""
+    """Seconds that the server demands before the next attempt; None if a retry cannot help."""
     if _failure(error) in RETRIED:
         return 0.0
     if isinstance(error, HfHubHTTPError) and error.response.status_code in RETRIED_STATUS:

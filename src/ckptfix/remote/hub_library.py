@@ -46,7 +46,7 @@ def open_session() -> object:
 
 
 class Failure(Enum):
-    """Why a request brought no whole answer."""
+    """Why a request did not return a complete answer."""
 
     TIMEOUT = auto()
     CUT = auto()
@@ -79,7 +79,7 @@ class HttpClient(Protocol):
     """The HTTP client of the installed huggingface_hub."""
 
     errors: type[Exception]
-    """What all its exceptions are made from."""
+    """Base class of all its exceptions."""
 
     def failure(self, error: Exception) -> Failure | None:
         """The kind of failure; None for an exception that is about anything else."""

@@ -32,7 +32,7 @@ class Opened:
 
     @property
     def note(self) -> str:
-        """What the user should know before the report, if anything."""
+        """A note for the user before the report, or empty."""
         if self.commit and isinstance(self.source, DirectorySource):
             return (
                 f"{visible(str(self.reference))}: read from the local cache, commit "

@@ -25,7 +25,7 @@ class PullRequest:
 
 
 def require_token(repository: Repository) -> None:
-    """Ask for the token before the work and not after it.
+    """Check for a token before any work is done.
 
     Raises:
         CkptfixError: there is none.
@@ -43,7 +43,7 @@ def open_pull_request(
     """Open it against the revision that the user named, made from the commit that was read.
 
     Raises:
-        CkptfixError: the Hub does not take it. It is sent once, unless the Hub refuses it for its
+        CkptfixError: the Hub rejects it. It is sent once, unless the Hub rejects it for its
             number of requests: a second one could be a second pull request.
     """
     client = HubClient(repository)

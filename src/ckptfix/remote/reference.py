@@ -30,7 +30,7 @@ _REVISION: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._/+-]*")
 
 @dataclass(frozen=True)
 class Directory:
-    """A path on this machine, whether it is there or not."""
+    """A local path, which may not exist."""
 
     path: str
     instead: str = field(default="", compare=False)
@@ -49,9 +49,9 @@ class Repository:
     revision: str | None = None
     """A branch, a tag, `refs/pr/1` or a commit; None for the default branch."""
     like_a_path: bool = field(default=False, compare=False)
-    """Written as a relative path could be, one where nothing is."""
+    """It could also be a relative path, but nothing exists there."""
     prefix: str = field(default="", compare=False)
-    """What makes the name that of a repository where it would be a path: `hf://`, else empty."""
+    """Prefix that makes it a repository if it would be read as a path: `hf://`, else empty."""
 
     def __str__(self) -> str:
         name = f"{self.prefix}{self.name}"

@@ -33,7 +33,7 @@ class RetryPolicy:
         """With CKPTFIX_RETRIES and CKPTFIX_RETRY_WAIT where they are set.
 
         Raises:
-            CkptfixError: one of them is no number.
+            CkptfixError: one of them is not a number.
         """
         retries = _number(RETRIES, cls.retries)
         return cls(timeout, int(retries), _number(FIRST_WAIT, cls.first_wait))
@@ -49,7 +49,7 @@ class RetryPolicy:
 
         Args:
             request: called until it returns.
-            pause_after: seconds that the server demands after a failure, 0 if it does not say,
+            pause_after: seconds that the server demands after a failure, 0 if it demands none,
                 None if a retry cannot help.
 
         Raises:

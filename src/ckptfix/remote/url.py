@@ -77,7 +77,7 @@ class UrlSource:
         return tuple(sorted(self._sizes))
 
     def has(self, name: str) -> bool:
-        """True when there is a file of this name."""
+        """True if there is a file with this name."""
         return name in self._sizes
 
     def size(self, name: str) -> int:

@@ -92,7 +92,7 @@ def _wanted_entries(
 
 
 _Patterns = Mapping[str, str | None]
-"""Checkpoint name of a module -> the first pattern that excludes it; None when none need do."""
+"""Checkpoint name of a module -> the first pattern that excludes it; None if none is needed."""
 
 
 def _excluded(checkpoint: Checkpoint, name_map: NameMap) -> list[tuple[MetadataFile, _Patterns]]:

@@ -37,7 +37,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Recovered:
-    """A transaction of an earlier run that was brought to its end."""
+    """A transaction of an earlier run that was completed now."""
 
     files: tuple[str, ...]
     undo: bool
@@ -76,7 +76,7 @@ def apply_changes(
     Args:
         source: the checkpoint.
         changes: JSON files, written whole.
-        shards: shard files whose tensors get other names; of these the headers are kept.
+        shards: shard files whose tensors get other names; only their headers are backed up.
 
     Raises:
         CkptfixError: a file is a link, has changed since it was read, or cannot be written.
@@ -199,7 +199,7 @@ def _stage(
 
 
 def _carry_out(store: Store, transaction: Transaction, undoable: Transaction) -> None:
-    """Put every file in place, then trade the journal for the undo record."""
+    """Put every file in place, then replace the journal by the undo record."""
     for shard in transaction.shards:
         carry_out_shard(store, shard, undo=transaction.undo)
     for record in transaction.files:
@@ -240,7 +240,7 @@ def _nothing_to_undo(root: Path) -> CkptfixError:
 
 
 def _cannot_write(root: Path, error: OSError, what: str, *, decided: bool) -> CkptfixError:
-    """The error, with the state it leaves: unchanged, complete, or to be completed."""
+    """The error with the resulting state: unchanged, complete, or to be completed."""
     why = error.strerror or str(error)
     if interrupted(root):
         return CkptfixError(

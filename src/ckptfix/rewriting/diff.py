@@ -46,7 +46,7 @@ def _blocks(text: str, lines: list[str], edits: Sequence[TextEdit]) -> list[_Blo
     current = 0
     for edit in edits:
         current = bisect_right(starts, edit.start, current) - 1
-        # An edit that takes a line break joins the next line to this one.
+        # An edit that removes a line break joins the next line to this one.
         end = min(bisect_right(starts, edit.end, current), len(lines))
         if spans and current <= spans[-1][1]:
             first, earlier, group = spans.pop()
@@ -69,7 +69,7 @@ def _blocks(text: str, lines: list[str], edits: Sequence[TextEdit]) -> list[_Blo
 
 
 def _trimmed(lines: Sequence[str], block: _Block) -> _Block:
-    """Without the lines at both ends that an edit inside a line leaves as they were."""
+    """Without unchanged lines at both ends of an edit."""
     start, end, first, last = block.start, block.end, 0, len(block.new)
     while start < end and first < last and lines[start] == block.new[first]:
         start, first = start + 1, first + 1

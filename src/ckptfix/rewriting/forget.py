@@ -27,7 +27,7 @@ class Forgotten:
     nbytes: int
     """Of these files."""
     left: tuple[str, ...]
-    """Names in the folder that are not files of ours, and still there."""
+    """Names left in the folder because ckptfix did not create them."""
 
 
 def forget(source: DirectorySource) -> Forgotten | None:
@@ -58,7 +58,7 @@ def forget(source: DirectorySource) -> Forgotten | None:
 def _remove(store: Store) -> Forgotten:
     originals = _originals(store)
     ours = [*_ours(store.folder), *_leftovers(store.root)]
-    # Without undo.json the rest means nothing; with it, all of the rest has to be there.
+    # Without undo.json the rest is useless; with it, all of the rest must be there.
     ours.sort(key=lambda path: (path.name != UNDO, path.name == LOCK))
     sizes = {path: path.lstat().st_size for path in ours if path.name not in (LOCK, IGNORE)}
     for path in ours:
@@ -75,7 +75,7 @@ def _remove(store: Store) -> Forgotten:
 def _originals(store: Store) -> tuple[str, ...]:
     try:
         done = store.read(UNDO)
-    except CkptfixError:  # damaged, and in the way
+    except CkptfixError:  # damaged
         return ()
     return tuple(sorted(record.file for record in done.records)) if done is not None else ()
 
@@ -89,5 +89,5 @@ def _ours(folder: Path) -> Iterator[Path]:
 
 
 def _leftovers(root: Path) -> Iterator[Path]:
-    """What a rewrite was writing when it was killed."""
+    """Partly written files of a rewrite that was killed."""
     return (path for path in root.glob(f".*{TEMPORARY}") if stat.S_ISREG(path.lstat().st_mode))

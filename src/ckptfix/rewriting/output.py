@@ -30,7 +30,7 @@ from ckptfix.text import visible
 
 WEIGHT_SUFFIXES: Final = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 MAX_FETCHED_BYTES: Final = 100_000_000
-"""A larger file than the largest tokenizer is fetched only together with the weights."""
+"""A file larger than any tokenizer is only fetched together with the weights."""
 _LEFT_BEHIND: Final = frozenset({".git", ".cache"})
 _FICLONE: Final = 0x40049409
 """ioctl number of a reflink on Linux (linux/fs.h)."""
@@ -40,7 +40,7 @@ LinkKind = Literal["hard link", "reflink", "symlink"]
 
 @dataclass(frozen=True)
 class Output:
-    """What was made."""
+    """The result."""
 
     directory: Path
     linked: tuple[tuple[LinkKind, int], ...]
@@ -99,7 +99,7 @@ def make_output(
 
 
 def make_metadata_output(source: Source, output: Path, changes: Sequence[FileChange]) -> Output:
-    """The same without the weights, from a checkpoint that is not on this machine."""
+    """The same without the weights, from a remote checkpoint."""
     small = [
         name
         for name in source.names()
@@ -114,7 +114,7 @@ def make_metadata_output(source: Source, output: Path, changes: Sequence[FileCha
 
 @contextmanager
 def _staging(output: Path, changes: Sequence[FileChange], mode: int) -> Iterator[Path]:
-    """A directory to fill, which gets the new metadata and then its final name, or goes away."""
+    """A temporary directory that gets the new metadata and its final name, or is removed."""
     try:
         staging = Path(tempfile.mkdtemp(prefix=f".{output.name}.ckptfix-", dir=output.parent))
         try:

@@ -36,7 +36,7 @@ class FileChange:
     renamed: int
     """Statements with a new name."""
     removed: int
-    """Statements taken out: dropped by a rule, or already there under the new name."""
+    """Statements removed: dropped by a rule, or already present under the new name."""
     added: int = 0
     """Statements added under a new name with the content of an existing one: aliases."""
     rebuilt: int = 0
@@ -58,7 +58,7 @@ class FileChange:
         rebuilt: int = 0,
         draft: "Draft | None" = None,
     ) -> "FileChange":
-        """What an edit makes of a file."""
+        """The result of editing a file."""
         edits = edit_document(document, edit)
         after = apply_edits(document.text, edits)
         renamed, removed = len(edit.renames), len(edit.removals)
@@ -88,7 +88,7 @@ class Plan:
     files: tuple[FileChange, ...]
     """Only the files that change."""
     names_per_rule: tuple[tuple[Rule, int], ...]
-    """Every rule of the mapper, and how many statements it changed."""
+    """Every rule of the mapper with the number of statements it changed."""
     findings_before: tuple[Finding, ...]
     findings_after: tuple[Finding, ...]
     refusals: tuple[Refusal, ...]
@@ -186,7 +186,7 @@ def _additions(metadata: MetadataFile, aliases: Aliases) -> dict[Path, tuple[str
 
 
 def draft_names(statements: tuple[Statement, ...], mapped: dict[tuple[str, Path], Mapped]) -> Draft:
-    """Renames and removals for one file; statements that meet in one name are merged or refused."""
+    """Renames and removals for one file; statements with one new name are merged or refused."""
     renames: dict[Path, str] = {}
     removals: set[Path] = set()
     refusals: list[Refusal] = []
@@ -224,7 +224,7 @@ def _content(statement: Statement) -> str:
 
 
 def change_file(document: JsonText, metadata: MetadataFile, draft: Draft) -> FileChange:
-    """What a draft does to the text of its file."""
+    """The edits of a draft to the text of its file."""
     additions = {p: n for p, n in draft.additions.items() if p not in draft.removals}
     settings: dict[Path, object] = {}
     appended: dict[Path, list[str]] = {}
@@ -259,7 +259,7 @@ def _renamed_places(
     places = {}
     for old, new in zip(before.metadata, after.metadata, strict=True):
         draft = drafts[old.file]
-        # Patterns are added wherever a dialect keeps them: only other statements are counted.
+        # Patterns are added wherever a dialect has them, so only other statements are counted.
         named = [s for s in new.statements if s.kind != "exclude"]
         kept = (s for s in old.statements if s.kind != "exclude" and s.path not in draft.removals)
         position = 0

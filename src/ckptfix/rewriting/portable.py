@@ -47,7 +47,7 @@ class PortablePlan:
 
     @property
     def failing_before(self) -> int:
-        """Weight of what is wrong now; a release that builds nothing counts most."""
+        """Weight of the modules that are wrong now; a release that builds nothing counts most."""
         return _failing(self.before)
 
     @property
@@ -143,7 +143,7 @@ def _with_aliases(
 def _helping(
     requests: Iterable[AliasRequest], without: PortablePlan, having: PortablePlan
 ) -> tuple[AliasRequest, ...]:
-    """Those that make a module right in some target."""
+    """Aliases that fix a module in some target."""
     righted = {
         name
         for old, new in zip(without.after, having.after, strict=True)

@@ -1,4 +1,4 @@
-"""The proof obligation of a rewrite: what it would break that works now."""
+"""The proof obligation of a rewrite: it must not break anything that works now."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from ckptfix.text import visible
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why the rewrite would do harm."""
+    """Why the rewrite would break something."""
 
     name: str
     reason: str
@@ -65,12 +65,12 @@ def new_errors(
 ) -> list[Refusal]:
     """Errors that the rewrite would introduce.
 
-    Warnings are left out: metadata that was lost did not declare what they are about.
+    Warnings are left out: lost metadata did not declare their subjects.
     """
     errors = tuple(f for f in after if f.rule.severity is Severity.ERROR)
     return find_harm({}, name_map, before, errors)
 
 
 def identity(finding: Finding, name_map: NameMap) -> tuple[Rule, str, str]:
-    """What makes a finding after the rewrite the same as one before it."""
+    """The key by which findings before and after the rewrite are matched."""
     return finding.rule, finding.place.file, name_map.mapper.map(finding.subject) or ""

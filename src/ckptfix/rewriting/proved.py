@@ -34,10 +34,10 @@ class RewriteRequest:
 
 @dataclass(frozen=True)
 class ProvedPlan:
-    """A rewrite of one checkpoint, and what comes of it."""
+    """A rewrite of one checkpoint and its verified result."""
 
     checkpoint: Checkpoint
-    """As it is."""
+    """The checkpoint as it is."""
     plan: Plan
     portable: PortablePlan | None
     """Verdicts before and after on each release; None if no known release applies."""
@@ -60,7 +60,7 @@ class ProvedPlan:
 
     @property
     def helps(self) -> bool:
-        """True when something is written, and less is wrong then."""
+        """True if something is written and less is wrong afterwards."""
         if self.refused or not self.changes_something:
             return False
         portable = self.portable
@@ -121,17 +121,17 @@ class Planner:
         if dialect.speller is None:
             raise CkptfixError(
                 f"{name}: no runtime reads a name in metadata of {quantizer}",
-                advice="`check` says what is wrong with the checkpoint",
+                advice="run `check` to see what is wrong with the checkpoint",
             )
         if self.request.own_map is not None and not self.request.tensors:
             raise CkptfixError(
-                f"{name}: names in metadata of {quantizer} are no plain names, which a map could "
-                "rename",
+                f"{name}: names in metadata of {quantizer} are not plain names, so a name map "
+                "cannot rename them",
                 advice="name the releases instead; their names are added",
             )
 
     def make_with_advice(self) -> ProvedPlan:
-        """The plan, and whether rebuilding from the tensors would fix what it leaves."""
+        """The plan, and whether rebuilding from the tensors would fix what remains."""
         planned = self.make()
         dialect = self.checkpoint.dialect
         can_write = dialect.writer is not None or dialect.speller is not None
@@ -146,7 +146,7 @@ class Planner:
     def _planned(
         self, named: Checkpoint, name_map: NameMap, targets: tuple[Target, ...]
     ) -> tuple[Plan, PortablePlan | None]:
-        """Names, after the content where the tensors decide it."""
+        """The plan for names, after content has been rebuilt from the tensors if requested."""
         dialect = named.dialect
         if dialect.reading is not None and dialect.speller is not None:
             from_tensors = self.request.from_tensors

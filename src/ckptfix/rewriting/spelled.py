@@ -1,6 +1,6 @@
 """Which names a dialect with its own reading needs for releases, proved by resolving them again.
 
-A release may compare names otherwise than the quantizer does, or under its own spelling. For each
+A release may compare names differently from the quantizer, or under its own spelling. For each
 module that it gets wrong, names are added in the spelling that helps; a name that decides wrongly
 is replaced by the names of the modules that it is right about.
 """
@@ -40,7 +40,7 @@ _ROUNDS: Final = 3
 """A list that a release derives from the tensors where there is none has to be written whole: what
 one round leaves out is added in the next."""
 _NAMING: Final = frozenset({Why.SPELLING, Why.PARENT, Why.REACH})
-"""What is wrong with names alone; the rest contradicts the tensors."""
+"""Problems of names alone; the others contradict the tensors."""
 
 Spelling = tuple[str, ...]
 _SPELLINGS: Final[tuple[Spelling, ...]] = (
@@ -57,18 +57,18 @@ spells the packed module."""
 
 @dataclass(frozen=True)
 class Attempt:
-    """One set of changes, and what comes of it."""
+    """One set of changes and its result."""
 
     files: tuple[FileChange, ...]
     after: tuple[TargetVerdict, ...]
     wrong: int
     """Modules that some release still gets wrong."""
     lost: int
-    """Modules that the quantizer itself would read otherwise than they are stored, and did not."""
+    """Modules that the quantizer would now read differently from how they are stored."""
 
     @property
     def rank(self) -> tuple[int, int]:
-        """Less is better; of equals the first counts."""
+        """Less is better; the first of equals wins."""
         return self.lost, self.wrong
 
 
@@ -82,7 +82,7 @@ class SpelledPlanner:
     name_map: NameMap
     targets: Sequence[Target]
     from_tensors: bool
-    """Also what contradicts the tensors, however it is read."""
+    """Also repair contradictions to the tensors."""
 
     def plan(self) -> tuple[Plan, PortablePlan | None]:
         """The plan, and the verdicts of the releases before and after it."""
@@ -112,7 +112,7 @@ class SpelledPlanner:
 
     @cached_property
     def _idle(self) -> frozenset[Place]:
-        """Where names stand that match nothing, if those are to go."""
+        """Places of names that match nothing, if those are to be removed."""
         if not self.from_tensors:
             return frozenset()
         return frozenset(f.place for f in self._found_before if f.rule is matches_nothing)
@@ -127,7 +127,7 @@ class SpelledPlanner:
 
     @cached_property
     def _contradicted(self) -> frozenset[str]:
-        """Modules that a name contradicts, where that is to be repaired.
+        """Modules that a name contradicts, if that is to be repaired.
 
         What a file declares for all modules means less: it leaves routers and heads unsaid.
         """
@@ -156,7 +156,7 @@ class SpelledPlanner:
         )
 
     def _attempt(self, spelling: Spelling, *, drops: bool) -> Attempt:
-        """Changes in one spelling; what comes out wrong is added until nothing more does."""
+        """Changes in one spelling; modules that are still wrong are added until none remains."""
         wanted: dict[str, Wanted] = {}
         dropped: dict[str, tuple[Statement, ...]] = {}
         if drops:
@@ -198,7 +198,7 @@ class SpelledPlanner:
         return self._wrong_in(self.checkpoint)
 
     def _wrong_in(self, checkpoint: Checkpoint) -> frozenset[str]:
-        """Modules that the quantizer itself reads otherwise than stored; of those asked for."""
+        """The given modules that the quantizer reads differently from how they are stored."""
         declarations = Declarations(checkpoint, Naming(checkpoint, self.name_map))
         asked = looked_up(checkpoint)
         wrong: set[str] = set()
@@ -215,7 +215,7 @@ class SpelledPlanner:
         return frozenset(wrong)
 
     def _wanted(self, verdicts: Iterable[TargetVerdict], spelling: Spelling) -> dict[str, Wanted]:
-        """Checkpoint name -> what the metadata must say, for what is wrong."""
+        """Checkpoint name -> what the metadata must declare, for modules that are wrong."""
         wanted: dict[str, Wanted] = {}
         for verdict in verdicts:
             if verdict.names is None:
@@ -229,7 +229,7 @@ class SpelledPlanner:
         return wanted
 
     def _may_help(self, verdict: TargetVerdict, module: ModuleVerdict) -> bool:
-        """True unless the name is right, or wrong in a way that only `from_tensors` repairs."""
+        """True unless the name is correct, or only `from_tensors` repairs it."""
         if module.resolved == module.stored:
             return False  # sizes
         key = str(verdict.target), module.name
@@ -251,7 +251,7 @@ class SpelledPlanner:
     ) -> None:
         layers = {self._layers.get(member) for member in module.members}
         if len(layers) > 1 or any(self.checkpoint.formats[m].problem for m in module.members):
-            return  # no one scheme is that of all members
+            return  # the members have no common scheme
         layer = layers.pop()
         spelled: dict[str, None] = {}
         if "stored" in spelling:
@@ -275,7 +275,7 @@ class SpelledPlanner:
 
     @cached_property
     def _dropped(self) -> dict[str, tuple[Statement, ...]]:
-        """File -> the statements by which a release, or the quantizer, gets a module wrong."""
+        """File -> the statements that make a release or the quantizer misread a module."""
         declarations = Declarations(self.checkpoint, Naming(self.checkpoint, self.name_map))
         names = {
             each.statement.name
@@ -295,7 +295,7 @@ class SpelledPlanner:
     def _rightly_said(
         self, dropped: Mapping[str, tuple[Statement, ...]], spelling: Spelling
     ) -> dict[str, Wanted]:
-        """What the dropped statements are right about, module by module."""
+        """What the dropped statements declare correctly, by module."""
         wanted: dict[str, Wanted] = {}
         for metadata in self.checkpoint.metadata:
             for statement in dropped.get(metadata.file, ()):
@@ -323,6 +323,6 @@ def _bank_or_name(member: str) -> str:
 def _without_releases(
     checkpoint: Checkpoint, name_map: NameMap, verdicts: tuple[TargetVerdict, ...]
 ) -> tuple[Finding, ...]:
-    """The findings, but for those that are about one release."""
+    """The findings that do not depend on a release."""
     found = find_all(checkpoint, name_map, verdicts)
     return tuple(finding for finding in found if finding.rule.needs != "release")

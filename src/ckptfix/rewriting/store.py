@@ -38,11 +38,11 @@ class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     file: str
     before: str
-    """What is there when the transaction starts."""
+    """The content before the transaction."""
     after: str
-    """What it puts there."""
+    """The content after it."""
     original: str
-    """What undo restores: the bytes before the first rewrite."""
+    """The content that undo restores: before the first rewrite."""
     mode: int
     """Permission bits, kept."""
 
@@ -104,7 +104,7 @@ class Store:
         """
         descriptor = self._open_lock()
         while not self._is_lock(descriptor):
-            # The one who held it before has removed it, with the folder.
+            # The previous holder has removed it with the folder.
             os.close(descriptor)
             descriptor = self._open_lock()
         try:
@@ -190,11 +190,11 @@ class Store:
         for record in transaction.records:
             ending = ".safetensors" if isinstance(record, ShardRecord) else ".json"
             if Path(record.file).name != record.file or record.file in ("", ".", ".."):
-                raise self.damaged(f"{name} names a file outside the checkpoint directory")
+                raise self.damaged(f"{name} lists a file outside the checkpoint directory")
             if not record.file.endswith(ending) or "\x00" in record.file:
-                raise self.damaged(f"{name} names a file that a rewrite never changes")
+                raise self.damaged(f"{name} lists a file that a rewrite never changes")
             if not 0 <= record.mode <= 0o7777:
-                raise self.damaged(f"{name} asks for a file mode that a rewrite never sets")
+                raise self.damaged(f"{name} has a file mode that a rewrite never sets")
         return transaction
 
     def write(self, name: str, transaction: Transaction) -> None:
@@ -207,7 +207,7 @@ class Store:
         sync_folder(self.folder)
 
     def sweep(self) -> None:
-        """Remove what a killed run left, stored bytes that nothing needs, and an empty folder."""
+        """Remove the leftovers of a killed run, unused stored bytes, and an empty folder."""
         for path in self.root.glob(f".*{TEMPORARY}"):
             path.unlink()
         needed = set()
@@ -219,7 +219,7 @@ class Store:
                 path.unlink()
         if not needed:
             (self.folder / IGNORE).unlink(missing_ok=True)
-            # Whoever waits for the lock makes the folder again once it is gone.
+            # A process that waits for the lock creates the folder again.
             (self.folder / LOCK).unlink(missing_ok=True)
             self.folder.rmdir()
             sync_folder(self.root)
@@ -231,7 +231,7 @@ def interrupted(root: Path) -> bool:
 
 
 def how_to_complete(root: Path) -> str:
-    """What the user does about an interrupted rewrite."""
+    """Advice on an interrupted rewrite."""
     again, back = call("rewrite", str(root)), call("undo", str(root))
     return f"run {again} to complete it or {back} to roll it back"
 

@@ -16,12 +16,12 @@ from ckptfix.rewriting.plan import Draft, Plan, change_file
 
 _LITERAL: Final = re.compile(r"\\x00|\\[-./]")
 _ANY_LENGTH: Final = re.compile(r"(?:\.|\[\^[^\]\d\\-]*\])[*+]")
-"""Takes a number of one digit like a number of three."""
+"""Matches a number of any length."""
 _DIGIT_OR_UNKNOWN: Final = re.compile(r"[^A-Za-z_^$]")
 
 
 class NotForAllError(Exception):
-    """What a plan does depends on how many experts there are."""
+    """The plan depends on the number of experts."""
 
 
 def unfolded_plan(plan: Plan, folded: Checkpoint, whole: Checkpoint) -> Plan:
@@ -43,7 +43,7 @@ def unfolded_plan(plan: Plan, folded: Checkpoint, whole: Checkpoint) -> Plan:
         document = whole.documents[change.file]
         draft = _Unfolding(fold, change.file, document.value).draft(change.draft)
         made = change_file(document, of_file[change.file], draft)
-        files.append(replace(made, draft=None))  # it is as large as the file
+        files.append(replace(made, draft=None))  # as large as the file
     return replace(plan, files=tuple(files))
 
 

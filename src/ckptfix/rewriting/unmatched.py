@@ -21,7 +21,7 @@ class Unmatched:
 def unmatched_rules(planned: ProvedPlan, own: NameMap | None) -> Unmatched:
     """The rules that match neither a name as it is nor one that a rule has given before.
 
-    The second is what a rewrite finds that was done already, so it is no mistake.
+    The second happens when a rewrite is repeated, so it is not a mistake.
 
     Args:
         planned: the rewrite.

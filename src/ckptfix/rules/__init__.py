@@ -1,1 +1,1 @@
-"""Rules: one file a family of findings."""
+"""Rules: one file per family of findings."""

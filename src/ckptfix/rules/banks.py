@@ -92,7 +92,7 @@ def _differ(checkpoint: Checkpoint, names: Iterable[str]) -> bool:
     """,
 )
 def incomplete_bank(context: Context) -> Iterable[Finding]:
-    """Experts that lack what most experts of their bank have, or are stored otherwise."""
+    """Experts with missing parts, or stored differently from most experts of their bank."""
     checkpoint = context.checkpoint
     for bank, experts in _banks(checkpoint).items():
         missing = sorted(set(range(max(experts) + 1)) - set(experts))
@@ -135,7 +135,7 @@ def _unlike(
             module = f"{bank}.{expert}.{part}"
             lacking = sorted(roles - stored.get((expert, part), frozenset()))
             if not lacking or (part in parts and checkpoint.formats[module].problem):
-                continue  # CKF301 reports what no format allows
+                continue  # CKF301 reports tensors that fit no format
             beside = next(iter(parts.values()))
             what = ", ".join(lacking) if part in parts else "all of its tensors"
             yield context.finding(

@@ -1,4 +1,4 @@
-"""The rules as a reader looks them up, by code."""
+"""Rules by code, for users."""
 
 from ckptfix.errors import CkptfixError
 from ckptfix.rules.finding import Rule
@@ -11,7 +11,7 @@ def find_rule(code: str) -> Rule:
     """The rule of a code, in upper or lower case.
 
     Raises:
-        CkptfixError: there is none; with the nearest one.
+        CkptfixError: there is none; the message has the nearest one.
     """
     rule = RULES.get(code.strip().upper())
     if rule is None:

@@ -35,7 +35,7 @@ class Facts:
 
     @cached_property
     def misread(self) -> Sequence[Misread]:
-        """Why the releases build modules otherwise than stored, by the names in the metadata.
+        """Names in the metadata that make releases build modules in a different format than stored.
 
         Only for dialects whose names are not plain.
         """

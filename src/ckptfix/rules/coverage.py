@@ -1,4 +1,4 @@
-"""CKF2xx: which modules the metadata covers, against how they are stored."""
+"""CKF2xx: which modules the metadata covers, compared with how they are stored."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -17,7 +17,7 @@ FAMILY: Final = Family("CKF2", "coverage")
 
 
 def decides(metadata: MetadataFile) -> bool:
-    """True when this file alone says how modules are quantized.
+    """True when this file alone declares how modules are quantized.
 
     config.json of ModelOpt 0.31 to 0.42 declares MIXED_PRECISION and leaves the map to
     hf_quant_config.json; a mixed file without a map decides nothing.
@@ -135,7 +135,7 @@ def excluded_but_quantized(context: Context) -> Iterable[Finding]:
     """,
 )
 def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
-    """2-D weights in float that a uniform file leaves to be quantized, and a release asks for."""
+    """2-D float weights that a uniform file does not exclude and that some release looks up."""
     for metadata in context.checkpoint.metadata:
         if metadata.quant_algo is None or metadata.is_mixed:
             continue
@@ -176,7 +176,7 @@ def unquantized_not_excluded(context: Context) -> Iterable[Finding]:
     """,
 )
 def no_layer_map(context: Context) -> Iterable[Finding]:
-    """Mixed checkpoints whose map stands in no file that a runtime reads."""
+    """Mixed checkpoints whose map is in no file that a runtime reads."""
     checkpoint = context.checkpoint
     read = read_by_runtimes(checkpoint.metadata)
     quantized = tuple(name for name, stored in checkpoint.formats.items() if stored.is_quantized)

@@ -40,7 +40,7 @@ FAMILY: Final = Family("CKF6", "draft layers")
     """,
 )
 def draft_not_excluded(context: Context) -> Iterable[Finding]:
-    """Unquantized draft modules that a uniform file leaves to be quantized."""
+    """Unquantized draft modules that a uniform file does not exclude."""
     checkpoint = context.checkpoint
     for metadata in checkpoint.metadata:
         if metadata.quant_algo is None or metadata.is_mixed:
@@ -102,16 +102,16 @@ def _narrower(metadata: MetadataFile, root: str) -> list[Statement]:
     """,
 )
 def draft_absent(context: Context) -> Iterable[Finding]:
-    """A number of draft layers above zero, and no module among them."""
+    """A declared number of draft layers without any module in them."""
     checkpoint = context.checkpoint
-    announced = checkpoint.config.draft_layers
-    if announced is None or announced.number < 1:
+    declared = checkpoint.config.draft_layers
+    if declared is None or declared.number < 1:
         return
     if not any(draft_root(checkpoint, name) for name in checkpoint.modules):
         yield context.finding(
-            subject=announced.pointer.rpartition("/")[2],
-            message=f"declares {announced.number} draft layers, but the shard files contain none",
-            place=Place(CONFIG_FILE, announced.pointer),
+            subject=declared.pointer.rpartition("/")[2],
+            message=f"declares {declared.number} draft layers, but the shard files contain none",
+            place=Place(CONFIG_FILE, declared.pointer),
             advice="copy the draft tensors from the original checkpoint, or serve without a "
             "draft model",
         )

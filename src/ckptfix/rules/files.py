@@ -1,4 +1,4 @@
-"""CKF5xx: the files of a checkpoint against each other."""
+"""CKF5xx: contradictions between the files of a checkpoint."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
@@ -71,7 +71,7 @@ def files_disagree(context: Context) -> Iterable[Finding]:
 
 @files_disagree.in_own_reading
 def files_disagree_in_own_reading(context: Context) -> Iterable[Finding]:
-    """A file of the quantizer's own that declares other schemes than the one that decides."""
+    """A file of the same quantizer whose schemes differ from those of the deciding file."""
     reading, metadata = context.checkpoint.dialect.reading, context.checkpoint.metadata
     if reading is None or len(metadata) < 2:
         return
@@ -125,7 +125,7 @@ def _said(decision: Statement | MetadataFile | None) -> tuple[str | None, int | 
     """,
 )
 def left_over(context: Context) -> Iterable[Finding]:
-    """Files that another quantizer writes, beside metadata that do not read them."""
+    """Files of another quantizer, which the quantizer of the metadata does not read."""
     checkpoint = context.checkpoint
     read = {metadata.file for metadata in checkpoint.metadata}
     ours = {own.name for own in checkpoint.dialect.own_files}
@@ -134,7 +134,7 @@ def left_over(context: Context) -> Iterable[Finding]:
         return
     method = _method(checkpoint.documents[CONFIG_FILE], named.root)
     for file, document in checkpoint.documents.items():
-        # AutoRound writes its quantization_config.json also where it exports in another format.
+        # AutoRound also writes its quantization_config.json when it exports another format.
         if file not in read | ours and _method(document, ()) != method:
             yield context.finding(
                 subject=file,
@@ -201,7 +201,7 @@ def _different(
     """,
 )
 def wrong_type(context: Context) -> Iterable[Finding]:
-    """Fields that are read as if they were not there."""
+    """Fields of a type for which they are ignored."""
     for metadata in context.checkpoint.metadata:
         for fault in metadata.faults:
             yield context.finding(

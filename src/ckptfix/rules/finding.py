@@ -34,7 +34,7 @@ class Repair(Enum):
 
     @property
     def arguments(self) -> str:
-        """Those of the call: `from_tensors=True`."""
+        """The arguments of the call: `from_tensors=True`."""
         return self.value.removeprefix("rewrite(").removesuffix(")")
 
 
@@ -44,7 +44,7 @@ reads those), or the verdict of a runtime release."""
 
 
 BY_HAND: Final = "correct it by hand; no rewrite repairs it"
-"""Advice where a rewrite was meant to repair it and does not."""
+"""Advice if the rewrite of the rule does not repair this finding."""
 
 
 def to_rewrite(call: str, effect: str) -> str:
@@ -58,11 +58,11 @@ def to_rewrite(call: str, effect: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """Another place that a finding is about."""
+    """A further place of a finding."""
 
     place: Place
     note: str
-    """What it contains, as a phrase: `declares NVFP4`."""
+    """What is there, as a phrase: `declares NVFP4`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,9 @@ class Finding:
     depends_on_experts: bool = False
     """Its text depends on experts that are neither its subject nor among its modules."""
     count: int = 1
-    """Places that it is for: beyond thousands of one kind, the rest is one finding."""
+    """Number of places it represents: beyond thousands of them, the rest is one finding."""
     effect: str | None = None
-    """What a rewrite does about it, as a phrase: `adds it as FP8`; empty if the call says enough,
+    """What a rewrite does about it, as a phrase: `adds it as FP8`; empty if the call is enough,
     None if the advice is to repair it by hand."""
     banks: Banks | None = field(default=None, repr=False)
     """Expert banks whose expert 0 represents all of them in the names of this finding."""
@@ -141,7 +141,7 @@ class Rule:
     blocks_verify: bool
     """`verify` cannot decode such a module, so it reports the finding too."""
     since: str
-    """The version of ckptfix that had it first."""
+    """The first version of ckptfix with this rule."""
     example: str
     """Part of a checkpoint that breaks the rule, and its repair, as a diff: the name of each file,
     with a JSON pointer if it is only a part, followed by what matters in it. Modules of a shard
@@ -155,12 +155,12 @@ class Rule:
         return _declared_as, (self.code,)  # another process has the same rules
 
     def in_own_reading(self, find: Find) -> Find:
-        """Declare how it is found where only the quantizer's own reading says what names meet."""
+        """Declare the function for dialects in which only the quantizer's reading matches names."""
         _in_own_reading[self.code] = find
         return find
 
     def find_in(self, *, plain_names: bool) -> Find | None:
-        """What finds it; None where it does not apply.
+        """The function that finds it; None where the rule does not apply.
 
         Args:
             plain_names: the names in the metadata are modules, what contains them, or shell
@@ -236,7 +236,7 @@ class Family:
 
 _declared: Final[dict[str, Rule]] = {}
 _in_own_reading: Final[dict[str, Find]] = {}
-"""Code -> what finds it in dialects whose names are not plain."""
+"""Code -> the function for dialects whose names are not plain."""
 
 
 def declared_rules() -> dict[str, Rule]:

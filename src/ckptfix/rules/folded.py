@@ -1,4 +1,4 @@
-"""Whether what was found in a folded checkpoint holds for the whole of it."""
+"""Whether findings in a folded checkpoint hold for the whole one."""
 
 import re
 from collections.abc import Iterable
@@ -37,13 +37,13 @@ def holds_for_all(
 
 
 def tells_of_banks(finding: Finding) -> bool:
-    """True for what holds for more than the experts that it names."""
+    """True for a finding about more experts than it names."""
     banks = finding.banks
     return banks is not None and any(map(banks.has, (finding.subject, *finding.modules)))
 
 
 def _stands_for_all(finding: Finding) -> bool:
-    """Judged by its names and places; the rule declares what else its text depends on."""
+    """True if names or places depend on experts, or the rule declares that its text does."""
     banks = finding.banks
     if banks is None or finding.depends_on_experts:
         return banks is None
@@ -56,7 +56,7 @@ def _stands_for_all(finding: Finding) -> bool:
 
 
 def _bank_holds(folded: Checkpoint, module: ModuleVerdict) -> bool:
-    """True unless a runtime builds the experts of a bank one by one."""
+    """True unless a runtime builds each expert of a bank as its own module."""
     banks = folded.banks
     return banks is None or module.kind == "experts" or not any(map(banks.has, module.members))
 

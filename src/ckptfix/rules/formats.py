@@ -1,4 +1,4 @@
-"""CKF3xx: the declared quant_algo against the stored format."""
+"""CKF3xx: the declared quant_algo compared with the stored format."""
 
 from collections.abc import Iterable
 from typing import Final

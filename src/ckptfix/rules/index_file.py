@@ -14,7 +14,7 @@ from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF5", "files and index")
 MOST_LISTED: Final = 10_000
-"""Tensors of one kind with a finding each; a stale index has a million, and one cause."""
+"""Tensors reported individually; a stale index may have a million with one cause."""
 _REBUILD: Final = "rebuild the index"
 
 
@@ -123,7 +123,7 @@ def _more(context: Context, index: str, number: int, message: str) -> Iterator[F
     """,
 )
 def index_lacks_tensors(context: Context) -> Iterable[Finding]:
-    """Tensors that the index mentions nowhere, a finding for each file."""
+    """Tensors that are missing from the index, one finding per file."""
     table = context.checkpoint.table
     missing = {tensor for tensor, _ in table.missing}
     lacking: dict[str, list[str]] = {}
@@ -161,7 +161,7 @@ def index_lacks_tensors(context: Context) -> Iterable[Finding]:
     """,
 )
 def total_size_differs(context: Context) -> Iterable[Finding]:
-    """`metadata.total_size` against the bytes that the headers declare."""
+    """`metadata.total_size` compared with the bytes that the headers declare."""
     table = context.checkpoint.table
     if table.index_file is None or table.total_size in (None, table.nbytes):
         return
@@ -197,7 +197,7 @@ def total_size_differs(context: Context) -> Iterable[Finding]:
     """,
 )
 def unlisted_file(context: Context) -> Iterable[Finding]:
-    """`.safetensors` files that lie beside an index which does not name them."""
+    """`.safetensors` files that the index does not list."""
     table = context.checkpoint.table
     for file in table.unlisted_files:
         if not file.startswith("consolidated"):  # Mistral's own layout of the same weights
@@ -233,7 +233,7 @@ def unlisted_file(context: Context) -> Iterable[Finding]:
     """,
 )
 def no_index(context: Context) -> Iterable[Finding]:
-    """More than one shard file, and nothing that says which tensor is in which."""
+    """Several shard files without an index."""
     table = context.checkpoint.table
     if table.lacks_index:
         yield context.finding(

@@ -1,4 +1,4 @@
-"""CKF80x, CKF81x: numbers of modules that a runtime joins, and what its GEMM answers."""
+"""CKF80x, CKF81x: values of modules that a runtime fuses, and results of their GEMMs."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -61,7 +61,7 @@ def unlike_members(context: Context) -> Iterable[Finding]:
 
 
 def _common(members: Sequence[ModuleNumbers], role: str) -> tuple[str, int]:
-    """The value that most have, and how many."""
+    """The most frequent value and its count."""
     digests = Counter(m.scales[role].digest for m in members if role in m.scales)
     return digests.most_common(1)[0] if digests else ("", 0)
 
@@ -73,7 +73,7 @@ def _unlike(
     usual, number = _common(having, role)
     if number == len(having):
         return
-    # Without a majority it is unknown which is right: all are reported.
+    # Without a majority it is unknown which is correct, so all are reported.
     odd = [m for m in having if m.scales[role].digest != usual or number * 2 <= len(having)]
     for member in odd:
         message = f"has a different {role} from the other members of {name}"
@@ -100,7 +100,7 @@ def _unlike(
     """,
 )
 def lone_input_scale(context: Context) -> Iterable[Finding]:
-    """INT8 modules whose input_scale is not what nearly all others have."""
+    """INT8 modules whose input_scale differs from that of nearly all others."""
     modules = [
         numbers
         for numbers in context.numbers.modules.values()
@@ -207,7 +207,7 @@ def wrong_gemm(context: Context) -> Iterable[Finding]:
     """,
 )
 def unlike_source(context: Context) -> Iterable[Finding]:
-    """Weights out of the band of their format."""
+    """Weights outside the error band of their format."""
     for numbers in context.numbers.modules.values():
         source, row = numbers.source, format_named(numbers.quant_algo)
         if source is None or row is None:

@@ -10,7 +10,7 @@ from ckptfix.rules.reading import place_of
 FAMILY: Final = Family("CKF3", "formats and scales")
 
 _MARLIN_TILE: Final = 64
-"""Output features that Marlin takes at a time (vLLM 0.33.0,
+"""Marlin requires a multiple of this many output features (vLLM 0.33.0,
 vllm/model_executor/layers/quantization/utils/marlin_utils.py, `GPTQ_MARLIN_MIN_THREAD_N`)."""
 _SMALLEST_REAL: Final = 512
 """Layers with fewer output features occur in test models, or are packed with others."""
@@ -35,7 +35,7 @@ _SMALLEST_REAL: Final = 512
     """,
 )
 def not_in_tiles(context: Context) -> Iterable[Finding]:
-    """FP4 layers whose output features are no multiple of 64."""
+    """FP4 layers whose output features are not a multiple of 64."""
     for name, stored in context.checkpoint.formats.items():
         if not any(fit.format.scales.name == "two levels" for fit in stored.fits):
             continue

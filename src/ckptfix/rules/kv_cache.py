@@ -34,7 +34,7 @@ FAMILY: Final = Family("CKF4", "KV cache")
     """,
 )
 def kv_cache_differs(context: Context) -> Iterable[Finding]:
-    """Two files that state different KV cache algorithms, or one that states none."""
+    """Two files that declare different KV cache algorithms, or only one that declares any."""
     read = read_by_runtimes(context.checkpoint.metadata)
     if len(read) < 2:
         return
@@ -75,7 +75,7 @@ def kv_cache_differs(context: Context) -> Iterable[Finding]:
     """,
 )
 def kv_cache_unsaid(context: Context) -> Iterable[Finding]:
-    """Scales without a statement in any file."""
+    """Scales of a KV cache that no file declares as quantized."""
     checkpoint = context.checkpoint
     if not checkpoint.metadata or any(m.kv_cache_quant_algo for m in checkpoint.metadata):
         return

@@ -43,10 +43,10 @@ _SHARED_PARTS: Final = 2
     """,
 )
 def lost_module(context: Context) -> Iterable[Finding]:
-    """A block like all others that share modules with it, but for one that each of them has.
+    """A block without one module that every similar block has.
 
     Blocks that differ on purpose (dense layers before expert layers, layers that share keys and
-    values) come in numbers, or differ in more than one module.
+    values) are several, or differ in more than one module.
     """
     modules = context.checkpoint.modules
     for blocks in _kinds(modules):

@@ -1,7 +1,7 @@
-"""Why a release builds a module otherwise than it is stored: the name in the metadata.
+"""Names in the metadata that make a release build a module in a different format than stored.
 
 For dialects whose names only the quantizer's own reading explains. A name that the quantizer reads
-rightly and a release does not is misread; else the metadata contradict the tensors.
+correctly and a release does not is misread; otherwise the metadata contradicts the tensors.
 """
 
 import re
@@ -32,11 +32,11 @@ class Why(Enum):
     """What is wrong with the name."""
 
     SPELLING = auto()
-    """It stands for the module in another spelling than the release looks up."""
+    """It names the module in a spelling that the release does not look up."""
     PARENT = auto()
-    """It stands for what contains the module, and the release maps it as something else."""
+    """It names a parent of the module, and the release maps it to a different name."""
     REACH = auto()
-    """It meets more, or fewer, modules in the release than it names."""
+    """It matches more, or fewer, modules in the release than in the quantizer."""
     MEMBERS = auto()
     """The members of a packed module have different schemes."""
     NOT_LISTED = auto()
@@ -48,7 +48,7 @@ class Why(Enum):
     LISTED = auto()
     """It quantizes a module that is stored unquantized."""
     SCHEME = auto()
-    """It declares another scheme than is stored."""
+    """It declares a scheme that differs from the stored one."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Misread:
 
     why: Why
     statement: Statement | None
-    """None where none is there."""
+    """None if there is none."""
     member: str
-    """Checkpoint name of the module, or of the member, that it is wrong about."""
+    """Checkpoint name of the module, or the member, for which it is wrong."""
     metadata: MetadataFile
     module: ModuleVerdict
     target: Target
@@ -97,7 +97,7 @@ def leaves_out(statement: Statement) -> bool:
 
 
 def runs_on(statement: Statement, module: str) -> bool:
-    """True where the number that ends a name is only the beginning of one in a module.
+    """True if the number at the end of a name is only the beginning of one in a module.
 
     >>> statement = Statement("exclude", "model.layers.2", "config.json", ())
     >>> runs_on(statement, "model.layers.20.mlp"), runs_on(statement, "model.layers.2.mlp")
@@ -122,7 +122,7 @@ class _Reader:
     decided: Mapping[str, Decision]
 
     def parents(self, modules: Sequence[ModuleVerdict]) -> Mapping[str, Statement]:
-        """Runtime name of a module -> the name of its parent that the release maps otherwise."""
+        """Runtime name of a module -> the name of its parent that the release maps differently."""
         asked = Asked(
             self.names,
             tuple(RuntimeModule(m.name, m.members, "linear", True) for m in modules if m.name),
@@ -146,7 +146,7 @@ class _Reader:
                 yield statement
 
     def cause(self, module: ModuleVerdict, parents: Mapping[str, Statement]) -> _Cause | None:
-        """What is wrong, and where; None where no name is."""
+        """What is wrong, and where; None if no name is at fault."""
         formats = [self.checkpoint.formats[member] for member in module.members]
         if any(stored.problem for stored in formats):
             return None
@@ -177,9 +177,9 @@ class _Reader:
         return fit is not None and len(sizes) < 2
 
     def _misreading(self, module: ModuleVerdict) -> _Cause | None:
-        """The quantizer reads the metadata as the tensors are; the release does not."""
+        """The quantizer's reading agrees with the tensors, but the release's does not."""
         if module.resolved == module.stored:
-            return None  # sizes, or tensors that are missing
+            return None  # sizes or missing tensors
         for statement in self.metadata.statements:
             decides = statement.name == module.decided_by
             skips = module.resolved == UNQUANTIZED and leaves_out(statement)
@@ -192,7 +192,7 @@ class _Reader:
             hits = (s for s in listed if any(self.reading.meets(self._held(s), n) for n in asked))
             hit = next(hits, None)
             return None if hit is None else (Why.REACH, hit, module.members[0])
-        if is_class_name(own.name):  # which class a layer has is for the release to say
+        if is_class_name(own.name):  # the release determines the class of a layer
             return (
                 (Why.NOT_LISTED, None, module.members[0])
                 if module.resolved == UNQUANTIZED
@@ -203,7 +203,7 @@ class _Reader:
         return (Why.REACH if met else Why.SPELLING), own, module.members[0]
 
     def _held(self, statement: Statement) -> Statement:
-        """With its name as the release maps it."""
+        """The statement with its name as the release maps it."""
         return replace(statement, name=self.names.map(statement.name) or statement.name)
 
     def _meets_by_accident(self, statement: Statement, module: ModuleVerdict) -> bool:
@@ -226,7 +226,7 @@ class _Reader:
         return next((s for s in left if self.reading.meets(s, member)), None)
 
     def _contradiction(self, member: str, decision: Decision) -> _Cause:
-        """The metadata say something else than the tensors, however they are read."""
+        """The metadata contradicts the tensors in every reading."""
         statement = self._deciding([member])
         if statement is not None and runs_on(statement, member):
             return Why.REACH, statement, member

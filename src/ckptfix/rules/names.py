@@ -1,4 +1,4 @@
-"""CKF1xx: names in the metadata against names in the tensors."""
+"""CKF1xx: names in the metadata compared with names of the tensors."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ def statements(context: Context) -> Iterator[Statement]:
 
 
 def abbreviates(context: Context, statement: Statement) -> bool:
-    """True for a plain pattern that is no name and no container, but part of some name."""
+    """True for a plain pattern that is only part of some name, not a module or a parent."""
     if statement.kind != "exclude" or _WILDCARD.search(statement.name):
         return False
     if context.naming.read_pattern(statement.name).spelling is not None:
@@ -38,12 +38,12 @@ def abbreviates(context: Context, statement: Statement) -> bool:
 
 
 def is_corrupt(name: str) -> bool:
-    """True for a name that no module can have."""
+    """True for a name that is not valid for any module."""
     return not name.isprintable()
 
 
 def read(context: Context, statement: Statement) -> Reading:
-    """What a statement's name stands for."""
+    """The modules that the name of a statement matches."""
     if statement.kind == "exclude":
         return context.naming.read_pattern(statement.name)
     return context.naming.read_name(statement.name)
@@ -77,7 +77,7 @@ def read(context: Context, statement: Statement) -> Reading:
     """,
 )
 def checkpoint_spelling(context: Context) -> Iterable[Finding]:
-    """Old spellings, where the name map says that some release needs the new one."""
+    """Old spellings, if some release needs the new one according to the name map."""
     if not context.naming.name_map.required:
         return
     needed_by = " and ".join(f"{n.runtime}{n.versions}" for n in context.naming.name_map.needed_by)
@@ -90,7 +90,7 @@ def checkpoint_spelling(context: Context) -> Iterable[Finding]:
         if reading.spelling != "checkpoint" or reading.runtime_name == statement.name:
             continue
         if (statement.file, statement.path[:-1], reading.runtime_name) in stated:
-            continue  # an alias in the runtime's spelling stands beside it
+            continue  # an alias in the runtime's spelling is next to it
         yield context.finding(
             subject=statement.name,
             message=f"uses the checkpoint spelling; {look} up a different name",
@@ -126,7 +126,7 @@ def checkpoint_spelling(context: Context) -> Iterable[Finding]:
     """,
 )
 def matches_nothing(context: Context) -> Iterable[Finding]:
-    """Entries, targets and patterns that name no module of the checkpoint."""
+    """Entries, targets and patterns that match no module of the checkpoint."""
     for statement in statements(context):
         if is_corrupt(statement.name) or read(context, statement).spelling is not None:
             continue
@@ -137,7 +137,7 @@ def matches_nothing(context: Context) -> Iterable[Finding]:
         if statement.kind == "entry" and statement.quant_algo is None:
             continue
         if abbreviates(context, statement):
-            continue  # CKF104 tells how far it reaches
+            continue  # CKF104 reports what it matches
         nearest = context.naming.nearest(statement.name.rstrip("*").rstrip("."))
         yield context.finding(
             subject=statement.name,

@@ -14,11 +14,11 @@ FAMILY: Final = Family("CKF8", "numbers")
 EXPORT_AGAIN: Final = "export the module again"
 
 _LARGEST_WEIGHT: Final = 65504.0
-"""The largest F16: no weight of a model is beyond."""
+"""The largest F16 value, which no weight of a model exceeds."""
 _SATURATED: Final = 0.2
 """Share of codes at the limit; real exports have below 0.03, weights of three values have more."""
 _BELONGS: Final = -3.0
-"""Standard deviations; a pairing by chance is above in 999 cases of 1,000, real exports are below
+"""Standard deviations; unrelated values are above it in 999 of 1,000 cases, real exports are below
 -4 even where they have 32 blocks."""
 _LOWEST_TOP: Final = 200.0
 """Largest block scale of a weight: 448 by construction, 256 with four-over-six, and less where
@@ -64,7 +64,7 @@ def found(
     """,
 )
 def bad_scale(context: Context) -> Iterable[Finding]:
-    """Companions with values that no calibration gives, or that make weights beyond F16."""
+    """Companions with values that no calibration produces, or that dequantize beyond F16."""
     for numbers in context.numbers.modules.values():
         for role, scale in numbers.scales.items():
             if message := _bad(scale, numbers, role):
@@ -109,7 +109,7 @@ def _zeros_allowed(quant_algo: str, role: str) -> float:
     """,
 )
 def bad_weight(context: Context) -> Iterable[Finding]:
-    """Weights whose codes carry nothing, or less than they could."""
+    """Weights whose codes are all zero, clipped or NaN."""
     for numbers in context.numbers.modules.values():
         weight = numbers.weight
         if weight is None:
@@ -143,7 +143,7 @@ def bad_weight(context: Context) -> Iterable[Finding]:
     """,
 )
 def foreign_scales(context: Context) -> Iterable[Finding]:
-    """Block scales and codes that are paired as by chance."""
+    """Block scales and codes that are uncorrelated."""
     for numbers in context.numbers.modules.values():
         weight = numbers.weight
         if weight is not None and weight.pairing is not None and weight.pairing > _BELONGS:
@@ -175,7 +175,7 @@ def foreign_scales(context: Context) -> Iterable[Finding]:
     """,
 )
 def two_levels(context: Context) -> Iterable[Finding]:
-    """Block scales against weight_scale_2, over the modules of a layer that share one."""
+    """Block scales compared with weight_scale_2, for the modules of a layer that share one."""
     groups: dict[tuple[str, str, str], list[ModuleNumbers]] = {}
     for numbers in context.numbers.modules.values():
         second = numbers.scales.get("weight_scale_2")
@@ -239,7 +239,7 @@ def _layer(name: str) -> str:
     """,
 )
 def uncalibrated(context: Context) -> Iterable[Finding]:
-    """Static input scales that no calibration touched."""
+    """Static input scales that still have their initial value."""
     for numbers in context.numbers.modules.values():
         scale = numbers.scales.get("input_scale")
         if scale is not None and scale.smallest == scale.largest == 1.0:

@@ -1,4 +1,4 @@
-"""CKF1xx and CKF2xx: names in the metadata of quantizers that read them in their own way."""
+"""CKF1xx and CKF2xx for quantizers that match names in their own way."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ def _releases(alike: Sequence[Misread]) -> dict[str, None]:
 
 
 def _grouped(context: Context, *whys: Why) -> Iterator[tuple[Sequence[Misread], str]]:
-    """What has one cause in one place: the modules of all releases, and the releases in words."""
+    """Modules with one cause in one place, for all releases, and these releases as text."""
     grouped: dict[tuple[object, ...], list[Misread]] = {}
     for each in context.misread:
         if each.why in whys:
@@ -75,7 +75,7 @@ def _named(names: Iterable[str]) -> str:
 
 @checkpoint_spelling.in_own_reading
 def other_spelling(context: Context) -> Iterable[Finding]:
-    """Names that a release compares with its own names, which are spelled otherwise."""
+    """Names that a release compares with its own names, which are spelled differently."""
     for alike, releases in _grouped(context, Why.SPELLING):
         statement = alike[0].statement
         looked_up = [each.module.name for each in alike]
@@ -119,14 +119,14 @@ def other_spelling(context: Context) -> Iterable[Finding]:
     """,
 )
 def parent_falls_through(context: Context) -> Iterable[Finding]:
-    """Never in metadata of plain names: their patterns are mapped as beginnings."""
+    """Never reported for plain names, whose patterns are mapped as prefixes."""
     del context
     return ()
 
 
 @parent_falls_through.in_own_reading
 def parent_falls_through_in_own_reading(context: Context) -> Iterable[Finding]:
-    """Names of parents that no mapper rule takes as it takes what is below them."""
+    """Names of parents that the mapper maps differently from the modules below them."""
     for alike, releases in _grouped(context, Why.PARENT):
         statement, below = alike[0].statement, _named(each.module.name for each in alike)
         yield _found(
@@ -141,7 +141,7 @@ def parent_falls_through_in_own_reading(context: Context) -> Iterable[Finding]:
 
 @ambiguous_pattern.in_own_reading
 def other_reach(context: Context) -> Iterable[Finding]:
-    """Names that meet a packed module by accident, run on into a number, or are cut short."""
+    """Names that match a packed module by accident, part of a number, or part of a name."""
     for alike, releases in _grouped(context, Why.REACH):
         statement, first = alike[0].statement, alike[0].module
         met = _named(each.module.name for each in alike)
@@ -184,7 +184,7 @@ def other_reach(context: Context) -> Iterable[Finding]:
     """,
 )
 def members_differ(context: Context) -> Iterable[Finding]:
-    """In metadata of plain names the releases' own verdict says so (CKF701)."""
+    """For plain names, the verdicts of the releases report this (CKF701)."""
     del context
     return ()
 
@@ -205,7 +205,7 @@ def members_differ_in_own_reading(context: Context) -> Iterable[Finding]:
 
 @named_nowhere.in_own_reading
 def quantized_but_not_listed(context: Context) -> Iterable[Finding]:
-    """Quantized modules that no name in the metadata stands for, and a release asks for."""
+    """Quantized modules that no name in the metadata matches and that some release looks up."""
     for alike, _ in _grouped(context, Why.NOT_LISTED):
         stored = alike[0].module.stored
         yield _found(
@@ -219,7 +219,7 @@ def quantized_but_not_listed(context: Context) -> Iterable[Finding]:
 
 @excluded_but_quantized.in_own_reading
 def left_out_but_quantized(context: Context) -> Iterable[Finding]:
-    """Names that leave modules unquantized which are stored quantized."""
+    """Names that exclude modules stored quantized."""
     for alike, _ in _grouped(context, Why.EXCLUDED):
         first = alike[0]
         name = first.statement.name if first.statement else ""
@@ -235,7 +235,7 @@ def left_out_but_quantized(context: Context) -> Iterable[Finding]:
 
 @unquantized_not_excluded.in_own_reading
 def unquantized_but_not_left_out(context: Context) -> Iterable[Finding]:
-    """Unquantized modules that a release builds quantized, and no name leaves out."""
+    """Unquantized modules that a release builds quantized and no name excludes."""
     for alike, _ in _grouped(context, Why.NOT_EXCLUDED):
         module = alike[0].module
         yield _found(
@@ -250,7 +250,7 @@ def unquantized_but_not_left_out(context: Context) -> Iterable[Finding]:
 
 @listed_but_unquantized.in_own_reading
 def named_but_unquantized(context: Context) -> Iterable[Finding]:
-    """Names that quantize modules which are stored unquantized."""
+    """Names that quantize modules stored unquantized."""
     for alike, _ in _grouped(context, Why.LISTED):
         first = alike[0]
         name = first.statement.name if first.statement else ""
@@ -281,7 +281,7 @@ def scheme_differs(context: Context) -> Iterable[Finding]:
 
 @matches_nothing.in_own_reading
 def meets_nothing(context: Context) -> Iterable[Finding]:
-    """Names that stand for no module, in any spelling that some release maps to its own."""
+    """Names that match no module in any spelling that some release maps to its own."""
     reading = context.checkpoint.dialect.reading
     if reading is None:
         return
@@ -327,7 +327,7 @@ def _stands_for_some(context: Context, reading: Reading, statement: Statement) -
 
 
 def _advice(context: Context, reading: Reading, statement: Statement) -> str | None:
-    """What to do about a name that meets nothing; None where it may be meant to.
+    """Advice on a name that matches nothing; None if that may be intended.
 
     Lists for a whole family of models hold patterns and parts of names that one model lacks. A
     full name, or an expression that was to quantize something, was written for this one.

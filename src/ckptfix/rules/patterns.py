@@ -1,4 +1,4 @@
-"""CKF1xx: how far a pattern reaches, and in which dialect it is written."""
+"""CKF1xx: what a pattern matches, and in which dialect it is written."""
 
 import re
 from bisect import bisect_left
@@ -168,7 +168,7 @@ def _plain_patterns(metadata: MetadataFile) -> Iterator[Statement]:
 
 
 def _longer(names: Sequence[str], beginning: str) -> list[str]:
-    """Names that continue after the prefix within the same dotted part."""
+    """Names that continue after the prefix within one dotted part."""
     found = []
     for at in range(bisect_left(names, beginning), len(names)):
         name = names[at]
@@ -205,7 +205,7 @@ def _longer(names: Sequence[str], beginning: str) -> list[str]:
     """,
 )
 def experts_one_by_one(context: Context) -> Iterable[Finding]:
-    """Banks of which a list names single experts only."""
+    """Banks of which a list has only individual experts."""
     for metadata in context.checkpoint.metadata:
         banks: dict[str, Statement] = {}
         listed = {s.name for s in metadata.of_kind("exclude")}

@@ -1,4 +1,4 @@
-"""What several rules use: which modules a file covers, excludes, declares."""
+"""Shared by rules: which modules a file covers, excludes and declares."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from ckptfix.text import visible
 
 
 def place_of(checkpoint: Checkpoint, module: str, role: str = "weight") -> Place:
-    """The shard file and a tensor of a module; its first tensor if it has none of that role."""
+    """The place of a module's tensor in the given role, otherwise of its first tensor."""
     names = checkpoint.modules[module].tensor_names
     tensor = names.get(role, next(iter(names.values())))
     return Place(checkpoint.table.file_of[tensor], tensor=visible(tensor))

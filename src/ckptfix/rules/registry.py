@@ -1,4 +1,4 @@
-"""All rules: every file of this package that is none of the `_MACHINERY` declares some."""
+"""All rules: every file of this package that is not in `_MACHINERY` declares some."""
 
 from importlib import import_module
 from pkgutil import iter_modules
@@ -57,11 +57,11 @@ def find_all(
 def find_in_releases(
     checkpoint: Checkpoint, name_map: NameMap, verdicts: tuple[TargetVerdict, ...]
 ) -> tuple[Finding, ...]:
-    """What only rules find that need a release: for releases that nobody asked about."""
+    """Findings of the rules that need a release, for releases that were not requested."""
     return _found(Facts(checkpoint, Naming(checkpoint, name_map), verdicts), "release")
 
 
 def _found(facts: Facts, needs: Needs | None = None) -> tuple[Finding, ...]:
-    """What all rules find, or those that need one thing."""
+    """Findings of all rules, or of those with the given need."""
     rules = (rule for rule in RULES.values() if needs in (None, rule.needs))
     return tuple(finding for rule in rules for finding in facts.findings(rule))

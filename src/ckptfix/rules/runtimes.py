@@ -1,4 +1,4 @@
-"""CKF7xx: what the releases that the user asked for would make of the checkpoint."""
+"""CKF7xx: whether the requested releases load the checkpoint as stored."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -92,7 +92,7 @@ def wrong_module(context: Context) -> Iterable[Finding]:
         "mapping', older releases at an algorithm that they do not support."
     ),
     fix=(
-        "Serve with a release that accepts it: `check()` asks every known release. A format that "
+        "Serve with a release that accepts it: `check()` tries every known release. A format that "
         "none supports has to be exported again in another one."
     ),
     since="0.1.0",
@@ -151,7 +151,7 @@ def refused_metadata(context: Context) -> Iterable[Finding]:
     """,
 )
 def not_loaded(context: Context) -> Iterable[Finding]:
-    """What keeps a release from loading the checkpoint, besides modules built otherwise."""
+    """Faults, other than differing formats, that keep a release from loading the checkpoint."""
     alike: dict[Reason, list[Target]] = {}
     for verdict in context.verdicts:
         for fault in verdict.faults:
@@ -179,7 +179,7 @@ def _tensors_of(checkpoint: Checkpoint, name: str) -> tuple[str, ...]:
 
 
 def _deciding(module: ModuleVerdict) -> tuple[str, ...]:
-    """The name that decided, else those that were meant to."""
+    """The name that decided, otherwise those that name the module."""
     resolution = module.resolution
     if resolution is not None and resolution.excluded is not None:
         return (resolution.excluded.pattern.original,)
@@ -189,7 +189,7 @@ def _deciding(module: ModuleVerdict) -> tuple[str, ...]:
 
 
 def _stated(verdicts: Iterable[TargetVerdict]) -> dict[str, Place]:
-    """Where the metadata that the releases use state each name."""
+    """Where each name is in the metadata that the releases use."""
     found: dict[str, Place] = {}
     for metadata in {id(v.metadata): v.metadata for v in verdicts if v.metadata}.values():
         for statement in (*metadata.entries, *metadata.excludes):

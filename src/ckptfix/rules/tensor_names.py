@@ -1,4 +1,4 @@
-"""CKF109: tensors under a name that no runtime loads."""
+"""CKF109: tensors under names that no runtime can load."""
 
 from collections.abc import Iterable
 from typing import Final

@@ -59,7 +59,7 @@ def _writer(checkpoint: Checkpoint) -> Writer:
     dialect = checkpoint.dialect
     if dialect.writer is None:
         raise CkptfixError(
-            f"{checkpoint.name}: metadata of {dialect.quantizer} cannot be made from tensors",
+            f"{checkpoint.name}: metadata of {dialect.quantizer} cannot be rebuilt from tensors",
             advice="leave `from_tensors` out",
         )
     return dialect.writer
@@ -85,17 +85,17 @@ def _rebuild(sources: Sources, metadata: MetadataFile, writer: Writer) -> Change
     if isinstance(value, dict):
         return writer.rebuild(metadata, value, sources)
     changes = Changes()
-    if metadata.file == CONFIG_FILE:  # it has nothing to keep
+    if metadata.file == CONFIG_FILE:  # nothing to keep
         changes.set(metadata.root, writer.new_config(sources))
     return changes
 
 
 def changed_file(document: JsonText, changes: Changes, *, names: bool = False) -> FileChange:
-    """What collected changes do to a file.
+    """The file after the collected changes.
 
     Args:
         document: the file.
-        changes: they may set what is there already.
+        changes: they may replace existing values.
         names: they add names, instead of declaring what is stored.
     """
     changes = changes.without_what_is_there(document)
@@ -126,7 +126,7 @@ def join_changes(
 ) -> tuple[FileChange, ...]:
     """The edits of both, by file; the second starts from the texts that the first produces.
 
-    A file that ends as it was is left out.
+    Files that end up unchanged are left out.
     """
     joined = {change.file: change for change in first}
     for change in second:

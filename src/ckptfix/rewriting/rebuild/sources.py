@@ -25,7 +25,7 @@ class Sources:
         return tuple(filter(self._is_quantized, self.checkpoint.formats))
 
     def _is_quantized(self, module: str) -> bool:
-        """By the quantizer, that is, and not before it."""
+        """True if zero points and order come from the quantizer itself."""
         checkpoint = self.checkpoint
         return checkpoint.formats[module].is_quantized and module not in checkpoint.left_alone
 

@@ -1,7 +1,7 @@
 """The metadata's names follow the modules whose tensors were renamed. Pure.
 
-A name that still stands for the same modules stays. Another one gets the first spelling that stands
-for them, and only for them; where there is none the rename is refused.
+A name that still matches the same modules stays. Any other gets the first spelling that matches
+exactly these modules; if there is none, the rename is refused.
 """
 
 from collections.abc import Iterator, Mapping

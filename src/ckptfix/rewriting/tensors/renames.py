@@ -58,9 +58,9 @@ class TensorRenames:
 def rename_tensors(checkpoint: Checkpoint, name_map: NameMap) -> TensorRenames:
     """Map every tensor's name.
 
-    A rename is refused where two tensors would meet in one name, where a rule drops a tensor, where
-    a name cannot be written, and where the index disagrees with the headers about a tensor that
-    would be renamed.
+    A rename is refused where two tensors would get the same name, where a rule drops a tensor,
+    where a name cannot be written, and where the index disagrees with the headers about a tensor
+    that would be renamed.
 
     Raises:
         CkptfixError: applying the map a second time would change a name again.

@@ -73,8 +73,8 @@ def why_copied(path: Path, *, fits: bool) -> str:
 def put_head(path: Path, heads: HeaderPair, mode: int) -> None:
     """Make the file start with the new head; `heads.are_in` holds before.
 
-    In place, one write followed by fsync: whoever needs the old head after a crash has it from the
-    journal. Otherwise a new file is written and synced, then renamed over the old one.
+    In place, one write followed by fsync: after a crash, the journal has the old head. Otherwise a
+    new file is written and synced, then renamed over the old one.
     """
     if heads.has(path, heads.after):
         return
@@ -114,7 +114,7 @@ def copy_with_head(source: Path, target: Path, skipped: int, head: bytes, mode: 
 
 
 def _copy_data(old: int, new: int, start: int, target: int, length: int) -> None:
-    """Copied by hand up to the end of a block, then by the kernel, which may share whole blocks."""
+    """Copied here up to the end of a block, then by the kernel, which may share whole blocks."""
     unaligned = min(-start % GROWTH, length)
     _copy_by_hand(old, new, start, target, unaligned)
     start, target, length = start + unaligned, target + unaligned, length - unaligned

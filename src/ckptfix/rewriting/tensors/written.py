@@ -26,7 +26,7 @@ NOTHING_ELSE: Final = Written()
 
 
 def read_written(source: Source, tensors: TensorPlan | None, *, elsewhere: bool) -> Written:
-    """What a plan does to the shard files and the index.
+    """The changes of a plan to the shard files and the index.
 
     Args:
         source: the checkpoint.
