@@ -25,7 +25,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a file whole or not at all: temporary file beside it, fsync, rename, fsync folder."""
+    """Write a file atomically: temporary file next to it, fsync, rename, fsync folder."""
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

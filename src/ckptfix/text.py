@@ -6,8 +6,8 @@ What runners act on in the output of a job:
   anywhere (actions/runner, src/Runner.Common/ActionCommand.cs, `TryParseV2` and `TryParse`);
 - Azure Pipelines: `##vso[...]` anywhere (azure-pipelines-agent, Command.cs, `TryParse`) and
   `##[...]` ("Logging commands" in its documentation);
-- GitLab: `section_start:TIME:NAME` and `section_end:TIME:NAME` anywhere ("Job logs"; GitLab wants
-  a carriage return after it, other readers of its logs do not);
+- GitLab: `section_start:TIME:NAME` and `section_end:TIME:NAME` anywhere ("Job logs"; GitLab
+  requires a carriage return after it, other readers of its logs do not);
 - TeamCity: `##teamcity[...]` ("Service messages").
 """
 

@@ -61,7 +61,7 @@ class UntrustedRegex:
         self.pattern = expression
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about its style; nobody here can change it
+                warnings.simplefilter("ignore")  # about its style, which cannot be changed here
                 self._regex = self._timed(re.compile, expression)
         except (RecursionError, OverflowError) as error:
             raise re.error(str(error), expression) from error

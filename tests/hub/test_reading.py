@@ -225,7 +225,7 @@ def test_blobs_that_repositories_share_belong_to_the_cache(tmp_path: Path) -> No
         (["model.safetensors"], "found neither config.json nor hf_quant_config.json"),
         (
             ["config.json", "model-00001-of-00002.safetensors"],
-            "no model.safetensors.index.json, and the file names say that 2 shards exist",
+            "no model.safetensors.index.json; the file names declare 2 shards",
         ),
     ],
 )

@@ -264,7 +264,7 @@ def test_several_shard_files_without_an_index(tmp_path: Path) -> None:
     )
     assert found(made) == {"CKF505": ["model.safetensors.index.json"]}
     part.unlink()
-    with pytest.raises(CkptfixError, match="that 2 shards exist"):
+    with pytest.raises(CkptfixError, match="declare 2 shards, but only"):
         check(made)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 EXPERTS: Final = ".experts."
 _KINDS_TRIED: Final = 4
-"""Banks that a bank is compared with before its names are compared one by one."""
+"""Banks that a bank is compared with before its names are compared individually."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class _Kind:
 
     template: str
     """Its names with NUL as the prefix before the expert's number, one per line."""
-    said: list[Any]
+    values: list[Any]
     """The value of each."""
     size: int
 
@@ -107,11 +107,11 @@ def bank_sizes(names: Sequence[str], blocks: Iterable[Block], lookup: Lookup) ->
         size = next((kind.size for kind in like if _is_like(kind, prefix, parts, lookup)), 0)
         if not size and starts:
             own = list(chain.from_iterable(names[block.start : block.end] for block in parts))
-            said = lookup(parts, own)
-            size = _size(own, len(prefix), said)
+            values = lookup(parts, own)
+            size = _size(own, len(prefix), values)
             template = "\n".join(own)
             if size and template.count(prefix) == number == template.count("\n") + 1:
-                kinds.append(_Kind(template.replace(prefix, "\0"), said, size))
+                kinds.append(_Kind(template.replace(prefix, "\0"), values, size))
         sizes[head] = size
     return sizes
 
@@ -120,12 +120,12 @@ def _is_like(kind: _Kind, prefix: str, parts: Sequence[Block], lookup: Lookup) -
     """True if a bank of as many names has the same names and values."""
     if "\0" in prefix or "\n" in prefix:
         return False
-    return lookup(parts, kind.template.replace("\0", prefix).split("\n")) == kind.said
+    return lookup(parts, kind.template.replace("\0", prefix).split("\n")) == kind.values
 
 
-def _size(names: Iterable[str], length: int, said: Iterable[Any]) -> int:
+def _size(names: Iterable[str], length: int, values: Iterable[Any]) -> int:
     experts: dict[str, dict[str, Any]] = {}
-    for name, value in zip(names, said, strict=True):
+    for name, value in zip(names, values, strict=True):
         number, _, part = name[length:].partition(".")
         experts.setdefault(number, {})[part] = value
     return len(experts) if _is_regular(experts) else 0

@@ -133,7 +133,7 @@ def _tensor_names(table: TensorTable) -> _Names:
 
     sizes = bank_sizes(names, blocks, lookup)
     heads = {block.head: block for block in blocks}
-    # A tensor may be called like an expert; then it is no part of one.
+    # A tensor with the name of an expert is not part of one.
     parts = {h: n for h, n in sizes.items() if lookup([heads[h]], [f"{h}{EXPERTS}0"]) == [None]}
     return _Names(names, blocks, dict.fromkeys(sizes, 0) | parts)
 
@@ -162,11 +162,11 @@ def _listed(documents: Documents) -> Iterator[tuple[NameList, _Names]]:
 
 def _names_in(named: Mapping[str, Any] | list[Any]) -> _Names:
     names: list[str] = [name for name in named if isinstance(name, str)]
-    said: Mapping[str, Any] = dict.fromkeys(names, True) if isinstance(named, list) else named
+    values: Mapping[str, Any] = dict.fromkeys(names, True) if isinstance(named, list) else named
     blocks = expert_blocks(names)
 
-    def lookup(_: Sequence[Block], wanted: Iterable[str]) -> list[Any]:
-        return list(map(said.get, wanted, repeat(said)))  # null is something that may be said
+    def lookup(_: Sequence[Block], keys: Iterable[str]) -> list[Any]:
+        return list(map(values.get, keys, repeat(values)))  # null is a valid value
 
     return _Names(names, blocks, bank_sizes(names, blocks, lookup))
 
@@ -246,7 +246,7 @@ def _left_headers(
 def _left_values(
     documents: Documents, lists: Iterable[tuple[NameList, _Names]], heads: frozenset[str]
 ) -> tuple[dict[str, dict[str, Any]], dict[tuple[str, Path], Sequence[int]]]:
-    """The value of every file that loses names, and where the rest of each list stood."""
+    """The value of every file with fewer names, and the old positions of the rest of each list."""
     values: dict[str, dict[str, Any]] = {}
     positions: dict[tuple[str, Path], Sequence[int]] = {}
     for named, found in lists:

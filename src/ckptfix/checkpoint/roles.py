@@ -1,4 +1,4 @@
-"""The tensors that a module can have beside others of any name: one row a role."""
+"""The tensors that a module can have, one row per role; others may have any name."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -22,7 +22,7 @@ ROLES: Final = (
     Role("qzeros", optional=True),
     Role("scales", is_scale=True, fused=True),
     Role("g_idx", optional=True),
-    # What compressed-tensors and AutoRound, or compressed-tensors and Quark, call alike.
+    # Names shared by compressed-tensors and AutoRound, or by compressed-tensors and Quark.
     Role("weight_packed", by_row=True, is_weight=True),
     Role("weight_global_scale", "scalar", is_scale=True, optional=True),
     Role("input_global_scale", "scalar", is_scale=True, optional=True),

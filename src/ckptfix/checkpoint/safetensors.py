@@ -251,10 +251,10 @@ def _row_problem(row: _Row, data_bytes: int) -> str:
         return f"data_offsets {[start, end]} are not a range"
     if end > data_bytes:
         return f"data ends at byte {end}, but the file holds {data_bytes} bytes of data"
-    wanted = _nbytes(row.shape, bits)
-    if wanted != end - start:
+    expected = _nbytes(row.shape, bits)
+    if expected != end - start:
         held = f"data_offsets span {end - start} bytes"
-        return f"{row.dtype} {list(row.shape)} takes {wanted} bytes, {held}"
+        return f"{row.dtype} {list(row.shape)} takes {expected} bytes, {held}"
     return ""
 
 

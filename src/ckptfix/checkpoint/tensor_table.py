@@ -153,8 +153,8 @@ def _require_all_parts(source: Source, files: list[str]) -> None:
         here = {match["part"] for match in parts if match["total"] == total}
         if len(here) < int(total):
             raise CkptfixError(
-                f"{source.where}: no {INDEX_FILE}, and the file names say that {int(total)} "
-                f"shards exist, but only {len(here)} are present",
+                f"{source.where}: no {INDEX_FILE}; the file names declare {int(total)} "
+                f"shards, but only {len(here)} are present",
                 advice="add the missing files, or the index",
             )
 

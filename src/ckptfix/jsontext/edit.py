@@ -16,7 +16,7 @@ class DocumentEdit:
     renames: Mapping[Path, str] = field(default_factory=dict)
     removals: Set[Path] = frozenset()
     additions: Mapping[Path, Sequence[str]] = field(default_factory=dict)
-    """Statement -> names that are added beside it with the same value."""
+    """Statement -> names that are added next to it with the same value."""
     settings: Mapping[Path, object] = field(default_factory=dict)
     """As `set_values` takes them; paths hold after renames and removals."""
     appended: Mapping[Path, Sequence[object]] = field(default_factory=dict)

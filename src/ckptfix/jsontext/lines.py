@@ -11,9 +11,9 @@ def lines_of(document: JsonText, pointers: Iterable[str]) -> dict[str, int]:
     """RFC 6901 pointer -> the 1-based line of the key or element it names, if that is there."""
     known: dict[Path, dict[str, Any]] = {}
     paths = {text: _path(document, text, known) for text in dict.fromkeys(pointers)}
-    wanted = {path for path in paths.values() if path}
-    starts = {path: start for path, (start, _) in located(document, wanted).items()}
-    for path in wanted - starts.keys():
+    places = {path for path in paths.values() if path}
+    starts = {path: start for path, (start, _) in located(document, places).items()}
+    for path in places - starts.keys():
         member = document.member(path)
         if member is not None:
             starts[path] = member.start
@@ -30,7 +30,7 @@ def _path(document: JsonText, text: str, known: dict[Path, dict[str, Any]]) -> P
         if isinstance(value, dict):
             key: Any = part
             if "~" in part or "\\" in part or part not in value:
-                if path not in known:  # keys with characters that a pointer shows otherwise
+                if path not in known:  # keys with characters that a pointer escapes
                     known[path] = {pointer((each,)): each for each in value}
                 key = known[path].get(f"/{part}")
         elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):

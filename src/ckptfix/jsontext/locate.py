@@ -46,16 +46,16 @@ def _located(
     if text.find("\\", start, end) >= 0:
         return {}
     if isinstance(holder, dict):
-        wanted = {path[-1]: path for path in paths if path[-1] in holder}
+        targets = {path[-1]: path for path in paths if path[-1] in holder}
     else:
-        wanted = {holder[path[-1]]: path for path in paths}
-    if len(wanted) < len(paths) or not all(isinstance(name, str) for name in wanted):
+        targets = {holder[path[-1]]: path for path in paths}
+    if len(targets) < len(paths) or not all(isinstance(name, str) for name in targets):
         return {}
     behind = ": \t\r\n" if isinstance(holder, dict) else ",] \t\r\n"
     found: dict[Path, tuple[int, int]] = {}
-    prefix = re.escape(_common_beginning(list(map(str, wanted))))
+    prefix = re.escape(_common_beginning(list(map(str, targets))))
     for match in re.compile(f'"({prefix}[^"]*)"').finditer(text, start, end):
-        path = wanted.get(match[1])
+        path = targets.get(match[1])
         if path is not None:
             if path in found or text[match.end()] not in behind:
                 return {}

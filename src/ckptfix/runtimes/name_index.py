@@ -83,7 +83,7 @@ class NameIndex:
         if wildcard is None:
             return self.stands_for(pattern)
         glob = Glob(pattern)
-        if self._shapes.tell(glob):
+        if self._shapes.decides(glob):
             return self._shapes.matching(glob)
         head = pattern[: wildcard.start()].removesuffix(".")
         candidates = self._holding(glob.pieces, head)

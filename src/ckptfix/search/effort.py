@@ -1,7 +1,7 @@
 """How many comparisons of names and patterns a checkpoint may cost.
 
 The indexes of this package leave few to make. Names and patterns can be written so that an index
-does not help; what is then compared one by one is counted, and ends at a bound.
+does not help; individual comparisons are then counted and limited.
 """
 
 from collections.abc import Iterator

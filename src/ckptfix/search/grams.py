@@ -48,14 +48,14 @@ class TextIndex:
 
     def holding_all(self, pieces: Iterable[str]) -> list[int]:
         """Positions of the texts that hold the longest piece and may hold the others, ascending."""
-        wanted = [piece for piece in pieces if piece]
-        found = self._candidates(wanted)
-        longest = max(wanted, key=len, default="")
+        required = [piece for piece in pieces if piece]
+        found = self._candidates(required)
+        longest = max(required, key=len, default="")
         spend(len(found))
         return [position for position in found if longest in self._texts[position]]
 
-    def _candidates(self, wanted: Iterable[str]) -> Sequence[int]:
-        grams = list(chain.from_iterable(map(_grams, wanted)))
+    def _candidates(self, required: Iterable[str]) -> Sequence[int]:
+        grams = list(chain.from_iterable(map(_grams, required)))
         if not grams or not self._worth_an_index():
             return range(len(self._texts))
         postings = self._postings

@@ -14,11 +14,11 @@ from ckptfix.search.globs import Glob
 
 NUMBER: Final = re.compile(r"[0-9]+")
 _WORTH: Final = 8
-"""Names a shape must stand for on average: each costs as much as a name."""
+"""Names per shape on average, at least: a shape costs as much as a name."""
 
 
 class Shapes:
-    """Names by their shapes, every number as `0`, and what each name stands for."""
+    """Names grouped by shape, with every number as `0`, and the value of each name."""
 
     def __init__(self, stands_for: Mapping[str, str], *, or_with: str) -> None:
         """`or_with`: a name also matches with this behind it."""
@@ -38,12 +38,12 @@ class Shapes:
         """With `or_with` behind it -> shape."""
         return {f"{shape}{self._or_with}": shape for shape in self._by_shape}
 
-    def tell(self, glob: Glob) -> bool:
+    def decides(self, glob: Glob) -> bool:
         """True where trying the shapes is enough, and saves work."""
         return glob.ignores_numbers and len(self._by_shape) * _WORTH <= len(self._stands_for)
 
     def matching(self, glob: Glob) -> tuple[str, ...]:
-        """What the matching names stand for, in their order; where `tell` is true.
+        """The values of the matching names, in their order; requires `decides`.
 
         One tuple for all patterns that match the same.
         """

@@ -30,7 +30,7 @@ class GemmOutcome:
     reason: str
     """Why it is emulated or failed; empty for native."""
     error: float
-    """Relative, against the reference."""
+    """Relative error compared with the reference."""
     tolerance: float
     """The part of the error that rounding explains."""
     requantized_error: float | None

@@ -1,4 +1,4 @@
-"""The low-rank part of SVDQuant against the quantized rest."""
+"""The low-rank part of SVDQuant compared with the quantized residual."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

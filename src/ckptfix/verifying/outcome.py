@@ -24,7 +24,7 @@ class GemmResult:
     reason: str = ""
     """Why it is emulated, failed, or cannot be decoded."""
     error: float | None = None
-    """Relative, against the F32 reference."""
+    """Relative error compared with the F32 reference."""
     requantized_error: float | None = None
     """Relative error of the weight, added by joining the members."""
     seconds: float = 0.0

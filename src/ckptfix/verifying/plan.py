@@ -99,7 +99,7 @@ def companions(module: Module) -> tuple[str, ...]:
 def plan_gemms(
     checkpoint: Checkpoint, naming: Naming, family: Family, globs: Sequence[str] = ()
 ) -> Plan:
-    """All GEMMs of quantized modules, packed and banked as the family says.
+    """All GEMMs of quantized modules, packed and banked as the family declares.
 
     Raises:
         CkptfixError: a glob matches nothing, or nothing is quantized.
@@ -107,12 +107,12 @@ def plan_gemms(
     algos = _quant_algos(checkpoint, naming)
     modules = runtime_modules(checkpoint.modules, family)
     bound = {member for module in modules for member in module.members}
-    lost = [
+    unplaced = [
         RuntimeModule(name, (name,), "linear", True) for name in algos if name not in bound
     ]  # the runtime drops them, but their numbers are checked too
     planned = [
         gemm
-        for module in (*modules, *lost)
+        for module in (*modules, *unplaced)
         if any(member in algos for member in module.members)
         for gemm in _gemms_of(checkpoint, module, algos)
     ]

@@ -89,8 +89,8 @@ def _joined(parts: list[Part], plan: Plan) -> Part:
         key=lambda joined: order[joined.name.partition("[")[0]],
     )
     found = {name: n for part in parts for name, n in part.numbers.modules.items()}
-    wanted = [m for gemm in plan.gemms for m in gemm.members] + list(plan.loose)
-    places = {name: place for place, name in enumerate(wanted)}
+    members = [m for gemm in plan.gemms for m in gemm.members] + list(plan.loose)
+    places = {name: place for place, name in enumerate(members)}
     names = sorted(found, key=lambda name: places[name.partition("[")[0]])
     numbers = Numbers({name: found[name] for name in names}, tuple(joined), plan.banks)
     return replace(

@@ -1,1 +1,1 @@
-"""What quantizers write: one file of this folder (or package) a quantizer, found by `registry`."""
+"""What quantizers write: one file or package per quantizer, found by `registry`."""

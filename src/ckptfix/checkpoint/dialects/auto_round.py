@@ -32,7 +32,7 @@ _EXPRESSION: Final = re.compile(r"[*+?^$()\[\]{}|\\]")
 
 
 def _scheme(value: Mapping[str, Any]) -> str | None:
-    """The row of the table of stored formats; None for what is left in float, or unknown."""
+    """The row of the table of stored formats; None for unquantized or unknown schemes."""
     bits, packing = value.get("bits"), str(value.get("packing_format", ""))
     if not isinstance(bits, int) or bits >= 16:
         return None

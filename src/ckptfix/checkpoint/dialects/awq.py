@@ -1,7 +1,7 @@
 """AWQ, as AutoAWQ, GPTQModel and AutoRound write it.
 
 Sources: autoawq 0.2.9, gptqmodel 7.7.0, auto-round 0.16.1 and the exports of the last two. A module
-is left in float where one of `modules_to_not_convert` is a part of its name.
+stays unquantized if its name contains an item of `modules_to_not_convert`.
 """
 
 from collections.abc import Iterator

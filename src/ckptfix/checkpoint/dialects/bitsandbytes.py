@@ -1,7 +1,7 @@
 """bitsandbytes, as transformers writes it.
 
 Sources: bitsandbytes 0.50.2 with transformers 5.17.0, and their exports. The companions of a 4-bit
-weight hang below the weight; its shape stands in a tensor of JSON bytes.
+weight hang below the weight; its shape is in a tensor of JSON bytes.
 """
 
 from collections.abc import Iterator

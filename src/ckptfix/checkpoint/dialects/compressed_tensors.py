@@ -130,7 +130,7 @@ def _decides(metadata: MetadataFile, module: str) -> Statement | None:
         return None
     targets = counted(s for s in metadata.of_kind("target") if s.quant_algo)
     by_name = (target for target in targets if _meets(target, module))
-    # Which class a module has does not stand in the tensors; almost all targets say Linear.
+    # The tensors do not show the class of a module; almost all targets are Linear.
     by_class = (target for target in targets if is_class_name(target.name))
     return next(by_name, None) or next(by_class, None)
 

@@ -54,7 +54,7 @@ class Fields:
     def members(self, key: str) -> "Iterator[Fields]":
         """The objects in the object under a key whose own keys are names.
 
-        A member that is no object is a fault, and empty.
+        A member that is not an object is a fault, and counts as empty.
         """
         named = self.child(key)
         if named is not None:

@@ -1,4 +1,4 @@
-"""What a quantizer's dialect has to answer.
+"""The interface of a quantizer's dialect.
 
 A file of this folder is a dialect: it has a `DIALECT`, which the registry finds. Reading it,
 inspecting, checking, folding experts and renaming follow from that.
@@ -52,7 +52,7 @@ class NameList:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What one tensor of a module is to it."""
+    """The role of one tensor in its module."""
 
     name: str
     holds: Literal["scalar", "inputs", ""] = ""
@@ -62,7 +62,7 @@ class Role:
     optional: bool = False
     """A companion that only some formats have; it distinguishes them."""
     of_kv_cache: bool = False
-    """It says nothing about the weight."""
+    """It does not depend on the weight."""
     by_row: bool = False
     """Split with the rows of the weight if it has more than one value."""
     fused: bool = False
@@ -121,10 +121,10 @@ class Writer(Protocol):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the metadata must say of one module."""
+    """What the metadata must declare for one module."""
 
     names: tuple[str, ...]
-    """Every name under which a reader asks for it."""
+    """Every name under which a reader looks it up."""
     layer: StoredLayer | None
     """None: it is unquantized."""
 
@@ -160,11 +160,11 @@ class Reading:
     whole, or None, which leaves it unquantized."""
     meets: Callable[[Statement, str], bool]
     """(statement, name of a module) -> whether the name in the statement is one for the module,
-    whatever other statements say."""
-    is_expression: Callable[[Statement], bool] = lambda statement: False  # noqa: ARG005 - alike
+    regardless of other statements."""
+    is_expression: Callable[[Statement], bool] = lambda statement: False  # noqa: ARG005 - the interface
     """True for an expression or a shell pattern; false for a name, or a part of one."""
     alternatives: frozenset[str] = frozenset()
-    """Fields whose names are spellings of the same modules: one that meets some is enough."""
+    """Fields whose names are spellings of the same modules: one that matches is enough."""
 
 
 class Dialect(Protocol):
@@ -192,13 +192,13 @@ class Dialect(Protocol):
 
     @property
     def speller(self) -> Speller | None:
-        """None where names are plain, or nobody reads any."""
+        """None where names are plain, or no runtime reads them."""
 
     @property
     def reading(self) -> Reading | None:
         """What the names mean; None: modules, what contains them, or shell patterns.
 
-        Where it is there, nothing else knows what a name meets: rules about names ask it.
+        If it is set, only it knows what a name matches, and rules about names use it.
         """
 
     def claim(self, documents: Documents) -> Claim:

@@ -1,7 +1,7 @@
 """MLX, which names itself nowhere: bits and a group size without a `quant_method`.
 
 Sources: mlx-lm 0.28 (`save_config`, which writes the object under `quantization` too) and
-sgl-project/sglang issue 25119. A module with sizes of its own is a key beside them.
+sgl-project/sglang issue 25119. A module with its own sizes is a key next to them.
 """
 
 from collections.abc import Iterator

@@ -98,7 +98,7 @@ class _Speller:
         wanted: Sequence[Wanted],
         dropped: Sequence[Statement],
     ) -> Changes:
-        """Unquantized modules are excluded, others get the config of a module stored alike."""
+        """Unquantized modules are excluded, others get the config of one stored the same way."""
         changes = Changes(removals={statement.path for statement in dropped})
         leave_out(changes, metadata.exclude_list, value.get(_EXCLUDE), wanted)
         layers = value.get(_LAYERS)

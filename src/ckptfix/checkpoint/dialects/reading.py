@@ -1,4 +1,4 @@
-"""How quantizers match the names in their metadata against modules, in their own reading."""
+"""How quantizers themselves match the names in their metadata with modules."""
 
 import re
 from collections.abc import Iterable
@@ -40,12 +40,12 @@ def fits_glob(pattern: str, module: str) -> bool:
 
 
 def in_whole_parts(name: str, module: str) -> bool:
-    """True where the dotted parts of a name stand in a row in the module's."""
+    """True if the dotted parts of a name occur consecutively in the module's."""
     return f".{name}." in f".{module}."
 
 
 def counted(statements: Iterable[Statement]) -> tuple[Statement, ...]:
-    """Statements that are about to be compared with a name, one by one."""
+    """Statements to be compared with a name individually."""
     listed = tuple(statements)
     spend(len(listed))
     return listed
@@ -57,5 +57,5 @@ def positive(value: object) -> int | None:
 
 
 def flag(value: object) -> bool | None:
-    """A boolean; anything else says nothing."""
+    """A boolean; None for anything else."""
     return value if isinstance(value, bool) else None

@@ -1,4 +1,4 @@
-"""All dialects: every file of this package that is none of the `_MACHINERY` has a `DIALECT`."""
+"""All dialects: every file of this package that is not in `_MACHINERY` has a `DIALECT`."""
 
 from collections.abc import Iterable
 from importlib import import_module
@@ -73,7 +73,7 @@ def parse_metadata(documents: Documents) -> tuple[MetadataFile, ...]:
 
 
 def name_lists(documents: Documents) -> Iterable[NameList]:
-    """Wherever the metadata name modules.
+    """Places where the metadata names modules.
 
     Raises:
         CkptfixError: as `dialect_of`.

@@ -18,7 +18,7 @@ COMPRESSION: Final = ("compression_config",)
 
 
 def method_in_config(documents: Documents) -> str | None:
-    """The quantizer that config.json names, in lower case; None where it holds no object."""
+    """The quantizer that config.json names, in lower case; None without an object."""
     config = documents.get(CONFIG_FILE)
     root = config_root(config.value) if config is not None else None
     if config is None or root is None:

@@ -1,4 +1,4 @@
-"""How dialects write down what a module is, in their own names."""
+"""How dialects declare modules by name."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -60,7 +60,7 @@ class SkipList:
         wanted: Sequence[Wanted],
         dropped: Sequence[Statement],
     ) -> Changes:
-        """Names of unquantized modules are added, dropped ones go; see `Speller`."""
+        """Adds names of unquantized modules and removes dropped ones; see `Speller`."""
         changes = Changes(removals={statement.path for statement in dropped})
         path = metadata.exclude_list
         leave_out(changes, path, value.get(str(path[-1])), wanted)

@@ -63,7 +63,7 @@ class Statement:
     group_size: int | None = None
     """Input columns per scale, if the scheme has groups and the file declares their size."""
     symmetric: bool | None = None
-    """Whether zero is the middle of the codes, where the file says so and the scheme leaves it
+    """Whether zero is the middle of the codes, if the file declares it and the scheme leaves it
     open."""
     activation_order: bool | None = None
     """Whether input columns were quantized in another order than they are stored in."""
@@ -118,7 +118,7 @@ class MetadataFile:
     exclude_list: Path
     """The list of exclude patterns that the file has, or would have."""
     takes_regexes: bool = False
-    """Names that begin with `re:` are regular expressions for whoever reads this dialect."""
+    """Names that begin with `re:` are regular expressions in this dialect."""
 
     def of_kind(self, kind: StatementKind) -> tuple[Statement, ...]:
         """The statements of one kind, in the order of the file."""

@@ -1,4 +1,4 @@
-"""What is known of a stored format: its layout, its meaning, its GEMM, and how metadata writes it.
+"""Everything known about a stored format: layout, meaning, GEMM, and spelling in metadata.
 
 Parts that run on tensors are looked up by the names here: `verify/dequantize/registry.py` and
 `verify/backends/`.
@@ -74,7 +74,7 @@ class ScaleLayout:
     """What `weight_scale` holds."""
 
     name: str
-    """Of the decoder. Two levels: the factor of a group is weight_scale times weight_scale_2."""
+    """Name of the decoder; with two levels, a factor is weight_scale times weight_scale_2."""
     dtypes: tuple[str, ...]
     shape: ScaleShape
     zeros: float = 0.0
@@ -86,13 +86,13 @@ class ScaleLayout:
 
 @dataclass(frozen=True, slots=True)
 class ZeroPoints:
-    """Where a format keeps the code that stands for zero."""
+    """Where a format stores the code that represents zero."""
 
     role: str
     shapes: Callable[[Shape, Shape], tuple[Shape, ...]] = lambda weight, scale: (scale,)  # noqa: ARG005 - one of two
     """(logical weight shape, scale shape) -> the shapes that it can have."""
     always: bool = False
-    """Stored for symmetric codes too: then only the metadata tell whether the codes are."""
+    """Stored for symmetric codes too: then only the metadata shows whether the codes are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class GpuNeed:
 
 @dataclass(frozen=True, slots=True)
 class Gemm:
-    """A GEMM whose two sides are quantized alike."""
+    """A GEMM whose two sides are quantized the same way."""
 
     recipe: Literal["tensor", "channel", "blocks", "mxfp8", "nvfp4", "int8"]
     gpu: GpuNeed
@@ -154,7 +154,7 @@ class Format:
     """How pre_quant_scale was made; where it is absent it was folded into the layer before."""
     second_level: Literal["full", "room", "step", ""] = ""
     """weight_scale_2 makes the largest block scale 448, or (since ModelOpt 0.39) 448 / 6; or it is
-    no factor of the weight, but the step of the FP8 GEMM."""
+    not a factor of the weight, but the step of the FP8 GEMM."""
     has_config_group: bool = False
     """ModelOpt describes it in config_groups."""
     weight: str = "weight"
@@ -164,11 +164,11 @@ class Format:
     zeros: ZeroPoints | None = None
     """None where the codes are always symmetric."""
     order: str = ""
-    """Role of the tensor that says in which order the input columns were quantized."""
+    """Role of the tensor with the order in which input columns were quantized."""
     scalars: tuple[str, ...] = ("F32",)
     """dtypes of companions that are one value."""
     is_native: bool = False
-    """Models are published in it: metadata of a quantizer need not say anything of it."""
+    """Models are published in it, so a quantizer's metadata need not mention it."""
 
     @property
     def sides(self) -> str:

@@ -1,9 +1,9 @@
-"""The stored formats of other quantizers than ModelOpt.
+"""The stored formats of quantizers other than ModelOpt.
 
 Sources: compressed-tensors 0.19.0 and llm-compressor 0.14.0.1, auto-round 0.16.1, gptqmodel 7.7.0,
 amd-quark 0.13, transformers 5.17.0 (fine-grained FP8, bitsandbytes 0.50.2) and the layout of the
 published gpt-oss checkpoints; each checked on real exports, see `docs/formats.md`. Rows whose
-scales or codes no decoder reads have names of their own there, so that `verify` says so.
+scales or codes no decoder reads have names of their own there, so that `verify` reports it.
 """
 
 from typing import Final
@@ -30,7 +30,7 @@ from ckptfix.checkpoint.formats.shapes import (
 _FLOATS: Final = ("BF16", "F16", "F32")
 _BARE: Final = InputKind("unquantized", "BF16")
 _ANY: Final = InputKind("by the metadata", "BF16 or quantized")
-"""Nothing in the tensors tells weight-only from dynamically quantized inputs."""
+"""The tensors do not show whether inputs are quantized dynamically or not at all."""
 
 _FP8: Final = Codes("FP8", "F8_E4M3", 8, "float", 448.0, 0.04, 0.004)
 _INT8: Final = Codes("INT8", "I8", 8, "int", 127.0, 0.03, 0.004)
@@ -74,7 +74,7 @@ _SCB: Final = ScaleLayout("SCB", ("F32",), per_channel)
 
 
 def _packed_zeros(per_element: int) -> ZeroPoints:
-    """Along the output, where scales stand along the input."""
+    """Packed along the output, with scales along the input."""
 
     def shapes(_: Shape, scale: Shape) -> tuple[Shape, ...]:
         return ((*scale[:-2], -(-scale[-2] // per_element), scale[-1]),)

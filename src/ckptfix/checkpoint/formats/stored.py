@@ -35,7 +35,7 @@ class StoredFormat:
     """What a module's tensors prove."""
 
     fits: tuple[Fit, ...] = ()
-    """More than one where formats store alike (`mxfp4` and `W4A8_MXFP4_FP8`); empty when
+    """More than one where formats are stored identically (`mxfp4` and `W4A8_MXFP4_FP8`); empty when
     unquantized or unknown."""
     weight_only: bool = False
     """Of a format with static inputs, FP8 for example, stored without `input_scale`."""
@@ -157,15 +157,15 @@ def _companion_faults(row: Format, module: Module) -> list[str]:
 
 
 def _zero_faults(row: Format, module: Module) -> list[str]:
-    """Zero points that are not as many as the codes need."""
+    """Zero points whose shape does not match the codes."""
     zeros = module.tensors.get(row.zeros.role) if row.zeros else None
     if row.zeros is None or zeros is None:
         return []
     logical = row.codes.logical(module.tensors[row.weight].shape)
-    wanted = row.zeros.shapes(logical, module.tensors[row.scale].shape)
-    if zeros.shape in wanted:
+    expected = row.zeros.shapes(logical, module.tensors[row.scale].shape)
+    if zeros.shape in expected:
         return []
-    return [f"{row.zeros.role} is {list(zeros.shape)}, expected {list(wanted[0])}"]
+    return [f"{row.zeros.role} is {list(zeros.shape)}, expected {list(expected[0])}"]
 
 
 def _companion_shape_faults(row: Format, module: Module) -> list[str]:
@@ -191,7 +191,7 @@ def _fits(row: Format, module: Module) -> int | None:
 
 
 def _near_miss(module: Module, weight: Tensor) -> str:
-    """Why no row fits, told against the row that fits best."""
+    """Why no row fits, explained for the row that fits best."""
     of_scale = _scale_of(module)
     scale = module.tensors.get(of_scale)
     of_weight = next(role for role in WEIGHTS if role in module.tensors)

@@ -31,7 +31,7 @@ INT4: Final = Codes("INT4", "U8", 4, "int", 7.0, 0.2, 0.03, "out")
 _MOST_ZERO_BLOCKS: Final = 0.01
 """An E4M3 scale of a block far below the others rounds to zero, with no harm."""
 _MOST_ZERO_EXPONENTS: Final = 0.5
-"""The least exponent stands for a block of zeros, of which a padded weight has many."""
+"""The smallest exponent represents a block of zeros; a padded weight has many."""
 
 
 def _two_levels(size: int) -> ScaleLayout:
@@ -104,6 +104,6 @@ FORMATS: Final = (
 
 
 def format_named(quant_algo: str | None) -> Format | None:
-    """The format that metadata calls so, letter case aside."""
-    wanted = (quant_algo or "").lower()
-    return next((row for row in FORMATS if row.quant_algo.lower() == wanted), None)
+    """The format with this name in metadata, ignoring case."""
+    name = (quant_algo or "").lower()
+    return next((row for row in FORMATS if row.quant_algo.lower() == name), None)

@@ -83,7 +83,7 @@ def _cpu_problem(gemm: Gemm, device: Device) -> str:
 def scaled_mm_runs_on_cpu() -> bool:
     """Whether this torch has `scaled_mm` for CPUs: 2.11.0 has it for GPUs alone, 2.13.0 for both.
 
-    No public function tells, so that the smallest product is tried once.
+    No public function reports this, so the smallest product is tried once.
     """
     codes, one = torch.ones(16, 16).to(torch.float8_e4m3fn), torch.ones(())
     recipe = functional.ScalingType.TensorWise
@@ -99,10 +99,10 @@ def _shape_problem(layer: Layer, gemm: Gemm, device: Device) -> str:
         return "blocks of 128 rows straddle the members of the packed module"
     if not device.is_cuda:
         return ""
-    odd = [size for size in layer.shape if size % gemm.multiple]
-    if not odd:
+    uneven = [size for size in layer.shape if size % gemm.multiple]
+    if not uneven:
         return ""
-    return f"torch requires multiples of {gemm.multiple} here, but this layer has {odd[0]:,}"
+    return f"torch requires multiples of {gemm.multiple} here, but this layer has {uneven[0]:,}"
 
 
 def _filled_up(activations: Activations) -> Activations:
@@ -152,7 +152,7 @@ def per_channel(layer: Layer, activations: Activations) -> Tensor:
 def blocks(layer: Layer, activations: Activations) -> Tensor:
     """FP8, blocks of 128 columns of the input and of 128 x 128 of the weight.
 
-    cuBLASLt reads the scales of the input token by token, and wants those of the weight filled up
+    cuBLASLt reads the scales of the input token by token, and requires those of the weight padded
     to four blocks along the input.
     """
     codes, scales = _needed(activations)

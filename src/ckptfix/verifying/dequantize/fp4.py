@@ -1,4 +1,4 @@
-"""FP4 E2M1: two values a byte along the input, the low half first."""
+"""FP4 E2M1: two values per byte along the input, the low half first."""
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ def _values(device: torch.device) -> Tensor:
 def unpack(data: Tensor) -> Tensor:
     """`[..., n]` bytes -> `[..., 2 n]` values in F32."""
     values = _values(data.device)
-    # Two F32 values are looked up as one of 64 bits: several times faster than one by one.
+    # Two F32 values are looked up as one of 64 bits: several times faster than individually.
     pairs = torch.stack((values.repeat(16), values.repeat_interleave(16)), 1).view(torch.int64)
     found = pairs.reshape(256).index_select(0, data.reshape(-1).int())
     return found.view(torch.float32).reshape(*data.shape[:-1], -1)
