@@ -109,11 +109,29 @@ OTHER_CASES: list[tuple[str, int, dict[str, Any]]] = [
         0,
         {"weight": ("I8", (OUT, IN)), "SCB": ("F32", (OUT,)), "weight_format": ("U8", ())},
     ),
+    *(
+        (
+            f"MLX_INT{bits}",
+            group,
+            {"weight": ("U32", (OUT, IN * bits // 32)), "biases": ("BF16", (OUT, IN // group))}
+            | {"scales": ("BF16", (OUT, IN // group))},
+        )
+        for bits, group in ((4, 64), (2, 128), (3, 128), (5, 64), (6, 64))
+    ),
     (
-        "MLX_INT4",
-        64,
-        {"weight": ("U32", (OUT, IN // 8)), "biases": ("BF16", (OUT, IN // 64))}
-        | {"scales": ("BF16", (OUT, IN // 64))},
+        "MLX_MXFP4",
+        32,
+        {"weight": ("U32", (OUT, IN // 8)), "scales": ("U8", (OUT, IN // 32))},
+    ),
+    (
+        "MLX_NVFP4",
+        16,
+        {"weight": ("U32", (OUT, IN // 8)), "scales": ("U8", (OUT, IN // 16))},
+    ),
+    (
+        "MLX_MXFP8",
+        32,
+        {"weight": ("U32", (OUT, IN // 4)), "scales": ("U8", (OUT, IN // 32))},
     ),
     (
         "MLX_INT8",
@@ -198,7 +216,9 @@ ALIKE = [
     {"W4A8_MXFP4_FP8", "mxfp4"},  # dynamic activations leave no tensor
     # ModelOpt's scales are F32, those of others in the dtype of the model, which may be F32 too.
     {"FP8", "FP8_TENSOR"},
-    {"MLX_INT4", "MLX_INT8"},  # groups of 2 g in 4 bits, or of g in 8: the metadata tell
+    # Groups of 4 g in 2 bits, of 2 g in 4, or of g in 8: the metadata tell.
+    {"MLX_INT2", "MLX_INT4", "MLX_INT8"},
+    {"MLX_INT3", "MLX_INT6"},
     {"FP8_PER_CHANNEL_PER_TOKEN", "FP8_CHANNEL"},
     {"fp8_pb_real", "FP8_BLOCK"},
     {"W8A16", "INT8_CHANNEL"},

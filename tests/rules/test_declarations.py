@@ -26,6 +26,7 @@ def test_inspect_does_not_count_an_excluded_head_as_declared(call: Call, tmp_pat
         "parameters": 0,
         "nbytes": 0,
         "codes": None,
+        "quantizer": "",
         "stated_in": {"config.json /quantization_config/quant_algo": 1},
     }
 

@@ -109,6 +109,13 @@ class Checkpoint:
         """Checkpoint name -> stored format; computed once, like the modules."""
         return self.table.formats
 
+    def foreign(self, stored: StoredFormat) -> str:
+        """The quantizer of a format that the metadata, being ModelOpt's, cannot describe.
+
+        Empty where they can. Others' metadata describe some of each other's formats.
+        """
+        return stored.quantizer if self.dialect.writer is not None else ""
+
     @cached_property
     def left_alone(self) -> Set[str]:
         """Modules in the format that the model had before: the quantizer does not name them.

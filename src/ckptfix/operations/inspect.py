@@ -54,6 +54,8 @@ class FormatCount:
     """File and pointer that declares the format -> number of modules for which it does."""
     codes: CodesSummary | None = None
     """None where nothing is quantized, or in no known format."""
+    quantizer: str = ""
+    """Who stores it; empty for ModelOpt, and for formats that models are published in."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,7 @@ def _formats(checkpoint: Checkpoint, naming: Naming) -> tuple[FormatCount, ...]:
                 sum(checkpoint.modules[name].nbytes for name in names),
                 places,
                 codes,
+                checkpoint.formats[names[0]].quantizer,
             )
         )
     return tuple(counts)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ckptfix.operations.inspect import CodesSummary, Inspection
+from ckptfix.operations.inspect import CodesSummary, FormatCount, Inspection
 from ckptfix.report.console import count, line, size
 from ckptfix.report.layout import Block, Table, table
 from ckptfix.text import visible
@@ -60,7 +60,7 @@ def _formats(inspection: Inspection) -> Table:
         places = ", ".join(f"{place} ({n:,})" for place, n in row.stated_in.items())
         rows.append(
             (
-                row.stored_format,
+                _label(row),
                 _codes(row.codes),
                 str(row.group_size or "-"),
                 f"{row.modules:,}",
@@ -70,6 +70,12 @@ def _formats(inspection: Inspection) -> Table:
             )
         )
     return table(rows)
+
+
+def _label(row: FormatCount) -> str:
+    """The name of the format, with its quantizer where that does not follow from it."""
+    named = not row.quantizer or row.stored_format.startswith(row.quantizer)
+    return row.stored_format if named else f"{row.stored_format} ({row.quantizer})"
 
 
 def _codes(codes: CodesSummary | None) -> str:

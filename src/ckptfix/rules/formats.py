@@ -104,9 +104,14 @@ def declared_otherwise(context: Context) -> Iterable[Finding]:
     """Modules whose tensors refute the declared quant_algo."""
     for declared, stored in context.declared:
         if stored.fits and stored.fit(declared.quant_algo) is None:
-            label = stored.label()
+            label, other = stored.label(), context.checkpoint.foreign(stored)
             message = f"is declared as {visible(declared.quant_algo)} but stored as {label}"
-            yield _about(context, declared, message, effect=f"declares {label}")
+            if other:
+                message += f", which is a format of {other}"
+                advice = f"restore the metadata that {other} wrote with these tensors"
+                yield _about(context, declared, message, advice=advice)
+            else:
+                yield _about(context, declared, message, effect=f"declares {label}")
 
 
 @FAMILY.rule(

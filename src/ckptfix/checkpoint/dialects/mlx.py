@@ -1,54 +1,47 @@
 """MLX, which names itself nowhere: bits and a group size without a `quant_method`.
 
-Sources: mlx-lm 0.28 (`save_config`, which writes the object under `quantization` too) and
-sgl-project/sglang issue 25119. A module with its own sizes is a key next to them.
+Sources: mlx-lm 0.28, mlx_lm/utils.py `quantize_model` and `save_config`, which writes the object
+under `quantization` too, and sgl-project/sglang issue 25119. A module with its own settings is
+a key next to them; which other modules are quantized follows from the tensors.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from ckptfix.checkpoint.dialects.fields import Fields
 from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Reading, Role
 from ckptfix.checkpoint.dialects.reading import counted, positive
-from ckptfix.checkpoint.dialects.sections import method_in_config
 from ckptfix.checkpoint.dialects.statements import (
     CONFIG_FILE,
+    CONFIG_ROOT,
     MetadataFile,
     Statement,
-    config_root,
 )
 
+_ROOTS: Final = (CONFIG_ROOT, ("quantization",))
 _SIZES: Final = ("group_size", "bits")
+_OWN: Final = frozenset({*_SIZES, "mode"})
+_FLOATS: Final = {"mxfp4": "MLX_MXFP4", "nvfp4": "MLX_NVFP4", "mxfp8": "MLX_MXFP8"}
+"""mode -> format; `affine` has one for each number of bits."""
 
 
-def _section(documents: Documents) -> Fields | None:
-    """The object, where it names no quantizer and has both sizes."""
+def _found(documents: Documents) -> Fields | None:
+    """The object with bits and group_size, and nothing else but modules."""
     config = documents.get(CONFIG_FILE)
-    root = config_root(config.value) if config is not None else None
-    if config is None or root is None or method_in_config(documents) != "":
+    if config is None:
         return None
-    fields = Fields.at(config, root)
-    is_mlx = all(positive(fields.value.get(key)) for key in _SIZES)
-    return fields if is_mlx and "quant_algo" not in fields.value else None
+    for root in _ROOTS:
+        value = config.value.get(root[0])
+        if isinstance(value, dict) and all(positive(value.get(key)) for key in _SIZES):
+            others = [each for key, each in value.items() if key not in _OWN]
+            if all(isinstance(each, dict | bool) for each in others):
+                return Fields.at(config, root)
+    return None
 
 
-def _scheme(value: dict[str, Any]) -> str | None:
-    return f"MLX_INT{value['bits']}" if positive(value.get("bits")) else None
-
-
-def _named(fields: Fields) -> dict[str, Any]:
-    return {k: v for k, v in fields.value.items() if isinstance(v, dict) or v is False}
-
-
-def _statements(fields: Fields) -> Iterator[Statement]:
-    file = fields.document.file
-    for name, value in _named(fields).items():
-        path = (*fields.path, name)
-        if value is False:
-            yield Statement("exclude", name, file, path)
-        else:
-            algo, size = _scheme(value), positive(value.get("group_size"))
-            yield Statement("entry", name, file, path, algo, size)
+def _scheme(value: dict[str, object]) -> str | None:
+    bits = value.get("bits")
+    return _FLOATS.get(str(value.get("mode")), f"MLX_INT{bits}" if isinstance(bits, int) else None)
 
 
 def _meets(statement: Statement, module: str) -> bool:
@@ -56,11 +49,24 @@ def _meets(statement: Statement, module: str) -> bool:
 
 
 def _decides(metadata: MetadataFile, module: str) -> Statement | MetadataFile | None:
-    named = counted(metadata.statements)
-    found = next((statement for statement in named if _meets(statement, module)), None)
-    if found is None:
+    named = (s for s in counted(metadata.statements) if _meets(s, module))
+    decisive = next(named, None)
+    if decisive is None:
         return metadata
-    return found if found.kind == "entry" else None
+    return decisive if decisive.kind == "entry" else None
+
+
+def _statements(fields: Fields) -> Iterator[Statement]:
+    file = fields.document.file
+    for name, value in fields.value.items():
+        path = (*fields.path, name)
+        if value is False:
+            yield Statement("exclude", name, file, path)
+        elif name not in _OWN:
+            own = {**fields.value, **(value if isinstance(value, dict) else {})}
+            yield Statement(
+                "entry", name, file, path, _scheme(own), positive(own.get("group_size"))
+            )
 
 
 class _Mlx:
@@ -73,18 +79,18 @@ class _Mlx:
     reading = Reading(_decides, _meets)
 
     def claim(self, documents: Documents) -> Claim:
-        return Claim.NAMED if _section(documents) is not None else Claim.NONE
+        return Claim.NONE if _found(documents) is None else Claim.NAMED
 
     def name_lists(self, documents: Documents) -> Iterator[NameList]:
-        fields = _section(documents)
-        if fields is not None and (named := _named(fields)):
-            yield NameList(fields.document.file, fields.path, named, are_patterns=True)
+        fields = _found(documents)
+        if fields is not None:
+            named = {n: v for n, v in fields.value.items() if n not in _OWN}
+            yield NameList(fields.document.file, fields.path, named)
 
     def read(self, documents: Documents) -> tuple[MetadataFile, ...]:
-        fields = _section(documents)
+        fields = _found(documents)
         if fields is None:
             return ()
-        statements = tuple(_statements(fields))
         return (
             MetadataFile(
                 file=fields.document.file,
@@ -92,8 +98,8 @@ class _Mlx:
                 quantizer=self.quantizer,
                 quant_algo=_scheme(fields.value),
                 group_size=positive(fields.value.get("group_size")),
-                producer="MLX",
-                statements=statements,
+                statements=tuple(_statements(fields)),
+                producer=self.quantizer,
                 faults=tuple(fields.faults),
                 algo_path=(*fields.path, "bits"),
                 entries_path=fields.path,

@@ -167,6 +167,8 @@ class Format:
     """Role of the tensor with the order in which input columns were quantized."""
     scalars: tuple[str, ...] = ("F32",)
     """dtypes of companions that are one value."""
+    quantizer: str = ""
+    """Who stores it, for people; empty for ModelOpt and for what models are published in."""
     is_native: bool = False
     """Models are published in it, so a quantizer's metadata need not mention it."""
 

@@ -69,7 +69,6 @@ _ROW_GROUPS: Final = ScaleLayout("groups in rows", _FLOATS, row_groups)
 _BY_16: Final = ScaleLayout("groups and a reciprocal", ("F8_E4M3",), groups(16))
 _EXPONENTS: Final = ScaleLayout("packed exponents", ("U8",), groups(32))
 _ABSMAX: Final = ScaleLayout("absmax", ("F32", "U8"), flat_groups)
-_MLX: Final = ScaleLayout("groups and biases", _FLOATS, groups())
 _SCB: Final = ScaleLayout("SCB", ("F32",), per_channel)
 
 
@@ -89,45 +88,54 @@ def _row_zeros(bits: int, role: str = "qzeros") -> ZeroPoints:
     return ZeroPoints(role, shapes, always=True)
 
 
+_CT: Final = "compressed-tensors"
+_QUARK: Final = "Quark"
+_BNB: Final = "bitsandbytes"
+_CT_OR_QUARK: Final = f"{_CT} or {_QUARK}"
+
 _PLAIN_ZEROS: Final = ZeroPoints("weight_zero_point", always=True)
 _INPUT: Final = ("input_scale",)
 _ZERO: Final = ("weight_zero_point",)
 
 # fmt: off
 OTHER_FORMATS: Final = (
-    Format("FP8_TENSOR", _FP8, _TENSOR, _ANY, may_have=_INPUT, scalars=_FLOATS),
-    Format("FP8_CHANNEL", _FP8, _CHANNEL, _ANY, may_have=_INPUT, scalars=_FLOATS),
-    Format("FP8_BLOCK", _FP8, _BLOCKS, _ANY, may_have=_INPUT, scalars=_FLOATS),
+    Format("FP8_TENSOR", _FP8, _TENSOR, _ANY, may_have=_INPUT, scalars=_FLOATS,
+           quantizer=_CT_OR_QUARK),
+    Format("FP8_CHANNEL", _FP8, _CHANNEL, _ANY, may_have=_INPUT, scalars=_FLOATS,
+           quantizer=_CT_OR_QUARK),
+    Format("FP8_BLOCK", _FP8, _BLOCKS, _ANY, may_have=_INPUT, scalars=_FLOATS, quantizer=_CT),
     Format("FP8_BLOCK_INV", _FP8, _INVERSE, _ANY, scale="weight_scale_inv", is_native=True),
     Format("INT8_TENSOR", _INT8, _TENSOR, _ANY, scalars=_FLOATS, zeros=_PLAIN_ZEROS,
-           may_have=("input_scale", "input_zero_point", "weight_zero_point")),
+           may_have=("input_scale", "input_zero_point", "weight_zero_point"),
+           quantizer=_CT_OR_QUARK),
     Format("INT8_CHANNEL", _INT8, _CHANNEL, _ANY, scalars=_FLOATS, zeros=_PLAIN_ZEROS,
-           may_have=("input_scale", "input_zero_point", "weight_zero_point")),
+           may_have=("input_scale", "input_zero_point", "weight_zero_point"),
+           quantizer=_CT_OR_QUARK),
     Format("INT4_BYTES", _INT4_BYTES, ScaleLayout("groups in the model's dtype", _FLOATS, groups()),
-           _ANY),
+           _ANY, quantizer=_CT),
     Format("INT4_PACKED", _int(4), _GROUPS, _BARE, None, ("weight_shape",),
            (*_ZERO, "weight_g_idx"), weight="weight_packed", zeros=_packed_zeros(8),
-           order="weight_g_idx"),
+           order="weight_g_idx", quantizer=_CT),
     Format("INT8_PACKED", _int(8), _GROUPS, _BARE, None, ("weight_shape",),
            (*_ZERO, "weight_g_idx"), weight="weight_packed", zeros=_packed_zeros(4),
-           order="weight_g_idx"),
+           order="weight_g_idx", quantizer=_CT),
     Format("NVFP4_PACKED", _FP4_PACKED, _BY_16, _ANY, None, ("weight_global_scale",),
-           ("input_global_scale",), weight="weight_packed"),
-    Format("MXFP4_PACKED", _FP4_PACKED, _EXPONENTS, _ANY, weight="weight_packed"),
+           ("input_global_scale",), weight="weight_packed", quantizer=_CT),
+    Format("MXFP4_PACKED", _FP4_PACKED, _EXPONENTS, _ANY, weight="weight_packed", quantizer=_CT),
     *(Format(f"GPTQ_INT{bits}", _gptq(bits), _ROW_GROUPS, _BARE, None, ("qzeros",), ("g_idx",),
-             weight="qweight", scale="scales", zeros=_row_zeros(bits), order="g_idx")
+             weight="qweight", scale="scales", zeros=_row_zeros(bits), order="g_idx",
+             quantizer="GPTQ")
       for bits in (4, 8, 2, 3)),
     Format("AWQ_INT4", _INT4_OUT, _ROW_GROUPS, _BARE, None, ("qzeros",),
-           weight="qweight", scale="scales", zeros=_row_zeros(4)),
+           weight="qweight", scale="scales", zeros=_row_zeros(4), quantizer="AWQ"),
     Format("QUARK_INT4", _INT4_OUT, _ROW_GROUPS, _BARE, None, _ZERO,
-           zeros=_row_zeros(4, "weight_zero_point")),
+           zeros=_row_zeros(4, "weight_zero_point"), quantizer=_QUARK),
     Format("BNB_NF4", _FLAT_NF4, _ABSMAX, _BARE, None, ("quant_map", "quant_state_nf4"),
-           ("nested_absmax", "nested_quant_map"), scale="absmax"),
+           ("nested_absmax", "nested_quant_map"), scale="absmax", quantizer=_BNB),
     Format("BNB_FP4", _FLAT_FP4, _ABSMAX, _BARE, None, ("quant_map", "quant_state_fp4"),
-           ("nested_absmax", "nested_quant_map"), scale="absmax"),
-    Format("BNB_INT8", _INT8, _SCB, _BARE, None, ("weight_format",), scale="SCB"),
-    *(Format(f"MLX_INT{bits}", _int(bits, "U32"), _MLX, _BARE, None, ("biases",), scale="scales")
-      for bits in (4, 8)),
+           ("nested_absmax", "nested_quant_map"), scale="absmax", quantizer=_BNB),
+    Format("BNB_INT8", _INT8, _SCB, _BARE, None, ("weight_format",), scale="SCB",
+           quantizer=_BNB),
     Format("MXFP4_BLOCKS", _FP4_BLOCKS, _EXPONENTS, _BARE, weight="blocks", scale="scales"),
 )
 # fmt: on

@@ -11,6 +11,7 @@ from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import OPTIONAL_COMPANIONS, WEIGHTS
 from ckptfix.checkpoint.safetensors import Tensor
 
+_OF_TABLES: Final = ("I32", "U32")
 FLOAT_DTYPES: Final = frozenset({"BF16", "F16", "F32", "F64"})
 
 
@@ -53,6 +54,12 @@ class StoredFormat:
     def is_native(self) -> bool:
         """True for a format that the model may have had before it was quantized."""
         return bool(self.fits) and all(fit.format.is_native for fit in self.fits)
+
+    @property
+    def quantizer(self) -> str:
+        """Who stores it, for people; empty where ModelOpt may, or the model was published so."""
+        others = [fit.format.quantizer for fit in self.fits]
+        return others[0] if others and all(others) else ""
 
     @property
     def parameters(self) -> int:
@@ -102,10 +109,12 @@ def stored_format(module: Module) -> StoredFormat:
 
 
 def _holds_codes(module: Module, weight: Tensor) -> bool:
-    """True for a weight that is quantized by its dtype, or by its name: a table may be I32."""
+    """True for a weight that is quantized by its dtype, or by its name; not for a table."""
     if "weight" not in module.tensors:
         return True
-    return weight.dtype != "I32" and any(weight.dtype == r.codes.dtype for r in table.FORMATS)
+    return weight.dtype not in _OF_TABLES and any(
+        weight.dtype == r.codes.dtype for r in table.FORMATS
+    )
 
 
 def _scale_of(module: Module) -> str:

@@ -17,6 +17,7 @@ from ckptfix.checkpoint.formats.format import (
     InputKind,
     ScaleLayout,
 )
+from ckptfix.checkpoint.formats.mlx_rows import MLX_FORMATS
 from ckptfix.checkpoint.formats.native_rows import NATIVE_FORMATS
 from ckptfix.checkpoint.formats.other_rows import OTHER_FORMATS
 from ckptfix.checkpoint.formats.shapes import blocks, groups, per_channel, scalar
@@ -99,6 +100,7 @@ FORMATS: Final = (
            smoothing="smoothquant"),
     *OTHER_FORMATS,
     *NATIVE_FORMATS,
+    *MLX_FORMATS,
 )
 # fmt: on
 

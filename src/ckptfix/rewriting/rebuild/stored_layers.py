@@ -8,7 +8,7 @@ from ckptfix.checkpoint.formats.stored import StoredFormat
 
 
 def stored_layers(checkpoint: Checkpoint, declared: Mapping[str, str]) -> StoredLayers:
-    """Read every module.
+    """Read every module, those aside that the metadata have no words for.
 
     Args:
         checkpoint: tensors.
@@ -19,7 +19,7 @@ def stored_layers(checkpoint: Checkpoint, declared: Mapping[str, str]) -> Stored
     found = {
         name: stored
         for name, stored in checkpoint.formats.items()
-        if stored.fits and name not in left_alone
+        if stored.fits and not checkpoint.foreign(stored) and name not in left_alone
     }
     shared = _shared(found.values())
     quantized = {name: _layer(stored, declared.get(name), shared) for name, stored in found.items()}
