@@ -56,7 +56,12 @@ def run_once(command: tuple[str, ...], directory: Path) -> Ran:
     """Run to the end; 2, for a command that could not do its work, ends the benchmark."""
     arguments = [part.format(directory) for part in command]
     start = time.perf_counter()
-    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        arguments,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},  # an installation has its bytecode
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)

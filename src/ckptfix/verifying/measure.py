@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from ckptfix.checkpoint.numbers import (
     LowRankNumbers,
@@ -16,10 +15,9 @@ from ckptfix.checkpoint.numbers import (
     WeightNumbers,
 )
 from ckptfix.checkpoint.roles import SCALES
-from ckptfix.verifying.dequantize.fp4 import squares_of_fours
+from ckptfix.verifying.blocks import count_weight
 from ckptfix.verifying.dequantize.mxfp import e8m0
 from ckptfix.verifying.dequantize.registry import dequantize, dequantizer, in_chunks
-from ckptfix.verifying.dequantize.scales import Scales
 from ckptfix.verifying.low_rank import low_ranks
 from ckptfix.verifying.stored import SOURCE, StoredWeight
 
@@ -97,20 +95,17 @@ def _weight(stored: StoredWeight) -> WeightNumbers:
     per_byte = torch.stack(
         [meanings.isnan(), meanings == 0, size >= stored.format.codes.largest]
     ).sum(-1)
-    raw = stored.tensors["weight"].reshape(-1).view(torch.uint8)
-    counts = torch.bincount(raw, minlength=256)
-    not_a_number, zeros, at_limit = (per_byte * counts).sum(-1).tolist()
-    blocks, largest_scale = 0, 0.0
-    pairs = [0.0] * 6
-    for _, chunk in in_chunks(stored):
-        scales = dequantizer(chunk.format).scales(chunk)
-        blocks += scales.values.numel()
-        largest_scale = max(largest_scale, float(scales.values.abs().nan_to_num().amax()))
-        if scales.values.numel() > 1:
-            pairs = [sum(both) for both in zip(pairs, _pairs(chunk, scales), strict=True)]
-    largest = largest_scale * float(size[counts > 0].nan_to_num().amax())
+    counted = count_weight(stored)
+    not_a_number, zeros, at_limit = (per_byte * counted.weight).sum(-1).tolist()
+    largest = counted.largest_scale * float(size[counted.weight > 0].nan_to_num().amax())
     return WeightNumbers(
-        out * columns, not_a_number, zeros, at_limit, blocks, largest, _correlation(pairs)
+        out * columns,
+        not_a_number,
+        zeros,
+        at_limit,
+        counted.blocks,
+        largest,
+        _correlation(counted.pairs.tolist()),
     )
 
 
@@ -120,31 +115,6 @@ def _meanings(stored: StoredWeight) -> Tensor:
     every = torch.arange(256, dtype=torch.uint8, device=weight.device).view(weight.dtype)
     one_column = replace(stored, tensors={"weight": every.reshape(256, 1)})
     return dequantizer(stored.format).codes(one_column).reshape(256, -1)
-
-
-def _pairs(chunk: StoredWeight, scales: Scales) -> list[float]:
-    """Sums over the blocks that have a scale and a code above zero."""
-    y = 0.5 * _mean_squares(chunk, scales).log().flatten().double()
-    x = scales.values.log().flatten().double()
-    counted = x.isfinite() & y.isfinite()
-    x, y = x[counted], y[counted]
-    number = x.new_tensor(float(x.numel()))
-    sums: list[float] = torch.stack([number, x.sum(), y.sum(), x @ x, y @ y, x @ y]).tolist()
-    return sums
-
-
-def _mean_squares(chunk: StoredWeight, scales: Scales) -> Tensor:
-    """Of the codes of each block."""
-    out, columns = chunk.shape
-    weight = chunk.tensors["weight"]
-    if chunk.format.codes.name == "FP4" and weight.shape[-1] % 2 == 0:
-        return squares_of_fours(weight).reshape(out, -1, scales.columns // 4).mean(-1) / 4
-    codes = dequantizer(chunk.format).codes(chunk)
-    if scales.rows == 1:
-        return codes.square().reshape(out, -1, scales.columns).mean(-1)
-    filled = pad(codes, (0, -columns % scales.columns, 0, -out % scales.rows))
-    tiles = filled.square().reshape(filled.shape[0] // scales.rows, scales.rows, -1, scales.columns)
-    return tiles.mean((1, 3))
 
 
 def _correlation(pairs: list[float]) -> float | None:

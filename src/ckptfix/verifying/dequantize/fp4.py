@@ -29,13 +29,24 @@ def codes(stored: StoredWeight) -> Tensor:
     return unpack(stored.tensors["weight"])
 
 
-def squares_of_fours(data: Tensor) -> Tensor:
-    """`[..., 2 n]` bytes -> `[..., n]`, the sum of the squares of four values each."""
-    squares = _values(data.device).square()
+def table_of_fours(device: torch.device) -> Tensor:
+    """F32 `[65536]`: the sum of the squares of the four values of two bytes.
+
+    They are looked up as a number from -32768, plus 32768: masking it would take far longer.
+    """
+    squares = _values(device).square()
     two = squares.repeat(16) + squares.repeat_interleave(16)
-    four = two.repeat(256) + two.repeat_interleave(256)
-    index = data.reshape(-1).view(torch.int16).int() & 0xFFFF
-    return four.index_select(0, index).reshape(*data.shape[:-1], -1)
+    return (two.repeat(256) + two.repeat_interleave(256)).roll(1 << 15)
+
+
+def squares_of_fours(data: Tensor, table: Tensor) -> Tensor:
+    """`[2 n]` bytes -> `[n]`, the sum of the squares of four values each.
+
+    Args:
+        data: bytes.
+        table: `table_of_fours`.
+    """
+    return table.index_select(0, data.view(torch.int16).int().add_(1 << 15))
 
 
 def pack(values: Tensor) -> Tensor:

@@ -93,10 +93,15 @@ def dequantize(stored: StoredWeight) -> Tensor:
     return decoder.scales(stored).over(decoder.codes(stored))
 
 
-def in_chunks(stored: StoredWeight) -> Iterator[tuple[slice, StoredWeight]]:
-    """The weight in blocks of rows, to limit how much is dequantized at a time."""
+def in_chunks(stored: StoredWeight, values: int = 0) -> Iterator[tuple[slice, StoredWeight]]:
+    """The weight in blocks of rows, to limit how much is dequantized at a time.
+
+    Args:
+        stored: the weight.
+        values: about so many at a time; 0 for `CHUNK_VALUES`.
+    """
     out, columns = stored.shape
-    step = max(1, CHUNK_VALUES // max(1, columns * ROW_BLOCK)) * ROW_BLOCK
+    step = max(1, (values or CHUNK_VALUES) // max(1, columns * ROW_BLOCK)) * ROW_BLOCK
     for start in range(0, out, step):
         stop = min(start + step, out)
         yield slice(start, stop), stored.rows(start, stop)

@@ -1,0 +1,190 @@
+"""Every byte of a weight and of its scales, counted and paired, in one pass over parts of it.
+
+A part stays in the cache of a core while all of it is computed, and several cores take a part each:
+from memory, and on one core, the same sums take ten times as long.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, partial, reduce
+from operator import add
+from typing import Final, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from ckptfix.verifying.dequantize.fp4 import squares_of_fours, table_of_fours
+from ckptfix.verifying.dequantize.registry import dequantizer, in_chunks
+from ckptfix.verifying.dequantize.scales import Scales
+from ckptfix.verifying.stored import StoredWeight
+
+_CPU_VALUES: Final = 1 << 20
+"""Values of a part on a CPU: half a MiB of FP4, and four times that in between."""
+_GPU_VALUES: Final = 1 << 24
+"""A GPU has no use for small parts: each starts a dozen kernels."""
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What the bytes of one weight, or of a part of it, add up to."""
+
+    weight: Tensor
+    """How often each byte occurs in the weight, int64 `[256]`."""
+    blocks: int
+    """Scales of the weight."""
+    largest_scale: float
+    """Absolute; NaN counts as 0."""
+    pairs: Tensor
+    """Float64 `[6]`: n, x, y, x x, y y and x y, summed over the n blocks that have a scale and a
+    code above zero. x is the logarithm of the scale, y that of the root of the mean square of the
+    codes; all zero for a single scale."""
+
+    def __add__(self, other: "Counted") -> "Counted":
+        return Counted(
+            self.weight + other.weight,
+            self.blocks + other.blocks,
+            max(self.largest_scale, other.largest_scale),
+            self.pairs + other.pairs,
+        )
+
+
+def count_weight(stored: StoredWeight) -> Counted:
+    """The bytes of a weight that has a decoder."""
+    columns = _columns_of_fours(stored)
+    if columns:
+        fours = _Fours(
+            columns,
+            table_of_fours(stored.tensors["weight"].device),
+            _scale_of_byte(stored, columns),
+        )
+        counted = _each(fours.count, list(_runs_of_blocks(stored, columns)))
+    else:
+        counted = _each(_of_rows, [chunk for _, chunk in in_chunks(stored, _values(stored))])
+    whole = reduce(add, counted)
+    has_one = stored.tensors["weight_scale"].numel() == 1  # each part has counted it
+    return replace(whole, blocks=1) if has_one else whole
+
+
+def _values(stored: StoredWeight) -> int:
+    return _CPU_VALUES if stored.tensors["weight"].device.type == "cpu" else _GPU_VALUES
+
+
+def _each(work: Callable[[P], Counted], parts: Sequence[P]) -> list[Counted]:
+    """The same for every part, in order; threads share the parts on a CPU."""
+    if len(parts) == 1 or torch.cuda.is_available():
+        return [work(part) for part in parts]
+
+    def inferring(part: P) -> Counted:
+        with torch.inference_mode():  # of a thread, like everything in this process is
+            return work(part)
+
+    return list(_cores().map(inferring, parts))
+
+
+@cache
+def _cores() -> ThreadPoolExecutor:
+    """A thread for each core, in which torch starts no further ones."""
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(before, "ckptfix-count", partial(torch.set_num_threads, 1))
+    pool.submit(int).result()
+    torch.set_num_threads(before)
+    return pool
+
+
+def _columns_of_fours(stored: StoredWeight) -> int:
+    """Columns of a block of FP4 codes with a scale of one byte; 0 for any other weight."""
+    weight, scale = stored.tensors["weight"], stored.tensors["weight_scale"]
+    if stored.format.codes.name != "FP4" or scale.element_size() != 1 or scale.numel() < 2:
+        return 0
+    columns = 2 * weight.numel() // scale.numel()
+    whole = columns * scale.numel() == 2 * weight.numel() and stored.shape[1] % columns == 0
+    return columns if whole and columns % 4 == 0 else 0
+
+
+def _scale_of_byte(stored: StoredWeight, columns: int) -> Tensor:
+    """The factor that each byte of the scale stands for, F32 `[256]`."""
+    scale = stored.tensors["weight_scale"]
+    every = torch.arange(256, dtype=torch.uint8, device=scale.device).view(scale.dtype)
+    one_block = stored.with_tensors(weight_scale=every.reshape(256, 1))
+    made = dequantizer(stored.format).scales(replace(one_block, shape=(256, columns)))
+    return made.values.reshape(256)
+
+
+def _runs_of_blocks(stored: StoredWeight, columns: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Bytes of the weight, and those of the scales of the same blocks."""
+    weight = stored.tensors["weight"].reshape(-1).view(torch.uint8)
+    scale = stored.tensors["weight_scale"].reshape(-1).view(torch.uint8)
+    step = _values(stored) // columns
+    for start in range(0, scale.numel(), step):
+        end = start + step
+        yield weight[start * columns // 2 : end * columns // 2], scale[start:end]
+
+
+@dataclass(frozen=True)
+class _Fours:
+    """Counts blocks of FP4 codes, four codes at a time."""
+
+    columns: int
+    """Of a block."""
+    squares: Tensor
+    """`table_of_fours`."""
+    factors: Tensor
+    """Of each byte of the scale."""
+
+    @cached_property
+    def logs(self) -> Tensor:
+        """Of the factors."""
+        return self.factors.log()
+
+    def count(self, part: tuple[Tensor, Tensor]) -> Counted:
+        """The bytes of the weight, and those of the scales of the same blocks."""
+        weight, scale = part
+        fours = squares_of_fours(weight, self.squares).reshape(-1, self.columns // 4)
+        # Of so few columns: adding them is faster than a sum over each row.
+        total = reduce(add, fours.unbind(1))
+        counts = torch.bincount(scale, minlength=256)
+        used = counts > 0
+        x = self.logs.index_select(0, scale.int())
+        y = (total / self.columns).log_().mul_(0.5)
+        if bool(total.amin() == 0) or not bool(self.logs[used].isfinite().all()):
+            counted = x.isfinite() & y.isfinite()
+            x, y = x[counted], y[counted]
+        return Counted(
+            torch.bincount(weight, minlength=256),
+            scale.numel(),
+            float(self.factors[used].abs().nan_to_num().amax()),
+            _sums(x.double(), y.double()),
+        )
+
+
+def _of_rows(chunk: StoredWeight) -> Counted:
+    raw = chunk.tensors["weight"].reshape(-1).view(torch.uint8)
+    scales = dequantizer(chunk.format).scales(chunk)
+    pairs = raw.new_zeros(6, dtype=torch.float64)
+    if scales.values.numel() > 1:
+        y = 0.5 * _mean_squares(chunk, scales).log().flatten().double()
+        x = scales.values.log().flatten().double()
+        counted = x.isfinite() & y.isfinite()
+        pairs = _sums(x[counted], y[counted])
+    largest = float(scales.values.abs().nan_to_num().amax())
+    return Counted(torch.bincount(raw, minlength=256), scales.values.numel(), largest, pairs)
+
+
+def _sums(x: Tensor, y: Tensor) -> Tensor:
+    number = x.new_tensor(float(x.numel()))
+    return torch.stack([number, x.sum(), y.sum(), x @ x, y @ y, x @ y])
+
+
+def _mean_squares(chunk: StoredWeight, scales: Scales) -> Tensor:
+    """Of the codes of each block."""
+    out, columns = chunk.shape
+    codes = dequantizer(chunk.format).codes(chunk)
+    if scales.rows == 1:
+        return codes.square().reshape(out, -1, scales.columns).mean(-1)
+    filled = pad(codes, (0, -columns % scales.columns, 0, -out % scales.rows))
+    tiles = filled.square().reshape(filled.shape[0] // scales.rows, scales.rows, -1, scales.columns)
+    return tiles.mean((1, 3))
