@@ -26,3 +26,7 @@ def empty(what: str) -> CkptfixError:
     return CkptfixError(
         f"{what} is empty", advice="in a script, check that the variable it comes from is set"
     )
+
+
+class UnsupportedError(CkptfixError):
+    """What was named is there, and is no quantized checkpoint in safetensors files."""

@@ -21,11 +21,12 @@ from ckptfix.checkpoint.fold import Fold, fold_banks
 from ckptfix.checkpoint.formats.stored import StoredFormat
 from ckptfix.checkpoint.model_config import ModelConfig, parse_model_config
 from ckptfix.checkpoint.modules import Module
+from ckptfix.checkpoint.other_folders import require_weights
 from ckptfix.checkpoint.roles import KV_SCALES
 from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.checkpoint.source import Source
 from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
-from ckptfix.errors import CkptfixError
+from ckptfix.errors import UnsupportedError
 from ckptfix.jsontext.text import JsonText
 from ckptfix.progress import SILENT, Listener
 
@@ -163,15 +164,17 @@ def load_checkpoint(source: Source, name: str, listener: Listener = SILENT) -> C
     """Read the tensors' headers and the metadata.
 
     Raises:
-        CkptfixError: no config, broken JSON, bad headers, or nothing quantized.
+        UnsupportedError: it is something else, or nothing is quantized.
+        CkptfixError: broken JSON or bad headers.
     """
     documents = {
         file: JsonText.parse(file, source.read(file))
         for file in registry.METADATA_FILES
         if source.has(file)
     }
+    require_weights(source)
     if documents.keys().isdisjoint(registry.READABLE_ALONE):
-        raise CkptfixError(
+        raise UnsupportedError(
             f"{source.where}: found neither {' nor '.join(registry.READABLE_ALONE)}",
             advice="name a Hugging Face checkpoint",
         )
@@ -182,7 +185,7 @@ def load_checkpoint(source: Source, name: str, listener: Listener = SILENT) -> C
     checkpoint = Checkpoint(name, config, documents, table, mistral=_mistral(source))
     small = checkpoint.folded
     if not small.metadata and not _stores_quantization(small):
-        raise CkptfixError(
+        raise UnsupportedError(
             f"{source.where}: not a quantized checkpoint: no quantization metadata and no scale "
             "tensors",
             advice=f"ckptfix works on checkpoints quantized by {registry.QUANTIZERS}",

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ckptfix.checkpoint.formats.stored import StoredFormat, stored_format
 from ckptfix.checkpoint.modules import Module, group_modules
+from ckptfix.checkpoint.other_folders import require_weights
 from ckptfix.checkpoint.safetensors import Header, Layouts, RawHeader, fetch_header, read_header
 from ckptfix.checkpoint.shard_index import INDEX_FILE, read_index
 from ckptfix.checkpoint.source import Source
@@ -107,6 +108,7 @@ def read_tensors(source: Source, listener: Listener = SILENT) -> TensorTable:
     else:
         files = [name for name in source.names() if name.endswith(".safetensors")]
         if not files:
+            require_weights(source)
             raise _no_safetensors(source)
         _require_all_parts(source, files)
     headers = _read_headers(source, files, listener)
@@ -214,16 +216,6 @@ def _bytes_of(headers: Mapping[str, Header]) -> int:
 
 
 def _no_safetensors(source: Source) -> CkptfixError:
-    names = source.names()
-    for endings, what in (
-        ((".bin", ".pt", ".pth"), "pickled weights only"),
-        ((".gguf",), "GGUF weights only"),
-    ):
-        if any(name.endswith(endings) for name in names):
-            return CkptfixError(
-                f"{source.where}: {what} and no .safetensors file",
-                advice="ckptfix reads safetensors only and never unpickles",
-            )
     return CkptfixError(
         f"{source.where}: no .safetensors file",
         advice="ckptfix compares metadata with tensors, so it needs the shard files as well",

@@ -105,6 +105,14 @@ AllowUnknownOption = Annotated[
         "checkpoint.",
     ),
 ]
+SkipUnsupportedOption = Annotated[
+    bool,
+    typer.Option(
+        "--skip-unsupported",
+        help="Skip and count what is no quantized checkpoint in safetensors files (LoRA adapters, "
+        "GGUF, pickles, diffusers pipelines, unquantized models) instead of exiting with 2.",
+    ),
+]
 ConfigOption = Annotated[
     str | None,
     typer.Option(
@@ -128,6 +136,7 @@ def check(
     ignore: IgnoreOption = None,
     fail_on: FailOnOption = None,
     allow_unknown: AllowUnknownOption = False,
+    skip_unsupported: SkipUnsupportedOption = False,
     format_: FormatOption = None,
     json: JsonFormatOption = False,
     output_file: OutputFileOption = None,
@@ -163,6 +172,7 @@ def check(
     from ckptfix.cli.output_file import require_writable, write_report
     from ckptfix.errors import CkptfixError
     from ckptfix.operations.check_many import check_each, in_order
+    from ckptfix.remote.folders import every_checkpoint
     from ckptfix.remote.opening import NetworkPolicy
     from ckptfix.report.check_report import CheckReport
     from ckptfix.report.console import line, show, write_plain
@@ -197,15 +207,22 @@ def check(
         brief=from_file is not None,
         allow_unknown=allows_unknown(flags, found),
     )
-    checked = []
+    checked, skipped = [], []
+    names = every_checkpoint(names)
     with listening() as listener:
         for one in map(spelled_check, check_each(names, request, listener)):
+            if skip_unsupported and one.unsupported:
+                show([line(f"skipped: {one.error}")], sys.stderr)
+                if chosen == "jsonl" and target is None:
+                    write_plain(render(report_on((), skipped=(one,)), verbose), sys.stdout)
+                skipped.append(one)
+                continue
             if one.error:
                 show([line(f"error: {one.error}")], sys.stderr)
             if chosen == "jsonl" and target is None:
                 write_plain(render(report_on((one,)), verbose), sys.stdout)
             checked.append(one)
-    report = report_on(in_order(names, checked, request))
+    report = report_on(in_order(names, checked, request), skipped=tuple(skipped))
     if target is not None:
         write_report(target, render(report, verbose))
     elif chosen != "jsonl":

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.errors import CkptfixError
+from ckptfix.errors import CkptfixError, UnsupportedError
 from ckptfix.operations.check_one import (
     CheckRequest,
     check_loaded,
@@ -48,10 +48,10 @@ def check_each(
 def in_order(
     names: Sequence[str], checked: Iterable[CheckedCheckpoint], request: CheckRequest
 ) -> tuple[CheckedCheckpoint, ...]:
-    """The results of `check_each`, in the order of the names."""
+    """The results of `check_each`, or what is left of them, in the order of the names."""
     by_name = {found.name: found for found in checked}
     shown = (shown_name(checkpoint_of(name), request) for name in names)
-    return tuple(by_name[name] for name in dict.fromkeys(shown))
+    return tuple(by_name[name] for name in dict.fromkeys(shown) if name in by_name)
 
 
 def is_remote_name(name: str) -> bool:
@@ -99,7 +99,8 @@ def _checked(
             return check_loaded(reference, checkpoint, request, listener)
     except CkptfixError as error:
         shown = shown_name(name, request)
-        return CheckedCheckpoint(shown, error=with_name(shown, error))
+        unsupported = isinstance(error, UnsupportedError)
+        return CheckedCheckpoint(shown, error=with_name(shown, error), unsupported=unsupported)
 
 
 def _check_apart(request: CheckRequest, name: str, listener: Listener) -> CheckedCheckpoint:

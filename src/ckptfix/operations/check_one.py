@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.registry import METADATA_FILES
@@ -19,13 +19,13 @@ from ckptfix.operations.loading import load_opened, open_noted
 from ckptfix.operations.plan import diff_of_whole
 from ckptfix.operations.repairs import OwnMap, Repairs
 from ckptfix.progress import SILENT, Listener, Step
+from ckptfix.remote.cache_entry import is_snapshot
 from ckptfix.remote.local_url import local_path
 from ckptfix.remote.opening import DEFAULT_POLICY, NetworkPolicy
 from ckptfix.remote.reference import (
     Directory,
     Reference,
     Repository,
-    Url,
     parse_reference,
 )
 from ckptfix.rules.registry import RULES
@@ -110,11 +110,10 @@ def checkpoint_of(name: str) -> str:
     return str(named.parent) if is_file and "://" not in path else path
 
 
-_KINDS: Final[dict[type, Literal["directory", "repository", "url"]]] = {
-    Directory: "directory",
-    Repository: "repository",
-    Url: "url",
-}
+def _kind(reference: Reference) -> Literal["directory", "snapshot", "repository", "url"]:
+    if isinstance(reference, Directory):
+        return "snapshot" if is_snapshot(Path(reference.path).resolve()) else "directory"
+    return "repository" if isinstance(reference, Repository) else "url"
 
 
 def check_loaded(
@@ -141,7 +140,7 @@ def check_loaded(
         ignored[finding.code] += finding.count if finding.rule not in rules else 0
     checked = CheckedCheckpoint(
         name,
-        kind=_KINDS[type(reference)],
+        kind=_kind(reference),
         name_map=examined.name_map.origin,
         rules=tuple(rules),
         findings=tuple(counted),

@@ -164,10 +164,13 @@ class CheckedCheckpoint:
 
     name: str
     """As the user named it; a repository as org/name@revision."""
-    kind: Literal["directory", "repository", "url"] = "directory"
-    """Type of the name, which determines what can be done with the checkpoint."""
+    kind: Literal["directory", "snapshot", "repository", "url"] = "directory"
+    """Type of the name, which determines what can be done with the checkpoint. A snapshot is a
+    directory of the Hub's cache, which is not rewritten in place."""
     error: str = ""
     """Why it could not be checked; empty when it was."""
+    unsupported: bool = False
+    """It could not be checked because it is no quantized checkpoint in safetensors files."""
     name_map: str = ""
     """Where the name map comes from."""
     findings: tuple[Finding, ...] = ()

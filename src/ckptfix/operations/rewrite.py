@@ -10,6 +10,7 @@ from ckptfix.errors import CkptfixError
 from ckptfix.operations.loading import open_named
 from ckptfix.operations.plan import RewritePlan, asked_request, plan_rewrite_of
 from ckptfix.progress import SILENT, Listener, Step
+from ckptfix.remote.cache_entry import is_snapshot
 from ckptfix.remote.opening import NetworkPolicy, Opened
 from ckptfix.remote.reference import Directory, Repository
 from ckptfix.rewriting.apply import Recovered, apply_changes, recover
@@ -72,7 +73,12 @@ def in_place(opened: Opened) -> DirectorySource:
     """
     source = opened.source
     if isinstance(opened.reference, Directory) and isinstance(source, DirectorySource):
-        return source
+        if not is_snapshot(source.root):
+            return source
+        raise CkptfixError(
+            f"{visible(str(opened.reference))}: a snapshot of the Hub's cache is not rewritten",
+            advice="write the repaired files to another directory",
+        )
     raise CkptfixError(
         f"{visible(str(opened.reference))}: cannot be rewritten in place",
         advice="write the repaired files to another directory",

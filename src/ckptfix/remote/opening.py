@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ckptfix.checkpoint.source import DirectorySource, Source
 from ckptfix.errors import CkptfixError
+from ckptfix.remote.folders import checkpoints_below
 from ckptfix.remote.reference import Directory, Reference, Repository
 from ckptfix.text import visible
 
@@ -48,7 +49,7 @@ def open_reference(reference: Reference, policy: NetworkPolicy) -> Opened:
         CkptfixError: there is none, or it cannot be reached.
     """
     if isinstance(reference, Directory):
-        return Opened(_open_directory(reference), reference)
+        return _open_directory(reference)
     if isinstance(reference, Repository):
         return _open_repository(reference, policy)
     if policy.offline:
@@ -60,14 +61,25 @@ def open_reference(reference: Reference, policy: NetworkPolicy) -> Opened:
     return Opened(UrlSource.open(reference.url), reference)
 
 
-def _open_directory(directory: Directory) -> DirectorySource:
+def _open_directory(directory: Directory) -> Opened:
     try:
-        return DirectorySource.open(directory.path)
+        source = DirectorySource.open(directory.path)
+        _require_one(directory.path)
+        return Opened(source, directory)
     except CkptfixError as error:
         if not directory.instead:
             raise
         advice = f"for the Hub repository write {directory.instead}"
         raise CkptfixError(error.problem, place=error.place, advice=advice) from error
+
+
+def _require_one(path: str) -> None:
+    below = checkpoints_below(path)
+    if below:
+        several = len(below) > 1
+        what = f"a directory of {len(below):,} checkpoints, not one" if several else "not a model"
+        one = "one of them, such as " if several else ""
+        raise CkptfixError(f"{visible(path)}: {what}", advice=f"name {one}{visible(below[0])}")
 
 
 def _open_repository(repository: Repository, policy: NetworkPolicy) -> Opened:

@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from ckptfix.errors import CkptfixError, empty
+from ckptfix.remote.cache_entry import CACHE_ENTRY, cache_snapshot
 from ckptfix.remote.local_url import local_path
 from ckptfix.text import visible
 
@@ -117,7 +118,7 @@ def _parse(text: str) -> Reference:
         return _of_plain_text(text)
     path = local_path(text)
     if path is not None:
-        return Directory(path)
+        return _directory(path)
     if text.startswith(_URI):
         return _of_hf_uri(text)
     parts = urlsplit(text)
@@ -131,11 +132,19 @@ def _of_plain_text(text: str) -> Directory | Repository:
     """A path wherever it can be one: a typing error in a path is not sent to a server."""
     match = _REPOSITORY.fullmatch(text.rstrip("/"))
     if match is None or _ask_disk(Path(text).exists):
-        return Directory(text)
+        return _directory(text)
     name = match["repo"]
     if text.endswith("/") or _is_path(name):
         return Directory(text, _prefix_of(name) + text.rstrip("/"))
     return Repository(name, _checked(match["revision"], text), like_a_path=True)
+
+
+def _directory(path: str) -> Directory:
+    """A directory; of an entry of the Hub's cache, the snapshot, which is what a server takes."""
+    if CACHE_ENTRY in path:
+        snapshot = cache_snapshot(Path(path))
+        path = str(snapshot) if snapshot else path
+    return Directory(path)
 
 
 def _is_path(name: str) -> bool:

@@ -103,6 +103,8 @@ def check_html(report: CheckReport, verbose: bool) -> Iterator[Line]:
         columns=[release_range(alike) for alike in columns],
         sections=sections,
         fates=fates(report),
+        number=len(report.checkpoints) + len(report.skipped),
+        skipped=[visible(one.error) for one in report.skipped],
         cell=CELL,
         row=ROW,
         most_subjects=MOST_SUBJECTS,

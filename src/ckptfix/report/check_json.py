@@ -129,6 +129,13 @@ class CheckpointObject(_Object, frozen=True):
     ]
 
 
+class SkippedObject(_Object, frozen=True):
+    """What is no quantized checkpoint in safetensors files."""
+
+    checkpoint: Annotated[str, Meta(description="As the user named it.")]
+    reason: Annotated[str, Meta(description="What it is instead.")]
+
+
 class ReportObject(_Object, frozen=True):
     """The report of one call."""
 
@@ -142,6 +149,10 @@ class ReportObject(_Object, frozen=True):
         ),
     ]
     checkpoints: list[CheckpointObject]
+    skipped: Annotated[
+        list[SkippedObject],
+        Meta(description="What --skip-unsupported left out; it does not count."),
+    ]
 
 
 def check_json(report: CheckReport, verbose: bool) -> Iterator[Line]:
@@ -152,7 +163,8 @@ def check_json(report: CheckReport, verbose: bool) -> Iterator[Line]:
 def report_object(report: CheckReport, verbose: bool) -> ReportObject:
     """The report as the schema has it."""
     checkpoints = [_checkpoint(checked, verbose) for checked in report.checkpoints]
-    return ReportObject(SCHEMA, __version__, report.exit_code, checkpoints)
+    skipped = [SkippedObject(one.name, one.error) for one in report.skipped]
+    return ReportObject(SCHEMA, __version__, report.exit_code, checkpoints, skipped)
 
 
 def check_schema() -> str:

@@ -12,6 +12,6 @@ from ckptfix.report.layout import Line
 
 def check_jsonl(report: CheckReport, verbose: bool) -> Iterator[Line]:
     """Every checkpoint as a report of its own."""
-    for checked in report.checkpoints:
-        alone = report_object(replace(report, checkpoints=(checked,)), verbose)
-        yield line(compact(alone))
+    alone = [replace(report, checkpoints=(c,), skipped=()) for c in report.checkpoints]
+    alone += [replace(report, checkpoints=(), skipped=(one,)) for one in report.skipped]
+    yield from (line(compact(report_object(each, verbose))) for each in alone)

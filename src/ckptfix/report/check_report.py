@@ -22,6 +22,9 @@ class CheckReport:
     allow_unknown: bool = False
     """An unknown answer of a release does not make the call fail."""
 
+    skipped: tuple[CheckedCheckpoint, ...] = ()
+    """What is no quantized checkpoint, and does not count because the user said so."""
+
     def fails(self, finding: Finding) -> bool:
         """True when this finding alone makes the call fail."""
         return self.fail_on is Severity.WARNING or finding.rule.severity is Severity.ERROR

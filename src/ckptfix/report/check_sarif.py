@@ -102,6 +102,9 @@ def _invocation(report: CheckReport) -> dict[str, Any]:
         if checked.error
     ]
     notes += [
+        {"level": "note", "message": _message(f"skipped: {one.error}")} for one in report.skipped
+    ]
+    notes += [
         {"level": "note", "message": _message(f"{visible(checked.name)}: {_not_known(answer)}")}
         for checked in report.checkpoints
         for answer in checked.counted

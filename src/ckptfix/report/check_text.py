@@ -34,9 +34,10 @@ def check_text(report: CheckReport, verbose: bool) -> Iterator[Block]:
         yield from _checkpoint_lines(report, checked, verbose=verbose, alone=not several)
         if several and not _is_brief(checked):
             yield line()
-    if several or report.brief:
-        yield answer_table(report)
-        yield line()
+    if several or report.brief or report.skipped:
+        if report.checkpoints:
+            yield answer_table(report)
+            yield line()
         yield _total_line(report)
 
 
@@ -129,16 +130,18 @@ def _summary_line(report: CheckReport, checked: CheckedCheckpoint) -> Line:
 
 def _total_line(report: CheckReport) -> Line:
     """How many checkpoints are clean, have findings, do not load, could not be checked."""
-    return line(f"{count(len(report.checkpoints), 'checkpoint')}: ", (fates(report), "bold"))
+    number = len(report.checkpoints) + len(report.skipped)
+    return line(f"{count(number, 'checkpoint')}: ", (fates(report), "bold"))
 
 
 def fates(report: CheckReport) -> str:
     """`1 clean, 2 not loaded`."""
     found = Counter(map(_fate, report.checkpoints))
+    found["skipped"] = len(report.skipped)
     return ", ".join(f"{found[fate]:,} {fate}" for fate in _FATES if found[fate])
 
 
-_FATES: Final = ("clean", "with findings", "not loaded", "not known", "failed")
+_FATES: Final = ("clean", "with findings", "not loaded", "not known", "failed", "skipped")
 
 
 def _fate(checked: CheckedCheckpoint) -> str:

@@ -90,7 +90,7 @@ def _served(checked: CheckedCheckpoint, target: Target) -> str:
     command = runtime_named(target.runtime).serve_command
     if checked.kind == "url":
         return command.format("DIR")
-    if checked.kind == "directory":
+    if checked.kind in ("directory", "snapshot"):
         return command.format(path_word(checked.name))
     name, _, revision = plain_name(checked.name).partition("@")
     more = f" --revision {quoted(revision)}" if revision else ""

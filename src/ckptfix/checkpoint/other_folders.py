@@ -1,0 +1,66 @@
+"""Folders that are no checkpoints, named for what they are."""
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+from ckptfix.checkpoint.source import DirectorySource, Source
+from ckptfix.errors import CkptfixError, UnsupportedError
+from ckptfix.text import visible
+
+ADAPTER_FILE: Final = "adapter_config.json"
+"""PEFT 0.17, peft/utils/constants.py `CONFIG_NAME`."""
+_ADAPTER_WEIGHTS: Final = "adapter_model"
+PIPELINE_FILE: Final = "model_index.json"
+"""diffusers 0.35, pipelines/pipeline_utils.py `config_name`."""
+_SAFETENSORS: Final = ".safetensors"
+_NEVER: Final = "ckptfix reads safetensors only and never unpickles"
+_OTHER_WEIGHTS: Final = (
+    ((".gguf",), "GGUF weights only and no .safetensors file", "ckptfix reads safetensors only"),
+    ((".bin", ".pt", ".pth", ".ckpt"), "pickled weights only and no .safetensors file", _NEVER),
+    ((".nemo",), "a NeMo archive and no .safetensors file", "ckptfix reads safetensors only"),
+    ((".engine",), "TensorRT engines and no .safetensors file", "name what they were built from"),
+    ((".onnx",), "ONNX models and no .safetensors file", "ckptfix reads safetensors only"),
+)
+"""Endings of weights in other containers, what a folder with such is, and what to do."""
+
+
+def require_weights(source: Source) -> None:
+    """Refuse an adapter, a pipeline, and weights in another container.
+
+    Raises:
+        UnsupportedError: the folder is one of those.
+    """
+    names = source.names()
+    shards = [name for name in names if name.endswith(_SAFETENSORS)]
+    if ADAPTER_FILE in names and all(name.startswith(_ADAPTER_WEIGHTS) for name in shards):
+        base = _read(source, ADAPTER_FILE).get("base_model_name_or_path")
+        named = f", {visible(base)}" if isinstance(base, str) and base else ""
+        raise UnsupportedError(
+            f"{source.where}: a LoRA adapter, not a checkpoint",
+            advice=f"name the checkpoint that it adapts{named}",
+        )
+    if shards:
+        return
+    if PIPELINE_FILE in names:
+        parts = [name for name in _read(source, PIPELINE_FILE) if name in names]
+        first = f", such as {source.where}/{visible(parts[0])}" if _is_local(source, parts) else ""
+        raise UnsupportedError(
+            f"{source.where}: a diffusers pipeline, not one checkpoint",
+            advice=f"name one of its parts{first}",
+        )
+    for endings, what, advice in _OTHER_WEIGHTS:
+        if any(name.endswith(endings) for name in names):
+            raise UnsupportedError(f"{source.where}: {what}", advice=advice)
+
+
+def _is_local(source: Source, parts: Iterable[str]) -> bool:
+    return isinstance(source, DirectorySource) and any(parts)
+
+
+def _read(source: Source, name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(source.read(name))
+    except (CkptfixError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
