@@ -4,7 +4,8 @@ import pytest
 
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.runtimes.family import builtin_families
-from ckptfix.runtimes.layout import Layout, LayoutSpec, SparseLayersSpec, builtin_layouts, size_in
+from ckptfix.runtimes.layout import Layout, builtin_layouts, size_in
+from ckptfix.runtimes.layout_spec import LayoutSpec, SparseLayersSpec
 
 
 def test_every_layout_is_named_by_a_family_or_extended_and_every_name_is_one() -> None:

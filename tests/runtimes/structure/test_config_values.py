@@ -12,7 +12,7 @@ from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import judge
 from tests.builders import bf16, nvfp4
 from tests.conftest import DATA, load
-from tests.runtimes.structure.models import BOTH, NVFP4, llama, loads, reasons_of
+from tests.runtimes.structure.models import BOTH, NVFP4, llama, loads, qwen_moe, reasons_of
 
 
 def test_a_value_of_config_json_that_a_class_does_not_support(tmp_path: Path) -> None:
@@ -34,6 +34,18 @@ def test_a_vision_config_that_sglang_requires(tmp_path: Path) -> None:
     verdict = judge(load(tmp_path / "c"), Target("sglang", "0.5.23", "0.5.23"))
     (reason,) = (r for r in verdict.loads.reasons if r.effect is Effect.STOPS)
     assert reason.text == "stops: config.json has no vision_config, which this architecture needs"
+
+
+def test_a_number_that_a_class_divides_by(tmp_path: Path) -> None:
+    """vLLM's class asks whether the number of a layer is a multiple; SGLang's does not."""
+    options: dict[str, Any] = {"architecture": "Qwen3MoeForCausalLM", "quantization": NVFP4}
+    config = {"num_hidden_layers": 1, "num_experts": 4, "decoder_sparse_step": 0}
+    found = loads(tmp_path / "v", "vllm", qwen_moe(), config, **options)
+    assert (
+        reasons_of(found)
+        == "stops: decoder_sparse_step of config.json is 0, and it divides by that"
+    )
+    assert loads(tmp_path / "s", "sglang", qwen_moe(), config, **options).answer is Answer.YES
 
 
 @pytest.mark.parametrize("layers", [5, 6])

@@ -79,6 +79,13 @@ def test_scales_without_a_weight(tmp_path: Path, runtime: str) -> None:
 
 
 @pytest.mark.parametrize("runtime", BOTH)
+def test_a_bias_without_a_weight(tmp_path: Path, runtime: str) -> None:
+    left = llama() | {f"{O_PROJ}.bias": ("BF16", (32,))}
+    left = {n: s for n, s in left.items() if not n.startswith(O_PROJ) or n.endswith("bias")}
+    assert f"{O_PROJ}.weight is not stored" in reasons_of(loads(tmp_path, runtime, left))
+
+
+@pytest.mark.parametrize("runtime", BOTH)
 def test_fp8_needs_its_input_scale(tmp_path: Path, runtime: str) -> None:
     left = llama()
     del left["model.layers.0.self_attn.k_proj.input_scale"]

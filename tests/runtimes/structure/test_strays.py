@@ -51,6 +51,45 @@ def test_tensors_without_a_module_or_parameter(
 
 
 @pytest.mark.parametrize("runtime", BOTH)
+@pytest.mark.parametrize(
+    ("module", "role"),
+    [
+        ("model.norm", "input_scale"),
+        ("model.norm", "bias"),
+        ("model.layers.0.input_layernorm", "k_scale"),
+        ("model.embed_tokens", "input_scale"),
+        ("model.embed_tokens", "bias"),
+        ("lm_head", "input_scale"),
+        ("lm_head", "bias"),
+        ("lm_head", "zeros"),
+        ("model.layers.0.self_attn.q_proj", "k_scale"),
+        ("model.layers.0.mlp.up_proj", "e_score_correction_bias"),
+    ],
+)
+def test_a_parameter_that_a_module_never_has(
+    tmp_path: Path, runtime: str, module: str, role: str
+) -> None:
+    more: Shapes = {f"{module}.{role}": ("F32", (32,) if "bias" in role else ())}
+    found = loads(tmp_path, runtime, llama() | more)
+    assert f"has no parameter for {module}.{role}" in reasons_of(found)
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+@pytest.mark.parametrize("role", ["input_scale", "pre_quant_scale"])
+def test_scales_beside_an_unquantized_router(tmp_path: Path, runtime: str, role: str) -> None:
+    more: Shapes = {f"model.layers.0.mlp.gate.{role}": ("F32", ())}
+    found = loads(
+        tmp_path,
+        runtime,
+        qwen_moe() | more,
+        {"num_hidden_layers": 1, "num_experts": 4},
+        architecture="Qwen3MoeForCausalLM",
+        quantization=NVFP4,
+    )
+    assert f"has no parameter for model.layers.0.mlp.gate.{role}" in reasons_of(found)
+
+
+@pytest.mark.parametrize("runtime", BOTH)
 def test_a_bias_that_config_json_does_not_mention_is_loaded(tmp_path: Path, runtime: str) -> None:
     more: Shapes = {"model.layers.0.self_attn.q_proj.bias": ("BF16", (32,))}
     assert loads(tmp_path, runtime, llama() | more).answer is Answer.YES

@@ -1,6 +1,6 @@
 """Banks of experts: their number, and whether every expert is complete."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from typing import Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
@@ -9,6 +9,8 @@ from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
 
 _COUNTS: Final = ("num_experts", "num_local_experts", "n_routed_experts")
+_BANK: Final = EXPERTS.rstrip(".")
+_STACKED: Final = (("gate_up_proj", "down_proj"), ("input_linear", "output_linear"))
 _ROUTERS: Final = ("gate", "router")
 
 
@@ -50,7 +52,10 @@ def _router(tree: Tree, head: str, number: int) -> Iterator[Reason]:
 def _uneven_banks(tree: Tree) -> Iterator[Reason]:
     """Experts of one bank that have different modules, or a number after the module name."""
     banks: dict[str, dict[str, set[str]]] = {}
+    stacked: dict[str, set[str]] = {}
     for name in tree.places:
+        if name.endswith(_BANK):
+            stacked.setdefault(name, set()).update(tree.checkpoint.modules[name].tensors)
         head, dot, tail = name.partition(EXPERTS)
         number, _, part = tail.partition(".")
         if dot and part.isdecimal() and not number.isdecimal():
@@ -58,8 +63,21 @@ def _uneven_banks(tree: Tree) -> Iterator[Reason]:
             return
         if dot and part:
             banks.setdefault(head, {}).setdefault(number, set()).add(part)
+        elif dot:
+            stacked.setdefault(head + _BANK, set()).add(number)
+    yield from _halves(tree, stacked)
     for head, experts in banks.items():
         yield from _uneven(tree, head, experts)
+
+
+def _halves(tree: Tree, stacked: Mapping[str, Set[str]]) -> Iterator[Reason]:
+    """Banks stored as one tensor for each projection, without one of the two."""
+    for bank, parts in stacked.items():
+        for pair in _STACKED:
+            present = [part for part in pair if part in parts]
+            if len(present) == 1:
+                (missing,) = set(pair) - parts
+                yield tree.uninitialised(f"{bank}.{missing}", bank)
 
 
 def _uneven(tree: Tree, head: str, experts: dict[str, set[str]]) -> Iterator[Reason]:

@@ -45,9 +45,11 @@ def _blocks(tree: Tree, layout: Layout) -> Iterator[Reason]:
 def _parameters(tree: Tree, layout: Layout) -> Iterator[Reason]:
     for name, place in tree.below.items():
         module = tree.checkpoint.modules[name]
-        if module.weight is None:
-            continue
         within = tree.within(place)
+        if module.weight is None:
+            if module.tensors.keys() <= {"bias", *layout.parameters_with(within)}:
+                yield tree.uninitialised(f"{name}.weight", name)
+            continue
         roles = list(layout.parameters_beside_weight(within))
         if layout.has_bias(within, tree.config):
             roles.append("bias")

@@ -14,6 +14,9 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
         if values and key not in values:
             text = f"stops: config.json has no {key}, which this architecture needs"
             yield Reason(text, Effect.STOPS)
+    for key in tree.family.spec.divides_by:
+        if tree.config.number(key) == 0:
+            yield Reason(f"stops: {key} of config.json is 0, and it divides by that", Effect.STOPS)
     for key, supported in tree.family.spec.allows.items():
         listed = values.get(key)
         others = [v for v in listed if v not in supported] if isinstance(listed, list) else []

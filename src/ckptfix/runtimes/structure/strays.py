@@ -6,18 +6,11 @@ from typing import Final
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.roles import KV_ROLES, KV_SCALES, SCALES
 from ckptfix.runtimes.loads import Effect, Reason
+from ckptfix.runtimes.structure.parameters import stray_tensors
 from ckptfix.runtimes.structure.tree import Tree, ordered, some
 from ckptfix.text import visible
 
-_ROLES: Final = frozenset(
-    {"weight", "bias", "weight_scale", "weight_scale_2", "input_scale", "pre_quant_scale"}
-    | {"svdquant_lora_a", "svdquant_lora_b", "e_score_correction_bias", *KV_ROLES}
-)
-"""Roles that a linear layer may have; its stored format decides which of them it needs."""
-
 _CODES: Final = ("F8_E4M3", "F8_E5M2", "U8", "I8")
-_ATTENDS: Final = ("q_proj", "k_proj", "v_proj", "qkv_proj", "attn")
-"""Last parts of names of modules that may have scales of the KV cache."""
 
 
 def stray_reasons(tree: Tree) -> Iterator[Reason]:
@@ -26,7 +19,7 @@ def stray_reasons(tree: Tree) -> Iterator[Reason]:
     if modules:
         text = f"builds no module for {some(modules)}"
         yield Reason(text, tree.stops, tensor=ordered(modules)[0])
-    tensors = [name for part in (tree, *tree.towers) for name in _stray_tensors(part)]
+    tensors = [name for part in (tree, *tree.towers) for name in stray_tensors(part)]
     if tensors:
         text = f"has no parameter for {some(tensors)}"
         yield Reason(text, tree.stops, tensor=ordered(tensors)[0])
@@ -46,25 +39,6 @@ def _is_taken(tree: Tree, name: str, place: str) -> bool:
         drafted = place.startswith(below) and tree.is_draft(place.removeprefix(below))
         return drafted or tree.family.may_hold_outside(place)
     return all(part.layout is None or part.layout.may_hold(part.below[name]) for part in parts)
-
-
-def _stray_tensors(tree: Tree) -> Iterator[str]:
-    """Tensors in roles that a linear layer does not have, and biases that it is built without."""
-    layout = tree.layout
-    roles = _ROLES | tree.takes | set(tree.family.spec.reads_scales)
-    roles |= layout.parameters if layout else set()
-    for name, place in tree.below.items():
-        module = tree.checkpoint.modules[name]
-        weight = module.weight
-        if layout is None or weight is None:
-            continue
-        linear = len(weight.shape) == 2
-        biased = layout.has_bias(tree.within(place), tree.config)
-        attends = place.rpartition(".")[2] in _ATTENDS
-        for role, tensor in module.tensor_names.items():
-            stray = role not in roles or (role in KV_ROLES and not attends)
-            if (role == "bias" and biased is False and not tree.takes) or (linear and stray):
-                yield tensor
 
 
 def _codes(tree: Tree) -> Iterator[Reason]:

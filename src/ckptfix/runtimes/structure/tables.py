@@ -10,12 +10,9 @@ from ckptfix.text import visible
 
 def table_reasons(tree: Tree) -> Iterator[Reason]:
     """Problems with modules outside the layers."""
-    heads = [
-        name for name in tree.places if tree.family.is_head(tree.family.mapper.map(name) or "")
-    ]
     if tree.base:
-        yield from _rows(tree, heads)
-        yield from _ties(tree, heads)
+        yield from _rows(tree)
+        yield from _ties(tree)
     yield from _only_some_configs(tree)
 
 
@@ -33,26 +30,25 @@ def beside_reasons(tree: Tree) -> Iterator[Reason]:
             yield tree.uninitialised(name)
 
 
-def _rows(tree: Tree, heads: list[str]) -> Iterator[Reason]:
+def _rows(tree: Tree) -> Iterator[Reason]:
     rows = tree.config.number("vocab_size")
     tables = [name for name, place in tree.below.items() if place == "embed_tokens"]
-    for name in (*tables, *heads):
+    for name in (*tables, *tree.heads):
         weight = tree.checkpoint.modules[name].weight
         if rows is not None and weight is not None and weight.shape[:1] not in ((), (rows,)):
             mismatch = f"{visible(name)} has {weight.shape[0]:,} rows, but vocab_size is {rows:,}"
             yield Reason(f"stops: {mismatch}", Effect.STOPS, tensor=name)
 
 
-def _ties(tree: Tree, heads: list[str]) -> Iterator[Reason]:
+def _ties(tree: Tree) -> Iterator[Reason]:
     tied = _is_tied(tree)
-    if tied is False and not heads and tree.layout is not None:
+    if tied is False and not tree.heads and tree.layout is not None:
         why = "the head is not stored, and tie_word_embeddings is false"
         yield Reason(f"leaves weights uninitialised: {why}", Effect.WRONG_WEIGHTS)
-    elif tied and heads and tree.family.spec.leaves_out_tied_head:
+    elif tied and tree.heads and tree.family.spec.leaves_out_tied_head:
         why = "tie_word_embeddings is true, so it uses the embeddings for the head"
-        yield Reason(
-            f"does not load {visible(heads[0])}: {why}", Effect.WRONG_WEIGHTS, tensor=heads[0]
-        )
+        head = tree.heads[0]
+        yield Reason(f"does not load {visible(head)}: {why}", Effect.WRONG_WEIGHTS, tensor=head)
 
 
 def _is_tied(tree: Tree) -> bool | None:

@@ -89,6 +89,12 @@ class Tree:
         return {name: place for name, place in mapped if place is not None}
 
     @cached_property
+    def heads(self) -> Sequence[str]:
+        """Checkpoint names of output heads."""
+        is_head, mapper = self.family.is_head, self.family.mapper
+        return [name for name in self.places if is_head(mapper.map(name) or "")]
+
+    @cached_property
     def base(self) -> str:
         """Place of the tower, or of the embeddings and layers of the language model, or empty."""
         if self.tower or self.family.spec.base:

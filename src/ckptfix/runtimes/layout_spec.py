@@ -1,0 +1,93 @@
+"""The files under `runtimes/layouts/`: what a table says of a language model or a tower."""
+
+import msgspec
+
+
+class BiasSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When the class builds a bias for some modules."""
+
+    modules: tuple[str, ...]
+    when: tuple[str, ...] = ()
+    """Keys of config.json of which one must be true; empty for always."""
+    never: bool = False
+
+
+class LayerKindsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A key of config.json that lists the kind of every layer."""
+
+    key: str
+    """A dot leads into an object: `sparse_attention_config.sparse_attention_freq`."""
+    modules: dict[str, str]
+    """Kind -> a module that only layers of that kind have."""
+    counts: bool = False
+    """The length of the list is the number of layers, whatever num_hidden_layers is."""
+
+
+class WhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Modules that layers have where a key of config.json is set: true, or a number above 0."""
+
+    key: str
+    in_every_layer: tuple[str, ...] = ()
+    """As in `LayoutSpec`."""
+    beside: dict[str, tuple[str, ...]] = {}
+    """As in `LayoutSpec`."""
+
+
+class SparseLayersSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Layers with and without experts.
+
+    The dense ones are those that `mlp_only_layers` and `decoder_sparse_step` leave out, or the
+    first ones.
+    """
+
+    sparse: str
+    """A module that only layers with experts have."""
+    dense: str
+    """A module that only the others have."""
+    first_dense: str = ""
+    """Key of config.json: how many layers have no experts, from the first."""
+    unless: tuple[str, ...] = ()
+    """Keys of config.json that override this if set, in a way that is not known."""
+
+
+class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[layouts.NAME]` table: a language model or a tower.
+
+    In names `#` stands for a number, `{a,b}` for one of several, `*` for any characters.
+    """
+
+    source: str
+    """Where this was read: project, version, files."""
+    extends: str = ""
+    """A layout to inherit every key from that is not set here."""
+    layers: str = "layers"
+    """Name of the list of its layers; empty where it has none."""
+    settings: str = ""
+    """Key of its own config, of a tower; empty for the language model's."""
+    count: str = ""
+    """Key there of the number of layers; empty for the language model's."""
+    modules: tuple[str, ...] = ()
+    """All modules that the class may build; empty if they are not listed."""
+    beside_layers: tuple[str, ...] = ()
+    """Modules that it always has, as `norm`."""
+    top_parameters: tuple[str, ...] = ()
+    """Parameters in no module that the checkpoint always has."""
+    in_every_layer: tuple[str, ...] = ()
+    """Modules and parameters that every layer has; `a|b` where it may have either."""
+    together: tuple[tuple[str, ...], ...] = ()
+    """Last parts of names, of modules or parameters, of which a block holds all or none; `a|b`
+    where it may hold either."""
+    beside: dict[str, tuple[str, ...]] = {}
+    """Last part of a name -> last parts of what its block has to hold then."""
+    when: tuple[WhenSpec, ...] = ()
+    experts: tuple[str, ...] = ()
+    """Modules of every expert; empty where they are not known."""
+    with_weight: dict[str, tuple[str, ...]] = {}
+    """Module -> parameters that it has beside its weight; `a|b` where it may have either."""
+    biases: tuple[BiasSpec, ...] = ()
+    sizes: dict[str, tuple[str, ...]] = {}
+    """Module -> size of each dimension of its weight: a sum of products of numbers and keys of the
+    config; behind `|` another one, where a key of the first is missing. Where a key of all is
+    missing, as `?` always is, the size is not known: config classes differ in what they fill in."""
+    layer_kinds: tuple[LayerKindsSpec, ...] = ()
+    sparse_layers: SparseLayersSpec | None = None
