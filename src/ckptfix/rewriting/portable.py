@@ -62,8 +62,19 @@ def plan_for_targets(
     """The plan that fixes the most modules across all targets without breaking any.
 
     If config.json lacks the layer map and some target fails, the map is added there too: changes
-    in the other file alone do not reach every runtime.
+    in the other file alone do not reach every runtime. It is planned once for a checkpoint:
+    rewrites that differ in what they do first often have nothing to do first.
     """
+    key = "plan", name_map, tuple(targets), strategy
+    if key not in checkpoint.derived:
+        checkpoint.derived[key] = _plan_for_targets(checkpoint, name_map, targets, strategy)
+    planned: PortablePlan = checkpoint.derived[key]
+    return planned
+
+
+def _plan_for_targets(
+    checkpoint: Checkpoint, name_map: NameMap, targets: Sequence[Target], strategy: Strategy
+) -> PortablePlan:
     planned = _plan_where_it_stands(checkpoint, name_map, targets, strategy)
     moved = map_into_config(checkpoint) if planned.failing_before else None
     if moved is None:
@@ -103,7 +114,7 @@ def _plan_where_it_stands(
     fewer = number_of(renamed.plan.findings_after) < number_of(renamed.plan.findings_before)
     helps = _wrong(renamed.after) < _wrong(before) or (name_map.required and fewer)
     if helps and not renamed.does_harm:
-        return _with_aliases(checkpoint, name_map, name_map, before, targets)
+        return _with_aliases(checkpoint, name_map, name_map, before, targets, renamed)
     kept = _with_aliases(checkpoint, as_spelled, name_map, before, targets)
     # A refused rename that would have fixed more is reported, not hidden by a smaller plan.
     return renamed if helps and _wrong(kept.after) > _wrong(renamed.after) else kept
@@ -115,14 +126,18 @@ def _with_aliases(
     name_map: NameMap,
     before: tuple[TargetVerdict, ...],
     targets: Sequence[Target],
+    current: PortablePlan | None = None,
 ) -> PortablePlan:
-    """Names spelled by `chosen`, and the aliases that help; `name_map` is how they are read."""
+    """Names spelled by `chosen`, and the aliases that help; `name_map` is how they are read.
+
+    `current` is the plan without aliases, where that was made.
+    """
 
     def with_aliases(requests: Iterable[AliasRequest]) -> PortablePlan:
         plan = plan_rewrite(checkpoint, chosen, as_aliases(requests), name_map)
         return _proved(checkpoint, plan, before, targets)
 
-    current = with_aliases(())
+    current = current or with_aliases(())
     requests = alias_requests(checkpoint, chosen, name_map, current.after)
     if not requests:
         return current
