@@ -22,6 +22,10 @@ from place_learner import sandbox, writer
 
 REPOSITORY: Final = Path(__file__).parents[1]
 SHARED: Final = REPOSITORY.parent / "shared"
+PATHS: Final = (
+    REPOSITORY / "tools",
+    REPOSITORY / "src" / "ckptfix" / "installed" / "script",
+)
 SETUP: Final = REPOSITORY / "tools" / "place_learner" / "setup.sh"
 _PIN: Final = re.compile(r"^Requires-Dist: transformers==([\w.]+)", re.MULTILINE)
 
@@ -72,7 +76,7 @@ def learn(arguments: argparse.Namespace, root: Path, results: Path, pin: str) ->
         command += ["--configs", folder]
     if arguments.other:
         command += ["--other", arguments.other]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "tools")}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
     subprocess.run(command, check=True, env=environment)
 
 

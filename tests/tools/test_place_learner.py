@@ -14,9 +14,10 @@ from place_learner import demands, masks, tables, variants, writer
 torch: Any = pytest.importorskip("torch")
 TorchModule: Any = torch.nn.Module
 
-from place_learner import built as built_models  # noqa: E402
-from place_learner import quantized, state_names, trace  # noqa: E402
-from place_learner.meta_mode import mode  # noqa: E402
+from place_learner import quantized  # noqa: E402
+from runtime_probe import built as built_models  # noqa: E402
+from runtime_probe import trace  # noqa: E402
+from runtime_probe.meta_mode import mode  # noqa: E402
 
 LAYERS = 2
 SIZE = 32
@@ -124,7 +125,7 @@ class StandIn:
         return False
 
 
-def stored(*, norm: bool = True) -> state_names.Tensors:
+def stored(*, norm: bool = True) -> trace.Tensors:
     names = [f"layers.{i}.self_attn.{p}_proj.weight" for i in range(LAYERS) for p in "qkv"]
     names += [f"layers.{i}.{p}.weight" for i in range(LAYERS) for p in ("self_attn.out", "up")]
     out = {name: torch.empty((SIZE, SIZE), dtype=torch.bfloat16, device="meta") for name in names}

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from place_learner.forks import short
+from runtime_probe.texts import short
 
 Config = dict[str, Any]
 Source = Literal["real", "library", "invented"]

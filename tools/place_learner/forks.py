@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from place_learner import sandbox
+from runtime_probe.texts import short
 
 MEMORY: Final = 14 << 30
 """Bytes of address space that a child may take."""
@@ -84,11 +85,6 @@ def _guarded(architecture: str, one: Callable[[str], Result]) -> Result:
     except BaseException as error:
         traceback.print_exc(file=sys.stderr)
         return _failed(architecture, "crash", short(error))
-
-
-def short(error: BaseException, length: int = 300) -> str:
-    """Type and text of an error, cut."""
-    return f"{type(error).__name__}: {str(error)[:length]}"
 
 
 def _wait(pid: int, seconds: float) -> int | None:

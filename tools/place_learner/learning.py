@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from place_learner import built as built_models
-from place_learner import configs, quantized, repair, state_names, trace, variants
-from place_learner.built import Built
+from place_learner import configs, quantized, repair, state_names, variants
 from place_learner.configs import Candidate, Config
-from place_learner.forks import short
-from place_learner.state_names import Tensors
+from runtime_probe import built as built_models
+from runtime_probe import trace
+from runtime_probe.built import Built
+from runtime_probe.texts import short
+from runtime_probe.trace import Tensors
 
 _MOST_VARIANTS: Final = 4
 _SECONDS: Final = 30
@@ -39,7 +40,7 @@ def learn(
         quick: one config and unquantized tensors only, a fifth of the time: rows, and no verdict on
             what is stored quantized.
     """
-    start = time.monotonic()
+    start = time.process_time()
     out: dict[str, Any] = {"architecture": architecture, "status": "failed", "attempts": []}
     try:
         model_class = runtime.model_class(architecture)
@@ -68,7 +69,7 @@ def learn(
         base = {"modules": run["modules"], "load": run["loads"][best]}
         passes = quantized.learn(runtime, architecture, config, base, stored[best])
         out["passes"] = passes
-    return {**out, "seconds": round(time.monotonic() - start, 1)}
+    return {**out, "seconds": round(time.process_time() - start, 1)}
 
 
 def _first(
@@ -95,7 +96,7 @@ def _first(
 def _variants(config: Config, start: float) -> Iterator[tuple[str, Config]]:
     """Changed configs, as long as there is time."""
     for number, (key, changed) in enumerate(variants.changed(config)):
-        if number >= _MOST_VARIANTS or time.monotonic() - start > _SECONDS:
+        if number >= _MOST_VARIANTS or time.process_time() - start > _SECONDS:
             return
         yield key, changed
 

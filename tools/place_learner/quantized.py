@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from place_learner import built as built_models
-from place_learner import configs, repair, trace
+from place_learner import configs, repair
 from place_learner.configs import Config
-from place_learner.forks import short
 from place_learner.masks import mask
-from place_learner.state_names import Tensors
+from runtime_probe import built as built_models
+from runtime_probe import trace
+from runtime_probe.texts import short
+from runtime_probe.trace import Tensors
 
 GROUP: Final = 16
 """Values of the input dimension for each NVFP4 scale."""

@@ -1,28 +1,12 @@
-"""Between a runtime and the GPU it expects: folders, an offline environment, a fake device.
-
-Nothing here touches a model class, a quantization config or a weight loader.
-"""
+"""The folders of the learner's environment, which `setup.sh` makes."""
 
 import os
-import re
 import sys
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any, Final
 
-CAPABILITY: Final = (10, 0)
-"""Of the one GPU that the runtime is told of: the newest that both runtimes support."""
-_QUIET: Final = {
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "SGLANG_LOG_LEVEL": "error",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_PLUGINS": "",
-    "CUDA_HOME": "/nonexistent",
-}
+from runtime_probe import gpu
 
 
 def home() -> Path:
@@ -37,7 +21,7 @@ def prepare(transformers: Path | None) -> None:
     Args:
         transformers: a folder that holds the release of transformers that the runtime pins.
     """
-    os.environ.update(_QUIET)
+    os.environ.update(gpu.QUIET)
     warnings.filterwarnings("ignore")
     sys.dont_write_bytecode = False
     sys.pycache_prefix = str(home() / "learn" / "pyc")
@@ -53,85 +37,14 @@ def own_temp(folder: Path) -> None:
 
 
 def add_packages(*, triton: bool = False) -> None:
-    """Put torchvision and timm on the path; torchvision's compiled operators become declarations.
+    """Put torchvision and timm on the path.
 
     Args:
         triton: put triton there too.
     """
-    import torch
-
     overlay = home() / "learn" / "overlay"
     if not overlay.is_dir():
         sys.exit(f"{overlay} is missing: run tools/place_learner/setup.sh first")
     sys.path.append(str(overlay))
     if triton:
         sys.path.append(str(home() / "learn" / "triton"))
-    text = (overlay / "torchvision" / "_meta_registrations.py").read_text("utf-8")
-    declared = re.findall(r'register_meta\("(\w+)"', text)
-    declared += re.findall(r'"torchvision::(\w+)"', text)
-    for operator in sorted(set(declared)):
-        torch.library.define(f"torchvision::{operator}", "(Tensor a) -> Tensor")
-    import torchvision
-    import torchvision.io
-    import torchvision.transforms.v2  # noqa: F401 - before anything shadows it
-
-
-class Properties:
-    """Of the fake GPU, under the names that torch has for them."""
-
-    name = "Fake GPU"
-    major, minor = CAPABILITY
-    multi_processor_count = 132
-    total_memory = 192 << 30
-    shared_memory_per_block = 49152
-    shared_memory_per_block_optin = 232448
-    warp_size = 32
-    gcnArchName = ""  # noqa: N815 - torch's name
-    L2_cache_size = 50 << 20
-    max_threads_per_multi_processor = 2048
-    regs_per_multiprocessor = 65536
-
-
-class Inert:
-    """A stream or an event in which nothing ever happens."""
-
-    def __init__(self, *_: Any, **__: Any) -> None: ...
-
-
-def fake_gpu() -> None:
-    """torch.cuda of one GPU on which nothing runs; weight initialisation does nothing."""
-    import torch
-
-    answers: dict[str, Any] = {
-        "current_device": lambda: 0,
-        "_lazy_init": lambda: None,
-        "is_current_stream_capturing": lambda: False,
-        "device_count": lambda: 1,
-        "synchronize": lambda *_, **__: None,
-        "empty_cache": lambda *_, **__: None,
-        "mem_get_info": lambda *_, **__: (180 << 30, 192 << 30),
-        "current_stream": lambda *_, **__: None,
-        "get_device_properties": lambda *_, **__: Properties,
-        "get_device_capability": lambda *_, **__: CAPABILITY,
-        "get_device_name": lambda *_, **__: Properties.name,
-        "set_device": lambda *_, **__: None,
-        "Stream": Inert,
-        "Event": Inert,
-    }
-    for name, value in answers.items():
-        setattr(torch.cuda, name, value)
-    for name in (
-        *("empty_cache", "synchronize", "memory_stats", "reset_peak_memory_stats"),
-        *("current_device_index", "set_device_index"),
-    ):
-        if hasattr(torch.accelerator, name):
-            setattr(torch.accelerator, name, lambda *_, **__: 0)
-    setattr(torch.accelerator, "current_stream", lambda *_, **__: None)  # noqa: B010
-    for kind in ("kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "xavier_normal_"):
-        setattr(torch.nn.init, kind, _as_it_is)
-    for kind in ("trunc_normal_", "normal_", "uniform_", "orthogonal_"):
-        setattr(torch.nn.init, kind, _as_it_is)
-
-
-def _as_it_is(tensor: Any, *_: Any, **__: Any) -> Any:
-    return tensor

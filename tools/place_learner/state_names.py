@@ -5,12 +5,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from place_learner.built import Built
 from place_learner.configs import Config
-from place_learner.meta_mode import mode
-
-Tensors = dict[str, Any]
-"""Name -> meta tensor."""
+from runtime_probe.built import Built
+from runtime_probe.meta_mode import mode
+from runtime_probe.trace import Tensors
 
 _USUAL_PACKS: Final = {
     "qkv_proj": ("q_proj", "k_proj", "v_proj"),

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from ckptfix.cli.configuration import Configuration
 from ckptfix.errors import CkptfixError
+from ckptfix.installed.targets import targets_of
 from ckptfix.operations.check_one import CheckRequest
 from ckptfix.operations.repairs import map_arguments
 from ckptfix.remote.opening import DEFAULT_POLICY, NetworkPolicy
 from ckptfix.rules.finding import Severity
 from ckptfix.rules.selection import EVERY, Selection, parse_codes
 from ckptfix.runtimes.name_maps import own_name_map
-from ckptfix.runtimes.releases import asked_targets
 from ckptfix.text import visible
 
 
@@ -60,7 +60,7 @@ def request_of(
     return CheckRequest(
         own_name_map(flags.maps, flags.mapper),
         map_arguments(flags.maps, flags.mapper),
-        asked_targets(flags.runtimes or settings.runtimes),
+        targets_of(flags.runtimes or settings.runtimes),
         Selection(select or (EVERY,), ignore),
         found.ignored_in,
         repairs=shows != "table",

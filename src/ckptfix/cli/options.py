@@ -56,7 +56,10 @@ RuntimeOption = Annotated[
     typer.Option(
         "--runtime",
         metavar="SPEC",
-        help=("Target these runtime releases: vllm==0.20.0, 'sglang>=0.5.10', vllm; repeatable."),
+        help=(
+            "Target these runtime releases: vllm==0.20.0, 'sglang>=0.5.10', vllm; repeatable. "
+            "`installed` asks the runtime of this Python, vllm@PYTHON that of another."
+        ),
         show_default=False,
     ),
 ]

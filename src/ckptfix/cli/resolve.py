@@ -37,14 +37,14 @@ def resolve(
     Example: ckptfix resolve ./Nemotron-Nano-VL-12B-V2-NVFP4 '*.layers.0.mixer.in_proj'
     """
     from ckptfix.cli.listening import listening
+    from ckptfix.installed.targets import targets_of
     from ckptfix.operations.loading import load
     from ckptfix.operations.resolve import resolve_modules
     from ckptfix.remote.opening import NetworkPolicy
     from ckptfix.report.console import show
     from ckptfix.report.resolution import resolution_lines
-    from ckptfix.runtimes.releases import asked_targets
 
-    targets = asked_targets(runtime or ())
+    targets = targets_of(runtime or ())
     with listening() as listener:
         loaded = load(checkpoint, NetworkPolicy(revision, offline, refresh), listener)
         resolved = resolve_modules(loaded, modules, targets, listener)

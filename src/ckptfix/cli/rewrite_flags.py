@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from ckptfix.errors import CkptfixError
+from ckptfix.installed.targets import targets_of
 from ckptfix.remote.opening import DEFAULT_POLICY, NetworkPolicy, Opened
 from ckptfix.remote.reference import Directory, Repository
 from ckptfix.rewriting.portable import Strategy
 from ckptfix.rewriting.proved import RewriteRequest
 from ckptfix.runtimes.name_maps import own_name_map
-from ckptfix.runtimes.releases import asked_targets
 from ckptfix.text import visible
 
 _UPLOAD: Final = (
@@ -47,7 +47,7 @@ class RewriteFlags:
         """
         return RewriteRequest(
             own_name_map(self.maps, self.mapper),
-            asked_targets(self.runtimes),
+            targets_of(self.runtimes),
             self.strategy,
             self.from_tensors,
             self.tensors,

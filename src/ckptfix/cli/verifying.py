@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from ckptfix.cli.listening import listening
 from ckptfix.errors import CkptfixError
+from ckptfix.installed.targets import targets_of
 from ckptfix.operations.verify import VerifyRequest, verify_directory
 from ckptfix.report.console import show, write_plain
 from ckptfix.report.spelling import spelled_verify
 from ckptfix.report.verify_json import verify_json
 from ckptfix.report.verify_progress import progress_bar
 from ckptfix.report.verify_text import verify_text
-from ckptfix.runtimes.releases import asked_targets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class VerifyFlags:
             raise CkptfixError("--all cannot be used with --sample")
         return VerifyRequest(
             self.device,
-            asked_targets(self.runtimes),
+            targets_of(self.runtimes),
             self.modules,
             None if self.all else self.sample or 1,
             self.tokens,

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 
+from ckptfix.installed.targets import targets_of
 from ckptfix.operations.check_one import CheckRequest, check_one
 from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.operations.repairs import map_arguments
@@ -10,7 +11,6 @@ from ckptfix.progress import SILENT, Listener
 from ckptfix.remote.opening import NetworkPolicy
 from ckptfix.rules.selection import EVERY, Selection, parse_codes
 from ckptfix.runtimes.name_maps import own_name_map
-from ckptfix.runtimes.releases import asked_targets
 
 
 def check(
@@ -47,7 +47,7 @@ def check(
     request = CheckRequest(
         own_name_map(maps, mapper),
         map_arguments(maps, mapper),
-        asked_targets(runtimes),
+        targets_of(runtimes),
         Selection(parse_codes(select, "select") or (EVERY,), parse_codes(ignore, "ignore")),
         policy=NetworkPolicy(revision, offline, refresh),
     )

@@ -34,10 +34,13 @@ def check_each(
     Each is yielded as soon as it is done: in the order of `names` where all are on this machine.
     """
     unlike = list(dict.fromkeys(map(checkpoint_of, names)))
+    # An installed runtime is asked by this process alone.
+    asks = any(target.installed is not None for target in request.targets)
+    processes = 1 if asks else processes_for(len(unlike), request.jobs)
     if any(map(is_remote_name, unlike)):
         for name, loaded in _read_ahead(unlike, request, listener):
             yield _checked(name, loaded, request, listener)
-    elif (processes := processes_for(len(unlike), request.jobs)) > 1:
+    elif processes > 1:
         work = partial(_check_apart, request)
         yield from each_in_turn(unlike, work, listener, processes=processes)
     else:

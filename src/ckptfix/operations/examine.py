@@ -49,7 +49,9 @@ def examine(
         listener: called for each release.
     """
     listener.step(Step("comparing metadata and tensors", checkpoint.name))
-    if checkpoint.folded is not checkpoint and own_map is None:
+    # A runtime that is asked is given what is stored.
+    asked = any(target.installed is not None for target in targets)
+    if checkpoint.folded is not checkpoint and own_map is None and not asked:
         folded = checkpoint.folded
         examined = _examine(folded, None, targets, listener)
         one_by_one = every and any(map(tells_of_banks, examined.findings))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.installed.targets import targets_of
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load_opened, open_named
 from ckptfix.progress import SILENT, Listener, Step
@@ -15,7 +16,6 @@ from ckptfix.rewriting.proved import Planner, ProvedPlan, RewriteRequest
 from ckptfix.rewriting.unfold import NotForAllError, unfolded_plan
 from ckptfix.rules.folded import holds_for_all
 from ckptfix.runtimes.name_maps import own_name_map
-from ckptfix.runtimes.releases import asked_targets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,9 @@ def make_plan(
     listener.step(Step("planning the rewrite", checkpoint.name))
     own = request.own_map or request.from_tensors or request.tensors
     own = own or checkpoint.dialect.reading is not None
-    folded = checkpoint if own else checkpoint.folded
+    # A runtime that is asked is given what is stored.
+    asked = any(target.installed is not None for target in request.targets)
+    folded = checkpoint if own or asked else checkpoint.folded
     with limited():
         planned = plan_folded(
             folded,
@@ -127,7 +129,7 @@ def asked_request(
     Raises:
         CkptfixError: there is no such release or map.
     """
-    own, targets = own_name_map(maps, mapper), asked_targets(runtimes)
+    own, targets = own_name_map(maps, mapper), targets_of(runtimes)
     return RewriteRequest(own, targets, strategy, from_tensors, tensors)
 
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.installed.targets import targets_of
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load
 from ckptfix.progress import SILENT, Listener
 from ckptfix.remote.opening import NetworkPolicy
 from ckptfix.runtimes.module_verdict import ModuleVerdict
-from ckptfix.runtimes.releases import asked_targets, judge_all, newest_targets
+from ckptfix.runtimes.releases import judge_all, newest_targets
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict
 
@@ -79,6 +80,6 @@ def resolve(
     Raises:
         CkptfixError: it cannot be read, or no release registers its architecture.
     """
-    targets = asked_targets(runtimes)
+    targets = targets_of(runtimes)
     loaded = load(os.fspath(checkpoint), NetworkPolicy(revision, offline, refresh), listener)
     return resolve_modules(loaded, modules, targets, listener)

@@ -13,6 +13,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.numbers import Numbers
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.errors import CkptfixError
+from ckptfix.installed.targets import targets_of
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load
 from ckptfix.progress import SILENT, Listener
@@ -23,7 +24,7 @@ from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.name_maps import builtin_name_map
 from ckptfix.runtimes.naming import Naming
-from ckptfix.runtimes.releases import asked_targets, is_known, judge_all, known_targets
+from ckptfix.runtimes.releases import is_known, judge_all, known_targets
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
@@ -240,7 +241,7 @@ def verify(
     """
     request = VerifyRequest(
         device,
-        asked_targets(runtimes),
+        targets_of(runtimes),
         tuple(modules),
         sample,
         tokens,

@@ -97,6 +97,13 @@ class ReleaseObject(_Object, frozen=True):
         list[ModuleObject],
         Meta(description="Only for requested releases; empty if none was requested."),
     ]
+    installed: Annotated[
+        str | None, Meta(description="The Python whose runtime was asked; null for a profile.")
+    ]
+    notes: Annotated[
+        list[str],
+        Meta(description="How it was asked, and where its profile answers otherwise."),
+    ]
     counts: Annotated[
         bool,
         Meta(
@@ -234,6 +241,8 @@ def release_object(
         list(answer.reasons),
         verdict.problem or None,
         [_module(m, members(m.members)) for m in verdict.modules] if members else [],
+        answer.target.installed.python if answer.target.installed else None,
+        list(verdict.notes),
         answer.counts,
     )
 

@@ -103,6 +103,12 @@ def problem_lines(verdict: TargetVerdict) -> Iterator[Line]:
 
     Lines that are not indented continue a sentence that starts with the release.
     """
+    yield from _problem_lines(verdict)
+    for note in verdict.notes:
+        yield line(f"  {note}")
+
+
+def _problem_lines(verdict: TargetVerdict) -> Iterator[Line]:
     if verdict.refused:
         yield line((f"{verdict.problem} ({refused_metadata.code})", "red"))
         return

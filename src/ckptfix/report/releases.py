@@ -16,7 +16,7 @@ def runs_of_releases(
     states: Iterable[tuple[Target, State]],
 ) -> Iterator[tuple[list[Target], State]]:
     """Neighbours of one runtime in the same state, in the order given."""
-    for (_, state), run in groupby(states, key=lambda s: (s[0].runtime, s[1])):
+    for (_, _, state), run in groupby(states, key=lambda s: (s[0].runtime, s[0].installed, s[1])):
         yield [target for target, _ in run], state
 
 

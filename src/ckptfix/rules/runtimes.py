@@ -69,7 +69,7 @@ def wrong_module(context: Context) -> Iterable[Finding]:
         does = (
             f"stop{s} at it" if module.resolved == "error" else f"build{s} it as {module.resolved}"
         )
-        specs = ", ".join(repr(f"{t.runtime}=={t.version}") for t in targets)
+        specs = ", ".join(repr(t.spec) for t in targets)
         yield context.finding(
             subject=module.name,
             message=f"is stored as {module.stored}, but {releases} {does}: "

@@ -10,10 +10,11 @@ from ckptfix.progress import SILENT, Listener
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
 from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.family import family_for
+from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.profile_store import known_releases, load_profile
 from ckptfix.runtimes.registry import known_runtimes
 from ckptfix.runtimes.targets import Target, parse_target
-from ckptfix.runtimes.verdict import TargetVerdict, judge_each
+from ckptfix.runtimes.verdict import TargetVerdict, judge, judge_each
 
 MOST_NAMED: Final = 2
 """More of the newest releases of a runtime are one specifier."""
@@ -21,6 +22,8 @@ MOST_NAMED: Final = 2
 
 def registers(checkpoint: Checkpoint, target: Target) -> bool:
     """True where the release has a class for the architecture, or config.json names none."""
+    if target.installed is not None:
+        return not judge(checkpoint, target).unregistered
     named = checkpoint.config.architectures
     profile = load_profile(target.runtime, target.profile_version)
     return not named or any(architecture in profile.architectures for architecture in named)
@@ -28,6 +31,8 @@ def registers(checkpoint: Checkpoint, target: Target) -> bool:
 
 def is_known(checkpoint: Checkpoint, target: Target) -> bool:
     """True where the release registers the architecture and its layout is known."""
+    if target.installed is not None:
+        return judge(checkpoint, target).loads.answer is not Answer.UNKNOWN
     profile = load_profile(target.runtime, target.profile_version)
     try:
         outer = outer_architecture(checkpoint.config, profile)
@@ -54,8 +59,9 @@ def specs_of(targets: Sequence[Target]) -> tuple[str, ...]:
     >>> specs_of(asked_targets(["vllm", "sglang==0.5.23"]))
     ('vllm', 'sglang==0.5.23')
     """
-    made: list[str] = []
-    for runtime, group in groupby(targets, key=lambda target: target.runtime):
+    made = [target.spec for target in targets if target.installed is not None]
+    recorded = (target for target in targets if target.installed is None)
+    for runtime, group in groupby(recorded, key=lambda target: target.runtime):
         versions = [target.version for target in group]
         known = known_releases(runtime)
         if versions == list(known):

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from ckptfix.errors import CkptfixError
+from ckptfix.runtimes.installed.answer import Installed
 from ckptfix.text import visible
 
 _SPEC = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)\s*(.*?)\s*\Z", re.DOTALL)
@@ -22,8 +23,24 @@ class Target:
     """The release that the user means."""
     profile_version: str
     """The known release that answers for it: itself, or the newest one before it."""
+    installed: Installed | None = None
+    """The runtime itself, where it is on this machine and is asked; its answer decides."""
+
+    @property
+    def recorded(self) -> "Target":
+        """The same release by what is recorded of it, not asked."""
+        return replace(self, installed=None)
+
+    @property
+    def spec(self) -> str:
+        """What a user writes to mean it."""
+        if self.installed is not None:
+            return f"{self.runtime}@{self.installed.python}"
+        return f"{self.runtime}=={self.version}"
 
     def __str__(self) -> str:
+        if self.installed is not None:
+            return f"{self.runtime} {visible(self.version)} (installed)"
         if self.version == self.profile_version:
             return f"{self.runtime} {self.version}"
         return f"{self.runtime} {self.version} (as {self.profile_version})"
@@ -71,10 +88,15 @@ def parse_target(spec: str, known: Mapping[str, Sequence[str]]) -> tuple[Target,
 
 
 def _one_release(spec: str, runtime: str, version: str, known: Sequence[str]) -> Target:
-    older = [release for release in known if Version(release) <= Version(version)]
+    older = older_releases(version, known)
     if not older:
         raise CkptfixError(
             f"`runtimes` {visible(spec)}: older than the oldest known release, {known[0]}",
             advice=f"known are {', '.join(known)}",
         )
     return Target(runtime, version, older[-1])
+
+
+def older_releases(version: str, known: Sequence[str]) -> list[str]:
+    """The known releases that are not newer than a version, oldest first."""
+    return [release for release in known if Version(release) <= Version(version)]

@@ -5,7 +5,7 @@ or an architecture whose layout is not known, there is a reason instead of a ver
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packaging.specifiers import SpecifierSet
 
@@ -21,10 +21,13 @@ from ckptfix.runtimes.common.methods import NotKnownError
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.family import Family, family_for, why_unknown
+from ckptfix.runtimes.installed.answer import Installed
+from ckptfix.runtimes.installed.bound import bound_of
+from ckptfix.runtimes.installed.verdict import verdict_of
 from ckptfix.runtimes.learned.doubts import Doubts
 from ckptfix.runtimes.learned.placing import without_dropped
 from ckptfix.runtimes.learned.store import Learned
-from ckptfix.runtimes.loads import YES, Effect, Loads, Reason, no, unknown
+from ckptfix.runtimes.loads import YES, Answer, Effect, Loads, Reason, no, unknown
 from ckptfix.runtimes.method_verdict import KNOWN_ROLES, MethodJudge
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleJudge, ModuleVerdict
 from ckptfix.runtimes.placing import placed
@@ -59,6 +62,8 @@ class TargetVerdict:
     """The same, mapped and indexed as the release does it."""
     names: BoundNames | None = None
     """How it maps the names in metadata of another quantizer than ModelOpt."""
+    notes: tuple[str, ...] = ()
+    """How an installed runtime was asked, and where its profile answers otherwise."""
 
     @property
     def loads(self) -> Loads:
@@ -114,6 +119,8 @@ def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
 
 
 def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
+    if target.installed is not None:
+        return _judge_asked(checkpoint, target, target.installed)
     try:
         return _judge(checkpoint, target)
     except StopsError as stop:
@@ -128,6 +135,28 @@ def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
             quantizer = checkpoint.dialect.quantizer
             reason = f"how this release reads metadata of {quantizer} is not known to ckptfix"
         return TargetVerdict(target, reason, refused=_only_modelopt_stores(checkpoint))
+
+
+def _judge_asked(checkpoint: Checkpoint, target: Target, installed: Installed) -> TargetVerdict:
+    """The runtime's own answer; what is recorded of the release only says what decides."""
+    recorded = judge(checkpoint, target.recorded)
+    bound = recorded.bound or bound_of(checkpoint, target)
+    found = verdict_of(checkpoint, installed.ask(checkpoint), bound, installed.log())
+    verdict = TargetVerdict(
+        target,
+        found.problem,
+        found.modules,
+        refused=found.refused,
+        faults=found.faults,
+        metadata=recorded.metadata,
+        bound=bound,
+        notes=found.notes,
+    )
+    own, other = verdict.loads.answer, recorded.loads
+    if Answer.UNKNOWN in (own, other.answer) or own is other.answer:
+        return verdict
+    told = f"what is recorded of {target.recorded} says otherwise: {other}"
+    return replace(verdict, notes=(told, *found.notes))
 
 
 def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:

@@ -7,6 +7,9 @@ import types
 from collections.abc import Collection, Iterator
 from typing import Any
 
+found: set[str] = set()
+"""Packages that were imported and stood in for."""
+
 
 class Blob:
     """Callable, subscriptable, the number 1 in arithmetic; as a decorator it changes nothing."""
@@ -119,6 +122,7 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """A spec where the package is stood in for."""
         named = self.pattern is not None and self.pattern.search(name)
         if name.partition(".")[0] in self.roots or named:
+            found.add(name.partition(".")[0] if not named else name)
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         return None
 

@@ -2,10 +2,12 @@
 
 from typing import Any, Final
 
-from place_learner.built import Built
-from place_learner.forks import short
-from place_learner.meta_mode import last_read, mode
-from place_learner.state_names import Tensors
+from runtime_probe.built import Built
+from runtime_probe.meta_mode import last_read, mode
+from runtime_probe.texts import short
+
+Tensors = dict[str, Any]
+"""Name -> meta tensor."""
 
 _WRITING: Final = ("copy_", "fill_", "set_", "index_copy_", "index_put_", "add_", "mul_")
 _MOST_ERRORS: Final = 400
@@ -16,30 +18,38 @@ def load(built: Built, tensors: Tensors) -> dict[str, Any]:
 
     One pass with all of them, as a user has it; where that raises, the rest tensor by tensor.
     `lands`: tensor -> [parameter, offset in it]; `errors`: tensor or `*` -> text; `unused`: tensors
-    that are taken and go nowhere; `never_written`: parameters that stay as they were; `tensors`:
-    name -> shape.
+    that are taken and go nowhere; `untried`: the rest, after many errors; `never_written`:
+    parameters that stay as they were; `tensors`: name -> shape; `casts`: [tensor, parameter, dtype
+    of the tensor, of the parameter]; `copied`: tensor -> elements; `filled`: parameter -> [offset,
+    elements] of every copy.
     """
     import torch
 
     lands: dict[str, list[tuple[str, int]]] = {}
-    tracer, items = _follow(built.model, tensors)
+    tracer, items = _follow(built.model, tensors, lands)
     errors: dict[str, str] = {}
 
     def run(some: list[tuple[str, Any]]) -> None:
         last_read.clear()
-        with torch.no_grad(), built.loading(), mode(), tracer(lands):
+        with torch.no_grad(), built.loading(), mode(), tracer:
             built.model.load_weights(iter(some))
 
+    untried: list[str] = []
     try:
         run(items)
     except Exception as error:
         errors["*"] = short(error)
         for item in items:
-            if item[0] not in lands and len(errors) < _MOST_ERRORS:
-                try:
-                    run([item])
-                except Exception as one:
-                    errors[item[0]] = short(one, 200)
+            if item[0] in lands:
+                continue
+            if len(errors) >= _MOST_ERRORS:
+                untried.append(item[0])
+                continue
+            try:
+                run([item])
+            except Exception as one:
+                errors[item[0]] = short(one, 200)
+    seen = {*lands, *errors, *untried}
     parameters = dict(built.model.named_parameters())
     reached = {parameter for some in lands.values() for parameter, _ in some}
     # Some classes keep the parameters of all experts in one storage.
@@ -49,10 +59,43 @@ def load(built: Built, tensors: Tensors) -> dict[str, Any]:
         "single_pass": "*" not in errors,
         "lands": lands,
         "errors": errors,
-        "unused": [n for n in tensors if n not in lands and n not in errors],
+        "unused": [n for n in tensors if n not in seen],
+        "untried": untried,
         "never_written": sorted(unwritten),
         "tensors": {name: list(tensor.shape) for name, tensor in tensors.items()},
+        "casts": tracer.casts,
+        "copied": tracer.copied,
+        "filled": {name: sorted(parts) for name, parts in tracer.filled.items()},
     }
+
+
+def place(built: Built, refused: Tensors) -> dict[str, str]:
+    """Tensor of a matrix that the loader refused -> the parameter that it was meant for.
+
+    The same name is sent again as the layer may want it: two values a byte become two values, or
+    two values one byte. Changes parameters: call it after `load`.
+    """
+    import torch
+
+    out: dict[str, str] = {}
+    for factor, dtype in ((2.0, torch.bfloat16), (0.5, torch.uint8)):
+        wanted = {
+            name: torch.empty(
+                (*t.shape[:-1], int(t.shape[-1] * factor)), dtype=dtype, device="meta"
+            )
+            for name, t in refused.items()
+            if t.dim() == 2 and name not in out
+        }
+        lands: dict[str, list[tuple[str, int]]] = {}
+        tracer, items = _follow(built.model, wanted, lands)
+        for item in items:
+            try:
+                with torch.no_grad(), built.loading(), mode(), tracer:
+                    built.model.load_weights(iter([item]))
+            except Exception:  # not in this shape either
+                continue
+        out.update({name: reached[0][0] for name, reached in lands.items()})
+    return out
 
 
 def _storage(tensor: Any) -> int:
@@ -61,7 +104,7 @@ def _storage(tensor: Any) -> int:
 
 
 def _follow(  # noqa: C901 - a class that needs torch
-    model: Any, tensors: Tensors
+    model: Any, tensors: Tensors, lands: dict[str, list[tuple[str, int]]]
 ) -> tuple[Any, list[tuple[str, Any]]]:
     """A dispatch mode that notes writes into parameters, and tensors that it knows by storage."""
     import torch
@@ -79,9 +122,11 @@ def _follow(  # noqa: C901 - a class that needs torch
         return [x for x in tree_flatten(value)[0] if isinstance(x, torch.Tensor)]
 
     class Tracer(TorchDispatchMode):
-        def __init__(self, lands: dict[str, list[tuple[str, int]]]) -> None:
+        def __init__(self) -> None:
             super().__init__()
-            self.lands = lands
+            self.casts: list[tuple[str, str, str, str]] = []
+            self.copied: dict[str, int] = {}
+            self.filled: dict[str, set[tuple[int, int]]] = {}
 
         def __torch_dispatch__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -100,7 +145,7 @@ def _follow(  # noqa: C901 - a class that needs torch
             if func.__name__.startswith(_WRITING) and given:
                 if not sources and last_read:
                     sources = tags.get(_storage(last_read[0]), set())
-                self.write(given[0], sources)
+                self.write(given[0], given[1] if len(given) > 1 else None, sources)
             for made in flat(out):
                 known = sources | tags.get(_storage(given[0]), set()) if given else set()
                 if known and _storage(made) not in owners:
@@ -108,12 +153,22 @@ def _follow(  # noqa: C901 - a class that needs torch
                     tags[_storage(made)] = tags.get(_storage(made), set()) | known
             return out
 
-        def write(self, target: Any, sources: set[str]) -> None:
+        def write(self, target: Any, source: Any, names: set[str]) -> None:
             parameter = owners.get(_storage(target))
-            for source in sources if parameter is not None else ():
-                reached = self.lands.setdefault(source, [])
-                if parameter not in [name for name, _ in reached]:
-                    reached.append((str(parameter), target.storage_offset()))
+            if parameter is None:
+                return
+            for name in names:
+                reached = lands.setdefault(name, [])
+                if parameter not in [known for known, _ in reached]:
+                    reached.append((parameter, target.storage_offset()))
+                if source is not None and source.dtype != target.dtype:
+                    dtypes = str(source.dtype)[6:], str(target.dtype)[6:]
+                    self.casts.append((name, parameter, *dtypes))
+                number = target.numel() if source is None else source.numel()
+                self.copied[name] = self.copied.get(name, 0) + number
+            if names:
+                part = target.storage_offset(), target.numel()
+                self.filled.setdefault(parameter, set()).add(part)
 
     items = []
     for name, tensor in tensors.items():
@@ -121,4 +176,4 @@ def _follow(  # noqa: C901 - a class that needs torch
         keep.append(own)
         tags[_storage(own)] = {name}
         items.append((name, own))
-    return Tracer, items
+    return Tracer(), items

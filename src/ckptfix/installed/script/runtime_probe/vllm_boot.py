@@ -5,10 +5,9 @@ Stand-ins for the environment only: platform, compiled modules, flash attention,
 
 import sys
 import types
-from pathlib import Path
 from typing import Any, Final
 
-from place_learner import sandbox, stand_ins
+from runtime_probe import gpu, stand_ins
 
 _COMPILED: Final = (
     "vllm._C_stable_libtorch",
@@ -22,10 +21,10 @@ _ABSENT: Final = (
 _COMPILED_NAMES: Final = r"^vllm\._(\w+_)?C$|^vllm\.third_party\.deep_gemm(\.|$)"
 
 
-def boot(root: Path) -> None:
-    """Make `import vllm` work, from the unpacked wheel in `root`."""
-    sandbox.add_packages()
-    sys.path.insert(0, str(root))
+def boot() -> None:
+    """Make `import vllm` work, as far as its release has what is stood in for."""
+    gpu.import_torch_whole()
+    gpu.declare_torchvision()
     _ask_transformers()
     sys.meta_path.append(stand_ins.StandIns(["torchaudio"]))
     for name in _COMPILED:
@@ -44,7 +43,7 @@ def boot(root: Path) -> None:
 
 def stand_in_for_kernels() -> None:
     """After the first imports: what only runs on a GPU, and the choice of a kernel."""
-    sandbox.fake_gpu()
+    gpu.fake_gpu()
     sys.meta_path.append(stand_ins.StandIns(_ABSENT, _COMPILED_NAMES))
     claim_deep_gemm()
     _kernels()
@@ -83,15 +82,15 @@ def _platform() -> None:
 
         @classmethod
         def get_device_capability(cls, device_id: int = 0) -> Any:
-            return DeviceCapability(*sandbox.CAPABILITY)
+            return DeviceCapability(*gpu.CAPABILITY)
 
         @classmethod
         def get_device_name(cls, device_id: int = 0) -> str:
-            return sandbox.Properties.name
+            return gpu.Properties.name
 
         @classmethod
         def get_device_total_memory(cls, device_id: int = 0) -> int:
-            return sandbox.Properties.total_memory
+            return gpu.Properties.total_memory
 
         @classmethod
         def is_cuda(cls) -> bool:
@@ -99,7 +98,7 @@ def _platform() -> None:
 
         @classmethod
         def num_compute_units(cls, device_id: int = 0) -> int:
-            return sandbox.Properties.multi_processor_count
+            return gpu.Properties.multi_processor_count
 
         @classmethod
         def get_device_communicator_cls(cls) -> str:
@@ -115,9 +114,9 @@ def _platform() -> None:
     vllm.platforms._current_platform = FakeCuda()
     import torch
 
-    setattr(torch.cuda, "get_device_properties", lambda *_, **__: sandbox.Properties)  # noqa: B010
-    setattr(torch.cuda, "get_device_capability", lambda *_, **__: sandbox.CAPABILITY)  # noqa: B010
-    setattr(torch.cuda, "get_device_name", lambda *_, **__: sandbox.Properties.name)  # noqa: B010
+    setattr(torch.cuda, "get_device_properties", lambda *_, **__: gpu.Properties)  # noqa: B010
+    setattr(torch.cuda, "get_device_capability", lambda *_, **__: gpu.CAPABILITY)  # noqa: B010
+    setattr(torch.cuda, "get_device_name", lambda *_, **__: gpu.Properties.name)  # noqa: B010
 
 
 def _operators() -> None:

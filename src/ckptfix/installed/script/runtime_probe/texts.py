@@ -1,0 +1,6 @@
+"""What is told of an error."""
+
+
+def short(error: BaseException, length: int = 300) -> str:
+    """Type and text of an error, cut."""
+    return f"{type(error).__name__}: {str(error)[:length]}"

@@ -1,0 +1,72 @@
+"""`--runtime installed` in the oracle's environment: real vLLM and SGLang, every fixture."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ckptfix.checkpoint.checkpoint import load_checkpoint
+from ckptfix.checkpoint.source import DirectorySource
+from ckptfix.installed.targets import targets_of
+from ckptfix.runtimes.verdict import judge
+from tests.builders import LLAMA_CONFIG, Shapes, whole_llama, write_checkpoint
+from tests.conftest import FIXTURE_NAMES, FIXTURES
+
+ORACLE = Path(os.environ.get("ORACLE_HOME") or Path.home() / ".cache" / "ckptfix-oracle")
+PATHS = {
+    "vllm": ("vllm", "learn/overlay"),
+    "sglang": ("sglang", "transformers/5.19.0", "learn/overlay", "learn/triton"),
+}
+LEAST_FIXTURES, LEAST_ARCHITECTURES = 12, 8
+
+pytestmark = [
+    pytest.mark.oracle,
+    pytest.mark.skipif(not (ORACLE / "venv").is_dir(), reason="no oracle is set up"),
+]
+
+
+def small_ones(directory: Path) -> dict[str, Path]:
+    """Qwen3 in FP8: whole, without a scale, and with an exclude pattern too many."""
+    heads = {f"model.layers.0.self_attn.{n}_norm.weight": ("BF16", (16,)) for n in "qk"}
+    whole = {**whole_llama(), **heads}
+    scale = "model.layers.0.self_attn.o_proj.weight_scale"
+    config = {**LLAMA_CONFIG, "model_type": "qwen3", "head_dim": 16, "rms_norm_eps": 1e-6}
+    variants: dict[str, tuple[Shapes, str]] = {
+        "qwen3": (whole, "lm_head"),
+        "qwen3-scale": ({k: v for k, v in whole.items() if k != scale}, "lm_head"),
+        "qwen3-ignore": (whole, "*self_attn*"),
+    }
+    made = {}
+    for name, (tensors, ignored) in variants.items():
+        found = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head", ignored]}
+        made[name] = write_checkpoint(
+            directory / name,
+            tensors,
+            found,
+            architecture="Qwen3ForCausalLM",
+            extra_config=config,
+        )
+    return made
+
+
+@pytest.mark.parametrize("runtime", sorted(PATHS))
+def test_the_real_classes_answer_as_their_oracle_did(
+    runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The verdict on every fixture is held against the recorded outcomes of both oracles elsewhere
+    # (tests/truth, tests/runtimes/test_verdict.py).
+    path = os.pathsep.join(str(ORACLE / part) for part in PATHS[runtime])
+    monkeypatch.setenv("PYTHONPATH", path)
+    [target] = targets_of([f"{runtime}@{ORACLE / 'venv'}"])
+    differing: list[tuple[str, str, str]] = []
+    architectures: set[str] = set()
+    every = {name: FIXTURES / name for name in FIXTURE_NAMES} | small_ones(tmp_path)
+    for name, directory in every.items():
+        checkpoint = load_checkpoint(DirectorySource(directory), name)
+        architectures.update(checkpoint.config.architectures)
+        asked, recorded = judge(checkpoint, target), judge(checkpoint, target.recorded)
+        if asked.loads.answer is not recorded.loads.answer:
+            differing.append((name, str(asked.loads), str(recorded.loads)))
+    assert not differing
+    assert len(every) >= LEAST_FIXTURES
+    assert len(architectures) >= LEAST_ARCHITECTURES
