@@ -21,15 +21,21 @@ CPU and without weights, and notes what it asks and what its loader does with na
 `ckptfix runtimes ARCHITECTURE --runtime vllm==0.33.0` lists the learned rows.
 
 - written: an entry was written for it. `ckptfix check --runtime` says yes or no.
-- learned: it was built with a published config or with the default of its config class, and its
-  loader fills every parameter. `check` says yes or no where all names, layers and formats of the
-  checkpoint were among those that were tried, else unknown.
+- learned: it was built with a published config or with the default of its config class, its loader
+  fills every parameter, and quantized modules were seen to load. `check` says yes or no where all
+  names, layers and formats of the checkpoint were among those that were tried, else unknown.
+- unquantized only: the same, but no quantized module was seen to load, or none was tried. Unknown
+  for a quantized checkpoint.
 - in part: the same, but some parameter was not filled. Unknown.
 - likely: it was built with an invented config. Unknown, with what is likely.
 - cannot tell: its names follow from more than the checkpoint's own. Unknown.
 - not built: its class could not be built. Unknown.
 """
-_ORDER: Final = ("written", "learned", "in part", "likely", "cannot tell", "not built")
+_ORDER: Final = (
+    *("written", "learned", "unquantized only", "in part", "likely", "cannot tell", "not built"),
+)
+_ANSWERED: Final = ("written", "learned")
+"""Standings with which a quantized checkpoint can get the answer yes or no."""
 
 
 def families_reference() -> str:
@@ -63,7 +69,19 @@ def _standing(known: Learned | None) -> str:
         return "not built"
     if not known.is_certain:
         return "likely"
-    return "learned" if known.origin.single_pass else "in part"
+    if not known.origin.single_pass:
+        return "in part"
+    is_proved = any(row.proved for row in known.names.rows.values())
+    return "learned" if is_proved else "unquantized only"
+
+
+def answered(runtime: str) -> tuple[int, int]:
+    """Architectures of the newest release that can get yes or no when quantized, and all of them.
+
+    README.md has these numbers.
+    """
+    found = standings(runtime, known_releases(runtime)[-1])
+    return sum(word in _ANSWERED for word in found.values()), len(found)
 
 
 def _of_runtime(runtime: str) -> Iterator[str]:
@@ -72,7 +90,9 @@ def _of_runtime(runtime: str) -> Iterator[str]:
     counted = Counter(found.values())
     each = ", ".join(f"{counted[word]} {word}" for word in _ORDER if counted[word])
     yield f"# {runtime_named(runtime).title} {version}\n"
-    yield f"{len(found)} architectures: {each}. Releases that were learned: {_releases(runtime)}.\n"
+    number, every = answered(runtime)
+    yield f"{number} of {every} architectures can get a verdict: {each}."
+    yield f"Releases that were learned: {_releases(runtime)}.\n"
     yield "| architecture | standing | built with | rows | learned in |"
     yield "|---|---|---|---|---|"
     for name, word in found.items():
