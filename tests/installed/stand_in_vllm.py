@@ -180,61 +180,71 @@ def as_it_is(*_: Any) -> Any:
 def nothing(*_: Any, **__: Any) -> None: ...
 
 
-if "vllm" not in sys.modules or not hasattr(sys.modules["vllm"], "__path__"):
-    module("vllm")
-module("transformers", AutoConfig=Anything, PretrainedConfig=Anything)
-module("transformers.utils")
-module("transformers.utils.import_utils")
-module("transformers.processing_utils", ProcessorMixin=type("ProcessorMixin", (), {}))
-module("transformers.models")
-module("transformers.models.auto")
-module("transformers.models.auto.configuration_auto", CONFIG_MAPPING_NAMES={"llama": "LlamaConfig"})
-module("vllm.platforms", _current_platform=None)
-module("vllm.platforms.cuda", NonNvmlCudaPlatform=Platform)
-module("vllm.platforms.interface", DeviceCapability=tuple)
-module("vllm._custom_ops")
-module("vllm.triton_utils", HAS_TRITON=True)
-module("vllm.distributed")
-module(
-    "vllm.distributed.parallel_state",
-    init_distributed_environment=nothing,
-    initialize_model_parallel=nothing,
-    _TP=None,
-)
-module("vllm.utils")
-module("vllm.utils.import_utils")
-module("vllm.utils.torch_utils", set_default_torch_dtype=as_it_is)
-module("vllm.transformers_utils")
-module("vllm.transformers_utils.config", _CONFIG_REGISTRY={})
-module("vllm.model_executor")
-module("vllm.model_executor.models")
-module("vllm.model_executor.models.registry", _SPECULATIVE_DECODING_MODELS={})
-module("vllm.model_executor.model_loader")
-module("vllm.model_executor.model_loader.default_loader")
-module(
-    "vllm.model_executor.model_loader.utils",
-    get_model_architecture=nothing,
-    initialize_model=initialize_model,
-)
-module("vllm.model_executor.layers")
-module("vllm.model_executor.layers.linear", LinearBase=LinearBase)
-module("vllm.model_executor.layers.fused_moe")
-module("vllm.model_executor.layers.fused_moe.layer")
-module(
-    "vllm.model_executor.layers.vocab_parallel_embedding",
-    ParallelLMHead=ParallelLMHead,
-    VocabParallelEmbedding=Embedding,
-)
-module(
-    "vllm.model_executor.layers.quantization",
-    register_quantization_config=nothing,
-    get_quantization_config=nothing,
-)
-module("vllm.model_executor.layers.quantization.modelopt")
-module(
-    "vllm.config",
-    ModelConfig=ModelConfig,
-    VllmConfig=VllmConfig,
-    set_current_vllm_config=as_it_is,
-    **{f"{name}Config": Anything for name in ("Scheduler", "Cache", "Parallel", "Device", "Load")},
-)
+def install() -> None:
+    """Make the other modules."""
+    module("transformers", AutoConfig=Anything, PretrainedConfig=Anything)
+    module("transformers.utils")
+    module("transformers.utils.import_utils")
+    module("transformers.processing_utils", ProcessorMixin=type("ProcessorMixin", (), {}))
+    module("transformers.models")
+    module("transformers.models.auto")
+    module(
+        "transformers.models.auto.configuration_auto", CONFIG_MAPPING_NAMES={"llama": "LlamaConfig"}
+    )
+    module("vllm.platforms", _current_platform=None)
+    module("vllm.platforms.cuda", NonNvmlCudaPlatform=Platform)
+    module("vllm.platforms.interface", DeviceCapability=tuple)
+    module("vllm._custom_ops")
+    module("vllm.triton_utils", HAS_TRITON=True)
+    module("vllm.distributed")
+    module(
+        "vllm.distributed.parallel_state",
+        init_distributed_environment=nothing,
+        initialize_model_parallel=nothing,
+        _TP=None,
+    )
+    module("vllm.utils")
+    module("vllm.utils.import_utils")
+    module("vllm.utils.torch_utils", set_default_torch_dtype=as_it_is)
+    module("vllm.transformers_utils")
+    module("vllm.transformers_utils.config", _CONFIG_REGISTRY={})
+    module("vllm.model_executor")
+    module("vllm.model_executor.models")
+    module("vllm.model_executor.models.registry", _SPECULATIVE_DECODING_MODELS={})
+    module("vllm.model_executor.model_loader")
+    module("vllm.model_executor.model_loader.default_loader")
+    module(
+        "vllm.model_executor.model_loader.utils",
+        get_model_architecture=nothing,
+        initialize_model=initialize_model,
+    )
+    module("vllm.model_executor.layers")
+    module("vllm.model_executor.layers.linear", LinearBase=LinearBase)
+    module("vllm.model_executor.layers.fused_moe")
+    module("vllm.model_executor.layers.fused_moe.layer")
+    module(
+        "vllm.model_executor.layers.vocab_parallel_embedding",
+        ParallelLMHead=ParallelLMHead,
+        VocabParallelEmbedding=Embedding,
+    )
+    module(
+        "vllm.model_executor.layers.quantization",
+        register_quantization_config=nothing,
+        get_quantization_config=nothing,
+    )
+    module("vllm.model_executor.layers.quantization.modelopt")
+    module(
+        "vllm.config",
+        ModelConfig=ModelConfig,
+        VllmConfig=VllmConfig,
+        set_current_vllm_config=as_it_is,
+        **{
+            f"{name}Config": Anything
+            for name in ("Scheduler", "Cache", "Parallel", "Device", "Load")
+        },
+    )
+
+
+if __name__ == "vllm":
+    sys.modules["vllm"].__path__ = []
+    install()

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +60,6 @@ def usual_interpreters() -> Iterator[str]:
     yield from dict.fromkeys(path for path in named if os.access(path, os.X_OK))
 
 
-@cache
 def runtimes_in(python: str, names: Sequence[str]) -> Mapping[str, str]:
     """Runtime -> its version in an interpreter, empty where that is not known.
 
