@@ -105,6 +105,10 @@ def nan(tensor: Tensor) -> Tensor:
         ("llama-int8-sq", Q, "pre_quant_scale", twice, "CKF805"),
         ("llama-fp8-kv8", DOWN, "input_scale", torch.ones_like, "CKF806"),
         ("llama-int8-sq", DOWN, "input_scale", twice, "CKF807"),
+        ("llama-nvfp4-tied", DOWN, "weight_scale_2", torch.reciprocal, "CKF813"),
+        ("llama-nvfp4-tied", DOWN, "input_scale", torch.reciprocal, "CKF813"),
+        ("llama-fp8-kv8", DOWN, "weight_scale", torch.reciprocal, "CKF813"),
+        ("llama-w4a16-nvfp4", DOWN, "weight_scale_2", torch.reciprocal, "CKF813"),
         ("llama-nvfp4-svd", DOWN, "pre_quant_scale", twice, "CKF808"),
         ("llama-nvfp4-svd", DOWN, "svdquant_lora_a", twice, "CKF809"),
         ("llama-nvfp4-svd", DOWN, "svdquant_lora_b", twice, "CKF809"),
@@ -120,6 +124,22 @@ def test_a_wrong_tensor_is_found_and_its_module_named(
     first = next(f for f in found[code] if f.subject == module)
     assert first.place.file == "model.safetensors"
     assert (first.place.tensor or "").startswith(module)
+
+
+@pytest.mark.parametrize("fixture", ["llama-nvfp4-tied", "llama-fp8-kv8", "llama-w4a16-nvfp4"])
+def test_a_reciprocal_is_called_so_and_nothing_else(fixture: str) -> None:
+    """Of every module of a checkpoint, as a converter leaves them."""
+    roles = {weight.name: weight.tensors for weight in stored_weights(DATA / fixture)}
+    changes = [
+        (name, role, torch.reciprocal)
+        for name, tensors in roles.items()
+        for role in ("weight_scale_2", "weight_scale")
+        if role in tensors and tensors[role].numel() == 1
+    ]
+    found = find(DATA / fixture, *changes)
+    assert found.keys() <= {"CKF813", "CKF810", "CKF812"}
+    assert {f.subject for f in found["CKF813"]} == {name for name, *_ in changes}
+    assert all("reciprocal" in finding.message for finding in found["CKF813"])
 
 
 def test_members_that_all_differ_are_all_named() -> None:

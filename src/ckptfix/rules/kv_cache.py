@@ -16,11 +16,15 @@ FAMILY: Final = Family("CKF4", "KV cache")
 @FAMILY.rule(
     "CKF401",
     "files disagree on the KV cache format",
-    Severity.ERROR,
+    Severity.WARNING,
     why=(
-        "A runtime uses one of the files. nvidia/Qwen3.6-35B-A3B-NVFP4 declared FP8 only in "
-        "hf_quant_config.json: runtimes that read config.json keep the cache in BF16 "
-        "(sgl-project/sglang issue 27906, ai-dynamo/aiconfigurator pull request 1513)."
+        "The checkpoint loads either way, but a runtime uses one of the files, so that it depends "
+        "on the runtime whether the cache is quantized (vLLM 0.33.0, vllm/utils/torch_utils.py "
+        "`get_kv_cache_quant_algo_string`; SGLang 0.5.23, "
+        "sglang/srt/layers/quantization/modelopt_quant.py `from_config`). "
+        "nvidia/Qwen3.6-35B-A3B-NVFP4 declared FP8 only in hf_quant_config.json: runtimes that "
+        "read config.json keep the cache in BF16 (sgl-project/sglang issue 27906, "
+        "ai-dynamo/aiconfigurator pull request 1513)."
     ),
     fix="Make both files agree; `rewrite(from_tensors=True)` adds what one of them is missing.",
     since="0.1.0",

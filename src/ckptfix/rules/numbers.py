@@ -8,6 +8,7 @@ from ckptfix.checkpoint.numbers import ModuleNumbers, ScaleNumbers
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.rules.reading import place_of
+from ckptfix.rules.reciprocals import reciprocal_roles
 
 FAMILY: Final = Family("CKF8", "numbers")
 
@@ -70,7 +71,8 @@ def bad_scale(context: Context) -> Iterable[Finding]:
             if message := _bad(scale, numbers, role):
                 yield found(context, numbers, f"has {message}", role=role)
         weight = numbers.weight
-        if weight is not None and weight.largest > _LARGEST_WEIGHT:
+        inverted = any(role != "input_scale" for role in reciprocal_roles(numbers))
+        if weight is not None and weight.largest > _LARGEST_WEIGHT and not inverted:
             message = f"dequantizes to weights as large as {weight.largest:.1e}"
             yield found(context, numbers, message, role="weight_scale")
 
