@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Final
 
-from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.runtimes.layout import Layout
 from ckptfix.runtimes.structure.tree import Tree
@@ -28,29 +27,33 @@ def stray_tensors(tree: Tree) -> Iterator[str]:
     if tree.layout is None:
         return
     unbiased = {*tree.layout.spec.beside_layers, *tree.layout.spec.in_every_layer}
+    known: dict[tuple[str, bool], frozenset[str]] = {}  # every layer has the same modules
     for name, place in tree.below.items():
         module = tree.checkpoint.modules[name]
-        if module.weight is not None and len(module.tensors) > 1:
-            within = tree.within(place)
-            yield from _strays(tree, tree.layout, module, within, biased=within not in unbiased)
+        if module.weight is None or len(module.tensors) < 2:
+            continue
+        kind = tree.within(place), tree.checkpoint.formats[name].is_quantized
+        if kind not in known:
+            known[kind] = _taken(tree, tree.layout, *kind, biased=kind[0] not in unbiased)
+        taken = known[kind]
+        yield from (tensor for role, tensor in module.tensor_names.items() if role not in taken)
     if not tree.tower:
         yield from _beside_heads(tree)
 
 
-def _strays(
-    tree: Tree, layout: Layout, module: Module, within: str, *, biased: bool
-) -> Iterator[str]:
-    """Tensors of one module.
+def _taken(
+    tree: Tree, layout: Layout, within: str, quantized: bool, *, biased: bool
+) -> frozenset[str]:
+    """Roles of the tensors that a module with a weight may have.
 
     Args:
         tree: the checkpoint.
         layout: of the part that the module is in.
-        module: the module, with a weight.
         within: its name in the layout.
+        quantized: whether its weight is.
         biased: whether it may have a bias where the layout does not say.
     """
     last = within.rpartition(".")[2]
-    quantized = tree.checkpoint.formats[module.name].is_quantized
     taken = {"weight", *tree.takes, *layout.parameters_with(within)}
     taken.update(tree.family.spec.reads_scales, _QUANTIZED if quantized else ())
     taken.update(KV_ROLES if last in _ATTENDS else ())
@@ -58,7 +61,7 @@ def _strays(
     has_bias = layout.has_bias(within, tree.config)
     if tree.takes or (biased if has_bias is None else has_bias):
         taken.add("bias")
-    yield from (tensor for role, tensor in module.tensor_names.items() if role not in taken)
+    return frozenset(taken)
 
 
 def _beside_heads(tree: Tree) -> Iterator[str]:
