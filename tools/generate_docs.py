@@ -46,6 +46,7 @@ COMMANDS = (
     "rewrite",
     "check",
     "verify",
+    "compare",
     "inspect",
     "resolve",
     "rules",

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from ckptfix.operations.check import check as check
     from ckptfix.operations.checked import CheckedCheckpoint as CheckedCheckpoint
     from ckptfix.operations.checked import ReleaseAnswer as ReleaseAnswer
+    from ckptfix.operations.compare import Comparison as Comparison
+    from ckptfix.operations.compare import compare as compare
     from ckptfix.operations.inspect import Inspection as Inspection
     from ckptfix.operations.inspect import inspect as inspect
     from ckptfix.operations.plan import RewritePlan as RewritePlan
@@ -34,6 +36,7 @@ __version__ = "0.2.0.dev0"
 
 _HOME = {
     "check": "ckptfix.operations.check",
+    "compare": "ckptfix.operations.compare",
     "inspect": "ckptfix.operations.inspect",
     "plan": "ckptfix.operations.plan",
     "resolve": "ckptfix.operations.resolve",
@@ -42,6 +45,7 @@ _HOME = {
     "verify": "ckptfix.operations.verify",
     "CheckedCheckpoint": "ckptfix.operations.checked",
     "CkptfixError": "ckptfix.errors",
+    "Comparison": "ckptfix.operations.compare",
     "Finding": "ckptfix.rules.finding",
     "Inspection": "ckptfix.operations.inspect",
     "Listener": "ckptfix.progress",

@@ -7,6 +7,7 @@ import typer
 
 from ckptfix.cli.check import check
 from ckptfix.cli.command import Command, Commands
+from ckptfix.cli.compare import compare
 from ckptfix.cli.demo import demo
 from ckptfix.cli.ending import exit_code
 from ckptfix.cli.explain import explain
@@ -35,7 +36,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (rewrite, check, verify, inspect, resolve, rules, explain, runtimes, demo):
+COMMANDS = (rewrite, check, verify, compare, inspect, resolve, rules, explain, runtimes, demo)
+for command in COMMANDS:
     app.command(cls=Command)(command)
 
 

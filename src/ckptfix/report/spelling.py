@@ -29,6 +29,7 @@ PLACEHOLDER: Final = "DIR"
 FLAGS: Final = {
     "backend": "--backend",
     "device": "--device",
+    "draft": "--draft",
     "from_tensors": "--from-tensors",
     "mapper": "--mapper",
     "maps": "--map",
