@@ -233,6 +233,16 @@ def test_only_formats_that_store_alike_fit_together(algo: str, roles: dict[str, 
     assert fits == {algo} or fits in ALIKE
 
 
+@pytest.mark.parametrize("dtype", ["BF16", "F16"])
+def test_a_global_scale_may_be_another_float(dtype: str) -> None:
+    """Both runtimes convert it while they load, as their own loaders show."""
+    other = (dtype, ())
+    fp8 = {"weight": FP8_WEIGHT, "weight_scale": SCALAR}
+    assert "FP8" in {fit.quant_algo for fit in fmt(fp8 | {"input_scale": other}).fits}
+    for role in ("input_scale", "weight_scale_2"):
+        assert "NVFP4" in {fit.quant_algo for fit in fmt(NVFP4 | {role: other}).fits}
+
+
 @pytest.mark.parametrize(
     ("roles", "message"),
     [
