@@ -21,7 +21,6 @@ def test_each_release_is_answered_for_as_it_behaves(slug: str, tmp_path: Path) -
     got = answers(directory, slug, tmp_path)
     complaints = [
         complaint(
-            "cases",
             release,
             slug,
             case["did"],

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import FIXTURES
 from truth_loop.case import Case, tensors_in
+from truth_loop.excuses import is_excused
 from truth_loop.judges import Judged, stricter
 from truth_loop.mutators import cases
 from truth_loop.smallest import changes, smallest
@@ -81,3 +82,26 @@ def test_less_written_than_with_the_untouched_fixture_is_a_failure(
     before = {"never": ["a.v_scale"], "partial": {"bank": [4, 16]}, "bcast": []}
     judged = stricter(Judged(loads=True, why=()), before, before | after)
     assert judged == Judged(loads=not why, why=why)
+
+
+LOST = ("unused: 2, model.layers.0.self_attn.k_proj.k_scale",)
+SCALES = [f"model.layers.0.self_attn.{part}_proj.{part}_scale" for part in "kv"]
+FP8_CACHE = json.dumps({"quantization_config": {"kv_cache_quant_algo": "FP8"}})
+
+
+@pytest.mark.parametrize(
+    ("release", "config", "why", "stored", "excused"),
+    [
+        ("sglang==0.5.23", "{}", LOST, SCALES, True),
+        ("vllm==0.33.0", "{}", LOST, SCALES, False),
+        ("sglang==0.5.23", FP8_CACHE, LOST, SCALES, False),
+        ("sglang==0.5.23", "{}", LOST, SCALES[:1], False),
+        ("sglang==0.5.23", "{}", ("unused: 2, model.norm.weight",), SCALES, False),
+        ("sglang==0.5.23", "{}", (*LOST, "never: 1, model.norm.weight"), SCALES, False),
+    ],
+)
+def test_scales_of_a_cache_that_nothing_announces_may_be_left_out(
+    release: str, config: str, why: tuple[str, ...], stored: list[str], excused: bool
+) -> None:
+    case = Case("c", NAME, (), config, None)
+    assert is_excused(case, release, why, stored) is excused

@@ -69,6 +69,15 @@ class Case:
             | ({"files": dict(self.files)} if self.files else {})
         )
 
+    def stored(self, fixtures: Path) -> set[str]:
+        """Names of all its tensors.
+
+        Args:
+            fixtures: folder of the fixtures.
+        """
+        dropped = {name for name, edit in self.tensors.items() if edit is None}
+        return (set(tensors_in(fixtures / self.origin)) | set(self.tensors)) - dropped
+
     def write(self, fixtures: Path, directory: Path) -> Path:
         """The checkpoint as files.
 

@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def judge(
             Judged(line["loads"], tuple(line["why"])), before[case.origin], after[case.id]
         )
         for case, path in cases
-        if (line := recorded.get(path.name)) is not None
+        if (line := recorded.get(path.name)) is not None and not _timed_out(after[case.id])
     }
 
 
@@ -130,6 +131,11 @@ def stricter(judged: Judged, before: Mapping[str, Any], after: Mapping[str, Any]
 _KV: Final = re.compile(r"\.(k|v|q|prob)_scale$")
 
 
+def _timed_out(raw: Mapping[str, Any]) -> bool:
+    """The batch gave up on it, which on a busy machine says nothing about the checkpoint."""
+    return bool(raw.get("crash") == signal.SIGALRM)
+
+
 def _raw(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -144,6 +150,9 @@ def _batch(directories: Sequence[Path], work: Path, name: str, runtime: Judge) -
     listed = work / f"{name}.list"
     listed.write_text("".join(f"{directory}\n" for directory in directories))
     out = work / f"{name}-{runtime.release}.jsonl"
+    if out.exists():  # those that were cut off are asked again
+        kept = [json.dumps(raw) + "\n" for raw in _raw(out) if not _timed_out(raw)]
+        out.write_text("".join(kept))
     _run([SCRIPTS / runtime.batch, listed, out], work, runtime)
     return out
 

@@ -1,0 +1,51 @@
+"""What a recorder calls a failure and this project does not, each with its reason.
+
+A scale of the KV cache that SGLang leaves out, where no metadata announce a quantized cache: the
+cache then has the dtype of the model (sglang 0.5.23, sglang/srt/mem_cache/kv_cache_dtype.py), needs
+no scales, and every weight is right. The recorders count the scale as a lost tensor;
+`../shared/oracle/published` counts it as benign, and published Qwen3 FP8 releases are served so.
+"""
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from truth_loop.case import Case
+
+_UNUSED: Final = re.compile(r"unused: (\d+), (.+)")
+_KV_SCALE: Final = re.compile(r"\.[kv]_scale$")
+_KEYS: Final = ("kv_cache_quant_algo", "kv_cache_scheme")
+
+
+def is_excused(case: Case, release: str, why: Sequence[str], stored: Collection[str]) -> bool:
+    """True where all that was lost are scales of a KV cache that nothing announces.
+
+    Args:
+        case: the checkpoint.
+        release: what loaded it.
+        why: reasons of the recorder.
+        stored: names of all tensors of the checkpoint.
+    """
+    found = _UNUSED.fullmatch(why[0]) if len(why) == 1 else None
+    if found is None or not release.startswith("sglang") or announces_cache(case):
+        return False
+    scales = {name for name in stored if _KV_SCALE.search(name)}
+    return found[2] in scales and int(found[1]) == len(scales)
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    value = json.loads(text or "{}")
+    return value if isinstance(value, dict) else {}
+
+
+def announces_cache(case: Case) -> bool:
+    """True where either file has a value for the KV cache, whatever it is."""
+    config, hf_quant = _object(case.config), _object(case.hf_quant)
+    sections = [config.get("quantization_config"), hf_quant, hf_quant.get("quantization")]
+    return any(
+        section.get(key) is not None
+        for section in sections
+        if isinstance(section, dict)
+        for key in _KEYS
+    )
