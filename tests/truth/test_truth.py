@@ -34,7 +34,8 @@ LINES = _lines()
 HERE = [
     # Those of `make truth` are many: `make test` replays them all, quick runs the shared ones.
     pytest.param(
-        id_, marks=[] if id_.startswith(("21-", "77-", "untouched-")) else pytest.mark.slow
+        id_,
+        marks=[] if id_.startswith(("21-", "77-", "untouched-", "kinds-")) else pytest.mark.slow,
     )
     for id_, of in sorted(LINES.items())
     if (FIXTURES / next(iter(of.values()))["from"]).is_dir()

@@ -91,6 +91,8 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`tie_word_embeddings` at the top of config.json decides, not the language model's own."""
     needs: tuple[str, ...] = ()
     """Keys that the language model's config must have: the classes read them, nothing sets them."""
+    refuses_metadata: str = ""
+    """Why every quantization config stops the class, as the end of a sentence."""
     divides_by: tuple[str, ...] = ()
     """Keys of the language model's config by which the classes divide, so that 0 stops them."""
     allows: dict[str, tuple[str, ...]] = {}

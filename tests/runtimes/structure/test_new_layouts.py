@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ckptfix.runtimes.loads import Answer, Loads
+from ckptfix.runtimes.loads import Answer, Effect, Loads
 from tests.builders import Shapes
 from tests.conftest import SHARED
 from tests.runtimes.structure.models import loads, reasons_of
@@ -88,7 +88,7 @@ def minimax() -> tuple[Shapes, dict[str, Any]]:
 
 
 MODELS = {
-    "GraniteMoeHybridForCausalLM": (granite, ("vllm", "sglang")),
+    "GraniteMoeHybridForCausalLM": (granite, ("vllm",)),
     "FalconH1ForCausalLM": (falcon, ("sglang",)),
     "MiniMaxM3SparseForCausalLM": (minimax, ("vllm", "sglang")),
 }
@@ -107,6 +107,15 @@ def answer(
         architecture=architecture,
         quantization=WHOLE,
     )
+
+
+def test_sglang_stops_at_every_quantized_granite_hybrid(tmp_path: Path) -> None:
+    """Seen with the real loader: AttributeError at the first tensor."""
+    made, config = granite()
+    found = answer(tmp_path, "GraniteMoeHybridForCausalLM", "sglang", made, config)
+    (reason,) = found.reasons
+    assert reason.effect is Effect.STOPS
+    assert "get_cache_scale" in reason.text
 
 
 @pytest.mark.parametrize(("architecture", "runtime"), EACH)

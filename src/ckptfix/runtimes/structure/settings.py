@@ -14,6 +14,8 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
         if values and key not in values:
             text = f"stops: config.json has no {key}, which this architecture needs"
             yield Reason(text, Effect.STOPS)
+    if tree.family.spec.refuses_metadata and tree.has_config:
+        yield Reason(f"stops: {tree.family.spec.refuses_metadata}", Effect.STOPS)
     for key in tree.family.spec.divides_by:
         if tree.config.number(key) == 0:
             yield Reason(f"stops: {key} of config.json is 0, and it divides by that", Effect.STOPS)
