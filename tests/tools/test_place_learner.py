@@ -1,6 +1,8 @@
 """The learner, against a made-up runtime whose model asks and loads as real ones do."""
 
 import json
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,14 @@ from runtime_probe.meta_mode import mode  # noqa: E402
 
 LAYERS = 2
 SIZE = 32
+
+
+def test_the_tool_starts_without_the_environment_of_the_learner() -> None:
+    tool = Path(__file__).parents[2] / "tools" / "learn_places.py"
+    done = subprocess.run(
+        [sys.executable, tool, "--help"], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 class Linear(TorchModule):

@@ -6,8 +6,6 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from runtime_probe import gpu
-
 
 def home() -> Path:
     """Where `setup.sh` puts the environment: `LEARN_HOME`, else `ORACLE_HOME`, else a cache."""
@@ -21,6 +19,8 @@ def prepare(transformers: Path | None) -> None:
     Args:
         transformers: a folder that holds the release of transformers that the runtime pins.
     """
+    from runtime_probe import gpu
+
     os.environ.update(gpu.QUIET)
     warnings.filterwarnings("ignore")
     sys.dont_write_bytecode = False
