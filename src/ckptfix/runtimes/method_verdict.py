@@ -37,6 +37,8 @@ class MethodJudge:
     lookup: Lookup
     file: str
     """The metadata that the class reads, for messages."""
+    drops_strays: bool = False
+    """The release leaves a tensor out that its layer has no parameter for."""
 
     def judge(self, modules: Sequence[RuntimeModule]) -> Iterator[ModuleVerdict]:
         """The verdicts; embeddings and convolutions count only if they are stored quantized.
@@ -110,6 +112,8 @@ class MethodJudge:
         return "", Effect.STOPS
 
     def _strays(self, member: str, layer: Layer) -> str:
+        if self.drops_strays:
+            return ""
         held = self.checkpoint.modules[member].tensors.keys()
         odd = held - layer.takes - layer.passes_over - _WITHOUT_PARAMETER - {_OUTPUT_SCALE}
         reason = f"has no parameter for {visible(member)}.{min(odd)}" if odd else ""
@@ -118,6 +122,8 @@ class MethodJudge:
     def _stray_output(self, member: str) -> str:
         """An output_scale anywhere but at the projections whose outputs are cached."""
         held = self.checkpoint.modules[member].tensors
+        if self.drops_strays:
+            return ""
         if _OUTPUT_SCALE not in held or member.rpartition(".")[2] in _KV_PROJECTIONS:
             return ""
         return f"has no parameter for {visible(member)}.{_OUTPUT_SCALE}"

@@ -286,7 +286,8 @@ def _judge_method(
     names = bound_names(checkpoint, target, family, outer)
     dtypes = {name: tensor.dtype for name, tensor in checkpoint.table.tensors.items()}
     lookup = method.bind(found, names, dtypes)
-    judge_ = MethodJudge(checkpoint, lookup, found.place())
+    reached = names if method.maps_names else names.unmapped()
+    judge_ = MethodJudge(checkpoint, lookup, found.place(), drops_strays=runtime.drops_strays)
     try:
         modules = tuple(judge_.judge(placed(checkpoint, family)))
     except NotKnownError as unknown:
@@ -297,7 +298,7 @@ def _judge_method(
     expected = _expected(family, target, classes)
     tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=True, takes=KNOWN_ROLES)
     faults = tuple(structure_reasons(tree))
-    return TargetVerdict(target, "", modules, faults=faults, metadata=metadata, names=names)
+    return TargetVerdict(target, "", modules, faults=faults, metadata=metadata, names=reached)
 
 
 def _only_modelopt_stores(checkpoint: Checkpoint) -> bool:

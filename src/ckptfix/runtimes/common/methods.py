@@ -78,6 +78,10 @@ NO_TENSORS: Final[Mapping[str, str]] = MappingProxyType({})
 class QuantMethod(Protocol):
     """One config class of a runtime."""
 
+    @property
+    def maps_names(self) -> bool:
+        """True where the mappers of the model classes reach the names in the metadata."""
+
     def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> Lookup:
         """Read the metadata.
 

@@ -1,7 +1,7 @@
 """The names of a checkpoint's metadata as the model classes of a release map them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.common.mapping import map_config_name
@@ -24,6 +24,10 @@ class BoundNames:
             if current is not None:
                 current = map_config_name(self.rules.mapping, mapper, current)
         return current
+
+    def unmapped(self) -> "BoundNames":
+        """The same for a class whose names no mapper reaches."""
+        return replace(self, mappers=())
 
     def mapped(self, names: Iterable[str]) -> dict[str, str]:
         """Mapped name -> name as written; if two are equal, the last wins, as in a dict."""

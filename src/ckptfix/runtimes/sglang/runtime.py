@@ -10,6 +10,7 @@ from ckptfix.runtimes.common.patterns import Packed, PatternTable
 from ckptfix.runtimes.common.rows import row_for
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.sglang.exclusion import SglangExclusion
+from ckptfix.runtimes.sglang.methods import method_named
 from ckptfix.runtimes.sglang.reading import SglangRelease, read_sglang
 from ckptfix.runtimes.sglang.releases import EXCLUDING, LOOKUP, READING
 
@@ -33,6 +34,7 @@ RUNTIME: Final = Runtime(
     lookup_rules=LOOKUP,
     read=_read,
     exclusion=_exclusion,
+    method_named=method_named,
     drops_strays=True,
     # sglang/srt/layers/parameter.py, `pad_or_narrow_weight`, and sglang/srt/layers/linear.py.
     pads_short_mlps=True,

@@ -39,6 +39,8 @@ class _Lookup:
 
 
 class _AutoAwq:
+    maps_names = True
+
     def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:
         bits = require(found, "w_bit", "bits")
         group_size = require(found, "q_group_size", "group_size")

@@ -81,6 +81,8 @@ class _Lookup:
 
 
 class _AutoGptq:
+    maps_names = True
+
     def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:
         keys = ("bits", "group_size", "desc_act", "sym")
         fields = {key: require(found, key) for key in keys}

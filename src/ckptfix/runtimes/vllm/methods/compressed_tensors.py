@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ckptfix.runtimes.common.compressed import arguments, same
 from ckptfix.runtimes.common.methods import (
     Layer,
     LayerKind,
@@ -41,22 +42,6 @@ _WITH_ACTIVATIONS: Final = (
 )
 """Formats whose groups have quantized inputs, declared or not."""
 _EXPERT_PARTS: Final = ("gate_proj", "up_proj", "down_proj")
-_DEFAULTS: Final[Mapping[str, Any]] = {
-    "num_bits": 8, "type": "int", "symmetric": True, "group_size": None, "strategy": None,
-    "block_structure": None, "dynamic": False, "actorder": None,
-}  # fmt: skip
-"""Of quantization arguments (compressed-tensors 0.19.0, quantization/quant_args.py)."""
-
-
-def _arguments(value: object) -> dict[str, Any] | None:
-    """Quantization arguments with defaults filled in."""
-    if not isinstance(value, dict):
-        return None
-    made = {key: value.get(key, default) for key, default in _DEFAULTS.items()}
-    if made["strategy"] is None:
-        size = made["group_size"]
-        made["strategy"] = "tensor" if size is None else "channel" if size == -1 else "group"
-    return made
 
 
 @dataclass(frozen=True)
@@ -89,7 +74,7 @@ class _Lookup:
 
     def _experts(self, name: str) -> Scheme | None:
         found = [self._scheme(f"{name}.0.{part}", "experts") for part in _EXPERT_PARTS]
-        if any(_same(scheme) != _same(found[-1]) for scheme in found):
+        if any(same(scheme) != same(found[-1]) for scheme in found):
             raise LookupDisagreementError(f"experts of {visible(name)} have different schemes")
         return found[-1]
 
@@ -129,16 +114,14 @@ class _Lookup:
         return None
 
 
-def _same(scheme: Scheme | None) -> object:
-    return None if scheme is None else dict(scheme.fields)
-
-
 def _is_plain_int(fields: Mapping[str, object]) -> bool:
     weight_only = not fields["act"] and fields["type"] == "int"
     return weight_only and fields["strategy"] in ("channel", "group")
 
 
 class _CompressedTensors:
+    maps_names = True
+
     def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         schemes: dict[str, Scheme] = {}
         groups = found.get("config_groups") or {}
@@ -198,7 +181,7 @@ def _group(found: Held, name: str, group: object) -> list[tuple[str, Scheme]]:
         raise found.stop(" has no targets", *at)
     if len(targets) == 1 and str(targets[0]).endswith("Attention"):
         return []
-    weights, inputs = _arguments(group.get("weights")), _arguments(group.get("input_activations"))
+    weights, inputs = arguments(group.get("weights")), arguments(group.get("input_activations"))
     if weights is None:
         raise found.stop(" has no weights, which it requires", *at)
     if weights["actorder"] in ("group", "dynamic"):

@@ -40,6 +40,8 @@ class _Lookup:
 
 
 class _Fp8:
+    maps_names = True
+
     def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         activations = require(found, "activation_scheme")
         if activations not in _SCHEMES:

@@ -129,6 +129,8 @@ def _size(value: object, where: str) -> Any:  # noqa: ANN401 - int or a pair
 
 
 class _Inc:
+    maps_names = True
+
     def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         bits, raw_size = require(found, "bits"), require(found, "group_size")
         data_type = found.get("data_type", "int")

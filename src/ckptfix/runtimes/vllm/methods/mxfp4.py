@@ -24,6 +24,8 @@ class _Lookup:
 
 
 class _Mxfp4:
+    maps_names = False
+
     def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         return _Lookup(Scheme({"weight": "fp4", "group_size": 32}, found.place()))
 

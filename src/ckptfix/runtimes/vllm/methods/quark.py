@@ -120,6 +120,8 @@ class _Lookup:
 
 
 class _Quark:
+    maps_names = True
+
     def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         if found.get("export") is None:
             raise found.stop(" has no export, which it requires")

@@ -1,0 +1,143 @@
+"""`AutoRoundConfig`: sglang 0.5.23, sglang/srt/layers/quantization/auto_round.py."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ckptfix.runtimes.common.methods import (
+    Layer,
+    LayerKind,
+    NotKnownError,
+    QuantMethod,
+    Scheme,
+    expression,
+    require,
+)
+from ckptfix.runtimes.common.names import BoundNames
+from ckptfix.runtimes.common.objects import Held, StopsError, kind_of
+from ckptfix.runtimes.common.patterns import LookupDisagreementError
+from ckptfix.runtimes.sglang.methods.marlin import marlin_group
+from ckptfix.text import visible
+from ckptfix.untrusted_regex import UntrustedRegex
+
+_SPECIAL: Final = frozenset(r"*+?^$()[]{}|\\")
+_FLOAT: Final = 16
+_SUPPORTED: Final[Mapping[str, tuple[object, ...]]] = {
+    "bits": (2, 3, 4, 8),
+    "data_type": ("int",),
+    "packing_format": ("auto_round:auto_gptq", "auto_round:auto_awq"),
+}
+_DEFAULTS: Final = {"data_type": "int", "packing_format": "auto_round:auto_gptq"}
+
+_Raw = tuple[Any, Any, Any]
+"""(bits, group size, symmetric)."""
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    names: BoundNames
+    default: _Raw
+    entries: Mapping[str, Mapping[str, Any]]
+    regexes: tuple[tuple[str, UntrustedRegex], ...]
+    blocks: tuple[str, ...]
+    packing: str
+    desc_act: bool
+    place: str
+
+    def find(self, name: str, kind: LayerKind) -> Scheme | None:
+        if kind == "embedding":
+            return None
+        (bits, size, symmetric), by = self._resolve(name, kind)
+        if bits >= _FLOAT:
+            return None
+        fields = {"bits": bits, "group_size": size, "sym": symmetric}
+        return Scheme(fields, by or self.place)
+
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
+        bits, size, symmetric = (scheme.fields[key] for key in ("bits", "group_size", "sym"))
+        group = marlin_group(size)
+        takes = frozenset({"qweight", "qzeros", "scales"})
+        if "gptq" in self.packing:
+            if (bits, symmetric) not in ((4, True), (8, True)) or self.desc_act:
+                raise NotKnownError(f"{bits} bits, sym {symmetric}, {self.packing}")
+            return Layer((f"GPTQ_INT{bits}",), takes, frozenset({"g_idx"}), group)
+        if bits != 4:
+            raise NotKnownError(f"{bits} bits, {self.packing}")
+        return Layer(("AWQ_INT4",), takes, group_size=group)
+
+    def _resolve(self, name: str, kind: LayerKind) -> tuple[_Raw, str]:
+        if name in self.entries:
+            return self._config(name, quantized=True)
+        quantized = kind != "head"
+        if self.blocks:
+            quantized = any(name.startswith(block) for block in self.blocks)
+        if self.entries and kind == "experts":
+            below = [key for key in self.entries if key.startswith(name)]
+            if below:
+                return self._same(name, below, quantized=quantized)
+        for fused, members in self.names.packed.items() if self.entries else ():
+            if name.count(fused) == 1:
+                parts = [name.replace(fused, member) for member in members]
+                return self._same(name, parts, quantized=quantized)
+        return self._config(name, quantized=quantized)
+
+    def _same(self, name: str, parts: list[str], *, quantized: bool) -> tuple[_Raw, str]:
+        found = [self._config(part, quantized=quantized) for part in parts]
+        if len({raw for raw, _ in found}) > 1:
+            told = f"members of {visible(name)} have different schemes in extra_config"
+            raise LookupDisagreementError(told)
+        return found[0]
+
+    def _config(self, name: str, *, quantized: bool) -> tuple[_Raw, str]:
+        bits, size, symmetric = self.default if quantized else (_FLOAT, -1, True)
+        key = name if name in self.entries else None
+        key = key or next((k for k, regex in self.regexes if regex.match(name)), None)
+        if key is None:
+            return (bits, size, symmetric), ""
+        entry = self.entries[key]
+        own = entry.get("bits", bits), entry.get("group_size", size), entry.get("sym", symmetric)
+        return own, key
+
+
+class _AutoRound:
+    maps_names = False
+
+    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+        default = tuple(require(found, key) for key in ("bits", "group_size", "sym"))
+        for key, values in _SUPPORTED.items():
+            if (value := found.get(key, _DEFAULTS.get(key))) not in values:
+                raise StopsError(
+                    f"stops: {found.place(key)}: {kind_of(value)} is not supported in metadata of "
+                    "AutoRound"
+                )
+        extra = found.get("extra_config") or {}
+        if not isinstance(extra, dict) or not all(isinstance(v, dict) for v in extra.values()):
+            raise StopsError(f"stops: {found.place('extra_config')} is no object of objects")
+        blocks = found.get("block_name_to_quantize", found.get("to_quant_block_names"))
+        listed = blocks.split(",") if isinstance(blocks, str) else blocks or []
+        return _Lookup(
+            names,
+            (default[0], default[1], default[2]),
+            extra,
+            tuple(_regexes(extra)),
+            tuple(listed),
+            str(found.get("packing_format", _DEFAULTS["packing_format"])),
+            bool(found.get("desc_act")),
+            found.place(),
+        )
+
+
+def _regexes(keys: Mapping[str, object]) -> list[tuple[str, UntrustedRegex]]:
+    """Keys with a special character, compiled; what is no valid expression is passed over."""
+    made = []
+    for key in keys:
+        if _SPECIAL.intersection(key):
+            try:
+                made.append((key, expression(f"(?:{key})\\Z")))
+            except re.error:
+                continue
+    return made
+
+
+METHOD: Final[QuantMethod] = _AutoRound()

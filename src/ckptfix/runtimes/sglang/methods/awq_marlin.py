@@ -1,0 +1,59 @@
+"""`AWQMarlinConfig`: sglang 0.5.23, sglang/srt/layers/quantization/awq/awq.py."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ckptfix.runtimes.common.methods import (
+    Layer,
+    LayerKind,
+    NotKnownError,
+    QuantMethod,
+    Scheme,
+    require,
+    strings,
+)
+from ckptfix.runtimes.common.names import BoundNames
+from ckptfix.runtimes.common.objects import Held, StopsError, kind_of
+from ckptfix.runtimes.sglang.methods.marlin import marlin_group
+
+_BITS: Final = 4
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    skipped: tuple[str, ...]
+    scheme: Scheme
+    quantizes_head: bool
+
+    def find(self, name: str, kind: LayerKind) -> Scheme | None:
+        if kind == "embedding" or (kind == "head" and not self.quantizes_head):
+            return None
+        return None if any(listed in name for listed in self.skipped) else self.scheme
+
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
+        if not scheme.fields["zero_point"]:
+            raise NotKnownError("AWQ without zero points")
+        size = marlin_group(scheme.fields["group_size"])
+        return Layer(("AWQ_INT4",), frozenset({"qweight", "qzeros", "scales"}), group_size=size)
+
+
+class _AwqMarlin:
+    maps_names = False
+
+    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+        bits = require(found, "w_bit", "bits")
+        group_size = require(found, "q_group_size", "group_size")
+        zero_point = require(found, "zero_point")
+        if bits != _BITS:
+            raise StopsError(f"stops: {found.place()} has {kind_of(bits)} as bits, it supports 4")
+        if not zero_point and "BF16" in dtypes.values():
+            # Without zero points the class for Marlin does not take over, and the plain one is for
+            # float16 only.
+            raise StopsError(f"stops: {found.place('zero_point')} is false, in a model in bfloat16")
+        fields = {"bits": bits, "group_size": group_size, "zero_point": zero_point}
+        skipped = tuple(strings(found, "modules_to_not_convert"))
+        return _Lookup(skipped, Scheme(fields, found.place()), found.get("lm_head") is True)
+
+
+METHOD: Final[QuantMethod] = _AwqMarlin()

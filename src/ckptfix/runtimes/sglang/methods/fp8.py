@@ -1,0 +1,92 @@
+"""`Fp8Config`: sglang 0.5.23, sglang/srt/layers/quantization/fp8.py and utils.py."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ckptfix.runtimes.common.methods import (
+    Layer,
+    LayerKind,
+    QuantMethod,
+    Scheme,
+    agreed,
+    require,
+    strings,
+)
+from ckptfix.runtimes.common.names import BoundNames
+from ckptfix.runtimes.common.objects import Held, StopsError
+
+_SCHEMES: Final = ("static", "dynamic")
+_FUSED: Final[Mapping[str, tuple[str, ...]]] = {
+    "qkv_proj": ("q_proj", "k_proj", "v_proj"),
+    "gate_up_proj": ("gate_proj", "up_proj"),
+}
+"""Members of packed modules that the class knows where the model class has no table for them."""
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    names: BoundNames
+    listed: tuple[str, ...]
+    scheme: Scheme
+
+    def find(self, name: str, kind: LayerKind) -> Scheme | None:
+        if kind in ("head", "embedding"):
+            return None  # neither is a linear layer to this class
+        return None if self._skips(name) else self.scheme
+
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
+        block = scheme.fields["block"]
+        if isinstance(block, tuple):
+            rows, columns = block
+            takes = frozenset({"weight", "weight_scale_inv"})
+            return Layer(("FP8_BLOCK_INV",), takes, group_size=columns, merged_rows=rows)
+        static = {"input_scale"} if scheme.fields["static"] else set()
+        return Layer(("FP8_TENSOR", "FP8"), frozenset({"weight", "weight_scale", *static}))
+
+    def _skips(self, name: str) -> bool:
+        last = name.rpartition(".")[2]
+        table = self.names.packed if last in self.names.packed else _FUSED
+        if last in table:
+            members = [name.replace(last, member) for member in table[last]]
+            return agreed(name, [self._matches(member) for member in members])
+        if self._matches(name):
+            return True
+        if "gate_up_proj" in name:
+            pair = [name.replace("gate_up_proj", m) for m in ("gate_proj", "up_proj")]
+            return all(member in self.listed for member in pair)
+        return "experts" in name and any(name in e for e in self.listed if "experts" in e)
+
+    def _matches(self, name: str) -> bool:
+        """By dotted parts: the whole name, its beginning, or any in between."""
+        found = f".{name.rstrip('.')}."
+        return any(f".{listed.rstrip('.')}." in found for listed in self.listed)
+
+
+class _Fp8:
+    maps_names = True
+
+    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+        activations = require(found, "activation_scheme")
+        if activations not in _SCHEMES:
+            raise StopsError(f"stops: {found.place('activation_scheme')} is not supported")
+        block = found.get("weight_block_size")
+        if block is not None and (not isinstance(block, list) or len(block) != 2):
+            raise StopsError(f"stops: {found.place('weight_block_size')} has not 2 dimensions")
+        if block is not None and activations != "dynamic":
+            raise StopsError(f"stops: {found.place()} asks for blocks and static activations")
+        key = "ignored_layers" if "ignored_layers" in found else "modules_to_not_convert"
+        both = [
+            spelled
+            for name in strings(found, key)
+            for spelled in (name.removeprefix("model."), f"model.{name.removeprefix('model.')}")
+        ]
+        fields = {
+            "fp8": True,
+            "block": tuple(block) if block else None,
+            "static": activations == "static",
+        }
+        return _Lookup(names, tuple(names.mapped(both)), Scheme(fields, found.place()))
+
+
+METHOD: Final[QuantMethod] = _Fp8()

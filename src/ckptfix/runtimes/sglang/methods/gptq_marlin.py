@@ -1,0 +1,92 @@
+"""`GPTQMarlinConfig`: sglang 0.5.23, sglang/srt/layers/quantization/gptq/gptq.py and utils.py."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ckptfix.runtimes.common.methods import (
+    Layer,
+    LayerKind,
+    NotKnownError,
+    QuantMethod,
+    Scheme,
+    expression,
+    require,
+)
+from ckptfix.runtimes.common.names import BoundNames
+from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.runtimes.common.patterns import LookupDisagreementError
+from ckptfix.runtimes.sglang.methods.marlin import marlin_group
+from ckptfix.text import visible
+from ckptfix.untrusted_regex import UntrustedRegex
+
+_SUPPORTED: Final = ((4, True), (8, True))
+"""(bits, symmetric)."""
+_LEAVES: Final = "-:"
+
+_Rules = tuple[tuple[str, UntrustedRegex, Mapping[str, Any] | None], ...]
+"""(as written, expression, overrides or None where it leaves what it matches unquantized)."""
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    fields: Mapping[str, Any]
+    rules: _Rules
+    quantizes_head: bool
+    place: str
+
+    def find(self, name: str, kind: LayerKind) -> Scheme | None:
+        if kind == "experts":
+            return Scheme(self.fields, self.place)  # no rule is asked for experts
+        if kind == "embedding" or (kind == "head" and not self.quantizes_head):
+            return None
+        rule = next((rule for rule in self.rules if rule[1].match(name)), None)
+        if rule is not None and rule[2] is None:
+            return None
+        fields = dict(self.fields)
+        for key, kind_ in (("bits", int), ("group_size", int), ("desc_act", bool), ("sym", bool)):
+            value = rule[2].get(key) if rule and rule[2] else None
+            if isinstance(value, kind_):
+                fields[key] = value
+        if (fields["bits"], fields["sym"]) not in _SUPPORTED:
+            told = f"bits {fields['bits']} and sym {fields['sym']}"
+            raise LookupDisagreementError(f"{visible(name)} has {told}, which it does not support")
+        return Scheme(fields, rule[0] if rule else self.place)
+
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
+        bits, size = scheme.fields["bits"], marlin_group(scheme.fields["group_size"])
+        if scheme.fields["desc_act"] and size != -1:
+            raise NotKnownError("desc_act")
+        takes = frozenset({"qweight", "qzeros", "scales"})
+        return Layer((f"GPTQ_INT{bits}",), takes, frozenset({"g_idx"}), size)
+
+
+class _GptqMarlin:
+    maps_names = False
+
+    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+        fields = {key: require(found, key) for key in ("bits", "group_size", "desc_act", "sym")}
+        if (fields["bits"], fields["sym"]) not in _SUPPORTED:
+            told = visible(f"bits {fields['bits']} and sym {fields['sym']}")
+            raise StopsError(f"stops: {found.place()} has {told}, which it does not support")
+        dynamic = found.get("dynamic") or {}
+        if not isinstance(dynamic, dict):
+            raise StopsError(f"stops: {found.place('dynamic')} is no object")
+        rules = tuple(_rule(found, text, values) for text, values in dynamic.items())
+        return _Lookup(fields, rules, found.get("lm_head") is True, found.place())
+
+
+def _rule(
+    found: Held, text: str, values: object
+) -> tuple[str, UntrustedRegex, Mapping[str, Any] | None]:
+    leaves = text.startswith(_LEAVES)
+    try:
+        regex = expression(text.removeprefix(_LEAVES) if leaves else text.removeprefix("+:"))
+    except re.error as error:
+        told = f"{found.place('dynamic')}: {visible(text)} is no valid expression"
+        raise StopsError(f"stops: {told}") from error
+    return text, regex, None if leaves else values if isinstance(values, dict) else {}
+
+
+METHOD: Final[QuantMethod] = _GptqMarlin()
