@@ -72,6 +72,23 @@ class Lookup(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Doubted:
+    """A lookup of which nobody read what is built for what it finds."""
+
+    why: str
+    lookup: Lookup | None = None
+    """None where nobody read what it finds either."""
+
+    def find(self, name: str, kind: LayerKind) -> Scheme | None:
+        """As `Lookup`."""
+        return self.lookup.find(name, kind) if self.lookup else Scheme({}, "")
+
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - as `Lookup`
+        """As `Lookup`; always raises."""
+        raise NotKnownError(self.why)
+
+
 NO_TENSORS: Final[Mapping[str, str]] = MappingProxyType({})
 
 

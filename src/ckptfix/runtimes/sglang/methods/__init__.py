@@ -12,12 +12,9 @@ from typing import Final
 from packaging.version import Version
 
 from ckptfix.runtimes.common.methods import (
-    Layer,
-    LayerKind,
+    Doubted,
     Lookup,
-    NotKnownError,
     QuantMethod,
-    Scheme,
 )
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import Held
@@ -55,18 +52,8 @@ class _OnSomeGpus:
         return self.method.maps_names
 
     def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> Lookup:
-        return _Unbuilt(self.method.bind(found, names, dtypes))
-
-
-@dataclass(frozen=True)
-class _Unbuilt:
-    lookup: Lookup
-
-    def find(self, name: str, kind: LayerKind) -> Scheme | None:
-        return self.lookup.find(name, kind)
-
-    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
-        raise NotKnownError("GPTQ and AWQ in this architecture, which depends on the GPU,")
+        why = "GPTQ and AWQ in this architecture, which depends on the GPU,"
+        return Doubted(why, self.method.bind(found, names, dtypes))
 
 
 def method_named(name: str, version: str, architecture: str) -> QuantMethod | None:
