@@ -14,7 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-STUBS: Final = ("_Mock", "cannot pickle", "Please install", "not compiled with CUDA")
+STUBS: Final = (
+    "_Mock", "cannot pickle", "Please install", "not compiled with CUDA", "image processor",
+)  # fmt: skip
 """Parts of errors that are the oracle's own."""
 OPTIONAL: Final = (
     "k_scale", "v_scale", "q_scale", "prob_scale", "zero_point", "g_idx",
