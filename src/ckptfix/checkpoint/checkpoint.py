@@ -160,8 +160,16 @@ def _mistral(source: Source) -> JsonText | None:
     return JsonText.parse(_MISTRAL_FILE, source.read(_MISTRAL_FILE))
 
 
-def load_checkpoint(source: Source, name: str, listener: Listener = SILENT) -> Checkpoint:
+def load_checkpoint(
+    source: Source, name: str, listener: Listener = SILENT, *, quantized: bool = True
+) -> Checkpoint:
     """Read the tensors' headers and the metadata.
+
+    Args:
+        source: where the files are.
+        name: for people.
+        listener: told about the headers.
+        quantized: refuse a checkpoint in which nothing is quantized.
 
     Raises:
         UnsupportedError: it is something else, or nothing is quantized.
@@ -184,7 +192,7 @@ def load_checkpoint(source: Source, name: str, listener: Listener = SILENT) -> C
     table = read_tensors(source, listener)
     checkpoint = Checkpoint(name, config, documents, table, mistral=_mistral(source))
     small = checkpoint.folded
-    if not small.metadata and not _stores_quantization(small):
+    if quantized and not small.metadata and not _stores_quantization(small):
         raise UnsupportedError(
             f"{source.where}: not a quantized checkpoint: no quantization metadata and no scale "
             "tensors",

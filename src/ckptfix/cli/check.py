@@ -113,6 +113,16 @@ SkipUnsupportedOption = Annotated[
         "GGUF, pickles, diffusers pipelines, unquantized models) instead of exiting with 2.",
     ),
 ]
+OnlineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--online",
+        metavar="METHOD",
+        help="Instead of metadata, show what --quantization METHOD (fp8, for example) makes of an "
+        "unquantized checkpoint while loading it. Takes --runtime and --json.",
+        show_default=False,
+    ),
+]
 ConfigOption = Annotated[
     str | None,
     typer.Option(
@@ -145,6 +155,7 @@ def check(
     verbose: VerboseOption = False,
     from_file: FromFileOption = None,
     jobs: JobsOption = 4,
+    online: OnlineOption = None,
     revision: RevisionOption = None,
     offline: OfflineOption = False,
     refresh: RefreshOption = False,
@@ -162,13 +173,14 @@ def check(
 
     from ckptfix.cli.check_settings import (
         CheckFlags,
+        all_names,
         allows_unknown,
         fail_level,
-        names_from,
         request_of,
     )
     from ckptfix.cli.configuration import configuration
     from ckptfix.cli.listening import listening
+    from ckptfix.cli.online import check_online
     from ckptfix.cli.output_file import require_writable, write_report
     from ckptfix.errors import CkptfixError
     from ckptfix.operations.check_many import check_each, in_order
@@ -181,9 +193,19 @@ def check(
 
     if json and format_ not in (None, "json"):
         raise CkptfixError(f"--json cannot be used with --format {format_}")
-    names = [*(checkpoints or ()), *(names_from(from_file) if from_file is not None else ())]
-    if not names:
-        raise CkptfixError("no checkpoint given", advice="pass one, or use --from-file FILE")
+    names = all_names(checkpoints or (), from_file)
+    if online is not None:
+        raise typer.Exit(
+            check_online(
+                names,
+                online,
+                runtimes=runtime or (),
+                as_json=json or format_ == "json",
+                revision=revision,
+                offline=offline,
+                refresh=refresh,
+            )
+        )
     flags = CheckFlags(
         tuple(maps or ()), mapper, runtime, select, ignore, fail_on, allow_unknown=allow_unknown
     )

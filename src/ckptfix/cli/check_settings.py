@@ -83,7 +83,19 @@ def allows_unknown(flags: CheckFlags, found: Configuration) -> bool:
     return flags.allow_unknown or found.settings.allow_unknown
 
 
-def names_from(path: str) -> list[str]:
+def all_names(checkpoints: Sequence[str], from_file: str | None) -> list[str]:
+    """The checkpoints that a user names, on the command line and in a file.
+
+    Raises:
+        CkptfixError: there is none, or the file cannot be read.
+    """
+    names = [*checkpoints, *(_names_from(from_file) if from_file is not None else ())]
+    if not names:
+        raise CkptfixError("no checkpoint given", advice="pass one, or use --from-file FILE")
+    return names
+
+
+def _names_from(path: str) -> list[str]:
     """One checkpoint per line of a file, or of stdin for `-`; # starts a comment.
 
     Raises:

@@ -51,6 +51,18 @@ def load(
     return load_opened(open_named(name, policy, listener), listener)
 
 
+def load_unquantized(
+    name: str, policy: NetworkPolicy = DEFAULT_POLICY, listener: Listener = SILENT
+) -> Checkpoint:
+    """The same of a checkpoint that need not be quantized.
+
+    Raises:
+        CkptfixError: as `open_named`, or it cannot be read.
+    """
+    opened = open_named(name, policy, listener)
+    return load_checkpoint(opened.source, str(opened.reference), listener, quantized=False)
+
+
 def with_name(checkpoint: str, error: CkptfixError) -> str:
     """The message of an error, with the name of the checkpoint: a command may have several."""
     name = visible(checkpoint)

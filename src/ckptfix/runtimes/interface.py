@@ -17,6 +17,7 @@ from ckptfix.runtimes.common.layer_maps import Files
 from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.common.methods import QuantMethod
 from ckptfix.runtimes.common.names import BoundNames
+from ckptfix.runtimes.common.online import OnlineRow
 from ckptfix.runtimes.common.patterns import Packed, PatternTable
 from ckptfix.runtimes.common.rows import row_for
 from ckptfix.runtimes.profile import ConfigMapper, RuntimeProfile
@@ -61,6 +62,8 @@ class Runtime:
     method_named: Callable[[str, str, str], QuantMethod | None] = _no_method
     """(quant_method of another quantizer, version, architecture) -> the class that reads it; None
     where that is not known."""
+    online: tuple[OnlineRow, ...] = ()
+    """What its releases quantize while loading, oldest first; empty where nobody read it."""
     drops_strays: bool = False
     """It drops a tensor that it has no place for without a word; else it stops there."""
     pads_short_mlps: bool = False
@@ -88,6 +91,10 @@ class Runtime:
             CkptfixError: the release is older than its first row.
         """
         return row_for(self.name, version, self.lookup_rules)
+
+    def online_row(self, version: str) -> OnlineRow | None:
+        """What a release quantizes while loading; None where that is not known."""
+        return row_for(self.name, version, self.online) if self.online else None
 
     def bind_names(
         self,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ckptfix.runtimes.common.lookup_rules import VL_SWAP, LookupRules, MappingRules
+from ckptfix.runtimes.common.online import OnlineRow
 
 _MAPPING_0_17: Final = MappingRules(
     ("substr", "prefix", "suffix"), none_rules_delete=True, splits_wildcards=True
@@ -121,6 +122,21 @@ _READING_0_33: Final = replace(
     one_block_size=True,
 )
 READING: Final = (_READING_0_17, _READING_0_24, _READING_0_28, _READING_0_33)
+
+_ONLINE_0_17: Final = OnlineRow("0.17.1", methods=frozenset({"fp8"}))
+_ONLINE_0_20: Final = replace(
+    _ONLINE_0_17, since="0.20.0", methods=frozenset({"fp8", "fp8_per_tensor", "fp8_per_block"})
+)
+_ONLINE_0_24: Final = replace(_ONLINE_0_20, since="0.24.0", pads=True)
+_ONLINE_0_33: Final = replace(
+    _ONLINE_0_24,
+    since="0.33.0",
+    methods=frozenset({"fp8_per_tensor", "fp8_per_block"}),
+    instead={"fp8": "fp8_per_tensor"},
+)
+ONLINE: Final = (_ONLINE_0_17, _ONLINE_0_20, _ONLINE_0_24, _ONLINE_0_33)
+"""Sources: vllm/model_executor/layers/quantization/fp8.py and online/base.py, and
+vllm/model_executor/kernels/linear/scaled_mm/cutlass.py, of each release."""
 
 QUANT_METHODS: Final = frozenset(
     {

@@ -14,7 +14,7 @@ from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.vllm.exclusion import VllmExclusion
 from ckptfix.runtimes.vllm.methods import method_named
 from ckptfix.runtimes.vllm.reading import read_mistral, read_vllm
-from ckptfix.runtimes.vllm.releases import EXCLUDING, LOOKUP, READING
+from ckptfix.runtimes.vllm.releases import EXCLUDING, LOOKUP, ONLINE, READING
 
 _NAME: Final = "vllm"
 
@@ -43,6 +43,7 @@ RUNTIME: Final = Runtime(
     read=_read,
     exclusion=_exclusion,
     method_named=method_named,
+    online=ONLINE,
     other_config=_other_config,
     # From vllm 0.25.0 on AutoWeightsLoader loads most classes, and takes the names of these scales
     # from the quantization config (vllm/model_executor/models/utils.py `load_weights`).

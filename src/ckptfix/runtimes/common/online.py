@@ -1,0 +1,17 @@
+"""What a release quantizes while loading."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class OnlineRow:
+    """What a release, and those after it up to the next row, quantizes while loading."""
+
+    since: str
+    methods: frozenset[str]
+    """Values of --quantization that quantize linear layers and experts."""
+    instead: Mapping[str, str] = field(default_factory=dict)
+    """Values that stop it, and what it asks for instead."""
+    pads: bool = False
+    """Sizes that are no multiples of 16 are padded; before, a slower kernel takes the layer."""

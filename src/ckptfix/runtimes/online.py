@@ -1,0 +1,115 @@
+"""What a release makes of an unquantized checkpoint that it quantizes while loading.
+
+There are no metadata: the class of each layer decides, and the model class, which may build a
+module without a quantization config. No name is looked up.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, config_root
+from ckptfix.checkpoint.formats.stored import FLOAT_DTYPES
+from ckptfix.checkpoint.modules import Module
+from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
+from ckptfix.runtimes.common.objects import StopsError
+from ckptfix.runtimes.common.online import OnlineRow
+from ckptfix.runtimes.family import family_for, why_unknown
+from ckptfix.runtimes.placing import placed
+from ckptfix.runtimes.profile_store import load_profile
+from ckptfix.runtimes.registry import runtime_named
+from ckptfix.runtimes.runtime_module import RuntimeModule
+from ckptfix.runtimes.targets import Target
+from ckptfix.text import visible
+
+_MULTIPLE: Final = 16
+"""What both sizes of an FP8 GEMM are multiples of."""
+
+
+@dataclass(frozen=True)
+class OnlineModule:
+    """One module of the runtime."""
+
+    name: str
+    members: tuple[str, ...]
+    """Checkpoint names."""
+    becomes: Literal["quantized", "unquantized", "stops"]
+    why: str
+    """Why it is not quantized, or what else is to be known; empty otherwise."""
+
+
+@dataclass(frozen=True)
+class OnlineAnswer:
+    """All modules in one release."""
+
+    target: Target
+    stops: str = ""
+    """Why the release stops before it builds a layer."""
+    unknown: str = ""
+    """Why there is no answer."""
+    modules: tuple[OnlineModule, ...] = ()
+
+    @property
+    def works(self) -> bool:
+        """True where the release quantizes and stops at nothing."""
+        stops = any(module.becomes == "stops" for module in self.modules)
+        return not (self.stops or self.unknown or stops)
+
+
+def quantized_online(checkpoint: Checkpoint, target: Target, method: str) -> OnlineAnswer:
+    """What one release does with `--quantization METHOD`."""
+    row = runtime_named(target.runtime).online_row(target.version)
+    if row is None:
+        return OnlineAnswer(target, unknown="which modules it quantizes while loading is not known")
+    if stops := _refusal(checkpoint, row, method):
+        return OnlineAnswer(target, stops=stops)
+    if method not in row.methods:
+        return OnlineAnswer(target, unknown=f"what it does for {method} is not known")
+    profile = load_profile(target.runtime, target.profile_version)
+    try:
+        outer = outer_architecture(checkpoint.config, profile)
+    except (StopsError, UnregisteredError) as error:
+        return OnlineAnswer(target, stops=str(error).removeprefix("stops: "))
+    family = family_for(target.runtime, target.profile_version, [outer])
+    if family is None:
+        why = why_unknown(target.runtime, outer)
+        told = f"how it lays out {visible(outer)} is not known"
+        return OnlineAnswer(target, unknown=f"{told}: {why}" if why else told)
+    modules = (_made(checkpoint, module, row) for module in placed(checkpoint, family))
+    return OnlineAnswer(target, modules=tuple(modules))
+
+
+def _refusal(checkpoint: Checkpoint, row: OnlineRow, method: str) -> str:
+    """Why the release stops at the option; empty where it does not."""
+    if instead := row.instead.get(method):
+        return f"--quantization {method} no longer quantizes while loading; use {instead}"
+    config = checkpoint.documents.get(CONFIG_FILE)
+    is_quantized = config is not None and config_root(config.value) is not None
+    return f"{CONFIG_FILE} says that it is quantized already" if is_quantized else ""
+
+
+def _made(checkpoint: Checkpoint, module: RuntimeModule, row: OnlineRow) -> OnlineModule:
+    members = [checkpoint.modules[member] for member in module.members]
+    told, becomes = _quantized(module, members, row)
+    return OnlineModule(module.name, module.members, becomes, told)
+
+
+def _quantized(
+    module: RuntimeModule, members: list[Module], row: OnlineRow
+) -> tuple[str, Literal["quantized", "unquantized", "stops"]]:
+    if module.kind not in ("linear", "experts"):
+        return f"a layer of kind {module.kind} is never quantized while loading", "unquantized"
+    if not module.takes_quant_config:
+        return "its class builds it without a quantization config", "unquantized"
+    dtypes = {t.dtype for member in members for t in member.tensors.values()}
+    odd = sorted(dtypes - FLOAT_DTYPES)
+    if odd:
+        return f"it is stored as {odd[0]}, which it cannot quantize", "stops"
+    if len({member.weight.dtype for member in members if member.weight}) > 1:
+        return "the members of the packed module differ in their dtype", "stops"
+    sizes = [size for m in members if m.weight is not None for size in m.weight.shape[-2:]]
+    uneven = [size for size in sizes if size % _MULTIPLE]
+    if uneven and not row.pads and module.kind == "linear":
+        told = f"{uneven[0]:,} is no multiple of {_MULTIPLE}: a slower kernel multiplies it"
+        return told, "quantized"
+    return "", "quantized"
