@@ -1,4 +1,4 @@
-"""docs/families.md: of which architectures it is known where their modules go, and from what."""
+"""docs/families.md: for which architectures module placement is known, and how."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,30 +12,30 @@ from ckptfix.runtimes.registry import known_runtimes, runtime_named
 _HEAD: Final = """\
 # Families
 
-Where a runtime's model classes put the modules of a checkpoint, and under which name a module asks
-the quantization config. Made by `tools/generate_docs.py`.
+Where a runtime's model classes put the modules of a checkpoint, and the name under which each
+module is looked up in the quantization config. Made by `tools/generate_docs.py`.
 
 Most of it was learned: `tools/learn_places.py` builds every class that a release registers, on a
-CPU and without weights, and notes what it asks and what its loader does with names. An entry in
-`src/ckptfix/runtimes/families/`, written by reading the classes, goes before what was learned.
+CPU and without weights, and records the names it looks up and where its loader puts tensors. An
+entry in `src/ckptfix/runtimes/families/`, written by reading the classes, takes precedence.
 `ckptfix runtimes ARCHITECTURE --runtime vllm==0.33.0` lists the learned rows.
 
-- written: an entry was written for it. `ckptfix check --runtime` says yes or no.
+- written: it has an entry. `ckptfix check --runtime` answers yes or no.
 - learned: it was built with a published config or with the default of its config class, its loader
-  fills every parameter, and quantized modules were seen to load. `check` says yes or no where all
-  names, layers and formats of the checkpoint were among those that were tried, else unknown.
-- unquantized only: the same, but no quantized module was seen to load, or none was tried. Unknown
-  for a quantized checkpoint.
-- in part: the same, but some parameter was not filled. Unknown.
-- likely: it was built with an invented config. Unknown, with what is likely.
-- cannot tell: its names follow from more than the checkpoint's own. Unknown.
-- not built: its class could not be built. Unknown.
+  fills every parameter, and quantized modules were observed loading. `check` answers yes or no if
+  all names, layers and formats of the checkpoint were tried, otherwise unknown.
+- unquantized only: the same, but no quantized module was observed loading, or none was tried.
+  Answer for a quantized checkpoint: unknown.
+- in part: the same, but some parameter was not filled. Answer: unknown.
+- likely: it was built with an invented config. Answer: unknown, with the likely answer.
+- undetermined: its names depend on more than those in the checkpoint. Answer: unknown.
+- not built: its class could not be built. Answer: unknown.
 """
 _ORDER: Final = (
-    *("written", "learned", "unquantized only", "in part", "likely", "cannot tell", "not built"),
+    *("written", "learned", "unquantized only", "in part", "likely", "undetermined", "not built"),
 )
 _ANSWERED: Final = ("written", "learned")
-"""Standings with which a quantized checkpoint can get the answer yes or no."""
+"""Statuses with which a quantized checkpoint can get the answer yes or no."""
 
 
 def families_reference() -> str:
@@ -53,7 +53,7 @@ def standings(runtime: str, version: str) -> Mapping[str, str]:
     written = {
         (spec.runtime, architecture): word
         for file in builtin_family_files().values()
-        for specs, word in ((file.unknown, "cannot tell"), (file.families, "written"))
+        for specs, word in ((file.unknown, "undetermined"), (file.families, "written"))
         for spec in specs
         for architecture in spec.architectures
     }
@@ -93,7 +93,7 @@ def _of_runtime(runtime: str) -> Iterator[str]:
     number, every = answered(runtime)
     yield f"{number} of {every} architectures can get a verdict: {each}."
     yield f"Releases that were learned: {_releases(runtime)}.\n"
-    yield "| architecture | standing | built with | rows | learned in |"
+    yield "| architecture | status | built with | rows | learned in |"
     yield "|---|---|---|---|---|"
     for name, word in found.items():
         yield f"| {name} | {word} | {_built_with(runtime, version, name)} |"
@@ -128,6 +128,6 @@ def _written() -> Iterator[str]:
             yield f"- {family.runtime}{versions}: {names}\n  ({family.source})"
         for unknown in file.unknown:
             names = ", ".join(unknown.architectures)
-            told = f"cannot tell: {unknown.reason}"
-            yield f"- {unknown.runtime}: {names}, {told}\n  ({unknown.source})"
+            status = f"undetermined: {unknown.reason}"
+            yield f"- {unknown.runtime}: {names}, {status}\n  ({unknown.source})"
         yield ""

@@ -176,7 +176,7 @@ def result(tmp_path: Path) -> dict[str, Any]:
 
 def test_rows_say_where_tensors_end_and_what_is_asked(result: dict[str, Any]) -> None:
     table = Table(tables_record(result))
-    rows = {r.stored: (r.place, r.asked, r.kind) for r in table.rows.values()}
+    rows = {r.stored: (r.place, r.looked_up, r.kind) for r in table.rows.values()}
     assert rows == {
         "layers.#.self_attn.q_proj": ("layers.#.attn.qkv", "layers.#.self_attn.qkv", "linear"),
         "layers.#.self_attn.k_proj": ("layers.#.attn.qkv", "layers.#.self_attn.qkv", "linear"),

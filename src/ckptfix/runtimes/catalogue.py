@@ -105,7 +105,7 @@ def learned_architecture(architecture: str, target: Target) -> LearnedArchitectu
             rows=(),
         )
     rows = tuple(
-        LearnedRow(row.stored, row.place, row.asked, row.kind) for row in known.names.every_row
+        LearnedRow(row.stored, row.place, row.looked_up, row.kind) for row in known.names.every_row
     )
     origin = known.origin
     return LearnedArchitecture(

@@ -1,8 +1,8 @@
-"""Families: where a runtime's model classes put the modules of a checkpoint, as data.
+"""Families: how a runtime's model classes lay out the modules of a checkpoint, as data.
 
 The files `runtimes/families/*.toml` were written by reading the model classes; every entry says
-which. They describe the weights side: which name the runtime asks its quantization config for
-when it builds the module that a tensor ends in. What the config answers is a matter of the lookup.
+which. They describe the layout: the name that the runtime looks up in its quantization config when
+it builds the module that a tensor ends in. What that finds is a matter of the lookup rules.
 """
 
 import re
@@ -52,11 +52,11 @@ class Family:
 
     spec: FamilySpec
     mapper: NameMapper
-    """Checkpoint module name -> name that the quantization config is asked for, before packing."""
+    """Checkpoint module name -> name looked up in the quantization config, before packing."""
     places: NameMapper
     """Checkpoint module name -> place in the runtime's module tree, before packing."""
     learned: Learned | None = None
-    """What its class was seen to do, which then decides; None where the entry was written."""
+    """What was learned of its class, which then decides; None where the entry was written."""
 
     def inner_of(self, nested: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
         """The architectures that the runtime builds inside, outermost first.
@@ -71,7 +71,7 @@ class Family:
 
     @property
     def source(self) -> str:
-        """Where this was read."""
+        """Source of the entry."""
         return self.spec.source
 
     @cached_property
@@ -84,7 +84,7 @@ class Family:
         }
 
     def added_packed(self, config: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
-        """What the class adds to its packed table while it is built.
+        """Entries that the class adds to its packed table while it is built.
 
         Args:
             config: config.json.
@@ -99,7 +99,7 @@ class Family:
 
     @property
     def mappers(self) -> tuple[ConfigMapper, ...] | None:
-        """What is applied to the names in the metadata; None: the mappers of the classes."""
+        """The mappers applied to names in the metadata; None: those of the classes."""
         return self.learned.mappers if self.learned else None
 
     @cached_property
@@ -120,7 +120,7 @@ class Family:
         return _matcher(self.spec.unquantized)
 
     def layout_of(self, architecture: str) -> Layout | None:
-        """What the language model of an architecture consists of; None where that is not known."""
+        """The layout of an architecture's language model; None if it is not known."""
         return builtin_layouts().get(self.spec.layout_by.get(architecture, self.spec.layout))
 
     @cached_property
@@ -128,7 +128,7 @@ class Family:
         return matcher(self.spec.outside) if self.spec.outside else None
 
     def may_hold_outside(self, place: str) -> bool:
-        """True unless the classes build no module there; for what is not below `base`."""
+        """True unless the classes build no module there; for places outside `base`."""
         return self._outside is None or self._outside.fullmatch(place) is not None
 
     @cached_property
@@ -144,7 +144,7 @@ class Family:
         return SpecifierSet(self.spec.versions).contains(version, prereleases=True)
 
     def bank_of(self, name: str) -> str | None:
-        """The expert bank that a runtime name lies in; None outside of banks."""
+        """The expert bank that contains a runtime name; None outside of banks."""
         found = self._banks.match(name)
         return found[0] if found else None
 
@@ -190,8 +190,8 @@ def _compile(spec: FamilySpec, origin: str) -> Family:
         raise CkptfixError(
             f"{spec.versions!r} is not a version specifier", place=Place(origin)
         ) from error
-    asked = compile_rules(NameMapSpec(spec.rules + spec.asked), origin)
-    return Family(spec, asked, compile_rules(NameMapSpec(spec.rules), origin))
+    lookup = compile_rules(NameMapSpec(spec.rules + spec.looked_up), origin)
+    return Family(spec, lookup, compile_rules(NameMapSpec(spec.rules), origin))
 
 
 def _parse_file(text: str, origin: str) -> FamilyFile:
@@ -239,7 +239,7 @@ def _by_architecture() -> Mapping[tuple[str, str], tuple[Family, ...]]:
 
 
 def family_for(runtime: str, version: str, architectures: Sequence[str]) -> Family | None:
-    """The family of a checkpoint in a release; None when its weights side is not known.
+    """The family of a checkpoint in a release; None if its layout is not known.
 
     Args:
         runtime: its name, as `vllm`.
@@ -258,13 +258,13 @@ def family_for(runtime: str, version: str, architectures: Sequence[str]) -> Fami
 
 @cache
 def _learned_family(runtime: str, version: str, architecture: str) -> Family | None:
-    """What was learned of an architecture that no entry was written for."""
+    """What was learned of an architecture without an entry."""
     known = learned(runtime, version, architecture)
     if known is None:
         return None
     spec = spec_of(known, drops_strays=runtime_named(runtime).drops_strays)
-    asked, places = (LearnedMapper(table=known.names, asks=asks) for asks in (True, False))
-    return Family(spec, asked, places, known)
+    lookup, places = (LearnedMapper(table=known.names, looked_up=up) for up in (True, False))
+    return Family(spec, lookup, places, known)
 
 
 def families_of(architectures: Sequence[str]) -> tuple[Family, ...]:
@@ -278,7 +278,7 @@ def families_of(architectures: Sequence[str]) -> tuple[Family, ...]:
 
 
 def why_unknown(runtime: str, architecture: str) -> str:
-    """Why no family describes an architecture; empty when nobody has read its classes."""
+    """Why no family describes an architecture; empty if its classes were not read."""
     return next(
         (
             spec.reason

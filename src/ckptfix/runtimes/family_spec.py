@@ -1,4 +1,4 @@
-"""The files under `runtimes/families/`: what a table of them may say of model classes."""
+"""The files under `runtimes/families/`: the tables that describe model classes."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from ckptfix.runtimes.name_maps import RuleSpec
 
 
 class BuiltWhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Modules that are built, and have to be stored, where a number of config.json is above 0."""
+    """Modules that are built, and must be stored, if a number in config.json is above 0."""
 
     key: str
     """Key of the language model's config."""
@@ -21,7 +21,7 @@ class BuiltWhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One `[[families]]` table: model classes of one runtime that place modules alike."""
+    """One `[[families]]` table: model classes of one runtime with the same layout."""
 
     runtime: str
     """Its name, as `vllm`."""
@@ -34,11 +34,11 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inner: tuple[str, ...] = ()
     """Architectures built inside whose tables reach the metadata too, outermost first."""
     inner_from_config: bool = False
-    """The language model's own `architectures` in config.json go before `inner`."""
+    """The language model's own `architectures` in config.json take precedence over `inner`."""
     rules: tuple[RuleSpec, ...] = ()
     """Checkpoint module name -> place in the runtime's module tree."""
-    asked: tuple[RuleSpec, ...] = ()
-    """Place -> name that the config is asked for, where the class passes another prefix."""
+    looked_up: tuple[RuleSpec, ...] = ()
+    """Place -> name looked up in the config, if the class passes a different prefix."""
     packed: dict[str, tuple[str, ...]] = {}
     """Last part of a packed module's name -> last parts of its members', in order."""
     adds_packed: dict[str, tuple[str, ...]] = {}
@@ -58,9 +58,9 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base: str = ""
     """Place of the language model that has embeddings and layers, as `model`."""
     layout: str = ""
-    """Name of its layout in `runtimes/layouts/`; empty where no one has written it down."""
+    """Name of its layout in `runtimes/layouts/`; empty if there is none."""
     layout_by: dict[str, str] = {}
-    """Architecture -> its layout, for those whose layout is another than `layout`."""
+    """Architecture -> its layout, if it differs from `layout`."""
     towers: dict[str, str] = {}
     """Place of a tower or projector -> name of its layout."""
     outside: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     without_scales: tuple[str, ...] = ()
     """Shell patterns of checkpoint names of modules of which only weight and bias are loaded."""
     refuses_stacked_experts: bool = False
-    """Unquantized experts stored as one tensor stop the release where it has a config."""
+    """Unquantized experts stored as one tensor stop the release if it has a config."""
     reads_scales: tuple[str, ...] = ()
     """Roles of scales that the classes rename to the one that the layer has."""
     kv_scales: bool = True
@@ -100,7 +100,7 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UnknownSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One `[[unknown]]` table: model classes that were read and that no family can describe."""
+    """One `[[unknown]]` table: model classes that were read but that no family can describe."""
 
     runtime: str
     """Its name, as `vllm`."""

@@ -1,4 +1,4 @@
-"""What is asked of a runtime. Its folder has a `runtime.py` that answers, as `RUNTIME`.
+"""The interface of a runtime. Its folder has a `runtime.py` that declares `RUNTIME`.
 
 What a runtime does by release is in the folder too: rows of tables, and a profile for each release.
 Where its model classes put modules is data, in `families/*.toml`.
@@ -23,7 +23,7 @@ from ckptfix.runtimes.common.rows import row_for
 from ckptfix.runtimes.profile import ConfigMapper, RuntimeProfile
 
 Read = Callable[[Files, str, str], EffectiveMetadata | None]
-"""(files, version, architecture) -> the metadata as the release holds them, None where it finds
+"""(files, version, architecture) -> the metadata as the release stores it, None where it finds
 none. It raises StopsError where the release stops before it builds a layer, and NotModelOptError
 where it reads the metadata as another quantizer's."""
 MakeExclusion = Callable[[str, PatternTable, Packed], Exclusion]
@@ -43,11 +43,11 @@ class Runtime:
     """A serving runtime."""
 
     name: str
-    """As a user writes it before a version; also the name of its folder."""
+    """The name that users write before a version; also the name of its folder."""
     title: str
-    """As its makers write it."""
+    """The name as its project spells it."""
     order: int
-    """Where it is listed: lower first."""
+    """Position in lists: lower first."""
     serve_command: str
     """How it is started; `{}` stands for the checkpoint."""
     reads: tuple[str, ...]
@@ -65,7 +65,7 @@ class Runtime:
     online: tuple[OnlineRow, ...] = ()
     """What its releases quantize while loading, oldest first; empty where nobody read it."""
     drops_strays: bool = False
-    """It drops a tensor that it has no place for without a word; else it stops there."""
+    """It silently drops a tensor for which it has no place; otherwise it stops there."""
     pads_short_mlps: bool = False
     """It fills an MLP that is stored narrower than config.json makes it with zeros, which change
     nothing."""
@@ -117,7 +117,7 @@ class Runtime:
         added_packed: Packed = MappingProxyType({}),
         mappers: tuple[ConfigMapper, ...] | None = None,
     ) -> BoundMetadata:
-        """The metadata as the model classes of a release hold them, ready to be asked for names.
+        """The metadata as the model classes of a release store it, ready for lookups.
 
         Args:
             profile: the release.

@@ -1,4 +1,4 @@
-"""Modules of a checkpoint + family -> modules of the runtime, by the names it asks for."""
+"""Modules of a checkpoint + family -> modules of the runtime, by looked-up name."""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def placed(checkpoint: Checkpoint, family: Family) -> tuple[RuntimeModule, ...]:
 
 
 def looked_up(checkpoint: Checkpoint) -> Set[str] | None:
-    """Checkpoint names of the modules that some known release asks its config for.
+    """Checkpoint names of the modules that some known release looks up in its config.
 
     Routers, tables and norms are not among them. None where no release's classes are known.
     """
@@ -44,8 +44,9 @@ def looked_up(checkpoint: Checkpoint) -> Set[str] | None:
     key = "looked up"
     if key not in checkpoint.derived:
         modules = chain.from_iterable(placed(checkpoint, family) for family in families)
-        asked = {name for m in modules if m.takes_quant_config for name in m.members}
-        checkpoint.derived[key] = asked
+        checkpoint.derived[key] = {
+            name for m in modules if m.takes_quant_config for name in m.members
+        }
     found: Set[str] = checkpoint.derived[key]
     return found
 
@@ -68,16 +69,16 @@ def runtime_modules(
         and (name := family.mapper.map(module.name)) is not None
     ]
     names = {name for name, _ in places}
-    # Modules that are asked for without a name have nothing in common.
+    # Modules that are looked up without a name have nothing in common.
     grouped: dict[tuple[str, str], list[_Member]] = {}
     for name, module in places:
         bank = family.bank_of(name)
         kind = "experts" if bank else _kind(name, module, family)
-        asked, order = bank or name, 0
+        looked_up_as, order = bank or name, 0
         if kind == "linear":
-            asked, order = _packed(name, family, names)
-        apart = "" if asked else module.name
-        grouped.setdefault((asked, apart), []).append(_Member(module.name, kind, order))
+            looked_up_as, order = _packed(name, family, names)
+        alone = "" if looked_up_as else module.name
+        grouped.setdefault((looked_up_as, alone), []).append(_Member(module.name, kind, order))
     values = config.values if config else {}
     return tuple(_join(name, members, family, values) for (name, _), members in grouped.items())
 

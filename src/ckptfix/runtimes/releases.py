@@ -1,4 +1,4 @@
-"""Which releases are asked about a checkpoint, and the verdict of each."""
+"""The releases that a checkpoint is judged for, and the verdict of each."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -94,7 +94,7 @@ def known_targets(checkpoint: Checkpoint) -> tuple[Target, ...]:
 
 
 def counted_targets(checkpoint: Checkpoint) -> tuple[Target, ...]:
-    """The releases that a user means who names none.
+    """The default releases if a user names none.
 
     The newest known one of each runtime that registers the architecture; where none does, the
     newest of every runtime, which all fail.

@@ -5,5 +5,5 @@ class does is a table, in `tables.jsonl`, and `<release>.json` says which table 
 and what it was learned from. Equal tables are stored once, whatever the release.
 
     records.py  what is in the files; store.py reads them, a line of them at a time
-    table.py    one table, ready to be asked
+    table.py    one table, ready for lookups
 """

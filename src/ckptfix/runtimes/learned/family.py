@@ -1,4 +1,4 @@
-"""A learned table as what the rest asks of a family: its description and its name mapper."""
+"""A learned table as a family: its description and its name mapper."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -17,14 +17,14 @@ _NOTHING: Final = Table()
 
 @dataclass(frozen=True)
 class LearnedMapper(NameMapper):
-    """Checkpoint module name -> name that is asked for, or place, before packing; by the table.
+    """Checkpoint module name -> looked-up name or place, before packing, by the table.
 
     A name that the table does not have stays as it is.
     """
 
     table: Table = _NOTHING
-    asks: bool = True
-    """Names that are asked for, not places."""
+    looked_up: bool = True
+    """Map to looked-up names, not places."""
 
     def _trace(self, name: str) -> Mapped:
         row = self.table.rows.get(mask(name))
@@ -33,20 +33,20 @@ class LearnedMapper(NameMapper):
     @cached_property
     def _unpacked(self) -> Mapping[str, str]:
         """Stored name -> name before packing, both masked."""
-        return unpacked(self.table, asks=self.asks)
+        return unpacked(self.table, looked_up=self.looked_up)
 
 
-def unpacked(table: Table, *, asks: bool) -> Mapping[str, str]:
+def unpacked(table: Table, *, looked_up: bool) -> Mapping[str, str]:
     """Stored name -> name before packing, with the member's own last part; both masked.
 
     Args:
         table: what was learned.
-        asks: names that are asked for, where there is one, not places.
+        looked_up: looked-up names, where there is one, instead of places.
     """
     members = Counter(row.place for row in table.rows.values())
     return {
         row.stored: _unpacked(
-            row, (asks and row.asked) or row.place, is_packed=members[row.place] > 1
+            row, (looked_up and row.looked_up) or row.place, is_packed=members[row.place] > 1
         )
         for row in table.rows.values()
     }
@@ -63,14 +63,14 @@ def _unpacked(row: Row, name: str, *, is_packed: bool) -> str:
 
 
 def spec_of(learned: Learned, *, drops_strays: bool) -> FamilySpec:
-    """The family entry that says the same, as far as an entry can.
+    """The equivalent family entry, as far as an entry can express it.
 
     Args:
         learned: where it was learned.
         drops_strays: the runtime leaves out tensors that it has no place for.
     """
     table = learned.names
-    names = unpacked(table, asks=False)
+    names = unpacked(table, looked_up=False)
     rows = table.rows.values()
     heads = [row.stored for row in rows if row.kind == "head"]
     left_out = {name.removesuffix(".weight") for name in table.record.unused}

@@ -1,4 +1,4 @@
-"""Modules of a checkpoint + learned table -> modules of the runtime, by the names it asks for."""
+"""Modules of a checkpoint + learned table -> modules of the runtime, by looked-up name."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,8 +14,8 @@ _KINDS: Final[Mapping[str, RuntimeModuleKind]] = {
     "head": "head",
     "embedding": "embedding",
 }
-_ASKING: Final = ("linear", "experts", "head")
-"""Kinds that a quantization config answers for."""
+_LOOKED_UP: Final = ("linear", "experts", "head")
+"""Kinds that are looked up in a quantization config."""
 
 
 def row_of(module: Module, table: Table) -> Row | None:
@@ -30,7 +30,7 @@ def row_of(module: Module, table: Table) -> Row | None:
 def learned_modules(modules: Mapping[str, Module], table: Table) -> tuple[RuntimeModule, ...]:
     """The runtime's modules, in the order of their first tensor in the checkpoint.
 
-    Modules that no row describes are left out: `doubts` speaks of them.
+    Modules that no row describes are left out: `doubts` reports them.
     """
     grouped: dict[tuple[str, str], list[tuple[int, str, Row]]] = {}
     for module in modules.values():
@@ -38,7 +38,7 @@ def learned_modules(modules: Mapping[str, Module], table: Table) -> tuple[Runtim
         if row is None:
             continue
         numbers = numbers_of(module.name)
-        name = fill(row.place if row.asked is None else row.asked, numbers)
+        name = fill(row.place if row.looked_up is None else row.looked_up, numbers)
         apart = "" if name else fill(row.place, numbers)
         grouped.setdefault((name, apart), []).append((row.order, module.name, row))
     return tuple(_join(name, members) for (name, _), members in grouped.items())
@@ -49,7 +49,7 @@ def _join(name: str, members: list[tuple[int, str, Row]]) -> RuntimeModule:
     kind = _KINDS.get(row.kind, "other")
     # The banks of a checkpoint have their own order; members of a packed module have the table's.
     in_order = members if kind == "experts" else sorted(members, key=lambda member: member[0])
-    takes = kind in _ASKING and row.asked is not None
+    takes = kind in _LOOKED_UP and row.looked_up is not None
     return RuntimeModule(name, tuple(member for _, member, _ in in_order), kind, takes)
 
 

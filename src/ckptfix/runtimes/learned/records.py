@@ -20,12 +20,12 @@ class NameRecord(msgspec.Struct, frozen=True, array_like=True):
     place: str = ""
     """Of the module that the tensor ends in; empty where it is no matrix."""
     asked: str | None = "="
-    """Name that the module asks its quantization config for; `=`: its place; None: it never asks;
-    empty: it asks without a name."""
+    """Name that the module looks up in its quantization config; `=`: its place; None: it looks
+    nothing up; empty: it has no name."""
     kind: str = ""
     """linear, head, embedding, experts or other."""
     proved: str = ""
-    """How it was seen to load quantized: `8` as FP8, `4` as NVFP4, `m` with MIXED_PRECISION."""
+    """Observed formats: `8` loaded as FP8, `4` as NVFP4, `m` with MIXED_PRECISION."""
 
 
 class BlockRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -68,13 +68,13 @@ class TableRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     values: dict[str, Any] = {}
     """Key of config.json, or `part.key`, that some condition names -> the value without it."""
     unused: tuple[str, ...] = ()
-    """Tensors that are taken and go nowhere."""
+    """Tensors that are accepted but not loaded."""
     unclear: tuple[str, ...] = ()
-    """Tensors whose numbers do not carry over to their place or their asked name."""
+    """Tensors whose numbers do not carry over to their place or looked-up name."""
     dropped: dict[str, tuple[str, ...]] = {}
     """quant_algo of the metadata -> places that get no config of that name, but others."""
     kv_scales: bool | None = None
-    """Whether `k_scale` and `v_scale` are loaded; None where that was not seen."""
+    """Whether `k_scale` and `v_scale` are loaded; None where that was not observed."""
     packed: dict[str, tuple[str, ...]] = {}
     """The packed table that the quantization config has once the model is built, of vLLM."""
     mappers: tuple[MapperRecord, ...] | None = None
@@ -95,7 +95,7 @@ class ArchitectureRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     config: str = ""
     """The repository or the config class; empty for an invented one."""
     guessed: int = 0
-    """Values that were made up because the class asks for them and the config lacks them."""
+    """Values that were made up because the class needs them and the config lacks them."""
     names: Literal["library", "runtime", ""] = "library"
     """Whose names were sent through the loader: transformers' or the runtime's own."""
     single_pass: bool = False

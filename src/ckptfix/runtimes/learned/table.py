@@ -1,4 +1,4 @@
-"""One learned table, ready to be asked for the names of a checkpoint."""
+"""One learned table, ready for lookups by names of a checkpoint."""
 
 import json
 import re
@@ -56,8 +56,8 @@ class Row:
     stored: str
     """Checkpoint module, every number as `#`."""
     place: str
-    asked: str | None
-    """None: the module never asks its quantization config; empty: it asks without a name."""
+    looked_up: str | None
+    """None: the module is never looked up in the quantization config; empty: without a name."""
     kind: str
     proved: str
     order: int
@@ -102,17 +102,17 @@ class Table:
 
     @cached_property
     def unclear(self) -> frozenset[str]:
-        """Checkpoint modules, masked, of which the asked name is not certain."""
+        """Checkpoint modules, masked, whose looked-up name is not certain."""
         several = {row.stored for row in self._rows(also=True)}
         numbers = {name.removesuffix(_WEIGHT) for name in self.record.unclear}
         return frozenset(self._differing(several) | numbers)
 
     def _differing(self, stored: set[str]) -> set[str]:
-        asked: dict[str, set[tuple[str | None, str]]] = {}
+        names: dict[str, set[tuple[str | None, str]]] = {}
         for row in self.every_row:
             if row.stored in stored:
-                asked.setdefault(row.stored, set()).add((row.asked, row.kind))
-        return {name for name, answers in asked.items() if len(answers) > 1}
+                names.setdefault(row.stored, set()).add((row.looked_up, row.kind))
+        return {name for name, found in names.items() if len(found) > 1}
 
     def shapes(self, block: str, config: Mapping[str, Any]) -> tuple[frozenset[str], ...] | None:
         """The sets of names that a block may hold; None where that is not known for the config.
@@ -155,10 +155,10 @@ def _names(record: BlockRecord, bits: int) -> frozenset[str]:
 
 def _row(stored: str, block: str, record: NameRecord, order: int) -> Row:
     place = _long(record.place, block)
-    asked = record.asked
-    if asked is not None:
-        asked = place if asked == "=" else _long(asked, block)
-    return Row(stored, place, asked, record.kind, record.proved, order)
+    name = record.asked
+    if name is not None:
+        name = place if name == "=" else _long(name, block)
+    return Row(stored, place, name, record.kind, record.proved, order)
 
 
 def _long(name: str, block: str) -> str:

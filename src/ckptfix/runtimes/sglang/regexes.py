@@ -109,9 +109,9 @@ class RegexTable:
             LookupDisagreementError: SGLang meets a pattern that is no regular expression.
         """
         wholes = {name, name.removeprefix(_WRAPPER)}
-        asked = wholes | set(name.split("."))
+        parts = wholes | set(name.split("."))
         last = name.rpartition(".")[2]
-        positions = [at for text in asked if (at := self._first(text)) is not None]
+        positions = [at for text in parts if (at := self._first(text)) is not None]
         if self._first_invalid is not None:
             positions.append(self._first_invalid)
         positions += [at for tail, at in self._tails.items() if tail in last]
@@ -120,7 +120,7 @@ class RegexTable:
         pattern = self.table.patterns[at := min(positions)]
         if at == self._first_invalid:
             raise LookupDisagreementError(f"{pattern.text} is not a valid regular expression")
-        return Excluded(self._how(pattern, wholes, asked), pattern)
+        return Excluded(self._how(pattern, wholes, parts), pattern)
 
     def _first(self, text: str) -> int | None:
         if text not in self._found:
@@ -143,10 +143,10 @@ class RegexTable:
         first = self._star_table.first(text)
         return found if first is None else [*found, self.table.position[self._stars[first]]]
 
-    def _how(self, pattern: Pattern, wholes: Set[str], asked: Set[str]) -> str:
+    def _how(self, pattern: Pattern, wholes: Set[str], parts: Set[str]) -> str:
         if any(_fits(text, pattern.text) for text in wholes):
             return "wildcard" if "*" in pattern.text else "exact"
-        return "path part" if any(_fits(text, pattern.text) for text in asked) else "fused part"
+        return "path part" if any(_fits(text, pattern.text) for text in parts) else "fused part"
 
 
 def _fits(text: str, pattern: str) -> bool:

@@ -4,7 +4,7 @@ Sources: SGLang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/modelopt_
 (`is_layer_excluded`, `from_config`), .../utils.py, sglang/srt/models/utils.py,
 sglang/srt/configs/model_config.py (`_parse_modelopt_quant_config`) and
 sglang/srt/model_loader/weight_utils.py (`get_quant_config`). All were read in the wheels.
-The rows of lookups are held against the answers of the real functions by `tools/conformance.py`.
+The rows of lookups are compared with the answers of the real functions by `tools/conformance.py`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -103,7 +103,7 @@ class SglangReading:
     native_hybrids: tuple[str, ...] = ()
     """Architectures whose `fp8` metadata may hold experts in another format."""
     moe_quant_algo: bool = False
-    """The experts of DeepSeek V4 may be NVFP4; before, they are MXFP4 whatever is said."""
+    """The experts of DeepSeek V4 may be NVFP4; before, they are always MXFP4."""
     native_mxfp8: bool = False
     """MXFP8 for the whole checkpoint is read by the class of the native FP8 formats."""
 

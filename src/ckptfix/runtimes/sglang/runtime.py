@@ -1,4 +1,4 @@
-"""SGLang, as `ckptfix` asks it."""
+"""SGLang: the `RUNTIME` of this folder."""
 
 from typing import Final
 

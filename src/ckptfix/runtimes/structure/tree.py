@@ -164,7 +164,7 @@ class Tree:
 
     @cached_property
     def _in_layer(self) -> dict[str, tuple[int, str] | None]:
-        """What `in_layer` said of each place: it is asked several times."""
+        """The results of `in_layer`, which is called several times per place."""
         return {}
 
     def within(self, place: str) -> str:

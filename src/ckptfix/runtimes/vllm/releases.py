@@ -6,7 +6,7 @@ Sources: vLLM 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/modelopt
 (`WeightsMapper`), vllm/transformers_utils/model_arch_config_convertor.py
 (`_normalize_quantization_config`) and vllm/model_executor/model_loader/weight_utils.py
 (`get_quant_config`). All were read in the wheels.
-The rows of lookups are held against the answers of the real functions by `tools/conformance.py`.
+The rows of lookups are compared with the answers of the real functions by `tools/conformance.py`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -93,7 +93,7 @@ class VllmReading:
     gone: frozenset[str] = frozenset()
     """Values of quant_method that older releases knew."""
     moe_quant_algo: bool = False
-    """The experts of DeepSeek V4 may be NVFP4; before, they are MXFP4 whatever is said."""
+    """The experts of DeepSeek V4 may be NVFP4; before, they are always MXFP4."""
     one_block_size: bool = False
     """Two block sizes in quantized_layers stop the release."""
 

@@ -1,4 +1,4 @@
-"""vLLM, as `ckptfix` asks it."""
+"""vLLM: the `RUNTIME` of this folder."""
 
 from typing import Final
 
@@ -19,7 +19,7 @@ from ckptfix.runtimes.vllm.releases import EXCLUDING, LOOKUP, ONLINE, READING
 _NAME: Final = "vllm"
 
 
-def _read(files: Files, version: str, architecture: str) -> EffectiveMetadata | None:  # noqa: ARG001 - alike for all
+def _read(files: Files, version: str, architecture: str) -> EffectiveMetadata | None:  # noqa: ARG001 - the interface
     return read_vllm(files, row_for(_NAME, version, READING))
 
 
