@@ -239,6 +239,7 @@ def test_a_global_scale_may_be_another_float(dtype: str) -> None:
     other = (dtype, ())
     fp8 = {"weight": FP8_WEIGHT, "weight_scale": SCALAR}
     assert "FP8" in {fit.quant_algo for fit in fmt(fp8 | {"input_scale": other}).fits}
+    assert "FP8" in {fit.quant_algo for fit in fmt(fp8 | {"weight_scale": other}).fits}
     for role in ("input_scale", "weight_scale_2"):
         assert "NVFP4" in {fit.quant_algo for fit in fmt(NVFP4 | {role: other}).fits}
 

@@ -41,7 +41,7 @@ def _two_levels(size: int) -> ScaleLayout:
     )
 
 
-TENSOR: Final = ScaleLayout("tensor", ("F32",), scalar, shared="weight_scale")
+TENSOR: Final = ScaleLayout("tensor", ("BF16", "F16", "F32"), scalar, shared="weight_scale")
 CHANNEL: Final = ScaleLayout("channel", ("F32",), per_channel)
 BLOCKS_4D: Final = ScaleLayout("blocks", ("F32",), blocks(four_dimensional=True))
 BLOCKS_2D: Final = ScaleLayout("blocks", ("F32",), blocks(four_dimensional=False))
