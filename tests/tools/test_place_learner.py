@@ -58,7 +58,7 @@ class Linear(TorchModule):
 
 
 class Quant:
-    """What the metadata say, and who asked."""
+    """What the metadata declares, and who looked it up."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config

@@ -25,7 +25,7 @@ class Reading:
     """What one name in the metadata matches."""
 
     spelling: Spelling | None
-    """The spelling in which it names something; None when it names nothing."""
+    """Which spelling matched; None if nothing did."""
     modules: tuple[str, ...] = ()
     """Checkpoint names."""
     runtime_name: str = ""

@@ -115,10 +115,10 @@ def _rebuild_targets(
                     astray.setdefault(layer, []).append(target.name)
     for name, layer in added.items():
         astray.setdefault(layer, []).append(name)
-    _house(metadata, homes, astray, changes)
+    _place_in_groups(metadata, homes, astray, changes)
 
 
-def _house(
+def _place_in_groups(
     metadata: MetadataFile,
     homes: Mapping[StoredLayer, Path],
     astray: Mapping[StoredLayer, list[str]],
