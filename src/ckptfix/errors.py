@@ -21,6 +21,15 @@ class CkptfixError(Exception):
         return f"{text}; {self.advice}" if self.advice else text
 
 
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be used, without a number and the name of the file.
+
+    >>> reason_of(PermissionError(13, "Permission denied", "config.json"))
+    'Permission denied'
+    """
+    return (error.strerror if isinstance(error, OSError) else "") or str(error)
+
+
 def empty(what: str) -> CkptfixError:
     """The refusal of a name without a character: `Path("")` would be the working directory."""
     return CkptfixError(

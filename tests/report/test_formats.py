@@ -226,7 +226,7 @@ def test_a_report_goes_to_a_file_whole_or_not_at_all(tmp_path: Path, run: Run) -
 @pytest.mark.parametrize(
     ("target", "complaint"),
     [
-        ("no/where", "is not a directory"),
+        ("no/where", "does not exist; create it first"),
         (".", "not a regular file"),
         ("/dev/null", "not a regular file"),
     ],

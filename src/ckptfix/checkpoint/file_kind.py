@@ -21,7 +21,7 @@ _AGAIN: Final = "download the file again"
 _LOG_IN: Final = f"{_AGAIN}; the server may require you to log in"
 
 _MAGICS: Final = (
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself", "run git lfs pull"),
+    (b"version https://git-lfs", "a Git LFS pointer to one", "run git lfs pull"),
     (b"PK\x03\x04", "a pickle (PyTorch zip archive)", _PICKLE_ADVICE),
     (b"GGUF", "a GGUF file", _SAFETENSORS_ONLY),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", _SAFETENSORS_ONLY),

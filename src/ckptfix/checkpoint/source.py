@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ckptfix.errors import CkptfixError, empty
+from ckptfix.errors import CkptfixError, empty, reason_of
 from ckptfix.place import Place
 from ckptfix.text import visible
 
@@ -90,7 +90,7 @@ class DirectorySource:
                 return cls(directory.resolve())
             exists = directory.exists()
         except (OSError, ValueError) as error:
-            raise CkptfixError(f"{visible(path)}: {error}") from error
+            raise CkptfixError(f"{visible(path)}: {reason_of(error)}") from error
         if exists:
             raise CkptfixError(
                 f"{visible(path)} is a file, not a checkpoint directory",

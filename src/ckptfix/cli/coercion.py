@@ -6,7 +6,11 @@ such as a number on the command line, goes to Typer. In releases that convert in
 nothing changes.
 """
 
+import re
+from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin
+
+import typer
 
 Parameter = Any
 """Click's, which Typer bundles or depends on, depending on its release."""
@@ -37,8 +41,25 @@ class _Conversion:
             (item,) = get_args(kind)
             if all(_is_of(each, item) for each in value):
                 return list(value)
+        if isinstance(value, str):
+            _refuse(value, kind, param, ctx)
         param._runtime_param = None  # noqa: SLF001 - see above
         return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
+
+
+def _refuse(value: str, kind: object, param: Parameter, ctx: Any) -> None:  # noqa: ANN401 - Click's
+    """Say in our words what pydantic would say in its own.
+
+    Raises:
+        typer.BadParameter: the text is none of the choices, or no number.
+    """
+    if get_origin(kind) is Literal:
+        known = [str(choice) for choice in get_args(kind)]
+        close = get_close_matches(value, known, n=1)
+        advice = f"did you mean {close[0]}" if close else f"known are {', '.join(known)}"
+        raise typer.BadParameter(f"{value!r} is unknown; {advice}", ctx=ctx, param=param)
+    if kind is int and not re.fullmatch(r"\s*[+-]?\d+\s*", value):
+        raise typer.BadParameter(f"{value!r} is not a whole number", ctx=ctx, param=param)
 
 
 def _is_of(value: object, kind: object) -> bool:

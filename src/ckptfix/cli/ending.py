@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from ckptfix.errors import CkptfixError
+from ckptfix.errors import CkptfixError, reason_of
 from ckptfix.report.console import line, show
 from ckptfix.text import visible
 
@@ -20,6 +20,9 @@ def exit_code(run: Callable[[], int]) -> int:
             sys.stdout.flush()
     except CkptfixError as error:
         return _failed(f"error: {visible(_spelled(error))}")
+    except OSError as error:  # a file that nobody expected to fail
+        where = f"{visible(str(error.filename))}: " if error.filename is not None else ""
+        return _failed(f"error: {where}{visible(reason_of(error))}")
     except MemoryError as error:
         error.__traceback__ = None  # its frames keep the memory in use
         return _failed("error: out of memory")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ckptfix.durable import write_durably
-from ckptfix.errors import CkptfixError
+from ckptfix.errors import CkptfixError, reason_of
 from ckptfix.report.console import write_plain
 from ckptfix.report.layout import Block
 from ckptfix.text import visible
@@ -20,14 +20,17 @@ def require_writable(path: str) -> Path:
     """
     try:
         target = Path(path).resolve()
+        parent = visible(str(target.parent))
+        if not target.parent.exists():
+            raise _cannot(path, f"{parent} does not exist; create it first")
         if not target.parent.is_dir():
-            raise _cannot(path, f"{visible(str(target.parent))} is not a directory")
+            raise _cannot(path, f"{parent} is not a directory")
         if target.exists() and not target.is_file():
             raise _cannot(path, "not a regular file")
         if not os.access(target.parent, os.W_OK | os.X_OK):
             raise _cannot(path, "its directory cannot be written")
     except (OSError, ValueError, RuntimeError) as error:
-        raise _cannot(path, str(error)) from error
+        raise _cannot(path, reason_of(error)) from error
     return target
 
 

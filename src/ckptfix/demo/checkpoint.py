@@ -22,7 +22,7 @@ from ckptfix.demo.config import (
     VOCABULARY,
     model_config,
 )
-from ckptfix.errors import CkptfixError
+from ckptfix.errors import CkptfixError, reason_of
 from ckptfix.text import visible
 
 TRUNK = "language_model.backbone"
@@ -188,6 +188,10 @@ def make_in(directory: str) -> None:
     path = Path(directory)
     try:
         path.mkdir(parents=True)
+    except FileExistsError as error:
+        raise CkptfixError(
+            f"{visible(directory)}: already exists", advice="name a new directory"
+        ) from error
     except OSError as error:
-        raise CkptfixError(f"{visible(directory)}: {error.strerror}") from error
+        raise CkptfixError(f"{visible(directory)}: {reason_of(error)}") from error
     make_demo_checkpoint(path)

@@ -3,8 +3,10 @@
 import fnmatch
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher, get_close_matches
+from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.installed.targets import targets_of
@@ -16,6 +18,10 @@ from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.releases import judge_all, newest_targets
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict
+
+MOST_NEAREST: Final = 3
+"""Names suggested for one that no module has."""
+_NUMBER: Final = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,36 @@ def resolve_modules(
     with limited():
         verdicts = judge_all(checkpoint, targets or newest_targets(), listener)
     return tuple(ResolvedModules(verdict, _matching(verdict, pattern)) for verdict in verdicts)
+
+
+def unmatched_modules(
+    resolved: Iterable[ResolvedModules], globs: Iterable[str]
+) -> dict[str, tuple[str, ...]]:
+    """What names no module of any release, with the nearest names of modules.
+
+    Empty where no release has a verdict: then nobody knows which modules it builds.
+    """
+    modules = [module for one in resolved for module in one.verdict.modules]
+    names = dict.fromkeys(name for m in modules for name in (m.name, *m.members))
+    if not names:
+        return {}
+    return {
+        glob: _nearest(glob, names)
+        for glob in globs
+        if not any(map(re.compile(fnmatch.translate(glob)).fullmatch, names))
+    }
+
+
+def _nearest(glob: str, names: Iterable[str]) -> tuple[str, ...]:
+    """The nearest kinds of names, and of each kind the name with the nearest numbers."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(_NUMBER.sub("0", name), []).append(name)
+    close = get_close_matches(_NUMBER.sub("0", glob.replace("*", "")), alike, n=MOST_NEAREST)
+    return tuple(
+        max(alike[masked], key=lambda name: SequenceMatcher(None, name, glob).ratio())
+        for masked in close
+    )
 
 
 def _matching(verdict: TargetVerdict, pattern: re.Pattern[str]) -> tuple[ModuleVerdict, ...]:

@@ -1,6 +1,6 @@
 """`resolve` for people: how a release gets to its answer."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ckptfix.operations.resolve import ResolvedModules
 from ckptfix.report.console import count, line
@@ -18,6 +18,13 @@ def resolution_lines(resolved: Iterable[ResolvedModules]) -> Iterator[Line]:
     for releases, lines in runs_of_releases(shown):
         yield line((release_range(releases), "bold"))
         yield from lines
+
+
+def unmatched_lines(unmatched: Mapping[str, Sequence[str]]) -> Iterator[Line]:
+    """Names of modules that no release has."""
+    for glob, nearest in unmatched.items():
+        advice = f"; did you mean {', '.join(map(visible, nearest))}" if nearest else ""
+        yield line(("error", "bold red"), f": no module is named {visible(glob)}{advice}")
 
 
 def _release_lines(resolved: ResolvedModules) -> Iterator[Line]:

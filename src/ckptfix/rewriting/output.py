@@ -20,7 +20,7 @@ from typing import Final, Literal
 from ckptfix.checkpoint.source import DirectorySource, Source
 from ckptfix.checkpoint.tensor_table import MOST_READS
 from ckptfix.durable import TEMPORARY, sync_folder, write_durably
-from ckptfix.errors import CkptfixError
+from ckptfix.errors import CkptfixError, reason_of
 from ckptfix.place import Place
 from ckptfix.rewriting.plan import FileChange
 from ckptfix.rewriting.store import FOLDER
@@ -64,19 +64,27 @@ def require_free(output: str, root: Path | None = None) -> Path:
         CkptfixError: it exists and is not empty, is a file, or lies in the checkpoint.
     """
     path = Path(output).absolute()
-    if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise CkptfixError(f"`output` {visible(output)}: is not a directory")
+    try:
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            raise CkptfixError(f"`output` {visible(output)}: is not a directory")
+        is_used = path.exists() and any(path.iterdir())
+        has_parent = path.parent.is_dir()
+    except (OSError, ValueError) as error:
+        raise CkptfixError(f"`output` {visible(output)}: {reason_of(error)}") from error
     if root is not None and path.resolve().is_relative_to(root):
         raise CkptfixError(
             f"`output` {visible(output)}: is inside the checkpoint",
             advice="choose another directory",
         )
-    if path.exists() and any(path.iterdir()):
+    if is_used:
         raise CkptfixError(
             f"`output` {visible(output)}: is not empty", advice="choose a new directory"
         )
-    if not path.parent.is_dir():
-        raise CkptfixError(f"`output` {visible(output)}: {path.parent} does not exist")
+    if not has_parent:
+        parent = visible(str(path.parent))
+        raise CkptfixError(
+            f"`output` {visible(output)}: {parent} does not exist", advice="create it first"
+        )
     return path
 
 

@@ -23,8 +23,9 @@ import msgspec
 
 from ckptfix.calls import call
 from ckptfix.durable import TEMPORARY, digest, sync_folder, write_durably
-from ckptfix.errors import CkptfixError
+from ckptfix.errors import CkptfixError, reason_of
 from ckptfix.place import Place
+from ckptfix.text import visible
 
 FOLDER: Final = ".ckptfix"
 JOURNAL: Final = "journal.json"
@@ -186,7 +187,7 @@ class Store:
         try:
             transaction = msgspec.json.decode(path.read_bytes(), type=Transaction)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise self.damaged(f"{name} cannot be read: {error}") from error
+            raise self.damaged(f"{name} cannot be read: {reason_of(error)}") from error
         for record in transaction.records:
             ending = ".safetensors" if isinstance(record, ShardRecord) else ".json"
             if Path(record.file).name != record.file or record.file in ("", ".", ".."):
@@ -226,8 +227,15 @@ class Store:
 
 
 def interrupted(root: Path) -> bool:
-    """True when a transaction was decided and not carried out."""
-    return (root / FOLDER / JOURNAL).is_file()
+    """True when a transaction was decided and not carried out.
+
+    Raises:
+        CkptfixError: the folder cannot be read, so nobody knows.
+    """
+    try:
+        return (root / FOLDER / JOURNAL).is_file()
+    except OSError as error:
+        raise CkptfixError(f"{visible(str(root))}: {reason_of(error)}") from error
 
 
 def how_to_complete(root: Path) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final
 
 from ckptfix.errors import CkptfixError
@@ -51,6 +50,19 @@ def parse_codes(texts: Iterable[str], where: str) -> tuple[str, ...]:
 
 
 def meant(code: str) -> str:
-    """A suggestion for a code that no rule has."""
-    close = get_close_matches(code.upper(), RULES, n=1, cutoff=0.8)
-    return f"did you mean {close[0]}" if close else "see ckptfix rules"
+    """A suggestion for a code that no rule has: letters for digits, then the nearest number.
+
+    >>> meant("CKF1O1"), meant("cfk101"), meant("X")
+    ('did you mean CKF101', 'did you mean CKF101', 'see ckptfix rules')
+    """
+    written = code.strip().upper()
+    digits = "".join(filter(str.isdecimal, written[3:].translate(_LOOK_ALIKE)))
+    if sorted(written[:3]) != sorted(EVERY) or len(digits) < 2:
+        return "see ckptfix rules"
+    number = int(digits[:3].ljust(3, "0"))
+    nearest = min(RULES, key=lambda known: abs(int(known.removeprefix(EVERY)) - number))
+    return f"did you mean {nearest}"
+
+
+_LOOK_ALIKE: Final = str.maketrans("OQILZSB", "0011258")
+"""Letters that are typed for digits."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -64,7 +65,7 @@ def parse_target(spec: str, known: Mapping[str, Sequence[str]]) -> tuple[Target,
     if runtime not in known:
         raise CkptfixError(
             f"`runtimes` {visible(spec)}: unknown runtime",
-            advice=f"known are {' and '.join(known)}, for example vllm==0.20.0",
+            advice=_meant(runtime, spec, known),
         )
     try:
         specifiers = SpecifierSet(match.group(2) if match else "", prereleases=True)
@@ -87,12 +88,21 @@ def parse_target(spec: str, known: Mapping[str, Sequence[str]]) -> tuple[Target,
     return targets
 
 
+def _meant(runtime: str, spec: str, known: Sequence[str] | Mapping[str, Sequence[str]]) -> str:
+    close = get_close_matches(runtime, known, n=1)
+    if close:
+        rest = spec.strip()[len(runtime) :]
+        return f"did you mean {close[0]}{visible(rest)}"
+    return f"known are {' and '.join(known)}, for example vllm==0.20.0"
+
+
 def _one_release(spec: str, runtime: str, version: str, known: Sequence[str]) -> Target:
     older = older_releases(version, known)
     if not older:
         raise CkptfixError(
             f"`runtimes` {visible(spec)}: older than the oldest known release, {known[0]}",
-            advice=f"known are {', '.join(known)}",
+            advice=f"serve with {known[0]} or later, or add the release: see docs/runtimes.md, "
+            "adding a release",
         )
     return Target(runtime, version, older[-1])
 
