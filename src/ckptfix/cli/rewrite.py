@@ -39,6 +39,14 @@ DryRunOption = Annotated[
     bool,
     typer.Option("--dry-run", "-n", help="Write nothing; print a diff that git apply accepts."),
 ]
+OverridesOption = Annotated[
+    bool,
+    typer.Option(
+        "--overrides",
+        help="Write nothing; print the commands that serve the checkpoint as it is, with the "
+        "repaired metadata passed to the server.",
+    ),
+]
 ExitCodeOption = Annotated[
     bool, typer.Option("--exit-code", help="With --dry-run: exit with 1 if something would change.")
 ]
@@ -102,6 +110,7 @@ def rewrite(
     checkpoints: CheckpointsArgument,
     dry_run: DryRunOption = False,
     exit_code: ExitCodeOption = False,
+    overrides: OverridesOption = False,
     maps: MapOption = None,
     mapper: MapperOption = None,
     output: OutputOption = None,
@@ -126,8 +135,8 @@ def rewrite(
     define. Before anything is written, the result is checked against the tensors and what each
     release would resolve. Each of several checkpoints is rewritten separately. Exit code 0 if the
     rewrite was done or there was nothing to do, 1 if it was refused because it would do harm, if
-    no rule of --map or --mapper matches a name, or if --verify fails, 2 if it could not run; the
-    worst of all checkpoints.
+    no rule of --map or --mapper matches a name, if --verify fails, or if with --overrides a release
+    does not load it, 2 if it could not run; the worst of all checkpoints.
 
     Example: ckptfix rewrite ./Nemotron-Nano-VL-12B-V2-NVFP4 --dry-run
     """
@@ -138,6 +147,7 @@ def rewrite(
     flags = RewriteFlags(
         dry_run=dry_run,
         exit_code=exit_code,
+        overrides=overrides,
         maps=tuple(maps or ()),
         mapper=mapper,
         output=output,

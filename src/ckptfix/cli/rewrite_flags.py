@@ -24,6 +24,7 @@ class RewriteFlags:
 
     dry_run: bool = False
     exit_code: bool = False
+    overrides: bool = False
     maps: tuple[str, ...] = ()
     mapper: str | None = None
     output: str | None = None
@@ -69,12 +70,35 @@ def require_sensible(names: Sequence[str], flags: RewriteFlags) -> None:
             "--verify cannot be used with --json", advice="run ckptfix verify DIR --json"
         )
     _require_compatible(flags)
+    if flags.overrides:
+        _require_nothing_written(flags)
+
+
+def _require_nothing_written(flags: RewriteFlags) -> None:
+    """Refuse what `--overrides` cannot do.
+
+    Raises:
+        CkptfixError: it would write, or pass what no server takes.
+    """
+    writing = {
+        "--dry-run": flags.dry_run,
+        "--output": flags.output is not None,
+        "--create-pr": flags.create_pr,
+        "--verify": flags.verify,
+    }
+    for option, given in writing.items():
+        if given:
+            raise CkptfixError(f"--overrides cannot be used with {option}")
+    if flags.tensors:
+        raise CkptfixError(
+            "--overrides cannot be used with --tensors", advice="no server takes names of tensors"
+        )
 
 
 def _require_compatible(flags: RewriteFlags) -> None:
     others = flags.dry_run or flags.exit_code or flags.output is not None
     others = others or flags.from_tensors or flags.tensors or flags.strategy != "auto"
-    others = others or flags.create_pr or flags.verify
+    others = others or flags.create_pr or flags.verify or flags.overrides
     others = others or bool(flags.maps or flags.mapper or flags.runtimes)
     if flags.undo and flags.forget:
         raise CkptfixError("--undo cannot be used with --forget")
@@ -123,7 +147,7 @@ def require_possible(opened: Opened, flags: RewriteFlags) -> None:
         raise CkptfixError(f"{option} only works for directories, not for {shown}")
     if not is_repository and (flags.create_pr or flags.with_weights):
         raise CkptfixError(f"{option} only works for Hub repositories, not for {shown}")
-    if not (flags.create_pr or flags.dry_run or flags.output is not None):
+    if not (flags.create_pr or flags.dry_run or flags.overrides or flags.output is not None):
         either = ", or --create-pr to propose the change" if is_repository else ""
         raise CkptfixError(
             f"{shown}: cannot be rewritten in place",

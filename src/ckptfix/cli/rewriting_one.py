@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 from ckptfix.cli.rewrite_flags import RewriteFlags, require_possible
 from ckptfix.cli.streams import already_done
+from ckptfix.operations.check_one import kind_of
 from ckptfix.operations.loading import open_named
+from ckptfix.operations.overrides import ways_to_serve
 from ckptfix.operations.plan import RewritePlan, plan_rewrite_of
 from ckptfix.operations.rewrite import (
     RewriteResult,
@@ -35,6 +37,7 @@ from ckptfix.report.rewrite_text import (
     refusal_lines,
     unmatched_lines,
 )
+from ckptfix.report.serving import serving_lines
 from ckptfix.report.tensors_text import tensor_diff_lines
 from ckptfix.rewriting.apply import undo
 from ckptfix.rewriting.diff import unified_diff
@@ -100,7 +103,7 @@ class RewriteCall:
         free = None
         if flags.output is not None:
             free = require_free_output(opened, flags.output)
-        elif local and not flags.dry_run:
+        elif local and not flags.dry_run and not flags.overrides:
             self._complete_interrupted(name, opened)
         planned = plan_rewrite_of(opened, flags.request(), self.listener)
         unmatched = unmatched_rules(planned, flags.request().own_map)
@@ -108,6 +111,8 @@ class RewriteCall:
             name, Outcome.UNCHANGED, int(unmatched.all), planned=planned, unmatched=unmatched.rules
         )
         self._tell(unmatched_lines(name, made.unmatched))
+        if flags.overrides:
+            return self._overridden(made, planned)
         if planned.refused:
             (self._tell if flags.dry_run else self._show)(
                 refusal_lines(name, planned.plan, planned.harmed)
@@ -128,6 +133,16 @@ class RewriteCall:
             )
         )
         return self._carried_out(made, result)
+
+    def _overridden(self, made: Rewritten, planned: RewritePlan) -> Rewritten:
+        """How it is served without a change."""
+        targets = planned.portable.before if planned.portable else ()
+        ways = ways_to_serve(planned, [verdict.target for verdict in targets])
+        kind = kind_of(planned.opened.reference)
+        self._show(serving_lines(made.name, kind, ways))
+        return replace(
+            made, ways=ways, kind=kind, exit_code=int(not (ways and all(w.loads for w in ways)))
+        )
 
     def _would_be(self, made: Rewritten) -> Rewritten:
         if made.planned is None or not made.planned.changes_something:

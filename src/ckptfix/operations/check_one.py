@@ -16,6 +16,7 @@ from ckptfix.operations.layer_map import LayerMap, layer_map
 from ckptfix.operations.limits import limited
 from ckptfix.operations.lines import with_lines
 from ckptfix.operations.loading import load_opened, open_noted
+from ckptfix.operations.overrides import can_be_passed
 from ckptfix.operations.plan import diff_of_whole
 from ckptfix.operations.repairs import OwnMap, Repairs
 from ckptfix.progress import SILENT, Listener, Step
@@ -110,7 +111,8 @@ def checkpoint_of(name: str) -> str:
     return str(named.parent) if is_file and "://" not in path else path
 
 
-def _kind(reference: Reference) -> Literal["directory", "snapshot", "repository", "url"]:
+def kind_of(reference: Reference) -> Literal["directory", "snapshot", "repository", "url"]:
+    """What a name stands for: what can be done to the checkpoint depends on that."""
     if isinstance(reference, Directory):
         return "snapshot" if is_snapshot(Path(reference.path).resolve()) else "directory"
     return "repository" if isinstance(reference, Repository) else "url"
@@ -140,7 +142,7 @@ def check_loaded(
         ignored[finding.code] += finding.count if finding.rule not in rules else 0
     checked = CheckedCheckpoint(
         name,
-        kind=_kind(reference),
+        kind=kind_of(reference),
         name_map=examined.name_map.origin,
         rules=tuple(rules),
         findings=tuple(counted),
@@ -180,5 +182,10 @@ def _with_repairs(
     )
     if advised is not None and advised.planned is not None:
         diff = diff_of_whole(advised.planned, advised.request) if request.page else ""
-        advised = replace(advised, then=answers_after(advised.planned, now), diff=diff)
+        advised = replace(
+            advised,
+            then=answers_after(advised.planned, now),
+            diff=diff,
+            without_writing=bool(request.targets) and can_be_passed(advised.planned, now),
+        )
     return replace(checked, advised=advised)

@@ -154,6 +154,9 @@ class Advised:
     """It repairs no finding, but changes what some release builds."""
     diff: str = ""
     """The patch for the metadata files; empty if it was not requested."""
+    without_writing: bool = False
+    """A requested release that does not load the checkpoint would with the repaired metadata passed
+    to the server; False if no release was requested."""
     then: tuple[ReleaseAnswer, ...] = ()
     """The answer of each release afterwards, in the order of those before."""
 

@@ -4,14 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ckptfix.operations.checked import Advised, CheckedCheckpoint, ReleaseAnswer, cured, lost
-from ckptfix.remote.reference import plain_name
-from ckptfix.report.commands import ELSEWHERE, path_word, quoted
+from ckptfix.report.commands import ELSEWHERE
 from ckptfix.report.console import line
 from ckptfix.report.layout import SHELL, Block, Line, cells, table
 from ckptfix.report.releases import ranges_where, release_range, runs_of_releases
+from ckptfix.report.serving import serve_command
 from ckptfix.report.spelling import spelled
 from ckptfix.runtimes.loads import Answer
-from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.targets import Target
 from ckptfix.text import visible
 
@@ -49,7 +48,8 @@ def _commands(
         yield from _rewrites(checked, advised)
         return
     for releases in loading[:1]:
-        yield _served(checked, releases[0]), f"# {release_range(releases)}"
+        command = serve_command(checked.name, checked.kind, releases[0])
+        yield command, f"# {release_range(releases)}"
     if advised:
         dry_run = spelled(f"`plan({advised.arguments})`", checked.name)
         yield dry_run, f"# {effect_text(checked, advised)}"
@@ -78,23 +78,14 @@ def _rewrites(checked: CheckedCheckpoint, advised: Advised) -> Iterator[tuple[st
     comment = f"# {effect_text(checked, advised)}"
     if checked.kind == "directory":
         yield spelled(call, name), comment
-        return
-    yield spelled(call, name, *ELSEWHERE), comment
+    else:
+        yield spelled(call, name, *ELSEWHERE), comment
     if checked.kind == "repository":
         proposes = spelled(call, name, "--create-pr")
         yield proposes, "# opens a pull request with the fix"
-
-
-def _served(checked: CheckedCheckpoint, target: Target) -> str:
-    """The command that serves it; a URL is served from the directory it is copied to."""
-    command = runtime_named(target.runtime).serve_command
-    if checked.kind == "url":
-        return command.format("DIR")
-    if checked.kind in ("directory", "snapshot"):
-        return command.format(path_word(checked.name))
-    name, _, revision = plain_name(checked.name).partition("@")
-    more = f" --revision {quoted(revision)}" if revision else ""
-    return f"{command.format(quoted(name))}{more}"
+    if advised.without_writing:
+        passes = spelled(call, name, "--overrides")
+        yield passes, "# or change nothing: prints how to serve it with the fix as an argument"
 
 
 def answer_text(checked: CheckedCheckpoint, *, allow_unknown: bool) -> str:

@@ -9,11 +9,13 @@ from msgspec import Meta
 
 from ckptfix import __version__
 from ckptfix.operations.checked import ReleaseAnswer, answers_of_plan
+from ckptfix.operations.overrides import Served
 from ckptfix.report.check_json import json_schema
 from ckptfix.report.console import line
 from ckptfix.report.json_output import indented
 from ckptfix.report.layout import Line
 from ckptfix.report.rewrite_report import Rewritten
+from ckptfix.report.serving import served_command
 from ckptfix.rewriting.plan import FileChange
 from ckptfix.rewriting.proof import Refusal
 from ckptfix.rules.finding import Finding
@@ -66,6 +68,19 @@ class ReleaseObject(_Object, frozen=True):
     after: AnswerObject
 
 
+class ServedObject(_Object, frozen=True):
+    """How a release is started with the checkpoint as it is."""
+
+    runtime: str
+    version: str
+    loads: Annotated[bool, Meta(description="Whether it loads the checkpoint when started so.")]
+    command: Annotated[str | None, Meta(description="For a shell; null where nothing helps.")]
+    override: Annotated[
+        str | None, Meta(description="JSON that is passed for values of config.json.")
+    ]
+    problem: Annotated[str | None, Meta(description="Why nothing that is passed helps.")]
+
+
 class RewrittenObject(_Object, frozen=True):
     """One checkpoint."""
 
@@ -101,6 +116,7 @@ class RewrittenObject(_Object, frozen=True):
     findings_before: Annotated[dict[str, int], Meta(description="Code -> number.")]
     findings_after: Annotated[dict[str, int], Meta(description="Code -> number.")]
     runtimes: list[ReleaseObject]
+    serve: Annotated[list[ServedObject], Meta(description="With --overrides; else empty.")]
 
 
 class RewriteObject(_Object, frozen=True):
@@ -147,6 +163,18 @@ def _rewritten(done: Rewritten) -> RewrittenObject:
             ReleaseObject(new.runtime, new.version, _answer(old), _answer(new))
             for old, new in zip(before, after, strict=True)
         ],
+        serve=[_served(done, way) for way in done.ways],
+    )
+
+
+def _served(done: Rewritten, way: Served) -> ServedObject:
+    return ServedObject(
+        way.target.runtime,
+        way.target.version,
+        way.loads,
+        served_command(done.name, done.kind, way) or None,
+        way.override or None,
+        way.problem or None,
     )
 
 

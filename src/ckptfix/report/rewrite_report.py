@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ckptfix.operations.overrides import Served
 from ckptfix.operations.plan import RewritePlan
 from ckptfix.report.commands import suggested
 from ckptfix.report.console import line
@@ -45,6 +46,10 @@ class Rewritten:
     can_undo: bool = False
     pull_request: str = ""
     """URL of the one that was opened."""
+    kind: str = "directory"
+    """`directory`, `snapshot`, `repository` or `url`."""
+    ways: tuple[Served, ...] = ()
+    """How each release is started with the checkpoint as it is; empty unless that was asked."""
     unmatched: tuple[str, ...] = ()
     """Rules of the user's name map that match no name, old or new."""
 

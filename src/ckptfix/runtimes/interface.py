@@ -50,6 +50,8 @@ class Runtime:
     """Position in lists: lower first."""
     serve_command: str
     """How it is started; `{}` stands for the checkpoint."""
+    override_flag: str
+    """The option that takes JSON whose values replace those of config.json."""
     reads: tuple[str, ...]
     """The metadata files that it reads, in the order in which it looks."""
     lookup_rules: Sequence[LookupRules]

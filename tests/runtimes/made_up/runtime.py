@@ -50,6 +50,7 @@ RUNTIME: Final = Runtime(
     title="Made Up",
     order=3,
     serve_command="made-up --weights {}",
+    override_flag="--override",
     reads=(CONFIG_FILE,),
     lookup_rules=(
         LookupRules(

@@ -30,6 +30,7 @@ RUNTIME: Final = Runtime(
     title="SGLang",
     order=2,
     serve_command="python -m sglang.launch_server --model-path {}",
+    override_flag="--json-model-override-args",
     reads=(CONFIG_FILE, HF_QUANT_FILE),
     lookup_rules=LOOKUP,
     read=_read,

@@ -38,6 +38,7 @@ RUNTIME: Final = Runtime(
     title="vLLM",
     order=1,
     serve_command="vllm serve {}",
+    override_flag="--hf-overrides",
     reads=(CONFIG_FILE, HF_QUANT_FILE),
     lookup_rules=LOOKUP,
     read=_read,
