@@ -1,7 +1,8 @@
 """The `ckptfix` command."""
 
+import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -51,8 +52,21 @@ def _version(requested: bool) -> None:
         raise typer.Exit
 
 
+def _colour(when: str) -> str:
+    """Let `--color` decide as the variables do, also for processes that are started."""
+    if when != "auto":
+        on, off = ("FORCE_COLOR", "NO_COLOR")[:: 1 if when == "always" else -1]
+        os.environ.pop(off, None)
+        os.environ[on] = "1"
+    return when
+
+
 @app.callback()
 def _root(
+    color: Annotated[
+        Literal["auto", "always", "never"],
+        typer.Option("--color", callback=_colour, help="Colour the output."),
+    ] = "auto",
     version: Annotated[
         bool,
         typer.Option(
@@ -60,7 +74,7 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    pass
+    del color, version
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ckptfix.cli.completion import rule_codes
 from ckptfix.cli.options import (
     MapOption,
     MapperOption,
@@ -82,6 +83,7 @@ SelectOption = Annotated[
     typer.Option(
         "--select",
         metavar="CODES",
+        autocompletion=rule_codes,
         help="Report only these rules: a code or prefix (CKF201, CKF2), comma-separated; "
         "repeatable.",
         show_default=False,
@@ -92,6 +94,7 @@ IgnoreOption = Annotated[
     typer.Option(
         "--ignore",
         metavar="CODES",
+        autocompletion=rule_codes,
         help="Do not report these rules; if a code matches both --select and --ignore, the "
         "longer prefix wins.",
         show_default=False,
@@ -137,6 +140,24 @@ NoConfigOption = Annotated[
 ]
 
 
+ExitZeroOption = Annotated[
+    bool,
+    typer.Option(
+        "--exit-zero", help="Exit with 0 instead of 1; a failed check still exits with 2."
+    ),
+]
+QuietOption = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Print one line for each checkpoint that does not pass, no more."
+    ),
+]
+StatisticsOption = Annotated[
+    bool,
+    typer.Option("--statistics", help="Print the number of findings of each rule, no more."),
+]
+
+
 def check(
     checkpoints: CheckpointsArgument = None,
     maps: MapOption = None,
@@ -153,6 +174,9 @@ def check(
     config: ConfigOption = None,
     no_config: NoConfigOption = False,
     verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    statistics: StatisticsOption = False,
+    exit_zero: ExitZeroOption = False,
     from_file: FromFileOption = None,
     jobs: JobsOption = 4,
     online: OnlineOption = None,
@@ -171,6 +195,7 @@ def check(
     """
     from pathlib import Path
 
+    from ckptfix.cli.check_output import chosen_output
     from ckptfix.cli.check_settings import (
         CheckFlags,
         all_names,
@@ -182,17 +207,21 @@ def check(
     from ckptfix.cli.listening import listening
     from ckptfix.cli.online import check_online
     from ckptfix.cli.output_file import require_writable, write_report
-    from ckptfix.errors import CkptfixError
     from ckptfix.operations.check_many import check_each, in_order
     from ckptfix.remote.folders import every_checkpoint
     from ckptfix.remote.opening import NetworkPolicy
     from ckptfix.report.check_report import CheckReport
     from ckptfix.report.console import line, show, write_plain
-    from ckptfix.report.formats import renderer
     from ckptfix.report.spelling import spelled_check
 
-    if json and format_ not in (None, "json"):
-        raise CkptfixError(f"--json cannot be used with --format {format_}")
+    chosen, render = chosen_output(
+        format_,
+        json=json,
+        from_file=from_file is not None,
+        verbose=verbose,
+        quiet=quiet,
+        statistics=statistics,
+    )
     names = all_names(checkpoints or (), from_file)
     if online is not None:
         raise typer.Exit(
@@ -209,7 +238,6 @@ def check(
     flags = CheckFlags(
         tuple(maps or ()), mapper, runtime, select, ignore, fail_on, allow_unknown=allow_unknown
     )
-    chosen = format_ or ("text" if not json else "jsonl" if from_file is not None else "json")
     found = configuration(config, none=no_config)
     request = request_of(
         flags,
@@ -221,7 +249,6 @@ def check(
         jobs=jobs,
     )
     target = require_writable(output_file) if output_file is not None else None
-    render = renderer(chosen)
     report_on = partial(
         CheckReport,
         fail_on=fail_level(flags, found),
@@ -249,4 +276,4 @@ def check(
         write_report(target, render(report, verbose))
     elif chosen != "jsonl":
         (show if chosen == "text" else write_plain)(render(report, verbose), sys.stdout)
-    raise typer.Exit(report.exit_code)
+    raise typer.Exit(0 if exit_zero and report.exit_code == 1 else report.exit_code)

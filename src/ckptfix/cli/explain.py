@@ -5,11 +5,18 @@ from typing import Annotated
 
 import typer
 
+from ckptfix.cli.completion import rule_codes
+
 
 def explain(
     code: Annotated[
         str,
-        typer.Argument(metavar="CODE", help="Rule code, for example CKF101.", show_default=False),
+        typer.Argument(
+            metavar="CODE",
+            autocompletion=rule_codes,
+            help="Rule code, for example CKF101.",
+            show_default=False,
+        ),
     ],
 ) -> None:
     """Show why a rule matters, with a real case, and how to fix what it finds.

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ckptfix.cli.completion import releases
+
 CheckpointArgument = Annotated[
     str,
     typer.Argument(
@@ -60,6 +62,7 @@ RuntimeOption = Annotated[
             "Target these runtime releases: vllm==0.20.0, 'sglang>=0.5.10', vllm; repeatable. "
             "`installed` asks the runtime of this Python, vllm@PYTHON that of another."
         ),
+        autocompletion=releases,
         show_default=False,
     ),
 ]

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ckptfix.cli.completion import architectures, releases
 from ckptfix.cli.options import JsonOption
 
 
@@ -13,6 +14,7 @@ def runtimes(
         str | None,
         typer.Argument(
             metavar="[ARCHITECTURE]",
+            autocompletion=architectures,
             help="An entry of `architectures` in config.json.",
             show_default=False,
         ),
@@ -22,6 +24,7 @@ def runtimes(
         typer.Option(
             "--runtime",
             metavar="SPEC",
+            autocompletion=releases,
             help="List where these releases put the modules of a checkpoint: vllm==0.33.0, "
             "'sglang>=0.5.20'; repeatable.",
             show_default=False,

@@ -1,0 +1,89 @@
+"""What scripts and terminals ask for besides a report: less of it, another exit code, colour."""
+
+import os
+import subprocess
+import sys
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from ckptfix.rules.registry import RULES
+from tests.conftest import DATA, Call, Run
+
+NANO_VL, CLEAN = DATA / "nanovl-mixed", DATA / "llama-fp8-kv8"
+OLD = ("--runtime", "vllm==0.17.1")
+
+
+def test_quiet_names_what_does_not_pass(call: Call) -> None:
+    done = call("check", NANO_VL, CLEAN, "--quiet", *OLD)
+    assert done.returncode == 1
+    assert done.stdout == f"{NANO_VL}: does not load on vllm 0.17.1 (CKF701)\n"
+    assert call("check", CLEAN, "-q", *OLD).stdout == ""
+
+
+def test_statistics_count_the_findings_of_each_rule(call: Call) -> None:
+    done = call("check", NANO_VL, CLEAN, "--statistics")
+    head, first, *_ = (line.split() for line in done.stdout.splitlines())
+    assert head[:3] == ["findings", "repaired", "code"]
+    assert first[:4] == ["36", "36", "CKF101", "rewrite"]
+    assert call("check", CLEAN, "--statistics", *OLD).stdout == "no findings\n"
+
+
+def test_exit_zero_keeps_a_finding_from_failing_and_no_error(call: Call) -> None:
+    assert call("check", NANO_VL, *OLD).returncode == 1
+    done = call("check", NANO_VL, "--exit-zero", *OLD)
+    assert done.returncode == 0
+    assert "does not load on vllm 0.17.1" in done.stdout
+    assert call("check", NANO_VL, "nowhere", "--exit-zero").returncode == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--quiet", "--json"), ("--statistics", "--format", "sarif"), ("--quiet", "--statistics")],
+    ids=" ".join,
+)
+def test_options_that_contradict_each_other(options: tuple[str, ...], call: Call) -> None:
+    done = call("check", CLEAN, *options)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+
+
+def test_color_is_chosen_by_an_option_too(run: Run) -> None:
+    assert "\x1b[" in run("--color", "always", "rules").stdout
+    assert "\x1b[" in run("--color=always", "rules", NO_COLOR="1").stdout
+    assert "\x1b[" not in run("--color", "never", "rules", FORCE_COLOR="1").stdout
+    assert "\x1b[" not in run("--color", "auto", "rules").stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("explain CKF10", "CKF101"),
+        ("check x --select CKF1,CKF70", "CKF1,CKF701"),
+        ("check x --runtime vl", "vllm==0.33.0"),
+        ("resolve x --runtime sglang==0.5.1", "sglang==0.5.14"),
+        ("runtimes NemotronH_", "NemotronH_Nano_VL_V2"),
+    ],
+)
+def test_a_shell_completes_codes_releases_and_architectures(typed: str, completed: str) -> None:
+    words = f"ckptfix {typed}"
+    done = subprocess.run(
+        [sys.executable, "-m", "ckptfix"],
+        env={
+            **os.environ,
+            "_CKPTFIX_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert completed in done.stdout.splitlines(), done.stderr
+
+
+def test_junit_has_no_case_for_a_rule_that_is_not_run(call: Call) -> None:
+    suite = ET.fromstring(call("check", CLEAN, "--format", "junit").stdout)[0]
+    codes = {str(case.get("name")).split()[0] for case in suite}
+    assert {rule.code for rule in RULES.values() if rule.needs == "headers"} <= codes
+    assert not codes & {rule.code for rule in RULES.values() if rule.needs != "headers"}
