@@ -103,7 +103,7 @@ def test_a_rewrite_of_what_is_no_directory_gets_an_output() -> None:
 
 
 def test_every_parameter_that_a_message_may_name_is_one_of_the_api() -> None:
-    functions = (ckptfix.check, ckptfix.plan, ckptfix.rewrite, ckptfix.verify)
+    functions = (ckptfix.check, ckptfix.plan, ckptfix.rewrite, ckptfix.verify, ckptfix.compare)
     known = {name for function in functions for name in signature(function).parameters}
     assert set(FLAGS) <= known
 
