@@ -71,4 +71,4 @@ def test_an_output_format_is_a_file_and_a_row(package: Path, tmp_path: Path) -> 
 
     refused = run(checkpoint, "--format", "cvs")
     assert refused.returncode == 2
-    assert "'csv'" in refused.stderr
+    assert "did you mean csv" in refused.stderr
