@@ -5,8 +5,10 @@ Rich is imported only where colour is printed. NO_COLOR, FORCE_COLOR and TERM=du
 
 import os
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Final, TextIO
 
+from ckptfix.report import progress
 from ckptfix.report.layout import SHELL, Block, Line, fitted
 from ckptfix.text import backslashed, command_starts, without_controls
 
@@ -73,17 +75,40 @@ def _print(lines: Iterable[Line], stream: TextIO) -> None:
     if not wants_colour(stream):
         write_plain(lines, stream)
         return
+    progress.erase()
+    codes = _codes_of(stream)
+    for pieces in lines:
+        for text, style in safe(pieces):
+            before, after = codes(style if text else "")
+            stream.write(f"{before}{text}{after}")
+        stream.write("\n")
+    stream.flush()
+
+
+def _codes_of(stream: TextIO) -> Callable[[str], tuple[str, str]]:
+    """What a terminal reads before and after a text of a style.
+
+    Rich decides once for each style: printing each line with it takes a hundred times as long,
+    half a minute for the patch of a large checkpoint.
+    """
     from rich.console import Console  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    console = Console(file=stream, force_terminal=True, highlight=False, soft_wrap=True)
-    for pieces in lines:
-        styled = ((text, "" if style == SHELL else style) for text, style in safe(pieces))
-        console.print(Text.assemble(*styled))
+    console = Console(file=stream, force_terminal=True, highlight=False)
+
+    @cache
+    def codes(style: str) -> tuple[str, str]:
+        with console.capture() as captured:
+            console.print(Text("x", "" if style == SHELL else style), end="")
+        before, _, after = captured.get().partition("x")
+        return before, after
+
+    return codes
 
 
 def write_plain(blocks: Iterable[Block], stream: TextIO) -> None:
     """Write a report without any style, each line and row of a table whole."""
+    progress.erase()
     stream.writelines(f"{_safe_text(pieces)}\n" for pieces in fitted(blocks, None))
     stream.flush()
 
@@ -107,6 +132,7 @@ def show_exactly(text: str, styled: Callable[[str], Iterable[Line]], stream: Tex
     if stream.isatty() or wants_colour(stream):
         _print(styled(text), stream)
     else:
+        progress.erase()
         stream.write(text)
         stream.flush()
 

@@ -5,6 +5,7 @@ Rich is imported only once a command has run for `PATIENCE` seconds.
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
@@ -24,6 +25,20 @@ def is_terminal(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
+_displays: list["_Display"] = []
+"""Those that may have a bar on the terminal now."""
+
+
+def erase() -> None:
+    """Erase the bar before something else is printed.
+
+    Rich would print it all above the bar and draw the bar again for each line: minutes, and long
+    lines broken, for the patch of a large checkpoint.
+    """
+    for display in _displays:
+        display.erase()
+
+
 @contextmanager
 def showing(stream: TextIO) -> Iterator[Callable[[Step], None]]:
     """Show the steps that the function is called with, from `PATIENCE` seconds on."""
@@ -31,9 +46,11 @@ def showing(stream: TextIO) -> Iterator[Callable[[Step], None]]:
         yield lambda _: None
         return
     display = _Display(stream)
+    _displays.append(display)
     try:
         yield display.step
     finally:
+        _displays.remove(display)
         display.close()
 
 
@@ -46,6 +63,8 @@ class _Display:
         self._steps: dict[str, Step] = {}
         self._bar: Progress | None = None
         self._closed = False
+        self._silent_until = 0.0
+        """When a bar may be opened after it was erased, in seconds of the monotonic clock."""
         self._tasks: dict[str, TaskID] = {}
         self._timer = threading.Timer(PATIENCE, self._open)
         self._timer.daemon = True
@@ -59,6 +78,19 @@ class _Display:
             self._steps[step.checkpoint] = step
             if self._bar is not None:
                 self._draw(step)
+                return
+            again = self._silent_until and time.monotonic() > self._silent_until
+        if again:
+            self._open()
+
+    def erase(self) -> None:
+        self._timer.cancel()
+        with self._lock:
+            self._silent_until = time.monotonic() + PATIENCE
+            if self._bar is not None:
+                self._bar.stop()
+                self._bar = None
+                self._tasks.clear()
 
     def _open(self) -> None:
         from rich.console import Console  # noqa: PLC0415
@@ -71,10 +103,15 @@ class _Display:
             TimeElapsedColumn(),
         )
         with self._lock:
-            if self._closed:
+            if self._closed or self._bar is not None:
                 return
-            console = Console(file=self._stream)
-            self._bar = Progress(*columns, console=console, transient=True)
+            self._bar = Progress(
+                *columns,
+                console=Console(file=self._stream),
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self._bar.start()
             for step in self._steps.values():
                 self._draw(step)
