@@ -1,7 +1,6 @@
 """What no import contract can say: who imports what by a rule, and what messages may name."""
 
 import ast
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,38 +68,6 @@ def test_that_holds_for_a_runtime_that_nobody_listed(tmp_path: Path) -> None:
         "runtimes/family.py imports ckptfix.runtimes.made_up.runtime",
         "runtimes/made_up/runtime.py imports ckptfix.runtimes.vllm.exclusion._",
     ]
-
-
-FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
-"""An option of a command line."""
-OF_A_RUNTIME = ("serve_command",)
-"""Where options of another program stand: how a runtime is started."""
-
-
-def literals(tree: ast.AST) -> Iterator[str]:
-    """Every text of a file but those that start a runtime; docstrings too."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.keyword) and node.arg in OF_A_RUNTIME:
-            continue
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
-        yield from literals(node)
-
-
-def test_no_message_below_report_names_a_flag() -> None:
-    assert len(BELOW_REPORT) > 100
-    named = {
-        str(path.relative_to(PACKAGE)): flags
-        for path in BELOW_REPORT
-        if (
-            flags := [
-                flag
-                for text in literals(ast.parse(path.read_text(encoding="utf-8")))
-                for flag in FLAG.findall(text)
-            ]
-        )
-    }
-    assert named == {}
 
 
 def stream_lines(path: Path) -> Iterator[int]:

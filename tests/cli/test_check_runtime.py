@@ -110,11 +110,8 @@ def test_resolve_shows_an_algorithm_for_the_whole_checkpoint(call: Call) -> None
     assert "    quant_algo? FP8 for the whole checkpoint, by config.json\n" in done.stdout
 
 
-def test_resolve_asks_the_newest_of_each_runtime_and_tells_unknown_modules(call: Call) -> None:
-    done = call("resolve", NANO_VL, "no.such.module")
-    assert done.stdout.splitlines() == [
-        "vllm 0.33.0",
-        "  builds no module with this name",
-        "sglang 0.5.23",
-        "  builds no module with this name",
-    ]
+def test_resolve_of_a_module_that_nothing_has_names_the_nearest(call: Call) -> None:
+    done = call("resolve", NANO_VL, "language_model.backbone.layers.0.mixer.in_prj")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "did you mean language_model.backbone.layers.0.mixer.in_proj" in done.stderr

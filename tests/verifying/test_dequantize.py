@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from ckptfix.checkpoint.formats.mlx_rows import MLX_FORMATS
 from ckptfix.checkpoint.formats.native_rows import NATIVE_FORMATS
 from ckptfix.checkpoint.formats.other_rows import OTHER_FORMATS
 from ckptfix.checkpoint.formats.table import FORMATS
@@ -37,7 +38,7 @@ FIXTURES = [
 
 
 def test_every_format_of_modelopt_has_a_decoder_and_every_gemm_a_call() -> None:
-    others = (*OTHER_FORMATS, *NATIVE_FORMATS)
+    others = (*OTHER_FORMATS, *NATIVE_FORMATS, *MLX_FORMATS)
     exported = [format_ for format_ in FORMATS if format_ not in others]
     assert {format_.quant_algo: missing_decoder(format_) for format_ in exported} == dict.fromkeys(
         (format_.quant_algo for format_ in exported), ""

@@ -180,7 +180,7 @@ def other_reach(context: Context) -> Iterable[Finding]:
       "quant_method": "fp8",
       "activation_scheme": "dynamic",
     - "modules_to_not_convert": ["model.layers.0.mlp.up_proj"]
-    + "modules_to_not_convert": ["model.layers.0.mlp.up_proj", "model.layers.0.mlp.gate_proj"]
+    + "modules_to_not_convert": ["layers.0.mlp.up_proj", "layers.0.mlp.gate_proj"]
     """,
 )
 def members_differ(context: Context) -> Iterable[Finding]:

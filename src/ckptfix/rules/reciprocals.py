@@ -30,7 +30,7 @@ _SMALLEST_INPUT: Final = 1e-2
         "and the server answers garbage (1CatAI/1Cat-vLLM issue 649)."
     ),
     fix="Store 1 / x, as float32, in the converter.",
-    since="0.3.0",
+    since="0.2.0",
     needs="weights",
     example="""
     model.safetensors
