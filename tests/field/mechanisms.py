@@ -311,6 +311,11 @@ def kv_scales_of_projections() -> Pair:
         for part in "qkvo":
             stored |= nvfp4(f"{layer}.self_attn.{part}_proj")
         stored |= {f"{layer}.self_attn.{part}_proj.{part}_scale": ("F32", ()) for part in "kv"}
+        for part in ("gate", "up", "down"):
+            stored |= nvfp4(f"{layer}.mlp.{part}_proj")
+        for norm in ("input_layernorm", "post_attention_layernorm"):
+            stored |= bf16(f"{layer}.{norm}", 32)
+    stored |= bf16("model.embed_tokens") | bf16("model.norm", 32)
     quantization = uniform("lm_head")
     quantization["kv_cache_scheme"] = {"num_bits": 8, "type": "float", "dynamic": False}
     good = Draft({**stored, **HEAD}, quantization)

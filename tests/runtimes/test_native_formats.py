@@ -12,6 +12,9 @@ from tests.replay import ask
 
 ATTENTION = ("wq_a", "wq_b", "wkv", "wo_a", "wo_b")
 EXPERT = ("w1", "w2", "w3")
+BLOCKS = ("attn", "ffn")
+HYPER = ("base", "fn", "scale")
+"""Parameters of each hyper-connection."""
 LISTED = {"quant_algo": "NVFP4", "group_size": 16}
 NEWEST = ("vllm==0.33.0", "sglang==0.5.23")
 
@@ -34,7 +37,15 @@ def mxfp8(module: str, scale: str) -> Shapes:
 def deepseek_v4(scale: str = "scale", dtype: str = "F8_E8M0", experts: Any = nvfp4) -> Shapes:
     """One layer and a draft layer, as published: the experts alone were quantized."""
     made = bf16("embed") | bf16("norm", 32) | bf16("head")
+    made |= {f"hc_head_{part}": ("F32", (32,)) for part in HYPER}
     for layer in ("layers.0", "mtp.0"):
+        for norm in ("attn_norm", "ffn_norm", "attn.q_norm", "attn.kv_norm"):
+            made |= bf16(f"{layer}.{norm}", 32)
+        made |= {f"{layer}.hc_{of}_{part}": ("F32", (32,)) for of in BLOCKS for part in HYPER}
+        made |= {
+            f"{layer}.attn.attn_sink": ("F32", (32,)),
+            f"{layer}.ffn.gate.bias": ("F32", (2,)),
+        }
         for part in ATTENTION:
             made |= block_fp8(f"{layer}.attn.{part}", scale, dtype)
         for part in EXPERT:
@@ -136,6 +147,10 @@ def test_native_layers_under_metadata_that_should_name_them(tmp_path: Path) -> N
 def minimax_m3(scale: str) -> Shapes:
     made = bf16("model.embed_tokens") | bf16("model.norm", 32) | bf16("lm_head")
     layer = "model.layers.0"
+    for norm in ("input_layernorm", "post_attention_layernorm"):
+        made |= bf16(f"{layer}.{norm}", 32)
+    for norm in ("q_norm", "k_norm"):
+        made |= bf16(f"{layer}.self_attn.{norm}", 32)
     for part in ("q_proj", "k_proj", "v_proj", "o_proj"):
         made |= mxfp8(f"{layer}.self_attn.{part}", scale)
     for number in range(2):
@@ -164,7 +179,12 @@ def test_scales_of_mxfp8_by_the_name_that_the_class_reads(
         minimax_m3(scale),
         quantization,
         architecture="MiniMaxM3SparseForCausalLM",
-        extra_config={"num_hidden_layers": 1, "num_local_experts": 2, "vocab_size": 32},
+        extra_config={
+            "num_hidden_layers": 1,
+            "num_local_experts": 2,
+            "use_qk_norm": True,
+            "vocab_size": 32,
+        },
     )
     assert check(directory) == ()
     assert tuple(got.answer for got in ask(directory, NEWEST).values()) == answers

@@ -89,6 +89,28 @@ def test_scales_beside_an_unquantized_router(tmp_path: Path, runtime: str, role:
     assert f"has no parameter for model.layers.0.mlp.gate.{role}" in reasons_of(found)
 
 
+@pytest.mark.parametrize(("runtime", "answer"), list(zip(BOTH, ("no", "yes"), strict=True)))
+def test_a_scale_by_the_name_that_the_release_gives_it(
+    tmp_path: Path, runtime: str, answer: str
+) -> None:
+    """The parameter of MXFP8 layers is weight_scale in vLLM, weight_scale_inv in SGLang."""
+    made: Shapes = {}
+    for name, (dtype, shape) in llama().items():
+        if name.endswith(".weight_scale"):
+            made[f"{name}_inv"] = "U8", (32, 1)
+        elif not name.endswith(".input_scale"):
+            made[name] = dtype, shape
+    found = loads(tmp_path, runtime, made, quantization=FP8 | {"quant_algo": "MXFP8"})
+    assert found.answer.value == answer, reasons_of(found)
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+def test_a_scale_of_another_format(tmp_path: Path, runtime: str) -> None:
+    more: Shapes = {"model.layers.0.mlp.up_proj.weight_scale_inv": ("F32", (1, 1))}
+    found = loads(tmp_path, runtime, llama() | more)
+    assert "has no parameter for model.layers.0.mlp.up_proj.weight_scale_inv" in reasons_of(found)
+
+
 @pytest.mark.parametrize("runtime", BOTH)
 def test_a_bias_that_config_json_does_not_mention_is_loaded(tmp_path: Path, runtime: str) -> None:
     more: Shapes = {"model.layers.0.self_attn.q_proj.bias": ("BF16", (32,))}

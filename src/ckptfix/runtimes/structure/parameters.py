@@ -27,12 +27,12 @@ def stray_tensors(tree: Tree) -> Iterator[str]:
     if tree.layout is None:
         return
     unbiased = {*tree.layout.spec.beside_layers, *tree.layout.spec.in_every_layer}
-    known: dict[tuple[str, bool], frozenset[str]] = {}  # every layer has the same modules
+    known: dict[tuple[str, frozenset[str]], frozenset[str]] = {}  # layers have the same modules
     for name, place in tree.below.items():
         module = tree.checkpoint.modules[name]
         if module.weight is None or len(module.tensors) < 2:
             continue
-        kind = tree.within(place), tree.checkpoint.formats[name].is_quantized
+        kind = tree.within(place), _of_format(tree, name)
         if kind not in known:
             known[kind] = _taken(tree, tree.layout, *kind, biased=kind[0] not in unbiased)
         taken = known[kind]
@@ -41,8 +41,22 @@ def stray_tensors(tree: Tree) -> Iterator[str]:
         yield from _beside_heads(tree)
 
 
+def _of_format(tree: Tree, name: str) -> frozenset[str]:
+    """Roles that a quantized module may have, its scale by the name that the release gives it.
+
+    Layers of FP8 blocks have a parameter `weight_scale_inv` in both runtimes, those of MXFP8 in
+    SGLang (sglang 0.5.23, sglang/srt/layers/quantization/fp8.py).
+    """
+    stored = tree.checkpoint.formats[name]
+    if not stored.is_quantized:
+        return frozenset()
+    named = tree.runtime.scale_names
+    own = {f.format.scale for f in stored.fits if named.get(f.quant_algo) == f.format.scale}
+    return _QUANTIZED | own if own else _QUANTIZED
+
+
 def _taken(
-    tree: Tree, layout: Layout, within: str, quantized: bool, *, biased: bool
+    tree: Tree, layout: Layout, within: str, of_format: frozenset[str], *, biased: bool
 ) -> frozenset[str]:
     """Roles of the tensors that a module with a weight may have.
 
@@ -50,12 +64,12 @@ def _taken(
         tree: the checkpoint.
         layout: of the part that the module is in.
         within: its name in the layout.
-        quantized: whether its weight is.
+        of_format: roles that it may have because of its stored format.
         biased: whether it may have a bias where the layout does not say.
     """
     last = within.rpartition(".")[2]
     taken = {"weight", *tree.takes, *layout.parameters_with(within)}
-    taken.update(tree.family.spec.reads_scales, _QUANTIZED if quantized else ())
+    taken.update(tree.family.spec.reads_scales, of_format)
     taken.update(KV_ROLES if last in _ATTENDS else ())
     taken.update(("e_score_correction_bias",) if last in _ROUTERS else ())
     has_bias = layout.has_bias(within, tree.config)
@@ -68,6 +82,5 @@ def _beside_heads(tree: Tree) -> Iterator[str]:
     """A head has a weight, and the scales of its codes."""
     for name in tree.heads:
         module = tree.checkpoint.modules[name]
-        quantized = tree.checkpoint.formats[name].is_quantized
-        taken = {"weight", *tree.takes, *(_QUANTIZED if quantized else ())}
+        taken = {"weight", *tree.takes, *_of_format(tree, name)}
         yield from (tensor for role, tensor in module.tensor_names.items() if role not in taken)
