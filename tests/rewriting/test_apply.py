@@ -183,6 +183,17 @@ def test_a_hub_cache_is_never_modified(copy_of: CopyOf, run: Run, tmp_path: Path
     assert files_of(tmp_path / "models--x") == before
 
 
+def test_a_link_to_a_snapshot_is_no_way_around(copy_of: CopyOf, run: Run, tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--x" / "snapshots" / "0f"
+    shutil.copytree(copy_of("nanovl-mixed"), snapshot)  # as on a file system without links
+    (tmp_path / "link").symlink_to(snapshot)
+    before = files_of(snapshot)
+    done = run("rewrite", tmp_path / "link")
+    assert done.returncode == 2
+    assert "Hugging Face cache, which ckptfix never modifies; use --output DIR" in done.stderr
+    assert files_of(snapshot) == before
+
+
 def test_two_rewrites_at_once_do_not_meet(copy_of: CopyOf, run: Run) -> None:
     directory = copy_of("nanovl-mixed")
     (directory / ".ckptfix").mkdir()

@@ -10,7 +10,16 @@ import pytest
 
 from ckptfix.rewriting.rebuild.plan import plan_rebuild
 from ckptfix.runtimes.name_maps import builtin_name_map
-from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, write_checkpoint
+from tests.builders import (
+    LLAMA_CONFIG,
+    Shapes,
+    bf16,
+    fp8,
+    mixed,
+    nvfp4,
+    whole_llama,
+    write_checkpoint,
+)
 from tests.conftest import DATA, Call, check, files_of, load
 
 ATTENTION = [f"model.layers.0.self_attn.{part}_proj" for part in "qkvo"]
@@ -128,9 +137,10 @@ def test_a_pattern_that_covers_nothing_in_the_runtime_gets_the_name_beside_it(
     tmp_path: Path, call: Call
 ) -> None:
     quantization = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head.*"]}
-    tensors = tensors_of(fp8=[*ATTENTION, *MLP], bf16=["lm_head"])
-    made = write_checkpoint(tmp_path / "c", tensors, quantization)
-    assert call("check", made, "--runtime", "vllm==0.33.0").returncode == 1
+    made = write_checkpoint(tmp_path / "c", whole_llama(), quantization, extra_config=LLAMA_CONFIG)
+    before = call("check", made, "--runtime", "vllm==0.33.0")
+    assert before.returncode == 1
+    assert "1 of 5 modules built in a different format than stored" in before.stdout
     assert call("rewrite", made, "--runtime", "vllm==0.33.0").returncode == 0
     assert config_of(made)["ignore"] == ["lm_head.*", "lm_head"]
     assert call("check", made, "--runtime", "vllm==0.33.0").returncode == 0

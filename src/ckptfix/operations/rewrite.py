@@ -76,12 +76,13 @@ def in_place(opened: Opened) -> DirectorySource:
         if not is_snapshot(source.root):
             return source
         raise CkptfixError(
-            f"{visible(str(opened.reference))}: a snapshot of the Hub's cache is not rewritten",
-            advice="write the repaired files to another directory",
+            f"{visible(str(opened.reference))}: is in the Hugging Face cache, which ckptfix never "
+            "modifies",
+            advice="use `output=DIR` to write a repaired checkpoint elsewhere",
         )
     raise CkptfixError(
         f"{visible(str(opened.reference))}: cannot be rewritten in place",
-        advice="write the repaired files to another directory",
+        advice="use `output=DIR` to write a repaired checkpoint elsewhere",
     )
 
 
