@@ -20,12 +20,20 @@ COMMON = "model.layers.proj"
 """Characters that every name of a quantized module holds in this order."""
 
 
+OUTSIDE: tuple[Row, ...] = (
+    ("lm_head.weight", "BF16", (64, 64)),
+    ("model.embed_tokens.weight", "BF16", (64, 64)),
+    ("model.norm.weight", "BF16", (64,)),
+)
+"""Without these, a checkpoint is none that a release would load, and everything else is a repair."""
+
+
 def dense_rows(layers: int) -> Iterator[Row]:
     """A dense checkpoint in FP8."""
     for layer in range(layers):
         for part in PARTS:
             yield from fp8(f"model.layers.{layer}.{part}", 64, 64)
-    yield "lm_head.weight", "BF16", (64, 64)
+    yield from OUTSIDE
 
 
 def write(
@@ -110,6 +118,10 @@ def experts(directory: Path, n: int) -> None:
     every = [f"{bank}.{expert}" for bank in banks for expert in range(32)]
     parts = ("gate_proj", "up_proj", "down_proj")
     rows = [row for name in every for part in parts for row in nvfp4(f"{name}.{part}", 64, 64)]
+    rows += [
+        *OUTSIDE,
+        *((f"{bank.removesuffix('experts')}gate.weight", "BF16", (32, 64)) for bank in banks),
+    ]
     ignore = [f"{name}.up_proj" for name in every]
     quantization = {"quant_algo": "NVFP4", "group_size": 16, "ignore": ignore}
     write(directory, quantization, rows, "Qwen3MoeForCausalLM")

@@ -35,11 +35,15 @@ def _blocks(tree: Tree, layout: Layout) -> Iterator[Reason]:
             if any(present) and not all(present):
                 missing = group[present.index(False)][0]
                 stored = next(parts[name] for names in group for name in names if name in parts)
-                yield tree.uninitialised(f"{tree.base}.{place}.{missing}", stored)
+                yield _lost(tree, f"{place}.{missing}", stored)
         for part, needed in beside:
             for name in needed if part in parts else ():
                 if name not in parts:
-                    yield tree.uninitialised(f"{tree.base}.{place}.{name}", parts[part])
+                    yield _lost(tree, f"{place}.{name}", parts[part])
+
+
+def _lost(tree: Tree, place: str, stored: str) -> Reason:
+    return tree.uninitialised(f"{tree.base}.{place}", tree.beside(place, stored))
 
 
 def _parameters(tree: Tree, layout: Layout) -> Iterator[Reason]:

@@ -212,6 +212,18 @@ class Tree:
             for role in module.tensors:
                 own.setdefault(role, name)
 
+    def beside(self, place: str, stored: str) -> str:
+        """The stored module to report in place of a lost one; empty if the layer has none.
+
+        An expert stands for all that are identical to it. What is said of one alone would end
+        that, so another module of the layer is taken.
+        """
+        if EXPERTS not in stored:
+            return stored
+        numbered = self.in_layer(place)
+        layer = self.layers.get(numbered[0], {}) if numbered else {}
+        return next((name for name in layer.values() if EXPERTS not in name), "")
+
     def uninitialised(self, place: str, neighbour: str = "") -> Reason:
         """The module at `place` gets no weights; `neighbour` is a stored tensor next to it."""
         text = f"leaves weights uninitialised: {visible(place)} is not stored"
