@@ -25,7 +25,7 @@ OUTSIDE: tuple[Row, ...] = (
     ("model.embed_tokens.weight", "BF16", (64, 64)),
     ("model.norm.weight", "BF16", (64,)),
 )
-"""Without these, a checkpoint is none that a release would load, and everything else is a repair."""
+"""No release loads a checkpoint without these."""
 
 
 def dense_rows(layers: int) -> Iterator[Row]:
