@@ -15,7 +15,7 @@ from ckptfix.runtimes.common.methods import (
     require,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, StopsError, kind_of
+from ckptfix.runtimes.common.objects import Held, kind_of
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.sglang.methods.marlin import marlin_group
 from ckptfix.text import visible
@@ -107,13 +107,11 @@ class _AutoRound:
         default = tuple(require(found, key) for key in ("bits", "group_size", "sym"))
         for key, values in _SUPPORTED.items():
             if (value := found.get(key, _DEFAULTS.get(key))) not in values:
-                raise StopsError(
-                    f"stops: {found.place(key)}: {kind_of(value)} is not supported in metadata of "
-                    "AutoRound"
-                )
+                told = f": {kind_of(value)} is not supported in metadata of AutoRound"
+                raise found.stop(told, key)
         extra = found.get("extra_config") or {}
         if not isinstance(extra, dict) or not all(isinstance(v, dict) for v in extra.values()):
-            raise StopsError(f"stops: {found.place('extra_config')} is no object of objects")
+            raise found.stop(" is no object of objects", "extra_config")
         blocks = found.get("block_name_to_quantize", found.get("to_quant_block_names"))
         listed = blocks.split(",") if isinstance(blocks, str) else blocks or []
         return _Lookup(

@@ -14,7 +14,7 @@ from ckptfix.runtimes.common.methods import (
     strings,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, StopsError, kind_of
+from ckptfix.runtimes.common.objects import Held, kind_of
 from ckptfix.runtimes.sglang.methods.marlin import marlin_group
 
 _BITS: Final = 4
@@ -46,11 +46,11 @@ class _AwqMarlin:
         group_size = require(found, "q_group_size", "group_size")
         zero_point = require(found, "zero_point")
         if bits != _BITS:
-            raise StopsError(f"stops: {found.place()} has {kind_of(bits)} as bits, it supports 4")
+            raise found.stop(f" has {kind_of(bits)} as bits, it supports 4")
         if not zero_point and "BF16" in dtypes.values():
             # Without zero points the class for Marlin does not take over, and the plain one is for
             # float16 only.
-            raise StopsError(f"stops: {found.place('zero_point')} is false, in a model in bfloat16")
+            raise found.stop(" is false, in a model in bfloat16", "zero_point")
         fields = {"bits": bits, "group_size": group_size, "zero_point": zero_point}
         skipped = tuple(strings(found, "modules_to_not_convert"))
         return _Lookup(skipped, Scheme(fields, found.place()), found.get("lm_head") is True)

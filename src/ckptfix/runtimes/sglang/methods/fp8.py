@@ -14,7 +14,7 @@ from ckptfix.runtimes.common.methods import (
     strings,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.runtimes.common.objects import Held
 
 _SCHEMES: Final = ("static", "dynamic")
 _FUSED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -69,12 +69,12 @@ class _Fp8:
     def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
         activations = require(found, "activation_scheme")
         if activations not in _SCHEMES:
-            raise StopsError(f"stops: {found.place('activation_scheme')} is not supported")
+            raise found.stop(" is not supported", "activation_scheme")
         block = found.get("weight_block_size")
         if block is not None and (not isinstance(block, list) or len(block) != 2):
-            raise StopsError(f"stops: {found.place('weight_block_size')} has not 2 dimensions")
+            raise found.stop(" has not 2 dimensions", "weight_block_size")
         if block is not None and activations != "dynamic":
-            raise StopsError(f"stops: {found.place()} asks for blocks and static activations")
+            raise found.stop(" asks for blocks and static activations")
         key = "ignored_layers" if "ignored_layers" in found else "modules_to_not_convert"
         both = [
             spelled

@@ -15,7 +15,7 @@ from ckptfix.runtimes.common.methods import (
     require,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.runtimes.common.objects import Held
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.sglang.methods.marlin import marlin_group
 from ckptfix.text import visible
@@ -69,10 +69,10 @@ class _GptqMarlin:
         fields = {key: require(found, key) for key in ("bits", "group_size", "desc_act", "sym")}
         if (fields["bits"], fields["sym"]) not in _SUPPORTED:
             told = visible(f"bits {fields['bits']} and sym {fields['sym']}")
-            raise StopsError(f"stops: {found.place()} has {told}, which it does not support")
+            raise found.stop(f" has {told}, which it does not support")
         dynamic = found.get("dynamic") or {}
         if not isinstance(dynamic, dict):
-            raise StopsError(f"stops: {found.place('dynamic')} is no object")
+            raise found.stop(" is no object", "dynamic")
         rules = tuple(_rule(found, text, values) for text, values in dynamic.items())
         return _Lookup(fields, rules, found.get("lm_head") is True, found.place())
 
@@ -84,8 +84,7 @@ def _rule(
     try:
         regex = expression(text.removeprefix(_LEAVES) if leaves else text.removeprefix("+:"))
     except re.error as error:
-        told = f"{found.place('dynamic')}: {visible(text)} is no valid expression"
-        raise StopsError(f"stops: {told}") from error
+        raise found.stop(f": {visible(text)} is no valid expression", "dynamic") from error
     return text, regex, None if leaves else values if isinstance(values, dict) else {}
 
 

@@ -140,7 +140,7 @@ class _Quark:
     def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
         export = found.get("export")
         if not isinstance(export, dict):
-            raise StopsError(f"stops: {found.place()} has no export, which it requires")
+            raise found.stop(" has no export, which it requires")
         layers = found.get("layer_quant_config")
         by_class = found.get("layer_type_quant_config")
         default = found.get("global_quant_config")
@@ -150,12 +150,12 @@ class _Quark:
             ("global_quant_config", default),
         ):
             if not isinstance(value, dict):
-                raise StopsError(f"stops: {found.place(key)} is no object")
+                raise found.stop(" is no object", key)
         groups = export.get("kv_cache_group")
         held = _without_kv(found, groups, dict(layers or {}))
         excluded = found.get("exclude") or []
         if not isinstance(excluded, list) or not all(isinstance(e, str) for e in excluded):
-            raise StopsError(f"stops: {found.place('exclude')} is no list of strings")
+            raise found.stop(" is no list of strings", "exclude")
         written = names.mapped(excluded)
         both = {
             spelled: old
@@ -170,7 +170,7 @@ class _Quark:
 def _without_kv(found: Held, groups: object, layers: dict[str, Any]) -> dict[str, Any]:
     """The entries without the outputs that are the KV cache: the class takes them out."""
     if not isinstance(groups, list):
-        raise StopsError(f"stops: {found.place('export')} has no kv_cache_group")
+        raise found.stop(" has no kv_cache_group", "export")
     if not groups:
         return layers
     configs = [layers.get(str(group)) for group in groups]
@@ -179,7 +179,7 @@ def _without_kv(found: Held, groups: object, layers: dict[str, Any]) -> dict[str
     if any(config != configs[0] for config in configs) or not (configs[0] or {}).get(
         "output_tensors"
     ):
-        raise StopsError(f"stops: {found.place('layer_quant_config')} has none for KV caches")
+        raise found.stop(" has none for KV caches", "layer_quant_config")
     named = [*map(str, groups), "*q_proj"]
     return {
         name: {**config, "output_tensors": None} if name in named else config
