@@ -1,9 +1,15 @@
 """What vLLM and SGLang read alike in metadata of compressed-tensors."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from ckptfix.runtimes.common.methods import Scheme
+from ckptfix.runtimes.common.methods import Scheme, expression
+from ckptfix.runtimes.common.names import BoundNames
+from ckptfix.runtimes.common.patterns import LookupDisagreementError
+from ckptfix.text import visible
+
+REGEX_MARK: Final = "re:"
+_EXPERT_PARTS: Final = ("gate_proj", "up_proj", "down_proj")
 
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "num_bits": 8, "type": "int", "symmetric": True, "group_size": None, "strategy": None,
@@ -26,3 +32,51 @@ def arguments(value: object) -> dict[str, Any] | None:
 def same(scheme: Scheme | None) -> object:
     """What two schemes are compared by: which name decided does not count."""
     return None if scheme is None else dict(scheme.fields)
+
+
+def of_experts(name: str, scheme_of: Callable[[str], Scheme | None]) -> list[Scheme | None]:
+    """The schemes of the projections of the first expert, which are the same.
+
+    Raises:
+        LookupDisagreementError: they differ.
+    """
+    found = [scheme_of(f"{name}.0.{part}") for part in _EXPERT_PARTS]
+    if any(same(scheme) != same(found[0]) for scheme in found):
+        raise LookupDisagreementError(f"experts of {visible(name)} have different schemes")
+    return found
+
+
+def by_members(names: BoundNames, name: str, target_of: Callable[[str], str | None]) -> str | None:
+    """The target of the first member of a packed module, where every member has one."""
+    fused = next((key for key in names.packed if name.endswith(key)), None)
+    if fused is None:
+        return None
+    found = [target_of(name.replace(fused, member)) for member in names.packed[fused]]
+    return found[0] if found and all(found) else None
+
+
+def by_class(targets: Iterable[str], name_of_class: str) -> str | None:
+    """The first target that is part of the name of a class, or an expression that matches it."""
+    for target in targets:
+        if target.startswith(REGEX_MARK):
+            if expression(target.removeprefix(REGEX_MARK)).match(name_of_class):
+                return target
+        elif target.lower() in name_of_class.lower():
+            return target
+    return None
+
+
+def schemes_of(
+    targets: Iterable[object], weights: Mapping[str, Any], inputs: object, layout: object
+) -> list[tuple[str, Scheme]]:
+    """The targets of a group, each with the scheme of the group."""
+    fields = {
+        "bits": weights["num_bits"],
+        "type": weights["type"],
+        "strategy": weights["strategy"],
+        "act": inputs is not None,
+        "weights": weights,
+        "inputs": inputs,
+        "format": layout,
+    }
+    return [(str(target), Scheme(fields, str(target))) for target in targets]

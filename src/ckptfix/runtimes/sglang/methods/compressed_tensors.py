@@ -9,7 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ckptfix.runtimes.common.compressed import arguments, same
+from ckptfix.runtimes.common.compressed import (
+    REGEX_MARK,
+    arguments,
+    by_class,
+    by_members,
+    of_experts,
+    schemes_of,
+)
 from ckptfix.runtimes.common.methods import (
     Layer,
     LayerKind,
@@ -21,7 +28,7 @@ from ckptfix.runtimes.common.methods import (
     strings,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.runtimes.common.objects import Held
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.sglang.methods.compressed_tensors_layers import layer_of
 from ckptfix.text import visible
@@ -41,13 +48,11 @@ _WITH_ACTIVATIONS: Final = (
     "pack-quantized",
 )
 """Formats of groups whose input_activations are read."""
-_EXPERT_PARTS: Final = ("gate_proj", "up_proj", "down_proj")
-_RE: Final = "re:"
 
 
 def _is(text: str, name: str) -> bool:
-    if text.startswith(_RE):
-        return expression(text.removeprefix(_RE)).match(name) is not None
+    if text.startswith(REGEX_MARK):
+        return expression(text.removeprefix(REGEX_MARK)).match(name) is not None
     return text == name
 
 
@@ -65,7 +70,7 @@ class _Lookup:
         if kind == "embedding":
             return None
         if kind == "experts":
-            return self._experts(name)
+            return of_experts(name, lambda part: self._scheme(part, "experts"))[0]
         if kind == "head":
             return self._head(name)
         return self._scheme(name, kind)
@@ -74,12 +79,6 @@ class _Lookup:
         if self.doubt:
             raise NotKnownError(self.doubt)
         return layer_of(scheme.fields, kind, self.whole_format)
-
-    def _experts(self, name: str) -> Scheme | None:
-        found = [self._scheme(f"{name}.0.{part}", "experts") for part in _EXPERT_PARTS]
-        if any(same(scheme) != same(found[0]) for scheme in found):
-            raise LookupDisagreementError(f"experts of {visible(name)} have different schemes")
-        return found[0]
 
     def _head(self, name: str) -> Scheme | None:
         """By name only: the class of a head is not asked for."""
@@ -100,11 +99,17 @@ class _Lookup:
         if not self.schemes:
             return None
         targets = self.schemes
-        target = next((t for t in targets if _is(t, name)), None)
-        target = target or self._by_class(kind) or self._by_members(name)
+        target = (
+            self._by_name(name)
+            or by_class(targets, _CLASSES[kind])
+            or by_members(self.names, name, self._by_name)
+        )
         if target is None:
             raise LookupDisagreementError(f"no target of the metadata matches {visible(name)}")
         return targets[target]
+
+    def _by_name(self, name: str) -> str | None:
+        return next((target for target in self.schemes if _is(target, name)), None)
 
     def _is_ignored(self, name: str) -> bool:
         members = self.names.members(name)
@@ -118,26 +123,7 @@ class _Lookup:
     @staticmethod
     def _ends_like(text: str, name: str) -> bool:
         """An expression, the name, or the dotted end of it."""
-        return _is(text, name) or (not text.startswith(_RE) and name.endswith(f".{text}"))
-
-    def _by_class(self, kind: LayerKind) -> str | None:
-        name_of_class = _CLASSES[kind]
-        for target in self.schemes:
-            if target.startswith(_RE):
-                if _is(target, name_of_class):
-                    return target
-            elif target.lower() in name_of_class.lower():
-                return target
-        return None
-
-    def _by_members(self, name: str) -> str | None:
-        """The target of the first member, where every member has one."""
-        fused = next((key for key in self.names.packed if name.endswith(key)), None)
-        if fused is None:
-            return None
-        parts = [name.replace(fused, member) for member in self.names.packed[fused]]
-        found = [next((t for t in self.schemes if _is(t, part)), None) for part in parts]
-        return found[0] if found and all(found) else None
+        return _is(text, name) or (not text.startswith(REGEX_MARK) and name.endswith(f".{text}"))
 
 
 class _CompressedTensors:
@@ -147,7 +133,7 @@ class _CompressedTensors:
         schemes: dict[str, Scheme] = {}
         groups = found.get("config_groups") or {}
         if not isinstance(groups, dict):
-            raise StopsError(f"stops: {found.place('config_groups')} is no object")
+            raise found.stop(" is no object", "config_groups")
         for name, group in groups.items():
             schemes.update(_group(found, name, group))
         sparse = found.get("sparsity_config")
@@ -166,10 +152,10 @@ class _CompressedTensors:
 def _require_valid(found: Held, texts: Iterable[str]) -> None:
     try:
         for text in texts:
-            if text.startswith(_RE):
-                expression(text.removeprefix(_RE))
+            if text.startswith(REGEX_MARK):
+                expression(text.removeprefix(REGEX_MARK))
     except re.error as error:
-        raise StopsError(f"stops: {found.place()}: an expression is not valid") from error
+        raise found.stop(": an expression is not valid") from error
 
 
 def _group(found: Held, name: str, group: object) -> list[tuple[str, Scheme]]:
@@ -178,28 +164,19 @@ def _group(found: Held, name: str, group: object) -> list[tuple[str, Scheme]]:
     Raises:
         StopsError: the class refuses the group.
     """
-    place = f"{found.place('config_groups')}/{visible(name)}"
+    at = "config_groups", name
     targets = group.get("targets") if isinstance(group, dict) else None
     if not isinstance(group, dict) or not isinstance(targets, list):
-        raise StopsError(f"stops: {place} has no targets")
+        raise found.stop(" has no targets", *at)
     weights = arguments(group.get("weights"))
     if weights is None:
-        raise StopsError(f"stops: {place} has no weights, which it requires")
+        raise found.stop(" has no weights, which it requires", *at)
     layout = group.get("format")
     reads = (found.get("format") if layout is None else layout) in _WITH_ACTIVATIONS
     inputs = arguments(group.get("input_activations")) if reads else None
     if reads and inputs is None and weights["type"] not in ("int", "float"):
-        raise StopsError(f"stops: {place} has weights of a type that it does not support")
-    fields = {
-        "bits": weights["num_bits"],
-        "type": weights["type"],
-        "strategy": weights["strategy"],
-        "act": inputs is not None,
-        "weights": weights,
-        "inputs": inputs,
-        "format": layout,
-    }
-    return [(str(target), Scheme(fields, str(target))) for target in targets]
+        raise found.stop(" has weights of a type that it does not support", *at)
+    return schemes_of(targets, weights, inputs, layout)
 
 
 METHOD: Final[QuantMethod] = _CompressedTensors()

@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ckptfix.runtimes.common.compressed import arguments, same
+from ckptfix.runtimes.common.compressed import (
+    REGEX_MARK,
+    arguments,
+    by_class,
+    by_members,
+    of_experts,
+    schemes_of,
+)
 from ckptfix.runtimes.common.methods import (
     Layer,
     LayerKind,
@@ -18,14 +25,12 @@ from ckptfix.runtimes.common.methods import (
     QuantMethod,
     Scheme,
     agreed,
-    expression,
     strings,
 )
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import Held
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.vllm.methods.compressed_tensors_layers import layer_of
-from ckptfix.text import visible
 
 _CLASSES: Final[Mapping[LayerKind, str]] = {
     "linear": "ReplicatedLinear",
@@ -41,7 +46,6 @@ _WITH_ACTIVATIONS: Final = (
     "nvfp4-pack-quantized",
 )
 """Formats whose groups have quantized inputs, declared or not."""
-_EXPERT_PARTS: Final = ("gate_proj", "up_proj", "down_proj")
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class _Lookup:
 
     def find(self, name: str, kind: LayerKind) -> Scheme | None:
         if kind == "experts":
-            return self._experts(name)
+            return of_experts(name, lambda part: self._scheme(part, "experts"))[-1]
         if kind == "head":
             try:
                 return self._scheme(name, kind)
@@ -72,17 +76,15 @@ class _Lookup:
             raise NotKnownError("transform_config")
         return layer_of(scheme.fields, kind)
 
-    def _experts(self, name: str) -> Scheme | None:
-        found = [self._scheme(f"{name}.0.{part}", "experts") for part in _EXPERT_PARTS]
-        if any(same(scheme) != same(found[-1]) for scheme in found):
-            raise LookupDisagreementError(f"experts of {visible(name)} have different schemes")
-        return found[-1]
-
     def _scheme(self, name: str, kind: LayerKind) -> Scheme | None:
         if self._is_ignored(name):
             return None
         # The order is that of 0.28.0 and later; before, the class came before the members.
-        target = self.targets.matching(name) or self._by_members(name) or self._by_class(kind)
+        target = (
+            self.targets.matching(name)
+            or by_members(self.names, name, self.targets.matching)
+            or by_class(self.schemes, _CLASSES[kind])
+        )
         return None if target is None else self.schemes[target]
 
     def _is_ignored(self, name: str) -> bool:
@@ -92,26 +94,6 @@ class _Lookup:
         if not members:
             return False
         return agreed(name, [self.ignored.matching(member) is not None for member in members])
-
-    def _by_members(self, name: str) -> str | None:
-        """The target of the first member, where every member has one."""
-        fused = next((key for key in self.names.packed if name.endswith(key)), None)
-        if fused is None:
-            return None
-        parts = (name.replace(fused, member) for member in self.names.packed[fused])
-        found = [self.targets.matching(part) for part in parts]
-        return found[0] if found and all(found) else None
-
-    def _by_class(self, kind: LayerKind) -> str | None:
-        """A target that is part of the name of the class, or an expression that matches it."""
-        name_of_class = _CLASSES[kind]
-        for target in self.schemes:
-            if target.startswith("re:"):
-                if expression(target.removeprefix("re:")).match(name_of_class):
-                    return target
-            elif target.lower() in name_of_class.lower():
-                return target
-        return None
 
 
 def _is_plain_int(fields: Mapping[str, object]) -> bool:
@@ -162,7 +144,7 @@ def _mapped(names: BoundNames, listed: Any) -> dict[str, str]:  # noqa: ANN401 -
     """Names with a dot are mapped, expressions and classes are not."""
     found: dict[str, str] = {}
     for name in listed:
-        is_path = "." in name and not name.startswith("re:")
+        is_path = "." in name and not name.startswith(REGEX_MARK)
         new = names.map(name) if is_path else name
         if new is not None:
             found[new] = name
@@ -189,16 +171,7 @@ def _group(found: Held, name: str, group: object) -> list[tuple[str, Scheme]]:
     layout = group.get("format") or found.get("format")
     if inputs is None and layout in _WITH_ACTIVATIONS and weights["type"] != "float":
         raise found.stop(f" has no input_activations, which {layout} requires", *at)
-    fields = {
-        "bits": weights["num_bits"],
-        "type": weights["type"],
-        "strategy": weights["strategy"],
-        "act": inputs is not None,
-        "weights": weights,
-        "inputs": inputs,
-        "format": layout,
-    }
-    return [(str(target), Scheme(fields, str(target))) for target in targets]
+    return schemes_of(targets, weights, inputs, layout)
 
 
 METHOD: Final[QuantMethod] = _CompressedTensors()
