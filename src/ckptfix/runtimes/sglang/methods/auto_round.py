@@ -1,10 +1,16 @@
 """`AutoRoundConfig`: sglang 0.5.23, sglang/srt/layers/quantization/auto_round.py."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ckptfix.runtimes.common.auto_round import (
+    Raw,
+    alike,
+    blocks_of,
+    is_object_of_objects,
+    regexes,
+)
 from ckptfix.runtimes.common.methods import (
     Layer,
     LayerKind,
@@ -16,12 +22,9 @@ from ckptfix.runtimes.common.methods import (
 )
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import Held, kind_of
-from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.sglang.methods.marlin import marlin_group
-from ckptfix.text import visible
 from ckptfix.untrusted_regex import UntrustedRegex
 
-_SPECIAL: Final = frozenset(r"*+?^$()[]{}|\\")
 _FLOAT: Final = 16
 _SUPPORTED: Final[Mapping[str, tuple[object, ...]]] = {
     "bits": (2, 3, 4, 8),
@@ -30,14 +33,11 @@ _SUPPORTED: Final[Mapping[str, tuple[object, ...]]] = {
 }
 _DEFAULTS: Final = {"data_type": "int", "packing_format": "auto_round:auto_gptq"}
 
-_Raw = tuple[Any, Any, Any]
-"""(bits, group size, symmetric)."""
-
 
 @dataclass(frozen=True)
 class _Lookup:
     names: BoundNames
-    default: _Raw
+    default: Raw
     entries: Mapping[str, Mapping[str, Any]]
     regexes: tuple[tuple[str, UntrustedRegex], ...]
     blocks: tuple[str, ...]
@@ -66,7 +66,7 @@ class _Lookup:
             raise NotKnownError(f"{bits} bits, {self.packing}")
         return Layer(("AWQ_INT4",), takes, group_size=group)
 
-    def _resolve(self, name: str, kind: LayerKind) -> tuple[_Raw, str]:
+    def _resolve(self, name: str, kind: LayerKind) -> tuple[Raw, str]:
         if name in self.entries:
             return self._config(name, quantized=True)
         quantized = kind != "head"
@@ -82,14 +82,10 @@ class _Lookup:
                 return self._same(name, parts, quantized=quantized)
         return self._config(name, quantized=quantized)
 
-    def _same(self, name: str, parts: list[str], *, quantized: bool) -> tuple[_Raw, str]:
-        found = [self._config(part, quantized=quantized) for part in parts]
-        if len({raw for raw, _ in found}) > 1:
-            told = f"members of {visible(name)} have different schemes in extra_config"
-            raise LookupDisagreementError(told)
-        return found[0]
+    def _same(self, name: str, parts: list[str], *, quantized: bool) -> tuple[Raw, str]:
+        return alike(name, [self._config(part, quantized=quantized) for part in parts])
 
-    def _config(self, name: str, *, quantized: bool) -> tuple[_Raw, str]:
+    def _config(self, name: str, *, quantized: bool) -> tuple[Raw, str]:
         bits, size, symmetric = self.default if quantized else (_FLOAT, -1, True)
         key = name if name in self.entries else None
         key = key or next((k for k, regex in self.regexes if regex.match(name)), None)
@@ -110,32 +106,18 @@ class _AutoRound:
                 told = f": {kind_of(value)} is not supported in metadata of AutoRound"
                 raise found.stop(told, key)
         extra = found.get("extra_config") or {}
-        if not isinstance(extra, dict) or not all(isinstance(v, dict) for v in extra.values()):
+        if not is_object_of_objects(extra):
             raise found.stop(" is no object of objects", "extra_config")
-        blocks = found.get("block_name_to_quantize", found.get("to_quant_block_names"))
-        listed = blocks.split(",") if isinstance(blocks, str) else blocks or []
         return _Lookup(
             names,
             (default[0], default[1], default[2]),
             extra,
-            tuple(_regexes(extra)),
-            tuple(listed),
+            regexes(extra, lambda key: expression(f"(?:{key})\\Z")),
+            tuple(blocks_of(found)),
             str(found.get("packing_format", _DEFAULTS["packing_format"])),
             bool(found.get("desc_act")),
             found.place(),
         )
-
-
-def _regexes(keys: Mapping[str, object]) -> list[tuple[str, UntrustedRegex]]:
-    """Keys with a special character, compiled; what is no valid expression is passed over."""
-    made = []
-    for key in keys:
-        if _SPECIAL.intersection(key):
-            try:
-                made.append((key, expression(f"(?:{key})\\Z")))
-            except re.error:
-                continue
-    return made
 
 
 METHOD: Final[QuantMethod] = _AutoRound()

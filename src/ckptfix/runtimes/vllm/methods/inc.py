@@ -3,11 +3,17 @@
 Source: vllm 0.33.0, vllm/model_executor/layers/quantization/inc/ (`inc.py`, `config_parser.py`).
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ckptfix.runtimes.common.auto_round import (
+    Raw,
+    alike,
+    blocks_of,
+    is_object_of_objects,
+    regexes,
+)
 from ckptfix.runtimes.common.methods import (
     UNQUANTIZED_LAYER,
     Layer,
@@ -25,21 +31,17 @@ from ckptfix.runtimes.vllm.methods.marlin import marlin_group
 from ckptfix.text import visible
 from ckptfix.untrusted_regex import UntrustedRegex
 
-_SPECIAL: Final = frozenset(r"*+?^$()[]{}|\\")
 _FLOAT: Final = 16
 _BITS: Final = frozenset({2, 3, 4, 5, 6, 7, 8})
 _INT_PACKING: Final = ("auto_round:auto_gptq", "auto_round:auto_awq")
 _PACKING: Final = (*_INT_PACKING, "auto_round:fp8", "auto_round:llm_compressor")
 _MX_GROUP: Final = 32
 
-_Raw = tuple[int, Any, bool]
-"""(bits, group size, symmetric)."""
-
 
 @dataclass(frozen=True)
 class _Lookup:
     names: BoundNames
-    default: _Raw
+    default: Raw
     entries: Mapping[str, Mapping[str, Any]]
     written: Mapping[str, str]
     regexes: tuple[tuple[str, UntrustedRegex], ...]
@@ -82,7 +84,7 @@ class _Lookup:
             return Layer(("MXFP4_PACKED",), frozenset({"weight_packed", "weight_scale"}))
         return Layer(("MXFP8",), frozenset({"weight", "weight_scale"}))
 
-    def _resolve(self, name: str, kind: LayerKind) -> tuple[_Raw, str]:
+    def _resolve(self, name: str, kind: LayerKind) -> tuple[Raw, str]:
         if name in self.entries:
             return self._config(name, quantized=True)
         suffixes = (key for key in self.entries if name.endswith(f".{key}"))
@@ -96,11 +98,7 @@ class _Lookup:
                 continue
             parts = [name.replace(fused, member) for member in members]
             if any(self._is_named(part) for part in parts):
-                found = [self._config(part, quantized=quantized) for part in parts]
-                if len({raw for raw, _ in found}) > 1:
-                    message = f"members of {visible(name)} have different schemes in extra_config"
-                    raise LookupDisagreementError(message)
-                return found[0]
+                return alike(name, [self._config(part, quantized=quantized) for part in parts])
         return self._config(name, quantized=quantized)
 
     def _is_named(self, name: str) -> bool:
@@ -109,7 +107,7 @@ class _Lookup:
     def _regex_for(self, name: str) -> str | None:
         return next((key for key, regex in self.regexes if regex.search(name)), None)
 
-    def _config(self, name: str, *, quantized: bool) -> tuple[_Raw, str]:
+    def _config(self, name: str, *, quantized: bool) -> tuple[Raw, str]:
         bits, size, symmetric = self.default if quantized else (_FLOAT, -1, True)
         key = name if name in self.entries else self._regex_for(name)
         if key is None:
@@ -143,18 +141,16 @@ class _Inc:
         symmetric = found.get("sym", True)
         _require_supported(found, bits, size, data_type, packing, symmetric)
         extra = found.get("extra_config") or {}
-        if not isinstance(extra, dict) or not all(isinstance(v, dict) for v in extra.values()):
+        if not is_object_of_objects(extra):
             raise found.stop(" is not an object of objects", "extra_config")
         written = names.mapped(extra)
-        blocks = found.get("block_name_to_quantize", found.get("to_quant_block_names"))
-        listed = blocks.split(",") if isinstance(blocks, str) else blocks or []
         return _Lookup(
             names,
             (bits, size, symmetric),
             {new: extra[old] for new, old in written.items()},
             written,
-            tuple(_regexes(written)),
-            tuple(names.mapped(listed)),
+            regexes(written, expression),
+            tuple(names.mapped(blocks_of(found))),
             packing,
             data_type,
             found.place(),
@@ -190,18 +186,6 @@ def _require_supported(
     if wrong:
         told = f": {kind_of(found.get(wrong))} is not supported in metadata of AutoRound"
         raise found.stop(told, wrong)
-
-
-def _regexes(keys: Mapping[str, str]) -> list[tuple[str, UntrustedRegex]]:
-    """Keys with a special character, compiled; invalid expressions are skipped."""
-    made = []
-    for key in keys:
-        if _SPECIAL.intersection(key):
-            try:
-                made.append((key, expression(key)))
-            except re.error:
-                continue
-    return made
 
 
 METHOD: Final[QuantMethod] = _Inc()
