@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.interface import Reading, Speller, Wanted
+from ckptfix.checkpoint.dialects.interface import Reading, Speller, ToSay, Wanted
 from ckptfix.checkpoint.dialects.statements import Statement, value_at
 from ckptfix.checkpoint.formats.layers import StoredLayer
 from ckptfix.names import is_class_name
@@ -183,7 +183,7 @@ class SpelledPlanner:
             value = value_at(document.value, metadata.root)
             idle = (s for s in metadata.statements if s.place in self._idle)
             gone = (*dropped.get(metadata.file, ()), *idle)
-            changes = self.speller.say(metadata, value, wanted, gone)
+            changes = self.speller.say(ToSay(metadata, value, wanted, gone))
             files.append(changed_file(document, changes, names=True))
         changed = tuple(file for file in files if file.edits)
         after = rewritten(self.checkpoint, changed)

@@ -5,7 +5,7 @@ expression that is searched for; the blocks are prefixes of names, in one string
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ckptfix.checkpoint.dialects.changes import Changes
@@ -17,7 +17,8 @@ from ckptfix.checkpoint.dialects.interface import (
     NameList,
     OwnFile,
     Reading,
-    Wanted,
+    Speller,
+    ToSay,
 )
 from ckptfix.checkpoint.dialects.reading import counted, flag, is_found, positive
 from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
@@ -89,28 +90,19 @@ def _decides(metadata: MetadataFile, module: str) -> Statement | MetadataFile | 
 _BITS: Final = re.compile(r"_INT(\d)\Z")
 
 
-class _Speller:
-    def say(
-        self,
-        metadata: MetadataFile,
-        value: Mapping[str, Any],
-        wanted: Sequence[Wanted],
-        dropped: Sequence[Statement],
-    ) -> Changes:
-        """An entry for each module; what it leaves out, the file declares for all."""
-        changes = Changes(removals={statement.path for statement in dropped})
-        entries: dict[str, object] = {}
-        for each in wanted:
-            if each.layer is None:
-                entries |= {name: {"bits": 16} for name in each.names}
-        for each, algo, size in quantized(wanted):
-            found = _BITS.search(algo)
-            bits = int(found[1]) if found else value.get("bits")
-            entry = {"bits": bits, **({} if size is None else {"group_size": size})}
-            if found or algo == metadata.quant_algo:
-                entries |= dict.fromkeys(each.names, entry)
-        set_members(changes, metadata.entries_path, value.get(_ENTRIES), entries)
-        return changes
+def _say(changes: Changes, asked: ToSay) -> None:
+    """An entry for each module; what it leaves out, the file declares for all."""
+    entries: dict[str, object] = {}
+    for each in asked.wanted:
+        if each.layer is None:
+            entries |= {name: {"bits": 16} for name in each.names}
+    for each, algo, size in quantized(asked.wanted):
+        found = _BITS.search(algo)
+        bits = int(found[1]) if found else asked.value.get("bits")
+        entry = {"bits": bits, **({} if size is None else {"group_size": size})}
+        if found or algo == asked.metadata.quant_algo:
+            entries |= dict.fromkeys(each.names, entry)
+    set_members(changes, asked.metadata.entries_path, asked.value.get(_ENTRIES), entries)
 
 
 class _AutoRound:
@@ -119,7 +111,7 @@ class _AutoRound:
     name_fields = (_ENTRIES, _BLOCKS)
     roles = ()
     writer = None
-    speller = _Speller()
+    speller = Speller(_say)
     reading = Reading(_decides, _meets, _is_expression, alternatives=frozenset({_BLOCKS}))
 
     def claim(self, documents: Documents) -> Claim:

@@ -18,7 +18,7 @@ from ckptfix.checkpoint.dialects.interface import (
 )
 from ckptfix.checkpoint.dialects.reading import counted, flag, positive
 from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
-from ckptfix.checkpoint.dialects.spelling import SkipList
+from ckptfix.checkpoint.dialects.spelling import SKIP_LIST
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 
 _METHODS: Final = frozenset({"awq"})
@@ -41,7 +41,7 @@ class _Awq:
     name_fields = (_SKIPPED,)
     roles = ()
     writer = None
-    speller = SkipList()
+    speller = SKIP_LIST
     reading = Reading(_decides, _meets)
 
     def claim(self, documents: Documents) -> Claim:

@@ -4,7 +4,7 @@ Sources: compressed-tensors 0.19.0 and llm-compressor 0.14.0.1, and their export
 name, `re:` and an expression, or the class of modules; `ignore` is resolved to names on export.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ckptfix.checkpoint.dialects.changes import Changes
@@ -16,7 +16,8 @@ from ckptfix.checkpoint.dialects.interface import (
     NameList,
     Reading,
     Role,
-    Wanted,
+    Speller,
+    ToSay,
 )
 from ckptfix.checkpoint.dialects.reading import REGEX_MARK, counted, matches
 from ckptfix.checkpoint.dialects.sections import (
@@ -135,27 +136,18 @@ def _decides(metadata: MetadataFile, module: str) -> Statement | None:
     return next(by_name, None) or next(by_class, None)
 
 
-class _Speller:
-    def say(
-        self,
-        metadata: MetadataFile,
-        value: Mapping[str, Any],
-        wanted: Sequence[Wanted],
-        dropped: Sequence[Statement],
-    ) -> Changes:
-        """Unquantized modules are ignored, others become targets of the group of their scheme."""
-        changes = Changes(removals={statement.path for statement in dropped})
-        leave_out(changes, metadata.exclude_list, value.get(_IGNORE), wanted)
-        targets = metadata.of_kind("target")
-        named = {(target.path[:-1], target.name) for target in targets if target not in dropped}
-        for each, algo, size in quantized(wanted):
-            home = like(targets, algo, size)
-            if home is not None:
-                path = home.path[:-1]
-                names = [name for name in each.names if (path, name) not in named]
-                named |= {(path, name) for name in names}
-                changes.append(path, names)
-        return changes
+def _say(changes: Changes, asked: ToSay) -> None:
+    """Unquantized modules are ignored, others become targets of the group of their scheme."""
+    leave_out(changes, asked.metadata.exclude_list, asked.value.get(_IGNORE), asked.wanted)
+    targets = asked.metadata.of_kind("target")
+    named = {(target.path[:-1], target.name) for target in targets if target not in asked.dropped}
+    for each, algo, size in quantized(asked.wanted):
+        home = like(targets, algo, size)
+        if home is not None:
+            path = home.path[:-1]
+            names = [name for name in each.names if (path, name) not in named]
+            named |= {(path, name) for name in names}
+            changes.append(path, names)
 
 
 def _kv_cache(fields: Fields) -> str | None:
@@ -175,7 +167,7 @@ class _CompressedTensors:
         Role("weight_g_idx", optional=True),
     )
     writer = None
-    speller = _Speller()
+    speller = Speller(_say)
     reading = Reading(_decides, _meets, _is_expression)
 
     def claim(self, documents: Documents) -> Claim:

@@ -11,7 +11,7 @@ from ckptfix.checkpoint.dialects.fields import Fields
 from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Reading
 from ckptfix.checkpoint.dialects.reading import counted, in_whole_parts
 from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
-from ckptfix.checkpoint.dialects.spelling import SkipList
+from ckptfix.checkpoint.dialects.spelling import SKIP_LIST
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 
 _METHODS: Final = frozenset({"fp8"})
@@ -38,7 +38,7 @@ class _Fp8:
     name_fields = _LISTS
     roles = ()
     writer = None
-    speller = SkipList()
+    speller = SKIP_LIST
     reading = Reading(_decides, _meets)
 
     def claim(self, documents: Documents) -> Claim:

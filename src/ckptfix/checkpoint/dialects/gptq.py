@@ -5,7 +5,7 @@ that is matched from the start of a name, `+:` before it or `-:`, which leaves m
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ckptfix.checkpoint.dialects.changes import Changes
@@ -17,7 +17,8 @@ from ckptfix.checkpoint.dialects.interface import (
     NameList,
     OwnFile,
     Reading,
-    Wanted,
+    Speller,
+    ToSay,
 )
 from ckptfix.checkpoint.dialects.reading import counted, flag, matches, positive
 from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
@@ -90,26 +91,17 @@ def _decides(metadata: MetadataFile, module: str) -> Statement | MetadataFile | 
 _BITS: Final = re.compile(r"GPTQ_INT(\d)\Z")
 
 
-class _Speller:
-    def say(
-        self,
-        metadata: MetadataFile,
-        value: Mapping[str, Any],
-        wanted: Sequence[Wanted],
-        dropped: Sequence[Statement],
-    ) -> Changes:
-        """A rule for each name, from its first letter to its last."""
-        changes = Changes(removals={statement.path for statement in dropped})
-        rules: dict[str, object] = {}
-        for each in wanted:
-            if each.layer is None:
-                rules |= {f"{_LEAVES}{re.escape(name)}$": {} for name in each.names}
-        for each, algo, size in quantized(wanted):
-            if found := _BITS.match(algo):
-                own = {"bits": int(found[1]), **({} if size is None else {"group_size": size})}
-                rules |= {f"+:{re.escape(name)}$": own for name in each.names}
-        set_members(changes, metadata.entries_path, value.get(_DYNAMIC), rules)
-        return changes
+def _say(changes: Changes, asked: ToSay) -> None:
+    """A rule for each name, from its first letter to its last."""
+    rules: dict[str, object] = {}
+    for each in asked.wanted:
+        if each.layer is None:
+            rules |= {f"{_LEAVES}{re.escape(name)}$": {} for name in each.names}
+    for each, algo, size in quantized(asked.wanted):
+        if found := _BITS.match(algo):
+            own = {"bits": int(found[1]), **({} if size is None else {"group_size": size})}
+            rules |= {f"+:{re.escape(name)}$": own for name in each.names}
+    set_members(changes, asked.metadata.entries_path, asked.value.get(_DYNAMIC), rules)
 
 
 class _Gptq:
@@ -118,7 +110,7 @@ class _Gptq:
     name_fields = (_DYNAMIC, _LISTED)
     roles = ()
     writer = None
-    speller = _Speller()
+    speller = Speller(_say)
     reading = Reading(_decides, _meets, _is_expression)
 
     def claim(self, documents: Documents) -> Claim:

@@ -129,26 +129,33 @@ class Wanted:
     """None: it is unquantized."""
 
 
-class Speller(Protocol):
+@dataclass(frozen=True)
+class ToSay:
+    """What one file must say by name."""
+
+    metadata: MetadataFile
+    """The current content of the file."""
+    value: Mapping[str, Any]
+    """The quantization object at `metadata.root`."""
+    wanted: Sequence[Wanted]
+    """Modules that names are to be added for."""
+    dropped: Sequence[Statement]
+    """Statements that are to go."""
+
+
+@dataclass(frozen=True)
+class Speller:
     """Writes names where a quantizer's own reading finds them: `rewrite`."""
 
-    def say(
-        self,
-        metadata: MetadataFile,
-        value: Mapping[str, Any],
-        wanted: Sequence[Wanted],
-        dropped: Sequence[Statement],
-    ) -> Changes:
-        """The changes after which one file says what is wanted.
+    add: Callable[[Changes, ToSay], None]
+    """Adds what is wanted to the changes. What the dialect cannot say is left out: whoever asks
+    reads the result again."""
 
-        What the dialect cannot say is left out: whoever asks reads the result again.
-
-        Args:
-            metadata: the current content of the file.
-            value: the quantization object at `metadata.root`.
-            wanted: modules that names are to be added for.
-            dropped: statements that are to go.
-        """
+    def say(self, asked: ToSay) -> Changes:
+        """The changes after which one file says what is wanted."""
+        changes = Changes(removals={statement.path for statement in asked.dropped})
+        self.add(changes, asked)
+        return changes
 
 
 @dataclass(frozen=True)

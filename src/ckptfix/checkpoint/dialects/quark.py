@@ -4,7 +4,7 @@ Source: amd-quark 0.13 and its exports. Globs of `exclude` are resolved to names
 of `layer_quant_config` are kept; a weight that is quantized in two steps has a list of them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ckptfix.checkpoint.dialects.changes import Changes
@@ -15,7 +15,8 @@ from ckptfix.checkpoint.dialects.interface import (
     Documents,
     NameList,
     Reading,
-    Wanted,
+    Speller,
+    ToSay,
 )
 from ckptfix.checkpoint.dialects.reading import (
     REGEX_MARK,
@@ -90,27 +91,19 @@ def _decides(metadata: MetadataFile, module: str) -> Statement | MetadataFile | 
     return metadata
 
 
-class _Speller:
-    def say(
-        self,
-        metadata: MetadataFile,
-        value: Mapping[str, Any],
-        wanted: Sequence[Wanted],
-        dropped: Sequence[Statement],
-    ) -> Changes:
-        """Unquantized modules are excluded, others get the config of one stored the same way."""
-        changes = Changes(removals={statement.path for statement in dropped})
-        leave_out(changes, metadata.exclude_list, value.get(_EXCLUDE), wanted)
-        layers = value.get(_LAYERS)
-        made: dict[str, object] = {}
-        for each, algo, size in quantized(wanted):
-            same = like(metadata.of_kind("entry"), algo, size)
-            if same is not None and isinstance(layers, dict):
-                made |= dict.fromkeys(each.names, layers[same.name])
-            elif algo == metadata.quant_algo:
-                made |= dict.fromkeys(each.names, value.get(_GLOBAL))
-        set_members(changes, metadata.entries_path, layers, made)
-        return changes
+def _say(changes: Changes, asked: ToSay) -> None:
+    """Unquantized modules are excluded, others get the config of one stored the same way."""
+    metadata = asked.metadata
+    leave_out(changes, metadata.exclude_list, asked.value.get(_EXCLUDE), asked.wanted)
+    layers = asked.value.get(_LAYERS)
+    made: dict[str, object] = {}
+    for each, algo, size in quantized(asked.wanted):
+        same = like(metadata.of_kind("entry"), algo, size)
+        if same is not None and isinstance(layers, dict):
+            made |= dict.fromkeys(each.names, layers[same.name])
+        elif algo == metadata.quant_algo:
+            made |= dict.fromkeys(each.names, asked.value.get(_GLOBAL))
+    set_members(changes, metadata.entries_path, layers, made)
 
 
 class _Quark:
@@ -119,7 +112,7 @@ class _Quark:
     name_fields = (_EXCLUDE, _LAYERS)
     roles = ()
     writer = None
-    speller = _Speller()
+    speller = Speller(_say)
     reading = Reading(_decides, _meets, _is_expression)
 
     def claim(self, documents: Documents) -> Claim:

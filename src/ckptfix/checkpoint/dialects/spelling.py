@@ -1,11 +1,11 @@
 """How dialects declare modules by name."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from ckptfix.checkpoint.dialects.changes import Changes
-from ckptfix.checkpoint.dialects.interface import Wanted
-from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
+from ckptfix.checkpoint.dialects.interface import Speller, ToSay, Wanted
+from ckptfix.checkpoint.dialects.statements import Statement
 from ckptfix.jsontext.text import Path
 
 
@@ -50,18 +50,10 @@ def like(statements: Iterable[Statement], algo: str, size: int | None) -> Statem
     return None
 
 
-class SkipList:
-    """For dialects that name only what is left unquantized, in one list."""
+def _add_to_skip_list(changes: Changes, asked: ToSay) -> None:
+    path = asked.metadata.exclude_list
+    leave_out(changes, path, asked.value.get(str(path[-1])), asked.wanted)
 
-    def say(
-        self,
-        metadata: MetadataFile,
-        value: Mapping[str, Any],
-        wanted: Sequence[Wanted],
-        dropped: Sequence[Statement],
-    ) -> Changes:
-        """Adds names of unquantized modules and removes dropped ones; see `Speller`."""
-        changes = Changes(removals={statement.path for statement in dropped})
-        path = metadata.exclude_list
-        leave_out(changes, path, value.get(str(path[-1])), wanted)
-        return changes
+
+SKIP_LIST: Final = Speller(_add_to_skip_list)
+"""For dialects that name only what is left unquantized, in one list."""
