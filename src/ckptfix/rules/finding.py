@@ -195,8 +195,11 @@ class Family:
         refuses_rename: bool = False,
         reads_names: bool = False,
         blocks_verify: bool = False,
+        in_own_reading_only: bool = False,
     ) -> Callable[[Find], Rule]:
         """Declare the decorated function as a rule of this family.
+
+        With `in_own_reading_only` it finds nothing where names are plain.
 
         Raises:
             ValueError: the code is not of this family or is declared already, or another file
@@ -226,12 +229,18 @@ class Family:
                 blocks_verify,
                 since,
                 cleandoc(example),
-                find,
+                _nothing if in_own_reading_only else find,
             )
             _declared[code] = made
+            if in_own_reading_only:
+                made.in_own_reading(find)
             return made
 
         return declare
+
+
+def _nothing(context: "Context") -> Iterable[Finding]:  # noqa: ARG001 - as every rule
+    return ()
 
 
 _declared: Final[dict[str, Rule]] = {}

@@ -1,14 +1,8 @@
 """CKF1xx and CKF2xx for quantizers that match names in their own way."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from ckptfix.checkpoint.dialects.interface import Reading
-from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
-from ckptfix.checkpoint.expert_banks import EXPERTS
-from ckptfix.names import is_class_name
 from ckptfix.rules.context import Context
 from ckptfix.rules.coverage import (
     excluded_but_quantized,
@@ -17,15 +11,12 @@ from ckptfix.rules.coverage import (
 )
 from ckptfix.rules.finding import Family, Finding, Repair, Severity
 from ckptfix.rules.formats import declared_otherwise, listed_but_unquantized
-from ckptfix.rules.misread import Misread, Why, leaves_out
-from ckptfix.rules.names import checkpoint_spelling, is_about_what_is_left_out, matches_nothing
+from ckptfix.rules.misread import Misread, Why
+from ckptfix.rules.names import checkpoint_spelling
 from ckptfix.rules.patterns import ambiguous_pattern
-from ckptfix.runtimes.asked import newest_asked
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF1", "names")
-
-_TWICE_ESCAPED: Final = re.compile(r"\\\\")
 
 
 def _releases(alike: Sequence[Misread]) -> dict[str, None]:
@@ -41,6 +32,12 @@ def _grouped(context: Context, *whys: Why) -> Iterator[tuple[Sequence[Misread], 
             grouped.setdefault((each.why, about, each.metadata.file), []).append(each)
     for alike in grouped.values():
         yield alike, " and ".join(_releases(alike))
+
+
+def _name(alike: Sequence[Misread]) -> str:
+    """The name in the metadata that is the cause; empty where it is the file as a whole."""
+    statement = alike[0].statement
+    return statement.name if statement else ""
 
 
 def _found(
@@ -77,12 +74,11 @@ def _named(names: Iterable[str]) -> str:
 def other_spelling(context: Context) -> Iterable[Finding]:
     """Names that a release compares with its own names, which are spelled differently."""
     for alike, releases in _grouped(context, Why.SPELLING):
-        statement = alike[0].statement
         looked_up = [each.module.name for each in alike]
         yield _found(
             context,
             alike,
-            subject=statement.name if statement else "",
+            subject=_name(alike),
             message=f"names modules as they are stored; {releases} looks up "
             f"{_named(looked_up)}, which it does not match",
             effect="adds the names that are looked up",
@@ -92,7 +88,7 @@ def other_spelling(context: Context) -> Iterable[Finding]:
 
 @FAMILY.rule(
     "CKF110",
-    "name of a parent module is mapped otherwise than the modules below it",
+    "name of a parent module is mapped differently from the modules below it",
     Severity.ERROR,
     why=(
         "The rules by which vLLM maps names end in a dot: model.visual. becomes visual., but "
@@ -104,6 +100,7 @@ def other_spelling(context: Context) -> Iterable[Finding]:
     fix="Write the names of the modules below it.",
     fixed_by=Repair.NAMES,
     reads_names=True,
+    in_own_reading_only=True,
     since="0.2.0",
     example="""
     on vllm==0.33.0
@@ -119,20 +116,16 @@ def other_spelling(context: Context) -> Iterable[Finding]:
     """,
 )
 def parent_falls_through(context: Context) -> Iterable[Finding]:
-    """Never reported for plain names, whose patterns are mapped as prefixes."""
-    del context
-    return ()
+    """Names of parents that the mapper maps differently from the modules below them.
 
-
-@parent_falls_through.in_own_reading
-def parent_falls_through_in_own_reading(context: Context) -> Iterable[Finding]:
-    """Names of parents that the mapper maps differently from the modules below them."""
+    Patterns over plain names are mapped as prefixes.
+    """
     for alike, releases in _grouped(context, Why.PARENT):
-        statement, below = alike[0].statement, _named(each.module.name for each in alike)
+        below = _named(each.module.name for each in alike)
         yield _found(
             context,
             alike,
-            subject=statement.name if statement else "",
+            subject=_name(alike),
             message=f"is meant for {below}, but {releases} maps it to another name "
             "than what is below it",
             effect="writes the names below it",
@@ -143,13 +136,13 @@ def parent_falls_through_in_own_reading(context: Context) -> Iterable[Finding]:
 def other_reach(context: Context) -> Iterable[Finding]:
     """Names that match a packed module by accident, part of a number, or part of a name."""
     for alike, releases in _grouped(context, Why.REACH):
-        statement, first = alike[0].statement, alike[0].module
+        first = alike[0].module
         met = _named(each.module.name for each in alike)
         quantized = f"as {first.resolved}" if first.resolved != "unquantized" else "unquantized"
         yield _found(
             context,
             alike,
-            subject=statement.name if statement else "",
+            subject=_name(alike),
             message=f"has another reach than it appears to: {releases} builds {met} {quantized}",
             effect="writes full names",
             fixed_by=Repair.NAMES,
@@ -170,6 +163,7 @@ def other_reach(context: Context) -> Iterable[Finding]:
     "quantize them alike and export again.",
     fixed_by=Repair.CONTENT,
     reads_names=True,
+    in_own_reading_only=True,
     since="0.2.0",
     example="""
     on vllm==0.33.0
@@ -184,14 +178,10 @@ def other_reach(context: Context) -> Iterable[Finding]:
     """,
 )
 def members_differ(context: Context) -> Iterable[Finding]:
-    """For plain names, the verdicts of the releases report this (CKF701)."""
-    del context
-    return ()
+    """Packed modules at which a release stops because their members are declared differently.
 
-
-@members_differ.in_own_reading
-def members_differ_in_own_reading(context: Context) -> Iterable[Finding]:
-    """Packed modules at which a release stops because their members are declared differently."""
+    For plain names, the verdicts of the releases report this (CKF701).
+    """
     for alike, releases in _grouped(context, Why.MEMBERS):
         yield _found(
             context,
@@ -222,12 +212,11 @@ def left_out_but_quantized(context: Context) -> Iterable[Finding]:
     """Names that exclude modules stored quantized."""
     for alike, _ in _grouped(context, Why.EXCLUDED):
         first = alike[0]
-        name = first.statement.name if first.statement else ""
         yield _found(
             context,
             alike,
             subject=first.member,
-            message=f"is stored as {first.module.stored}, but {visible(name)} leaves it "
+            message=f"is stored as {first.module.stored}, but {visible(_name(alike))} leaves it "
             "unquantized",
             effect="narrows it",
         )
@@ -252,13 +241,11 @@ def unquantized_but_not_left_out(context: Context) -> Iterable[Finding]:
 def named_but_unquantized(context: Context) -> Iterable[Finding]:
     """Names that quantize modules stored unquantized."""
     for alike, _ in _grouped(context, Why.LISTED):
-        first = alike[0]
-        name = first.statement.name if first.statement else ""
         yield _found(
             context,
             alike,
-            subject=first.member,
-            message=f"is stored unquantized, but {visible(name)} quantizes it",
+            subject=alike[0].member,
+            message=f"is stored unquantized, but {visible(_name(alike))} quantizes it",
             effect="leaves it out",
         )
 
@@ -268,7 +255,7 @@ def scheme_differs(context: Context) -> Iterable[Finding]:
     """Modules whose tensors refute the scheme that the metadata declare."""
     for alike, _ in _grouped(context, Why.SCHEME):
         first = alike[0]
-        by = f" by {visible(first.statement.name)}" if first.statement else ""
+        by = f" by {visible(_name(alike))}" if first.statement else ""
         yield _found(
             context,
             alike,
@@ -277,71 +264,3 @@ def scheme_differs(context: Context) -> Iterable[Finding]:
             f"{first.module.stored}",
             effect=f"declares {first.module.stored}",
         )
-
-
-@matches_nothing.in_own_reading
-def meets_nothing(context: Context) -> Iterable[Finding]:
-    """Names that match no module in any spelling that some release maps to its own."""
-    reading = context.checkpoint.dialect.reading
-    if reading is None:
-        return
-    for metadata in context.checkpoint.metadata:
-        for key, statements in _by_key(metadata).items():
-            idle = [s for s in statements if not _stands_for_some(context, reading, s)]
-            if key in reading.alternatives and len(idle) < len(statements):
-                continue
-            for statement in idle:
-                if (advice := _advice(context, reading, statement)) is not None:
-                    yield context.finding(
-                        subject=statement.name,
-                        message="matches no module of the checkpoint",
-                        place=statement.place,
-                        advice=advice,
-                        depends_on_experts=EXPERTS in advice,
-                    )
-
-
-def _by_key(metadata: MetadataFile) -> Mapping[str, list[Statement]]:
-    found: dict[str, list[Statement]] = {}
-    for statement in metadata.statements:
-        if not (statement.kind == "target" and is_class_name(statement.name)):
-            found.setdefault(statement.key if statement.path else "", []).append(statement)
-    return found
-
-
-def _stands_for_some(context: Context, reading: Reading, statement: Statement) -> bool:
-    checkpoint = context.checkpoint
-    if statement.name in checkpoint.modules:
-        return True
-    if any(reading.meets(statement, name) for name in checkpoint.modules):
-        return True
-    for asked in newest_asked(checkpoint):
-        held = statement
-        if not reading.is_expression(statement):
-            if asked.meant_by(statement.name):
-                return True
-            held = replace(statement, name=asked.names.map(statement.name) or statement.name)
-        if any(reading.meets(held, name) for name in asked.every_name):
-            return True
-    return False
-
-
-def _advice(context: Context, reading: Reading, statement: Statement) -> str | None:
-    """Advice on a name that matches nothing; None if that may be intended.
-
-    Lists for a whole family of models hold patterns and parts of names that one model lacks. A
-    full name, or an expression that was to quantize something, was written for this one.
-    """
-    if reading.is_expression(statement):
-        once = replace(statement, name=_TWICE_ESCAPED.sub(r"\\", statement.name))
-        if once.name != statement.name and _stands_for_some(context, reading, once):
-            formats = context.checkpoint.formats
-            meant = (stored for name, stored in formats.items() if reading.meets(once, name))
-            if leaves_out(once) and any(stored.is_quantized for stored in meant):
-                return "remove it: it is escaped twice, and what it was to leave out is quantized"
-            return f"it is escaped twice: write {visible(once.name)}"
-        return "correct it, or remove it" if not leaves_out(statement) else None
-    if "." not in statement.name or is_about_what_is_left_out(context.checkpoint, statement.name):
-        return None
-    nearest = context.naming.nearest(statement.name)
-    return f"the nearest existing name is {visible(nearest)}" if nearest else "remove it"
