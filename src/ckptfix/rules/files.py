@@ -109,8 +109,8 @@ def _said(decision: Statement | MetadataFile | None) -> tuple[str | None, int | 
     Severity.WARNING,
     why=(
         "A checkpoint that was converted from one quantizer to another may keep a file of the "
-        "first. vLLM and SGLang go by config.json where it names a quantizer; a tool that looks "
-        "for the file takes the checkpoint for something else."
+        "first. vLLM and SGLang read config.json where it names a quantizer; a tool that reads "
+        "the other file mistakes the quantizer."
     ),
     fix="Remove the file, unless config.json is what is left over.",
     since="0.2.0",

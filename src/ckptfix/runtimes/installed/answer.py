@@ -65,7 +65,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     partial: dict[str, tuple[int, int]] = {}
     """Parameter -> elements, or experts of a bank, that are written, and all of them."""
     notes: tuple[str, ...] = ()
-    """What was asked otherwise than it is stored."""
+    """What was asked in another way than it is stored."""
     stood_in: tuple[str, ...] = ()
     """What was stood in for; empty where the runtime had its GPU."""
 

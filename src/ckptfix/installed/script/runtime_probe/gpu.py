@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 CAPABILITY: Final = (10, 0)
-"""Of the one GPU that the runtime is told of: the newest that both runtimes support."""
+"""Compute capability of the GPU that the runtime sees: the newest that both runtimes support."""
 QUIET: Final = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",

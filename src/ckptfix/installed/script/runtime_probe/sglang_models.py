@@ -87,7 +87,7 @@ class SglangModels:
     recorder: Any = None
     """A quantization config for what has none; None: nothing is asked then."""
     respells = False
-    """Keys that transformers 5 writes otherwise than SGLang reads them are put right."""
+    """Respells keys that transformers 5 writes in another way than SGLang reads them."""
 
     def __init__(self) -> None:
         from sglang.srt.models.registry import ModelRegistry
@@ -97,7 +97,7 @@ class SglangModels:
         self.started = False
 
     def spellings(self, config: dict[str, Any]) -> list[str]:
-        """What is read otherwise than it is written."""
+        """What is read in another way than it is written."""
         return []
 
     def layer_kinds(self) -> Kinds:

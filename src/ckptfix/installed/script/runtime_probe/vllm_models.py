@@ -46,7 +46,7 @@ class VllmModels:
         self.calls: list[Call] = []
 
     def spellings(self, config: dict[str, Any]) -> list[str]:
-        """What is read otherwise than it is written."""
+        """What is read in another way than it is written."""
         return note(config, _config_registry())
 
     def layer_kinds(self) -> Kinds:
