@@ -8,6 +8,16 @@ from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.text import visible
 
+FP8_ROWS: Final[Mapping[object, tuple[str, ...]]] = {
+    "tensor": ("FP8_TENSOR", "FP8"),
+    "channel": ("FP8_CHANNEL", "FP8_PER_CHANNEL_PER_TOKEN"),
+    "block": ("FP8_BLOCK", "fp8_pb_real"),
+}
+INT8_ROWS: Final[Mapping[object, tuple[str, ...]]] = {
+    "tensor": ("INT8_TENSOR",),
+    "channel": ("INT8_CHANNEL", "W8A16"),
+}
+"""Strategy of the weights -> stored formats."""
 REGEX_MARK: Final = "re:"
 _EXPERT_PARTS: Final = ("gate_proj", "up_proj", "down_proj")
 
@@ -32,6 +42,14 @@ def arguments(value: object) -> dict[str, Any] | None:
 def same(scheme: Scheme | None) -> object:
     """What two schemes are compared by: which name decided does not count."""
     return None if scheme is None else dict(scheme.fields)
+
+
+def is_float(values: Mapping[str, Any] | None, bits: int, group: int) -> bool:
+    """Whether arguments say symmetric floats of this width, scaled in groups of this size."""
+    if values is None:
+        return False
+    sized = (values["num_bits"], values["group_size"]) == (bits, group)
+    return sized and values["type"] == "float" and bool(values["symmetric"])
 
 
 def of_experts(name: str, scheme_of: Callable[[str], Scheme | None]) -> list[Scheme | None]:

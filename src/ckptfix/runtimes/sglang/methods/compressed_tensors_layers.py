@@ -7,19 +7,11 @@ Source: sglang 0.5.23, sglang/srt/layers/quantization/compressed_tensors/ (`comp
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ckptfix.runtimes.common.compressed import FP8_ROWS, INT8_ROWS, is_float
 from ckptfix.runtimes.common.methods import Layer, LayerKind, NotKnownError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.sglang.methods.marlin import marlin_group
 
-_FP8_ROWS: Final[Mapping[object, tuple[str, ...]]] = {
-    "tensor": ("FP8_TENSOR", "FP8"),
-    "channel": ("FP8_CHANNEL", "FP8_PER_CHANNEL_PER_TOKEN"),
-    "block": ("FP8_BLOCK", "fp8_pb_real"),
-}
-_INT8_ROWS: Final[Mapping[object, tuple[str, ...]]] = {
-    "tensor": ("INT8_TENSOR",),
-    "channel": ("INT8_CHANNEL", "W8A16"),
-}
 _PACKED: Final = "pack-quantized"
 _DENSE_FORMATS: Final = (
     "naive-quantized",
@@ -46,7 +38,7 @@ def layer_of(fields: Mapping[str, Any], kind: LayerKind, whole_format: object) -
     """
     weights, inputs = fields["weights"], fields["inputs"]
     layout = whole_format if fields["format"] is None else fields["format"]
-    if kind == "experts" and _is_float(weights, 4, 32):
+    if kind == "experts" and is_float(weights, 4, 32):
         raise NotKnownError("experts in MXFP4")
     if kind == "experts" and "mxfp4" in str(whole_format or ""):
         raise NotKnownError("experts in MXFP4")
@@ -60,13 +52,6 @@ def layer_of(fields: Mapping[str, Any], kind: LayerKind, whole_format: object) -
         bits, type_, strategy = weights["num_bits"], weights["type"], weights["strategy"]
         raise LookupDisagreementError(f"it has no layer for {bits}-bit {type_}, {strategy}")
     return made
-
-
-def _is_float(values: _Arguments | None, bits: int, group: int) -> bool:
-    if values is None:
-        return False
-    sized = (values["num_bits"], values["group_size"]) == (bits, group)
-    return sized and values["type"] == "float" and bool(values["symmetric"])
 
 
 def _packed_int(weights: _Arguments, layout: object, kind: LayerKind) -> Layer:
@@ -85,18 +70,18 @@ def _packed_int(weights: _Arguments, layout: object, kind: LayerKind) -> Layer:
 
 
 def _nvfp4(weights: _Arguments, inputs: _Arguments | None) -> Layer | None:
-    if not _is_float(weights, 4, 16) or weights["strategy"] != "tensor_group":
+    if not is_float(weights, 4, 16) or weights["strategy"] != "tensor_group":
         return None
     takes = {"weight_packed", "weight_scale", "weight_global_scale"}
     if inputs is None:
         return Layer(("NVFP4_PACKED",), frozenset(takes))
-    if not _is_float(inputs, 4, 16) or inputs["strategy"] != "tensor_group":
+    if not is_float(inputs, 4, 16) or inputs["strategy"] != "tensor_group":
         return None
     return Layer(("NVFP4_PACKED",), frozenset(takes | {"input_global_scale"}))
 
 
 def _fp8(weights: _Arguments, inputs: _Arguments | None) -> Layer | None:
-    rows = _FP8_ROWS.get(weights["strategy"])
+    rows = FP8_ROWS.get(weights["strategy"])
     is_plain = bool(weights["symmetric"]) and not weights["dynamic"]
     if weights["type"] != "float" or weights["num_bits"] != 8 or rows is None or not is_plain:
         return None
@@ -122,7 +107,7 @@ def _fp8_layer(weights: _Arguments, rows: tuple[str, ...], takes: set[str]) -> L
 
 
 def _int8(weights: _Arguments, inputs: _Arguments | None, kind: LayerKind) -> Layer | None:
-    rows = _INT8_ROWS.get(weights["strategy"])
+    rows = INT8_ROWS.get(weights["strategy"])
     if inputs is None or (weights["num_bits"], inputs["num_bits"]) != (8, 8) or rows is None:
         return None
     if weights["type"] != "int" or weights["dynamic"] or not weights["symmetric"]:

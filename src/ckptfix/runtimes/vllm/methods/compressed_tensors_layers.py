@@ -7,19 +7,11 @@ Source: vllm 0.33.0, vllm/model_executor/layers/quantization/compressed_tensors/
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ckptfix.runtimes.common.compressed import FP8_ROWS, INT8_ROWS, is_float
 from ckptfix.runtimes.common.methods import Layer, LayerKind, NotKnownError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.vllm.methods.marlin import marlin_group
 
-_FP8_ROWS: Final[Mapping[object, tuple[str, ...]]] = {
-    "tensor": ("FP8_TENSOR", "FP8"),
-    "channel": ("FP8_CHANNEL", "FP8_PER_CHANNEL_PER_TOKEN"),
-    "block": ("FP8_BLOCK", "fp8_pb_real"),
-}
-_INT8_ROWS: Final[Mapping[object, tuple[str, ...]]] = {
-    "tensor": ("INT8_TENSOR",),
-    "channel": ("INT8_CHANNEL", "W8A16"),
-}
 _PACKED: Final = "pack-quantized"
 _FLOAT_FORMATS: Final = ("float-quantized", "naive-quantized")
 
@@ -49,21 +41,14 @@ def layer_of(fields: Mapping[str, Any], kind: LayerKind) -> Layer:
     return made
 
 
-def _is_float(arguments: Mapping[str, Any] | None, bits: int, group: int) -> bool:
-    if arguments is None:
-        return False
-    sized = (arguments["num_bits"], arguments["group_size"]) == (bits, group)
-    return sized and arguments["type"] == "float" and bool(arguments["symmetric"])
-
-
 def _four_bit_float(
     weights: Mapping[str, Any], inputs: Mapping[str, Any] | None, kind: LayerKind
 ) -> Layer | None:
     takes = {"weight_packed", "weight_scale"}
-    if _is_float(weights, 4, 16) and weights["strategy"] == "tensor_group":
+    if is_float(weights, 4, 16) and weights["strategy"] == "tensor_group":
         takes.add("weight_global_scale")
         if inputs is not None and not (
-            _is_float(inputs, 4, 16) and inputs["strategy"] == "tensor_group"
+            is_float(inputs, 4, 16) and inputs["strategy"] == "tensor_group"
         ):
             raise LookupDisagreementError("its inputs are quantized differently from its weights")
         # Experts have a parameter for the scale of their inputs in either case.
@@ -77,13 +62,13 @@ def _four_bit_float(
             frozenset(takes | ({"input_global_scale"} if inputs else set())),
             frozenset(over),
         )
-    if _is_float(weights, 4, 32) and weights["strategy"] == "group":
+    if is_float(weights, 4, 32) and weights["strategy"] == "group":
         return Layer(("MXFP4_PACKED",), frozenset(takes))
     return None
 
 
 def _mxfp8(weights: Mapping[str, Any]) -> Layer | None:
-    if _is_float(weights, 8, 32) and weights["strategy"] == "group":
+    if is_float(weights, 8, 32) and weights["strategy"] == "group":
         return Layer(("MXFP8",), frozenset({"weight", "weight_scale"}))
     return None
 
@@ -108,7 +93,7 @@ def _fp8(
     weights: Mapping[str, Any], inputs: Mapping[str, Any] | None, layout: object
 ) -> Layer | None:
     is_static = not weights["dynamic"] and bool(weights["symmetric"])
-    rows = _FP8_ROWS.get(weights["strategy"])
+    rows = FP8_ROWS.get(weights["strategy"])
     if weights["type"] != "float" or weights["num_bits"] != 8 or rows is None or not is_static:
         return None
     if layout not in _FLOAT_FORMATS or (inputs is not None and inputs["type"] != "float"):
@@ -127,7 +112,7 @@ def _fp8(
 
 
 def _int8(weights: Mapping[str, Any], inputs: Mapping[str, Any] | None) -> Layer | None:
-    rows = _INT8_ROWS.get(weights["strategy"])
+    rows = INT8_ROWS.get(weights["strategy"])
     both = inputs is not None and (weights["num_bits"], inputs["num_bits"]) == (8, 8)
     if inputs is None or not both or weights["type"] != "int" or rows is None:
         return None
