@@ -172,7 +172,7 @@ def test_formats_by_the_parameters_of_a_layer(
 
 
 @pytest.mark.parametrize(
-    ("answer", "problem", "refused"),
+    ("answer", "why", "refused"),
     [
         (Answer(failed="it died"), "it gave no answer: it died", False),
         (
@@ -187,8 +187,7 @@ def test_formats_by_the_parameters_of_a_layer(
         ),
     ],
 )
-def test_no_answer_and_a_refusal(
-    answer: Answer, problem: str, refused: bool, tmp_path: Path
-) -> None:
+def test_no_answer_and_a_refusal(answer: Answer, why: str, refused: bool, tmp_path: Path) -> None:
     found = verdict(checkpoint(tmp_path, fp8(PLACE)), answer)
-    assert (found.problem, found.refused) == (problem, refused)
+    refusal = found.refusal.text if found.refusal else ""
+    assert (refusal, found.unknown_because) == ((why, "") if refused else ("", why))

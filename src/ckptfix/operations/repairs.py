@@ -18,7 +18,6 @@ from ckptfix.operations.plan import plan_folded
 from ckptfix.rewriting.proof import identity
 from ckptfix.rewriting.proved import Planner, ProvedPlan, RewriteRequest
 from ckptfix.rules.finding import BY_HAND, Finding, Repair, to_rewrite
-from ckptfix.rules.runtimes import refused_metadata
 from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.releases import specs_of
@@ -238,7 +237,7 @@ class _Left:
         releases = set(finding.releases)
         if not releases <= self.releases:
             return False
-        if finding.rule is refused_metadata:
+        if finding.rule.rejects_all:
             return not releases & self.failing
         subject = finding.modules or finding.subject
         return not releases & self.refusing and not any(

@@ -24,7 +24,6 @@ from ckptfix.rewriting.rebuild.plan import changed_file
 from ckptfix.rewriting.rebuild.stored_layers import stored_layers
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.misread import Why, leaves_out, misread
-from ckptfix.rules.names import matches_nothing
 from ckptfix.rules.reading import Declarations
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.common.names import BoundNames
@@ -115,7 +114,7 @@ class SpelledPlanner:
         """Places of names that match nothing, if those are to be removed."""
         if not self.from_tensors:
             return frozenset()
-        return frozenset(f.place for f in self._found_before if f.rule is matches_nothing)
+        return frozenset(f.place for f in self._found_before if f.rule.is_idle)
 
     def _attempt_without_idle(self) -> Attempt:
         attempt = self._made((), {})

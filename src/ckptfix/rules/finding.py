@@ -140,6 +140,10 @@ class Rule:
     applies as `in_own_reading` declares, if at all."""
     blocks_verify: bool
     """`verify` cannot decode such a module, so it reports the finding too."""
+    rejects_all: bool
+    """A release with such a finding builds no layer: the finding is gone only once it loads."""
+    is_idle: bool
+    """What is at its place has no effect, so a rewrite may remove it."""
     since: str
     """The first version of ckptfix with this rule."""
     example: str
@@ -195,6 +199,8 @@ class Family:
         refuses_rename: bool = False,
         reads_names: bool = False,
         blocks_verify: bool = False,
+        rejects_all: bool = False,
+        is_idle: bool = False,
         in_own_reading_only: bool = False,
     ) -> Callable[[Find], Rule]:
         """Declare the decorated function as a rule of this family.
@@ -227,6 +233,8 @@ class Family:
                 refuses_rename,
                 reads_names,
                 blocks_verify,
+                rejects_all,
+                is_idle,
                 since,
                 cleandoc(example),
                 _nothing if in_own_reading_only else find,

@@ -116,6 +116,7 @@ def checkpoint_spelling(context: Context) -> Iterable[Finding]:
     reads_names=True,
     since="0.1.0",
     refuses_rename=True,
+    is_idle=True,
     example="""
     model.safetensors
       model.layers.0.mlp.gate stored as BF16

@@ -97,6 +97,7 @@ def wrong_module(context: Context) -> Iterable[Finding]:
     ),
     since="0.1.0",
     needs="release",
+    rejects_all=True,
     example="""
     on vllm==0.33.0
     model.safetensors
@@ -109,16 +110,16 @@ def wrong_module(context: Context) -> Iterable[Finding]:
 )
 def refused_metadata(context: Context) -> Iterable[Finding]:
     """Releases that would stop before they build a layer, once for releases that agree."""
-    alike: dict[tuple[str, Place], list[Target]] = {}
+    alike: dict[tuple[Reason, Place], list[Target]] = {}
     for verdict in context.verdicts:
-        if verdict.refused:
+        if verdict.refusal:
             at = verdict.at or _whole(context.checkpoint)
-            alike.setdefault((verdict.problem, at), []).append(verdict.target)
-    for (problem, place), targets in alike.items():
+            alike.setdefault((verdict.refusal, at), []).append(verdict.target)
+    for (refusal, place), targets in alike.items():
         yield context.finding(
             subject=place.file,
             message=f"is rejected by {' and '.join(map(str, targets))}: "
-            f"{problem.removeprefix('stops: ')}",
+            f"{refusal.cause or refusal.text}",
             place=place,
             advice="serve with a release that loads it, or export the checkpoint again",
             releases=tuple(map(str, targets)),

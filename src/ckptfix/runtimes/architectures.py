@@ -47,7 +47,8 @@ def outer_architecture(config: ModelConfig, profile: RuntimeProfile) -> str:
     message = f"does not register {', '.join(map(visible, named))}"
     if "auto_map" in config.values or any(map(_may_be_of_transformers, named)):
         raise UnregisteredError(message)
-    raise StopsError(f"{message}, and transformers has no class with that name", _NAMED)
+    text = f"{message}, and transformers has no class with that name"
+    raise StopsError(at=_NAMED, text=text)
 
 
 def _may_be_of_transformers(architecture: str) -> bool:
@@ -59,7 +60,7 @@ def _may_be_of_transformers(architecture: str) -> bool:
 def _inferred(config: ModelConfig, profile: RuntimeProfile) -> str:
     """The class of the model_type, unless the runtime fails to look it up."""
     if runtime_named(profile.runtime).needs_architectures:
-        raise StopsError("stops: config.json names no architectures", _NAMED)
+        raise StopsError("config.json names no architectures", _NAMED)
     model_type = config.values.get("model_type")
     found = _transformers()["architectures"].get(model_type) if model_type else None
     if found is None or found not in profile.architectures:

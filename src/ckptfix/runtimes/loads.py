@@ -31,6 +31,13 @@ class Reason:
     """Runtime name of the module concerned; empty when it is none, or more than one."""
     tensor: str = ""
     """Name of the first tensor or stored module concerned; empty when config.json is at fault."""
+    cause: str = ""
+    """Why it stops, as a sentence of its own; empty where `text` says what the release does."""
+
+    @classmethod
+    def stop(cls, cause: str, tensor: str = "") -> "Reason":
+        """The release stops, for a cause that is a sentence of its own."""
+        return cls(f"stops: {cause}", Effect.STOPS, tensor=tensor, cause=cause)
 
     def __str__(self) -> str:
         return f"{self.module}: {self.text}" if self.module else self.text
@@ -47,6 +54,8 @@ class Loads:
     """Why there is no answer; empty unless the answer is unknown."""
     in_short: str = ""
     """All reasons as one phrase; empty where it loads."""
+    after_effect: str = ""
+    """The same where the effect is named before it; empty unless the answer is no."""
 
     @property
     def effect(self) -> Effect | None:
@@ -57,8 +66,7 @@ class Loads:
     def __str__(self) -> str:
         if self.answer is not Answer.NO:
             return ", ".join(filter(None, (self.answer, self.in_short)))
-        # Some reasons say by themselves that the release stops.
-        return f"no, {self.effect}: {self.in_short.removeprefix('stops: ')}"
+        return f"no, {self.effect}: {self.after_effect}"
 
     def with_bad_tensors(self, codes: Sequence[str]) -> "Loads":
         """The answer where rules with these codes found that the tensors themselves are wrong.
@@ -85,7 +93,13 @@ def no(reasons: Iterable[Reason], in_short: str = "") -> Loads:
     """The answer no; in short it is the first reason, and how many more there are."""
     every = tuple(reasons)
     more = f" (and {len(every) - 1:,} more)" if len(every) > 1 else ""
-    return Loads(Answer.NO, every, in_short=in_short or f"{every[0]}{more}")
+    first = every[0]
+    return Loads(
+        Answer.NO,
+        every,
+        in_short=in_short or f"{first}{more}",
+        after_effect=in_short or f"{first.cause or first}{more}",
+    )
 
 
 def of_all(answers: Iterable[Answer]) -> Answer:

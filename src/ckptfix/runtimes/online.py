@@ -69,7 +69,8 @@ def quantized_online(checkpoint: Checkpoint, target: Target, method: str) -> Onl
     try:
         outer = outer_architecture(checkpoint.config, profile)
     except (StopsError, UnregisteredError) as error:
-        return OnlineAnswer(target, stops=str(error).removeprefix("stops: "))
+        cause = error.reason.cause if isinstance(error, StopsError) else ""
+        return OnlineAnswer(target, stops=cause or str(error))
     family = family_for(target.runtime, target.profile_version, [outer])
     if family is None:
         why = why_unknown(target.runtime, outer)

@@ -7,8 +7,6 @@ or an architecture whose layout is not known, there is a reason instead of a ver
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from packaging.specifiers import SpecifierSet
-
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.place import Place
 from ckptfix.progress import SILENT, Listener, Step
@@ -24,8 +22,8 @@ from ckptfix.runtimes.family import Family, family_for, why_unknown
 from ckptfix.runtimes.installed.answer import Installed
 from ckptfix.runtimes.installed.bound import bound_of
 from ckptfix.runtimes.installed.verdict import verdict_of
+from ckptfix.runtimes.judged import expected_for, judge_all
 from ckptfix.runtimes.learned.doubts import Doubts
-from ckptfix.runtimes.learned.placing import without_dropped
 from ckptfix.runtimes.learned.store import Learned
 from ckptfix.runtimes.loads import YES, Answer, Effect, Loads, Reason, no, unknown
 from ckptfix.runtimes.method_verdict import KNOWN_ROLES, MethodJudge
@@ -34,8 +32,7 @@ from ckptfix.runtimes.placing import placed
 from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.reading import read_metadata
 from ckptfix.runtimes.registry import runtime_named
-from ckptfix.runtimes.runtime_module import RuntimeModule
-from ckptfix.runtimes.structure import Expected, Tree, structure_reasons
+from ckptfix.runtimes.structure import Tree, structure_reasons
 from ckptfix.runtimes.targets import Target
 from ckptfix.text import visible
 
@@ -45,13 +42,13 @@ class TargetVerdict:
     """All modules in one release."""
 
     target: Target
-    problem: str
-    """Why there is no verdict; empty when there is one."""
+    unknown_because: str = ""
+    """Why there is no verdict; empty if there is one, or a refusal."""
     modules: tuple[ModuleVerdict, ...] = ()
     unregistered: bool = False
     """The release does not register the architecture."""
-    refused: bool = False
-    """The release would stop before it builds a layer; `problem` says why."""
+    refusal: Reason | None = None
+    """Why the release stops before it builds a layer."""
     at: Place | None = None
     """The value at which it does."""
     faults: tuple[Reason, ...] = ()
@@ -66,12 +63,22 @@ class TargetVerdict:
     """How an installed runtime was asked, and where its profile answers otherwise."""
 
     @property
+    def problem(self) -> str:
+        """Why no module has a verdict; empty if they have."""
+        return self.refusal.text if self.refusal else self.unknown_because
+
+    @property
+    def refused(self) -> bool:
+        """True when the release stops before it builds a layer."""
+        return self.refusal is not None
+
+    @property
     def loads(self) -> Loads:
         """Whether the release loads the checkpoint as it is stored; every output uses this."""
-        if self.refused:
-            return no([Reason(self.problem, Effect.STOPS)])
-        if self.problem:
-            return unknown(self.problem)
+        if self.refusal:
+            return no([self.refusal])
+        if self.unknown_because:
+            return unknown(self.unknown_because)
         if not self.wrong:
             return no(self.faults) if self.faults else YES
         modules = [Reason(m.reason, m.effect, m.label) for m in self.wrong]
@@ -124,9 +131,8 @@ def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     try:
         return _judge(checkpoint, target)
     except StopsError as stop:
-        return TargetVerdict(
-            target, str(stop), refused=True, at=stop.place_in(checkpoint.documents)
-        )
+        at = stop.place_in(checkpoint.documents)
+        return TargetVerdict(target, refusal=stop.reason, at=at)
     except UnregisteredError as unknown:
         return TargetVerdict(target, str(unknown), unregistered=True)
     except NotModelOptError as foreign:
@@ -134,7 +140,7 @@ def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
         if checkpoint.dialect.reading is not None:
             quantizer = checkpoint.dialect.quantizer
             reason = f"how this release reads metadata of {quantizer} is not known to ckptfix"
-        return TargetVerdict(target, reason, refused=_only_modelopt_stores(checkpoint))
+        return _not_read(checkpoint, target, reason)
 
 
 def _judge_asked(checkpoint: Checkpoint, target: Target, installed: Installed) -> TargetVerdict:
@@ -144,9 +150,9 @@ def _judge_asked(checkpoint: Checkpoint, target: Target, installed: Installed) -
     found = verdict_of(checkpoint, installed.ask(checkpoint), bound, installed.log())
     verdict = TargetVerdict(
         target,
-        found.problem,
+        found.unknown_because,
         found.modules,
-        refused=found.refused,
+        refusal=found.refusal,
         faults=found.faults,
         metadata=recorded.metadata,
         bound=bound,
@@ -182,10 +188,10 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     bound = runtime.bind(
         profile, classes, entries, excludes, added_packed=added, mappers=family.mappers
     )
-    expected = _expected(family, target, classes)
+    expected = expected_for(family, target, classes)
     judge_ = ModuleJudge(checkpoint, runtime, metadata, bound, family.spec.reads_scales)
-    every, faults = _judged(judge_, family, expected)
-    verdict = TargetVerdict(target, "", every, faults=faults, metadata=metadata, bound=bound)
+    every, faults = judge_all(judge_, family, expected)
+    verdict = TargetVerdict(target, modules=every, faults=faults, metadata=metadata, bound=bound)
     if family.learned is None:
         return verdict
     own = [profile.architectures[name] for name in classes if name in profile.architectures]
@@ -215,61 +221,6 @@ def _if_certain(checkpoint: Checkpoint, verdict: TargetVerdict, known: Learned) 
     return TargetVerdict(verdict.target, f"{reason}: {why}")
 
 
-def _expected(family: Family, target: Target, classes: Sequence[str]) -> Expected:
-    """What the classes build in addition to what the family describes.
-
-    The layout of a wrapper is that of the class that it builds inside.
-    """
-    built = tuple(
-        spec
-        for spec in family.spec.built_when
-        if (not spec.architectures or classes[0] in spec.architectures)
-        and SpecifierSet(spec.versions).contains(target.profile_version)
-    )
-    needing = runtime_named(target.runtime).kv_scales_need_config
-    needs = bool(needing) and SpecifierSet(needing).contains(target.profile_version)
-    needs = needs and not family.spec.passes_over_kv_scales
-    if family.spec.layout or not family.spec.base:
-        return Expected(family.layout_of(classes[0]), built, needs)
-    inner = family_for(target.runtime, target.profile_version, classes[1:])
-    return Expected(inner.layout_of(classes[1]) if inner else None, built, needs)
-
-
-def _judged(
-    judge_: ModuleJudge, family: Family, expected: Expected
-) -> tuple[tuple[ModuleVerdict, ...], tuple[Reason, ...]]:
-    """Every module, and the faults of the whole; computed once for equal releases."""
-    checkpoint = judge_.checkpoint
-    seen = checkpoint.derived.setdefault(("judged", id(family), expected), [])
-    for like, every, faults in seen:
-        if judge_.judges_like(like):
-            return every, faults
-    modules = placed(checkpoint, family)
-    if family.learned is not None:
-        modules = without_dropped(modules, family.learned.names, judge_.metadata.quant_algo)
-    tables = ("embedding", "other")
-    every = tuple(judge_.judge(m) for m in modules if m.kind not in tables)
-    every += _tables(judge_, modules)
-    faults = _faults(checkpoint, family, judge_.metadata, expected)
-    seen.append((judge_, every, faults))
-    return every, faults
-
-
-def _faults(
-    checkpoint: Checkpoint, family: Family, metadata: EffectiveMetadata, expected: Expected
-) -> tuple[Reason, ...]:
-    """What is wrong with the tensors as a whole; little of it depends on the metadata."""
-    depends_on = not metadata.ignored, metadata.kv_cache
-    key = "faults", id(family), expected, *depends_on
-    made_for, faults = checkpoint.table.derived.get(key, (None, ()))
-    if made_for is not checkpoint.config:
-        tree = Tree(checkpoint, family, expected, *depends_on)
-        faults = tuple(structure_reasons(tree))
-        checkpoint.table.derived[key] = checkpoint.config, faults
-    found: tuple[Reason, ...] = faults
-    return found
-
-
 def _judge_method(
     checkpoint: Checkpoint, target: Target, family: Family, outer: str, foreign: NotModelOptError
 ) -> TargetVerdict:
@@ -292,13 +243,20 @@ def _judge_method(
         modules = tuple(judge_.judge(placed(checkpoint, family)))
     except NotKnownError as unknown:
         reason = f"what it builds for {unknown} is not known"
-        return TargetVerdict(target, reason, refused=_only_modelopt_stores(checkpoint))
+        return _not_read(checkpoint, target, reason)
     metadata = EffectiveMetadata(found.file, found.path, "", kv_cache=True)
     classes = [outer, *family.inner_of(checkpoint.config.nested)]
-    expected = _expected(family, target, classes)
+    expected = expected_for(family, target, classes)
     tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=True, takes=KNOWN_ROLES)
     faults = tuple(structure_reasons(tree))
-    return TargetVerdict(target, "", modules, faults=faults, metadata=metadata, names=reached)
+    return TargetVerdict(target, modules=modules, faults=faults, metadata=metadata, names=reached)
+
+
+def _not_read(checkpoint: Checkpoint, target: Target, reason: str) -> TargetVerdict:
+    """How the metadata is read is not known, but only ModelOpt's could fit some tensors."""
+    if _only_modelopt_stores(checkpoint):
+        return TargetVerdict(target, refusal=Reason(reason, Effect.STOPS))
+    return TargetVerdict(target, reason)
 
 
 def _only_modelopt_stores(checkpoint: Checkpoint) -> bool:
@@ -307,13 +265,3 @@ def _only_modelopt_stores(checkpoint: Checkpoint) -> bool:
     if isinstance(mixes, dict) and "moe_quant_algo" in mixes:
         return False  # DeepSeek V4 in FP8, its experts in NVFP4
     return any("weight_scale_2" in module.tensors for module in checkpoint.modules.values())
-
-
-def _tables(judge_: ModuleJudge, modules: Sequence[RuntimeModule]) -> tuple[ModuleVerdict, ...]:
-    """Embeddings and convolutions count only where they are stored quantized."""
-    return tuple(
-        judge_.judge(m)
-        for m in modules
-        if m.kind in ("embedding", "other")
-        and any(judge_.checkpoint.formats[member].is_quantized for member in m.members)
-    )

@@ -40,7 +40,7 @@ def _read(files: Files, version: str, architecture: str) -> EffectiveMetadata | 
     fields = held(CONFIG_FILE, CONFIG_ROOT, found)
     algo = fields.string("quant_algo")
     if algo not in _ALGOS | {"MIXED_PRECISION"}:
-        raise StopsError(f"stops: {fields.place('quant_algo')} is not one that it knows")
+        raise StopsError(f"{fields.place('quant_algo')} is not one that it knows")
     excludes = files.excludes(fields, "ignore")
     return EffectiveMetadata(CONFIG_FILE, CONFIG_ROOT, algo, files.entries(fields), excludes)
 

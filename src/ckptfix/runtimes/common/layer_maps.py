@@ -71,8 +71,8 @@ def mixed_entries(files: Files, of: Held, *, one_block_size: bool) -> tuple[Stat
     """
     layers = of.get(ENTRIES)
     if not layers:
-        told = "stops: MIXED_PRECISION without quantized_layers"
-        raise StopsError(told, of.at(ENTRIES if ENTRIES in of else "quant_algo"))
+        cause = "MIXED_PRECISION without quantized_layers"
+        raise StopsError(cause, of.at(ENTRIES if ENTRIES in of else "quant_algo"))
     if not isinstance(layers, dict):
         raise of.stop(f" is {kind_of(layers)}, not an object", ENTRIES)
     entries = files.entries(of)
@@ -92,13 +92,13 @@ def _require_algos(of: Held, entries: tuple[Statement, ...]) -> None:
     """
     layers = of.get(ENTRIES)
     for name, entry in _odd(layers, entries):
-        told = f"stops: {of.place(ENTRIES)}, {visible(name)}:"
+        where = f"{of.place(ENTRIES)}, {visible(name)}"
         if not isinstance(entry, dict):
-            told += f" the entry is {kind_of(entry)}, not an object"
-            raise StopsError(told, of.at(ENTRIES, name))
+            cause = f"{where}: the entry is {kind_of(entry)}, not an object"
+            raise StopsError(cause, of.at(ENTRIES, name))
         if "quant_algo" in entry:
-            told += f" quant_algo is {kind_of(entry['quant_algo'])}, not a string"
-            raise StopsError(told, of.at(ENTRIES, name, "quant_algo"))
+            cause = f"{where}: quant_algo is {kind_of(entry['quant_algo'])}, not a string"
+            raise StopsError(cause, of.at(ENTRIES, name, "quant_algo"))
 
 
 def _odd(layers: object, entries: tuple[Statement, ...]) -> Iterator[tuple[str, object]]:
@@ -128,5 +128,5 @@ def _require_one_block_size(of: Held, entries: tuple[Statement, ...]) -> None:
     }
     if len(sizes) > 1:
         found = " and ".join(map(str, sorted(sizes)))
-        told = f"stops: block FP8 entries of quantized_layers have block sizes {found}"
-        raise StopsError(told, of.at(ENTRIES))
+        cause = f"block FP8 entries of quantized_layers have block sizes {found}"
+        raise StopsError(cause, of.at(ENTRIES))

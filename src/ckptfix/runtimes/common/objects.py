@@ -6,21 +6,26 @@ from typing import Any
 
 from ckptfix.jsontext.text import JsonText, Path, pointer
 from ckptfix.place import Place
+from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.text import visible
 
 
 class StopsError(Exception):
     """The release stops; the text continues a sentence that starts with the release."""
 
-    def __init__(self, told: str, at: tuple[str, Path] | None = None) -> None:
-        """Stop for a reason, at the value of a file where it is one.
+    def __init__(
+        self, cause: str = "", at: tuple[str, Path] | None = None, *, text: str = ""
+    ) -> None:
+        """Stop at a value of a file, if the cause is one.
 
         Args:
-            told: the reason.
-            at: the file, and the path of the value there or of what should be there.
+            cause: why, as a sentence of its own.
+            at: the file, and the path of the value in it or of what should be there.
+            text: instead of a cause: what the release does, after its name.
         """
-        super().__init__(told)
+        self.reason = Reason(text, Effect.STOPS) if text else Reason.stop(cause)
         self.at = at
+        super().__init__(self.reason.text)
 
     def place_in(self, documents: Mapping[str, JsonText]) -> Place | None:
         """Where it stops: at the value, or the nearest one around it that the file has."""
@@ -52,16 +57,16 @@ class Held:
         return key in self.value
 
     def at(self, *below: str) -> tuple[str, Path]:
-        """Where a StopsError says that the release stops."""
+        """A place inside it, for a StopsError."""
         return self.file, (*self.path, *below)
 
     def place(self, *below: str) -> str:
         """A place inside it, for a message."""
         return visible(str(Place(self.file, pointer((*self.path, *below)))))
 
-    def stop(self, told: str, *below: str) -> StopsError:
-        """The release stops at a place inside it; the text goes on behind that place."""
-        return StopsError(f"stops: {self.place(*below)}{told}", self.at(*below))
+    def stop(self, problem: str, *below: str) -> StopsError:
+        """The release stops at a place inside it; the problem continues after that place."""
+        return StopsError(f"{self.place(*below)}{problem}", self.at(*below))
 
     def child(self, key: str) -> "Held":
         """The object under a key that the runtime takes for an object; absent is empty.

@@ -35,9 +35,10 @@ class Fault:
     what: str
     """Before its name: `leaves out`."""
     name: str
+    """Empty where it is none, and `detail` says what stops the runtime."""
     effect: Effect
     detail: str = ""
-    """After its name; empty where nothing is to be said."""
+    """After its name; may be empty."""
     tensor: str = ""
     """The stored module or tensor concerned; empty where it is a parameter."""
 
@@ -52,10 +53,12 @@ def reasons_of(faults: Iterable[Fault]) -> tuple[Reason, ...]:
 
 def _reason_of(alike: Sequence[Fault]) -> Reason:
     first = alike[0]
+    if not first.name:
+        return Reason.stop(visible(first.detail))
     more = f" (and {len(alike) - 1:,} more)" if len(alike) > 1 else ""
     detail = f": {visible(first.detail)}" if first.detail else ""
-    named = f" {visible(first.name)}" if first.name else ""
-    return Reason(f"{first.what}{named}{more}{detail}", first.effect, tensor=first.tensor)
+    named = visible(first.name)
+    return Reason(f"{first.what} {named}{more}{detail}", first.effect, tensor=first.tensor)
 
 
 @dataclass(frozen=True)

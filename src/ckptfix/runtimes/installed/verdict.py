@@ -24,10 +24,10 @@ _POWERS: Final = frozenset({"uint8", "float8_e8m0fnu"})
 class AskedVerdict:
     """What an answer means for one checkpoint."""
 
-    problem: str = ""
-    """Why there is none; empty where there is."""
-    refused: bool = False
-    """The runtime stops before it loads a tensor; `problem` says why."""
+    unknown_because: str = ""
+    """Why there is no verdict; empty if there is one."""
+    refusal: Reason | None = None
+    """Why the runtime stops before it loads a tensor."""
     modules: tuple[ModuleVerdict, ...] = ()
     faults: tuple[Reason, ...] = ()
     notes: tuple[str, ...] = field(default=())
@@ -55,7 +55,7 @@ def verdict_of(
         if answer.missing or answer.ours:
             why = "a package is missing" if answer.missing else "it cannot be built here"
             return AskedVerdict(f"{why}: {told}", notes=notes)
-        return AskedVerdict(f"stops: {told}", refused=True, notes=notes)
+        return AskedVerdict(refusal=Reason.stop(told), notes=notes)
     reading = Reading(checkpoint, answer)
     modules = tuple(_modules(reading, bound))
     judged = {row.place for row in answer.modules if _counts(reading, row)}

@@ -71,8 +71,8 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
     method = _method(named, release)
     asks_config = release.architecture in release.reading.mixed_asks_config
     if method == "modelopt_mixed" and found is None and asks_config:
-        told = "stops: it requires quantization_config in config.json, which is missing"
-        raise StopsError(told, (CONFIG_FILE, CONFIG_ROOT))
+        cause = "it requires quantization_config in config.json, which is missing"
+        raise StopsError(cause, (CONFIG_FILE, CONFIG_ROOT))
     if found is None or not _is_complete(found, method, release.reading):
         found = _file(files, method)
     return _from_config(files, found, _class_of(found, method), release)
@@ -130,8 +130,8 @@ def _method(named: Held, release: SglangRelease) -> str:
     method = named.string("quant_method").lower()
     named.string("quant_algo")  # every config class converts it to upper case
     if method == "w4afp8" and named.get("quant_algo") == _MIXED:
-        told = f"reads {_why_w4afp8(release)} as W4AFP8, not as a per-layer map"
-        raise StopsError(told, named.at("quant_algo"))
+        text = f"reads {_why_w4afp8(release)} as W4AFP8, not as a per-layer map"
+        raise StopsError(at=named.at("quant_algo"), text=text)
     if method == "mxfp8" and named.get("quant_algo") == "MXFP8":
         return method
     require_modelopt(named, method, own=_OWN, known=QUANT_METHODS)
@@ -154,8 +154,8 @@ def _is_complete(found: Held, method: str, reading: SglangReading) -> bool:
 
 def _file(files: Files, method: str) -> Held:
     if HF_QUANT_FILE not in files.documents:
-        told = f"stops: {method} needs more fields from {HF_QUANT_FILE}: missing"
-        raise StopsError(told, (CONFIG_FILE, CONFIG_ROOT))
+        cause = f"{method} needs more fields, and there is no {HF_QUANT_FILE}"
+        raise StopsError(cause, (CONFIG_FILE, CONFIG_ROOT))
     found = Held(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
     found.child("producer").string("name")
     return found
@@ -205,8 +205,8 @@ def _from_config(
     if not isinstance(algo, str):
         raise fields.stop(f" is {kind_of(algo)}, not a string", "quant_algo")
     if algo not in release.reading.uniform or "NVFP4" in algo or algo == "MXFP8":
-        told = f"stops: {algo} for the whole checkpoint is not supported"
-        raise StopsError(told, fields.at("quant_algo"))
+        cause = f"{algo} for the whole checkpoint is not supported"
+        raise StopsError(cause, fields.at("quant_algo"))
     listed = "ignore" if flat else "exclude_modules"
     return _made(files, fields, algo, listed, kv=_kv(fields, flat=flat))
 
@@ -237,8 +237,8 @@ def _kv(fields: Held, *, flat: bool) -> object:
 def _mixed(files: Files, fields: Held, release: SglangRelease, *, flat: bool) -> EffectiveMetadata:
     if fields.get("quant_algo") != _MIXED:
         algo = fields.get("quant_algo")
-        told = f"stops: its class for {_MIXED} does not support quant_algo {algo}"
-        raise StopsError(told, fields.at("quant_algo"))
+        cause = f"its class for {_MIXED} does not support quant_algo {algo}"
+        raise StopsError(cause, fields.at("quant_algo"))
     entries = mixed_entries(files, fields, one_block_size=release.reading.one_block_size)
     takes = flat and release.reading.mixed_exclude_modules and "ignore" not in fields
     listed = "ignore" if flat and not takes else "exclude_modules"
@@ -260,8 +260,8 @@ def _nvfp4(files: Files, fields: Held, release: SglangRelease, *, flat: bool) ->
     if flat and group_size is None and release.reading.nvfp4_default_group and "NVFP4" in str(algo):
         group_size = DEFAULT_GROUP_SIZE
     if algo not in release.reading.uniform - {"MXFP8"}:
-        told = f"stops: {algo} for the whole checkpoint is not supported"
-        raise StopsError(told, fields.at("quant_algo"))
+        cause = f"{algo} for the whole checkpoint is not supported"
+        raise StopsError(cause, fields.at("quant_algo"))
     listed = "ignore" if flat else "exclude_modules"
     if flat and listed not in fields and release.reading.nvfp4_exclude_modules:
         keys = ("modules_to_not_convert", "exclude_modules")

@@ -45,8 +45,7 @@ def _router(tree: Tree, head: str, number: int) -> Iterator[Reason]:
         weight = module.weight if module else None
         if weight is not None and len(weight.shape) == 2 and weight.shape[0] != number:
             rows = f"{visible(head)}.{part} has {weight.shape[0]:,} rows"
-            text = f"stops: {rows}, but config.json declares {number:,} experts"
-            yield Reason(text, Effect.STOPS)
+            yield Reason.stop(f"{rows}, but config.json declares {number:,} experts")
 
 
 def _uneven_banks(tree: Tree) -> Iterator[Reason]:

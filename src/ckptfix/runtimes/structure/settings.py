@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ckptfix.runtimes.loads import Effect, Reason
+from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
 
@@ -12,16 +12,15 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
     values = tree.config.values
     for key in tree.family.spec.needs:
         if values and key not in values:
-            text = f"stops: config.json has no {key}, which this architecture needs"
-            yield Reason(text, Effect.STOPS)
+            yield Reason.stop(f"config.json has no {key}, which this architecture needs")
     if tree.family.spec.refuses_metadata and tree.has_config:
-        yield Reason(f"stops: {tree.family.spec.refuses_metadata}", Effect.STOPS)
+        yield Reason.stop(tree.family.spec.refuses_metadata)
     for key in tree.family.spec.divides_by:
         if tree.config.number(key) == 0:
-            yield Reason(f"stops: {key} of config.json is 0, and it divides by that", Effect.STOPS)
+            yield Reason.stop(f"{key} of config.json is 0, and it divides by that")
     for key, supported in tree.family.spec.allows.items():
         listed = values.get(key)
         others = [v for v in listed if v not in supported] if isinstance(listed, list) else []
         if others:
-            text = f"stops: {key} in config.json contains {visible(str(others[0]))}"
-            yield Reason(f"{text}, which it does not support", Effect.STOPS)
+            found = f"{key} in config.json contains {visible(str(others[0]))}"
+            yield Reason.stop(f"{found}, which it does not support")

@@ -5,7 +5,7 @@ from typing import Final
 
 from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.runtimes.layout import size_in
-from ckptfix.runtimes.loads import Effect, Reason
+from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
 
@@ -35,7 +35,7 @@ def size_reasons(tree: Tree) -> Iterator[Reason]:
             continue
         seen.add(sizes)
         shapes = f"is {_shown(stored)}, but config.json implies {_shown(expected)}"
-        yield Reason(f"stops: {visible(name)} {shapes}", Effect.STOPS, tensor=name)
+        yield Reason.stop(f"{visible(name)} {shapes}", tensor=name)
 
 
 def _biases(tree: Tree) -> Iterator[Reason]:
@@ -48,7 +48,7 @@ def _biases(tree: Tree) -> Iterator[Reason]:
         if _is_packed(tree, weight):
             continue
         shape = f"{visible(module.tensor_names['bias'])} is {_shown(bias.shape)}"
-        yield Reason(f"stops: {shape}, but its weight has {weight.shape[0]:,} rows", Effect.STOPS)
+        yield Reason.stop(f"{shape}, but its weight has {weight.shape[0]:,} rows")
         return
 
 

@@ -97,14 +97,14 @@ def _kv_scales(tree: Tree) -> Iterator[Reason]:
     modules = tree.checkpoint.modules.values()
     names = [m.tensor_names[role] for m in modules for role in m.tensors if role in KV_SCALES]
     if names:
-        told = f"stops: {without}it has no parameter for {some(names)}"
-        yield Reason(told, Effect.STOPS, tensor=ordered(names)[0])
+        cause = f"{without}it has no parameter for {some(names)}"
+        yield Reason.stop(cause, tensor=ordered(names)[0])
 
 
 def _stacked_experts(tree: Tree) -> Iterator[Reason]:
     for name, module in tree.checkpoint.modules.items():
         stacked = [n for r, n in module.tensor_names.items() if len(module.tensors[r].shape) == 3]
         if name.endswith(EXPERTS[:-1]) and stacked:
-            text = f"stops: it does not support experts stored as one tensor: {some(stacked)}"
-            yield Reason(text, Effect.STOPS, tensor=stacked[0])
+            cause = f"it does not support experts stored as one tensor: {some(stacked)}"
+            yield Reason.stop(cause, tensor=stacked[0])
             return

@@ -37,7 +37,7 @@ def _rows(tree: Tree) -> Iterator[Reason]:
         weight = tree.checkpoint.modules[name].weight
         if rows is not None and weight is not None and weight.shape[:1] not in ((), (rows,)):
             mismatch = f"{visible(name)} has {weight.shape[0]:,} rows, but vocab_size is {rows:,}"
-            yield Reason(f"stops: {mismatch}", Effect.STOPS, tensor=name)
+            yield Reason.stop(mismatch, tensor=name)
 
 
 def _ties(tree: Tree) -> Iterator[Reason]:

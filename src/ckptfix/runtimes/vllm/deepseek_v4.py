@@ -41,8 +41,8 @@ def read_deepseek_v4(
 def _experts(found: Held, config: Mapping[str, Any], reading: VllmReading) -> Experts:
     stored = config.get("expert_dtype", "fp4")
     if stored not in ("fp4", "fp8"):
-        told = f"stops: expert_dtype of {found.file} is {kind_of(stored)}, not fp4 or fp8"
-        raise StopsError(told, (found.file, ("expert_dtype",)))
+        cause = f"expert_dtype of {found.file} is {kind_of(stored)}, not fp4 or fp8"
+        raise StopsError(cause, (found.file, ("expert_dtype",)))
     algo = found.get("moe_quant_algo") or ""
     if stored == "fp8":
         return Experts(BLOCK_FP8)

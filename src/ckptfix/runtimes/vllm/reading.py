@@ -77,8 +77,8 @@ def read_mistral(params: Held) -> str:
         fields = params.child("quantization")
         method = str(fields.get("quant_method", "")).lower().replace("_", "-")
         if fields.get("qformat_weight") != "fp8_e4m3" and method != "compressed-tensors":
-            told = f"stops: it does not support the quantization in {params.file}"
-            raise StopsError(told, fields.at())
+            cause = f"it does not support the quantization in {params.file}"
+            raise StopsError(cause, fields.at())
     return (
         f"loads consolidated*.safetensors according to {params.file}, which ckptfix does not read"
     )
@@ -138,8 +138,8 @@ def _wrapped_method(found: Held, reading: VllmReading) -> str:
 def _file(files: Files) -> Held:
     """hf_quant_config.json, where the map of a mixed checkpoint is not in config.json."""
     if HF_QUANT_FILE not in files.documents:
-        told = f"stops: {ENTRIES} is not in config.json, and there is no {HF_QUANT_FILE}"
-        raise StopsError(told, (CONFIG_FILE, CONFIG_ROOT))
+        cause = f"{ENTRIES} is not in config.json, and there is no {HF_QUANT_FILE}"
+        raise StopsError(cause, (CONFIG_FILE, CONFIG_ROOT))
     found = Held(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
     if found.child("producer").get("name") != "modelopt":
         raise found.stop(" is not modelopt", "producer", "name")
@@ -161,11 +161,11 @@ def _from_config(files: Files, found: Held, method: str, reading: VllmReading) -
         raise fields.stop(f" is {kind}, not a list", listed)
     group_size = _group_size(fields)
     if algo not in reading.uniform and algo != "MIXED_PRECISION":
-        told = f"stops: {algo} for the whole checkpoint is not supported"
-        raise StopsError(told, fields.at("quant_algo"))
+        cause = f"{algo} for the whole checkpoint is not supported"
+        raise StopsError(cause, fields.at("quant_algo"))
     if method != "modelopt_mixed" and algo not in _OWNED[method]:
-        told = f"stops: quant_method {method} does not support quant_algo {algo}"
-        raise StopsError(told, fields.at("quant_algo"))
+        cause = f"quant_method {method} does not support quant_algo {algo}"
+        raise StopsError(cause, fields.at("quant_algo"))
     lacking = [key for key in _REQUIRED.get(method, ()) if key not in fields] if wrapped else []
     if lacking:
         raise fields.stop(f" has no {' and no '.join(lacking)}")

@@ -175,7 +175,7 @@ def _without_kv(found: Held, groups: object, layers: dict[str, Any]) -> dict[str
         return layers
     configs = [layers.get(str(group)) for group in groups]
     if any(not isinstance(config, dict) for config in configs):
-        raise StopsError(f"stops: no entry of {found.place('layer_quant_config')} is for KV caches")
+        raise StopsError(f"no entry of {found.place('layer_quant_config')} is for KV caches")
     if any(config != configs[0] for config in configs) or not (configs[0] or {}).get(
         "output_tensors"
     ):

@@ -161,8 +161,8 @@ def _require_kv_entries(found: Held, layers: Mapping[str, Any]) -> None:
     named = [g for g in groups if isinstance(g, str)]
     entries = [e for e in layers if any(expression(translate(g)).match(e) for g in named)]
     if named and not entries:
-        told = f"stops: no entry of {found.place('layer_quant_config')} is for KV caches"
-        raise StopsError(told, found.at("layer_quant_config"))
+        cause = f"no entry of {found.place('layer_quant_config')} is for KV caches"
+        raise StopsError(cause, found.at("layer_quant_config"))
     for entry in entries:
         value = layers[entry]
         if not isinstance(value, dict) or not value.get("output_tensors"):
