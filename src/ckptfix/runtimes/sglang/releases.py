@@ -7,6 +7,7 @@ sglang/srt/model_loader/weight_utils.py (`get_quant_config`). All were read in t
 The rows of lookups are compared with the answers of the real functions by `tools/conformance.py`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -160,3 +161,18 @@ QUANT_METHODS: Final = frozenset(
 )  # fmt: skip
 """Values of quant_method besides ModelOpt's that some known release takes (sglang 0.5.23
 sglang/srt/layers/quantization/__init__.py, and what older releases have besides)."""
+
+OWN_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {"fp8": ("DeepseekV4*",)}
+"""quant_method -> shell patterns of the architectures whose experts may have a different format
+(sglang 0.5.23 sglang/srt/configs/model_config.py, `nvfp4_moe_meta`)."""
+_QUANT_METHOD_AS_NAMED: Final = (
+    "Gemma4*", "Glm4Moe*", "InternS2*", "MiMoV2*", "MiniMaxM3*", "NemotronH*", "Qwen3Moe*",
+    "Qwen3Next*", "Qwen3VLMoe*", "Qwen3_5*", "Qwen4*",
+)  # fmt: skip
+CLASS_BY_GPU: Final[Mapping[str, tuple[str, ...]]] = {
+    "gptq": _QUANT_METHOD_AS_NAMED,
+    "awq": _QUANT_METHOD_AS_NAMED,
+}
+"""quant_method -> shell patterns of the architectures for which SGLang treats the quant_method, on
+some GPUs, as if the user had named it; no class for Marlin is used then (sglang 0.5.23
+sglang/srt/arg_groups/model_overrides/)."""

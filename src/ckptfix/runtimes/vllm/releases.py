@@ -9,6 +9,7 @@ Sources: vLLM 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/modelopt
 The rows of lookups are compared with the answers of the real functions by `tools/conformance.py`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -150,3 +151,10 @@ QUANT_METHODS: Final = frozenset(
 )  # fmt: skip
 """Values of quant_method besides ModelOpt's that some known release takes (vllm 0.33.0
 vllm/model_executor/layers/quantization/__init__.py, and what older releases have besides)."""
+
+OWN_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {
+    "fp8": ("DeepseekV4*", "BailingMoeV3*", "BailingMoEV3*"),
+}
+"""quant_method -> shell patterns of the architectures that have their own class for it, or change
+what the usual class does (vllm 0.33.0, vllm/models/deepseek_v4/quant_config.py and deepseek_v41/,
+and vllm/model_executor/models/bailing_moe_v3.py)."""

@@ -1,23 +1,21 @@
-"""The config classes of SGLang that read other quantizers' metadata, a file each.
+"""The config classes of SGLang that read other quantizers' metadata, one per file.
 
-`gptq` and `awq` are those of the classes for Marlin, which SGLang turns to where they can do it.
-bitsandbytes has a loader of its own, which nobody read.
+`gptq` and `awq` are read as the classes for Marlin read them, which SGLang prefers if they support
+the checkpoint. bitsandbytes has its own loader, which is not modelled.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Final
 
 from packaging.version import Version
 
-from ckptfix.runtimes.common.methods import (
-    Doubted,
-    Lookup,
-    QuantMethod,
-)
+from ckptfix.runtimes.common.methods import Doubted, Lookup, QuantMethod
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.sglang.releases import CLASS_BY_GPU, OWN_CLASSES
 
 _FILES: Final[Mapping[str, str]] = {
     "compressed-tensors": "compressed_tensors",
@@ -28,22 +26,13 @@ _FILES: Final[Mapping[str, str]] = {
     "quark": "quark",
 }
 """quant_method -> file."""
-_FOR_MARLIN: Final = ("gptq", "awq")
 _SINCE: Final = Version("0.5.23")
-"""The oldest release of which these classes were read as a whole; older ones differ in places."""
-_NAMED_AS_ASKED: Final = (
-    "Gemma4", "Glm4Moe", "InternS2", "MiMoV2", "MiniMaxM3", "NemotronH", "Qwen3Moe", "Qwen3Next",
-    "Qwen3VLMoe", "Qwen3_5", "Qwen4",
-)  # fmt: skip
-"""Beginnings of architectures for which SGLang takes the quant_method as if the user had named it,
-on some GPUs (sglang/srt/arg_groups/model_overrides/): then no class for Marlin takes over."""
-_OTHERWISE: Final[Mapping[str, tuple[str, ...]]] = {"fp8": ("DeepseekV4",)}
-"""quant_method -> beginnings of architectures whose experts may be in another format."""
+"""The oldest release whose classes were read completely; older ones differ in places."""
 
 
 @dataclass(frozen=True)
 class _OnSomeGpus:
-    """A class that takes over on some GPUs only: which names it finds is known, no layer is."""
+    """A class that is used on some GPUs only: the names that it finds are known, no layer is."""
 
     method: QuantMethod
 
@@ -61,8 +50,11 @@ def method_named(name: str, version: str, architecture: str) -> QuantMethod | No
     file = _FILES.get(name)
     if file is None or Version(version) < _SINCE:
         return None
-    if architecture.startswith(_OTHERWISE.get(name, ())):
+    if _lists(OWN_CLASSES, name, architecture):
         return None
     method: QuantMethod = import_module(f"{__name__}.{file}").METHOD
-    by_gpu = name in _FOR_MARLIN and architecture.startswith(_NAMED_AS_ASKED)
-    return _OnSomeGpus(method) if by_gpu else method
+    return _OnSomeGpus(method) if _lists(CLASS_BY_GPU, name, architecture) else method
+
+
+def _lists(table: Mapping[str, tuple[str, ...]], name: str, architecture: str) -> bool:
+    return any(fnmatchcase(architecture, pattern) for pattern in table.get(name, ()))

@@ -5,6 +5,7 @@ A quant_method that vLLM corrects to another name has the file of that one.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Final
 
@@ -13,6 +14,7 @@ from packaging.version import Version
 from ckptfix.runtimes.common.methods import Doubted, Lookup, QuantMethod
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.vllm.releases import OWN_CLASSES
 
 _FILES: Final[Mapping[str, str]] = {
     "compressed-tensors": "compressed_tensors",
@@ -67,20 +69,12 @@ class _Older:
         return Doubted(why) if why else self.method.bind(found, names, dtypes)
 
 
-_OTHERWISE: Final[Mapping[str, tuple[str, ...]]] = {
-    "fp8": ("DeepseekV4", "BailingMoeV3", "BailingMoEV3"),
-}
-"""quant_method -> beginnings of architectures that have a class of their own for it, or change what
-the class does (vllm 0.33.0, vllm/models/deepseek_v4/quant_config.py and deepseek_v41/, and
-vllm/model_executor/models/bailing_moe_v3.py)."""
-
-
 def method_named(name: str, version: str, architecture: str) -> QuantMethod | None:
     """The class that reads a quant_method in a release; None where no file describes it."""
     file, asked = _FILES.get(name), Version(version)
     if file is None or asked < _SINCE.get(file, _READ_AS_A_WHOLE):
         return None
-    if architecture.startswith(_OTHERWISE.get(name, ())):
+    if any(fnmatchcase(architecture, pattern) for pattern in OWN_CLASSES.get(name, ())):
         return None
     method: QuantMethod = import_module(f"{__name__}.{file}").METHOD
     return method if asked >= _READ_AS_A_WHOLE else _Older(name, method)
