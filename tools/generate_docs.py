@@ -138,8 +138,16 @@ GENERATED: dict[str, Callable[[], str]] = {
     "mapper.schema.json": mapper_schema,
 }
 
-if __name__ == "__main__":
+
+def write_all() -> None:
+    """Write every page, then delete those of rules that no longer exist."""
+    pages = {DOCS / name: make() for name, make in GENERATED.items()}
+    for path, text in pages.items():
+        path.write_text(text, encoding="utf-8")
     for page in (DOCS / "rules").glob("*.md"):
-        page.unlink()  # of a rule that is no more
-    for name, make in GENERATED.items():
-        (DOCS / name).write_text(make(), encoding="utf-8")
+        if page not in pages:
+            page.unlink()
+
+
+if __name__ == "__main__":
+    write_all()

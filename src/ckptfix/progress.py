@@ -16,6 +16,8 @@ class Step:
     done: int = 0
     total: int | None = None
     """Number of equal parts of this step; None if unknown."""
+    in_bytes: bool = False
+    """`done` and `total` are numbers of bytes."""
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+import ckptfix
 from ckptfix.report.spelling import spelled
 from ckptfix.verifying.device import open_device, out_of_memory
 from tests.builders import fp8, write_checkpoint
@@ -37,6 +39,16 @@ def test_packed_modules_are_run_as_the_runtime_joins_them(call: Call) -> None:
     assert (qkv["how"], qkv["kernel"]) == ("native", "torch scaled_mm TensorWise")
     assert 0 < qkv["requantized_error"] < 0.03
     assert made["joined_as"] == "vllm 0.33.0"
+
+
+def test_the_caller_gets_the_number_of_bytes_that_are_verified() -> None:
+    steps: list[ckptfix.Step] = []
+    listener = ckptfix.Listener(step=steps.append)
+    ckptfix.verify(DATA / "llama-fp8-kv8", device="cpu", listener=listener)
+    weights = [step for step in steps if step.in_bytes]
+    assert weights[0].done == 0
+    assert all(a.done < b.done for a, b in pairwise(weights))
+    assert weights[-1].done == weights[-1].total
 
 
 def test_a_checkpoint_of_which_nothing_can_be_decoded_is_not_verified(call: Call) -> None:

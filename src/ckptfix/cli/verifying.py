@@ -1,8 +1,6 @@
 """`ckptfix verify`: from flags to the operation, and its output."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from ckptfix.cli.listening import listening
@@ -12,7 +10,6 @@ from ckptfix.operations.verify import VerifyRequest, verify_directory
 from ckptfix.report.console import show, write_plain
 from ckptfix.report.spelling import spelled_verify
 from ckptfix.report.verify_json import verify_json
-from ckptfix.report.verify_progress import progress_bar
 from ckptfix.report.verify_text import verify_text
 
 
@@ -59,16 +56,8 @@ def run_verify(directory: str, flags: VerifyFlags) -> int:
         CkptfixError: torch or the device is missing, a file cannot be read, nothing to verify.
     """
     request = flags.request()
-    with ExitStack() as steps:
-        listener = steps.enter_context(listening())
-
-        @contextmanager
-        def bar(nbytes: int, modules: int) -> Iterator[Callable[[int], None]]:
-            steps.close()  # two bars at once would overwrite each other
-            with progress_bar(nbytes, modules) as advance:
-                yield advance
-
-        report = verify_directory(directory, request, listener, bar)
+    with listening() as listener:
+        report = verify_directory(directory, request, listener)
     if report is None:
         return 0
     report = spelled_verify(report)

@@ -3,8 +3,8 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from ckptfix.errors import CkptfixError
 from ckptfix.installed.targets import targets_of
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load
-from ckptfix.progress import SILENT, Listener
+from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.remote.local_url import local_path
 from ckptfix.rules.context import Facts
 from ckptfix.rules.finding import Finding
@@ -33,9 +33,6 @@ from ckptfix.verifying.plan import GENERIC_FAMILY, Plan, plan_gemms, sampled, sh
 
 if TYPE_CHECKING:
     from ckptfix.verifying.ranks import Ranks
-
-Bar = Callable[[int, int], AbstractContextManager[Callable[[int], None]]]
-"""(bytes, modules) -> a context whose value is called with the bytes of each module done."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,6 @@ def verify_directory(
     directory: str,
     request: VerifyRequest,
     listener: Listener = SILENT,
-    bar: Bar = lambda _, __: nullcontext(lambda _: None),
     *,
     distributed: bool = True,
 ) -> VerifyReport | None:
@@ -96,7 +92,7 @@ def verify_directory(
     from ckptfix.verifying.ranks import Ranks, ranks  # noqa: PLC0415 - torch
 
     with limited(), ranks() if distributed else nullcontext(Ranks()) as of:
-        return _verify(checkpoint, directory, request, of, bar)
+        return _verify(checkpoint, directory, request, of, listener)
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,11 @@ def _family(checkpoint: Checkpoint, targets: Sequence[Target]) -> tuple[Family, 
 
 
 def _verify(
-    checkpoint: Checkpoint, directory: str, request: VerifyRequest, of: "Ranks", bar: Bar
+    checkpoint: Checkpoint,
+    directory: str,
+    request: VerifyRequest,
+    of: "Ranks",
+    listener: Listener,
 ) -> VerifyReport | None:
     from ckptfix.verifying.backends.choice import requested_backends  # noqa: PLC0415 - torch
     from ckptfix.verifying.device import open_device, torch_version  # noqa: PLC0415
@@ -152,9 +152,12 @@ def _verify(
     if request.source is not None:
         _require_counterpart(subject.plan, left_out, request.source)
     mine = share_of(subject.plan, of.rank, of.size)
-    with bar(mine.nbytes, len(mine.gemms)) as progress:
-        source = DirectorySource.open(directory)
-        part = run_plan(checkpoint, source, mine, settings, progress, unquantized)
+
+    def progress(done: int, total: int) -> None:
+        listener.step(Step("verifying weights", checkpoint.name, done, total, in_bytes=True))
+
+    opened = DirectorySource.open(directory)
+    part = run_plan(checkpoint, opened, mine, settings, progress, unquantized)
     whole = gather(part, of, subject.plan)
     if whole is None:
         return None

@@ -54,6 +54,15 @@ def showing(stream: TextIO) -> Iterator[Callable[[Step], None]]:
         display.close()
 
 
+def _part(step: Step) -> str:
+    if step.total is None:
+        return ""
+    from rich.filesize import decimal  # noqa: PLC0415 - loaded by the bar that shows it
+
+    shown = decimal if step.in_bytes else "{:,}".format
+    return f"{shown(step.done)}/{shown(step.total)}"
+
+
 class _Display:
     """The newest step of each checkpoint, as one bar each."""
 
@@ -125,7 +134,7 @@ class _Display:
             description=printable(f"{step.checkpoint}: {step.what}"),
             total=step.total,
             completed=step.done,
-            part="" if step.total is None else f"{step.done:,}/{step.total:,}",
+            part=_part(step),
         )
 
     def close(self) -> None:

@@ -23,8 +23,8 @@ from ckptfix.verifying.spans import Unquantized, units_of
 from ckptfix.verifying.stored import StoredWeight, unstacked
 from ckptfix.verifying.stream import PREFETCH_BYTES, Stream, Tensors
 
-Progress = Callable[[int], None]
-"""Called with the bytes of each finished module."""
+Progress = Callable[[int, int], None]
+"""Called with the bytes that were verified and those of the whole run."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def run_plan(
     source: DirectorySource,
     plan: Plan,
     settings: RunSettings,
-    progress: Progress = lambda _: None,
+    progress: Progress = lambda _, __: None,
     unquantized: Unquantized | None = None,
 ) -> Part:
     """Read and run everything; partial results if the user interrupts.
@@ -63,6 +63,8 @@ def run_plan(
     """
     start, found, interrupted = time.perf_counter(), _Found(), False
     units = list(units_of(checkpoint, source, plan, unquantized))
+    total = sum(unit.nbytes for unit in units)
+    progress(0, total)
     try:
         with (
             Stream(units, settings.device.torch_device, prefetch=settings.prefetch) as stream,
@@ -75,7 +77,7 @@ def run_plan(
                     name = plan.loose[unit.key - len(plan.gemms)]
                     found.modules[name] = loose_scales(name, _of(tensors, name))
                 found.nbytes += unit.nbytes
-                progress(unit.nbytes)
+                progress(found.nbytes, total)
                 del tensors  # the stream counts them as gone
     except KeyboardInterrupt:
         interrupted = True
