@@ -6,9 +6,10 @@ https://huggingface.co/docs/safetensors (checked against safetensors 0.8.0).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod
-from typing import Final, Literal
+from operator import mul
+from typing import Final
 
 import msgspec
 
@@ -19,6 +20,7 @@ from ckptfix.checkpoint.file_kind import (
     header_length,
     other_kind,
 )
+from ckptfix.checkpoint.header_rows import LARGEST, NO_SHAPE, Row, decode_rows
 from ckptfix.checkpoint.source import Source
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
@@ -26,31 +28,6 @@ from ckptfix.text import visible
 
 LONGEST_NAME: Final = 1_000
 """Characters. Lookups try every part of a name; real names have at most a few hundred."""
-
-Dtype = Literal[
-    "BOOL",
-    "F4",
-    "F6_E2M3",
-    "F6_E3M2",
-    "U8",
-    "I8",
-    "F8_E5M2",
-    "F8_E4M3",
-    "F8_E8M0",
-    "F8_E4M3FNUZ",
-    "F8_E5M2FNUZ",
-    "I16",
-    "U16",
-    "F16",
-    "BF16",
-    "I32",
-    "U32",
-    "F32",
-    "C64",
-    "F64",
-    "I64",
-    "U64",
-]
 
 DTYPE_BITS: Final[Mapping[str, int]] = {
     "BOOL": 8,
@@ -101,29 +78,30 @@ class Layouts(dict[tuple[str, tuple[int, ...]], Tensor | None]):
 
     def __missing__(self, layout: tuple[str, tuple[int, ...]]) -> Tensor | None:
         dtype, shape = layout
-        bits = DTYPE_BITS.get(dtype)
-        sound = bits is not None and all(n >= 0 for n in shape)
-        tensor = Tensor(dtype, shape, _nbytes(shape, bits)) if bits and sound else None
+        sound = not _layout_problem(dtype, shape)
+        tensor = Tensor(dtype, shape, _nbytes(dtype, shape)) if sound else None
         return self.setdefault(layout, tensor)
 
 
-def _nbytes(shape: tuple[int, ...], bits: int) -> int:
-    return (prod(shape) * bits + 7) // 8
+def _nbytes(dtype: str, shape: tuple[int, ...]) -> int:
+    return prod(shape) * DTYPE_BITS[dtype] // 8
 
 
-class _Row(msgspec.Struct, gc=False):
-    dtype: str = ""
-    shape: tuple[int, ...] = ()
-    data_offsets: tuple[int, int] = (-1, -1)
-
-
-class _KnownRow(_Row, gc=False):
-    # Strings of a closed set are created once, not once per tensor.
-    dtype: Dtype | Literal[""] = ""
-
-
-_header_decoder = msgspec.json.Decoder(dict[str, _Row])
-_known_header_decoder = msgspec.json.Decoder(dict[str, _KnownRow])
+def _layout_problem(dtype: str, shape: tuple[int, ...]) -> str:
+    """Why nothing can be stored so; empty where it can."""
+    if dtype not in DTYPE_BITS:
+        return f"unknown dtype {visible(dtype)!r}" if dtype else "has no dtype"
+    if shape == NO_SHAPE:
+        return "has no shape"
+    if any(n < 0 for n in shape):
+        return f"negative dimension in shape {list(shape)}"
+    bits = DTYPE_BITS[dtype]
+    # As the library multiplies: from the left, so that a later 0 does not help.
+    if max([*shape, *accumulate((*shape, bits), mul)]) > LARGEST:
+        return f"{dtype} {list(shape)} is larger than 2^64 bits"
+    if prod(shape) * bits % 8:
+        return f"{dtype} {list(shape)} does not fill whole bytes"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -200,22 +178,8 @@ def _not_safetensors(file: str, start: bytes, size: int) -> CkptfixError:
     return CkptfixError(problem, place=place, advice="download the file again")
 
 
-def _decode(data: bytes, file: str) -> Mapping[str, _Row]:
-    rows: dict[str, _KnownRow] | dict[str, _Row]
-    try:
-        try:
-            rows = _known_header_decoder.decode(data)
-        except msgspec.ValidationError:
-            rows = _header_decoder.decode(data)
-    except msgspec.ValidationError as error:
-        raise CkptfixError(f"invalid safetensors header: {error}", place=Place(file)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CkptfixError(
-            f"the safetensors header is not valid JSON: {error}",
-            place=Place(file),
-            advice="download the file again",
-        ) from error
-    rows.pop("__metadata__", None)
+def _decode(data: bytes, file: str) -> Mapping[str, Row]:
+    rows = decode_rows(data, file)
     longest = max(map(len, rows), default=0)
     if longest > LONGEST_NAME:
         raise CkptfixError(
@@ -226,7 +190,7 @@ def _decode(data: bytes, file: str) -> Mapping[str, _Row]:
     return rows
 
 
-def _in_order(rows: Mapping[str, _Row], data_bytes: int, layouts: Layouts) -> Header | None:
+def _in_order(rows: Mapping[str, Row], data_bytes: int, layouts: Layouts) -> Header | None:
     """The header, if its rows cover the data in order, as writers produce it."""
     tensors = []
     at = 0
@@ -240,25 +204,22 @@ def _in_order(rows: Mapping[str, _Row], data_bytes: int, layouts: Layouts) -> He
     return dict(zip(rows, tensors, strict=True)) if at == data_bytes else None
 
 
-def _row_problem(row: _Row, data_bytes: int) -> str:
-    bits = DTYPE_BITS.get(row.dtype)
+def _row_problem(row: Row, data_bytes: int) -> str:
     start, end = row.data_offsets
-    if bits is None:
-        return f"unknown dtype {visible(row.dtype)!r}" if row.dtype else "has no dtype"
-    if any(n < 0 for n in row.shape):
-        return f"negative dimension in shape {list(row.shape)}"
+    if problem := _layout_problem(row.dtype, row.shape):
+        return problem
     if not 0 <= start <= end:
         return f"data_offsets {[start, end]} are not a range"
     if end > data_bytes:
         return f"data ends at byte {end}, but the file holds {data_bytes} bytes of data"
-    expected = _nbytes(row.shape, bits)
+    expected = _nbytes(row.dtype, row.shape)
     if expected != end - start:
         held = f"data_offsets span {end - start} bytes"
         return f"{row.dtype} {list(row.shape)} takes {expected} bytes, {held}"
     return ""
 
 
-def _checked(rows: Mapping[str, _Row], file: str, data_bytes: int, layouts: Layouts) -> Header:
+def _checked(rows: Mapping[str, Row], file: str, data_bytes: int, layouts: Layouts) -> Header:
     """Compare each row with dtype and shape, and all rows with the file: no hole, no overlap."""
     for name, row in rows.items():
         if problem := _row_problem(row, data_bytes):
