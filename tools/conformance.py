@@ -21,7 +21,7 @@ from typing import Any
 from ckptfix.errors import CkptfixError
 from ckptfix.runtimes.common.bound import BoundMetadata
 from ckptfix.runtimes.common.methods import NO_TENSORS, LayerKind, Lookup
-from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.runtimes.common.objects import JsonObject, StopsError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.registry import runtime_named
@@ -84,7 +84,7 @@ def replay_method(case: dict[str, Any], head: tuple[str, str, str]) -> Iterator[
         runtime = runtime_named(profile.runtime)
         names = runtime.bind_names(profile, case["architectures"])
         method = runtime.method_named(case["method"], profile.version, head[2])
-        found = Held("config.json", ("quantization_config",), case["metadata"])
+        found = JsonObject("config.json", ("quantization_config",), case["metadata"])
         lookup = method.bind(found, names, NO_TENSORS) if method else "no such method"
     except (CkptfixError, StopsError) as error:
         lookup = str(error)

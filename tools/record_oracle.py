@@ -114,10 +114,10 @@ LAYERS: Final = 4
 """Enough for one layer of every kind."""
 EXPERTS: Final = 2
 
-Asked = dict[str, dict[str, str | None]]
+ReleaseNames = dict[str, dict[str, str | None]]
 
 
-def _note_questions(asked: Asked) -> None:
+def _note_questions(asked: ReleaseNames) -> None:
     """Let every quantization config write down the outermost question it is asked."""
     modelopt = importlib.import_module("vllm.model_executor.layers.quantization.modelopt")
     depth = [0]
@@ -164,7 +164,7 @@ def _reason(error: Exception) -> str:
 
 
 def _built(build: Callable[[], tuple[Any, Any]]) -> dict[str, Any]:
-    asked: Asked = {}
+    asked: ReleaseNames = {}
     try:
         _note_questions(asked)
         model, config = build()

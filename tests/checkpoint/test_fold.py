@@ -24,7 +24,7 @@ from ckptfix.report.console import plain
 from ckptfix.report.formats import FORMATS, renderer
 from ckptfix.report.layout import fitted
 from ckptfix.rules.finding import Severity
-from ckptfix.runtimes.releases import asked_targets
+from ckptfix.runtimes.releases import requested_targets
 from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, safetensors_bytes
 from tests.conftest import FIXTURE_NAMES, FIXTURES
 
@@ -41,7 +41,7 @@ def checked(directory: Path, runtimes: tuple[str, ...]) -> str:
     """Everything that `check` says in every format, of like findings and of each."""
     said: list[str] = []
     for verbose in (True, False):
-        request = CheckRequest(targets=asked_targets(runtimes), every=verbose, page=True)
+        request = CheckRequest(targets=requested_targets(runtimes), every=verbose, page=True)
         found = tuple(check_each([str(directory)], request))
         report = CheckReport(found, Severity.WARNING, Path("/"))
         for name in FORMATS:

@@ -10,7 +10,7 @@ import pytest
 from ckptfix.operations.examine import examine
 from ckptfix.operations.loading import load
 from ckptfix.rules.registry import RULES
-from ckptfix.runtimes.releases import asked_targets
+from ckptfix.runtimes.releases import requested_targets
 from tests.conftest import SHARED
 from tests.field.mechanisms import PAIRS, Draft
 
@@ -30,7 +30,7 @@ STATIC = {"EXPERTS", "EXPORT", "FILES", "FUSED", "INDEX", "LMHEAD", "MATCHER", "
 
 def codes_found(draft: Draft, directory: Path) -> set[str]:
     checkpoint = load(str(draft.write(directory)))
-    examined = examine(checkpoint, None, asked_targets(RELEASES))
+    examined = examine(checkpoint, None, requested_targets(RELEASES))
     return {finding.code for finding in examined.findings}
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from ckptfix.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from ckptfix.checkpoint.source import DirectorySource
-from ckptfix.runtimes.installed.answer import Answer, AskedModule, Parameter
-from ckptfix.runtimes.installed.verdict import AskedVerdict, verdict_of
+from ckptfix.runtimes.installed.answer import Answer, BuiltModule, Parameter
+from ckptfix.runtimes.installed.verdict import InstalledVerdict, verdict_of
 from ckptfix.runtimes.loads import Effect
 from tests.builders import Shapes, bf16, fp8, nvfp4, write_checkpoint
 
@@ -21,9 +21,9 @@ def checkpoint(directory: Path, tensors: Shapes, **config: Any) -> Checkpoint:
     return load_checkpoint(DirectorySource(directory), "it")
 
 
-def layer(parameters: dict[str, Parameter], **more: Any) -> AskedModule:
+def layer(parameters: dict[str, Parameter], **more: Any) -> BuiltModule:
     given: dict[str, Any] = {"kind": "linear", "asked": (PLACE,), "method": "SomeMethod"}
-    return AskedModule(place=PLACE, parameters=parameters, **given | more)
+    return BuiltModule(place=PLACE, parameters=parameters, **given | more)
 
 
 FP8_LAYER = layer(
@@ -40,7 +40,7 @@ def landed(tensors: Shapes) -> dict[str, tuple[str, ...]]:
     return {name: (name,) for name in tensors}
 
 
-def verdict(found: Checkpoint, answer: Answer) -> AskedVerdict:
+def verdict(found: Checkpoint, answer: Answer) -> InstalledVerdict:
     return verdict_of(found, answer, None, "")
 
 
@@ -102,7 +102,7 @@ def test_what_is_not_filled(answer: dict[str, Any], told: str, tmp_path: Path) -
 
 def test_a_bank_with_an_expert_that_nothing_fills(tmp_path: Path) -> None:
     tensors = fp8(f"{BANK}.0.down_proj")
-    bank = AskedModule(BANK, "experts", (BANK,), "", {"w2_weight": ("float8_e4m3fn", (2, 32, 32))})
+    bank = BuiltModule(BANK, "experts", (BANK,), "", {"w2_weight": ("float8_e4m3fn", (2, 32, 32))})
     answer = Answer(
         modules=(bank,),
         lands=dict.fromkeys(tensors, (f"{BANK}.w2_weight",)),

@@ -15,7 +15,7 @@ from ckptfix.errors import CkptfixError
 from ckptfix.operations.examine import examine
 from ckptfix.operations.loading import load
 from ckptfix.rules.finding import Finding
-from ckptfix.runtimes.releases import asked_targets
+from ckptfix.runtimes.releases import requested_targets
 from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 from tests.mutations import of_entries, of_files, of_patterns, of_tensors
@@ -97,7 +97,7 @@ def _outcome(
 def _look(directory: Path) -> _Seen:
     try:
         checkpoint = load(str(directory))
-        examined = examine(checkpoint, None, asked_targets([NEWEST]))
+        examined = examine(checkpoint, None, requested_targets([NEWEST]))
     except CkptfixError as error:
         return _Seen(frozenset({STOPS}), error=str(error))
     codes = frozenset(finding.code for finding in examined.findings)

@@ -13,7 +13,7 @@ from ckptfix.operations.loading import load
 from ckptfix.report.console import plain
 from ckptfix.report.layers_text import layer_map_lines
 from ckptfix.runtimes.name_maps import builtin_name_map
-from ckptfix.runtimes.releases import asked_targets
+from ckptfix.runtimes.releases import requested_targets
 from ckptfix.runtimes.verdict import judge_each
 from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, write_checkpoint
 from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, Run
@@ -76,7 +76,7 @@ def test_experts_in_several_formats_are_marked(tmp_path: Path) -> None:
 
 def test_what_a_release_builds_instead_is_in_the_map() -> None:
     checkpoint = load(str(DATA / "nanovl-mixed"))
-    targets = asked_targets(["vllm==0.17.1", "vllm==0.33.0"])
+    targets = requested_targets(["vllm==0.17.1", "vllm==0.33.0"])
     verdicts = judge_each(checkpoint, targets)
     layers = layer_map(checkpoint, builtin_name_map(checkpoint), verdicts)
     assert layers.differs

@@ -10,7 +10,7 @@ import pytest
 
 from ckptfix.rewriting.portable import PortablePlan, Strategy, plan_for_targets
 from ckptfix.runtimes.name_maps import choose_name_map
-from ckptfix.runtimes.releases import asked_targets
+from ckptfix.runtimes.releases import requested_targets
 from ckptfix.runtimes.verdict import TargetVerdict
 from tests.builders import bf16, fp8, mixed, nvfp4, write_checkpoint
 from tests.conftest import FIXTURE_NAMES, FIXTURES, Run, files_but_the_backup, files_of, load
@@ -21,7 +21,7 @@ EVERY_RELEASE = ("vllm", "sglang")
 def plan(directory: Path, *specs: str, strategy: Strategy = "auto") -> PortablePlan:
     checkpoint = load(directory)
     name_map = choose_name_map(checkpoint.config.architectures, checkpoint.config.nested)
-    targets = asked_targets(specs)
+    targets = requested_targets(specs)
     return plan_for_targets(checkpoint, name_map.without_releases(), targets, strategy)
 
 

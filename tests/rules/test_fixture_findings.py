@@ -8,7 +8,7 @@ import pytest
 
 from ckptfix.operations.examine import examine
 from ckptfix.operations.loading import load
-from ckptfix.runtimes.releases import asked_targets
+from ckptfix.runtimes.releases import requested_targets
 from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES
 
 NEWEST = "vllm==0.33.0"
@@ -20,7 +20,7 @@ TABLE: list[dict[str, Any]] = tomllib.loads(
 @pytest.mark.parametrize("name", FIXTURE_NAMES)
 def test_the_findings_are_those_of_the_table(name: str) -> None:
     checkpoint = load(str(FIXTURES / name))
-    examined = examine(checkpoint, None, asked_targets([NEWEST]))
+    examined = examine(checkpoint, None, requested_targets([NEWEST]))
     found = Counter((f.code, f.rule.severity.value) for f in examined.findings)
     rows = [row for row in TABLE if row["fixture"] == name]
     assert found == {(row["code"], row["severity"]): row["count"] for row in rows}

@@ -48,12 +48,12 @@ def runtimes(
         rows_json,
     )
     from ckptfix.runtimes.catalogue import architecture_rows, learned_architecture, release_rows
-    from ckptfix.runtimes.releases import asked_targets
+    from ckptfix.runtimes.releases import requested_targets
 
     if runtime:
         if architecture is None:
             raise CkptfixError("--runtime needs an architecture", advice="name one before it")
-        targets = asked_targets(runtime)
+        targets = requested_targets(runtime)
         found = tuple(learned_architecture(architecture, target) for target in targets)
         if json:
             write_plain(rows_json(found), sys.stdout)

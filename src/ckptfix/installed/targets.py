@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ckptfix.runtimes.registry import known_runtimes
-from ckptfix.runtimes.releases import asked_targets
+from ckptfix.runtimes.releases import requested_targets
 from ckptfix.runtimes.targets import Target
 
 INSTALLED: Final = "installed"
@@ -18,7 +18,7 @@ def targets_of(specs: Sequence[str]) -> tuple[Target, ...]:
     virtual environment, or the first on the path. `vllm@PYTHON` is the one that this Python has.
 
     Raises:
-        CkptfixError: as `asked_targets`; there is no such Python, or no runtime in it.
+        CkptfixError: as `requested_targets`; there is no such Python, or no runtime in it.
     """
     targets = [target for spec in specs for target in _targets_of(spec)]
     return tuple(dict.fromkeys(targets))
@@ -28,7 +28,7 @@ def _targets_of(spec: str) -> Iterator[Target]:
     name, at, path = spec.strip().partition(_AT)
     is_any = name.lower() == INSTALLED and not at
     if not is_any and not (at and name.lower() in known_runtimes()):
-        yield from asked_targets([spec])
+        yield from requested_targets([spec])
         return
     # Subprocesses and their limits are for these two alone.
     from ckptfix.installed.found import of_first, target_in  # noqa: PLC0415

@@ -8,7 +8,7 @@ from ckptfix.operations.loading import load_unquantized
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.remote.opening import NetworkPolicy
 from ckptfix.runtimes.online import OnlineAnswer, quantized_online
-from ckptfix.runtimes.releases import asked_targets, newest_targets
+from ckptfix.runtimes.releases import newest_targets, requested_targets
 
 
 def online(
@@ -35,7 +35,7 @@ def online(
     Raises:
         CkptfixError: it cannot be read, or there is no such release.
     """
-    targets = asked_targets(runtimes) or newest_targets()
+    targets = requested_targets(runtimes) or newest_targets()
     policy = NetworkPolicy(revision, offline, refresh)
     loaded = load_unquantized(os.fspath(checkpoint), policy, listener)
     answers = []

@@ -115,7 +115,7 @@ def plan_rewrite_of(
     return make_plan(opened, load_opened(opened, listener), request, listener)
 
 
-def asked_request(
+def request_from(
     runtimes: Sequence[str],
     maps: Sequence[str],
     mapper: str | None,
@@ -167,7 +167,7 @@ def plan(
     Raises:
         CkptfixError: it cannot be read or planned.
     """
-    request = asked_request(
+    request = request_from(
         runtimes, maps, mapper, strategy, from_tensors=from_tensors, tensors=tensors
     )
     opened = open_named(os.fspath(checkpoint), NetworkPolicy(revision, offline, refresh), listener)

@@ -8,7 +8,7 @@ from pathlib import Path
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.loading import open_named
-from ckptfix.operations.plan import RewritePlan, asked_request, plan_rewrite_of
+from ckptfix.operations.plan import RewritePlan, plan_rewrite_of, request_from
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.remote.cache_entry import is_snapshot
 from ckptfix.remote.opening import NetworkPolicy, Opened
@@ -211,7 +211,7 @@ def rewrite(
         RewriteRefusedError: it would break something; nothing was written.
         CkptfixError: it cannot be read, planned or written.
     """
-    request = asked_request(
+    request = request_from(
         runtimes, maps, mapper, strategy, from_tensors=from_tensors, tensors=tensors
     )
     opened = open_named(os.fspath(checkpoint), NetworkPolicy(revision, offline, refresh), listener)

@@ -90,14 +90,14 @@ class Planner:
                 the names in this metadata cannot be renamed.
         """
         self._require_speller()
-        asked = self.request
+        request = self.request
         tensors = None
-        own = asked.own_map
-        if asked.tensors:
+        own = request.own_map
+        if request.tensors:
             tensors, own = plan_names_of_tensors(self.checkpoint, own), None
         named = tensors.checkpoint if tensors else self.checkpoint
         name_map = own or builtin_name_map(named)
-        targets = asked.targets
+        targets = request.targets
         judge_all(named, targets, self.listener)  # raises for an unknown architecture
         if targets:
             name_map = name_map.without_releases()
@@ -163,8 +163,8 @@ class Planner:
             plan = portable.plan
         else:
             # A map that no known release needs renames nothing unless the user asks for it.
-            asked = self.request.own_map is not None or name_map.required
-            plan = plan_rewrite(start, name_map if asked else damage_map(), spelling=name_map)
+            renames = self.request.own_map is not None or name_map.required
+            plan = plan_rewrite(start, name_map if renames else damage_map(), spelling=name_map)
         if rebuilt:
             plan = join_plans(named, name_map, rebuilt, plan)
         if portable:

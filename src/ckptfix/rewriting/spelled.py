@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.interface import Reading, Speller, ToSay, Wanted
+from ckptfix.checkpoint.dialects.interface import Reading, Speller, SpellingTask, Wanted
 from ckptfix.checkpoint.dialects.statements import Statement, value_at
 from ckptfix.checkpoint.formats.layers import StoredLayer
 from ckptfix.names import is_class_name
@@ -45,10 +45,10 @@ Spelling = tuple[str, ...]
 _SPELLINGS: Final[tuple[Spelling, ...]] = (
     ("stored",),
     ("members",),
-    ("asked",),
-    ("stored", "asked"),
+    ("looked up",),
+    ("stored", "looked up"),
     ("stored", "members"),
-    ("stored", "members", "asked"),
+    ("stored", "members", "looked up"),
 )
 """Tried in this order: as the tensors spell a module, as the release spells its members, and as it
 spells the packed module."""
@@ -160,7 +160,7 @@ class SpelledPlanner:
         dropped: dict[str, tuple[Statement, ...]] = {}
         if drops:
             dropped = self._dropped
-            wanted |= self._rightly_said(dropped, spelling)
+            wanted |= self._correctly_declared(dropped, spelling)
         after, attempt = self.before, self._none
         for _ in range(_ROUNDS):
             more = self._wanted(after, spelling)
@@ -182,7 +182,7 @@ class SpelledPlanner:
             value = value_at(document.value, metadata.root)
             idle = (s for s in metadata.statements if s.place in self._idle)
             gone = (*dropped.get(metadata.file, ()), *idle)
-            changes = self.speller.say(ToSay(metadata, value, wanted, gone))
+            changes = self.speller.changes(SpellingTask(metadata, value, wanted, gone))
             files.append(changed_file(document, changes, names=True))
         changed = tuple(file for file in files if file.edits)
         after = rewritten(self.checkpoint, changed)
@@ -199,11 +199,11 @@ class SpelledPlanner:
     def _wrong_in(self, checkpoint: Checkpoint) -> frozenset[str]:
         """The given modules that the quantizer reads differently from how they are stored."""
         declarations = Declarations(checkpoint, Naming(checkpoint, self.name_map))
-        asked = looked_up(checkpoint)
+        judged = looked_up(checkpoint)
         wrong: set[str] = set()
         for metadata in checkpoint.metadata:
             for module, decision in declarations.decided(self.reading, metadata).items():
-                if asked is not None and module not in asked:
+                if judged is not None and module not in judged:
                     continue
                 algo = decision.quant_algo if decision is not None else None
                 stored = checkpoint.formats[module]
@@ -257,7 +257,7 @@ class SpelledPlanner:
             spelled |= dict.fromkeys(map(_bank_or_name, module.members))
         if "members" in spelling:
             spelled |= dict.fromkeys(names.members(module.name) or module.members)
-        if "asked" in spelling:
+        if "looked up" in spelling:
             spelled[module.name] = None
         known = wanted.get(module.members[0])
         every = (*(known.names if known else ()), *spelled)
@@ -291,14 +291,14 @@ class SpelledPlanner:
             for metadata in self.checkpoint.metadata
         }  # fmt: skip
 
-    def _rightly_said(
+    def _correctly_declared(
         self, dropped: Mapping[str, tuple[Statement, ...]], spelling: Spelling
     ) -> dict[str, Wanted]:
         """What the dropped statements declare correctly, by module."""
         wanted: dict[str, Wanted] = {}
         for metadata in self.checkpoint.metadata:
             for statement in dropped.get(metadata.file, ()):
-                for name in self._met(statement):
+                for name in self._matched(statement):
                     wanted[name] = Wanted((name,), self._layers.get(name))
         for verdict in self.before:
             for module in verdict.modules if verdict.names else ():
@@ -306,11 +306,11 @@ class SpelledPlanner:
                     self._want(wanted, verdict.names, module, spelling)
         return wanted
 
-    def _met(self, statement: Statement) -> Iterator[str]:
+    def _matched(self, statement: Statement) -> Iterator[str]:
         for name, stored in self.checkpoint.formats.items():
             is_known = name in self._layers or name in self._unquantized
-            says = leaves_out(statement) != stored.is_quantized
-            if is_known and says and self.reading.meets(statement, name):
+            is_correct = leaves_out(statement) != stored.is_quantized
+            if is_known and is_correct and self.reading.matches(statement, name):
                 yield name
 
 

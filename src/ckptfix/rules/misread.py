@@ -15,9 +15,9 @@ from ckptfix.checkpoint.dialects.interface import Reading
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.names import is_class_name
 from ckptfix.rules.reading import Declarations
-from ckptfix.runtimes.asked import Asked
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
+from ckptfix.runtimes.release_names import ReleaseNames
 from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict
@@ -123,7 +123,7 @@ class _Reader:
 
     def parents(self, modules: Sequence[ModuleVerdict]) -> Mapping[str, Statement]:
         """Runtime name of a module -> the name of its parent that the release maps differently."""
-        asked = Asked(
+        release = ReleaseNames(
             self.names,
             tuple(RuntimeModule(m.name, m.members, "linear", True) for m in modules if m.name),
         )
@@ -131,10 +131,10 @@ class _Reader:
         for statement in self._plain():
             if statement.kind == "target":
                 continue
-            below = asked.below(statement.name)
+            below = release.below(statement.name)
             if below is None or self.names.map(statement.name) == below:
                 continue
-            for module in asked.modules:
+            for module in release.modules:
                 if module.name == below or module.name.startswith(f"{below}."):
                     found.setdefault(module.name, statement)
         return found
@@ -159,8 +159,8 @@ class _Reader:
             differ = len(schemes) > 1
             deciding = self._deciding(module.members)
             return (Why.MEMBERS, deciding, module.members[0]) if differ else None
-        told = zip(module.members, decisions, strict=True)
-        wrong = next(((m, d) for m, d in told if not self._is_right(m, d)), None)
+        decided = zip(module.members, decisions, strict=True)
+        wrong = next(((m, d) for m, d in decided if not self._is_right(m, d)), None)
         return self._misreading(module) if wrong is None else self._contradiction(*wrong)
 
     def _decision(self, member: str) -> Decision:
@@ -183,14 +183,13 @@ class _Reader:
         for statement in self.metadata.statements:
             decides = statement.name == module.decided_by
             skips = module.resolved == UNQUANTIZED and leaves_out(statement)
-            if (decides or skips) and self._meets_by_accident(statement, module):
+            if (decides or skips) and self._matches_by_accident(statement, module):
                 return Why.REACH, statement, module.members[0]
         own = self._deciding(module.members)
-        asked = (module.name, *self.names.members(module.name))
+        looked_up = (module.name, *self.names.members(module.name))
         if own is None:
             listed = (s for s in self._plain() if not leaves_out(s))
-            hits = (s for s in listed if any(self.reading.meets(self._held(s), n) for n in asked))
-            hit = next(hits, None)
+            hit = next((s for s in listed if self._matches_any(self._mapped(s), looked_up)), None)
             return None if hit is None else (Why.REACH, hit, module.members[0])
         if is_class_name(own.name):  # the release determines the class of a layer
             return (
@@ -198,18 +197,21 @@ class _Reader:
                 if module.resolved == UNQUANTIZED
                 else None
             )
-        spelled = own if self.reading.is_expression(own) else self._held(own)
-        met = any(self.reading.meets(spelled, name) for name in asked)
-        return (Why.REACH if met else Why.SPELLING), own, module.members[0]
+        spelled = own if self.reading.is_expression(own) else self._mapped(own)
+        reaches = self._matches_any(spelled, looked_up)
+        return (Why.REACH if reaches else Why.SPELLING), own, module.members[0]
 
-    def _held(self, statement: Statement) -> Statement:
+    def _matches_any(self, statement: Statement, names: Iterable[str]) -> bool:
+        return any(self.reading.matches(statement, name) for name in names)
+
+    def _mapped(self, statement: Statement) -> Statement:
         """The statement with its name as the release maps it."""
         return replace(statement, name=self.names.map(statement.name) or statement.name)
 
-    def _meets_by_accident(self, statement: Statement, module: ModuleVerdict) -> bool:
-        if is_class_name(statement.name) or not self.reading.meets(statement, module.name):
+    def _matches_by_accident(self, statement: Statement, module: ModuleVerdict) -> bool:
+        if is_class_name(statement.name) or not self.reading.matches(statement, module.name):
             return False
-        return not all(self.reading.meets(statement, member) for member in module.members)
+        return not all(self.reading.matches(statement, member) for member in module.members)
 
     def _deciding(self, members: Iterable[str]) -> Statement | None:
         """The statement that decides for the first member that has one."""
@@ -223,7 +225,7 @@ class _Reader:
 
     def _leaving(self, member: str) -> Statement | None:
         left = (s for s in self.metadata.statements if leaves_out(s))
-        return next((s for s in left if self.reading.meets(s, member)), None)
+        return next((s for s in left if self.reading.matches(s, member)), None)
 
     def _contradiction(self, member: str, decision: Decision) -> _Cause:
         """The metadata contradicts the tensors in every reading."""

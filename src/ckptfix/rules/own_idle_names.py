@@ -13,21 +13,21 @@ from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.misread import leaves_out
 from ckptfix.rules.names import is_about_what_is_left_out, matches_nothing
-from ckptfix.runtimes.asked import newest_asked
+from ckptfix.runtimes.release_names import newest_release_names
 from ckptfix.text import visible
 
 _TWICE_ESCAPED: Final = re.compile(r"\\\\")
 
 
 @matches_nothing.in_own_reading
-def meets_nothing(context: Context) -> Iterable[Finding]:
+def matches_nothing_as_read(context: Context) -> Iterable[Finding]:
     """Names that match no module in any spelling that some release maps to its own."""
     reading = context.checkpoint.dialect.reading
     if reading is None:
         return
     for metadata in context.checkpoint.metadata:
         for key, statements in _by_key(metadata).items():
-            idle = [s for s in statements if not _stands_for_some(context, reading, s)]
+            idle = [s for s in statements if not _matches_some(context, reading, s)]
             if key in reading.alternatives and len(idle) < len(statements):
                 continue
             for statement in idle:
@@ -49,19 +49,19 @@ def _by_key(metadata: MetadataFile) -> Mapping[str, list[Statement]]:
     return found
 
 
-def _stands_for_some(context: Context, reading: Reading, statement: Statement) -> bool:
+def _matches_some(context: Context, reading: Reading, statement: Statement) -> bool:
     checkpoint = context.checkpoint
     if statement.name in checkpoint.modules:
         return True
-    if any(reading.meets(statement, name) for name in checkpoint.modules):
+    if any(reading.matches(statement, name) for name in checkpoint.modules):
         return True
-    for asked in newest_asked(checkpoint):
-        held = statement
+    for release in newest_release_names(checkpoint):
+        mapped = statement
         if not reading.is_expression(statement):
-            if asked.meant_by(statement.name):
+            if release.meant_by(statement.name):
                 return True
-            held = replace(statement, name=asked.names.map(statement.name) or statement.name)
-        if any(reading.meets(held, name) for name in asked.every_name):
+            mapped = replace(statement, name=release.names.map(statement.name) or statement.name)
+        if any(reading.matches(mapped, name) for name in release.every_name):
             return True
     return False
 
@@ -74,9 +74,9 @@ def _advice(context: Context, reading: Reading, statement: Statement) -> str | N
     """
     if reading.is_expression(statement):
         once = replace(statement, name=_TWICE_ESCAPED.sub(r"\\", statement.name))
-        if once.name != statement.name and _stands_for_some(context, reading, once):
+        if once.name != statement.name and _matches_some(context, reading, once):
             formats = context.checkpoint.formats
-            meant = (stored for name, stored in formats.items() if reading.meets(once, name))
+            meant = (stored for name, stored in formats.items() if reading.matches(once, name))
             if leaves_out(once) and any(stored.is_quantized for stored in meant):
                 return "remove it: it is escaped twice, and what it was to leave out is quantized"
             return f"it is escaped twice: write {visible(once.name)}"

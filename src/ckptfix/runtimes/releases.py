@@ -42,7 +42,7 @@ def is_known(checkpoint: Checkpoint, target: Target) -> bool:
     return family is not None and (family.learned is None or family.learned.is_certain)
 
 
-def asked_targets(specs: Sequence[str]) -> tuple[Target, ...]:
+def requested_targets(specs: Sequence[str]) -> tuple[Target, ...]:
     """Every release that the specifiers select, each once, in the order given.
 
     Raises:
@@ -56,7 +56,7 @@ def asked_targets(specs: Sequence[str]) -> tuple[Target, ...]:
 def specs_of(targets: Sequence[Target]) -> tuple[str, ...]:
     """The fewest specifiers that select exactly these releases: `vllm`, `sglang>=0.5.14`.
 
-    >>> specs_of(asked_targets(["vllm", "sglang==0.5.23"]))
+    >>> specs_of(requested_targets(["vllm", "sglang==0.5.23"]))
     ('vllm', 'sglang==0.5.23')
     """
     made = [target.spec for target in targets if target.installed is not None]

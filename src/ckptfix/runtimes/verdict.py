@@ -11,7 +11,6 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.place import Place
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
-from ckptfix.runtimes.asked import bound_names
 from ckptfix.runtimes.common.bound import BoundMetadata
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.foreign import NotModelOptError
@@ -32,6 +31,7 @@ from ckptfix.runtimes.placing import placed
 from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.reading import read_metadata
 from ckptfix.runtimes.registry import runtime_named
+from ckptfix.runtimes.release_names import bound_names
 from ckptfix.runtimes.structure import Tree, structure_reasons
 from ckptfix.runtimes.targets import Target
 from ckptfix.text import visible

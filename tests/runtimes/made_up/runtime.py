@@ -8,7 +8,7 @@ from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.exclusion import excluded
 from ckptfix.runtimes.common.layer_maps import Files
 from ckptfix.runtimes.common.lookup_rules import LookupRules, MappingRules
-from ckptfix.runtimes.common.objects import StopsError, held
+from ckptfix.runtimes.common.objects import StopsError, json_object
 from ckptfix.runtimes.common.patterns import Excluded, Packed, PatternTable
 from ckptfix.runtimes.interface import Runtime
 
@@ -37,7 +37,7 @@ def _read(files: Files, version: str, architecture: str) -> EffectiveMetadata | 
     found = files.documents[CONFIG_FILE].value.get(CONFIG_ROOT[0])
     if found is None:
         return None
-    fields = held(CONFIG_FILE, CONFIG_ROOT, found)
+    fields = json_object(CONFIG_FILE, CONFIG_ROOT, found)
     algo = fields.string("quant_algo")
     if algo not in _ALGOS | {"MIXED_PRECISION"}:
         raise StopsError(f"{fields.place('quant_algo')} is not one that it knows")

@@ -18,7 +18,7 @@ from ckptfix.checkpoint.dialects.interface import (
     OwnFile,
     Reading,
     Speller,
-    ToSay,
+    SpellingTask,
 )
 from ckptfix.checkpoint.dialects.reading import counted, flag, is_found, positive
 from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
@@ -67,7 +67,7 @@ def _is_expression(statement: Statement) -> bool:
     return statement.kind == "entry" and _EXPRESSION.search(statement.name) is not None
 
 
-def _meets(statement: Statement, module: str) -> bool:
+def _matches(statement: Statement, module: str) -> bool:
     if statement.kind == "target":
         return module.startswith(statement.name)
     is_one = _is_expression(statement) and is_found(statement.name, module)
@@ -90,19 +90,19 @@ def _decides(metadata: MetadataFile, module: str) -> Statement | MetadataFile | 
 _BITS: Final = re.compile(r"_INT(\d)\Z")
 
 
-def _say(changes: Changes, asked: ToSay) -> None:
+def _spell(changes: Changes, task: SpellingTask) -> None:
     """An entry for each module; what it leaves out, the file declares for all."""
     entries: dict[str, object] = {}
-    for each in asked.wanted:
+    for each in task.wanted:
         if each.layer is None:
             entries |= {name: {"bits": 16} for name in each.names}
-    for each, algo, size in quantized(asked.wanted):
+    for each, algo, size in quantized(task.wanted):
         found = _BITS.search(algo)
-        bits = int(found[1]) if found else asked.value.get("bits")
+        bits = int(found[1]) if found else task.value.get("bits")
         entry = {"bits": bits, **({} if size is None else {"group_size": size})}
-        if found or algo == asked.metadata.quant_algo:
+        if found or algo == task.metadata.quant_algo:
             entries |= dict.fromkeys(each.names, entry)
-    set_members(changes, asked.metadata.entries_path, asked.value.get(_ENTRIES), entries)
+    set_members(changes, task.metadata.entries_path, task.value.get(_ENTRIES), entries)
 
 
 class _AutoRound:
@@ -111,8 +111,8 @@ class _AutoRound:
     name_fields = (_ENTRIES, _BLOCKS)
     roles = ()
     writer = None
-    speller = Speller(_say)
-    reading = Reading(_decides, _meets, _is_expression, alternatives=frozenset({_BLOCKS}))
+    speller = Speller(_spell)
+    reading = Reading(_decides, _matches, _is_expression, alternatives=frozenset({_BLOCKS}))
 
     def claim(self, documents: Documents) -> Claim:
         return claim_by(documents, _METHODS, _FILES)

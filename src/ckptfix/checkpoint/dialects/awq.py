@@ -26,13 +26,13 @@ _FILES: Final = ("quantize_config.json", "quant_config.json")
 _SKIPPED: Final = "modules_to_not_convert"
 
 
-def _meets(statement: Statement, module: str) -> bool:
+def _matches(statement: Statement, module: str) -> bool:
     return statement.name in module
 
 
 def _decides(metadata: MetadataFile, module: str) -> MetadataFile | None:
     skipped = counted(metadata.of_kind("exclude"))
-    return None if any(_meets(statement, module) for statement in skipped) else metadata
+    return None if any(_matches(statement, module) for statement in skipped) else metadata
 
 
 class _Awq:
@@ -42,7 +42,7 @@ class _Awq:
     roles = ()
     writer = None
     speller = SKIP_LIST
-    reading = Reading(_decides, _meets)
+    reading = Reading(_decides, _matches)
 
     def claim(self, documents: Documents) -> Claim:
         return claim_by(documents, _METHODS, _FILES)

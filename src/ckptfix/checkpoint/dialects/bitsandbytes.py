@@ -18,13 +18,13 @@ _METHODS: Final = frozenset({"bitsandbytes"})
 _SKIPPED: Final = "llm_int8_skip_modules"
 
 
-def _meets(statement: Statement, module: str) -> bool:
+def _matches(statement: Statement, module: str) -> bool:
     return in_whole_parts(statement.name, module)
 
 
 def _decides(metadata: MetadataFile, module: str) -> MetadataFile | None:
     skipped = counted(metadata.of_kind("exclude"))
-    return None if any(_meets(s, module) for s in skipped) else metadata
+    return None if any(_matches(s, module) for s in skipped) else metadata
 
 
 class _Bitsandbytes:
@@ -43,7 +43,7 @@ class _Bitsandbytes:
     )
     writer = None
     speller = SKIP_LIST
-    reading = Reading(_decides, _meets)
+    reading = Reading(_decides, _matches)
 
     def claim(self, documents: Documents) -> Claim:
         return claim_by(documents, _METHODS)

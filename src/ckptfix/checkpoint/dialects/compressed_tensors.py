@@ -17,7 +17,7 @@ from ckptfix.checkpoint.dialects.interface import (
     Reading,
     Role,
     Speller,
-    ToSay,
+    SpellingTask,
 )
 from ckptfix.checkpoint.dialects.reading import REGEX_MARK, counted, matches
 from ckptfix.checkpoint.dialects.sections import (
@@ -118,7 +118,7 @@ def _is_expression(statement: Statement) -> bool:
     return statement.name.startswith(REGEX_MARK)
 
 
-def _meets(statement: Statement, module: str) -> bool:
+def _matches(statement: Statement, module: str) -> bool:
     name = statement.name
     if name.startswith(REGEX_MARK):
         return matches(name.removeprefix(REGEX_MARK), module)
@@ -127,21 +127,21 @@ def _meets(statement: Statement, module: str) -> bool:
 
 def _decides(metadata: MetadataFile, module: str) -> Statement | None:
     excludes = counted(metadata.of_kind("exclude"))
-    if any(_meets(statement, module) for statement in excludes):
+    if any(_matches(statement, module) for statement in excludes):
         return None
     targets = counted(s for s in metadata.of_kind("target") if s.quant_algo)
-    by_name = (target for target in targets if _meets(target, module))
+    by_name = (target for target in targets if _matches(target, module))
     # The tensors do not show the class of a module; almost all targets are Linear.
     by_class = (target for target in targets if is_class_name(target.name))
     return next(by_name, None) or next(by_class, None)
 
 
-def _say(changes: Changes, asked: ToSay) -> None:
+def _spell(changes: Changes, task: SpellingTask) -> None:
     """Unquantized modules are ignored, others become targets of the group of their scheme."""
-    leave_out(changes, asked.metadata.exclude_list, asked.value.get(_IGNORE), asked.wanted)
-    targets = asked.metadata.of_kind("target")
-    named = {(target.path[:-1], target.name) for target in targets if target not in asked.dropped}
-    for each, algo, size in quantized(asked.wanted):
+    leave_out(changes, task.metadata.exclude_list, task.value.get(_IGNORE), task.wanted)
+    targets = task.metadata.of_kind("target")
+    named = {(target.path[:-1], target.name) for target in targets if target not in task.dropped}
+    for each, algo, size in quantized(task.wanted):
         home = like(targets, algo, size)
         if home is not None:
             path = home.path[:-1]
@@ -167,8 +167,8 @@ class _CompressedTensors:
         Role("weight_g_idx", optional=True),
     )
     writer = None
-    speller = Speller(_say)
-    reading = Reading(_decides, _meets, _is_expression)
+    speller = Speller(_spell)
+    reading = Reading(_decides, _matches, _is_expression)
 
     def claim(self, documents: Documents) -> Claim:
         return Claim.NAMED if _old(documents) else claim_by(documents, _METHODS)

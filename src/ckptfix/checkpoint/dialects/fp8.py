@@ -23,13 +23,13 @@ def _list_of(fields: Fields) -> str:
     return next((key for key in _LISTS if fields.value.get(key)), _LISTS[1])
 
 
-def _meets(statement: Statement, module: str) -> bool:
+def _matches(statement: Statement, module: str) -> bool:
     return in_whole_parts(statement.name, module)
 
 
 def _decides(metadata: MetadataFile, module: str) -> MetadataFile | None:
     skipped = counted(metadata.of_kind("exclude"))
-    return None if any(_meets(s, module) for s in skipped) else metadata
+    return None if any(_matches(s, module) for s in skipped) else metadata
 
 
 class _Fp8:
@@ -39,7 +39,7 @@ class _Fp8:
     roles = ()
     writer = None
     speller = SKIP_LIST
-    reading = Reading(_decides, _meets)
+    reading = Reading(_decides, _matches)
 
     def claim(self, documents: Documents) -> Claim:
         return claim_by(documents, _METHODS)

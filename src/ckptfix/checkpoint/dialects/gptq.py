@@ -18,7 +18,7 @@ from ckptfix.checkpoint.dialects.interface import (
     OwnFile,
     Reading,
     Speller,
-    ToSay,
+    SpellingTask,
 )
 from ckptfix.checkpoint.dialects.reading import counted, flag, matches, positive
 from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
@@ -74,7 +74,7 @@ def _is_expression(statement: Statement) -> bool:
     return statement.kind != "target"
 
 
-def _meets(statement: Statement, module: str) -> bool:
+def _matches(statement: Statement, module: str) -> bool:
     if statement.kind == "target":
         return statement.name in module
     return matches(_expression(statement), module)
@@ -82,26 +82,26 @@ def _meets(statement: Statement, module: str) -> bool:
 
 def _decides(metadata: MetadataFile, module: str) -> Statement | MetadataFile | None:
     for rule in counted(metadata.statements):
-        if rule.kind != "target" and _meets(rule, module):
+        if rule.kind != "target" and _matches(rule, module):
             return rule if rule.kind == "entry" else None
     listed = counted(metadata.of_kind("target"))
-    return metadata if not listed or any(_meets(t, module) for t in listed) else None
+    return metadata if not listed or any(_matches(t, module) for t in listed) else None
 
 
 _BITS: Final = re.compile(r"GPTQ_INT(\d)\Z")
 
 
-def _say(changes: Changes, asked: ToSay) -> None:
+def _spell(changes: Changes, task: SpellingTask) -> None:
     """A rule for each name, from its first letter to its last."""
     rules: dict[str, object] = {}
-    for each in asked.wanted:
+    for each in task.wanted:
         if each.layer is None:
             rules |= {f"{_LEAVES}{re.escape(name)}$": {} for name in each.names}
-    for each, algo, size in quantized(asked.wanted):
+    for each, algo, size in quantized(task.wanted):
         if found := _BITS.match(algo):
             own = {"bits": int(found[1]), **({} if size is None else {"group_size": size})}
             rules |= {f"+:{re.escape(name)}$": own for name in each.names}
-    set_members(changes, asked.metadata.entries_path, asked.value.get(_DYNAMIC), rules)
+    set_members(changes, task.metadata.entries_path, task.value.get(_DYNAMIC), rules)
 
 
 class _Gptq:
@@ -110,8 +110,8 @@ class _Gptq:
     name_fields = (_DYNAMIC, _LISTED)
     roles = ()
     writer = None
-    speller = Speller(_say)
-    reading = Reading(_decides, _meets, _is_expression)
+    speller = Speller(_spell)
+    reading = Reading(_decides, _matches, _is_expression)
 
     def claim(self, documents: Documents) -> Claim:
         return claim_by(documents, _METHODS, _FILES)

@@ -130,31 +130,31 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class ToSay:
-    """What one file must say by name."""
+class SpellingTask:
+    """The names that one file must contain."""
 
     metadata: MetadataFile
     """The current content of the file."""
     value: Mapping[str, Any]
     """The quantization object at `metadata.root`."""
     wanted: Sequence[Wanted]
-    """Modules that names are to be added for."""
+    """Modules for which names are added."""
     dropped: Sequence[Statement]
-    """Statements that are to go."""
+    """Statements to remove."""
 
 
 @dataclass(frozen=True)
 class Speller:
     """Writes names where a quantizer's own reading finds them: `rewrite`."""
 
-    add: Callable[[Changes, ToSay], None]
-    """Adds what is wanted to the changes. What the dialect cannot say is left out: whoever asks
+    add: Callable[[Changes, SpellingTask], None]
+    """Adds what is wanted to the changes, except for what the dialect cannot express: the caller
     reads the result again."""
 
-    def say(self, asked: ToSay) -> Changes:
-        """The changes after which one file says what is wanted."""
-        changes = Changes(removals={statement.path for statement in asked.dropped})
-        self.add(changes, asked)
+    def changes(self, task: SpellingTask) -> Changes:
+        """The changes after which one file declares what is wanted."""
+        changes = Changes(removals={statement.path for statement in task.dropped})
+        self.add(changes, task)
         return changes
 
 
@@ -163,11 +163,11 @@ class Reading:
     """How a quantizer reads the names in its own metadata."""
 
     decides: Callable[[MetadataFile, str], Statement | MetadataFile | None]
-    """(metadata file, name of a module) -> what decides for it there: a statement, the file as a
-    whole, or None, which leaves it unquantized."""
-    meets: Callable[[Statement, str], bool]
-    """(statement, name of a module) -> whether the name in the statement is one for the module,
-    regardless of other statements."""
+    """(metadata file, module name) -> what decides for the module: a statement, the whole file, or
+    None, which leaves it unquantized."""
+    matches: Callable[[Statement, str], bool]
+    """(statement, module name) -> whether the name in the statement matches the module, regardless
+    of other statements."""
     is_expression: Callable[[Statement], bool] = lambda statement: False  # noqa: ARG005 - the interface
     """True for an expression or a shell pattern; false for a name, or a part of one."""
     alternatives: frozenset[str] = frozenset()

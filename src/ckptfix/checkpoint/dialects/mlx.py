@@ -44,12 +44,12 @@ def _scheme(value: dict[str, object]) -> str | None:
     return _FLOATS.get(str(value.get("mode")), f"MLX_INT{bits}" if isinstance(bits, int) else None)
 
 
-def _meets(statement: Statement, module: str) -> bool:
+def _matches(statement: Statement, module: str) -> bool:
     return statement.name == module
 
 
 def _decides(metadata: MetadataFile, module: str) -> Statement | MetadataFile | None:
-    named = (s for s in counted(metadata.statements) if _meets(s, module))
+    named = (s for s in counted(metadata.statements) if _matches(s, module))
     decisive = next(named, None)
     if decisive is None:
         return metadata
@@ -76,7 +76,7 @@ class _Mlx:
     roles = (Role("biases", optional=True),)
     writer = None
     speller = None  # vLLM and SGLang on CUDA read none of it
-    reading = Reading(_decides, _meets)
+    reading = Reading(_decides, _matches)
 
     def claim(self, documents: Documents) -> Claim:
         return Claim.NONE if _found(documents) is None else Claim.NAMED

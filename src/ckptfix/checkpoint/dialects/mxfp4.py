@@ -21,14 +21,14 @@ def _is_expression(statement: Statement) -> bool:
     return "*" in statement.name
 
 
-def _meets(statement: Statement, module: str) -> bool:
+def _matches(statement: Statement, module: str) -> bool:
     name = statement.name
     return fits_glob(name, module) or fits_glob(f"{name}.*", module)
 
 
 def _decides(metadata: MetadataFile, module: str) -> MetadataFile | None:
     skipped = counted(metadata.of_kind("exclude"))
-    return None if any(_meets(s, module) for s in skipped) else metadata
+    return None if any(_matches(s, module) for s in skipped) else metadata
 
 
 class _Mxfp4:
@@ -38,7 +38,7 @@ class _Mxfp4:
     roles = (Role("blocks", is_weight=True, fused=True),)
     writer = None
     speller = None  # no runtime reads a name
-    reading = Reading(_decides, _meets, _is_expression)
+    reading = Reading(_decides, _matches, _is_expression)
 
     def claim(self, documents: Documents) -> Claim:
         return claim_by(documents, _METHODS)

@@ -16,7 +16,7 @@ from ckptfix.checkpoint.dialects.interface import (
     NameList,
     Reading,
     Speller,
-    ToSay,
+    SpellingTask,
 )
 from ckptfix.checkpoint.dialects.reading import (
     REGEX_MARK,
@@ -72,7 +72,7 @@ def _is_expression(statement: Statement) -> bool:
     return "*" in statement.name or statement.name.startswith(REGEX_MARK)
 
 
-def _meets(statement: Statement, module: str) -> bool:
+def _matches(statement: Statement, module: str) -> bool:
     name = statement.name
     if statement.kind == "entry":
         return fits_glob(name, module)
@@ -82,27 +82,27 @@ def _meets(statement: Statement, module: str) -> bool:
 
 
 def _decides(metadata: MetadataFile, module: str) -> Statement | MetadataFile | None:
-    if any(_meets(s, module) for s in counted(metadata.of_kind("exclude"))):
+    if any(_matches(s, module) for s in counted(metadata.of_kind("exclude"))):
         return None
     entries = counted(metadata.of_kind("entry"))
-    found = next((entry for entry in entries if _meets(entry, module)), None)
+    found = next((entry for entry in entries if _matches(entry, module)), None)
     if found is not None:
         return found if found.quant_algo else None
     return metadata
 
 
-def _say(changes: Changes, asked: ToSay) -> None:
+def _spell(changes: Changes, task: SpellingTask) -> None:
     """Unquantized modules are excluded, others get the config of one stored the same way."""
-    metadata = asked.metadata
-    leave_out(changes, metadata.exclude_list, asked.value.get(_EXCLUDE), asked.wanted)
-    layers = asked.value.get(_LAYERS)
+    metadata = task.metadata
+    leave_out(changes, metadata.exclude_list, task.value.get(_EXCLUDE), task.wanted)
+    layers = task.value.get(_LAYERS)
     made: dict[str, object] = {}
-    for each, algo, size in quantized(asked.wanted):
+    for each, algo, size in quantized(task.wanted):
         same = like(metadata.of_kind("entry"), algo, size)
         if same is not None and isinstance(layers, dict):
             made |= dict.fromkeys(each.names, layers[same.name])
         elif algo == metadata.quant_algo:
-            made |= dict.fromkeys(each.names, asked.value.get(_GLOBAL))
+            made |= dict.fromkeys(each.names, task.value.get(_GLOBAL))
     set_members(changes, metadata.entries_path, layers, made)
 
 
@@ -112,8 +112,8 @@ class _Quark:
     name_fields = (_EXCLUDE, _LAYERS)
     roles = ()
     writer = None
-    speller = Speller(_say)
-    reading = Reading(_decides, _meets, _is_expression)
+    speller = Speller(_spell)
+    reading = Reading(_decides, _matches, _is_expression)
 
     def claim(self, documents: Documents) -> Claim:
         return claim_by(documents, _METHODS)

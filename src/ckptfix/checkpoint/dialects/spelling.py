@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from ckptfix.checkpoint.dialects.changes import Changes
-from ckptfix.checkpoint.dialects.interface import Speller, ToSay, Wanted
+from ckptfix.checkpoint.dialects.interface import Speller, SpellingTask, Wanted
 from ckptfix.checkpoint.dialects.statements import Statement
 from ckptfix.jsontext.text import Path
 
@@ -50,9 +50,9 @@ def like(statements: Iterable[Statement], algo: str, size: int | None) -> Statem
     return None
 
 
-def _add_to_skip_list(changes: Changes, asked: ToSay) -> None:
-    path = asked.metadata.exclude_list
-    leave_out(changes, path, asked.value.get(str(path[-1])), asked.wanted)
+def _add_to_skip_list(changes: Changes, task: SpellingTask) -> None:
+    path = task.metadata.exclude_list
+    leave_out(changes, path, task.value.get(str(path[-1])), task.wanted)
 
 
 SKIP_LIST: Final = Speller(_add_to_skip_list)

@@ -95,12 +95,12 @@ class _Reader:
     def _containers(self, name: str, module: str) -> Iterator[str]:
         """`a` of `a.b`, which became `c.b`: `c`."""
         new = self.renames.new_name(module)
-        for old, spelled in ((module, new), (self._asked(module), self._asked(new))):
+        for old, spelled in ((module, new), (self._looked_up(module), self._looked_up(new))):
             rest = old[len(name) :]
             if old.startswith(f"{name}.") and spelled.endswith(rest):
                 yield spelled[: -len(rest)]
 
-    def _asked(self, module: str) -> str:
+    def _looked_up(self, module: str) -> str:
         return self.after.name_map.mapper.map(module) or module
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.text import visible
 from ckptfix.untrusted_regex import UntrustedRegex
@@ -41,7 +41,7 @@ def alike(name: str, found: Sequence[tuple[Raw, str]]) -> tuple[Raw, str]:
     return found[0]
 
 
-def blocks_of(found: Held) -> Sequence[str]:
+def blocks_of(found: JsonObject) -> Sequence[str]:
     """The names of the blocks that are quantized; empty for all."""
     blocks = found.get("block_name_to_quantize", found.get("to_quant_block_names"))
     return blocks.split(",") if isinstance(blocks, str) else blocks or []

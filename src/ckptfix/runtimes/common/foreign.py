@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Final
 
-from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.text import visible
 
 _NEEDS: Final = {"fp8": ("activation_scheme",), "awq": ("w_bit", "bits"), "gptq": ("bits",)}
@@ -13,13 +13,13 @@ _NEEDS: Final = {"fp8": ("activation_scheme",), "awq": ("w_bit", "bits"), "gptq"
 class NotModelOptError(Exception):
     """Another quantizer's config class reads the metadata; the message names it."""
 
-    def __init__(self, message: str, found: Held, method: str) -> None:
+    def __init__(self, message: str, found: JsonObject, method: str) -> None:
         super().__init__(message)
         self.found, self.method = found, method
 
 
 def require_modelopt(
-    found: Held, method: str, *, own: Collection[str], known: Collection[str]
+    found: JsonObject, method: str, *, own: Collection[str], known: Collection[str]
 ) -> None:
     """Refuse metadata that is read by a class other than ModelOpt's.
 

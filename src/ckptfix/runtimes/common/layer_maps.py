@@ -6,7 +6,7 @@ from typing import Final
 
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.jsontext.text import JsonText
-from ckptfix.runtimes.common.objects import Held, StopsError, kind_of
+from ckptfix.runtimes.common.objects import JsonObject, StopsError, kind_of
 from ckptfix.text import visible
 
 HF_QUANT_FILE: Final = "hf_quant_config.json"
@@ -31,11 +31,11 @@ class Files:
         """The files with the statements that were read from them."""
         return cls(documents, tuple(s for metadata in parsed for s in metadata.statements))
 
-    def entries(self, of: Held) -> tuple[Statement, ...]:
+    def entries(self, of: JsonObject) -> tuple[Statement, ...]:
         """The entries of quantized_layers, in the order of the file."""
         return self._below(of, ENTRIES)
 
-    def excludes(self, of: Held, key: str | None) -> tuple[Statement, ...]:
+    def excludes(self, of: JsonObject, key: str | None) -> tuple[Statement, ...]:
         """The patterns of a list; of a string its letters, which is how Python walks over it.
 
         Raises:
@@ -52,13 +52,13 @@ class Files:
                 raise of.stop(f" holds {kind_of(item)}, not a string", key)
         return self._below(of, key)
 
-    def _below(self, of: Held, key: str) -> tuple[Statement, ...]:
+    def _below(self, of: JsonObject, key: str) -> tuple[Statement, ...]:
         path = (*of.path, key)
         depth = len(path)
         return tuple(s for s in self.statements if s.file == of.file and s.path[:depth] == path)
 
 
-def mixed_entries(files: Files, of: Held, *, one_block_size: bool) -> tuple[Statement, ...]:
+def mixed_entries(files: Files, of: JsonObject, *, one_block_size: bool) -> tuple[Statement, ...]:
     """The entries of a MIXED_PRECISION object, which both runtimes check before any layer.
 
     Args:
@@ -82,7 +82,7 @@ def mixed_entries(files: Files, of: Held, *, one_block_size: bool) -> tuple[Stat
     return entries
 
 
-def _require_algos(of: Held, entries: tuple[Statement, ...]) -> None:
+def _require_algos(of: JsonObject, entries: tuple[Statement, ...]) -> None:
     """What both runtimes do with every entry before a layer is built: `.get("quant_algo", "")`.
 
     A missing quant_algo stops them only if a layer looks up the entry.
@@ -106,7 +106,7 @@ def _odd(layers: object, entries: tuple[Statement, ...]) -> Iterator[tuple[str, 
         yield from ((e.name, layers[e.name]) for e in entries if e.quant_algo is None)
 
 
-def first_group_size(of: Held, entries: tuple[Statement, ...]) -> object:
+def first_group_size(of: JsonObject, entries: tuple[Statement, ...]) -> object:
     """The group_size of the first NVFP4 entry: it is used for all of them; None without one."""
     layers = of.get(ENTRIES)
     for entry in entries:
@@ -115,7 +115,7 @@ def first_group_size(of: Held, entries: tuple[Statement, ...]) -> object:
     return None
 
 
-def _require_one_block_size(of: Held, entries: tuple[Statement, ...]) -> None:
+def _require_one_block_size(of: JsonObject, entries: tuple[Statement, ...]) -> None:
     """All entries of block FP8 must have one block size.
 
     Raises:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol
 
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.text import visible
 from ckptfix.untrusted_regex import UntrustedRegex
@@ -99,7 +99,7 @@ class QuantMethod(Protocol):
     def maps_names(self) -> bool:
         """True where the mappers of the model classes reach the names in the metadata."""
 
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> Lookup:
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> Lookup:
         """Read the metadata.
 
         Args:
@@ -159,7 +159,7 @@ class Patterns:
         return min(first, name, key=order.index)
 
 
-def require(found: Held, *keys: str) -> Any:  # noqa: ANN401 - JSON
+def require(found: JsonObject, *keys: str) -> Any:  # noqa: ANN401 - JSON
     """The value of the first of these keys that is present.
 
     Raises:
@@ -176,7 +176,7 @@ def number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def strings(found: Held, key: str) -> list[str]:
+def strings(found: JsonObject, key: str) -> list[str]:
     """A list of strings; null or absent is empty.
 
     Raises:

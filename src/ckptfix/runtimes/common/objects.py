@@ -42,7 +42,7 @@ class StopsError(Exception):
 
 
 @dataclass(frozen=True)
-class Held:
+class JsonObject:
     """A JSON object and its location."""
 
     file: str
@@ -68,13 +68,13 @@ class Held:
         """The release stops at a place inside it; the problem continues after that place."""
         return StopsError(f"{self.place(*below)}{problem}", self.at(*below))
 
-    def child(self, key: str) -> "Held":
+    def child(self, key: str) -> "JsonObject":
         """The object under a key that the runtime takes for an object; absent is empty.
 
         Raises:
             StopsError: it is something else.
         """
-        return held(self.file, (*self.path, key), self.get(key, {}))
+        return json_object(self.file, (*self.path, key), self.get(key, {}))
 
     def string(self, key: str) -> str:
         """The string under a key that the runtime takes for a string; absent is empty.
@@ -101,15 +101,15 @@ class Held:
             raise self.stop(f" is {kind}, not a number", key) from None
 
 
-def held(file: str, path: Path, value: object) -> Held:
+def json_object(file: str, path: Path, value: object) -> JsonObject:
     """A value that a runtime takes for an object.
 
     Raises:
         StopsError: it is something else.
     """
     if not isinstance(value, dict):
-        raise Held(file, path, {}).stop(f" is {kind_of(value)}, not an object")
-    return Held(file, path, value)
+        raise JsonObject(file, path, {}).stop(f" is {kind_of(value)}, not an object")
+    return JsonObject(file, path, value)
 
 
 def kind_of(value: object) -> str:

@@ -11,7 +11,7 @@ Parameter = tuple[str, tuple[int, ...]]
 """dtype, as torch spells it, and shape."""
 
 
-class AskedModule(msgspec.Struct, frozen=True):
+class BuiltModule(msgspec.Struct, frozen=True):
     """One module of the runtime that may hold a quantized weight, or that asked."""
 
     place: str
@@ -47,7 +47,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     class_name: str = ""
     quant_config: str = ""
     """What the quantization config calls itself."""
-    modules: tuple[AskedModule, ...] = ()
+    modules: tuple[BuiltModule, ...] = ()
     lands: dict[str, tuple[str, ...]] = {}
     """Tensor -> parameters that it reaches."""
     errors: dict[str, str] = {}

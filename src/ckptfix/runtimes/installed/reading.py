@@ -8,7 +8,7 @@ from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.roles import KV_ROLES, WEIGHTS
-from ckptfix.runtimes.installed.answer import Answer, AskedModule
+from ckptfix.runtimes.installed.answer import Answer, BuiltModule
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.text import visible
 
@@ -75,7 +75,7 @@ class Reading:
         return {tensor: name for name, m in modules for tensor in m.tensor_names.values()}
 
     @cached_property
-    def rows(self) -> Mapping[str, AskedModule]:
+    def rows(self) -> Mapping[str, BuiltModule]:
         """Place -> the module that is built there."""
         return {row.place: row for row in self.answer.modules}
 
@@ -161,7 +161,7 @@ class Reading:
         module = self.owner.get(tensor, "")
         return self.places.get(module, ""), Fault(what, tensor, effect, detail, module or tensor)
 
-    def _row(self, tensor: str) -> AskedModule | None:
+    def _row(self, tensor: str) -> BuiltModule | None:
         row = self.rows.get(self.places.get(self.owner.get(tensor, ""), ""))
         return row if row is not None and row.kind in ("linear", "experts") else None
 

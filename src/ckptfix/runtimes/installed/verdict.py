@@ -6,7 +6,7 @@ from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.common.bound import BoundMetadata, Resolution
-from ckptfix.runtimes.installed.answer import Answer, AskedModule
+from ckptfix.runtimes.installed.answer import Answer, BuiltModule
 from ckptfix.runtimes.installed.reading import Reading, reasons_of
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
@@ -21,7 +21,7 @@ _POWERS: Final = frozenset({"uint8", "float8_e8m0fnu"})
 
 
 @dataclass(frozen=True)
-class AskedVerdict:
+class InstalledVerdict:
     """What an answer means for one checkpoint."""
 
     unknown_because: str = ""
@@ -36,7 +36,7 @@ class AskedVerdict:
 
 def verdict_of(
     checkpoint: Checkpoint, answer: Answer, bound: BoundMetadata | None, log: str
-) -> AskedVerdict:
+) -> InstalledVerdict:
     """What the answer means.
 
     Args:
@@ -49,18 +49,18 @@ def verdict_of(
     where = f" (log: {visible(log)})" if log else ""
     if answer.failed:
         why = "a package is missing" if answer.missing else "it gave no answer"
-        return AskedVerdict(f"{why}: {visible(answer.failed)}{where}", notes=notes)
+        return InstalledVerdict(f"{why}: {visible(answer.failed)}{where}", notes=notes)
     if answer.refused:
         told = f"{visible(answer.refused)}, at {visible(answer.place)}{where}"
         if answer.missing or answer.ours:
             why = "a package is missing" if answer.missing else "it cannot be built here"
-            return AskedVerdict(f"{why}: {told}", notes=notes)
-        return AskedVerdict(refusal=Reason.stop(told), notes=notes)
+            return InstalledVerdict(f"{why}: {told}", notes=notes)
+        return InstalledVerdict(refusal=Reason.stop(told), notes=notes)
     reading = Reading(checkpoint, answer)
     modules = tuple(_modules(reading, bound))
     judged = {row.place for row in answer.modules if _counts(reading, row)}
     left = [f for place, faults in reading.faults.items() if place not in judged for f in faults]
-    return AskedVerdict(modules=modules, faults=reasons_of(left), notes=notes)
+    return InstalledVerdict(modules=modules, faults=reasons_of(left), notes=notes)
 
 
 def _notes(answer: Answer) -> Iterable[str]:
@@ -69,7 +69,7 @@ def _notes(answer: Answer) -> Iterable[str]:
         yield f"stood in for: {visible('; '.join(answer.stood_in))}; nothing is said of kernels"
 
 
-def _counts(reading: Reading, row: AskedModule) -> bool:
+def _counts(reading: Reading, row: BuiltModule) -> bool:
     members = reading.members.get(row.place, ())
     checkpoint = reading.checkpoint
     if any(checkpoint.formats[member].is_quantized for member in members):
@@ -85,7 +85,7 @@ def _modules(reading: Reading, bound: BoundMetadata | None) -> Iterable[ModuleVe
             yield _module(reading, row, bound)
 
 
-def _module(reading: Reading, row: AskedModule, bound: BoundMetadata | None) -> ModuleVerdict:
+def _module(reading: Reading, row: BuiltModule, bound: BoundMetadata | None) -> ModuleVerdict:
     members = reading.members[row.place]
     formats = [reading.checkpoint.formats[member] for member in members]
     built = _built_as(row)
@@ -104,20 +104,20 @@ def _module(reading: Reading, row: AskedModule, bound: BoundMetadata | None) -> 
     )
 
 
-def _reason(row: AskedModule, faults: tuple[Reason, ...]) -> str:
+def _reason(row: BuiltModule, faults: tuple[Reason, ...]) -> str:
     if not faults:
         return ""
     asks = "" if row.asked is not None else "; this runtime builds it without a quantization config"
     return f"{faults[0].text}{asks}"
 
 
-def _resolution(row: AskedModule, bound: BoundMetadata | None) -> Resolution | None:
+def _resolution(row: BuiltModule, bound: BoundMetadata | None) -> Resolution | None:
     if bound is None or row.asked is None:
         return None
     return bound.resolve_module(row.name, experts=row.kind == "experts")
 
 
-def _built_as(row: AskedModule) -> str:
+def _built_as(row: BuiltModule) -> str:
     """The format by the parameters that the layer has; its method where they show none."""
     weights = [name for name in row.parameters if name.endswith("weight")]
     if not weights:

@@ -10,14 +10,14 @@ from typing import Final
 from ckptfix.checkpoint.dialects.statements import Statement
 from ckptfix.checkpoint.formats.native_rows import BLOCK_FP8
 from ckptfix.runtimes.common.effective import EffectiveMetadata, Experts
-from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.runtimes.sglang.releases import SglangReading
 
 _BLOCKS: Final = [128, 128]
 
 
 def read_deepseek_v4(
-    found: Held, architecture: str, reading: SglangReading
+    found: JsonObject, architecture: str, reading: SglangReading
 ) -> EffectiveMetadata | None:
     """The metadata of a DeepSeek V4; None where another class reads them, or reads them otherwise.
 
@@ -40,13 +40,13 @@ def read_deepseek_v4(
     )
 
 
-def _has_nvfp4_experts(found: Held) -> bool:
+def _has_nvfp4_experts(found: JsonObject) -> bool:
     mixed = str(found.get("quant_algo", "")).upper() == "MIXED_PRECISION"
     nvfp4 = str(found.get("moe_quant_algo", "")).upper() == "NVFP4"
     return mixed and nvfp4 and found.get("group_size") is not None
 
 
-def _patterns(found: Held) -> tuple[Statement, ...]:
+def _patterns(found: JsonObject) -> tuple[Statement, ...]:
     listed = found.get("ignore")
     path = (*found.path, "ignore")
     return tuple(

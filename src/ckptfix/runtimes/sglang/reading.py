@@ -23,7 +23,7 @@ from ckptfix.runtimes.common.layer_maps import (
     first_group_size,
     mixed_entries,
 )
-from ckptfix.runtimes.common.objects import Held, StopsError, held, kind_of
+from ckptfix.runtimes.common.objects import JsonObject, StopsError, json_object, kind_of
 from ckptfix.runtimes.sglang.deepseek_v4 import read_deepseek_v4
 from ckptfix.runtimes.sglang.releases import QUANT_METHODS, SglangReading
 
@@ -56,7 +56,7 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
         ):
             named = found = replace(found, value={**found.value, **parsed})
     elif found is None and HF_QUANT_FILE in files.documents:
-        file = Held(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
+        file = JsonObject(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
         if NESTED not in file and not release.reading.flat_file:
             raise file.stop(f" has no {NESTED}")
         named = replace(file, value=_parsed(_unwrapped(file), release) or {})
@@ -78,25 +78,25 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
     return _from_config(files, found, _class_of(found, method), release)
 
 
-def _in_config(config: Mapping[str, Any]) -> Held | None:
+def _in_config(config: Mapping[str, Any]) -> JsonObject | None:
     name = next((k for k in _TEXT_CONFIGS if isinstance(config.get(k), dict)), "")
     text = config[name] if name else {}
     for key in (CONFIG_ROOT[0], "compression_config"):
         if config.get(key) is not None:
-            return held(CONFIG_FILE, (key,), config[key])
+            return json_object(CONFIG_FILE, (key,), config[key])
         if text.get(key) is not None:
-            return held(CONFIG_FILE, (name, key), text[key])
+            return json_object(CONFIG_FILE, (name, key), text[key])
     return None
 
 
-def _unwrapped(found: Held) -> Held:
+def _unwrapped(found: JsonObject) -> JsonObject:
     wrapped = found.get(NESTED)
     if isinstance(wrapped, dict):
-        return Held(found.file, (*found.path, NESTED), wrapped)
+        return JsonObject(found.file, (*found.path, NESTED), wrapped)
     return replace(found, value={}) if NESTED in found else found
 
 
-def _parsed(fields: Held, release: SglangRelease) -> Mapping[str, Any] | None:
+def _parsed(fields: JsonObject, release: SglangRelease) -> Mapping[str, Any] | None:
     """What SGLang adds to the object: the quant_method that follows from quant_algo."""
     algo = fields.get("quant_algo")
     if algo == _MIXED:
@@ -113,7 +113,7 @@ def _parsed(fields: Held, release: SglangRelease) -> Mapping[str, Any] | None:
     return {"quant_method": "modelopt_fp8", "quant_algo": algo} if algo == "FP8" or older else None
 
 
-def _mixed_method(fields: Held, release: SglangRelease) -> str:
+def _mixed_method(fields: JsonObject, release: SglangRelease) -> str:
     layers = fields.get(ENTRIES) or {}
     if not release.reading.mixed_needs_nvfp4:
         patterns = release.reading.mixed_architectures
@@ -125,7 +125,7 @@ def _mixed_method(fields: Held, release: SglangRelease) -> str:
     return "modelopt_mixed" if any(algo in NVFP4_ALGOS for algo in algos) else "w4afp8"
 
 
-def _method(named: Held, release: SglangRelease) -> str:
+def _method(named: JsonObject, release: SglangRelease) -> str:
     """The quant_method that SGLang ends up with."""
     method = named.string("quant_method").lower()
     named.string("quant_algo")  # every config class converts it to upper case
@@ -144,7 +144,7 @@ def _why_w4afp8(release: SglangRelease) -> str:
     return f"MIXED_PRECISION for {release.architecture}"
 
 
-def _is_complete(found: Held, method: str, reading: SglangReading) -> bool:
+def _is_complete(found: JsonObject, method: str, reading: SglangReading) -> bool:
     """False where SGLang goes on to hf_quant_config.json."""
     if not reading.mixed_needs_kv:
         return True
@@ -152,16 +152,16 @@ def _is_complete(found: Held, method: str, reading: SglangReading) -> bool:
     return method != "modelopt_mixed" or (ENTRIES in found and says_kv)
 
 
-def _file(files: Files, method: str) -> Held:
+def _file(files: Files, method: str) -> JsonObject:
     if HF_QUANT_FILE not in files.documents:
         cause = f"{method} needs more fields, and there is no {HF_QUANT_FILE}"
         raise StopsError(cause, (CONFIG_FILE, CONFIG_ROOT))
-    found = Held(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
+    found = JsonObject(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
     found.child("producer").string("name")
     return found
 
 
-def _class_of(found: Held, method: str) -> str:
+def _class_of(found: JsonObject, method: str) -> str:
     """The config class: hf_quant_config.json by ModelOpt is read by the one for its quant_algo."""
     if found.file != HF_QUANT_FILE or not found.child("producer").string("name").startswith(
         "modelopt"
@@ -176,15 +176,15 @@ def _class_of(found: Held, method: str) -> str:
     return "modelopt_fp4" if "FP4" in str(algo) else method
 
 
-def _section(found: Held) -> Held:
+def _section(found: JsonObject) -> JsonObject:
     wrapped = found.get(NESTED)
     if isinstance(wrapped, dict):
-        return Held(found.file, (*found.path, NESTED), wrapped)
+        return JsonObject(found.file, (*found.path, NESTED), wrapped)
     return found
 
 
 def _from_config(
-    files: Files, found: Held, method: str, release: SglangRelease
+    files: Files, found: JsonObject, method: str, release: SglangRelease
 ) -> EffectiveMetadata:
     """`from_config` of the config class."""
     flat = found.get("quant_algo") is not None
@@ -213,7 +213,7 @@ def _from_config(
 
 def _made(
     files: Files,
-    fields: Held,
+    fields: JsonObject,
     algo: str,
     listed: str,
     *,
@@ -227,14 +227,16 @@ def _made(
     )
 
 
-def _kv(fields: Held, *, flat: bool) -> object:
+def _kv(fields: JsonObject, *, flat: bool) -> object:
     scheme = fields.get("kv_cache_scheme") if flat else None
     if isinstance(scheme, dict):
         return scheme.get("type") == "float" and scheme.get("num_bits") == 8
     return fields.get("kv_cache_quant_algo")
 
 
-def _mixed(files: Files, fields: Held, release: SglangRelease, *, flat: bool) -> EffectiveMetadata:
+def _mixed(
+    files: Files, fields: JsonObject, release: SglangRelease, *, flat: bool
+) -> EffectiveMetadata:
     if fields.get("quant_algo") != _MIXED:
         algo = fields.get("quant_algo")
         cause = f"its class for {_MIXED} does not support quant_algo {algo}"
@@ -254,7 +256,9 @@ def _mixed(files: Files, fields: Held, release: SglangRelease, *, flat: bool) ->
     )
 
 
-def _nvfp4(files: Files, fields: Held, release: SglangRelease, *, flat: bool) -> EffectiveMetadata:
+def _nvfp4(
+    files: Files, fields: JsonObject, release: SglangRelease, *, flat: bool
+) -> EffectiveMetadata:
     algo = fields.get("quant_algo")
     group_size = _flat_group(fields) if flat else _common_group(fields)
     if flat and group_size is None and release.reading.nvfp4_default_group and "NVFP4" in str(algo):
@@ -276,7 +280,7 @@ def _nvfp4(files: Files, fields: Held, release: SglangRelease, *, flat: bool) ->
     return _made(files, fields, algo, listed, kv=True, group_size=group_size)
 
 
-def _flat_group(fields: Held) -> object:
+def _flat_group(fields: JsonObject) -> object:
     size = fields.get("group_size")
     groups = fields.get("config_groups", {})
     if size is not None or not groups:
@@ -287,7 +291,7 @@ def _flat_group(fields: Held) -> object:
     raise fields.stop(": first group is not an object", "config_groups")
 
 
-def _common_group(fields: Held) -> int:
+def _common_group(fields: JsonObject) -> int:
     """The one group_size of ModelOpt's wrapped object."""
     size = fields.get("group_size")
     if not isinstance(size, int):

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ckptfix.checkpoint.formats.native_rows import BLOCK_FP8
 from ckptfix.runtimes.common.effective import EffectiveMetadata, Experts
-from ckptfix.runtimes.common.objects import Held, StopsError, kind_of
+from ckptfix.runtimes.common.objects import JsonObject, StopsError, kind_of
 from ckptfix.runtimes.vllm.releases import VllmReading
 
 _METHODS: Final = ("fp8", "deepseek_v4_fp8")
@@ -17,7 +17,7 @@ _BLOCKS: Final = [128, 128]
 
 
 def read_deepseek_v4(
-    found: Held, config: Mapping[str, Any], reading: VllmReading
+    found: JsonObject, config: Mapping[str, Any], reading: VllmReading
 ) -> EffectiveMetadata | None:
     """The metadata of a DeepSeek V4; None where another class reads them, or reads them otherwise.
 
@@ -38,7 +38,7 @@ def read_deepseek_v4(
     )
 
 
-def _experts(found: Held, config: Mapping[str, Any], reading: VllmReading) -> Experts:
+def _experts(found: JsonObject, config: Mapping[str, Any], reading: VllmReading) -> Experts:
     stored = config.get("expert_dtype", "fp4")
     if stored not in ("fp4", "fp8"):
         cause = f"expert_dtype of {found.file} is {kind_of(stored)}, not fp4 or fp8"

@@ -20,7 +20,7 @@ from ckptfix.runtimes.common.layer_maps import (
     first_group_size,
     mixed_entries,
 )
-from ckptfix.runtimes.common.objects import Held, StopsError, held, kind_of
+from ckptfix.runtimes.common.objects import JsonObject, StopsError, json_object, kind_of
 from ckptfix.runtimes.vllm.deepseek_v4 import read_deepseek_v4
 from ckptfix.runtimes.vllm.releases import QUANT_METHODS, VllmReading
 
@@ -65,7 +65,7 @@ def read_vllm(files: Files, reading: VllmReading) -> EffectiveMetadata | None:
     return _from_config(files, found, method, reading)
 
 
-def read_mistral(params: Held) -> str:
+def read_mistral(params: JsonObject) -> str:
     """What vLLM makes of Mistral's own config, which it prefers to config.json: why no verdict.
 
     Raises:
@@ -84,22 +84,22 @@ def read_mistral(params: Held) -> str:
     )
 
 
-def _found(files: Files) -> Held | None:
+def _found(files: Files) -> JsonObject | None:
     """The object that decides: hf_quant_config.json only where config.json has none at the top."""
     config = files.documents[CONFIG_FILE].value if CONFIG_FILE in files.documents else {}
     if config.get(CONFIG_ROOT[0]) is not None:
-        return held(CONFIG_FILE, CONFIG_ROOT, config[CONFIG_ROOT[0]])
+        return json_object(CONFIG_FILE, CONFIG_ROOT, config[CONFIG_ROOT[0]])
     if HF_QUANT_FILE in files.documents:
-        return Held(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
+        return JsonObject(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
     text = config.get("text_config")
     for path, at in ((("text_config",), text), ((), config)):
         key = CONFIG_ROOT[0] if path else "compression_config"
         if isinstance(at, dict) and at.get(key) is not None:
-            return held(CONFIG_FILE, (*path, key), at[key])
+            return json_object(CONFIG_FILE, (*path, key), at[key])
     return None
 
 
-def _method(found: Held, reading: VllmReading) -> str:
+def _method(found: JsonObject, reading: VllmReading) -> str:
     """The quant_method after vLLM has corrected it; empty for none."""
     method = (
         found.string("quant_method").lower().replace("compressed_tensors", "compressed-tensors")
@@ -120,7 +120,7 @@ def _method(found: Held, reading: VllmReading) -> str:
     return "modelopt_mixed" if algo == "MIXED_PRECISION" else method
 
 
-def _wrapped_method(found: Held, reading: VllmReading) -> str:
+def _wrapped_method(found: JsonObject, reading: VllmReading) -> str:
     """The quant_method that vLLM itself writes into ModelOpt's wrapped object."""
     if found.child("producer").get("name") != "modelopt":
         return ""
@@ -135,18 +135,20 @@ def _wrapped_method(found: Held, reading: VllmReading) -> str:
     return "modelopt_mixed" if upper == "MIXED_PRECISION" else "modelopt"
 
 
-def _file(files: Files) -> Held:
+def _file(files: Files) -> JsonObject:
     """hf_quant_config.json, where the map of a mixed checkpoint is not in config.json."""
     if HF_QUANT_FILE not in files.documents:
         cause = f"{ENTRIES} is not in config.json, and there is no {HF_QUANT_FILE}"
         raise StopsError(cause, (CONFIG_FILE, CONFIG_ROOT))
-    found = Held(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
+    found = JsonObject(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
     if found.child("producer").get("name") != "modelopt":
         raise found.stop(" is not modelopt", "producer", "name")
     return found
 
 
-def _from_config(files: Files, found: Held, method: str, reading: VllmReading) -> EffectiveMetadata:
+def _from_config(
+    files: Files, found: JsonObject, method: str, reading: VllmReading
+) -> EffectiveMetadata:
     """`from_config` of the config class."""
     wrapped = NESTED in found
     fields = found.child(NESTED) if wrapped else found
@@ -188,11 +190,11 @@ def _from_config(files: Files, found: Held, method: str, reading: VllmReading) -
     )
 
 
-def _takes_exclude_modules(fields: Held, reading: VllmReading) -> bool:
+def _takes_exclude_modules(fields: JsonObject, reading: VllmReading) -> bool:
     return reading.flat_exclude_modules and "ignore" not in fields and "exclude_modules" in fields
 
 
-def _kv_cache(fields: Held, reading: VllmReading, *, wrapped: bool) -> bool:
+def _kv_cache(fields: JsonObject, reading: VllmReading, *, wrapped: bool) -> bool:
     """True where the metadata declares a quantized KV cache in a way that vLLM reads."""
     if not wrapped:
         scheme = fields.get("kv_cache_scheme")
@@ -209,12 +211,12 @@ def _kv_cache(fields: Held, reading: VllmReading, *, wrapped: bool) -> bool:
     return bool(algo)
 
 
-def _group_size(fields: Held) -> object:
+def _group_size(fields: JsonObject) -> object:
     value = fields.get("group_size")
     return value if value is None or isinstance(value, int) else fields.number("group_size")
 
 
-def _weight_only(found: Held) -> bool:
+def _weight_only(found: JsonObject) -> bool:
     """True if no config group has input_activations, so that vLLM reads NVFP4 as weight-only."""
     groups = found.get("config_groups")
     if not isinstance(groups, dict) or not groups:

@@ -7,7 +7,7 @@ from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.checkpoint.formats.native_rows import BLOCK_FP8
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.layer_maps import HF_QUANT_FILE, Files
-from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.runtimes.common.patterns import Packed, PatternTable
 from ckptfix.runtimes.common.rows import row_for
 from ckptfix.runtimes.interface import Runtime
@@ -30,7 +30,7 @@ def _exclusion(version: str, patterns: PatternTable, packed: Packed) -> VllmExcl
 def _other_config(checkpoint: Checkpoint) -> str:
     """VLLM prefers Mistral's own config to config.json."""
     params = checkpoint.mistral
-    return read_mistral(Held(params.file, (), params.value)) if params else ""
+    return read_mistral(JsonObject(params.file, (), params.value)) if params else ""
 
 
 RUNTIME: Final = Runtime(

@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from ckptfix.runtimes.common.methods import Doubted, Lookup, QuantMethod
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.runtimes.sglang.releases import CLASS_BY_GPU, OWN_CLASSES
 
 _FILES: Final[Mapping[str, str]] = {
@@ -40,7 +40,7 @@ class _OnSomeGpus:
     def maps_names(self) -> bool:
         return self.method.maps_names
 
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> Lookup:
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> Lookup:
         why = "GPTQ and AWQ in this architecture, which depends on the GPU,"
         return Doubted(why, self.method.bind(found, names, dtypes))
 

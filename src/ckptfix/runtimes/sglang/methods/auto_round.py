@@ -21,7 +21,7 @@ from ckptfix.runtimes.common.methods import (
     require,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, kind_of
+from ckptfix.runtimes.common.objects import JsonObject, kind_of
 from ckptfix.runtimes.sglang.methods.marlin import marlin_group
 from ckptfix.untrusted_regex import UntrustedRegex
 
@@ -54,7 +54,7 @@ class _Lookup:
         fields = {"bits": bits, "group_size": size, "sym": symmetric}
         return Scheme(fields, by or self.place)
 
-    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - the protocol
         bits, size, symmetric = (scheme.fields[key] for key in ("bits", "group_size", "sym"))
         group = marlin_group(size)
         takes = frozenset({"qweight", "qzeros", "scales"})
@@ -99,7 +99,7 @@ class _Lookup:
 class _AutoRound:
     maps_names = False
 
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the protocol
         default = tuple(require(found, key) for key in ("bits", "group_size", "sym"))
         for key, values in _SUPPORTED.items():
             if (value := found.get(key, _DEFAULTS.get(key))) not in values:

@@ -14,7 +14,7 @@ from ckptfix.runtimes.common.methods import (
     strings,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, kind_of
+from ckptfix.runtimes.common.objects import JsonObject, kind_of
 from ckptfix.runtimes.sglang.methods.marlin import marlin_group
 
 _BITS: Final = 4
@@ -31,7 +31,7 @@ class _Lookup:
             return None
         return None if any(listed in name for listed in self.skipped) else self.scheme
 
-    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - the protocol
         if not scheme.fields["zero_point"]:
             raise NotKnownError("AWQ without zero points")
         size = marlin_group(scheme.fields["group_size"])
@@ -41,7 +41,7 @@ class _Lookup:
 class _AwqMarlin:
     maps_names = False
 
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the protocol
         bits = require(found, "w_bit", "bits")
         group_size = require(found, "q_group_size", "group_size")
         zero_point = require(found, "zero_point")

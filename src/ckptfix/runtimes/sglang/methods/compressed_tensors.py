@@ -28,7 +28,7 @@ from ckptfix.runtimes.common.methods import (
     strings,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.sglang.methods.compressed_tensors_layers import layer_of
 from ckptfix.text import visible
@@ -129,7 +129,7 @@ class _Lookup:
 class _CompressedTensors:
     maps_names = True
 
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the protocol
         schemes: dict[str, Scheme] = {}
         groups = found.get("config_groups") or {}
         if not isinstance(groups, dict):
@@ -149,7 +149,7 @@ class _CompressedTensors:
         return _Lookup(names, ignored, held, found.get("format"), doubt)
 
 
-def _require_valid(found: Held, texts: Iterable[str]) -> None:
+def _require_valid(found: JsonObject, texts: Iterable[str]) -> None:
     try:
         for text in texts:
             if text.startswith(REGEX_MARK):
@@ -158,7 +158,7 @@ def _require_valid(found: Held, texts: Iterable[str]) -> None:
         raise found.stop(": an expression is not valid") from error
 
 
-def _group(found: Held, name: str, group: object) -> list[tuple[str, Scheme]]:
+def _group(found: JsonObject, name: str, group: object) -> list[tuple[str, Scheme]]:
     """The targets of a group with what they get.
 
     Raises:

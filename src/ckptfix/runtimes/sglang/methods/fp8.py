@@ -14,7 +14,7 @@ from ckptfix.runtimes.common.methods import (
     strings,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.common.objects import JsonObject
 
 _SCHEMES: Final = ("static", "dynamic")
 _FUSED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -35,7 +35,7 @@ class _Lookup:
             return None  # neither is a linear layer to this class
         return None if self._skips(name) else self.scheme
 
-    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - the protocol
         block = scheme.fields["block"]
         if isinstance(block, tuple):
             rows, columns = block
@@ -66,7 +66,7 @@ class _Lookup:
 class _Fp8:
     maps_names = True
 
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the protocol
         activations = require(found, "activation_scheme")
         if activations not in _SCHEMES:
             raise found.stop(" is not supported", "activation_scheme")

@@ -15,7 +15,7 @@ from ckptfix.runtimes.common.methods import (
     require,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.sglang.methods.marlin import marlin_group
 from ckptfix.text import visible
@@ -54,7 +54,7 @@ class _Lookup:
             raise LookupDisagreementError(f"{visible(name)} has {told}, which it does not support")
         return Scheme(fields, rule[0] if rule else self.place)
 
-    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - the protocol
         bits, size = scheme.fields["bits"], marlin_group(scheme.fields["group_size"])
         if scheme.fields["desc_act"] and size != -1:
             raise NotKnownError("desc_act")
@@ -65,7 +65,7 @@ class _Lookup:
 class _GptqMarlin:
     maps_names = False
 
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the protocol
         fields = {key: require(found, key) for key in ("bits", "group_size", "desc_act", "sym")}
         if (fields["bits"], fields["sym"]) not in _SUPPORTED:
             told = visible(f"bits {fields['bits']} and sym {fields['sym']}")
@@ -78,7 +78,7 @@ class _GptqMarlin:
 
 
 def _rule(
-    found: Held, text: str, values: object
+    found: JsonObject, text: str, values: object
 ) -> tuple[str, UntrustedRegex, Mapping[str, Any] | None]:
     leaves = text.startswith(_LEAVES)
     try:

@@ -17,7 +17,7 @@ from ckptfix.runtimes.common.methods import (
     expression,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.runtimes.common.objects import JsonObject, StopsError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.text import visible
 
@@ -71,7 +71,7 @@ class _Lookup:
         }
         return Scheme(fields, by or self.place)
 
-    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - alike
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - the protocol
         fields = scheme.fields
         inputs = fields["input"]
         if fields["weight"] == "fp8_e4m3" and isinstance(inputs, Mapping):
@@ -137,7 +137,7 @@ def _of_experts(name: str, entries: Mapping[str, _Config]) -> _Config:
 class _Quark:
     maps_names = True
 
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - alike
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the protocol
         export = found.get("export")
         if not isinstance(export, dict):
             raise found.stop(" has no export, which it requires")
@@ -167,7 +167,7 @@ class _Quark:
         return _Lookup(names, Patterns(both), mapped, by_class or {}, default or {}, found.place())
 
 
-def _without_kv(found: Held, groups: object, layers: dict[str, Any]) -> dict[str, Any]:
+def _without_kv(found: JsonObject, groups: object, layers: dict[str, Any]) -> dict[str, Any]:
     """The entries without the outputs that are the KV cache: the class takes them out."""
     if not isinstance(groups, list):
         raise found.stop(" has no kv_cache_group", "export")

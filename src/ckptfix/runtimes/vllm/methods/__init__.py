@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from ckptfix.runtimes.common.methods import Doubted, Lookup, QuantMethod
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.runtimes.vllm.releases import OWN_CLASSES
 
 _FILES: Final[Mapping[str, str]] = {
@@ -36,7 +36,7 @@ _SINCE: Final[Mapping[str, Version]] = dict.fromkeys(
 the others it is the one that was read as a whole."""
 
 
-def _unread(method: str, found: Held) -> str:
+def _unread(method: str, found: JsonObject) -> str:
     """What a release before 0.33.0 handles in another way that nobody read; empty for nothing."""
     match method:
         case "gptq":
@@ -64,7 +64,7 @@ class _Older:
     def maps_names(self) -> bool:
         return self.method.maps_names
 
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> Lookup:
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> Lookup:
         why = _unread(self.name, found)
         return Doubted(why) if why else self.method.bind(found, names, dtypes)
 

@@ -16,7 +16,7 @@ from ckptfix.runtimes.common.methods import (
     strings,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, kind_of
+from ckptfix.runtimes.common.objects import JsonObject, kind_of
 
 _BITS: Final = 4
 
@@ -41,7 +41,7 @@ class _Lookup:
 class _AutoAwq:
     maps_names = True
 
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:
         bits = require(found, "w_bit", "bits")
         group_size = require(found, "q_group_size", "group_size")
         zero_point = require(found, "zero_point")

@@ -19,7 +19,7 @@ from ckptfix.runtimes.common.methods import (
     require,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.vllm.methods.marlin import marlin_group
 from ckptfix.text import visible
@@ -83,7 +83,7 @@ class _Lookup:
 class _AutoGptq:
     maps_names = True
 
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:
         keys = ("bits", "group_size", "desc_act", "sym")
         fields = {key: require(found, key) for key in keys}
         dynamic = found.get("dynamic") or {}
@@ -106,7 +106,7 @@ class _AutoGptq:
         )
 
     def _refuse_order(
-        self, found: Held, fields: Mapping[str, Any], dynamic: Mapping[str, Any]
+        self, found: JsonObject, fields: Mapping[str, Any], dynamic: Mapping[str, Any]
     ) -> None:
         """desc_act, except where one group makes it meaningless."""
         rules = [v for t, v in dynamic.items() if not t.startswith(_LEAVES)]
@@ -116,7 +116,7 @@ class _AutoGptq:
                 raise found.stop(" sets desc_act, which it no longer supports")
 
 
-def _rule(found: Held, text: str, values: object) -> _Rule:
+def _rule(found: JsonObject, text: str, values: object) -> _Rule:
     leaves = text.startswith(_LEAVES)
     pattern = text.removeprefix(_LEAVES) if leaves else text.removeprefix(_OVERRIDES)
     try:

@@ -28,7 +28,7 @@ from ckptfix.runtimes.common.methods import (
     strings,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.vllm.methods.compressed_tensors_layers import layer_of
 
@@ -104,7 +104,7 @@ def _is_plain_int(fields: Mapping[str, object]) -> bool:
 class _CompressedTensors:
     maps_names = True
 
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         schemes: dict[str, Scheme] = {}
         groups = found.get("config_groups") or {}
         if not isinstance(groups, dict):
@@ -127,7 +127,7 @@ class _CompressedTensors:
         return _Lookup(names, ignored, targets, held, bool(found.get("transform_config")))
 
 
-def _require_kv_scheme(found: Held) -> None:
+def _require_kv_scheme(found: JsonObject) -> None:
     """Check the KV cache format, which applies to every attention layer."""
     scheme = found.get("kv_cache_scheme")
     if scheme is None:
@@ -151,7 +151,7 @@ def _mapped(names: BoundNames, listed: Any) -> dict[str, str]:  # noqa: ANN401 -
     return found
 
 
-def _group(found: Held, name: str, group: object) -> list[tuple[str, Scheme]]:
+def _group(found: JsonObject, name: str, group: object) -> list[tuple[str, Scheme]]:
     """The targets of a group with their schemes.
 
     Raises:

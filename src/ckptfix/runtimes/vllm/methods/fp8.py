@@ -14,7 +14,7 @@ from ckptfix.runtimes.common.methods import (
     strings,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.common.objects import JsonObject
 
 _SCHEMES: Final = ("static", "dynamic")
 
@@ -42,7 +42,7 @@ class _Lookup:
 class _Fp8:
     maps_names = True
 
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         activations = require(found, "activation_scheme")
         if activations not in _SCHEMES:
             raise found.stop(" is not supported", "activation_scheme")

@@ -25,7 +25,7 @@ from ckptfix.runtimes.common.methods import (
     require,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, kind_of
+from ckptfix.runtimes.common.objects import JsonObject, kind_of
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.vllm.methods.marlin import marlin_group
 from ckptfix.text import visible
@@ -129,7 +129,7 @@ def _size(value: object, where: str) -> Any:  # noqa: ANN401 - int or a pair
 class _Inc:
     maps_names = True
 
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         bits, raw_size = require(found, "bits"), require(found, "group_size")
         data_type = found.get("data_type", "int")
         data_type = "fp" if data_type == "fp8" else str(data_type)
@@ -164,7 +164,12 @@ def _default_packing(data_type: str, bits: object, size: object) -> str:
 
 
 def _require_supported(
-    found: Held, bits: object, size: object, data_type: str, packing: object, symmetric: object
+    found: JsonObject,
+    bits: object,
+    size: object,
+    data_type: str,
+    packing: object,
+    symmetric: object,
 ) -> None:
     """The checks in the constructor of the class."""
     is_mx = "mx_fp" in data_type

@@ -9,7 +9,7 @@ from typing import Final
 
 from ckptfix.runtimes.common.methods import Layer, LayerKind, QuantMethod, Scheme
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held
+from ckptfix.runtimes.common.objects import JsonObject
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class _Lookup:
 class _Mxfp4:
     maps_names = False
 
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         return _Lookup(Scheme({"weight": "fp4", "group_size": 32}, found.place()))
 
 

@@ -21,7 +21,7 @@ from ckptfix.runtimes.common.methods import (
     number,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import Held, StopsError
+from ckptfix.runtimes.common.objects import JsonObject, StopsError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.text import visible
 
@@ -122,7 +122,7 @@ class _Lookup:
 class _Quark:
     maps_names = True
 
-    def bind(self, found: Held, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
         if found.get("export") is None:
             raise found.stop(" has no export, which it requires")
         excluded = found.get("exclude")
@@ -145,7 +145,7 @@ class _Quark:
         )
 
 
-def _without_kv(found: Held, name: str, config: object) -> object:
+def _without_kv(found: JsonObject, name: str, config: object) -> object:
     """An entry without the outputs that form the KV cache, which the class removes."""
     groups = found.child("export").get("kv_cache_group") or []
     named = [*groups, "*q_proj"] if groups else []
@@ -153,7 +153,7 @@ def _without_kv(found: Held, name: str, config: object) -> object:
     return {**config, "output_tensors": None} if is_kv and isinstance(config, dict) else config
 
 
-def _require_kv_entries(found: Held, layers: Mapping[str, Any]) -> None:
+def _require_kv_entries(found: JsonObject, layers: Mapping[str, Any]) -> None:
     """Check that the KV cache groups of the export have entries of their own."""
     groups = found.child("export").get("kv_cache_group")
     if not isinstance(groups, list):

@@ -1,4 +1,4 @@
-"""The names that a release asks its metadata for, and how it maps those that stand there."""
+"""The names that a release looks up in the metadata, and how it maps the names that are there."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,15 +35,15 @@ def bound_names(checkpoint: Checkpoint, target: Target, family: Family, outer: s
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The modules of a checkpoint under the names that one release asks for."""
+class ReleaseNames:
+    """The modules of a checkpoint under the names that one release looks up."""
 
     names: BoundNames
     modules: tuple[RuntimeModule, ...]
 
     @cached_property
     def _every(self) -> tuple[str, ...]:
-        """Names of modules, and of the members that a packed one stands for."""
+        """Names of modules, and of the members of packed ones."""
         listed = (m.name for m in self.modules)
         return tuple(
             dict.fromkeys(each for name in listed for each in (name, *self.names.members(name)))
@@ -51,19 +51,19 @@ class Asked:
 
     @property
     def every_name(self) -> tuple[str, ...]:
-        """Whatever a name in the metadata may be compared with."""
+        """Every name that a name in the metadata may be compared with."""
         return self._every
 
     def below(self, name: str) -> str | None:
-        """What the mappers make of the beginning of a name that stands below this one.
+        """How the mappers rewrite this name where it is the prefix of a longer one.
 
-        A rule for `model.visual.` takes that, but not `model.visual` itself.
+        A rule for `model.visual.` matches that, but not `model.visual` itself.
         """
         mapped = self.names.map(f"{name}.{_ANY_CHILD}")
         return mapped.removesuffix(f".{_ANY_CHILD}") if mapped is not None else None
 
     def meant_by(self, name: str) -> tuple[RuntimeModule, ...]:
-        """The modules that a name stands for, or contains, in any spelling that is mapped."""
+        """The modules that a name means or contains, in any spelling that is mapped."""
         roots = {root for root in (self.names.map(name), self.below(name)) if root}
         return tuple(
             module
@@ -76,17 +76,18 @@ class Asked:
         )
 
 
-def newest_asked(checkpoint: Checkpoint) -> tuple[Asked, ...]:
-    """What the newest known release of each runtime asks for, where its classes are known."""
-    if "newest asked" not in checkpoint.derived:
-        found = (asked_by(checkpoint, _newest(runtime)) for runtime in known_runtimes())
-        checkpoint.derived["newest asked"] = tuple(asked for asked in found if asked is not None)
-    made: tuple[Asked, ...] = checkpoint.derived["newest asked"]
+def newest_release_names(checkpoint: Checkpoint) -> tuple[ReleaseNames, ...]:
+    """The names that the newest release of each runtime looks up, if its classes are known."""
+    if "newest release names" not in checkpoint.derived:
+        every = (release_names(checkpoint, _newest(runtime)) for runtime in known_runtimes())
+        known = tuple(names for names in every if names is not None)
+        checkpoint.derived["newest release names"] = known
+    made: tuple[ReleaseNames, ...] = checkpoint.derived["newest release names"]
     return made
 
 
-def asked_by(checkpoint: Checkpoint, target: Target) -> Asked | None:
-    """What a release asks for; None where its classes are not known."""
+def release_names(checkpoint: Checkpoint, target: Target) -> ReleaseNames | None:
+    """The names that a release looks up; None if its classes are not known."""
     profile = load_profile(target.runtime, target.profile_version)
     try:
         outer = outer_architecture(checkpoint.config, profile)
@@ -95,7 +96,7 @@ def asked_by(checkpoint: Checkpoint, target: Target) -> Asked | None:
     family = family_for(target.runtime, target.profile_version, [outer])
     if family is None:
         return None
-    return Asked(bound_names(checkpoint, target, family, outer), placed(checkpoint, family))
+    return ReleaseNames(bound_names(checkpoint, target, family, outer), placed(checkpoint, family))
 
 
 def _newest(runtime: str) -> Target:
