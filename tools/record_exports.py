@@ -16,6 +16,7 @@ from typing import Any, Final
 
 STUBS: Final = (
     "_Mock", "cannot pickle", "Please install", "not compiled with CUDA", "image processor",
+    "No module named", "No valid attention backend",
 )  # fmt: skip
 """Parts of errors that are the oracle's own."""
 OPTIONAL: Final = (

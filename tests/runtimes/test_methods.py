@@ -37,7 +37,11 @@ def _answers() -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "file", [COPIES / "lookups.jsonl.gz", COPIES / "sglang_lookups.jsonl.gz", LOOKUPS]
+    "file",
+    [
+        *(COPIES / f"{name}.jsonl.gz" for name in ("lookups", "sglang_lookups", "older_lookups")),
+        LOOKUPS,
+    ],
 )
 def test_every_lookup_agrees_with_the_real_functions(file: Path) -> None:
     if not file.exists():
@@ -256,6 +260,36 @@ def test_draft_layers_are_left_to_the_draft_model(tmp_path: Path) -> None:
     (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
     checked, _ = loads(directory)
     assert not checked.verdicts[0].wrong
+
+
+def test_older_releases_read_an_activation_order(tmp_path: Path) -> None:
+    def ordered(name: str) -> Shapes:
+        return {**GPTQ(name), f"{name}.g_idx": ("I32", (64,))}
+
+    metadata = METADATA | {"desc_act": True}
+    (answer,) = check(model(tmp_path, metadata, ordered), runtimes=["vllm==0.28.0"]).runtimes
+    assert answer.loads == "unknown"  # 64 columns are less than what Marlin takes with an order
+    assert "64 columns" in answer.reasons[0]
+    without = model(tmp_path / "without", metadata)
+    (answer,) = check(without, runtimes=["vllm==0.28.0"]).runtimes
+    assert answer.loads == "no"
+    assert "g_idx" in answer.reasons[0]
+
+
+def test_a_shape_that_the_kernel_of_an_older_release_refuses_is_unknown(tmp_path: Path) -> None:
+    """Which kernel takes over depends on the GPU."""
+    directory = model(tmp_path, METADATA)
+    found = check(directory, runtimes=["vllm==0.20.0", "vllm==0.24.0"]).runtimes
+    assert [answer.loads for answer in found] == ["unknown", "yes"]
+
+
+def test_a_module_that_stops_a_release_decides_whatever_is_not_known_of_others(
+    tmp_path: Path,
+) -> None:
+    metadata = METADATA | {"dynamic": {"+:.*o_proj": {"bits": 3}}}
+    (answer,) = check(model(tmp_path, metadata), runtimes=["vllm==0.20.0"]).runtimes
+    assert answer.loads == "no"
+    assert "bits 3" in str(answer.reasons)
 
 
 def test_a_group_size_that_no_kernel_was_read_for_is_unknown(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.formats.stored import Fit, StoredFormat
 from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.checkpoint.roles import KV_ROLES, ROLES
-from ckptfix.runtimes.common.methods import Layer, LayerKind, Lookup
+from ckptfix.runtimes.common.methods import Layer, LayerKind, Lookup, NotKnownError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.loads import Effect
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
@@ -40,19 +40,35 @@ class MethodJudge:
     drops_strays: bool = False
     """The release leaves a tensor out that its layer has no parameter for."""
 
-    def judge(self, modules: Sequence[RuntimeModule]) -> Iterator[ModuleVerdict]:
+    def judge(self, modules: Sequence[RuntimeModule]) -> tuple[ModuleVerdict, ...]:
         """The verdicts; embeddings and convolutions count only if they are stored quantized.
+
+        A module that does not load decides, whatever is not known of others, which are left out.
 
         Raises:
             NotKnownError: what the release builds for a scheme is not known.
         """
+        found: list[ModuleVerdict] = []
+        unknown: list[NotKnownError] = []
+        for module, formats in self._counted(modules):
+            try:
+                found.append(self._judged(module, formats))
+            except NotKnownError as error:
+                unknown.append(error)
+        if unknown and all(verdict.agrees for verdict in found):
+            raise unknown[0]
+        return tuple(found)
+
+    def _counted(
+        self, modules: Sequence[RuntimeModule]
+    ) -> Iterator[tuple[RuntimeModule, list[StoredFormat]]]:
         for module in modules:
             if all(draft_root(self.checkpoint, member) for member in module.members):
                 continue  # a separate model loads the draft layers
             formats = [self.checkpoint.formats[member] for member in module.members]
             plain = module.kind in ("embedding", "other")
             if not plain or any(stored.is_quantized for stored in formats):
-                yield self._judged(module, formats)
+                yield module, formats
 
     def _judged(self, module: RuntimeModule, formats: list[StoredFormat]) -> ModuleVerdict:
         layer, by, error = self._layer(module)
@@ -67,6 +83,8 @@ class MethodJudge:
         labels = sorted({fit.quant_algo if fit else stored.label() for fit, stored in found})
         built = next((fit.quant_algo for fit in fits if fit), layer.formats[0])
         reason, effect = self._misfit(module, layer, by, fits, formats)
+        if not reason:
+            _require_tiles(module, layer, fits)
         return ModuleVerdict.of(
             module, labels=labels, resolved=built, reason=reason, effect=effect, decided_by=by
         )
@@ -157,6 +175,21 @@ def _wrong_groups(layer: Layer, fit: Fit) -> str:
     if layer.merged_rows and -(-columns // wanted) == -(-columns // stored) == 1:
         return ""  # one block of any size
     return f"this release builds it with groups of {wanted}, but groups of {stored} are stored"
+
+
+def _require_tiles(module: RuntimeModule, layer: Layer, fits: Sequence[Fit | None]) -> None:
+    """Check that the kernel of a layer takes its shape.
+
+    Raises:
+        NotKnownError: it does not, and what takes over was not read.
+    """
+    shapes = [fit.logical_shape for fit in fits if fit]
+    if module.kind != "experts":
+        shapes = [(sum(shape[-2] for shape in shapes), shapes[0][-1])]
+    rows, columns = layer.tile
+    for shape in shapes:
+        if shape[-2] % rows or shape[-1] % columns:
+            raise NotKnownError(f"weights of {shape[-2]:,} rows and {shape[-1]:,} columns")
 
 
 def _uneven(layer: Layer, fits: Sequence[Fit | None]) -> str:

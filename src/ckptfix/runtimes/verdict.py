@@ -240,7 +240,7 @@ def _judge_method(
     reached = names if method.maps_names else names.unmapped()
     judge_ = MethodJudge(checkpoint, lookup, found.place(), drops_strays=runtime.drops_strays)
     try:
-        modules = tuple(judge_.judge(placed(checkpoint, family)))
+        modules = judge_.judge(placed(checkpoint, family))
     except NotKnownError as unknown:
         reason = f"what it builds for {unknown} is not known"
         return _not_read(checkpoint, target, reason)

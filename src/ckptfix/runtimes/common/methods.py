@@ -44,6 +44,8 @@ class Layer:
     """Input columns per scale, -1 for all; None where the format decides alone."""
     merged_rows: int = 0
     """The rows of every member of a packed module except the last are a multiple of this."""
+    tile: tuple[int, int] = (1, 1)
+    """The kernel takes multiples of these rows and columns; what another one does was not read."""
 
 
 UNQUANTIZED_LAYER: Final = Layer((), frozenset({"weight"}))
@@ -213,6 +215,8 @@ class SkippedLayers:
     listed: Mapping[str, str]
     """As the release stores it -> as written in the metadata."""
     mode: MatchMode
+    listed_packed: bool = True
+    """A packed name that is listed itself counts before its members (since 0.24.0)."""
 
     def skips(self, name: str, *, packed: bool = True) -> bool:
         """True where a layer is left unquantized.
@@ -226,8 +230,7 @@ class SkippedLayers:
         """
         members = self.names.members(name) if packed else ()
         if members:
-            # A packed name that is listed itself counts before its members (since 0.24.0).
-            if self._matches(name):
+            if self.listed_packed and self._matches(name):
                 return True
             return agreed(name, [self._matches(member) for member in members])
         if "experts" in name and self.mode == "exact":

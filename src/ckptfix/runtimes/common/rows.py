@@ -29,10 +29,16 @@ def row_for(runtime: str, version: str, rows: Sequence[RowT]) -> RowT:
     Raises:
         CkptfixError: the release is older than every row.
     """
-    wanted = _version(version)
-    found = [row for row in rows if _version(row.since) <= wanted]
-    if not found:
+    row = known_row(version, rows)
+    if row is None:
         raise CkptfixError(
             f"{runtime} {version} is unsupported: its name lookup has not been modelled"
         )
-    return max(found, key=lambda row: _version(row.since))
+    return row
+
+
+def known_row(version: str, rows: Sequence[RowT]) -> RowT | None:
+    """The same; None for a release that is older than every row."""
+    wanted = _version(version)
+    found = [row for row in rows if _version(row.since) <= wanted]
+    return max(found, key=lambda row: _version(row.since), default=None)

@@ -1,12 +1,18 @@
-"""`AutoAWQConfig`: vllm 0.33.0, vllm/model_executor/layers/quantization/auto_awq.py."""
+"""`AutoAWQConfig`, before 0.24.0 `AWQMarlinConfig`.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/auto_awq.py, awq_marlin.py
+and awq.py.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ckptfix.runtimes.common.methods import (
+    Doubted,
     Layer,
     LayerKind,
+    Lookup,
     QuantMethod,
     Scheme,
     SkippedLayers,
@@ -17,12 +23,35 @@ from ckptfix.runtimes.common.methods import (
 )
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject, kind_of
+from ckptfix.runtimes.vllm.methods.marlin import EXPERT_TILE, NO_TILE, TILE, Tile
 
 _BITS: Final = 4
 
 
 @dataclass(frozen=True)
+class _Row:
+    """How a release, and those after it up to the next row, reads AWQ."""
+
+    since: str
+    listed_packed: bool = False
+    """A packed name in the list counts before its members."""
+    only_marlin: bool = False
+    """There is no other class, for float16 only, that reads what Marlin cannot."""
+    tile: Tile = TILE
+    expert_tile: Tile = EXPERT_TILE
+
+
+_ROW_0_17: Final = _Row("0.17.1")
+_ROW_0_24: Final = replace(
+    _ROW_0_17, since="0.24.0", listed_packed=True, only_marlin=True, tile=NO_TILE
+)
+_ROW_0_28: Final = replace(_ROW_0_24, since="0.28.0", expert_tile=NO_TILE)
+ROWS: Final = (_ROW_0_17, _ROW_0_24, _ROW_0_28)
+
+
+@dataclass(frozen=True)
 class _Lookup:
+    row: _Row
     skipped: SkippedLayers
     scheme: Scheme
     quantizes_head: bool
@@ -33,18 +62,30 @@ class _Lookup:
         # Experts are looked up without a packed table.
         return None if self.skipped.skips(name, packed=kind != "experts") else self.scheme
 
-    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - the interface
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:
         takes = frozenset({"qweight", "qzeros", "scales"})
-        return Layer(("AWQ_INT4",), takes, group_size=number(scheme.fields["group_size"]))
+        size = number(scheme.fields["group_size"])
+        tile = self.row.expert_tile if kind == "experts" else self.row.tile
+        return Layer(("AWQ_INT4",), takes, group_size=size, tile=tile)
 
 
-class _AutoAwq:
+@dataclass(frozen=True)
+class AutoAwq:
+    """The class of one release."""
+
+    row: _Row
     maps_names = True
 
-    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> Lookup:
+        """As `QuantMethod`."""
         bits = require(found, "w_bit", "bits")
         group_size = require(found, "q_group_size", "group_size")
         zero_point = require(found, "zero_point")
+        if not self.row.only_marlin and (bits != _BITS or not zero_point):
+            if "BF16" in dtypes.values():
+                told = " is read by a class for float16 only, and the model is in bfloat16"
+                raise found.stop(told, "quant_method")
+            return Doubted(f"AWQ with bits {bits} and zero_point {zero_point}")
         if bits != _BITS:
             raise found.stop(f" has {kind_of(bits)} as bits, not 4")
         # A missing list is made from the tensors: all modules without a quantized one.
@@ -55,8 +96,8 @@ class _AutoAwq:
         listed = names.mapped(skipped_)
         fields = {"bits": bits, "group_size": group_size, "zero_point": zero_point}
         scheme = Scheme(fields, found.place())
-        skipped = SkippedLayers(names, listed, "substring")
-        return _Lookup(skipped, scheme, found.get("lm_head") is True)
+        skipped = SkippedLayers(names, listed, "substring", self.row.listed_packed)
+        return _Lookup(self.row, skipped, scheme, found.get("lm_head") is True)
 
 
-METHOD: Final[QuantMethod] = _AutoAwq()
+METHOD: Final[Callable[[_Row], QuantMethod]] = AutoAwq

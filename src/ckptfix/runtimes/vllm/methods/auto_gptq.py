@@ -1,16 +1,20 @@
-"""`AutoGPTQConfig`, which reads GPTQ.
+"""`AutoGPTQConfig`, before 0.24.0 `GPTQMarlinConfig`, which reads GPTQ.
 
-Source: vllm 0.33.0, vllm/model_executor/layers/quantization/auto_gptq.py and utils/gptq_utils.py.
+Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/auto_gptq.py,
+gptq_marlin.py, gptq.py and utils/gptq_utils.py.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ckptfix.runtimes.common.methods import (
+    Doubted,
     Layer,
     LayerKind,
+    Lookup,
+    NotKnownError,
     QuantMethod,
     Scheme,
     agreed,
@@ -21,13 +25,44 @@ from ckptfix.runtimes.common.methods import (
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
-from ckptfix.runtimes.vllm.methods.marlin import marlin_group
+from ckptfix.runtimes.vllm.methods.marlin import (
+    EXPERT_TILE,
+    NO_TILE,
+    TILE,
+    Tile,
+    marlin_group,
+)
 from ckptfix.text import visible
 from ckptfix.untrusted_regex import UntrustedRegex
 
 _SUPPORTED: Final = ((4, True), (8, True))
 """(bits, symmetric)."""
 _LEAVES, _OVERRIDES = "-:", "+:"
+_OVERRIDDEN: Final = (("bits", int), ("group_size", int), ("sym", bool), ("desc_act", bool))
+"""Fields that an expression may set."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """How a release, and those after it up to the next row, reads GPTQ."""
+
+    since: str
+    only_marlin: bool = False
+    """There is no other class, for float16 only, that reads what Marlin cannot."""
+    reads_order: bool = True
+    """It loads an activation order (desc_act); later it stops there."""
+    empty_is_all: bool = False
+    """A list of no modules, which also a checkpoint without quantized tensors has, quantizes every
+    module instead of none."""
+    tile: Tile = TILE
+    expert_tile: Tile = EXPERT_TILE
+
+
+_ROW_0_17: Final = _Row("0.17.1")
+_ROW_0_24: Final = replace(_ROW_0_17, since="0.24.0", only_marlin=True, tile=NO_TILE)
+_ROW_0_28: Final = replace(_ROW_0_24, since="0.28.0", expert_tile=NO_TILE)
+_ROW_0_33: Final = replace(_ROW_0_28, since="0.33.0", reads_order=False, empty_is_all=True)
+ROWS: Final = (_ROW_0_17, _ROW_0_24, _ROW_0_28, _ROW_0_33)
 
 
 @dataclass(frozen=True)
@@ -40,11 +75,12 @@ class _Rule:
 
 @dataclass(frozen=True)
 class _Lookup:
+    row: _Row
     names: BoundNames
     fields: Mapping[str, Any]
     rules: tuple[_Rule, ...]
     listed: tuple[str, ...]
-    """Parts of names; empty: everything is quantized."""
+    """Parts of names."""
     quantizes_head: bool
     place: str
 
@@ -57,7 +93,7 @@ class _Lookup:
         if not is_listed or (rule is not None and rule.values is None):
             return None
         fields = dict(self.fields)
-        for key, kind_ in (("bits", int), ("group_size", int), ("sym", bool)):
+        for key, kind_ in _OVERRIDDEN:
             value = rule.values.get(key) if rule and rule.values else None
             if isinstance(value, kind_):
                 fields[key] = value
@@ -66,39 +102,53 @@ class _Lookup:
             raise LookupDisagreementError(f"{values}, which it does not support")
         return Scheme(fields, rule.text if rule else self.place)
 
-    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - the interface
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:
         bits, size = scheme.fields["bits"], marlin_group(scheme.fields["group_size"])
-        takes = frozenset({"qweight", "qzeros", "scales"})
-        return Layer((f"GPTQ_INT{bits}",), takes, frozenset({"g_idx"}), size)
+        takes, over = {"qweight", "qzeros", "scales"}, {"g_idx"}
+        tile = self.row.expert_tile if kind == "experts" else self.row.tile
+        if scheme.fields["desc_act"] and size != -1:
+            if kind == "experts":
+                raise NotKnownError("experts with desc_act")
+            takes, over, tile = takes | over, set(), TILE
+        return Layer((f"GPTQ_INT{bits}",), frozenset(takes), frozenset(over), size, tile=tile)
 
     def _is_listed(self, name: str) -> bool:
         if not self.listed:
-            return True
+            return self.row.empty_is_all
         members = self.names.members(name)
         if members:
             return agreed(name, [any(each in m for each in self.listed) for m in members])
         return any(each in name for each in self.listed)
 
 
-class _AutoGptq:
+@dataclass(frozen=True)
+class AutoGptq:
+    """The class of one release."""
+
+    row: _Row
     maps_names = True
 
-    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> Lookup:
+        """As `QuantMethod`."""
         keys = ("bits", "group_size", "desc_act", "sym")
         fields = {key: require(found, key) for key in keys}
         dynamic = found.get("dynamic") or {}
         if not isinstance(dynamic, dict):
             raise found.stop(" is not an object", "dynamic")
-        self._refuse_order(found, fields, dynamic)
+        if not self.row.reads_order:
+            self._refuse_order(found, fields, dynamic)
         if (fields["bits"], fields["sym"]) not in _SUPPORTED:
             values = f"bits {fields['bits']} and sym {fields['sym']}"
+            if not self.row.only_marlin and "BF16" not in dtypes.values():
+                return Doubted(f"GPTQ with {values}")
             raise found.stop(f" has {visible(values)}, which it does not support")
         # A missing list is made from the tensors: all modules with a quantized one.
         listed = _flat(found.get("modules_in_block_to_quantize"))
         listed = listed or list(parents(dtypes, quantized=True))
         return _Lookup(
+            self.row,
             names,
-            {key: fields[key] for key in ("bits", "group_size", "sym")},
+            fields,
             tuple(_rule(found, text, values) for text, values in dynamic.items()),
             tuple(names.mapped(listed)),
             found.get("lm_head") is True,
@@ -133,4 +183,4 @@ def _flat(listed: object) -> list[str]:
     return [listed] if isinstance(listed, str) else []
 
 
-METHOD: Final[QuantMethod] = _AutoGptq()
+METHOD: Final[Callable[[_Row], QuantMethod]] = AutoGptq

@@ -1,11 +1,11 @@
 """`CompressedTensorsConfig`.
 
-Source: vllm 0.33.0, vllm/model_executor/layers/quantization/compressed_tensors/
+Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/compressed_tensors/
 (`compressed_tensors.py`, `utils.py`, compressed_tensors_moe/).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,8 +18,10 @@ from ckptfix.runtimes.common.compressed import (
     schemes_of,
 )
 from ckptfix.runtimes.common.methods import (
+    Doubted,
     Layer,
     LayerKind,
+    Lookup,
     NotKnownError,
     Patterns,
     QuantMethod,
@@ -31,14 +33,16 @@ from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.vllm.methods.compressed_tensors_layers import layer_of
+from ckptfix.runtimes.vllm.methods.compressed_tensors_rows import COMPRESSED_ROWS, CompressedRow
+from ckptfix.text import visible
 
 _CLASSES: Final[Mapping[LayerKind, str]] = {
     "linear": "ReplicatedLinear",
     "head": "ParallelLMHead",
     "embedding": "VocabParallelEmbedding",
-    "experts": "RoutedExperts",
 }
-"""Classes of layers; for linear ones only the end of the name is compared."""
+"""Classes of layers; for linear ones only the end of the name is compared. That of experts depends
+on the release."""
 _WITH_ACTIVATIONS: Final = (
     "naive-quantized",
     "int-quantized",
@@ -50,6 +54,7 @@ _WITH_ACTIVATIONS: Final = (
 
 @dataclass(frozen=True)
 class _Lookup:
+    row: CompressedRow
     names: BoundNames
     ignored: Patterns
     targets: Patterns
@@ -61,6 +66,10 @@ class _Lookup:
     def find(self, name: str, kind: LayerKind) -> Scheme | None:
         if kind == "experts":
             return of_experts(name, lambda part: self._scheme(part, "experts"))[-1]
+        if kind == "head" and not self.row.quantizes_heads:
+            return None
+        if kind == "embedding" and not self.row.quantizes_embeddings:
+            return None
         if kind == "head":
             try:
                 return self._scheme(name, kind)
@@ -74,23 +83,30 @@ class _Lookup:
     def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:
         if self.transforms:
             raise NotKnownError("transform_config")
-        return layer_of(scheme.fields, kind)
+        return layer_of(self.row, scheme.fields, kind)
 
     def _scheme(self, name: str, kind: LayerKind) -> Scheme | None:
         if self._is_ignored(name):
             return None
-        # The order is that of 0.28.0 and later; before, the class came before the members.
-        target = (
-            self.targets.matching(name)
-            or by_members(self.names, name, self.targets.matching)
-            or by_class(self.schemes, _CLASSES[kind])
-        )
+        if not self.schemes:
+            return None
+        class_name = self.row.experts_class if kind == "experts" else _CLASSES[kind]
+        target = self.targets.matching(name)
+        if target is None and self.row.class_before_members:
+            target = by_class(self.schemes, class_name)
+        if target is None:
+            target = by_members(self.names, name, self.targets.matching)
+        if target is None:
+            target = by_class(self.schemes, class_name)
+        if target is None and self.row.needs_target:
+            raise LookupDisagreementError(f"no target of the metadata matches {visible(name)}")
         return None if target is None else self.schemes[target]
 
     def _is_ignored(self, name: str) -> bool:
-        if self.ignored.matching(name) is not None:
-            return True
         members = self.names.members(name)
+        is_whole = self.row.packed_ignores or not members or name in self.ignored.mapped
+        if is_whole and self.ignored.matching(name) is not None:
+            return True
         if not members:
             return False
         return agreed(name, [self.ignored.matching(member) is not None for member in members])
@@ -101,40 +117,48 @@ def _is_plain_int(fields: Mapping[str, object]) -> bool:
     return weight_only and fields["strategy"] in ("channel", "group")
 
 
-class _CompressedTensors:
+@dataclass(frozen=True)
+class CompressedTensors:
+    """The class of one release."""
+
+    row: CompressedRow
     maps_names = True
 
-    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> Lookup:  # noqa: ARG002 - the interface
+        """As `QuantMethod`."""
         schemes: dict[str, Scheme] = {}
         groups = found.get("config_groups") or {}
         if not isinstance(groups, dict):
             raise found.stop(" is not an object", "config_groups")
         for name, group in groups.items():
-            schemes.update(_group(found, name, group))
+            schemes.update(_group(self.row, found, name, group))
         sparse = found.get("sparsity_config")
         if isinstance(sparse, dict) and sparse.get("targets"):
+            if self.row.reads_sparsity:
+                return Doubted("sparsity_config")
             raise found.stop(" is no longer supported", "sparsity_config")
         written = _mapped(names, schemes)
         held = {new: schemes[old] for new, old in written.items()}
         if "Linear" in held:
-            held.setdefault("RoutedExperts", held["Linear"])
+            held.setdefault(self.row.experts_class, held["Linear"])
         try:
             ignored = Patterns(_mapped(names, strings(found, "ignore")))
             targets = Patterns({target: target for target in held})
         except re.error as error:
             raise found.stop(": an expression is not valid") from error
-        _require_kv_scheme(found)
-        return _Lookup(names, ignored, targets, held, bool(found.get("transform_config")))
+        _require_kv_scheme(self.row, found)
+        return _Lookup(self.row, names, ignored, targets, held, bool(found.get("transform_config")))
 
 
-def _require_kv_scheme(found: JsonObject) -> None:
+def _require_kv_scheme(row: CompressedRow, found: JsonObject) -> None:
     """Check the KV cache format, which applies to every attention layer."""
     scheme = found.get("kv_cache_scheme")
     if scheme is None:
         return
     values = scheme if isinstance(scheme, dict) else {}
-    sized = (values.get("type"), values.get("num_bits")) == ("float", 8)
-    if not sized or values.get("strategy") not in ("tensor", "attn_head"):
+    sized = values.get("type") == "float", values.get("num_bits") == 8
+    is_sized = any(sized) if row.takes_half_of_kv_scheme else all(sized)
+    if not is_sized or values.get("strategy") not in ("tensor", "attn_head"):
         raise found.stop(" is not supported", "kv_cache_scheme")
     if not values.get("symmetric"):
         raise found.stop(" is not symmetric", "kv_cache_scheme")
@@ -151,7 +175,9 @@ def _mapped(names: BoundNames, listed: Any) -> dict[str, str]:  # noqa: ANN401 -
     return found
 
 
-def _group(found: JsonObject, name: str, group: object) -> list[tuple[str, Scheme]]:
+def _group(
+    row: CompressedRow, found: JsonObject, name: str, group: object
+) -> list[tuple[str, Scheme]]:
     """The targets of a group with their schemes.
 
     Raises:
@@ -166,7 +192,7 @@ def _group(found: JsonObject, name: str, group: object) -> list[tuple[str, Schem
     weights, inputs = arguments(group.get("weights")), arguments(group.get("input_activations"))
     if weights is None:
         raise found.stop(" has no weights, which it requires", *at)
-    if weights["actorder"] in ("group", "dynamic"):
+    if weights["actorder"] in ("group", "dynamic") and not row.reads_order:
         raise found.stop(" sets actorder, which it no longer supports", *at)
     layout = group.get("format") or found.get("format")
     if inputs is None and layout in _WITH_ACTIVATIONS and weights["type"] != "float":
@@ -174,4 +200,5 @@ def _group(found: JsonObject, name: str, group: object) -> list[tuple[str, Schem
     return schemes_of(targets, weights, inputs, layout)
 
 
-METHOD: Final[QuantMethod] = _CompressedTensors()
+ROWS: Final = COMPRESSED_ROWS
+METHOD: Final[Callable[[CompressedRow], QuantMethod]] = CompressedTensors

@@ -10,16 +10,18 @@ from typing import Any, Final
 from ckptfix.runtimes.common.compressed import FP8_ROWS, INT8_ROWS, is_float
 from ckptfix.runtimes.common.methods import Layer, LayerKind, NotKnownError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
-from ckptfix.runtimes.vllm.methods.marlin import marlin_group
+from ckptfix.runtimes.vllm.methods.compressed_tensors_rows import CompressedRow
+from ckptfix.runtimes.vllm.methods.marlin import TILE, marlin_group
 
 _PACKED: Final = "pack-quantized"
 _FLOAT_FORMATS: Final = ("float-quantized", "naive-quantized")
 
 
-def layer_of(fields: Mapping[str, Any], kind: LayerKind) -> Layer:
+def layer_of(row: CompressedRow, fields: Mapping[str, Any], kind: LayerKind) -> Layer:
     """The layer.
 
     Args:
+        row: of the release.
         fields: of the scheme, `weights` and `inputs` with every argument.
         kind: of the layer.
 
@@ -30,8 +32,8 @@ def layer_of(fields: Mapping[str, Any], kind: LayerKind) -> Layer:
     weights, inputs = fields["weights"], fields["inputs"]
     made = (
         _four_bit_float(weights, inputs, kind)
-        or _mxfp8(weights)
-        or _packed_int(weights, inputs, fields["format"], kind)
+        or _mxfp8(row, weights)
+        or _packed_int(row, weights, inputs, fields["format"], kind)
         or _fp8(weights, inputs, fields["format"])
         or _int8(weights, inputs)
     )
@@ -67,14 +69,20 @@ def _four_bit_float(
     return None
 
 
-def _mxfp8(weights: Mapping[str, Any]) -> Layer | None:
+def _mxfp8(row: CompressedRow, weights: Mapping[str, Any]) -> Layer | None:
     if is_float(weights, 8, 32) and weights["strategy"] == "group":
+        if not row.has_mxfp8:
+            raise LookupDisagreementError("it has no layer for MXFP8")
         return Layer(("MXFP8",), frozenset({"weight", "weight_scale"}))
     return None
 
 
 def _packed_int(
-    weights: Mapping[str, Any], inputs: object, layout: object, kind: LayerKind
+    row: CompressedRow,
+    weights: Mapping[str, Any],
+    inputs: object,
+    layout: object,
+    kind: LayerKind,
 ) -> Layer | None:
     """The layer for weight-only integers."""
     static = not weights["dynamic"] and weights["strategy"] in ("channel", "group")
@@ -86,7 +94,12 @@ def _packed_int(
     takes = {"weight_packed", "weight_scale", "weight_shape"}
     takes |= set() if weights["symmetric"] else {"weight_zero_point"}
     size = marlin_group(weights["group_size"]) if weights["strategy"] == "group" else -1
-    return Layer((f"INT{bits}_PACKED",), frozenset(takes), group_size=size)
+    tile = row.expert_tile if kind == "experts" else row.tile
+    if weights["actorder"] in ("group", "dynamic"):
+        if kind == "experts":
+            raise NotKnownError(f"experts with actorder {weights['actorder']}")
+        takes, tile = takes | {"weight_g_idx"}, TILE
+    return Layer((f"INT{bits}_PACKED",), frozenset(takes), group_size=size, tile=tile)
 
 
 def _fp8(

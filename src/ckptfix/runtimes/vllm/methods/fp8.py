@@ -1,12 +1,13 @@
-"""`Fp8Config`: vllm 0.33.0, vllm/model_executor/layers/quantization/fp8.py."""
+"""`Fp8Config`: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/fp8.py."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ckptfix.runtimes.common.methods import (
     Layer,
     LayerKind,
+    NotKnownError,
     QuantMethod,
     Scheme,
     SkippedLayers,
@@ -20,16 +21,36 @@ _SCHEMES: Final = ("static", "dynamic")
 
 
 @dataclass(frozen=True)
+class _Row:
+    """How a release, and those after it up to the next row, reads FP8."""
+
+    since: str
+    listed_packed: bool = False
+    """A packed name in the list counts before its members."""
+    reads_store_dtype: bool = False
+    """Experts may be in another format, which `store_dtype` names."""
+
+
+_ROW_0_17: Final = _Row("0.17.1")
+_ROW_0_24: Final = replace(_ROW_0_17, since="0.24.0", listed_packed=True, reads_store_dtype=True)
+ROWS: Final = (_ROW_0_17, _ROW_0_24)
+
+
+@dataclass(frozen=True)
 class _Lookup:
     skipped: SkippedLayers
     scheme: Scheme
+    store_dtype: object
+    """Of experts, where it is another one than that of linear layers."""
 
     def find(self, name: str, kind: LayerKind) -> Scheme | None:
         if kind in ("head", "embedding"):
             return None  # neither is a linear layer to this class
         return None if self.skipped.skips(name) else self.scheme
 
-    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - the interface
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:
+        if kind == "experts" and self.store_dtype == "mxfp4":
+            raise NotKnownError("experts with store_dtype mxfp4")
         block = scheme.fields["block"]
         if isinstance(block, tuple):
             rows, columns = block
@@ -39,10 +60,15 @@ class _Lookup:
         return Layer(("FP8_TENSOR", "FP8"), frozenset({"weight", "weight_scale", *static}))
 
 
-class _Fp8:
+@dataclass(frozen=True)
+class Fp8:
+    """The class of one release."""
+
+    row: _Row
     maps_names = True
 
     def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
+        """As `QuantMethod`."""
         activations = require(found, "activation_scheme")
         if activations not in _SCHEMES:
             raise found.stop(" is not supported", "activation_scheme")
@@ -54,10 +80,12 @@ class _Fp8:
                 told = " sets blocks and static activations, which it does not support together"
                 raise found.stop(told)
         key = "ignored_layers" if found.get("ignored_layers") else "modules_to_not_convert"
-        skipped = SkippedLayers(names, names.mapped(strings(found, key)), "exact")
+        listed = names.mapped(strings(found, key))
+        skipped = SkippedLayers(names, listed, "exact", self.row.listed_packed)
+        store_dtype = found.get("store_dtype") if self.row.reads_store_dtype else None
         static = activations == "static"
         fields = {"fp8": True, "block": tuple(block) if block else None, "static": static}
-        return _Lookup(skipped, Scheme(fields, found.place()))
+        return _Lookup(skipped, Scheme(fields, found.place()), store_dtype)
 
 
-METHOD: Final[QuantMethod] = _Fp8()
+METHOD: Final[Callable[[_Row], QuantMethod]] = Fp8

@@ -1,10 +1,11 @@
 """`INCConfig`, which reads AutoRound.
 
-Source: vllm 0.33.0, vllm/model_executor/layers/quantization/inc/ (`inc.py`, `config_parser.py`).
+Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/inc.py, since 0.24.0 inc/
+(`inc.py`, `config_parser.py`).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ckptfix.runtimes.common.auto_round import (
@@ -16,8 +17,10 @@ from ckptfix.runtimes.common.auto_round import (
 )
 from ckptfix.runtimes.common.methods import (
     UNQUANTIZED_LAYER,
+    Doubted,
     Layer,
     LayerKind,
+    Lookup,
     NotKnownError,
     QuantMethod,
     Scheme,
@@ -27,19 +30,77 @@ from ckptfix.runtimes.common.methods import (
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject, kind_of
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
-from ckptfix.runtimes.vllm.methods.marlin import marlin_group
+from ckptfix.runtimes.vllm.methods.marlin import (
+    EXPERT_TILE,
+    NO_TILE,
+    TILE,
+    Tile,
+    marlin_group,
+)
 from ckptfix.text import visible
 from ckptfix.untrusted_regex import UntrustedRegex
 
 _FLOAT: Final = 16
-_BITS: Final = frozenset({2, 3, 4, 5, 6, 7, 8})
 _INT_PACKING: Final = ("auto_round:auto_gptq", "auto_round:auto_awq")
-_PACKING: Final = (*_INT_PACKING, "auto_round:fp8", "auto_round:llm_compressor")
 _MX_GROUP: Final = 32
 
 
 @dataclass(frozen=True)
+class _Row:
+    """How a release, and those after it up to the next row, reads AutoRound."""
+
+    since: str
+    bits: frozenset[int] = frozenset({2, 3, 4, 8})
+    data_types: tuple[str, ...] = ("int",)
+    read_types: tuple[str, ...] = ("int",)
+    """Those of them of which it was read what is built."""
+    packing: tuple[str, ...] = _INT_PACKING
+    needs_sym: bool = True
+    """It stops without `sym`; later that is true."""
+    finds_suffixes: bool = False
+    """A key is found where a name ends with it, after a dot."""
+    experts_by_beginning: bool = True
+    """Experts have what all keys that begin with their name have; later they have no rule."""
+    packs_always: bool = True
+    """A packed name takes what its members have, even where none of them is named."""
+    awq_without_zeros: bool = False
+    """AWQ without zero points goes to the kernels for AWQ with them."""
+    tile: Tile = TILE
+    expert_tile: Tile = EXPERT_TILE
+
+
+_ROW_0_17: Final = _Row("0.17.1")
+_ROW_0_24: Final = replace(
+    _ROW_0_17,
+    since="0.24.0",
+    experts_by_beginning=False,
+    packs_always=False,
+    awq_without_zeros=True,
+    tile=NO_TILE,
+)
+_ROW_0_28: Final = replace(
+    _ROW_0_24,
+    since="0.28.0",
+    data_types=("int", "mx_fp"),
+    packing=(*_INT_PACKING, "auto_round:llm_compressor"),
+    finds_suffixes=True,
+    expert_tile=NO_TILE,
+)
+_ROW_0_33: Final = replace(
+    _ROW_0_28,
+    since="0.33.0",
+    bits=frozenset({2, 3, 4, 5, 6, 7, 8}),
+    data_types=("int", "mx_fp", "fp"),
+    read_types=("int", "mx_fp", "fp"),
+    packing=(*_INT_PACKING, "auto_round:fp8", "auto_round:llm_compressor"),
+    needs_sym=False,
+)
+ROWS: Final = (_ROW_0_17, _ROW_0_24, _ROW_0_28, _ROW_0_33)
+
+
+@dataclass(frozen=True)
 class _Lookup:
+    row: _Row
     names: BoundNames
     default: Raw
     entries: Mapping[str, Mapping[str, Any]]
@@ -72,11 +133,15 @@ class _Lookup:
             return UNQUANTIZED_LAYER
         if self.data_type == "int":
             is_awq = "awq" in self.packing
+            has_zeros = is_awq and (self.row.awq_without_zeros or not symmetric)
             if bits not in (4, 8) or (is_awq and bits != 4) or not (symmetric or is_awq):
+                raise NotKnownError(f"{bits} bits, sym {symmetric}, {self.packing}")
+            if is_awq and not has_zeros:
                 raise NotKnownError(f"{bits} bits, sym {symmetric}, {self.packing}")
             row = "AWQ_INT4" if is_awq else f"GPTQ_INT{bits}"
             takes = frozenset({"qweight", "qzeros", "scales"})
-            return Layer((row,), takes, frozenset({"g_idx"}), marlin_group(size))
+            tile = self.row.expert_tile if kind == "experts" else self.row.tile
+            return Layer((row,), takes, frozenset({"g_idx"}), marlin_group(size), tile=tile)
         if self.data_type == "fp" and isinstance(size, tuple):
             takes = frozenset({"weight", "weight_scale_inv"})
             return Layer(("FP8_BLOCK_INV",), takes, group_size=size[1], merged_rows=size[0])
@@ -87,17 +152,22 @@ class _Lookup:
     def _resolve(self, name: str, kind: LayerKind) -> tuple[Raw, str]:
         if name in self.entries:
             return self._config(name, quantized=True)
-        suffixes = (key for key in self.entries if name.endswith(f".{key}"))
-        if (key := next(suffixes, None)) is not None:
-            return self._config(key, quantized=True)
+        if self.row.finds_suffixes:
+            suffixes = (key for key in self.entries if name.endswith(f".{key}"))
+            if (key := next(suffixes, None)) is not None:
+                return self._config(key, quantized=True)
         quantized = kind != "head"
         if self.blocks:
             quantized = any(name.startswith(block) for block in self.blocks)
+        if kind == "experts" and self.row.experts_by_beginning:
+            below = [key for key in self.entries if key.startswith(name)]
+            if below:
+                return alike(name, [self._config(key, quantized=quantized) for key in below])
         for fused, members in self.names.packed.items() if self.entries else ():
             if name.count(fused) != 1:
                 continue
             parts = [name.replace(fused, member) for member in members]
-            if any(self._is_named(part) for part in parts):
+            if self.row.packs_always or any(self._is_named(part) for part in parts):
                 return alike(name, [self._config(part, quantized=quantized) for part in parts])
         return self._config(name, quantized=quantized)
 
@@ -126,10 +196,15 @@ def _size(value: object, where: str) -> Any:  # noqa: ANN401 - int or a pair
     raise LookupDisagreementError(f"{visible(where)}: group_size is {kind_of(value)}")
 
 
-class _Inc:
+@dataclass(frozen=True)
+class Inc:
+    """The class of one release."""
+
+    row: _Row
     maps_names = True
 
-    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> Lookup:  # noqa: ARG002 - the interface
+        """As `QuantMethod`."""
         bits, raw_size = require(found, "bits"), require(found, "group_size")
         data_type = found.get("data_type", "int")
         data_type = "fp" if data_type == "fp8" else str(data_type)
@@ -138,13 +213,16 @@ class _Inc:
         except LookupDisagreementError as error:
             raise found.stop(f": {error}") from error
         packing = found.get("packing_format") or _default_packing(data_type, bits, size)
-        symmetric = found.get("sym", True)
-        _require_supported(found, bits, size, data_type, packing, symmetric)
+        symmetric = require(found, "sym") if self.row.needs_sym else found.get("sym", True)
+        _require_supported(self.row, found, bits, size, data_type, packing, symmetric)
+        if data_type not in self.row.read_types:
+            return Doubted(f"data_type {data_type}")
         extra = found.get("extra_config") or {}
         if not is_object_of_objects(extra):
             raise found.stop(" is not an object of objects", "extra_config")
         written = names.mapped(extra)
         return _Lookup(
+            self.row,
             names,
             (bits, size, symmetric),
             {new: extra[old] for new, old in written.items()},
@@ -164,6 +242,7 @@ def _default_packing(data_type: str, bits: object, size: object) -> str:
 
 
 def _require_supported(
+    row: _Row,
     found: JsonObject,
     bits: object,
     size: object,
@@ -174,11 +253,11 @@ def _require_supported(
     """The checks in the constructor of the class."""
     is_mx = "mx_fp" in data_type
     wrong = ""
-    if bits not in _BITS:
+    if bits not in row.bits:
         wrong = "bits"
-    elif data_type not in ("int", "mx_fp", "fp") and not is_mx:
+    elif data_type not in row.data_types and not (is_mx and "mx_fp" in row.data_types):
         wrong = "data_type"
-    elif packing not in _PACKING:
+    elif packing not in row.packing:
         wrong = "packing_format"
     elif data_type == "int" and (isinstance(size, tuple) or packing not in _INT_PACKING):
         wrong = "packing_format" if not isinstance(size, tuple) else "group_size"
@@ -193,4 +272,4 @@ def _require_supported(
         raise found.stop(told, wrong)
 
 
-METHOD: Final[QuantMethod] = _Inc()
+METHOD: Final[Callable[[_Row], QuantMethod]] = Inc

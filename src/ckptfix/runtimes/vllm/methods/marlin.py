@@ -4,6 +4,14 @@ from typing import Final
 
 from ckptfix.runtimes.common.methods import NotKnownError, number
 
+Tile = tuple[int, int]
+"""Rows and columns."""
+NO_TILE: Final[Tile] = (1, 1)
+TILE: Final[Tile] = (64, 128)
+EXPERT_TILE: Final[Tile] = (128, 128)
+"""What Marlin takes multiples of where a release does not pad: linear layers before 0.24.0, and
+experts before 0.28.0 (vllm/model_executor/layers/quantization/utils/marlin_utils.py
+`verify_marlin_supports_shape` and `check_moe_marlin_supports_layer`, of each release)."""
 _GROUPS: Final = (-1, 32, 64, 128)
 """vllm 0.33.0, vllm/model_executor/layers/quantization/utils/marlin_utils.py."""
 

@@ -1,15 +1,25 @@
 """`Mxfp4Config` and `GptOssMxfp4Config`: experts are MXFP4, nothing else is quantized.
 
-Source: vllm 0.33.0, vllm/model_executor/layers/quantization/mxfp4.py. No name is read.
+Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/mxfp4.py. No name is read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from ckptfix.runtimes.common.methods import Layer, LayerKind, QuantMethod, Scheme
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject
+
+
+@dataclass(frozen=True)
+class _Row:
+    """How a release, and those after it up to the next row, reads MXFP4."""
+
+    since: str
+
+
+ROWS: Final = (_Row("0.17.1"),)
 
 
 @dataclass(frozen=True)
@@ -23,11 +33,16 @@ class _Lookup:
         return Layer(("MXFP4_BLOCKS",), frozenset({"blocks", "scales"}))
 
 
-class _Mxfp4:
+@dataclass(frozen=True)
+class Mxfp4:
+    """The class of one release."""
+
+    row: _Row
     maps_names = False
 
     def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
+        """As `QuantMethod`."""
         return _Lookup(Scheme({"weight": "fp4", "group_size": 32}, found.place()))
 
 
-METHOD: Final[QuantMethod] = _Mxfp4()
+METHOD: Final[Callable[[_Row], QuantMethod]] = Mxfp4

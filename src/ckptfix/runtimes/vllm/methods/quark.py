@@ -1,11 +1,11 @@
 """`QuarkConfig`.
 
-Source: vllm 0.33.0, vllm/model_executor/layers/quantization/quark/ (`quark.py`, `utils.py`) and
-utils/config_utils.py.
+Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/quark/ (`quark.py`,
+`quark_moe.py`, `utils.py`) and utils/config_utils.py.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from fnmatch import translate
 from typing import Any, Final
 
@@ -36,10 +36,44 @@ _ROWS: Final[Mapping[tuple[object, object], tuple[str, ...]]] = {
     ("uint4", "per_group"): ("QUARK_INT4",),
 }
 """(dtype, qscheme) of the weight -> rows of the table of stored formats."""
+_INTS: Final = ("int4", "uint4")
+
+
+@dataclass(frozen=True)
+class _Row:
+    """How a release, and those after it up to the next row, reads Quark."""
+
+    since: str
+    packs_itself: bool = True
+    """A packed table that has a name as its own member is an endless recursion."""
+    int8_per_token: bool = False
+    """It has a layer for INT8 whose inputs are scaled while it runs."""
+    child_excludes: bool = False
+    """One excluded expert excludes all of them."""
+    packed_excludes: bool = False
+    """A packed name is compared with the exclude patterns, and not only its members."""
+    weight_only_int4: bool = False
+    """It has a layer for INT4 whose inputs are in float."""
+    experts: tuple[str, ...] = ("fp8_e4m3",)
+    """The dtypes of experts of which it was read what they are built as."""
+
+
+_ROW_0_17: Final = _Row("0.17.1")
+_ROW_0_20: Final = replace(_ROW_0_17, since="0.20.0", packs_itself=False, int8_per_token=True)
+_ROW_0_28: Final = replace(_ROW_0_20, since="0.28.0", child_excludes=True)
+_ROW_0_33: Final = replace(
+    _ROW_0_28,
+    since="0.33.0",
+    packed_excludes=True,
+    weight_only_int4=True,
+    experts=("fp8_e4m3", "fp4", "int8", "int4", "uint4"),
+)
+ROWS: Final = (_ROW_0_17, _ROW_0_20, _ROW_0_28, _ROW_0_33)
 
 
 @dataclass(frozen=True)
 class _Lookup:
+    row: _Row
     names: BoundNames
     excluded: Patterns
     layers: Mapping[str, _Config]
@@ -56,6 +90,8 @@ class _Lookup:
         if not members:
             config, by = self._layer(name)
             return self._scheme(config or self.default, by)
+        if self.row.packs_itself and name in members:
+            raise LookupDisagreementError(f"endless recursion at {visible(name)}")
         found = [self._layer(member) for member in members]
         configs = [config or self.default for config, _ in found]
         if any(config != configs[0] for config in configs):
@@ -63,10 +99,16 @@ class _Lookup:
             raise LookupDisagreementError(what)
         return self._scheme(configs[0], found[0][1])
 
-    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - the interface
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:
         fields = scheme.fields
         inputs = fields["input"]
         dynamic = not isinstance(inputs, Mapping) or bool(inputs.get("is_dynamic"))
+        if kind == "experts" and fields["weight"] not in self.row.experts:
+            raise NotKnownError(f"experts in {fields['weight']}")
+        if fields["weight"] in _INTS and not self.row.weight_only_int4:
+            raise LookupDisagreementError(f"it has no layer for {fields['weight']}")
+        if fields["weight"] == "int8" and dynamic and not self.row.int8_per_token:
+            raise LookupDisagreementError("it has no layer for int8 with dynamic inputs")
         row = _ROWS.get((fields["weight"], fields["qscheme"])) if fields["steps"] == 1 else None
         if row is None or (row[0].startswith(("FP8", "INT8")) and inputs is None):
             what = f"{fields['weight']} {fields['qscheme']}"
@@ -79,17 +121,18 @@ class _Lookup:
         return Layer(row, takes, over - takes, size)
 
     def _is_excluded(self, name: str, kind: LayerKind) -> bool:
-        if kind == "experts":
+        if kind == "experts" and self.row.child_excludes:
             # Experts are all quantized or none: one excluded expert excludes all of them.
             below = f"{name}."
             plain = (text for text in self.excluded.mapped if not text.startswith("re:"))
             if any(text == name or text.startswith(below) for text in plain):
                 return True
-        if self.excluded.matching(name) is not None:
-            return True
         members = self.names.members(name)
-        if not members:
-            return False
+        if self.row.packed_excludes or not members:
+            if self.excluded.matching(name) is not None:
+                return True
+            if not members:
+                return False
         return agreed(name, [self.excluded.matching(member) is not None for member in members])
 
     def _layer(self, name: str) -> tuple[_Config | None, str]:
@@ -119,10 +162,15 @@ class _Lookup:
         return Scheme(fields, by or self.place)
 
 
-class _Quark:
+@dataclass(frozen=True)
+class Quark:
+    """The class of one release."""
+
+    row: _Row
     maps_names = True
 
     def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the interface
+        """As `QuantMethod`."""
         if found.get("export") is None:
             raise found.stop(" has no export, which it requires")
         excluded = found.get("exclude")
@@ -137,6 +185,7 @@ class _Quark:
         written = names.mapped(layers)
         held = {new: _without_kv(found, old, layers[old]) for new, old in written.items()}
         return _Lookup(
+            self.row,
             names,
             Patterns(names.mapped(excluded)),
             {new: config if isinstance(config, dict) else {} for new, config in held.items()},
@@ -169,4 +218,4 @@ def _require_kv_entries(found: JsonObject, layers: Mapping[str, Any]) -> None:
             raise found.stop(" has none for KV caches", "layer_quant_config")
 
 
-METHOD: Final[QuantMethod] = _Quark()
+METHOD: Final[Callable[[_Row], QuantMethod]] = Quark

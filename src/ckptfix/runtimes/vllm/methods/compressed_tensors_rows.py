@@ -1,0 +1,55 @@
+"""What each release of vLLM does with metadata of compressed-tensors.
+
+Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/compressed_tensors/
+(`compressed_tensors.py`, `utils.py`, compressed_tensors_moe/).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ckptfix.runtimes.vllm.methods.marlin import EXPERT_TILE, NO_TILE, TILE, Tile
+
+
+@dataclass(frozen=True)
+class CompressedRow:
+    """What a release, and those after it up to the next row, does."""
+
+    since: str
+    experts_class: str = "FusedMoE"
+    """The class of experts, which a target may name and that of linear layers stands for too."""
+    quantizes_heads: bool = False
+    quantizes_embeddings: bool = False
+    class_before_members: bool = True
+    """A target that names a class counts before those that match the members of a packed module."""
+    needs_target: bool = True
+    """It stops at a layer that no target matches; later that is unquantized."""
+    packed_ignores: bool = False
+    """Expressions in `ignore` are compared with packed names too, not only with their members."""
+    takes_half_of_kv_scheme: bool = True
+    """A kv_cache_scheme passes with the right type or the right number of bits."""
+    reads_sparsity: bool = True
+    """It reads sparsity_config; later it stops there."""
+    reads_order: bool = True
+    """It loads activation orders; later it stops at them."""
+    has_mxfp8: bool = False
+    tile: Tile = TILE
+    expert_tile: Tile = EXPERT_TILE
+
+
+_ROW_0_17: Final = CompressedRow("0.17.1")
+_ROW_0_20: Final = replace(_ROW_0_17, since="0.20.0", quantizes_heads=True, has_mxfp8=True)
+_ROW_0_24: Final = replace(
+    _ROW_0_20,
+    since="0.24.0",
+    experts_class="RoutedExperts",
+    quantizes_embeddings=True,
+    needs_target=False,
+    takes_half_of_kv_scheme=False,
+    reads_sparsity=False,
+    tile=NO_TILE,
+)
+_ROW_0_28: Final = replace(
+    _ROW_0_24, since="0.28.0", class_before_members=False, expert_tile=NO_TILE
+)
+_ROW_0_33: Final = replace(_ROW_0_28, since="0.33.0", packed_ignores=True, reads_order=False)
+COMPRESSED_ROWS: Final = (_ROW_0_17, _ROW_0_20, _ROW_0_24, _ROW_0_28, _ROW_0_33)

@@ -1,0 +1,1 @@
+"""The parts of tools/record_lookups.py: what it calls of each runtime."""
