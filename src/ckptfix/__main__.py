@@ -18,9 +18,9 @@ def main() -> None:
 
 
 def script() -> NoReturn:
-    """Run the command line in a process of its own."""
-    # What a command builds lives to its end: a collector that walks a million names finds nothing,
-    # and would do so once more at the end if it were switched on again.
+    """Run the command line as its own process."""
+    # What a command builds is needed until it ends: a garbage collector that walks a million names
+    # frees nothing, and would run once more at the end if it were enabled again.
     gc.disable()
     try:
         main()

@@ -31,11 +31,11 @@ def reason_of(error: Exception) -> str:
 
 
 def empty(what: str) -> CkptfixError:
-    """The refusal of a name without a character: `Path("")` would be the working directory."""
+    """Refuses an empty name: `Path("")` would be the working directory."""
     return CkptfixError(
         f"{what} is empty", advice="in a script, check that the variable it comes from is set"
     )
 
 
 class UnsupportedError(CkptfixError):
-    """What was named is there, and is no quantized checkpoint in safetensors files."""
+    """What was named exists, but is not a quantized safetensors checkpoint."""

@@ -29,7 +29,8 @@ _FEW_RULES: Final = 16
 """Up to this many rules are tried in order; more are indexed by the text a name must contain."""
 
 _REMEMBERED: Final = 100_000
-"""Names whose mapping is cached: two files, before and after a plan, contain the same names."""
+"""Number of names whose mapping is cached: two files, before and after a plan, contain the same
+names."""
 
 _CLASS_NAME: Final = re.compile(r"[A-Z][A-Za-z0-9_]*\Z")
 _SEGMENT_ENDS: Final = ".*"

@@ -1,4 +1,4 @@
-"""What a long operation is doing, called back and never printed."""
+"""What a long operation is doing: callbacks, nothing is printed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ class Step:
     """One step of an operation."""
 
     what: str
-    """What is being done: `reading headers`."""
+    """The activity: `reading headers`."""
     checkpoint: str
-    """What it is being done to."""
+    """The checkpoint concerned."""
     done: int = 0
     total: int | None = None
     """Number of equal parts of this step; None if unknown."""
@@ -27,7 +27,7 @@ class Listener:
     step: Callable[[Step], None] = lambda _: None
     """At the start of a step, and again whenever `done` grows."""
     note: Callable[[str], None] = lambda _: None
-    """Something the user should know about where the result comes from, one sentence."""
+    """A note for the user about the origin of the result, one sentence."""
 
 
 SILENT: Final = Listener()

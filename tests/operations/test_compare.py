@@ -219,7 +219,7 @@ def test_a_quantized_drafter_without_metadata_is_built_unquantized(tmp_path: Pat
     pair = ckptfix.compare(tmp_path / "made", draft=tmp_path / "draft").draft
     assert pair is not None
     (wrong,) = (check for check in pair.checks if check.agrees is False)
-    assert wrong.why == "without metadata of its own it is built unquantized"
+    assert wrong.why == "without its own metadata it is built unquantized"
 
 
 def test_what_cannot_be_compared(tmp_path: Path, run: Run) -> None:

@@ -32,7 +32,7 @@ from ckptfix.progress import SILENT, Listener
 
 _MISTRAL_FILE = "params.json"
 _EMBEDDING_WORDS = ("embed", "wte", "wpe")
-"""Name parts of embedding tables, which no runtime builds as a linear layer."""
+"""Parts of names of embedding tables, which no runtime builds as a linear layer."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Checkpoint:
     def folded(self) -> "Checkpoint":
         """With identical experts folded into the first of each bank; itself if there are none.
 
-        What is found in it is found in the whole, of as many experts: see `fold_banks`.
+        A finding here represents one for each expert of the whole: see `fold_banks`.
         """
         fold = fold_banks(self.table, self.documents)
         if fold is None:
@@ -83,12 +83,12 @@ class Checkpoint:
 
     @property
     def banks(self) -> Banks | None:
-        """The banks that were folded; None where none was."""
+        """The banks that were folded; None if none was."""
         return self.fold.banks if self.fold else None
 
     @cached_property
     def expert_numbers(self) -> dict[str, frozenset[str]]:
-        """What comes before `.experts.` -> the numbers of all experts that are stored there."""
+        """Prefix before `.experts.` -> the numbers of all experts that are stored there."""
         numbers = expert_numbers(list(chain.from_iterable(self.table.headers.values())))
         if self.banks is None:
             return numbers
@@ -111,15 +111,15 @@ class Checkpoint:
         return self.table.formats
 
     def foreign(self, stored: StoredFormat) -> str:
-        """The quantizer of a format that the metadata, being ModelOpt's, cannot describe.
+        """The quantizer of a format that ModelOpt's metadata cannot describe; empty if it can.
 
-        Empty where they can. Others' metadata describe some of each other's formats.
+        The metadata of other quantizers can describe some of each other's formats.
         """
         return stored.quantizer if self.dialect.writer is not None else ""
 
     @cached_property
     def left_alone(self) -> Set[str]:
-        """Modules in the format that the model had before: the quantizer does not name them.
+        """Modules in the format that the model was published in: the quantizer does not name them.
 
         ModelOpt's exports of DeepSeek V4 quantize the experts, keep `fp8` in config.json for the
         rest, and list the experts in hf_quant_config.json.
@@ -145,7 +145,7 @@ class Checkpoint:
 
     @property
     def producer(self) -> str:
-        """The exporter, by the first file that names it."""
+        """The exporter, from the first file that names it."""
         return next((m.producer for m in self.metadata if m.producer), "")
 
 
@@ -168,7 +168,7 @@ def load_checkpoint(
     Args:
         source: where the files are.
         name: for people.
-        listener: told about the headers.
+        listener: called for each header.
         quantized: refuse a checkpoint in which nothing is quantized.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Names of experts, bank by bank: which banks are regular, and what is left of those.
+"""Names of experts by bank: which banks are regular, and which of their names remain.
 
 Most banks equal an earlier one, so each is compared as a whole, not name by name. The files of a
 sharded checkpoint contain the tensors of one dtype after the other, and a bank may begin in one
@@ -138,7 +138,7 @@ def _is_regular(experts: Mapping[str, Mapping[str, Any]]) -> bool:
 
 
 def expert_numbers(names: Sequence[str]) -> dict[str, frozenset[str]]:
-    """Head of a bank -> what its experts are called, which should be numbers."""
+    """Head of a bank -> the labels of its experts, which should be numbers."""
     numbers: dict[str, set[str]] = {}
     for block in expert_blocks(names):
         length = len(block.head) + len(EXPERTS)

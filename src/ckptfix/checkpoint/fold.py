@@ -34,7 +34,7 @@ from ckptfix.place import Place
 _DIGITS: Final = re.compile(r"\d+")
 _SPECIAL: Final = "*?[\\"
 _MOST_LEFT: Final = 64
-"""Banks that are left as they are; each is compared with the name of every other one."""
+"""Banks that are left unfolded; each is compared with the name of every other one."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Fold:
         return all(comes_first(f.names, f.blocks, self.banks.heads) for f in unlike)
 
     def place(self, place: Place) -> Place:
-        """A place in a folded file, as it is in the whole one."""
+        """The place in the whole file for a place in a folded one."""
         head, _, last = (place.pointer or "").rpartition("/")
         for (file, path), positions in self.positions.items():
             if file == place.file and last.isdigit() and head == pointer(path):
@@ -172,7 +172,7 @@ def _names_in(named: Mapping[str, Any] | list[Any]) -> _Names:
 
 
 def _foldable(size: int, everywhere: Iterable[_Names]) -> frozenset[str]:
-    """Heads of the banks that are regular wherever they are named."""
+    """Heads of the banks that are regular in every file."""
     heads: set[str] = set()
     left: set[str] = set()
     for named in everywhere:

@@ -1,4 +1,4 @@
-"""Folders that are no checkpoints, named for what they are."""
+"""Directories that are not checkpoints, and the names of what they are."""
 
 import json
 from collections.abc import Iterable
@@ -19,10 +19,14 @@ _OTHER_WEIGHTS: Final = (
     ((".gguf",), "GGUF weights only and no .safetensors file", "ckptfix reads safetensors only"),
     ((".bin", ".pt", ".pth", ".ckpt"), "pickled weights only and no .safetensors file", _NEVER),
     ((".nemo",), "a NeMo archive and no .safetensors file", "ckptfix reads safetensors only"),
-    ((".engine",), "TensorRT engines and no .safetensors file", "name what they were built from"),
+    (
+        (".engine",),
+        "TensorRT engines and no .safetensors file",
+        "use the source checkpoint",
+    ),
     ((".onnx",), "ONNX models and no .safetensors file", "ckptfix reads safetensors only"),
 )
-"""Endings of weights in other containers, what a folder with such is, and what to do."""
+"""File endings of weights in other containers, what such a directory is, and what to do."""
 
 
 def require_weights(source: Source) -> None:

@@ -17,7 +17,7 @@ ROLES: Final = (
     Role("v_scale", is_scale=True, of_kv_cache=True),
     Role("k_bias", of_kv_cache=True),
     Role("v_bias", of_kv_cache=True),
-    # Packed along the input or output in I32, as AutoGPTQ and AutoAWQ laid out first.
+    # Packed along the input or output in I32, a layout that AutoGPTQ and AutoAWQ introduced.
     Role("qweight", is_weight=True),
     Role("qzeros", optional=True),
     Role("scales", is_scale=True, fused=True),

@@ -94,7 +94,7 @@ class DirectorySource:
         if exists:
             raise CkptfixError(
                 f"{visible(path)} is a file, not a checkpoint directory",
-                advice="name the directory that holds config.json",
+                advice="use the directory that contains config.json",
             )
         raise CkptfixError(f"{visible(path)}: no such directory")
 
@@ -118,7 +118,7 @@ class DirectorySource:
         """The real path of one file, checked to be a regular file of this checkpoint.
 
         Raises:
-            CkptfixError: the name leads out of the directory, or is not a regular file.
+            CkptfixError: the name points outside the directory, or is not a regular file.
         """
         place = Place(visible(name))
         if not name or "\x00" in name or "/" in name or "\\" in name or name in (".", ".."):

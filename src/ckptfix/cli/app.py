@@ -53,7 +53,7 @@ def _version(requested: bool) -> None:
 
 
 def _colour(when: str) -> str:
-    """Let `--color` decide as the variables do, also for processes that are started."""
+    """Apply `--color` through environment variables, so that child processes follow it."""
     if when != "auto":
         on, off = ("FORCE_COLOR", "NO_COLOR")[:: 1 if when == "always" else -1]
         os.environ.pop(off, None)

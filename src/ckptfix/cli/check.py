@@ -112,8 +112,9 @@ SkipUnsupportedOption = Annotated[
     bool,
     typer.Option(
         "--skip-unsupported",
-        help="Skip and count what is no quantized checkpoint in safetensors files (LoRA adapters, "
-        "GGUF, pickles, diffusers pipelines, unquantized models) instead of exiting with 2.",
+        help="Skip and count everything that is not a quantized safetensors checkpoint (LoRA "
+        "adapters, GGUF, pickles, diffusers pipelines, unquantized models) instead of exiting "
+        "with 2.",
     ),
 ]
 OnlineOption = Annotated[
@@ -121,8 +122,8 @@ OnlineOption = Annotated[
     typer.Option(
         "--online",
         metavar="METHOD",
-        help="Instead of metadata, show what --quantization METHOD (fp8, for example) makes of an "
-        "unquantized checkpoint while loading it. Takes --runtime and --json.",
+        help="Instead of checking metadata, show what --quantization METHOD (for example fp8) does "
+        "to an unquantized checkpoint while loading it. Takes --runtime and --json.",
         show_default=False,
     ),
 ]
@@ -149,12 +150,12 @@ ExitZeroOption = Annotated[
 QuietOption = Annotated[
     bool,
     typer.Option(
-        "--quiet", "-q", help="Print one line for each checkpoint that does not pass, no more."
+        "--quiet", "-q", help="Print only one line for each checkpoint that does not pass."
     ),
 ]
 StatisticsOption = Annotated[
     bool,
-    typer.Option("--statistics", help="Print the number of findings of each rule, no more."),
+    typer.Option("--statistics", help="Print only the number of findings of each rule."),
 ]
 
 
@@ -187,9 +188,10 @@ def check(
     """Check whether a checkpoint loads, and compare its metadata with its tensors; writes nothing.
 
     The exit code depends on the releases given with --runtime, otherwise on the newest known
-    release of each runtime that registers the architecture: 0 if they all load every checkpoint
-    and no finding reaches --fail-on; 1 if one does not, or it is not known, or a finding does; 2
-    if a checkpoint could not be checked (the others are still checked).
+    release of each runtime that registers the architecture: 0 if all of them load every checkpoint
+    and no finding reaches --fail-on; 1 if a release does not load one, if that is unknown, or if a
+    finding reaches --fail-on; 2 if a checkpoint could not be checked (the others are still
+    checked).
 
     Example: ckptfix check ./Nemotron-Nano-VL-12B-V2-NVFP4 --runtime vllm==0.17.1
     """

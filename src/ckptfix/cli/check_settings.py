@@ -40,7 +40,7 @@ def request_of(
     policy: NetworkPolicy = DEFAULT_POLICY,
     jobs: int = 1,
 ) -> CheckRequest:
-    """Flags first, then the configuration; nothing is planned that is not shown.
+    """Flags take precedence over the configuration; only what is shown is planned.
 
     Args:
         flags: the command line.

@@ -1,9 +1,9 @@
-"""Values that need no conversion, kept from Typer's.
+"""Skip Typer's conversion of values that need none.
 
-Typer 0.29 converts every value, also a text that stays a text, with pydantic, which takes longer
-to import than a small checkpoint to check. What is already of its type is handed on here; all else,
-such as a number on the command line, goes to Typer. In releases that convert in another way
-nothing changes.
+Typer 0.29 converts every value, even a string that stays a string, with pydantic, whose import
+takes longer than checking a small checkpoint. A value that already has its type is passed through
+here; anything else, such as a number, goes to Typer. For releases that convert differently, nothing
+changes.
 """
 
 import re
@@ -17,7 +17,7 @@ Parameter = Any
 
 
 def spare_conversions(parameters: list[Parameter]) -> list[Parameter]:
-    """The same parameters, which now convert only what is not of its type yet."""
+    """The same parameters, which now convert only values of a different type."""
     for parameter in parameters:
         if getattr(parameter, "_runtime_param", parameter) is None:  # not created yet
             parameter._runtime_param = _Conversion(parameter)  # noqa: SLF001 - see above
@@ -48,10 +48,10 @@ class _Conversion:
 
 
 def _refuse(value: str, kind: object, param: Parameter, ctx: Any) -> None:  # noqa: ANN401 - Click's
-    """Say in our words what pydantic would say in its own.
+    """Report an invalid value in our words instead of pydantic's.
 
     Raises:
-        typer.BadParameter: the text is none of the choices, or no number.
+        typer.BadParameter: the text is not one of the choices, or not a number.
     """
     if get_origin(kind) is Literal:
         known = [str(choice) for choice in get_args(kind)]

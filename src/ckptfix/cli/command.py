@@ -1,7 +1,7 @@
-"""The class of every command: no argument and no option takes an empty text.
+"""The class of every command: arguments and options reject an empty string.
 
-`ckptfix rewrite "$MODEL"` with the variable unset must not mean the working directory, and an
-option that a command gets later must not need a thought for that.
+`ckptfix rewrite "$MODEL"` with the variable unset must not mean the working directory; options that
+are added later are covered too.
 """
 
 from collections.abc import Iterator

@@ -43,9 +43,10 @@ def compare(
 ) -> None:
     """Compare a checkpoint with its source, or with its drafter, without reading weights.
 
-    Every tensor of the source must be there, quantized or not, in a shape that it can have. A
-    drafter must have the target's vocabulary and hidden size, read layers that it has, and say
-    how it is quantized. The exit code is 0 if all of that holds, 1 if not, 2 if it could not run.
+    Every tensor of the source must be present, quantized or not, with a matching shape. A drafter
+    must have the vocabulary and hidden size of the target, read only layers that the target has,
+    and declare how it is quantized. The exit code is 0 if all of that holds, 1 if not, 2 if it
+    could not run.
 
     Example: ckptfix compare ./Qwen3-8B-NVFP4 Qwen/Qwen3-8B --draft ./Qwen3-8B-EAGLE3
     """

@@ -1,11 +1,11 @@
-"""What a shell completes: codes of rules, runtimes with their releases, architectures.
+"""Shell completion: rule codes, runtimes with their releases, architectures.
 
-Imports nothing that costs: `--help` and `--version` load this file.
+Imports nothing slow: `--help` and `--version` load this file.
 """
 
 
 def rule_codes(incomplete: str) -> list[tuple[str, str]]:
-    """Codes and their titles; of a list with commas the last one is completed."""
+    """Codes and their titles; in a comma-separated list, the last one is completed."""
     from ckptfix.rules.registry import RULES
 
     before, comma, last = incomplete.rpartition(",")

@@ -1,6 +1,7 @@
 """`ckptfix.toml`, or `[tool.ckptfix]` of pyproject.toml: defaults for the flags of `check`.
 
-The nearest file counts, from the working directory upwards; of two in one directory ckptfix.toml.
+The nearest file is used, from the working directory upwards; if a directory has both, ckptfix.toml
+wins.
 """
 
 import tomllib
@@ -80,7 +81,7 @@ def configuration(given: str | None, *, none: bool) -> Configuration:
 
 
 def _table(path: Path) -> dict[str, Any] | None:
-    """The part of a file that is for us; None for a pyproject.toml that has none."""
+    """The settings for ckptfix; None for a pyproject.toml without any."""
     shown = visible(str(path))
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -107,7 +108,7 @@ def _settings(table: dict[str, Any], where: str) -> Settings:
     try:
         settings = msgspec.convert(table, Settings)
     except msgspec.ValidationError as error:
-        raise CkptfixError(f"{where}: {_told(str(error))}") from error
+        raise CkptfixError(f"{where}: {_key_first(str(error))}") from error
     ignores = settings.per_path_ignores
     for key, texts in (("per-path-ignores", ignores), ("runtimes", settings.runtimes)):
         if not all(map(str.strip, texts)):
@@ -123,7 +124,7 @@ def _settings(table: dict[str, Any], where: str) -> Settings:
     )
 
 
-def _told(problem: str) -> str:
+def _key_first(problem: str) -> str:
     """`Expected X, got Y - at $.key` with the key first."""
     wrong, _, path = problem.partition(" - at ")
     key = path.strip("`").removeprefix("$.")

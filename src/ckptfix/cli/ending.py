@@ -20,7 +20,7 @@ def exit_code(run: Callable[[], int]) -> int:
             sys.stdout.flush()
     except CkptfixError as error:
         return _failed(f"error: {visible(_spelled(error))}")
-    except OSError as error:  # a file that nobody expected to fail
+    except OSError as error:  # a file whose failure nobody expected
         where = f"{visible(str(error.filename))}: " if error.filename is not None else ""
         return _failed(f"error: {where}{visible(reason_of(error))}")
     except MemoryError as error:
@@ -44,8 +44,8 @@ def _failed(sentence: str, code: int = 2) -> int:
 def leave(code: int) -> NoReturn:
     """End the process without freeing its objects.
 
-    Freeing it piece by piece takes a tenth of a small check, and a second where there were a
-    million tensors. Everything was written by now; what was registered for the end still runs.
+    Freeing them one by one takes a tenth of the time of a small check, and a second for a million
+    tensors. Everything has been written by now; functions registered with atexit still run.
     """
     atexit._run_exitfuncs()  # noqa: SLF001 - as the interpreter does, in the same order
     sys.stdout.flush()

@@ -60,7 +60,7 @@ RuntimeOption = Annotated[
         metavar="SPEC",
         help=(
             "Target these runtime releases: vllm==0.20.0, 'sglang>=0.5.10', vllm; repeatable. "
-            "`installed` asks the runtime of this Python, vllm@PYTHON that of another."
+            "`installed` queries the runtime in this Python, vllm@PYTHON the one in another."
         ),
         autocompletion=releases,
         show_default=False,

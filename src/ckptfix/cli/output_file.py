@@ -13,7 +13,7 @@ from ckptfix.text import visible
 
 
 def require_writable(path: str) -> Path:
-    """The file that the report will replace, checked before the work.
+    """The file that the report will replace, checked up front.
 
     Raises:
         CkptfixError: its directory is missing or not writable, or it is not a regular file.

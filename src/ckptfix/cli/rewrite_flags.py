@@ -44,7 +44,7 @@ class RewriteFlags:
         """What to rewrite.
 
         Raises:
-            CkptfixError: a map or a runtime that cannot be.
+            CkptfixError: an invalid map or runtime.
         """
         return RewriteRequest(
             own_name_map(self.maps, self.mapper),
@@ -78,7 +78,7 @@ def _require_nothing_written(flags: RewriteFlags) -> None:
     """Refuse what `--overrides` cannot do.
 
     Raises:
-        CkptfixError: it would write, or pass what no server takes.
+        CkptfixError: it would write, or pass something that no server accepts.
     """
     writing = {
         "--dry-run": flags.dry_run,
@@ -91,7 +91,7 @@ def _require_nothing_written(flags: RewriteFlags) -> None:
             raise CkptfixError(f"--overrides cannot be used with {option}")
     if flags.tensors:
         raise CkptfixError(
-            "--overrides cannot be used with --tensors", advice="no server takes names of tensors"
+            "--overrides cannot be used with --tensors", advice="servers do not accept tensor names"
         )
 
 

@@ -48,7 +48,7 @@ def run_rewrite(names: Sequence[str], flags: RewriteFlags) -> int:
 
 
 def _tried(call: RewriteCall, name: str) -> Rewritten:
-    """What became of it; one that cannot be rewritten does not stop the others."""
+    """The outcome for one checkpoint; a failure does not stop the others."""
     try:
         return call.run(name)
     except CkptfixError as error:

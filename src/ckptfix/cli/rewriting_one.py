@@ -135,7 +135,7 @@ class RewriteCall:
         return self._carried_out(made, result)
 
     def _overridden(self, made: Rewritten, planned: RewritePlan) -> Rewritten:
-        """How it is served without a change."""
+        """How it is served without changing it."""
         targets = planned.portable.before if planned.portable else ()
         ways = ways_to_serve(planned, [verdict.target for verdict in targets])
         kind = kind_of(planned.opened.reference)

@@ -22,7 +22,7 @@ class OutputError(CkptfixError):
 
 
 class _Descriptor(io.FileIO):
-    """A descriptor that takes everything once a write has failed, so that nothing fails twice."""
+    """A descriptor that discards everything after a failed write, so that nothing fails twice."""
 
     _lost = False
 
@@ -30,7 +30,7 @@ class _Descriptor(io.FileIO):
         """Number of bytes written, or taken and dropped."""
         while not self._lost:
             try:
-                # None where a descriptor that does not block is full; its kind of pipe is rare.
+                # None if a non-blocking descriptor is full, which is rare.
                 written: int | None = super().write(data)
             except OSError as error:
                 self._lost = True
@@ -65,7 +65,7 @@ class _Stderr(_Descriptor):
 
 
 def open_streams() -> None:
-    """Let no name and no closed or full stream break the output.
+    """Keep names, and closed or full streams, from breaking the output.
 
     What goes to a pipe or file is UTF-8, as a patch must be.
     """
@@ -75,15 +75,15 @@ def open_streams() -> None:
 
 
 def _take_closed_numbers() -> None:
-    """Keep the number of a closed stream from the next file that is opened.
+    """Keep the next file that is opened from getting the number of a closed stream.
 
-    Whatever writes to the stream all the same, such as a child process, would write into it.
+    Anything that still writes to the stream, such as a child process, would write into that file.
     """
     for number, flags in enumerate(_WRONG_WAY):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest number that is free, and those below are taken.
+            # The lowest free number: those below are taken.
             os.set_inheritable(os.open(os.devnull, flags), True)
 
 
@@ -117,7 +117,7 @@ def already_done(what: str) -> Iterator[None]:
         what: a sentence for the user.
 
     Raises:
-        CkptfixError: standard output does not take the report.
+        CkptfixError: the report cannot be written to standard output.
     """
     try:
         yield

@@ -33,7 +33,7 @@ class VerifyFlags:
         """What to verify.
 
         Raises:
-            CkptfixError: flags that contradict each other, or a runtime that cannot be.
+            CkptfixError: flags that contradict each other, or an invalid runtime.
         """
         if self.all and self.sample is not None:
             raise CkptfixError("--all cannot be used with --sample")

@@ -1,4 +1,4 @@
-"""`ckptfix --version`, which needs no command line to be built."""
+"""`ckptfix --version`, without building the command line."""
 
 import sys
 from typing import Final

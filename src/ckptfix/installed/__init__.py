@@ -1,7 +1,7 @@
-"""Runtimes that are installed on this machine, asked about a checkpoint.
+"""Runtimes that are installed on this machine, queried about a checkpoint.
 
-interpreter.py  which Python a user means, and which runtimes it has
-process.py      the subprocess: started once, a question and an answer a line
-targets.py      `installed` and `vllm@PYTHON` beside the releases that are recorded
-script/         what the other Python runs; it imports nothing of ckptfix
+interpreter.py  the Python that a user means, and its runtimes
+process.py      the subprocess: started once, one question and one answer per line
+targets.py      `installed` and `vllm@PYTHON` in addition to the recorded releases
+script/         what the other Python runs; it does not import ckptfix
 """

@@ -1,4 +1,4 @@
-"""The runtimes that the Pythons of this machine have."""
+"""The runtimes in the Pythons of this machine."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -35,7 +35,7 @@ def of_first() -> Iterator[Target]:
 
 
 def target_in(runtime: str, path: str) -> Target:
-    """A runtime as the Python at a path has it.
+    """The runtime in the Python at a path.
 
     Raises:
         CkptfixError: there is no such Python, or no such runtime in it.
@@ -49,7 +49,7 @@ def target_in(runtime: str, path: str) -> Target:
 
 @cache
 def _target(runtime: str, version: str, python: str) -> Target:
-    """The same object for the same runtime, and so one process."""
+    """The same object, and so the same process, for the same runtime."""
     known = known_releases(runtime)
     try:
         older = older_releases(version, known) or list(known[:1])

@@ -1,4 +1,4 @@
-"""Which Python a user means, and which runtimes it has."""
+"""The Python that a user means, and its runtimes."""
 
 import json
 import os
@@ -28,7 +28,7 @@ print(json.dumps(found))
 
 
 def environment() -> dict[str, str]:
-    """Of the process that is started: what ours has, without what looks like a secret."""
+    """For the started process: our environment without variables that look like secrets."""
     kept = os.environ.items()
     return {k: v for k, v in kept if not any(word in k.upper() for word in _SECRETS)}
 
@@ -47,13 +47,13 @@ def interpreter_at(path: str) -> str:
     if not (found.is_file() and os.access(found, os.X_OK)):
         raise CkptfixError(
             f"{visible(path)}: no Python there",
-            advice="name an interpreter, or the directory of a virtual environment",
+            advice="pass an interpreter, or the directory of a virtual environment",
         )
     return str(found.absolute())
 
 
 def usual_interpreters() -> Iterator[str]:
-    """Where a runtime is likely: with ckptfix, in the active environment, first on the path."""
+    """Where a runtime is likely: next to ckptfix, in the active environment, first on the path."""
     active = os.environ.get("VIRTUAL_ENV")
     named = [sys.executable, *([f"{active}/bin/python"] if active else [])]
     named += [path for path in map(shutil.which, ("python3", "python")) if path]
@@ -61,7 +61,7 @@ def usual_interpreters() -> Iterator[str]:
 
 
 def runtimes_in(python: str, names: Sequence[str]) -> Mapping[str, str]:
-    """Runtime -> its version in an interpreter, empty where that is not known.
+    """Runtime -> its version in an interpreter, empty if unknown.
 
     Args:
         python: the interpreter.
@@ -84,6 +84,6 @@ def runtimes_in(python: str, names: Sequence[str]) -> Mapping[str, str]:
         found: dict[str, str] = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise CkptfixError(
-            f"{visible(python)}: cannot be asked which runtimes it has: {visible(str(error))}"
+            f"{visible(python)}: cannot list its runtimes: {visible(str(error))}"
         ) from error
     return found

@@ -1,4 +1,4 @@
-"""The process in which a runtime is asked: started at the first question, ended with ours."""
+"""The process in which a runtime is queried: started at the first question, ended with ours."""
 
 import atexit
 import hashlib
@@ -25,9 +25,9 @@ START_SECONDS: Final = 600
 ASK_SECONDS: Final = 600
 """For one checkpoint."""
 MEMORY: Final = 24 << 30
-"""Bytes of address space that building and loading may take; nothing of it is weights."""
+"""Bytes of address space that building and loading may take; no weights are loaded."""
 _GRACE: Final = 30
-"""Seconds after the limit in which the child is ended and says so."""
+"""Seconds beyond the limit for the child to be ended and reported."""
 _RUN: Final = (
     "import sys; sys.path[0] = sys.argv[1]\n"
     "from runtime_probe.main import main; main(*sys.argv[2:])"
@@ -41,7 +41,7 @@ class _SlowError(Exception):
 
 @dataclass
 class Process:
-    """Asks one runtime in one Python; the same question is put once."""
+    """Queries one runtime in one Python; each question is asked only once."""
 
     runtime: str
     python: str
@@ -54,7 +54,7 @@ class Process:
     _keeps_log: bool = False
 
     def ask(self, checkpoint: Checkpoint) -> Answer:
-        """What becomes of the checkpoint; an answer that `failed` where there is none."""
+        """What happens to the checkpoint; an answer that `failed` if there is none."""
         question = self._question(checkpoint)
         key = hashlib.sha256(question).digest()
         if key not in self._answers:
@@ -62,7 +62,7 @@ class Process:
         return self._answers[key]
 
     def log(self) -> str:
-        """Where the runtime's output is kept: only where something went wrong."""
+        """Where the runtime's output is kept, if something went wrong."""
         return str(self._folder / "log.txt") if self._keeps_log else ""
 
     def _question(self, checkpoint: Checkpoint) -> bytes:
@@ -98,16 +98,16 @@ class Process:
         return Answer(failed=why)
 
     def _start(self) -> str:
-        """Start it and wait until the runtime is imported; why that did not work."""
+        """Start it and wait until the runtime is imported; why that failed, or empty."""
         atexit.register(self.close)
         try:
             self._running = _Running.started(self.python, self.runtime, self._folder)
-            told = json.loads(self._running.line(self.start_seconds))
+            reply = json.loads(self._running.line(self.start_seconds))
         except _SlowError:
-            told = {"failed": f"not imported within {self.start_seconds:g} s"}
+            reply = {"failed": f"not imported within {self.start_seconds:g} s"}
         except (OSError, ValueError) as error:
-            told = {"failed": _ENDED if isinstance(error, ValueError) else str(error)}
-        failed = str(told.get("failed", "")) if isinstance(told, dict) else _ENDED
+            reply = {"failed": _ENDED if isinstance(error, ValueError) else str(error)}
+        failed = str(reply.get("failed", "")) if isinstance(reply, dict) else _ENDED
         self._keeps_log |= bool(failed)
         return failed
 
@@ -116,7 +116,7 @@ class Process:
         return Path(tempfile.mkdtemp(prefix="ckptfix-"))
 
     def close(self) -> None:
-        """End the process; its log stays where something went wrong."""
+        """End the process; its log is kept if something went wrong."""
         if self._running is not None:
             self._running.end()
             self._running = None
@@ -187,7 +187,7 @@ class _Running:
         return line
 
     def end(self) -> None:
-        """Kill it: it has nothing to save."""
+        """Kill it; there is nothing to save."""
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):

@@ -1,4 +1,4 @@
-"""`installed` and `vllm@PYTHON`, beside the releases that are recorded."""
+"""`installed` and `vllm@PYTHON`, in addition to the recorded releases."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -15,7 +15,7 @@ def targets_of(specs: Sequence[str]) -> tuple[Target, ...]:
     """Every release that the specifiers select, each once, in the order given.
 
     `installed` is every runtime of the first Python that has one: that of ckptfix, of the active
-    virtual environment, or the first on the path. `vllm@PYTHON` is the one that this Python has.
+    virtual environment, or the first on the path. `vllm@PYTHON` is the one in that Python.
 
     Raises:
         CkptfixError: as `requested_targets`; there is no such Python, or no runtime in it.

@@ -9,8 +9,8 @@ import msgspec
 def decode_plain(data: bytes) -> object | None:
     """The value; None if only the slower reader can decode it or report what is wrong.
 
-    The decoder keeps the last of two equal keys. Every key has a colon behind it, so a text with
-    as many colons as the value has keys had no two equal keys, and no colon in a string.
+    The decoder keeps the last of two equal keys. Every key is followed by a colon, so a text with
+    as many colons as the value has keys has no two equal keys, and no colon in a string.
     """
     try:
         value = msgspec.json.decode(data)

@@ -1,4 +1,4 @@
-"""All that can be done to a metadata file, as one list of edits of its text."""
+"""Every change that can be made to a metadata file, as one list of text edits."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from ckptfix.jsontext.text import JsonText, Path
 
 @dataclass(frozen=True)
 class DocumentEdit:
-    """Names change and go, then values are set on what is left."""
+    """Names are changed and removed, then values are set in the result."""
 
     renames: Mapping[Path, str] = field(default_factory=dict)
     removals: Set[Path] = frozenset()
@@ -23,7 +23,7 @@ class DocumentEdit:
 
 
 def edit_document(document: JsonText, edit: DocumentEdit) -> tuple[TextEdit, ...]:
-    """The edits, in the order of the text, without overlaps; none that changes nothing."""
+    """The edits, in the order of the text, without overlaps or edits without effect."""
     edits = edit_json(document, edit.renames, edit.removals, edit.additions)
     if edit.settings or edit.appended:
         text = apply_edits(document.text, edits)

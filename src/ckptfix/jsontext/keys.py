@@ -1,7 +1,7 @@
 """Positions of the keys of one JSON object, for texts with a million keys.
 
-`JsonText.members` knows every value of a document; a rename of tensors needs the keys of one object
-only, and the C scanner of the standard library walks over the values between them.
+`JsonText.members` knows every value of a document; a rename of tensors only needs the keys of one
+object, and the C scanner of the standard library skips the values between them.
 """
 
 import json

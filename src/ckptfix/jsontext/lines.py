@@ -8,7 +8,7 @@ from ckptfix.jsontext.text import JsonText, Path, pointer
 
 
 def lines_of(document: JsonText, pointers: Iterable[str]) -> dict[str, int]:
-    """RFC 6901 pointer -> the 1-based line of the key or element it names, if that is there."""
+    """RFC 6901 pointer -> the 1-based line of the key or element it names, if that exists."""
     known: dict[Path, dict[str, Any]] = {}
     paths = {text: _path(document, text, known) for text in dict.fromkeys(pointers)}
     places = {path for path in paths.values() if path}
@@ -23,7 +23,7 @@ def lines_of(document: JsonText, pointers: Iterable[str]) -> dict[str, int]:
 
 
 def _path(document: JsonText, text: str, known: dict[Path, dict[str, Any]]) -> Path | None:
-    """The path that a pointer spells; None where there is no such value."""
+    """The path of a pointer; None if there is no such value."""
     value: Any = document.value
     path: Path = ()
     for part in text.split("/")[1:]:

@@ -1,8 +1,8 @@
-"""Where many strings of one object or list are, found by their text in one pass.
+"""Positions of many strings of one object or list, found by their text in one pass.
 
 A container of a hundred thousand names is not scanned member by member: in text without backslashes
-a name is written in one way only, so a name that is found once is the one that is looked for.
-Everything else is left to `JsonText.member`.
+a name can only be written in one way, so if a name is found once, that is the match. Everything
+else is left to `JsonText.member`.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any, Final
 from ckptfix.jsontext.text import DECODER, JsonText, Member, Path, after_space
 
 _FEW: Final = 8
-"""Names in one container that are not worth a pass of their own, unless it is large."""
+"""Number of names in one container that do not justify a separate pass, unless it is large."""
 _LARGE: Final = 1_000
 
 

@@ -12,7 +12,7 @@ from ckptfix.jsontext.spans import TextEdit
 from ckptfix.jsontext.text import JsonText, Member, Path
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.*-]*")
-"""Written in JSON as it is."""
+"""Needs no escape in JSON."""
 
 
 def edit_json(
@@ -26,9 +26,9 @@ def edit_json(
     Args:
         document: the text to edit.
         renames: path of an object member (its key is renamed) or of a string element -> new text.
-        removals: paths of members and elements to take out with their comma.
+        removals: paths of members and elements to remove with their comma.
         additions: path of an object member or string element that stays -> names that are added
-            behind it, with the same value and the same white space.
+            after it, with the same value and the same white space.
     """
     removed = set(removals)
     spans = located(document, renames.keys() | additions.keys())
@@ -43,7 +43,7 @@ def edit_json(
         member = member_at(document, path, span) if span else document.member(path)
         if member is not None:
             edits.append(_addition(document, member, names))
-    # What is added behind a member comes before the removal of those that follow it.
+    # What is added after a member comes before the removal of those that follow it.
     return tuple(sorted(edits, key=lambda edit: (edit.start, edit.end)))
 
 

@@ -21,9 +21,9 @@ def set_values(
 
     Args:
         document: the text to edit.
-        settings: path of an object member -> its new value; a member that is not there is added
-            behind the others of its object, which is there. No path lies below another.
-        appended: path of an array that is there -> values to add at its end.
+        settings: path of an object member -> its new value; a missing member is added after the
+            others of its object, which must exist. No path is a prefix of another.
+        appended: path of an existing array -> values to append.
     """
     edits = []
     new: dict[Path, dict[str, object]] = {}

@@ -105,7 +105,9 @@ class JsonText:
                 advice="save the file as UTF-8 without a byte order mark",
             ) from error
         try:
-            json.loads(text)  # a duplicate key can be placed only in text that is JSON to its end
+            json.loads(
+                text
+            )  # a duplicate key can only be located in text that is valid JSON to its end
             value = json.loads(text, object_pairs_hook=_unique)
         except _DuplicateKeyError as error:
             raise _duplicate_key_error(file, text, error.key) from None

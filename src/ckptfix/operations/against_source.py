@@ -1,4 +1,4 @@
-"""A quantized checkpoint beside the one that it was made from, by names, shapes and dtypes."""
+"""A quantized checkpoint compared with its source, by names, shapes and dtypes."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.checkpoint.tensor_table import TensorTable
 
 _BUFFERS: Final = (".rotary_emb.inv_freq",)
-"""Ends of names that old releases of transformers stored and that no class loads."""
+"""Endings of names that old releases of transformers stored and that no class loads."""
 _JOINED_PARTS: Final = {
     "gate_up_proj": ("gate_proj", "up_proj"),
     "down_proj": ("down_proj",),
@@ -42,7 +42,7 @@ class QuantizedAs:
 
 @dataclass(frozen=True)
 class Reshaped:
-    """A tensor of the source that cannot be what is stored under its name."""
+    """A tensor of the source that does not match what is stored under its name."""
 
     name: str
     source: tuple[int, ...]
@@ -55,35 +55,34 @@ class Reshaped:
 
 @dataclass(frozen=True)
 class SourceComparison:
-    """Every tensor of the source, by what became of it."""
+    """Every tensor of the source, by its outcome."""
 
     source: str
     tensors: int
     prefix: str
-    """What stands before every name of the source in the checkpoint; with a minus, what is missing
-    there."""
+    """What the checkpoint adds before every name of the source; after a minus, what it removes."""
     kept: int
     """Tensors of the same shape and dtype."""
     converted: Mapping[str, int]
-    """`F32 to BF16` -> number of tensors that are not quantized and have another dtype."""
+    """`F32 to BF16` -> number of unquantized tensors whose dtype changed."""
     quantized: tuple[QuantizedAs, ...]
     left_out: tuple[str, ...]
     """Tensors that nothing loads: tied heads and buffers."""
     missing: tuple[str, ...]
     reshaped: tuple[Reshaped, ...]
     added: tuple[str, ...]
-    """Tensors of modules that the source does not have."""
+    """Tensors of modules that the source lacks."""
 
     @property
     def complete(self) -> bool:
-        """True when every tensor of the source is there, in a shape that it can have."""
+        """True when every tensor of the source is present, with a matching shape."""
         return not self.missing and not self.reshaped
 
 
 def compare_tensors(
     checkpoint: Checkpoint, labels: Mapping[str, str], source: TensorTable, name: str
 ) -> SourceComparison:
-    """What became of every tensor of the source; no weight is read.
+    """The outcome for every tensor of the source; no weight is read.
 
     Args:
         checkpoint: the quantized one.
@@ -112,7 +111,7 @@ def compare_tensors(
 
 
 class _Comparing:
-    """What became of the tensors that were looked at."""
+    """The outcome for the tensors seen so far."""
 
     def __init__(self, checkpoint: Checkpoint, labels: Mapping[str, str]) -> None:
         self.checkpoint = checkpoint
@@ -200,7 +199,7 @@ def _renamed(name: str, prefix: str) -> str:
 
 
 def _prefix(stored: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> str:
-    """What an export put before every name, or took away; empty for names that agree."""
+    """The prefix that an export added to every name, or removed; empty if names agree."""
     missing = next((name for name in source if name not in stored), None)
     if missing is None:
         return ""

@@ -1,4 +1,4 @@
-"""`check` of many checkpoints: read ahead where they are fetched, else shared among processes."""
+"""`check` of many checkpoints: remote ones are prefetched, local ones shared among processes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -34,7 +34,7 @@ def check_each(
     Each is yielded as soon as it is done: in the order of `names` where all are on this machine.
     """
     unlike = list(dict.fromkeys(map(checkpoint_of, names)))
-    # An installed runtime is asked by this process alone.
+    # Only this process queries an installed runtime.
     asks = any(target.installed is not None for target in request.targets)
     processes = 1 if asks else processes_for(len(unlike), request.jobs)
     if any(map(is_remote_name, unlike)):
@@ -70,8 +70,7 @@ def _read_ahead(
 ) -> Iterator[tuple[str, _Loaded]]:
     """Each name and its checkpoint; several are read concurrently.
 
-    Only reading is done by threads: the time of untrusted expressions can be limited in the main
-    thread only.
+    Threads only read: the time of untrusted expressions can only be limited in the main thread.
     """
     left = iter(names)
     with ThreadPoolExecutor(request.jobs) as pool:
@@ -79,7 +78,7 @@ def _read_ahead(
         def begin(name: str) -> Future[tuple[Reference, Checkpoint]]:
             return pool.submit(load, name, request, listener)
 
-        # Read ahead by `jobs` only: judging is slower, and waiting checkpoints take memory.
+        # At most `jobs` are read ahead: checking is slower, and waiting checkpoints take memory.
         waiting = {begin(name): name for name in islice(left, request.jobs)}
         try:
             while waiting:
@@ -111,11 +110,11 @@ def _check_apart(request: CheckRequest, name: str, listener: Listener) -> Checke
     found = _checked(name, partial(load, name, request, listener), request, listener)
     advised = found.advised
     if advised is not None:
-        advised = replace(advised, planned=None, then=_told(advised.then))
-    return replace(found, runtimes=_told(found.runtimes), advised=advised)
+        advised = replace(advised, planned=None, then=_short(advised.then))
+    return replace(found, runtimes=_short(found.runtimes), advised=advised)
 
 
-def _told(answers: Iterable[ReleaseAnswer]) -> tuple[ReleaseAnswer, ...]:
+def _short(answers: Iterable[ReleaseAnswer]) -> tuple[ReleaseAnswer, ...]:
     return tuple(
         replace(answer, verdict=replace(answer.verdict, bound=None, metadata=None))
         for answer in answers

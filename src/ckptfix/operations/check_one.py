@@ -60,7 +60,7 @@ class CheckRequest:
     lines: bool = True
     """Find the line of every place in a JSON file."""
     page: bool = False
-    """Make what only a page has room for: the map of layers, and the patch of the next step."""
+    """Make what only the HTML page shows: the map of layers, and the patch of the next step."""
     jobs: int = 4
     """Number of checkpoints checked in parallel, each in a process; if one is not on this machine,
     the number read in parallel."""
@@ -83,7 +83,7 @@ def check_one(name: str, request: CheckRequest, listener: Listener = SILENT) -> 
 
 
 def load(name: str, request: CheckRequest, listener: Listener) -> tuple[Reference, Checkpoint]:
-    """What a name refers to, and the checkpoint there.
+    """The reference that a name means, and the checkpoint there.
 
     Raises:
         CkptfixError: it cannot be read.
@@ -112,7 +112,7 @@ def checkpoint_of(name: str) -> str:
 
 
 def kind_of(reference: Reference) -> Literal["directory", "snapshot", "repository", "url"]:
-    """What a name stands for: what can be done to the checkpoint depends on that."""
+    """The kind of name, which determines what can be done with the checkpoint."""
     if isinstance(reference, Directory):
         return "snapshot" if is_snapshot(Path(reference.path).resolve()) else "directory"
     return "repository" if isinstance(reference, Repository) else "url"

@@ -75,8 +75,8 @@ def answers_of(
     return tuple(
         ReleaseAnswer(
             verdict,
-            # One that stops at the metadata does not come as far as the tensors, and what is wrong
-            # for those that are known may be right for one that is not.
+            # A release that stops at the metadata never reaches the tensors, and what is wrong for
+            # the known releases may be correct for an unknown one.
             verdict.loads if verdict.problem else verdict.loads.with_bad_tensors(bad),
             verdict.target in those,
         )
@@ -143,7 +143,7 @@ class Advised:
     """A planned rewrite that improves something."""
 
     arguments: str
-    """Of the call of `rewrite` or `plan`, without the name of the checkpoint."""
+    """Arguments of `rewrite` or `plan`, without the name of the checkpoint."""
     effect: str
     """What it does, as a phrase: `repairs the names`."""
     planned: ProvedPlan | None = field(repr=False)
@@ -173,7 +173,7 @@ class CheckedCheckpoint:
     error: str = ""
     """Why it could not be checked; empty when it was."""
     unsupported: bool = False
-    """It could not be checked because it is no quantized checkpoint in safetensors files."""
+    """It could not be checked because it is not a quantized safetensors checkpoint."""
     name_map: str = ""
     """Where the name map comes from."""
     findings: tuple[Finding, ...] = ()

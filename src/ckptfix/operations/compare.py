@@ -1,4 +1,4 @@
-"""`compare`: a checkpoint beside the one that it was made from, and beside its drafter."""
+"""`compare`: a checkpoint compared with its source, and with its drafter."""
 
 import os
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ class Comparison:
 
     checkpoint: str
     source: SourceComparison | None
-    """None where no source was named."""
+    """None if no source was given."""
     draft: DraftPair | None
-    """None where no drafter was named."""
+    """None if no drafter was given."""
 
     @property
     def passes(self) -> bool:
@@ -65,7 +65,7 @@ def compare(
         CkptfixError: one of them cannot be read, or neither `source` nor `draft` is given.
     """
     if source is None and draft is None:
-        raise CkptfixError("nothing to compare with", advice="name a source, or `draft`")
+        raise CkptfixError("nothing to compare with", advice="pass a source, or `draft`")
     loaded = load(os.fspath(checkpoint), NetworkPolicy(revision, offline, refresh), listener)
     others = NetworkPolicy(None, offline, refresh)
     with limited():

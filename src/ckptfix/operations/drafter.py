@@ -1,4 +1,4 @@
-"""A target and its drafter, held against each other: config.json and headers alone.
+"""A target compared with its drafter, from config.json and headers alone.
 
 How they go together: vLLM 0.33.0, vllm/model_executor/models/llama_eagle3.py and qwen3_dflash.py
 (`fc` takes the hidden states of the tapped layers), vllm/v1/worker/gpu/spec_decode/eagle/
@@ -19,12 +19,12 @@ from ckptfix.checkpoint.tensor_table import TensorTable
 
 Kind = Literal["EAGLE-3", "DFlash", "MTP", "draft model"]
 _TAPS_BY_DEFAULT: Final = 3
-"""Layers that EAGLE-3 reads where config.json names none (llama_eagle3.py)."""
+"""Layers that EAGLE-3 reads if config.json names none (llama_eagle3.py)."""
 
 
 @dataclass(frozen=True)
 class Drafter:
-    """What is there of a drafter, quantized or not."""
+    """A drafter, quantized or not."""
 
     name: str
     config: ModelConfig
@@ -43,18 +43,18 @@ class PairCheck:
 
     what: str
     needed: str
-    """What the target, or the drafter's own metadata, asks for."""
+    """What the target, or the drafter's own metadata, requires."""
     found: str
     """What the drafter has."""
     agrees: bool | None
-    """None where one of them does not say."""
+    """None if one of them does not declare it."""
     why: str = ""
-    """What happens otherwise; empty where they agree."""
+    """What happens if they differ; empty if they agree."""
 
 
 @dataclass(frozen=True)
 class DraftPair:
-    """A drafter beside its target."""
+    """A drafter and its target."""
 
     drafter: str
     kind: Kind
@@ -62,7 +62,7 @@ class DraftPair:
 
     @property
     def fits(self) -> bool:
-        """True when nothing contradicts."""
+        """True when nothing disagrees."""
         return all(check.agrees is not False for check in self.checks)
 
 
@@ -95,7 +95,7 @@ def _vocabulary(target: ModelConfig, drafter: Drafter, kind: Kind) -> PairCheck:
     small = drafter.config.number("draft_vocab_size")
     shown = f"{_shown(its)}, predicts {small:,}" if small and small != its else _shown(its)
     agrees = None if mine is None or its is None else mine == its
-    why = "" if agrees is not False else "token numbers of one mean other tokens to the other"
+    why = "" if agrees is not False else "the two use different token ids"
     if agrees and small and its and small < its and kind in ("EAGLE-3", "DFlash"):
         d2t = drafter.table.tensors.get("d2t")
         if d2t is None or d2t.shape != (small,):
@@ -158,16 +158,16 @@ def _taps(target: ModelConfig, drafter: Drafter, kind: Kind) -> Iterator[PairChe
 
 
 def _quantization(drafter: Drafter) -> PairCheck:
-    """A drafter is built with its own metadata, and unquantized without any."""
+    """A drafter is built with its own metadata, or unquantized if it has none."""
     counts = Counter(f.label() for f in drafter.formats.values() if f.is_quantized)
     stored = ", ".join(f"{label} ({number:,})" for label, number in counts.most_common())
     declared = ", ".join(dict.fromkeys(m.quant_algo or "of each module" for m in drafter.metadata))
     agrees = bool(counts) == bool(drafter.metadata)
     why = ""
     if counts and not drafter.metadata:
-        why = "without metadata of its own it is built unquantized"
+        why = "without its own metadata it is built unquantized"
     elif drafter.metadata and not counts:
-        why = "its metadata says that it is quantized, and its tensors are not"
+        why = "its metadata declares it quantized, but its tensors are not"
     return PairCheck(
         "quantization",
         f"built as {declared or 'unquantized'}",

@@ -25,8 +25,8 @@ class Examined:
     verdicts: tuple[TargetVerdict, ...]
     """Verdicts of the requested releases, by default of every known one, newest first."""
     counted: tuple[Target, ...]
-    """Those of them whose verdict is among the findings, and decides: the requested releases, or
-    the newest of each runtime."""
+    """Those of them whose verdict becomes findings and counts: the requested releases, or the
+    newest of each runtime."""
     findings: tuple[Finding, ...]
 
 
@@ -41,17 +41,17 @@ def examine(
     """What is found, in the folded checkpoint if that is enough.
 
     Args:
-        checkpoint: both sides.
+        checkpoint: tensors and metadata.
         own_map: the user's name map, if there is one.
         targets: the requested releases.
-        every: each expert has findings of its own, and is listed among the members of its bank;
-            else one finding is for all experts of a bank.
+        every: each expert gets its own findings, and is listed among the members of its bank;
+            otherwise one finding represents all experts of a bank.
         listener: called for each release.
     """
     listener.step(Step("comparing metadata and tensors", checkpoint.name))
-    # A runtime that is asked is given what is stored.
-    asked = any(target.installed is not None for target in targets)
-    if checkpoint.folded is not checkpoint and own_map is None and not asked:
+    # An installed runtime gets all tensors as they are stored.
+    queries = any(target.installed is not None for target in targets)
+    if checkpoint.folded is not checkpoint and own_map is None and not queries:
         folded = checkpoint.folded
         examined = _examine(folded, None, targets, listener)
         one_by_one = every and any(map(tells_of_banks, examined.findings))
@@ -61,7 +61,7 @@ def examine(
 
 
 def _unfolded(examined: Examined, whole: Checkpoint, *, every: bool) -> Examined:
-    """With places as they are in the files of the whole checkpoint."""
+    """With the places in the files of the whole checkpoint."""
     fold = examined.checkpoint.fold
     verdicts = examined.verdicts
     if every:

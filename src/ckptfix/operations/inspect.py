@@ -87,8 +87,8 @@ class Inspection:
     kv_scales: dict[str, int]
     """Role (`k_scale`, `v_scale`, ...) -> number of modules that carry it."""
     kv_scales_instead: dict[str, float]
-    """Runtime -> the scale that it uses for a cache that is declared and has none stored; empty
-    where nothing is missing."""
+    """Runtime -> the scale that it uses for a declared cache without stored scales; empty if none
+    is missing."""
     metadata: tuple[MetadataSummary, ...]
     name_map: str
 
@@ -170,7 +170,7 @@ def _formats(checkpoint: Checkpoint, naming: Naming) -> tuple[FormatCount, ...]:
         size = fit.group_size if fit else 0
         parameters[name] = prod(fit.logical_shape) if fit else stored.parameters
         if fit and decisive and size == 0 and decisive.group_size == fit.logical_shape[-1]:
-            size = decisive.group_size  # one group, which is stored as one scale for each row
+            size = decisive.group_size  # a single group, stored as one scale per row
         rows.setdefault((label, size, codes), []).append(name)
     counts = []
     for (label, group_size, codes), names in sorted(rows.items(), key=lambda row: -len(row[1])):

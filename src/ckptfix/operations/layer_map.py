@@ -1,4 +1,4 @@
-"""Which module of which layer is stored in which format, and where a release builds another one.
+"""The stored format of each module in each layer, and where a release builds a different one.
 
 `inspect` shows it as text, the page of `check` as a picture.
 """
@@ -19,9 +19,9 @@ from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict
 
 ABSENT: Final = " "
-"""The letter where a layer has no such module."""
+"""The letter for a layer without such a module."""
 SEVERAL: Final = "*"
-"""The letter where experts of one layer are stored in several formats."""
+"""The letter for experts of one layer that are stored in several formats."""
 _LETTERS: Final = {UNQUANTIZED: ".", "unrecognized": "?"}
 """Formats whose letter does not follow from their name."""
 _LAYER: Final = re.compile(r"(?:^|\.)([0-9]{1,9})\.")
@@ -61,7 +61,7 @@ class Row:
     name: str
     """Its name in the layer, with the numbers of experts masked: `mlp.experts.*.up_proj`."""
     spots: tuple[Spot | None, ...]
-    """For each layer; None where it has no such module."""
+    """For each layer; None if it has no such module."""
     letters: str
     """One for each layer."""
 
@@ -94,18 +94,18 @@ class LayerMap:
     legend: tuple[Legend, ...]
     """Most frequent first, unquantized last."""
     banks: Banks | None = None
-    """Banks of experts whose expert 0 stands for all of them in the names of modules."""
+    """Expert banks whose expert 0 represents all of them in the names of modules."""
 
     @property
     def differs(self) -> bool:
-        """True where some release builds a module in another format than stored."""
+        """True if some release builds a module in a different format than stored."""
         return any(s and s.differences for k in self.stacks for r in k.rows for s in r.spots)
 
 
 def layer_map(
     checkpoint: Checkpoint, name_map: NameMap, verdicts: Sequence[TargetVerdict] = ()
 ) -> LayerMap:
-    """The map of a checkpoint, best of a folded one.
+    """The map of a checkpoint; a folded one is faster.
 
     Args:
         checkpoint: whose modules.

@@ -54,7 +54,7 @@ def load(
 def load_unquantized(
     name: str, policy: NetworkPolicy = DEFAULT_POLICY, listener: Listener = SILENT
 ) -> Checkpoint:
-    """The same of a checkpoint that need not be quantized.
+    """The same for a checkpoint that need not be quantized.
 
     Raises:
         CkptfixError: as `open_named`, or it cannot be read.

@@ -1,14 +1,13 @@
 """Serving a checkpoint without changing it: repaired metadata passed to the server as an argument.
 
-vLLM and SGLang put the value given for a key of config.json in place of the file's own, and read
-the quantization config from there; hf_quant_config.json is only read where config.json has none.
+vLLM and SGLang replace the value of a key of config.json by the one passed, and read the
+quantization config from the result; hf_quant_config.json is only read if config.json has none.
 Sources: vLLM 0.17.1 to 0.33.0 vllm/transformers_utils/config.py `get_config`, vllm/config/model.py
-`_apply_dict_overrides`, vllm/model_executor/model_loader/weight_utils.py `get_quant_config`;
-SGLang 0.5.10.post1 to 0.5.23 sglang/srt/utils/hf_transformers_utils.py or
-.../hf_transformers/config.py `get_config`, sglang/srt/configs/model_config.py
-`_parse_quant_hf_config`. The data type of the KV cache follows from the same value (vLLM
-vllm/utils/torch_utils.py `resolve_kv_cache_dtype_string`, SGLang `kv_cache_quant_algo` in
-sglang/srt/model_executor), so no other option is needed.
+`_apply_dict_overrides`, vllm/model_executor/model_loader/weight_utils.py `get_quant_config`; SGLang
+0.5.10.post1 to 0.5.23 sglang/srt/utils/hf_transformers_utils.py or .../hf_transformers/config.py
+`get_config`, sglang/srt/configs/model_config.py `_parse_quant_hf_config`. The data type of the KV
+cache follows from the same value (vLLM vllm/utils/torch_utils.py `resolve_kv_cache_dtype_string`,
+SGLang `kv_cache_quant_algo` in sglang/srt/model_executor), so no other option is needed.
 """
 
 import json
@@ -29,21 +28,21 @@ from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import judge_each
 
 MOST_BYTES: Final = 131_071
-"""Of one argument of a process on Linux (MAX_ARG_STRLEN, with its end)."""
+"""Limit for one argument of a process on Linux (MAX_ARG_STRLEN, including the final NUL)."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """How one release is started with a checkpoint as it is on disk."""
+    """How one release is started with a checkpoint as stored."""
 
     before: ReleaseAnswer
-    """What it makes of the checkpoint alone."""
+    """Its answer for the checkpoint alone."""
     after: ReleaseAnswer
-    """What it makes of it with `override`."""
+    """Its answer with `override`."""
     override: str
-    """JSON that replaces values of config.json; empty where none is needed, or none helps."""
+    """JSON that replaces values of config.json; empty if none is needed, or none helps."""
     problem: str = ""
-    """Why nothing can be passed that would help; empty if it loads."""
+    """Why no override helps; empty if it loads."""
 
     @property
     def target(self) -> Target:
@@ -62,7 +61,7 @@ class Served:
 
 
 def ways_to_serve(planned: ProvedPlan, targets: Iterable[Target]) -> tuple[Served, ...]:
-    """How each release is started; an override is proved by judging the checkpoint with it.
+    """How each release is started; each override is verified by checking the checkpoint with it.
 
     Args:
         planned: the rewrite that repairs the metadata.
@@ -92,7 +91,7 @@ def _with_override(
 
 
 def can_be_passed(planned: ProvedPlan, now: Iterable[ReleaseAnswer]) -> bool:
-    """True when a release that does not load the checkpoint would with an override.
+    """True if an override would make a release load the checkpoint that does not load it now.
 
     Args:
         planned: the rewrite, of the folded checkpoint or of the whole one.
@@ -122,11 +121,13 @@ def _chosen(before: ReleaseAnswer, after: ReleaseAnswer, override: str) -> Serve
 
 def _why_not(planned: ProvedPlan) -> str:
     if planned.tensors:
-        return "names of tensors cannot be passed"
+        return "tensor names cannot be passed"
     if planned.refused:
         return "the rewrite is refused"
     if planned.plan.files and config_root(_config(planned.checkpoint)) not in (None, CONFIG_ROOT):
-        return "the metadata is not at the top of config.json, where a server takes a value for it"
+        return (
+            "the metadata is not a top-level key of config.json, so no value can be passed for it"
+        )
     return ""
 
 
@@ -136,10 +137,10 @@ def _config(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _values_to_pass(planned: ProvedPlan) -> Iterator[dict[str, Any]]:
-    """The quantization config after the rewrite, in each form; none where the server has it now.
+    """The quantization config after the rewrite, in each form; none if the server has it already.
 
-    What only hf_quant_config.json declares is passed as config.json would declare it where a
-    release does not take that file's own form.
+    What only hf_quant_config.json declares is passed in the form of config.json if a release does
+    not accept that of the file.
     """
     changes = {change.file: change for change in planned.plan.files}
     root = config_root(_config(planned.checkpoint))
@@ -165,7 +166,7 @@ def _parsed(change: FileChange) -> dict[str, Any]:
 
 
 def _with_value(checkpoint: Checkpoint, value: dict[str, Any]) -> Checkpoint:
-    """The checkpoint as a server sees it that is given a value for the quantization config."""
+    """The checkpoint as a server sees it with a value passed for the quantization config."""
     text = json.dumps(_config(checkpoint) | {CONFIG_ROOT[0]: value})
     document = JsonText.parse(CONFIG_FILE, text.encode("utf-8", "surrogatepass"))
     documents = {**checkpoint.documents, CONFIG_FILE: document}

@@ -43,9 +43,9 @@ def make_plan(
     listener.step(Step("planning the rewrite", checkpoint.name))
     own = request.own_map or request.from_tensors or request.tensors
     own = own or checkpoint.dialect.reading is not None
-    # A runtime that is asked is given what is stored.
-    asked = any(target.installed is not None for target in request.targets)
-    folded = checkpoint if own or asked else checkpoint.folded
+    # An installed runtime gets all tensors as they are stored.
+    queries = any(target.installed is not None for target in request.targets)
+    folded = checkpoint if own or queries else checkpoint.folded
     with limited():
         planned = plan_folded(
             folded,

@@ -16,17 +16,17 @@ Work = Callable[[str, Listener], T]
 _FEW: Final = 4
 """Checkpoints per started process; starting one costs as much as checking a few small ones."""
 _AT_A_TIME: Final = 8
-"""Most checkpoints that a process takes before it returns its results."""
+"""Maximum number of checkpoints that a process takes before it returns its results."""
 
 _work: dict[str, Work[Any]] = {}
 """The `work` of the processes about to be forked."""
 
 
 def processes_for(number: int, jobs: int) -> int:
-    """In how many processes work on so many checkpoints is done; 1: in this one.
+    """The number of processes for so many checkpoints; 1: this one.
 
-    Only Linux forks a process that has its modules already; starting one anew takes longer than
-    most checks.
+    Only Linux forks a process with its modules loaded; starting a new one takes longer than most
+    checks.
     """
     if sys.platform != "linux" or number < 2:
         return 1
@@ -36,20 +36,20 @@ def processes_for(number: int, jobs: int) -> int:
 def each_in_turn(
     names: Sequence[str], work: Work[T], listener: Listener, *, processes: int
 ) -> Iterator[T]:
-    """What the work finds, in the order of the names.
+    """The results of the work, in the order of the names.
 
     Notes come in that order too; steps are those of whole checkpoints.
 
     Args:
         names: of checkpoints.
-        work: done in another process: what it finds must be picklable.
+        work: done in another process: its results must be picklable.
         listener: called in this process.
         processes: how many, two or more.
 
     Raises:
         CkptfixError: a process was ended from outside.
     """
-    # Importing these takes a twentieth of the time of a small check, which has no use for them.
+    # Importing these takes a twentieth of the time of a small check, which does not need them.
     import multiprocessing  # noqa: PLC0415
     from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
     from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415

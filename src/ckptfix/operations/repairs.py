@@ -1,7 +1,8 @@
-"""What a rewrite would repair: it is planned before any finding promises it.
+"""What a rewrite would repair: it is planned before a finding promises it.
 
-A rule names the command that repairs most of its findings. Whether it repairs this one is known
-when that very rewrite was planned: it may be refused, change nothing, or leave the finding.
+A rule names the command that repairs most of its findings. Whether it repairs a particular one is
+only known once that rewrite has been planned: it may be refused, change nothing, or leave the
+finding.
 """
 
 from collections import Counter
@@ -68,7 +69,7 @@ class Repairs:
     targets: tuple[Target, ...]
     """The requested releases."""
     _planned: dict[tuple[object, ...], ProvedPlan | None] = field(default_factory=dict)
-    _after: dict[int, "_Left"] = field(default_factory=dict)
+    _after: dict[int, "_Remaining"] = field(default_factory=dict)
     """Id of a plan in `_planned` -> what remains after it."""
 
     def of(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -80,16 +81,16 @@ class Repairs:
                 left.setdefault(command, []).append(finding)
         while left:
             command, waiting = left.popitem()
-            gone = self._gone(command, waiting)
+            gone = self._repaired_by(command, waiting)
             repaired |= {id(finding): command for finding in gone}
             for finding in waiting:
                 ways = _ways(finding)
                 following = ways[ways.index(command) + 1 :]
                 if id(finding) not in repaired and following:
                     left.setdefault(following[0], []).append(finding)
-        return tuple(self._told(finding, repaired.get(id(finding))) for finding in findings)
+        return tuple(self._advised(finding, repaired.get(id(finding))) for finding in findings)
 
-    def _gone(self, command: Repair, findings: Iterable[Finding]) -> Iterator[Finding]:
+    def _repaired_by(self, command: Repair, findings: Iterable[Finding]) -> Iterator[Finding]:
         """The findings that are gone after the rewrite."""
         planned = self._plan(*_also(command))
         if planned is None:
@@ -105,9 +106,9 @@ class Repairs:
             else:
                 yield finding
 
-    def _told(self, finding: Finding, repair: Repair | None) -> Finding:
+    def _advised(self, finding: Finding, repair: Repair | None) -> Finding:
         if finding.rule.needs == "release":
-            return self._told_for_releases(finding)
+            return self._advised_for_releases(finding)
         if finding.effect is None:
             return replace(finding, fixed_by=repair)
         if repair is None:
@@ -116,20 +117,20 @@ class Repairs:
         advice = to_rewrite(f"rewrite({self._arguments(_also(repair))})", effect)
         return replace(finding, fixed_by=repair, advice=advice)
 
-    def _told_for_releases(self, finding: Finding) -> Finding:
+    def _advised_for_releases(self, finding: Finding) -> Finding:
         """With the rewrite after which none of its releases has the finding."""
         for repair in _ON_RELEASES:
             planned = self._plan(*_also(repair), targets=self.targets)
-            if planned is not None and self._left(planned).lacks(finding):
+            if planned is not None and self._remaining(planned).lacks(finding):
                 call = f"rewrite({self._arguments(_also(repair), self.targets)})"
-                # The command that repairs it in general takes no release.
+                # The command that repairs it for every release takes no release.
                 fixed_by = None if self.targets else repair
                 return replace(finding, advice=to_rewrite(call, "repairs it"), fixed_by=fixed_by)
         return finding if finding.effect is None else replace(finding, advice=_NOTHING)
 
-    def _left(self, planned: ProvedPlan) -> "_Left":
+    def _remaining(self, planned: ProvedPlan) -> "_Remaining":
         if id(planned) not in self._after:
-            self._after[id(planned)] = _Left.of(planned)
+            self._after[id(planned)] = _Remaining.of(planned)
         return self._after[id(planned)]
 
     def _arguments(self, kinds: Sequence[Repair], targets: Sequence[Target] = ()) -> str:
@@ -180,7 +181,7 @@ class Repairs:
 
     def _made(self, request: RewriteRequest) -> ProvedPlan | None:
         if request.tensors and request.own_map is not None:
-            return None  # the map would be one for the names of tensors
+            return None  # the map would apply to tensor names
         try:
             with limited():
                 planned = plan_folded(
@@ -204,7 +205,7 @@ def _also(repair: Repair) -> tuple[Repair, ...]:
 
 
 @dataclass(frozen=True)
-class _Left:
+class _Remaining:
     """What remains wrong for the releases after a rewrite."""
 
     releases: frozenset[str]
@@ -217,7 +218,7 @@ class _Left:
     """(release, modules built in a different format, or the subject of a fault)."""
 
     @classmethod
-    def of(cls, planned: ProvedPlan) -> "_Left":
+    def of(cls, planned: ProvedPlan) -> "_Remaining":
         """What remains wrong after a plan."""
         verdicts = planned.portable.after if planned.portable else ()
         wrong: set[tuple[str, tuple[str, ...] | str]] = set()

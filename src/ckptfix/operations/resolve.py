@@ -20,7 +20,7 @@ from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict
 
 MOST_NEAREST: Final = 3
-"""Names suggested for one that no module has."""
+"""Number of names suggested for one that matches nothing."""
 _NUMBER: Final = re.compile(r"\d+")
 
 
@@ -60,9 +60,9 @@ def resolve_modules(
 def unmatched_modules(
     resolved: Iterable[ResolvedModules], globs: Iterable[str]
 ) -> dict[str, tuple[str, ...]]:
-    """What names no module of any release, with the nearest names of modules.
+    """The globs that match no module of any release, with the nearest names of modules.
 
-    Empty where no release has a verdict: then nobody knows which modules it builds.
+    Empty if no release has a verdict: then it is not known which modules it builds.
     """
     modules = [module for one in resolved for module in one.verdict.modules]
     names = dict.fromkeys(name for m in modules for name in (m.name, *m.members))
@@ -76,7 +76,7 @@ def unmatched_modules(
 
 
 def _nearest(glob: str, names: Iterable[str]) -> tuple[str, ...]:
-    """The nearest kinds of names, and of each kind the name with the nearest numbers."""
+    """The nearest kinds of names, and for each kind the name with the nearest numbers."""
     alike: dict[str, list[str]] = {}
     for name in names:
         alike.setdefault(_NUMBER.sub("0", name), []).append(name)

@@ -92,7 +92,7 @@ def complete(opened: Opened) -> Recovered | None:
 
 
 def require_free_output(opened: Opened, directory: str) -> Path:
-    """The directory to write to; refuses one that cannot be, before the work and not after it.
+    """The directory to write to; an unsuitable one is refused up front.
 
     Raises:
         CkptfixError: it exists and is not empty, is a file, or lies in the checkpoint.

@@ -137,7 +137,7 @@ class CheckpointObject(_Object, frozen=True):
 
 
 class SkippedObject(_Object, frozen=True):
-    """What is no quantized checkpoint in safetensors files."""
+    """What is not a quantized safetensors checkpoint."""
 
     checkpoint: Annotated[str, Meta(description="As the user named it.")]
     reason: Annotated[str, Meta(description="What it is instead.")]

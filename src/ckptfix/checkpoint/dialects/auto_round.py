@@ -91,7 +91,7 @@ _BITS: Final = re.compile(r"_INT(\d)\Z")
 
 
 def _spell(changes: Changes, task: SpellingTask) -> None:
-    """An entry for each module; what it leaves out, the file declares for all."""
+    """An entry for each module; settings that it omits are those of the file."""
     entries: dict[str, object] = {}
     for each in task.wanted:
         if each.layer is None:

@@ -1,4 +1,4 @@
-"""AWQ, as AutoAWQ, GPTQModel and AutoRound write it.
+"""AWQ as written by AutoAWQ, GPTQModel and AutoRound.
 
 Sources: autoawq 0.2.9, gptqmodel 7.7.0, auto-round 0.16.1 and the exports of the last two. A module
 stays unquantized if its name contains an item of `modules_to_not_convert`.

@@ -1,7 +1,8 @@
-"""bitsandbytes, as transformers writes it.
+"""bitsandbytes as written by transformers.
 
-Sources: bitsandbytes 0.50.2 with transformers 5.17.0, and their exports. The companions of a 4-bit
-weight hang below the weight; its shape is in a tensor of JSON bytes.
+Sources: bitsandbytes 0.50.2 with transformers 5.17.0, and their exports. The names of the
+companions of a 4-bit weight start with the name of the weight; its shape is in a tensor of JSON
+bytes.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,8 @@
-"""compressed-tensors, as llm-compressor writes it.
+"""compressed-tensors as written by llm-compressor.
 
 Sources: compressed-tensors 0.19.0 and llm-compressor 0.14.0.1, and their exports. A target is a
-name, `re:` and an expression, or the class of modules; `ignore` is resolved to names on export.
+name, `re:` and a regular expression, or the class of modules; `ignore` is resolved to names on
+export.
 """
 
 from collections.abc import Iterator, Mapping
@@ -54,7 +55,7 @@ _INT: Final[Mapping[tuple[Any, Any], str]] = {
     (8, "tensor"): "INT8_TENSOR",
     (8, "channel"): "INT8_CHANNEL",
 }
-"""The same for integers that are not packed."""
+"""The same for unpacked integers."""
 
 
 def scheme_of(weights: Mapping[str, Any], layout: object) -> str | None:
@@ -75,7 +76,7 @@ def scheme_of(weights: Mapping[str, Any], layout: object) -> str | None:
 
 
 def _old(documents: Documents) -> Fields | None:
-    """The object below `compression_config`, which names no quantizer."""
+    """The object under `compression_config`, which names no quantizer."""
     config = documents.get(CONFIG_FILE)
     if config is None or config_root(config.value) != COMPRESSION:
         return None

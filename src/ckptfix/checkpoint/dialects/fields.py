@@ -22,7 +22,7 @@ class Fields:
         return cls(document, path, value_at(document.value, path), [])
 
     def wrong(self, below: Path, expected: str) -> None:
-        """Note that the value at a path below has not the type that is expected there."""
+        """Record that the value at a path below does not have the expected type."""
         place = self.document.place((*self.path, *below))
         self.faults.append(Fault(place, expected))
 

@@ -1,7 +1,7 @@
-"""Fine-grained FP8 of transformers and DeepSeek, and the per-tensor FP8 that Quark writes so.
+"""Fine-grained FP8 of transformers and DeepSeek, and per-tensor FP8 that Quark writes like it.
 
-Sources: transformers 5.17.0 (`FineGrainedFP8Config`), amd-quark 0.13 and their exports. Entries
-are names, and beginnings or whole parts of names.
+Sources: transformers 5.17.0 (`FineGrainedFP8Config`), amd-quark 0.13 and their exports. Entries are
+names, prefixes, or whole parts of names.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 
 _METHODS: Final = frozenset({"fp8"})
 _LISTS: Final = ("ignored_layers", "modules_to_not_convert")
-"""The first that is there counts (vllm 0.33.0, quantization/fp8.py `from_config`)."""
+"""The first one present counts (vllm 0.33.0, quantization/fp8.py `from_config`)."""
 
 
 def _list_of(fields: Fields) -> str:

@@ -1,7 +1,8 @@
-"""GPTQ, as GPTQModel, AutoGPTQ, optimum and AutoRound write it.
+"""GPTQ as written by GPTQModel, AutoGPTQ, optimum and AutoRound.
 
-Sources: gptqmodel 7.7.0, auto-round 0.16.1 and their exports. A key of `dynamic` is an expression
-that is matched from the start of a name, `+:` before it or `-:`, which leaves modules in float.
+Sources: gptqmodel 7.7.0, auto-round 0.16.1 and their exports. A key of `dynamic` is a regular
+expression, matched from the start of a name; the prefix `-:` leaves modules in float, `+:` and no
+prefix override their settings.
 """
 
 import re
@@ -92,7 +93,7 @@ _BITS: Final = re.compile(r"GPTQ_INT(\d)\Z")
 
 
 def _spell(changes: Changes, task: SpellingTask) -> None:
-    """A rule for each name, from its first letter to its last."""
+    """A rule for each name, anchored at both ends."""
     rules: dict[str, object] = {}
     for each in task.wanted:
         if each.layer is None:

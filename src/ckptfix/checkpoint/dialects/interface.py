@@ -15,7 +15,7 @@ from ckptfix.checkpoint.formats.layers import StoredLayer, StoredLayers
 from ckptfix.jsontext.text import JsonText, Path
 
 Documents = Mapping[str, JsonText]
-"""The metadata files that are there, by name."""
+"""The metadata files that exist, by name."""
 
 
 class Claim(IntEnum):
@@ -56,7 +56,7 @@ class Role:
 
     name: str
     holds: Literal["scalar", "inputs", ""] = ""
-    """One F32 value for the module, or a value for each input column; empty: by the format."""
+    """One F32 value for the module, or a value for each input column; empty: the format decides."""
     is_scale: bool = False
     """Its values are factors, so that their magnitude can be judged."""
     optional: bool = False
@@ -92,10 +92,10 @@ class Stored(Protocol):
         """The modules that an entry or target matches, in either spelling."""
 
     def covered_by(self, pattern: str) -> tuple[str, ...]:
-        """The modules that an exclude pattern reaches."""
+        """The modules that an exclude pattern matches."""
 
     def is_sound(self, pattern: str) -> bool:
-        """True for an exclude pattern that reaches modules, none of which is quantized."""
+        """True for an exclude pattern that matches modules, none of which is quantized."""
 
     def fits(self, module: str, quant_algo: str | None, group_size: int | None) -> bool:
         """True if the tensors of a module fit what an entry declares."""
@@ -145,7 +145,7 @@ class SpellingTask:
 
 @dataclass(frozen=True)
 class Speller:
-    """Writes names where a quantizer's own reading finds them: `rewrite`."""
+    """Adds names in the spelling that a quantizer's own reading matches; for `rewrite`."""
 
     add: Callable[[Changes, SpellingTask], None]
     """Adds what is wanted to the changes, except for what the dialect cannot express: the caller
@@ -175,7 +175,7 @@ class Reading:
 
 
 class Dialect(Protocol):
-    """How one quantizer writes down which module is quantized how."""
+    """How one quantizer records which module is quantized how."""
 
     @property
     def quantizer(self) -> str:

@@ -1,4 +1,4 @@
-"""MLX, which names itself nowhere: bits and a group size without a `quant_method`.
+"""MLX, which does not name itself: bits and a group size without a `quant_method`.
 
 Sources: mlx-lm 0.28, mlx_lm/utils.py `quantize_model` and `save_config`, which writes the object
 under `quantization` too, and sgl-project/sglang issue 25119. A module with its own settings is
@@ -26,7 +26,7 @@ _FLOATS: Final = {"mxfp4": "MLX_MXFP4", "nvfp4": "MLX_NVFP4", "mxfp8": "MLX_MXFP
 
 
 def _found(documents: Documents) -> Fields | None:
-    """The object with bits and group_size, and nothing else but modules."""
+    """The object with bits and group_size, whose other keys are modules."""
     config = documents.get(CONFIG_FILE)
     if config is None:
         return None
@@ -75,7 +75,7 @@ class _Mlx:
     name_fields = ()
     roles = (Role("biases", optional=True),)
     writer = None
-    speller = None  # vLLM and SGLang on CUDA read none of it
+    speller = None  # vLLM and SGLang on CUDA do not read it
     reading = Reading(_decides, _matches)
 
     def claim(self, documents: Documents) -> Claim:

@@ -15,7 +15,7 @@ REGEX_MARK: Final = "re:"
 
 @lru_cache(maxsize=4096)
 def compiled(expression: str) -> UntrustedRegex | None:
-    """The expression; None where it is not valid."""
+    """The compiled expression; None if it is invalid."""
     try:
         return UntrustedRegex(expression)
     except re.error:
@@ -45,7 +45,7 @@ def in_whole_parts(name: str, module: str) -> bool:
 
 
 def counted(statements: Iterable[Statement]) -> tuple[Statement, ...]:
-    """Statements to be compared with a name individually."""
+    """Statements to be compared with a name one by one."""
     listed = tuple(statements)
     spend(len(listed))
     return listed

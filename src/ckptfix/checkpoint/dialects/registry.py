@@ -38,9 +38,9 @@ METADATA_FILES: Final = tuple(
 READABLE_ALONE: Final = tuple(
     dict.fromkeys((CONFIG_FILE, *(o.name for d in DIALECTS for o in d.own_files if o.is_enough)))
 )
-"""The files of which one must be there."""
+"""The files of which at least one must exist."""
 NAME_FIELDS: Final = tuple(dict.fromkeys(field for d in DIALECTS for field in d.name_fields))
-"""Keys of whatever holds names, in any dialect."""
+"""Keys of lists and objects of names, in any dialect."""
 ROLES: Final[tuple[Role, ...]] = tuple(role for d in DIALECTS for role in d.roles)
 _NAMED: Final = [d.quantizer for d in DIALECTS]
 QUANTIZERS: Final = " or ".join((", ".join(_NAMED[:-1]), _NAMED[-1]))

@@ -29,7 +29,7 @@ def method_in_config(documents: Documents) -> str | None:
 def claim_by(documents: Documents, methods: Set[str], files: tuple[str, ...] = ()) -> Claim:
     """How surely files belong to a quantizer of these methods.
 
-    A file of its own counts where config.json holds no quantization object: only then it is read.
+    Its own file counts only if config.json has no quantization object: only then is it read.
     """
     method = method_in_config(documents)
     if method is not None:
@@ -41,7 +41,7 @@ def claim_by(documents: Documents, methods: Set[str], files: tuple[str, ...] = (
 def sections_of(
     documents: Documents, methods: Set[str], files: tuple[str, ...] = ()
 ) -> Iterator[Fields]:
-    """The object in config.json, then those in files of the quantizer's own."""
+    """The object in config.json, then those in the quantizer's own files."""
     config = documents.get(CONFIG_FILE)
     root = config_root(config.value) if config is not None else None
     if config is not None and root is not None and method_in_config(documents) in methods:

@@ -14,7 +14,7 @@ def leave_out(changes: Changes, path: Path, present: object, wanted: Iterable[Wa
 
     Args:
         changes: they are added to it.
-        path: of the list, whether it is there or not.
+        path: of the list, whether it exists or not.
         present: its current content.
         wanted: modules of every kind.
     """
@@ -26,7 +26,7 @@ def leave_out(changes: Changes, path: Path, present: object, wanted: Iterable[Wa
 def set_members(
     changes: Changes, path: Path, present: object, members: Mapping[str, object]
 ) -> None:
-    """Give an object more members; it is made where it is not there."""
+    """Add members to an object, which is created if missing."""
     if isinstance(present, dict):
         for key, value in members.items():
             changes.set((*path, key), value)
@@ -42,7 +42,7 @@ def quantized(wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, str, int | Non
 
 
 def like(statements: Iterable[Statement], algo: str, size: int | None) -> Statement | None:
-    """The first statement with a scheme; a size that neither side has is the same."""
+    """The first statement with this scheme; two missing sizes are equal."""
     for statement in statements:
         sizes = {statement.group_size, size} - {None}
         if statement.quant_algo == algo and len(sizes) < 2:

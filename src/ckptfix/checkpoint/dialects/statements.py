@@ -32,7 +32,7 @@ def config_root(config: Mapping[str, Any]) -> Path | None:
 
 
 def value_at(value: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401 - JSON
-    """The value at a path of objects that is known to be there."""
+    """The value at a path of objects that is known to exist."""
     found: Any = value
     for key in path:
         found = found[key]
@@ -66,7 +66,7 @@ class Statement:
     """Whether zero is the middle of the codes, if the file declares it and the scheme leaves it
     open."""
     activation_order: bool | None = None
-    """Whether input columns were quantized in another order than they are stored in."""
+    """Whether input columns were quantized in a different order than they are stored in."""
 
     @property
     def place(self) -> Place:
@@ -104,7 +104,7 @@ class MetadataFile:
     """For the whole checkpoint; `MIXED_PRECISION` if entries decide for each module."""
     group_size: int | None = None
     symmetric: bool | None = None
-    """As in `Statement`, of what no statement decides."""
+    """As in `Statement`, for modules that no statement decides."""
     activation_order: bool | None = None
     kv_cache_quant_algo: str | None = None
     producer: str = ""
@@ -114,7 +114,7 @@ class MetadataFile:
     algo_path: Path
     """The field that declares `quant_algo`."""
     entries_path: Path
-    """The object whose keys are entries, whether it is there or not."""
+    """The object whose keys are entries, whether it exists or not."""
     exclude_list: Path
     """The list of exclude patterns that the file has, or would have."""
     takes_regexes: bool = False

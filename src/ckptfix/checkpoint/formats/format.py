@@ -80,8 +80,7 @@ class ScaleLayout:
     zeros: float = 0.0
     """Share of zeros that does no harm."""
     shared: Literal["weight_scale", "weight_scale_2", ""] = ""
-    """The scale of which a packed module of a runtime has room for one; empty where each member
-    keeps all of its own."""
+    """The scale of which a packed module keeps only one; empty if each member keeps its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ class InputKind:
     static: bool = False
     """By `input_scale` alone; without one the layer is weight-only."""
     range: float = 0.0
-    """What `input_scale` is multiplied with to give the largest input; 0 if there is none."""
+    """`input_scale` times this is the largest input; 0 if there is none."""
 
     @property
     def is_unquantized(self) -> bool:
@@ -137,7 +136,7 @@ class Gemm:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How one quant_algo is stored: a weight, its scales and other companions."""
+    """How one quant_algo is stored: weight, scales and other companions."""
 
     quant_algo: str
     """As ModelOpt writes it; comparisons ignore case."""
@@ -145,11 +144,11 @@ class Format:
     scales: ScaleLayout
     inputs: InputKind
     gemm: Gemm | None = None
-    """None where the two sides differ: then there is no GEMM in torch."""
+    """None if the two sides differ: then there is no GEMM in torch."""
     needs: tuple[str, ...] = ()
-    """Companions that must be there."""
+    """Required companions."""
     may_have: tuple[str, ...] = ()
-    """Companions that can be there; any other optional one rules the format out."""
+    """Allowed companions; any other optional one rules the format out."""
     smoothing: Literal["awq", "smoothquant", ""] = ""
     """How pre_quant_scale was made; where it is absent it was folded into the layer before."""
     second_level: Literal["full", "room", "step", ""] = ""
@@ -168,7 +167,8 @@ class Format:
     scalars: tuple[str, ...] = ("F32",)
     """dtypes of companions that are one value."""
     quantizer: str = ""
-    """Who stores it, for people; empty for ModelOpt and for what models are published in."""
+    """Who stores it, for people; empty for ModelOpt and for formats that models are published
+    in."""
     is_native: bool = False
     """Models are published in it, so a quantizer's metadata need not mention it."""
 

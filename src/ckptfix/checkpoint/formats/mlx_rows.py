@@ -1,7 +1,7 @@
 """The stored formats of MLX, Apple's array framework; no release of vLLM or SGLang reads them.
 
 Source: mlx 0.30, mlx/ops.cpp `quantize` and python/mlx/nn/layers/quantized.py: codes along the
-input in words of 32 bits, and `biases` beside `scales` where the mode is `affine`.
+input in 32-bit words, and `biases` next to `scales` if the mode is `affine`.
 """
 
 from typing import Final
@@ -12,7 +12,7 @@ from ckptfix.checkpoint.formats.shapes import groups
 _FLOATS: Final = ("BF16", "F16", "F32")
 _BARE: Final = InputKind("unquantized", "BF16")
 _SIZES: Final = (32, 64, 128)
-"""The groups that `affine` takes."""
+"""The group sizes that `affine` supports."""
 
 
 def _affine_groups(weight: Shape, scale: Shape) -> int | None:

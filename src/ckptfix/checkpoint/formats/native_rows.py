@@ -1,6 +1,6 @@
-"""Formats that models are published in before anyone quantizes them, and scales of other names.
+"""Formats that models are published in before anyone quantizes them, and scales with other names.
 
-A quantizer that works on experts alone leaves all other layers as they were. Sources: vLLM 0.33.0,
+A quantizer that only quantizes experts leaves all other layers as they were. Sources: vLLM 0.33.0,
 vllm/models/deepseek_v4/nvidia/model.py (`_make_deepseek_v4_weights_mapper`, `load_weights`) and
 vllm/models/minimax_m3/nvidia/model.py; SGLang 0.5.23, sglang/srt/models/deepseek_v4.py
 (`remap_weight_name_to_dpsk_hf_format`) and sglang/srt/layers/quantization/fp8.py.

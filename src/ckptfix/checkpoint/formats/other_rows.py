@@ -3,7 +3,7 @@
 Sources: compressed-tensors 0.19.0 and llm-compressor 0.14.0.1, auto-round 0.16.1, gptqmodel 7.7.0,
 amd-quark 0.13, transformers 5.17.0 (fine-grained FP8, bitsandbytes 0.50.2) and the layout of the
 published gpt-oss checkpoints; each checked on real exports, see `docs/formats.md`. Rows whose
-scales or codes no decoder reads have names of their own there, so that `verify` reports it.
+scales or codes have no decoder use separate names for them, so that `verify` reports it.
 """
 
 from typing import Final

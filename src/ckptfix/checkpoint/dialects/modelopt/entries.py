@@ -1,4 +1,4 @@
-"""Makes quantized_layers and config_groups targets of a file that decides per module."""
+"""Rebuilds quantized_layers and config_groups targets of a file that decides per module."""
 
 from collections import Counter
 from collections.abc import Mapping

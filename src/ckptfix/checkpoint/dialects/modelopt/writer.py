@@ -1,7 +1,7 @@
 """Makes ModelOpt's metadata from tensors: one algorithm, or a map if layers differ.
 
-Where the cache alone is quantized, ModelOpt declares no algorithm, and no release of vLLM or SGLang
-accepts that. Both take the cache from an algorithm whose layers are all excluded (vLLM 0.33.0
+If only the KV cache is quantized, ModelOpt declares no algorithm, which no release of vLLM or
+SGLang accepts. Both quantize the cache for an algorithm whose layers are all excluded (vLLM 0.33.0
 vllm/model_executor/layers/quantization/modelopt.py and SGLang 0.5.23
 sglang/srt/layers/quantization/modelopt_quant.py, `get_quant_method`).
 """
@@ -72,7 +72,7 @@ def _all_entries(stored: Stored) -> dict[str, object]:
 def _rebuild_for_cache_alone(
     stored: Stored, metadata: MetadataFile, value: Mapping[str, object], changes: Changes
 ) -> None:
-    """An algorithm for the sake of the cache, and every module excluded from it."""
+    """An algorithm that is only there for the cache, with every module excluded."""
     root = metadata.root
     left = {metadata.entries_field, GROUPS, "group_size"}
     changes.removals |= {(*root, key) for key in left if key in value}

@@ -1,4 +1,4 @@
-"""One question: build the class for this checkpoint, load its tensors on meta, tell what came."""
+"""One question: build the class for a checkpoint, load its tensors on meta, report the outcome."""
 
 import json
 import traceback
@@ -42,7 +42,7 @@ class Asker:
         self.stood_in.append("tokenizers and processors")
 
     def answer(self, question: dict[str, Any], folder: Path) -> dict[str, Any]:
-        """What the runtime builds and loads; `refused` where it raises."""
+        """What the runtime builds and loads; `refused` if it raises."""
         import torch
 
         files = dict(question["files"])
@@ -89,7 +89,7 @@ class Asker:
         }
 
     def packages(self) -> list[str]:
-        """What was stood in for so far."""
+        """What has been replaced by stand-ins so far."""
         names = sorted(stand_ins.found)
         return [*self.stood_in, *([f"packages: {', '.join(names)}"] if names else [])]
 
@@ -119,20 +119,20 @@ def _sglang() -> Any:
 
 
 def _refusal(error: Exception) -> dict[str, Any]:
-    """In one line, with the place; `ours` where what is stood in for may be to blame."""
+    """In one line, with the place; `ours` if a stand-in may be the cause."""
     frames = traceback.extract_tb(error.__traceback__)
     last = frames[-1]
-    told = " ".join(str(error).split())
+    text = " ".join(str(error).split())
     return {
-        "refused": f"{type(error).__name__}: {told[:300]}",
+        "refused": f"{type(error).__name__}: {text[:300]}",
         "place": f"{_in_package(last.filename)}:{last.lineno}",
         "missing": isinstance(error, ImportError),
-        "ours": last.filename.startswith(_HERE) or _is_ours(told),
+        "ours": last.filename.startswith(_HERE) or _is_ours(text),
     }
 
 
 def _is_ours(text: str) -> bool:
-    """True where what is stood in for, or not there, is to blame for a loader's error."""
+    """True if a stand-in, or something missing, is the cause of a loader's error."""
     absent = text.startswith(("ImportError", "ModuleNotFoundError"))
     return absent or any(words in text for words in (_STOOD_IN, NO_NETWORK, "register an operator"))
 

@@ -1,4 +1,4 @@
-"""A model on meta, and the modules of it that a checkpoint's tensors may end in."""
+"""A model on meta, and those of its modules that a checkpoint's tensors may end in."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 Question = tuple[str, str]
-"""Name under which a layer asked the quantization config, class of the answer (empty: none)."""
+"""Name under which a layer looked itself up in the quantization config, class of the answer (empty:
+none)."""
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """The runtime's layer classes, by what they are."""
+    """The runtime's layer classes, by kind."""
 
     linear: tuple[type, ...]
     head: tuple[type, ...]
@@ -22,11 +23,11 @@ class Kinds:
 
 @dataclass(frozen=True)
 class Built:
-    """A model, and what was noted while it was built."""
+    """A model, and what was recorded while it was built."""
 
     model: Any
     questions: Mapping[int, list[Question]]
-    """id of a module -> what it asked."""
+    """id of a module -> its lookups."""
     packed: Mapping[str, tuple[str, ...]]
     """Fused module -> the modules that it is made of."""
     mapper: Any
@@ -36,15 +37,15 @@ class Built:
     quant_name: str
     """What `get_name()` of the quantization config says."""
     mappers: Any
-    """The rules of every mapper that was applied to a recorder's names, in order; None where that
-    is not to be seen."""
+    """The rules of every mapper that was applied to a recorder's names, in order; None if that
+    cannot be observed."""
 
 
 _ATTENTION: Final = re.compile("ttention|Attn|MLA")
 
 
 def modules(built: Built, kinds: Kinds) -> list[dict[str, Any]]:
-    """Rows of every module that can carry a quantized weight, or that asked.
+    """Rows of every module that can carry a quantized weight, or that was looked up.
 
     `kind`: linear, head, embedding, experts (the runtime's, they may be quantized); attn;
     torch.linear, torch.embedding (never); other.

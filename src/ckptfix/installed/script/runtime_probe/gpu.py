@@ -26,9 +26,9 @@ QUIET: Final = {
 
 @cache
 def has_gpu() -> bool:
-    """True where torch sees a GPU; then nothing compiled is stood in for.
+    """True if torch sees a GPU; then compiled code is not replaced.
 
-    The answer is that of the first call: a fake GPU is seen as well.
+    The answer is that of the first call, because a fake GPU is visible too.
     """
     import torch
 
@@ -36,14 +36,14 @@ def has_gpu() -> bool:
 
 
 def import_torch_whole() -> None:
-    """Parts of torch that define operators are imported before these are stood in for."""
+    """Parts of torch that define operators are imported before the operators are replaced."""
     import torch._dynamo
     import torch._inductor
     import torch.distributed.fsdp  # noqa: F401 - see above
 
 
 def declare_torchvision() -> None:
-    """Where torchvision is installed and its operators are not: declare them, to import it."""
+    """Declare the operators of torchvision if it is installed without them, to import it."""
     import torch
 
     found = importlib.util.find_spec("torchvision")
@@ -61,11 +61,11 @@ def declare_torchvision() -> None:
             torch.library.define(f"torchvision::{operator}", "(Tensor a) -> Tensor")
     import torchvision
     import torchvision.io
-    import torchvision.transforms.v2  # noqa: F401 - before anything shadows it
+    import torchvision.transforms.v2  # noqa: F401 - before a stand-in shadows it
 
 
 class Properties:
-    """Of the fake GPU, under the names that torch has for them."""
+    """Properties of the fake GPU, under the names that torch uses."""
 
     name = "Fake GPU"
     major, minor = CAPABILITY

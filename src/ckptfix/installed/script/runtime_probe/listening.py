@@ -1,13 +1,13 @@
-"""A quantization config that tells who asks it, whatever it answers."""
+"""A quantization config that records every lookup, whatever it answers."""
 
 from typing import Any
 
 Call = tuple[Any, str, str]
-"""Layer, name that it asked for, class of the answer (empty: none)."""
+"""Layer, name that it looked up, class of the answer (empty: none)."""
 
 
 def listen(quant: Any, calls: list[Call]) -> None:
-    """Note every question to the object's class in `calls`."""
+    """Record every lookup in the object's class in `calls`."""
     config_class = type(quant)
     real = getattr(config_class, "_real_get_quant_method", config_class.get_quant_method)
 
@@ -21,7 +21,7 @@ def listen(quant: Any, calls: list[Call]) -> None:
 
 
 def by_layer(calls: list[Call]) -> dict[int, list[tuple[str, str]]]:
-    """Id of a layer -> its questions."""
+    """Id of a layer -> its lookups."""
     out: dict[int, list[tuple[str, str]]] = {}
     for layer, name, answer in calls:
         out.setdefault(id(layer), []).append((name, answer))

@@ -1,7 +1,7 @@
-"""`main(RUNTIME)`: a question a line on stdin, an answer a line on stdout, both JSON.
+"""`main(RUNTIME)`: one question per line on stdin, one answer per line on stdout, both JSON.
 
-The runtime is imported once; each question is answered in a child, so that what a class changes,
-takes or breaks does not reach the next one. What the runtime prints goes to stderr.
+The runtime is imported once; each question is answered in a child process, so that whatever a class
+changes or breaks does not affect the next one. What the runtime prints goes to stderr.
 
 Question: `files` {name: text}, `tensors` {name: [dtype, shape]}, `seconds`, `memory` in bytes.
 Answers are described in `ckptfix.runtimes.installed.answer`.
@@ -32,7 +32,7 @@ def main(runtime: str, folder: str) -> None:
 
     Args:
         runtime: `vllm` or `sglang`.
-        folder: a directory of this process alone, for temporary files.
+        folder: a directory for temporary files, used by this process only.
     """
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -44,18 +44,18 @@ def main(runtime: str, folder: str) -> None:
         asker = asking.Asker(runtime)
     except BaseException as error:
         traceback.print_exc()
-        _tell(out, {"failed": short(error), "missing": isinstance(error, ImportError)})
+        _send(out, {"failed": short(error), "missing": isinstance(error, ImportError)})
         return
-    told = {"seconds": round(time.monotonic() - started, 1), "stood_in": asker.stood_in}
-    _tell(out, {"ready": told})
+    ready = {"seconds": round(time.monotonic() - started, 1), "stood_in": asker.stood_in}
+    _send(out, {"ready": ready})
     gc.collect()
     gc.freeze()
     for number, line in enumerate(sys.stdin):
-        _tell(out, _in_a_child(asker, json.loads(line), Path(folder) / str(number)))
+        _send(out, _in_a_child(asker, json.loads(line), Path(folder) / str(number)))
 
 
 def _no_network(event: str, args: tuple[Any, ...]) -> None:
-    """An audit hook, which nothing can take away again: sockets stay on this machine."""
+    """An audit hook, which cannot be removed: no socket may leave this machine."""
     if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
         if event == "socket.connect" and args[0].family == _LOCAL:
             return
@@ -64,7 +64,7 @@ def _no_network(event: str, args: tuple[Any, ...]) -> None:
             raise PermissionError(f"{asking.NO_NETWORK}: {host}")
 
 
-def _tell(out: TextIO, answer: dict[str, Any]) -> None:
+def _send(out: TextIO, answer: dict[str, Any]) -> None:
     out.write(json.dumps(answer, default=str) + "\n")
     out.flush()
 
@@ -101,7 +101,7 @@ def _guarded(asker: asking.Asker, question: dict[str, Any], folder: Path) -> dic
 
 
 def _limit(memory: int) -> None:
-    """Address space where no GPU is mapped into it, else the heap."""
+    """Limit the address space, or the heap if a GPU is mapped into the address space."""
     import torch
 
     torch.set_num_threads(1)
@@ -110,7 +110,7 @@ def _limit(memory: int) -> None:
 
 
 def _read_until(pipe: int, pid: int, end: float) -> tuple[bytes, int | None]:
-    """What the child wrote, and its wait status; None where it was too slow, and killed."""
+    """What the child wrote, and its wait status; None if it was too slow and was killed."""
     os.set_blocking(pipe, False)
     parts = []
     while time.monotonic() < end:

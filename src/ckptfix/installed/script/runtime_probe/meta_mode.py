@@ -1,10 +1,10 @@
-"""A torch function mode under which models are built: big tensors on meta, "cuda" means the CPU."""
+"""A torch function mode for building models: big tensors on meta, "cuda" means the CPU."""
 
 from functools import cache
 from typing import Any, Final
 
 last_read: Final[list[Any]] = []
-"""The tensor of which Python has read a value last: loaders fill a parameter with that."""
+"""The tensor from which Python last read a value: loaders fill a parameter with that."""
 
 
 def mode() -> Any:
@@ -13,7 +13,7 @@ def mode() -> Any:
 
 
 @cache
-def _mode_class() -> Any:  # noqa: C901 - a class that needs torch, one branch a kind of call
+def _mode_class() -> Any:  # noqa: C901 - a class that needs torch, one branch per kind of call
     import torch
     from torch.overrides import TorchFunctionMode
     from torch.utils._pytree import tree_map
@@ -71,7 +71,7 @@ def _mode_class() -> Any:  # noqa: C901 - a class that needs torch, one branch a
                 if name == "copy_" and "meta" in str(error):
                     return args[0]
                 if "meta" in str(error) or "same device" in str(error):
-                    # Some on meta, some not: all of it to meta, again.
+                    # Some on meta, some not: run it again with all of them on meta.
                     return func(*tree_map(on_meta, args), **tree_map(on_meta, kwargs))
                 raise
 

@@ -1,4 +1,4 @@
-"""Sizes of a RADIO tower whose config class is code of the checkpoint, taken from the tensors.
+"""Sizes of a RADIO tower, from its tensors, because its config class is code in the checkpoint.
 
 Runtimes find them by the name of the ViT (`VIT_TIMM_DIM_BY_NAME`); a smaller tower under the same
 name has others. Keys that the absent class would set are read from the tensors too.
@@ -12,12 +12,12 @@ _TOWER: Final = "vision_model.radio_model.model."
 _BLOCKS: Final = f"{_TOWER}blocks."
 _PATCHES: Final = f"{_TOWER}patch_generator."
 _HEADS: Final = 2
-"""Of a tower of another size: any number that divides the width does."""
+"""For a tower of another size: any divisor of the width."""
 _PATCH: Final = 16
 
 
 def fit(config: dict[str, Any], tensors: Mapping[str, Any], module: str) -> Iterator[str]:
-    """Change the tower's config where its tensors have other sizes; what was changed.
+    """Adapt the tower's config to the sizes of its tensors; what was changed.
 
     Args:
         config: config.json.

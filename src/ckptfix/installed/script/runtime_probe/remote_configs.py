@@ -1,10 +1,10 @@
-"""Configs whose class is code of the checkpoint: plain attributes in their place."""
+"""Configs whose class is code in the checkpoint: plain attributes replace it."""
 
 from typing import Any
 
 
 def note(config: dict[str, Any], known: Any) -> list[str]:
-    """What is told of a config that gets plain attributes; nothing where its class is at hand.
+    """The note on a config that gets plain attributes; nothing if its class is available.
 
     Args:
         config: config.json.
@@ -12,11 +12,11 @@ def note(config: dict[str, Any], known: Any) -> list[str]:
     """
     if not _is_remote(config, known):
         return []
-    return ["the config class is code of the checkpoint, which is not run: its keys are attributes"]
+    return ["the config class is code in the checkpoint, which is not run: its keys are attributes"]
 
 
 def drop_incomplete_sound(config: dict[str, Any]) -> bool:
-    """Take away an audio tower of which sizes are missing that only the absent class would know."""
+    """Remove an audio tower if sizes are missing that only the absent class would know."""
     sound = config.get("sound_config")
     incomplete = isinstance(sound, dict) and "projection_bias" not in sound
     if incomplete:
@@ -34,7 +34,7 @@ def _is_remote(config: dict[str, Any], known: Any) -> bool:
 
 
 def register_plain_config(config: dict[str, Any], known: Any = ()) -> None:
-    """Register a class for a model_type that neither the library nor the runtime has one for.
+    """Register a class for a model_type for which neither the library nor the runtime has one.
 
     A language model in `llm_config` is a NemotronH: no other published layout has an `llm_config`
     whose class neither the library nor a runtime brings.
@@ -52,7 +52,7 @@ def register_plain_config(config: dict[str, Any], known: Any = ()) -> None:
 
 
 def _flat() -> Any:
-    """Every key an attribute, and every sub-config a config of its own."""
+    """Every key becomes an attribute, and every sub-config a config."""
     from transformers import PretrainedConfig
 
     class Part(PretrainedConfig):

@@ -31,7 +31,7 @@ _OPERATORS: Final = frozenset(
     | {"_vllm_fa3_C", "fbgemm"}
 )
 _BACKENDS: Final = ("triton", "flashinfer", "fa3", None)
-"""Some models refuse some attention backends."""
+"""Some models reject some attention backends."""
 _LAYER_KINDS: Final = {"linear_attention": "mamba", "full_attention": "attention"}
 _MAMBA: Final = (
     ("n_groups", "mamba_n_groups"),
@@ -70,7 +70,7 @@ def boot() -> None:
 
     gpu.import_torch_whole()
     gpu.declare_torchvision()
-    from transformers import AutoProcessor  # noqa: F401 - before anything shadows it
+    from transformers import AutoProcessor  # noqa: F401 - before a stand-in shadows it
 
     _before_imports(torch)
     gpu.fake_gpu()
@@ -80,14 +80,14 @@ def boot() -> None:
 
 
 class SglangModels:
-    """Builds a model; `calls` are the questions of the last one."""
+    """Builds a model; `calls` are the lookups of the last one."""
 
     radio = "sglang.srt.configs.radio"
     """Where the sizes of RADIO towers are."""
     recorder: Any = None
-    """A quantization config for what has none; None: nothing is asked then."""
+    """A quantization config for checkpoints without one; None: then there are no lookups."""
     respells = False
-    """Respells keys that transformers 5 writes in another way than SGLang reads them."""
+    """Respells keys that transformers 5 writes differently from how SGLang reads them."""
 
     def __init__(self) -> None:
         from sglang.srt.models.registry import ModelRegistry
@@ -97,7 +97,7 @@ class SglangModels:
         self.started = False
 
     def spellings(self, config: dict[str, Any]) -> list[str]:
-        """What is read in another way than it is written."""
+        """What is read differently from how it is written."""
         return []
 
     def layer_kinds(self) -> Kinds:
@@ -151,7 +151,7 @@ class SglangModels:
     def _configs(self, folder: str) -> tuple[Any, Any]:
         """The config as SGLang hands it to the class, and its quantization config (or None).
 
-        The config as the library reads it where ModelConfig refuses an unquantized one.
+        The config as the library reads it if ModelConfig rejects an unquantized one.
         """
         from sglang.srt.configs.load_config import LoadConfig
         from sglang.srt.configs.model_config import ModelConfig
@@ -178,7 +178,7 @@ class SglangModels:
         return model_config.hf_config, quant
 
     def _start(self, folder: str) -> None:
-        """Resolve the server's arguments, publish them and make the process groups of one rank."""
+        """Resolve and publish the server's arguments, and create the process groups of one rank."""
         errors = []
         for backend in _BACKENDS:
             try:
@@ -247,7 +247,7 @@ def _groups(arguments: Any, *, has_context: bool) -> None:
 
 
 def _loading() -> contextlib.AbstractContextManager[Any]:
-    """Loaders that use threads run in the caller."""
+    """Loaders that use threads run in the calling thread."""
     for name, module in list(sys.modules.items()):
         if name.startswith("sglang.srt.models") and hasattr(module, "ThreadPoolExecutor"):
             setattr(module, "ThreadPoolExecutor", _InTheCaller)  # noqa: B010

@@ -1,4 +1,4 @@
-"""Stand-ins for packages that are compiled, absent or of no matter: they have everything."""
+"""Stand-ins for packages that are compiled, absent or irrelevant: they have every attribute."""
 
 import importlib.abc
 import importlib.machinery
@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 found: set[str] = set()
-"""Packages that were imported and stood in for."""
+"""Packages that were imported as stand-ins."""
 
 
 class Blob:
@@ -119,7 +119,7 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self.pattern = re.compile(pattern) if pattern else None
 
     def find_spec(self, name: str, *_: Any) -> importlib.machinery.ModuleSpec | None:
-        """A spec where the package is stood in for."""
+        """A spec if the package is replaced."""
         named = self.pattern is not None and self.pattern.search(name)
         if name.partition(".")[0] in self.roots or named:
             found.add(name.partition(".")[0] if not named else name)
@@ -162,7 +162,7 @@ def missing_ops(namespaces: Collection[str] = ()) -> None:
 
 
 def no_processors() -> None:
-    """Tokenizers and image processors are never at hand and decide no module."""
+    """Tokenizers and image processors are never available and affect no module."""
     import transformers
     from transformers.processing_utils import ProcessorMixin
 

@@ -14,14 +14,14 @@ _MOST_ERRORS: Final = 400
 
 
 def load(built: Built, tensors: Tensors) -> dict[str, Any]:
-    """What becomes of the tensors.
+    """What happens to the tensors.
 
-    One pass with all of them, as a user has it; where that raises, the rest tensor by tensor.
-    `lands`: tensor -> [parameter, offset in it]; `errors`: tensor or `*` -> text; `unused`: tensors
-    that are taken and go nowhere; `untried`: the rest, after many errors; `never_written`:
-    parameters that stay as they were; `tensors`: name -> shape; `casts`: [tensor, parameter, dtype
-    of the tensor, of the parameter]; `copied`: tensor -> elements; `filled`: parameter -> [offset,
-    elements] of every copy.
+    One pass with all of them, as for a user; if that raises, the rest one by one. `lands`: tensor
+    -> [parameter, offset in it]; `errors`: tensor or `*` -> text; `unused`: tensors that are
+    accepted and go nowhere; `untried`: the rest, after many errors; `never_written`:
+    parameters that keep their initial value; `tensors`: name -> shape; `casts`: [tensor, parameter,
+    dtype of the tensor, of the parameter]; `copied`: tensor -> elements; `filled`: parameter ->
+    [offset, elements] of every copy.
     """
     import torch
 
@@ -106,7 +106,7 @@ def _storage(tensor: Any) -> int:
 def _follow(  # noqa: C901 - a class that needs torch
     model: Any, tensors: Tensors, lands: dict[str, list[tuple[str, int]]]
 ) -> tuple[Any, list[tuple[str, Any]]]:
-    """A dispatch mode that notes writes into parameters, and tensors that it knows by storage."""
+    """A dispatch mode that records writes into parameters; it knows tensors by their storage."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_flatten

@@ -22,7 +22,7 @@ _COMPILED_NAMES: Final = r"^vllm\._(\w+_)?C$|^vllm\.third_party\.deep_gemm(\.|$)
 
 
 def boot() -> None:
-    """Make `import vllm` work, as far as its release has what is stood in for."""
+    """Make `import vllm` work, as far as its release has what is replaced here."""
     gpu.import_torch_whole()
     gpu.declare_torchvision()
     _ask_transformers()
@@ -42,7 +42,7 @@ def boot() -> None:
 
 
 def stand_in_for_kernels() -> None:
-    """After the first imports: what only runs on a GPU, and the choice of a kernel."""
+    """After the first imports: replace what only runs on a GPU, and the choice of a kernel."""
     gpu.fake_gpu()
     sys.meta_path.append(stand_ins.StandIns(_ABSENT, _COMPILED_NAMES))
     claim_deep_gemm()
@@ -120,7 +120,7 @@ def _platform() -> None:
 
 
 def _operators() -> None:
-    """Questions whether an operator supports a capability are answered with yes."""
+    """Whether an operator supports a capability is always answered with yes."""
     import vllm._custom_ops as operators
 
     for name in [n for n in dir(operators) if "supported" in n or "_supports_" in n]:
@@ -138,14 +138,14 @@ def _flash_attention() -> None:
 
 
 def claim_deep_gemm() -> None:
-    """Modules that looked for it find it."""
+    """Modules that look for it find it."""
     for name, module in list(sys.modules.items()):
         if name.startswith("vllm.") and "has_deep_gemm" in getattr(module, "__dict__", {}):
             module.has_deep_gemm = lambda: True  # type: ignore[attr-defined]
 
 
 class _Kernel:
-    """A kernel that prepares nothing and never runs: which one is chosen decides no parameter."""
+    """A kernel that prepares nothing and never runs: the choice affects no parameter."""
 
     supports_pre_processed_weights = False
     input_quant_key = None
@@ -177,7 +177,7 @@ def _kernels() -> None:
 
 
 def _any_attention_backend() -> None:
-    """Where no backend fits the fake GPU, one that imports: it decides no module and no name."""
+    """If no backend fits the fake GPU, one that can be imported: the choice affects no module."""
     import vllm.platforms
 
     platform = type(vllm.platforms._current_platform)

@@ -37,7 +37,7 @@ class _Tokenizer:
 
 
 class VllmModels:
-    """Builds a model; `calls` are the questions of the last one."""
+    """Builds a model; `calls` are the lookups of the last one."""
 
     radio = "vllm.transformers_utils.configs.radio"
     """Where the sizes of RADIO towers are."""
@@ -46,7 +46,7 @@ class VllmModels:
         self.calls: list[Call] = []
 
     def spellings(self, config: dict[str, Any]) -> list[str]:
-        """What is read in another way than it is written."""
+        """What is read differently from how it is written."""
         return note(config, _config_registry())
 
     def layer_kinds(self) -> Kinds:
@@ -162,14 +162,14 @@ class VllmModels:
 
 
 def _config_registry() -> Any:
-    """model_type -> config class, of those that vLLM brings."""
+    """model_type -> config class, for those that vLLM defines."""
     from vllm.transformers_utils import config
 
     return getattr(config, "_CONFIG_REGISTRY", ())
 
 
 def _speculative(vllm_config: Any, model: Any) -> Any:
-    """A SpeculativeConfig that says None to what it was not told.
+    """A SpeculativeConfig that returns None for whatever it was not given.
 
     A real one would load the target model's config.
     """
@@ -183,7 +183,7 @@ def _speculative(vllm_config: Any, model: Any) -> Any:
             return (lambda *_, **__: False) if asks else None
 
     out = object.__new__(Loose)
-    told = {
+    given = {
         "draft_model_config": model,
         "num_speculative_tokens": 1,
         "method": "mtp",
@@ -196,7 +196,7 @@ def _speculative(vllm_config: Any, model: Any) -> Any:
         "moe_backend": None,
         "attention_backend": None,
     }
-    for key, value in told.items():
+    for key, value in given.items():
         object.__setattr__(out, key, value)
     return out
 
