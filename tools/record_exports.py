@@ -34,8 +34,12 @@ def condensed(row: dict[str, Any], spec: str) -> dict[str, Any]:
     error = error or single.get("error") or next(iter((row.get("errors") or {}).values()), "")
     never = [p if isinstance(p, str) else p["param"] for p in row.get("never") or ()]
     lost = [name for name in never if not any(part in name for part in OPTIONAL)]
+    # A code that is cast into a float weight: its scale is left behind.
+    lost += [name for name, *dtypes in row.get("cast") or () if is_code_to_float(name, *dtypes)]
     # Its config class needs a field that this export does not have: nothing of quantization.
-    is_stub = any(part in error for part in STUBS) or "object has no attribute" in error
+    # A model class that does not import there is replaced by that of the Transformers backend.
+    is_stub = str(row.get("model_class", "")).startswith("Transformers")
+    is_stub |= any(part in error for part in STUBS) or "object has no attribute" in error
     return {
         "checkpoint": Path(row["dir"]).name,
         "runtime": spec,
@@ -43,6 +47,13 @@ def condensed(row: dict[str, Any], spec: str) -> dict[str, Any]:
         "error": error.splitlines()[0][:160] if error else "",
         "modules": {name: built[0] for name, built in (row.get("mods") or {}).items() if built[0]},
     }
+
+
+def is_code_to_float(name: str, source: str, target: str) -> bool:
+    """Whether a weight is cast from a code into a float of more than a byte."""
+    codes, floats = ("float8", "int8"), ("bfloat16", "float16", "float32")
+    is_code = any(code in source for code in codes)
+    return name.endswith(".weight") and is_code and any(target.endswith(f) for f in floats)
 
 
 def main() -> None:

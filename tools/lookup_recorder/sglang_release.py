@@ -66,6 +66,8 @@ def compressed(config: Any, layer: Any, name: str, kind: str) -> object:
             return "error"
         scheme = found[0]
     elif kind == "lm_head":
+        if not hasattr(config, "get_lm_head_scheme"):  # before 0.5.20 a head is no linear layer
+            return "unquantized"
         config.get_linear_scheme = config.get_scheme_dict
         scheme = config.get_lm_head_scheme(layer=layer, layer_name=name)
     else:
@@ -109,11 +111,11 @@ def gptq(config: Any, layer: Any, name: str, kind: str) -> object:
 
 def awq(config: Any, layer: Any, name: str, kind: str) -> object:
     """Bits of AWQ."""
-    from sglang.srt.layers.quantization.awq.awq import is_layer_skipped_awq
+    skips = sys.modules[type(config).__module__].is_layer_skipped_awq
 
     if kind == "embedding" or (kind == "lm_head" and not config.lm_head_quantized):
         return "unquantized"
-    skipped = is_layer_skipped_awq(name, config.modules_to_not_convert)
+    skipped = skips(name, config.modules_to_not_convert)
     return "unquantized" if skipped else {"bits": config.weight_bits}
 
 

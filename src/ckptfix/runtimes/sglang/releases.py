@@ -176,3 +176,9 @@ CLASS_BY_GPU: Final[Mapping[str, tuple[str, ...]]] = {
 """quant_method -> shell patterns of the architectures for which SGLang treats the quant_method, on
 some GPUs, as if the user had named it; no class for Marlin is used then (sglang 0.5.23
 sglang/srt/arg_groups/model_overrides/)."""
+NEVER_BY_GPU: Final = (
+    "LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM",
+    "Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration",
+)  # fmt: skip
+"""Architectures of which no release before 0.5.23 does so (sglang 0.5.10.post1, 0.5.14 and 0.5.17
+sglang/srt/server_args.py); of the others that was not read."""

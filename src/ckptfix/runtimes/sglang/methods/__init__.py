@@ -1,7 +1,8 @@
 """The config classes of SGLang that read other quantizers' metadata, one per file.
 
 `gptq` and `awq` are read as the classes for Marlin read them, which SGLang prefers if they support
-the checkpoint. bitsandbytes has its own loader, which is not modelled.
+the checkpoint. bitsandbytes has its own loader, which is not modelled. A file has `ROWS`, what each
+release does, oldest first, and `METHOD`, which makes the class of a row.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,8 @@ from packaging.version import Version
 from ckptfix.runtimes.common.methods import Doubted, Lookup, QuantMethod
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject
-from ckptfix.runtimes.sglang.releases import CLASS_BY_GPU, OWN_CLASSES
+from ckptfix.runtimes.common.rows import known_row
+from ckptfix.runtimes.sglang.releases import CLASS_BY_GPU, NEVER_BY_GPU, OWN_CLASSES
 
 _FILES: Final[Mapping[str, str]] = {
     "compressed-tensors": "compressed_tensors",
@@ -26,8 +28,9 @@ _FILES: Final[Mapping[str, str]] = {
     "quark": "quark",
 }
 """quant_method -> file."""
-_SINCE: Final = Version("0.5.23")
-"""The oldest release whose classes were read completely; older ones differ in places."""
+_READ_FOR_ALL: Final = "0.5.23"
+"""The release for which it was read which architectures depend on the GPU; for those before, only
+of `NEVER_BY_GPU` that they do not."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,20 @@ class _OnSomeGpus:
 def method_named(name: str, version: str, architecture: str) -> QuantMethod | None:
     """The class that reads a quant_method in a release; None where no file describes it."""
     file = _FILES.get(name)
-    if file is None or Version(version) < _SINCE:
+    if file is None or _lists(OWN_CLASSES, name, architecture):
         return None
-    if _lists(OWN_CLASSES, name, architecture):
+    read = import_module(f"{__name__}.{file}")
+    row = known_row(version, read.ROWS)
+    if row is None:
         return None
-    method: QuantMethod = import_module(f"{__name__}.{file}").METHOD
-    return _OnSomeGpus(method) if _lists(CLASS_BY_GPU, name, architecture) else method
+    method: QuantMethod = read.METHOD(row)
+    return _OnSomeGpus(method) if _by_gpu(name, version, architecture) else method
+
+
+def _by_gpu(name: str, version: str, architecture: str) -> bool:
+    if name not in CLASS_BY_GPU or Version(version) >= Version(_READ_FOR_ALL):
+        return _lists(CLASS_BY_GPU, name, architecture)
+    return not _lists({name: NEVER_BY_GPU}, name, architecture)
 
 
 def _lists(table: Mapping[str, tuple[str, ...]], name: str, architecture: str) -> bool:

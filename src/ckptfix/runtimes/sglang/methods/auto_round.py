@@ -1,6 +1,9 @@
-"""`AutoRoundConfig`: sglang 0.5.23, sglang/srt/layers/quantization/auto_round.py."""
+"""`AutoRoundConfig`.
 
-from collections.abc import Mapping
+Source: sglang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/auto_round.py.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,7 +38,21 @@ _DEFAULTS: Final = {"data_type": "int", "packing_format": "auto_round:auto_gptq"
 
 
 @dataclass(frozen=True)
+class _Row:
+    """How a release, and those after it up to the next row, reads AutoRound."""
+
+    since: str
+    expert_tile: tuple[int, int]
+    """Rows and columns that Marlin takes multiples of for experts; for others it stops, in a way
+    that depends on the release."""
+
+
+ROWS: Final = (_Row("0.5.10.post1", (128, 128)), _Row("0.5.20", (1, 1)))
+
+
+@dataclass(frozen=True)
 class _Lookup:
+    row: _Row
     names: BoundNames
     default: Raw
     entries: Mapping[str, Mapping[str, Any]]
@@ -54,17 +71,18 @@ class _Lookup:
         fields = {"bits": bits, "group_size": size, "sym": symmetric}
         return Scheme(fields, by or self.place)
 
-    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - the protocol
+    def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:
         bits, size, symmetric = (scheme.fields[key] for key in ("bits", "group_size", "sym"))
         group = marlin_group(size)
+        tile = self.row.expert_tile if kind == "experts" else (1, 1)
         takes = frozenset({"qweight", "qzeros", "scales"})
         if "gptq" in self.packing:
             if (bits, symmetric) not in ((4, True), (8, True)) or self.desc_act:
                 raise NotKnownError(f"{bits} bits, sym {symmetric}, {self.packing}")
-            return Layer((f"GPTQ_INT{bits}",), takes, frozenset({"g_idx"}), group)
+            return Layer((f"GPTQ_INT{bits}",), takes, frozenset({"g_idx"}), group, tile=tile)
         if bits != 4:
             raise NotKnownError(f"{bits} bits, {self.packing}")
-        return Layer(("AWQ_INT4",), takes, group_size=group)
+        return Layer(("AWQ_INT4",), takes, group_size=group, tile=tile)
 
     def _resolve(self, name: str, kind: LayerKind) -> tuple[Raw, str]:
         if name in self.entries:
@@ -96,10 +114,15 @@ class _Lookup:
         return own, key
 
 
-class _AutoRound:
+@dataclass(frozen=True)
+class AutoRound:
+    """The class of one release."""
+
+    row: _Row
     maps_names = False
 
     def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the protocol
+        """As `QuantMethod`."""
         default = tuple(require(found, key) for key in ("bits", "group_size", "sym"))
         for key, values in _SUPPORTED.items():
             if (value := found.get(key, _DEFAULTS.get(key))) not in values:
@@ -109,6 +132,7 @@ class _AutoRound:
         if not is_object_of_objects(extra):
             raise found.stop(" is no object of objects", "extra_config")
         return _Lookup(
+            self.row,
             names,
             (default[0], default[1], default[2]),
             extra,
@@ -120,4 +144,4 @@ class _AutoRound:
         )
 
 
-METHOD: Final[QuantMethod] = _AutoRound()
+METHOD: Final[Callable[[_Row], QuantMethod]] = AutoRound

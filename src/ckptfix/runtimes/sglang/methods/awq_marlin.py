@@ -1,6 +1,6 @@
-"""`AWQMarlinConfig`: sglang 0.5.23, sglang/srt/layers/quantization/awq/awq.py."""
+"""`AWQMarlinConfig`: sglang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/awq/awq.py."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,16 @@ _BITS: Final = 4
 
 
 @dataclass(frozen=True)
+class _Row:
+    """How a release, and those after it up to the next row, reads AWQ."""
+
+    since: str
+
+
+ROWS: Final = (_Row("0.5.10.post1"),)
+
+
+@dataclass(frozen=True)
 class _Lookup:
     skipped: tuple[str, ...]
     scheme: Scheme
@@ -38,10 +48,15 @@ class _Lookup:
         return Layer(("AWQ_INT4",), frozenset({"qweight", "qzeros", "scales"}), group_size=size)
 
 
-class _AwqMarlin:
+@dataclass(frozen=True)
+class AwqMarlin:
+    """The class of one release."""
+
+    row: _Row
     maps_names = False
 
     def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the protocol
+        """As `QuantMethod`."""
         bits = require(found, "w_bit", "bits")
         group_size = require(found, "q_group_size", "group_size")
         zero_point = require(found, "zero_point")
@@ -56,4 +71,4 @@ class _AwqMarlin:
         return _Lookup(skipped, Scheme(fields, found.place()), found.get("lm_head") is True)
 
 
-METHOD: Final[QuantMethod] = _AwqMarlin()
+METHOD: Final[Callable[[_Row], QuantMethod]] = AwqMarlin

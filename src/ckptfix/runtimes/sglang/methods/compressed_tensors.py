@@ -1,11 +1,11 @@
 """`CompressedTensorsConfig`.
 
-Source: sglang 0.5.23, sglang/srt/layers/quantization/compressed_tensors/ (`compressed_tensors.py`,
-`utils.py`).
+Source: sglang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/compressed_tensors/
+(`compressed_tensors.py`, `utils.py`).
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.sglang.methods.compressed_tensors_layers import layer_of
+from ckptfix.runtimes.sglang.methods.compressed_tensors_rows import COMPRESSED_ROWS, CompressedRow
 from ckptfix.text import visible
 
 _CLASSES: Final[Mapping[LayerKind, str]] = {
@@ -40,14 +41,6 @@ _CLASSES: Final[Mapping[LayerKind, str]] = {
     "experts": "FusedMoE",
 }
 """Classes of layers; of linear ones only the end of the name is looked at here."""
-_WITH_ACTIVATIONS: Final = (
-    "naive-quantized",
-    "int-quantized",
-    "float-quantized",
-    "nvfp4-pack-quantized",
-    "pack-quantized",
-)
-"""Formats of groups whose input_activations are read."""
 
 
 def _is(text: str, name: str) -> bool:
@@ -56,8 +49,14 @@ def _is(text: str, name: str) -> bool:
     return text == name
 
 
+def _is_part(text: str, name: str) -> bool:
+    """An expression, or any part of the name, in any case."""
+    return _is(text, name) if text.startswith(REGEX_MARK) else text.lower() in name.lower()
+
+
 @dataclass(frozen=True)
 class _Lookup:
+    row: CompressedRow
     names: BoundNames
     ignored: tuple[str, ...]
     schemes: Mapping[str, Scheme]
@@ -67,7 +66,7 @@ class _Lookup:
     """What nobody followed; empty where there is nothing."""
 
     def find(self, name: str, kind: LayerKind) -> Scheme | None:
-        if kind == "embedding":
+        if kind == "embedding" or (kind == "head" and not self.row.quantizes_heads):
             return None
         if kind == "experts":
             return of_experts(name, lambda part: self._scheme(part, "experts"))[0]
@@ -78,7 +77,7 @@ class _Lookup:
     def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:
         if self.doubt:
             raise NotKnownError(self.doubt)
-        return layer_of(scheme.fields, kind, self.whole_format)
+        return layer_of(self.row, scheme.fields, kind, self.whole_format)
 
     def _head(self, name: str) -> Scheme | None:
         """By name only: the class of a head is not asked for."""
@@ -118,6 +117,8 @@ class _Lookup:
         return self._listed(name)
 
     def _listed(self, name: str) -> bool:
+        if self.row.ignores_parts:
+            return any(_is_part(text, name) for text in self.ignored)
         return any(self._ends_like(text, name) for text in self.ignored)
 
     @staticmethod
@@ -126,16 +127,21 @@ class _Lookup:
         return _is(text, name) or (not text.startswith(REGEX_MARK) and name.endswith(f".{text}"))
 
 
-class _CompressedTensors:
+@dataclass(frozen=True)
+class CompressedTensors:
+    """The class of one release."""
+
+    row: CompressedRow
     maps_names = True
 
     def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the protocol
+        """As `QuantMethod`."""
         schemes: dict[str, Scheme] = {}
         groups = found.get("config_groups") or {}
         if not isinstance(groups, dict):
             raise found.stop(" is no object", "config_groups")
         for name, group in groups.items():
-            schemes.update(_group(found, name, group))
+            schemes.update(_group(self.row, found, name, group))
         sparse = found.get("sparsity_config")
         is_sparse = isinstance(sparse, dict) and bool(sparse.get("targets"))
         asks = [key for key in ("linear_fp8_config", "transform_config") if found.get(key)]
@@ -146,7 +152,7 @@ class _CompressedTensors:
             held |= dict.fromkeys(("FusedMoE", "DeepEPMoE"), held["Linear"])
         ignored = tuple(names.mapped(strings(found, "ignore")))
         _require_valid(found, (*held, *ignored))
-        return _Lookup(names, ignored, held, found.get("format"), doubt)
+        return _Lookup(self.row, names, ignored, held, found.get("format"), doubt)
 
 
 def _require_valid(found: JsonObject, texts: Iterable[str]) -> None:
@@ -158,7 +164,9 @@ def _require_valid(found: JsonObject, texts: Iterable[str]) -> None:
         raise found.stop(": an expression is not valid") from error
 
 
-def _group(found: JsonObject, name: str, group: object) -> list[tuple[str, Scheme]]:
+def _group(
+    row: CompressedRow, found: JsonObject, name: str, group: object
+) -> list[tuple[str, Scheme]]:
     """The targets of a group with what they get.
 
     Raises:
@@ -171,12 +179,13 @@ def _group(found: JsonObject, name: str, group: object) -> list[tuple[str, Schem
     weights = arguments(group.get("weights"))
     if weights is None:
         raise found.stop(" has no weights, which it requires", *at)
-    layout = group.get("format")
-    reads = (found.get("format") if layout is None else layout) in _WITH_ACTIVATIONS
+    layout = group.get("format") if row.formats_of_groups else None
+    reads = (found.get("format") if layout is None else layout) in row.with_activations
     inputs = arguments(group.get("input_activations")) if reads else None
-    if reads and inputs is None and weights["type"] not in ("int", "float"):
+    if reads and inputs is None and weights["type"] not in row.weight_only:
         raise found.stop(" has weights of a type that it does not support", *at)
     return schemes_of(targets, weights, inputs, layout)
 
 
-METHOD: Final[QuantMethod] = _CompressedTensors()
+ROWS: Final = COMPRESSED_ROWS
+METHOD: Final[Callable[[CompressedRow], QuantMethod]] = CompressedTensors

@@ -10,6 +10,7 @@ from typing import Any, Final
 from ckptfix.runtimes.common.compressed import FP8_ROWS, INT8_ROWS, is_float
 from ckptfix.runtimes.common.methods import Layer, LayerKind, NotKnownError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
+from ckptfix.runtimes.sglang.methods.compressed_tensors_rows import CompressedRow
 from ckptfix.runtimes.sglang.methods.marlin import marlin_group
 
 _PACKED: Final = "pack-quantized"
@@ -24,10 +25,13 @@ _DENSE_FORMATS: Final = (
 _Arguments = Mapping[str, Any]
 
 
-def layer_of(fields: Mapping[str, Any], kind: LayerKind, whole_format: object) -> Layer:
+def layer_of(
+    row: CompressedRow, fields: Mapping[str, Any], kind: LayerKind, whole_format: object
+) -> Layer:
     """The layer; experts in integers go by the format of the whole file.
 
     Args:
+        row: of the release.
         fields: of the scheme, `weights` and `inputs` with every argument, and `format`.
         kind: of the layer.
         whole_format: that of the file.
@@ -38,28 +42,35 @@ def layer_of(fields: Mapping[str, Any], kind: LayerKind, whole_format: object) -
     """
     weights, inputs = fields["weights"], fields["inputs"]
     layout = whole_format if fields["format"] is None else fields["format"]
+    is_by_group = not weights["dynamic"] and weights["strategy"] in ("channel", "group")
+    if row.floats_as_ints and weights["type"] == "float" and inputs is None and is_by_group:
+        if kind != "experts" and layout != _PACKED:
+            raise LookupDisagreementError(f"it has no layer for {layout}")
+        raise NotKnownError(f"{weights['num_bits']}-bit float, {weights['strategy']}")
     if kind == "experts" and is_float(weights, 4, 32):
         raise NotKnownError("experts in MXFP4")
     if kind == "experts" and "mxfp4" in str(whole_format or ""):
         raise NotKnownError("experts in MXFP4")
     is_int = weights["type"] == "int" and not weights["dynamic"]
     if is_int and inputs is None and weights["strategy"] in ("channel", "group"):
-        return _packed_int(weights, whole_format if kind == "experts" else layout, kind)
+        return _packed_int(row, weights, whole_format if kind == "experts" else layout, kind)
     if kind != "experts" and layout not in _DENSE_FORMATS:
         raise LookupDisagreementError(f"it has no layer for {layout}")
-    made = _nvfp4(weights, inputs) or _fp8(weights, inputs) or _int8(weights, inputs, kind)
+    made = _nvfp4(row, weights, inputs) or _fp8(weights, inputs) or _int8(weights, inputs, kind)
     if made is None:
         bits, type_, strategy = weights["num_bits"], weights["type"], weights["strategy"]
         raise LookupDisagreementError(f"it has no layer for {bits}-bit {type_}, {strategy}")
     return made
 
 
-def _packed_int(weights: _Arguments, layout: object, kind: LayerKind) -> Layer:
+def _packed_int(row: CompressedRow, weights: _Arguments, layout: object, kind: LayerKind) -> Layer:
     bits = weights["num_bits"]
     if layout != _PACKED:
         raise LookupDisagreementError(f"it has no layer for integers in {layout}")
     if bits not in (4, 8) or weights["actorder"] in ("group", "dynamic"):
         raise NotKnownError(f"{bits} bits, {layout}, actorder {weights['actorder']}")
+    if not weights["symmetric"] and not row.asymmetric_ints:
+        raise LookupDisagreementError("it has no layer for integers with zero points")
     if kind == "experts" and not weights["symmetric"]:
         raise NotKnownError("experts with zero points")
     takes = {"weight_packed", "weight_scale", "weight_shape"}
@@ -69,11 +80,13 @@ def _packed_int(weights: _Arguments, layout: object, kind: LayerKind) -> Layer:
     return Layer((f"INT{bits}_PACKED",), frozenset(takes), over, size)
 
 
-def _nvfp4(weights: _Arguments, inputs: _Arguments | None) -> Layer | None:
+def _nvfp4(row: CompressedRow, weights: _Arguments, inputs: _Arguments | None) -> Layer | None:
     if not is_float(weights, 4, 16) or weights["strategy"] != "tensor_group":
         return None
     takes = {"weight_packed", "weight_scale", "weight_global_scale"}
     if inputs is None:
+        if not row.has_weight_only_nvfp4:
+            raise LookupDisagreementError("it has no layer for NVFP4 weights with inputs in float")
         return Layer(("NVFP4_PACKED",), frozenset(takes))
     if not is_float(inputs, 4, 16) or inputs["strategy"] != "tensor_group":
         return None

@@ -1,6 +1,9 @@
-"""`Fp8Config`: sglang 0.5.23, sglang/srt/layers/quantization/fp8.py and utils.py."""
+"""`Fp8Config`.
 
-from collections.abc import Mapping
+Source: sglang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/fp8.py and utils.py.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,8 +18,11 @@ from ckptfix.runtimes.common.methods import (
 )
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject
+from ckptfix.runtimes.sglang.releases import EXCLUDING, SglangExcluding
 
 _SCHEMES: Final = ("static", "dynamic")
+ROWS: Final = EXCLUDING
+"""A list of modules is applied as one of exclude patterns is."""
 _FUSED: Final[Mapping[str, tuple[str, ...]]] = {
     "qkv_proj": ("q_proj", "k_proj", "v_proj"),
     "gate_up_proj": ("gate_proj", "up_proj"),
@@ -26,6 +32,7 @@ _FUSED: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class _Lookup:
+    row: SglangExcluding
     names: BoundNames
     listed: tuple[str, ...]
     scheme: Scheme
@@ -46,7 +53,8 @@ class _Lookup:
 
     def _skips(self, name: str) -> bool:
         last = name.rpartition(".")[2]
-        table = self.names.packed if last in self.names.packed else _FUSED
+        builtin = _FUSED if self.row.knows_packed else {}
+        table = self.names.packed if last in self.names.packed else builtin
         if last in table:
             members = [name.replace(last, member) for member in table[last]]
             return agreed(name, [self._matches(member) for member in members])
@@ -59,14 +67,23 @@ class _Lookup:
 
     def _matches(self, name: str) -> bool:
         """By dotted parts: the whole name, its beginning, or any in between."""
+        if self.row.by_substring:
+            return any(listed in name for listed in self.listed)
+        if not self.row.ignores_trailing_dots:
+            return any(f".{listed}." in f".{name}." for listed in self.listed)
         found = f".{name.rstrip('.')}."
         return any(f".{listed.rstrip('.')}." in found for listed in self.listed)
 
 
-class _Fp8:
+@dataclass(frozen=True)
+class Fp8:
+    """The class of one release."""
+
+    row: SglangExcluding
     maps_names = True
 
     def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the protocol
+        """As `QuantMethod`."""
         activations = require(found, "activation_scheme")
         if activations not in _SCHEMES:
             raise found.stop(" is not supported", "activation_scheme")
@@ -86,7 +103,7 @@ class _Fp8:
             "block": tuple(block) if block else None,
             "static": activations == "static",
         }
-        return _Lookup(names, tuple(names.mapped(both)), Scheme(fields, found.place()))
+        return _Lookup(self.row, names, tuple(names.mapped(both)), Scheme(fields, found.place()))
 
 
-METHOD: Final[QuantMethod] = _Fp8()
+METHOD: Final[Callable[[SglangExcluding], QuantMethod]] = Fp8

@@ -1,7 +1,10 @@
-"""`GPTQMarlinConfig`: sglang 0.5.23, sglang/srt/layers/quantization/gptq/gptq.py and utils.py."""
+"""`GPTQMarlinConfig`.
+
+Source: sglang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/gptq/gptq.py and utils.py.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +27,16 @@ from ckptfix.untrusted_regex import UntrustedRegex
 _SUPPORTED: Final = ((4, True), (8, True))
 """(bits, symmetric)."""
 _LEAVES: Final = "-:"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """How a release, and those after it up to the next row, reads GPTQ."""
+
+    since: str
+
+
+ROWS: Final = (_Row("0.5.10.post1"),)
 
 _Rules = tuple[tuple[str, UntrustedRegex, Mapping[str, Any] | None], ...]
 """(as written, expression, overrides or None where it leaves what it matches unquantized)."""
@@ -62,10 +75,15 @@ class _Lookup:
         return Layer((f"GPTQ_INT{bits}",), takes, frozenset({"g_idx"}), size)
 
 
-class _GptqMarlin:
+@dataclass(frozen=True)
+class GptqMarlin:
+    """The class of one release."""
+
+    row: _Row
     maps_names = False
 
     def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the protocol
+        """As `QuantMethod`."""
         fields = {key: require(found, key) for key in ("bits", "group_size", "desc_act", "sym")}
         if (fields["bits"], fields["sym"]) not in _SUPPORTED:
             told = visible(f"bits {fields['bits']} and sym {fields['sym']}")
@@ -88,4 +106,4 @@ def _rule(
     return text, regex, None if leaves else values if isinstance(values, dict) else {}
 
 
-METHOD: Final[QuantMethod] = _GptqMarlin()
+METHOD: Final[Callable[[_Row], QuantMethod]] = GptqMarlin

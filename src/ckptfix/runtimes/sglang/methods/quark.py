@@ -1,6 +1,10 @@
-"""`QuarkConfig`: sglang 0.5.23, sglang/srt/layers/quantization/quark/ (`quark.py`, `utils.py`)."""
+"""`QuarkConfig`.
 
-from collections.abc import Mapping
+Source: sglang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/quark/ (`quark.py`,
+`utils.py`).
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import translate
 from types import MappingProxyType
@@ -43,7 +47,28 @@ _BEGINNING: Final = "language_model."
 
 
 @dataclass(frozen=True)
+class _Row:
+    """How a release, and those after it up to the next row, reads Quark."""
+
+    since: str
+    whole_excludes: bool
+    """Exclude patterns are compared with packed names too, not only with their members, and one
+    excluded expert excludes all of them."""
+    finds_experts: bool
+    """Entries may name experts one by one."""
+    maps_entries: bool
+    """Names of entries are mapped as those of exclude patterns are."""
+
+
+ROWS: Final = (
+    _Row("0.5.10.post1", whole_excludes=False, finds_experts=False, maps_entries=False),
+    _Row("0.5.23", whole_excludes=True, finds_experts=True, maps_entries=True),
+)
+
+
+@dataclass(frozen=True)
 class _Lookup:
+    row: _Row
     names: BoundNames
     excluded: Patterns
     layers: Mapping[str, _Config]
@@ -86,12 +111,12 @@ class _Lookup:
         raise NotKnownError(f"{fields['weight']} {fields['qscheme']}")
 
     def _is_excluded(self, name: str) -> bool:
-        if self.excluded.matching(name) is not None:
+        members = self.names.members(name)
+        if self.excluded.matching(name) is not None and (self.row.whole_excludes or not members):
             return True
         below = (text.startswith(f"{name}.") for text in self.excluded.mapped)
-        if name.endswith(".experts") and any(below):
+        if self.row.whole_excludes and name.endswith(".experts") and any(below):
             return True
-        members = self.names.members(name)
         if not members:
             return False
         return agreed(name, [self.excluded.matching(member) is not None for member in members])
@@ -109,7 +134,7 @@ class _Lookup:
                 return config, text
         head = f"{name}."
         below = {t.removeprefix(head): c for t, c in self.layers.items() if t.startswith(head)}
-        if name.endswith(".experts") and below:
+        if self.row.finds_experts and name.endswith(".experts") and below:
             return _of_experts(name, below), f"{head}*"
         return self.default, ""
 
@@ -134,10 +159,15 @@ def _of_experts(name: str, entries: Mapping[str, _Config]) -> _Config:
     return configs[0]
 
 
-class _Quark:
+@dataclass(frozen=True)
+class Quark:
+    """The class of one release."""
+
+    row: _Row
     maps_names = True
 
     def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the protocol
+        """As `QuantMethod`."""
         export = found.get("export")
         if not isinstance(export, dict):
             raise found.stop(" has no export, which it requires")
@@ -163,8 +193,12 @@ class _Quark:
             for spelled in (new, new.removeprefix(_BEGINNING))
         }
         names = replace(names, packed={**names.packed, **_PACKED})
-        mapped = {new: held[old] for new, old in names.mapped(held).items()}
-        return _Lookup(names, Patterns(both), mapped, by_class or {}, default or {}, found.place())
+        entries = held
+        if self.row.maps_entries:
+            entries = {new: held[old] for new, old in names.mapped(held).items()}
+        return _Lookup(
+            self.row, names, Patterns(both), entries, by_class or {}, default or {}, found.place()
+        )
 
 
 def _without_kv(found: JsonObject, groups: object, layers: dict[str, Any]) -> dict[str, Any]:
@@ -187,4 +221,4 @@ def _without_kv(found: JsonObject, groups: object, layers: dict[str, Any]) -> di
     }
 
 
-METHOD: Final[QuantMethod] = _Quark()
+METHOD: Final[Callable[[_Row], QuantMethod]] = Quark

@@ -1,0 +1,54 @@
+"""What each release of SGLang does with metadata of compressed-tensors.
+
+Source: sglang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/compressed_tensors/
+(`compressed_tensors.py`, `utils.py`).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+_WITH_ACTIVATIONS: Final = (
+    "naive-quantized",
+    "int-quantized",
+    "float-quantized",
+    "nvfp4-pack-quantized",
+)
+
+
+@dataclass(frozen=True)
+class CompressedRow:
+    """What a release, and those after it up to the next row, does."""
+
+    since: str
+    ignores_parts: bool = True
+    """A name in `ignore` takes every module that has it as a part; later, as the dotted end."""
+    formats_of_groups: bool = False
+    """A group may have a format of its own; before, that of the file is used."""
+    with_activations: tuple[str, ...] = _WITH_ACTIVATIONS
+    """Formats of groups whose input_activations are read."""
+    weight_only: tuple[str, ...] = ("float",)
+    """Types of weights of such groups whose inputs may be in float."""
+    quantizes_heads: bool = False
+    has_weight_only_nvfp4: bool = False
+    asymmetric_ints: bool = False
+    """It has a layer for integers with zero points."""
+    floats_as_ints: bool = True
+    """Floats without input_activations, by group or channel, are taken for integers, for which it
+    has no layer then."""
+
+
+_ROW_0_5_10: Final = CompressedRow("0.5.10.post1")
+_ROW_0_5_14: Final = replace(_ROW_0_5_10, since="0.5.14", asymmetric_ints=True)
+_ROW_0_5_17: Final = replace(
+    _ROW_0_5_14,
+    since="0.5.17",
+    ignores_parts=False,
+    formats_of_groups=True,
+    with_activations=(*_WITH_ACTIVATIONS, "pack-quantized"),
+    weight_only=("float", "int"),
+)
+_ROW_0_5_20: Final = replace(_ROW_0_5_17, since="0.5.20", quantizes_heads=True)
+_ROW_0_5_23: Final = replace(
+    _ROW_0_5_20, since="0.5.23", has_weight_only_nvfp4=True, floats_as_ints=False
+)
+COMPRESSED_ROWS: Final = (_ROW_0_5_10, _ROW_0_5_14, _ROW_0_5_17, _ROW_0_5_20, _ROW_0_5_23)
