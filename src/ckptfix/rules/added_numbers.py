@@ -74,7 +74,7 @@ _STEP: Final = (0.75, 1.5)
     """,
 )
 def foreign_low_rank(context: Context) -> Iterable[Finding]:
-    """Low-rank factors that do not continue the spectrum of the residual."""
+    """Low-rank factors whose spectrum the residual does not continue."""
     low, high = _STEP
     for numbers in context.numbers.modules.values():
         part = numbers.low_rank

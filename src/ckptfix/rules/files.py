@@ -79,13 +79,13 @@ def files_disagree_in_own_reading(context: Context) -> Iterable[Finding]:
     ours = context.declarations.decided(reading, first)
     for second in metadata[1:]:
         theirs = context.declarations.decided(reading, second)
-        differ = [m for m, decision in ours.items() if _said(decision) != _said(theirs[m])]
+        differ = [m for m, decision in ours.items() if _scheme(decision) != _scheme(theirs[m])]
         if differ:
-            here, there = _said(ours[differ[0]])[0], _said(theirs[differ[0]])[0]
+            here, there = _scheme(ours[differ[0]])[0], _scheme(theirs[differ[0]])[0]
             more = f" and {len(differ) - 1:,} more" if len(differ) > 1 else ""
             message = (
-                f"declares {visible(differ[0])}{more} otherwise than {first.file}, by which the "
-                f"runtimes go: {_shown(there)}, not {_shown(here)}"
+                f"declares {visible(differ[0])}{more} as {_shown(there)}, but {first.file}, which "
+                f"the runtimes use, declares {_shown(here)}"
             )
             yield context.finding(
                 subject=second.file,
@@ -93,11 +93,13 @@ def files_disagree_in_own_reading(context: Context) -> Iterable[Finding]:
                 place=second.place,
                 effect="",
                 modules=tuple(differ),
-                related=(Related(first.place, f"says {_shown(here)}"),),
+                related=(Related(first.place, f"declares {_shown(here)}"),),
             )
 
 
-def _said(decision: Statement | MetadataFile | None) -> tuple[str | None, int | None, bool | None]:
+def _scheme(
+    decision: Statement | MetadataFile | None,
+) -> tuple[str | None, int | None, bool | None]:
     if decision is None or not decision.quant_algo:
         return None, None, None
     return decision.quant_algo, decision.group_size, decision.symmetric
@@ -105,14 +107,14 @@ def _said(decision: Statement | MetadataFile | None) -> tuple[str | None, int | 
 
 @FAMILY.rule(
     "CKF508",
-    "metadata file of another quantizer is left over",
+    "leftover metadata file of another quantizer",
     Severity.WARNING,
     why=(
-        "A checkpoint that was converted from one quantizer to another may keep a file of the "
-        "first. vLLM and SGLang read config.json where it names a quantizer; a tool that reads "
-        "the other file mistakes the quantizer."
+        "A checkpoint that was converted from one quantizer's format to another's may keep a file "
+        "of the first. vLLM and SGLang use config.json if it names a quantizer; a tool that reads "
+        "the other file takes the checkpoint for one of the wrong quantizer."
     ),
-    fix="Remove the file, unless config.json is what is left over.",
+    fix="Remove the file, unless config.json is the leftover.",
     since="0.2.0",
     example="""
     model.safetensors
@@ -125,7 +127,7 @@ def _said(decision: Statement | MetadataFile | None) -> tuple[str | None, int | 
     """,
 )
 def left_over(context: Context) -> Iterable[Finding]:
-    """Files of another quantizer, which the quantizer of the metadata does not read."""
+    """Files of another quantizer, which readers of this metadata ignore."""
     checkpoint = context.checkpoint
     read = {metadata.file for metadata in checkpoint.metadata}
     ours = {own.name for own in checkpoint.dialect.own_files}
@@ -138,8 +140,8 @@ def left_over(context: Context) -> Iterable[Finding]:
         if file not in read | ours and _method(document, ()) != method:
             yield context.finding(
                 subject=file,
-                message=f"is no file of {checkpoint.dialect.quantizer}, which config.json names "
-                "and by which the runtimes go",
+                message=f"is not a file of {checkpoint.dialect.quantizer}, the quantizer that "
+                "config.json names and the runtimes use",
                 place=Place(file),
                 advice="remove it",
             )
@@ -201,7 +203,7 @@ def _different(
     """,
 )
 def wrong_type(context: Context) -> Iterable[Finding]:
-    """Fields of a type for which they are ignored."""
+    """Fields that are ignored because of their type."""
     for metadata in context.checkpoint.metadata:
         for fault in metadata.faults:
             yield context.finding(

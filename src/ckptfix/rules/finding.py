@@ -143,12 +143,12 @@ class Rule:
     rejects_all: bool
     """A release with such a finding builds no layer: the finding is gone only once it loads."""
     is_idle: bool
-    """What is at its place has no effect, so a rewrite may remove it."""
+    """The statement at its place has no effect, so a rewrite may remove it."""
     since: str
     """The first version of ckptfix with this rule."""
     example: str
     """Part of a checkpoint that breaks the rule, and its repair, as a diff: the name of each file,
-    with a JSON pointer if it is only a part, followed by what matters in it. Modules of a shard
+    with a JSON pointer if it is only a part, followed by the relevant part. Modules of a shard
     file are `NAME stored as QUANT_ALGO`; `on SPEC` names the release."""
     find: Find
 
@@ -247,7 +247,7 @@ class Family:
         return declare
 
 
-def _nothing(context: "Context") -> Iterable[Finding]:  # noqa: ARG001 - as every rule
+def _nothing(context: "Context") -> Iterable[Finding]:  # noqa: ARG001 - the signature of rules
     return ()
 
 

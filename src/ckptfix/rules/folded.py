@@ -21,7 +21,7 @@ def holds_for_all(
     """True when expert 0 of each folded bank represents all experts in every finding.
 
     A finding about expert 0 is then one about each expert. A text that mentions experts in another
-    way, such as the first few of a list, depends on how many there are.
+    way, for example the first few of a list, depends on their number.
     """
     fold = folded.fold
     if fold is None:
@@ -43,7 +43,7 @@ def tells_of_banks(finding: Finding) -> bool:
 
 
 def _stands_for_all(finding: Finding) -> bool:
-    """True if names or places depend on experts, or the rule declares that its text does."""
+    """True if names or places depend on experts, or the finding declares that its text does."""
     banks = finding.banks
     if banks is None or finding.depends_on_experts:
         return banks is None

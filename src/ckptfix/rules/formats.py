@@ -72,8 +72,8 @@ def listed_but_unquantized(context: Context) -> Iterable[Finding]:
     for declared, stored in context.declared:
         if declared.by_name and not stored.is_quantized:
             weight = context.checkpoint.modules[declared.module].weight
-            held = f"as {weight.dtype}" if weight else "without a weight"
-            message = f"is listed as {declared.quant_algo} but stored {held}"
+            found = f"as {weight.dtype}" if weight else "without a weight"
+            message = f"is listed as {declared.quant_algo} but stored {found}"
             yield _about(context, declared, message, effect="removes the entry")
 
 

@@ -13,7 +13,7 @@ _MARLIN_TILE: Final = 64
 """Marlin requires a multiple of this many output features (vLLM 0.33.0,
 vllm/model_executor/layers/quantization/utils/marlin_utils.py, `GPTQ_MARLIN_MIN_THREAD_N`)."""
 _SMALLEST_REAL: Final = 512
-"""Layers with fewer output features occur in test models, or are packed with others."""
+"""Layers with fewer output features only occur in test models, or are packed with others."""
 
 
 @FAMILY.rule(

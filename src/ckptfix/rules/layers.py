@@ -16,7 +16,7 @@ _Blocks = Mapping[str, Mapping[str, str]]
 """Block (`model.layers.0.mlp`) -> last part of a module's name -> module."""
 
 _SHARED_PARTS: Final = 2
-"""With fewer common modules, a replacement must at least have a similar name."""
+"""With fewer common modules, the replacement must at least have a similar name."""
 
 
 @FAMILY.rule(
@@ -91,11 +91,11 @@ def _lost(own: Set[str], others: Iterable[Set[str]]) -> tuple[str, str] | None:
         own: the parts of one block.
         others: the parts of the other similar blocks.
     """
-    alike = [set(parts) for parts in others if parts & own]
-    if not alike:
+    similar = [set(parts) for parts in others if parts & own]
+    if not similar:
         return None
-    common = set.intersection(*alike)
-    lost, more = common - own, own - set.union(*alike)
+    common = set.intersection(*similar)
+    lost, more = common - own, own - set.union(*similar)
     if len(lost) != 1 or len(more) > 1:
         return None
     part, instead = lost.pop(), next(iter(more), "")

@@ -131,7 +131,7 @@ def matches_nothing(context: Context) -> Iterable[Finding]:
     for statement in statements(context):
         if is_corrupt(statement.name) or read(context, statement).spelling is not None:
             continue
-        if statement.kind == "exclude" and is_about_what_is_left_out(
+        if statement.kind == "exclude" and is_about_absent_modules(
             context.checkpoint, statement.name
         ):
             continue
@@ -149,8 +149,8 @@ def matches_nothing(context: Context) -> Iterable[Finding]:
         )
 
 
-def is_about_what_is_left_out(checkpoint: Checkpoint, pattern: str) -> bool:
-    """True for a pattern over a tied head, or over draft layers, of a checkpoint without."""
+def is_about_absent_modules(checkpoint: Checkpoint, pattern: str) -> bool:
+    """True for a pattern over a tied head, or draft layers, that the checkpoint does not store."""
     if _is_dropped_tied_head(checkpoint, pattern):
         return True
     root = draft_root(checkpoint, pattern.strip("*").strip("."))
@@ -158,7 +158,7 @@ def is_about_what_is_left_out(checkpoint: Checkpoint, pattern: str) -> bool:
 
 
 def _is_dropped_tied_head(checkpoint: Checkpoint, pattern: str) -> bool:
-    """ModelOpt lists a tied lm_head though the file does not hold it (0.47.0 llama-nvfp4-tied)."""
+    """ModelOpt lists a tied lm_head that is not stored (0.47.0 llama-nvfp4-tied)."""
     head = pattern.rstrip("*").rstrip(".").rpartition(".")[2]
     return head == "lm_head" and checkpoint.config.tied_embeddings is not False
 

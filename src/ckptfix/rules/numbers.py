@@ -27,10 +27,10 @@ the scales are searched (nvidia-modelopt 0.47.0, modelopt/torch/quantization/qte
 nvfp4_tensor.py)."""
 _FEW: Final = 8
 _PILE: Final = 0.15
-"""Block scales at 448 that need no explanation, and the share of all that does. Scales that fall
-off towards the largest leave few there."""
+"""Number of block scales at 448 that is normal, and the share of all that is not. If scales thin
+out towards the largest, few are there."""
 _TOP_WITH_ROOM: Final = (37.0, 80.0)
-"""Where weight_scale_2 leaves room: 448 / 6, in E4M3."""
+"""What weight_scale_2 allows in four-over-six: 448 / 6, in E4M3."""
 
 
 def found(

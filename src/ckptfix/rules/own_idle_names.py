@@ -12,7 +12,7 @@ from ckptfix.names import is_class_name
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.misread import leaves_out
-from ckptfix.rules.names import is_about_what_is_left_out, matches_nothing
+from ckptfix.rules.names import is_about_absent_modules, matches_nothing
 from ckptfix.runtimes.release_names import newest_release_names
 from ckptfix.text import visible
 
@@ -69,8 +69,8 @@ def _matches_some(context: Context, reading: Reading, statement: Statement) -> b
 def _advice(context: Context, reading: Reading, statement: Statement) -> str | None:
     """Advice on a name that matches nothing; None if that may be intended.
 
-    Lists for a whole family of models hold patterns and parts of names that one model lacks. A
-    full name, or an expression that was to quantize something, was written for this one.
+    A list for a whole family of models contains patterns and fragments for modules that one model
+    lacks. A full name, or an expression that quantizes something, was written for this model.
     """
     if reading.is_expression(statement):
         once = replace(statement, name=_TWICE_ESCAPED.sub(r"\\", statement.name))
@@ -78,10 +78,10 @@ def _advice(context: Context, reading: Reading, statement: Statement) -> str | N
             formats = context.checkpoint.formats
             meant = (stored for name, stored in formats.items() if reading.matches(once, name))
             if leaves_out(once) and any(stored.is_quantized for stored in meant):
-                return "remove it: it is escaped twice, and what it was to leave out is quantized"
+                return "remove it: it is escaped twice, and the modules that it means are quantized"
             return f"it is escaped twice: write {visible(once.name)}"
         return "correct it, or remove it" if not leaves_out(statement) else None
-    if "." not in statement.name or is_about_what_is_left_out(context.checkpoint, statement.name):
+    if "." not in statement.name or is_about_absent_modules(context.checkpoint, statement.name):
         return None
     nearest = context.naming.nearest(statement.name)
     return f"the nearest existing name is {visible(nearest)}" if nearest else "remove it"

@@ -19,30 +19,30 @@ from ckptfix.text import visible
 FAMILY: Final = Family("CKF1", "names")
 
 
-def _releases(alike: Sequence[Misread]) -> dict[str, None]:
-    return dict.fromkeys(str(each.target) for each in alike)
+def _releases(group: Sequence[Misread]) -> dict[str, None]:
+    return dict.fromkeys(str(each.target) for each in group)
 
 
-def _grouped(context: Context, *whys: Why) -> Iterator[tuple[Sequence[Misread], str]]:
-    """Modules with one cause in one place, for all releases, and these releases as text."""
+def _groups(context: Context, *whys: Why) -> Iterator[tuple[Sequence[Misread], str]]:
+    """Modules with the same cause at the same place, and the releases concerned, as text."""
     grouped: dict[tuple[object, ...], list[Misread]] = {}
     for each in context.misread:
         if each.why in whys:
             about = each.statement or each.module.members
             grouped.setdefault((each.why, about, each.metadata.file), []).append(each)
-    for alike in grouped.values():
-        yield alike, " and ".join(_releases(alike))
+    for group in grouped.values():
+        yield group, " and ".join(_releases(group))
 
 
-def _name(alike: Sequence[Misread]) -> str:
-    """The name in the metadata that is the cause; empty where it is the file as a whole."""
-    statement = alike[0].statement
+def _name(group: Sequence[Misread]) -> str:
+    """The name in the metadata that is the cause; empty if it is the file as a whole."""
+    statement = group[0].statement
     return statement.name if statement else ""
 
 
 def _found(
     context: Context,
-    alike: Sequence[Misread],
+    group: Sequence[Misread],
     *,
     subject: str,
     message: str,
@@ -50,16 +50,16 @@ def _found(
     expected: str = "",
     fixed_by: Repair | None = None,
 ) -> Finding:
-    first = alike[0]
+    first = group[0]
     place = first.statement.place if first.statement else first.metadata.place
     return context.finding(
         subject=subject,
         message=message,
         place=place,
         effect=effect,
-        modules=tuple(dict.fromkeys(m for each in alike for m in each.module.members)),
+        modules=tuple(dict.fromkeys(m for each in group for m in each.module.members)),
         expected=expected,
-        releases=tuple(_releases(alike)),
+        releases=tuple(_releases(group)),
         fixed_by=fixed_by,
     )
 
@@ -73,12 +73,12 @@ def _named(names: Iterable[str]) -> str:
 @checkpoint_spelling.in_own_reading
 def other_spelling(context: Context) -> Iterable[Finding]:
     """Names that a release compares with its own names, which are spelled differently."""
-    for alike, releases in _grouped(context, Why.SPELLING):
-        looked_up = [each.module.name for each in alike]
+    for group, releases in _groups(context, Why.SPELLING):
+        looked_up = [each.module.name for each in group]
         yield _found(
             context,
-            alike,
-            subject=_name(alike),
+            group,
+            subject=_name(group),
             message=f"names modules as they are stored; {releases} looks up "
             f"{_named(looked_up)}, which it does not match",
             effect="adds the names that are looked up",
@@ -91,9 +91,9 @@ def other_spelling(context: Context) -> Iterable[Finding]:
     "name of a parent module is mapped differently from the modules below it",
     Severity.ERROR,
     why=(
-        "The rules by which vLLM maps names end in a dot: model.visual. becomes visual., but "
+        "vLLM's mapping rules end in a dot: model.visual. becomes visual., but "
         "model.visual itself falls through to the rule for model. and becomes "
-        "language_model.model.visual, which nothing is called. Every layer of the vision tower "
+        "language_model.model.visual, which matches no module. Every layer of the vision tower "
         "that the entry was meant for is then built quantized (vLLM 0.33.0, a fine-grained FP8 "
         "export of Qwen2.5-VL)."
     ),
@@ -120,30 +120,31 @@ def parent_falls_through(context: Context) -> Iterable[Finding]:
 
     Patterns over plain names are mapped as prefixes.
     """
-    for alike, releases in _grouped(context, Why.PARENT):
-        below = _named(each.module.name for each in alike)
+    for group, releases in _groups(context, Why.PARENT):
+        below = _named(each.module.name for each in group)
         yield _found(
             context,
-            alike,
-            subject=_name(alike),
-            message=f"is meant for {below}, but {releases} maps it to another name "
-            "than what is below it",
-            effect="writes the names below it",
+            group,
+            subject=_name(group),
+            message=f"is meant for {below}, but {releases} maps it to a different prefix than "
+            "the modules below it",
+            effect="writes the names of the modules below it",
         )
 
 
 @ambiguous_pattern.in_own_reading
 def other_reach(context: Context) -> Iterable[Finding]:
     """Names that match a packed module by accident, part of a number, or part of a name."""
-    for alike, releases in _grouped(context, Why.REACH):
-        first = alike[0].module
-        met = _named(each.module.name for each in alike)
+    for group, releases in _groups(context, Why.REACH):
+        first = group[0].module
+        built = _named(each.module.name for each in group)
         quantized = f"as {first.resolved}" if first.resolved != "unquantized" else "unquantized"
         yield _found(
             context,
-            alike,
-            subject=_name(alike),
-            message=f"has another reach than it appears to: {releases} builds {met} {quantized}",
+            group,
+            subject=_name(group),
+            message=f"matches other modules than it appears to: {releases} builds {built} "
+            f"{quantized}",
             effect="writes full names",
             fixed_by=Repair.NAMES,
         )
@@ -151,16 +152,16 @@ def other_reach(context: Context) -> Iterable[Finding]:
 
 @FAMILY.rule(
     "CKF111",
-    "metadata give the members of a packed module different schemes",
+    "members of a packed module have different schemes in the metadata",
     Severity.ERROR,
     why=(
-        "A release builds q_proj, k_proj and v_proj as one qkv_proj and stops where the metadata "
-        "quantize some of them, or not alike: vLLM 0.33.0 with 'Fused module ... requires "
-        "consistent quant config' for AutoRound, 'Found a different quantization schemes' for "
-        "compressed-tensors."
+        "A release builds q_proj, k_proj and v_proj as one qkv_proj, and stops if the metadata "
+        "quantizes only some of them, or in different ways: vLLM 0.33.0 with 'Fused module ... "
+        "requires consistent quant config' for AutoRound, 'Found a different quantization schemes' "
+        "for compressed-tensors."
     ),
     fix="Give all members the scheme that they are stored in; if they are stored differently, "
-    "quantize them alike and export again.",
+    "quantize them the same way and export again.",
     fixed_by=Repair.CONTENT,
     reads_names=True,
     in_own_reading_only=True,
@@ -182,26 +183,26 @@ def members_differ(context: Context) -> Iterable[Finding]:
 
     For plain names, the verdicts of the releases report this (CKF701).
     """
-    for alike, releases in _grouped(context, Why.MEMBERS):
+    for group, releases in _groups(context, Why.MEMBERS):
         yield _found(
             context,
-            alike,
-            subject=alike[0].module.name,
-            message=f"is one module in {releases}, but the metadata give its members "
-            f"{_named(alike[0].module.members)} different schemes",
-            effect="gives them one",
+            group,
+            subject=group[0].module.name,
+            message=f"is one module in {releases}, but the metadata declares different schemes for "
+            f"its members {_named(group[0].module.members)}",
+            effect="declares the same scheme for all",
         )
 
 
 @named_nowhere.in_own_reading
 def quantized_but_not_listed(context: Context) -> Iterable[Finding]:
     """Quantized modules that no name in the metadata matches and that some release looks up."""
-    for alike, _ in _grouped(context, Why.NOT_LISTED):
-        stored = alike[0].module.stored
+    for group, _ in _groups(context, Why.NOT_LISTED):
+        stored = group[0].module.stored
         yield _found(
             context,
-            alike,
-            subject=alike[0].member,
+            group,
+            subject=group[0].member,
             message=f"is stored as {stored}, but nothing in the metadata quantizes it",
             effect="lists it",
         )
@@ -210,55 +211,54 @@ def quantized_but_not_listed(context: Context) -> Iterable[Finding]:
 @excluded_but_quantized.in_own_reading
 def left_out_but_quantized(context: Context) -> Iterable[Finding]:
     """Names that exclude modules stored quantized."""
-    for alike, _ in _grouped(context, Why.EXCLUDED):
-        first = alike[0]
+    for group, _ in _groups(context, Why.EXCLUDED):
+        first = group[0]
         yield _found(
             context,
-            alike,
+            group,
             subject=first.member,
-            message=f"is stored as {first.module.stored}, but {visible(_name(alike))} leaves it "
-            "unquantized",
-            effect="narrows it",
+            message=f"is stored as {first.module.stored}, but {visible(_name(group))} excludes it",
+            effect="narrows the name",
         )
 
 
 @unquantized_not_excluded.in_own_reading
 def unquantized_but_not_left_out(context: Context) -> Iterable[Finding]:
     """Unquantized modules that a release builds quantized and no name excludes."""
-    for alike, _ in _grouped(context, Why.NOT_EXCLUDED):
-        module = alike[0].module
+    for group, _ in _groups(context, Why.NOT_EXCLUDED):
+        module = group[0].module
         yield _found(
             context,
-            alike,
-            subject=alike[0].member,
-            message=f"is stored unquantized, but no name in the metadata leaves it out of "
+            group,
+            subject=group[0].member,
+            message=f"is stored unquantized, but no name in the metadata excludes it from "
             f"{module.resolved}",
-            effect="leaves it out",
+            effect="excludes it",
         )
 
 
 @listed_but_unquantized.in_own_reading
 def named_but_unquantized(context: Context) -> Iterable[Finding]:
     """Names that quantize modules stored unquantized."""
-    for alike, _ in _grouped(context, Why.LISTED):
+    for group, _ in _groups(context, Why.LISTED):
         yield _found(
             context,
-            alike,
-            subject=alike[0].member,
-            message=f"is stored unquantized, but {visible(_name(alike))} quantizes it",
-            effect="leaves it out",
+            group,
+            subject=group[0].member,
+            message=f"is stored unquantized, but {visible(_name(group))} quantizes it",
+            effect="excludes it",
         )
 
 
 @declared_otherwise.in_own_reading
 def scheme_differs(context: Context) -> Iterable[Finding]:
-    """Modules whose tensors refute the scheme that the metadata declare."""
-    for alike, _ in _grouped(context, Why.SCHEME):
-        first = alike[0]
-        by = f" by {visible(_name(alike))}" if first.statement else ""
+    """Modules whose tensors refute the declared scheme."""
+    for group, _ in _groups(context, Why.SCHEME):
+        first = group[0]
+        by = f" by {visible(_name(group))}" if first.statement else ""
         yield _found(
             context,
-            alike,
+            group,
             subject=first.member,
             message=f"is declared as {first.module.resolved}{by} but stored as "
             f"{first.module.stored}",

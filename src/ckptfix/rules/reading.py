@@ -32,7 +32,7 @@ class Declared:
     by_name: bool
     """True when an entry names exactly this module, false for a container or the whole file."""
     overruled: Statement | None
-    """What decides instead in the same file: the pattern that excludes the module, otherwise a more
+    """What overrules it in the same file: the pattern that excludes the module, otherwise a more
     specific entry."""
 
     @property
@@ -127,14 +127,14 @@ class Declarations:
 
     @cached_property
     def labels(self) -> Mapping[str, str]:
-        """Module -> the name of its stored format, also of one that nothing declares."""
+        """Module -> the name of its stored format, declared or not."""
         formats = self.checkpoint.formats
         return {name: stored.label(self.names.get(name)) for name, stored in formats.items()}
 
     def _by_any_scheme(self, known: Mapping[str, str]) -> dict[str, str]:
-        """For modules that nothing names, a format that the file declares for another module.
+        """For modules that no name matches, a format that the file declares for another module.
 
-        Targets may be in another spelling than the tensors.
+        Targets may be spelled differently from the tensors.
         """
         schemes: list[str | None] = []
         for metadata in self.checkpoint.metadata:

@@ -1,4 +1,4 @@
-"""CKF813: a global scale that another convention divides by."""
+"""CKF813: a global scale stored in the convention that divides by it."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -12,24 +12,24 @@ from ckptfix.rules.reading import place_of
 FAMILY: Final = Family("CKF8", "numbers")
 
 _TOO_LARGE: Final = 1000.0
-"""No weight of a model is as large; those of real exports are below 10."""
+"""No weight of a model is this large; those of real exports are below 10."""
 _PLAUSIBLE_WEIGHTS: Final = (1e-3, 100.0)
 _LARGEST_INPUT: Final = 65504.0
-"""The largest F16 value: a larger input is none that a model was calibrated with."""
+"""The largest F16 value: no model is calibrated with larger inputs."""
 _SMALLEST_INPUT: Final = 1e-2
 
 
 @FAMILY.rule(
     "CKF813",
-    "global scale is the reciprocal",
+    "global scale is stored as its reciprocal",
     Severity.ERROR,
     why=(
         "ModelOpt stores the factor that a value is multiplied by. llm-compressor stores its "
         "reciprocal (weight_global_scale = 448 * 6 / amax), and a conversion that renames the "
-        "tensors without inverting them gives weights of a million: vLLM and SGLang load them, "
-        "and the server answers garbage (1CatAI/1Cat-vLLM issue 649)."
+        "tensors without inverting the values yields weights in the millions: vLLM and SGLang load "
+        "them, and the server answers garbage (1CatAI/1Cat-vLLM issue 649)."
     ),
-    fix="Store 1 / x, as float32, in the converter.",
+    fix="Let the converter store 1 / x as float32.",
     since="0.2.0",
     needs="weights",
     example="""
@@ -39,11 +39,13 @@ _SMALLEST_INPUT: Final = 1e-2
     """,
 )
 def reciprocal(context: Context) -> Iterable[Finding]:
-    """Scales of a whole tensor with which the values are absurd, and inverted are as usual."""
+    """Global scales that give absurd values, but plausible ones when inverted."""
     for numbers in context.numbers.modules.values():
         for role in reciprocal_roles(numbers):
             scale = numbers.scales[role].largest
-            message = f"has {role} {scale:.4g}, which is the reciprocal of a scale: {1 / scale:.4g}"
+            message = (
+                f"has {role} {scale:.4g}, the reciprocal of a plausible scale ({1 / scale:.4g})"
+            )
             yield context.finding(
                 subject=numbers.name,
                 message=message,
@@ -54,7 +56,7 @@ def reciprocal(context: Context) -> Iterable[Finding]:
 
 
 def reciprocal_roles(numbers: ModuleNumbers) -> Iterator[str]:
-    """The companions of a module that are reciprocals."""
+    """The companions of a module that are stored as reciprocals."""
     row = format_named(numbers.quant_algo)
     if row is None:
         return

@@ -42,8 +42,8 @@ def find_all(
 ) -> tuple[Finding, ...]:
     """Every finding, by code, then in the order of the files.
 
-    Without verdicts and numbers they are found once for a checkpoint and a name map: a plan looks
-    at the checkpoint as it is several times.
+    Without verdicts and numbers they are computed once per checkpoint and name map, because a plan
+    needs those of the current checkpoint several times.
     """
     if verdicts or numbers is not NOT_MEASURED:
         return _found(Facts(checkpoint, Naming(checkpoint, name_map), verdicts, numbers))

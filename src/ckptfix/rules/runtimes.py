@@ -50,18 +50,18 @@ FAMILY: Final = Family("CKF7", "runtimes")
     """,
 )
 def wrong_module(context: Context) -> Iterable[Finding]:
-    """Modules whose stored format a release does not resolve, once for releases that agree."""
-    alike: dict[tuple[str, str, str, str], list[Target]] = {}
+    """Modules whose stored format a release does not resolve; one finding for equal releases."""
+    grouped: dict[tuple[str, str, str, str], list[Target]] = {}
     first: dict[tuple[str, str, str, str], ModuleVerdict] = {}
     for verdict in context.verdicts:
         for module in verdict.wrong:
             key = module.name, module.stored, module.resolved, module.reason
-            alike.setdefault(key, []).append(verdict.target)
+            grouped.setdefault(key, []).append(verdict.target)
             first.setdefault(key, module)
-    if not alike:
+    if not grouped:
         return
     whole, stated = _whole(context.checkpoint), _stated(context.verdicts)
-    for key, targets in alike.items():
+    for key, targets in grouped.items():
         module = first[key]
         releases = " and ".join(map(str, targets))
         deciding = _deciding(module)
@@ -93,7 +93,7 @@ def wrong_module(context: Context) -> Iterable[Finding]:
     ),
     fix=(
         "Serve with a release that accepts it: `check()` tries every known release. A format that "
-        "none supports has to be exported again in another one."
+        "none supports has to be exported again in a different one."
     ),
     since="0.1.0",
     needs="release",
@@ -109,13 +109,13 @@ def wrong_module(context: Context) -> Iterable[Finding]:
     """,
 )
 def refused_metadata(context: Context) -> Iterable[Finding]:
-    """Releases that would stop before they build a layer, once for releases that agree."""
-    alike: dict[tuple[Reason, Place], list[Target]] = {}
+    """Releases that stop before they build a layer; one finding for equal releases."""
+    grouped: dict[tuple[Reason, Place], list[Target]] = {}
     for verdict in context.verdicts:
         if verdict.refusal:
             at = verdict.at or _whole(context.checkpoint)
-            alike.setdefault((verdict.refusal, at), []).append(verdict.target)
-    for (refusal, place), targets in alike.items():
+            grouped.setdefault((verdict.refusal, at), []).append(verdict.target)
+    for (refusal, place), targets in grouped.items():
         yield context.finding(
             subject=place.file,
             message=f"is rejected by {' and '.join(map(str, targets))}: "
@@ -153,12 +153,12 @@ def refused_metadata(context: Context) -> Iterable[Finding]:
 )
 def not_loaded(context: Context) -> Iterable[Finding]:
     """Faults, other than differing formats, that keep a release from loading the checkpoint."""
-    alike: dict[Reason, list[Target]] = {}
+    grouped: dict[Reason, list[Target]] = {}
     for verdict in context.verdicts:
         for fault in verdict.faults:
-            alike.setdefault(fault, []).append(verdict.target)
+            grouped.setdefault(fault, []).append(verdict.target)
     file_of = context.checkpoint.table.file_of
-    for fault, targets in alike.items():
+    for fault, targets in grouped.items():
         tensor = next(iter(_tensors_of(context.checkpoint, fault.tensor)), "")
         place = Place(file_of[tensor], tensor=visible(tensor)) if tensor else Place(CONFIG_FILE)
         yield context.finding(

@@ -1,4 +1,4 @@
-"""Which rules count: codes and prefixes of codes, the longer one deciding."""
+"""Which rules count: codes and prefixes of codes; the longest match decides."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Selection:
     ignore: tuple[str, ...] = ()
 
     def takes(self, code: str) -> bool:
-        """True when the code is reported: the longest prefix decides, `ignore` among equals."""
+        """True when the code is reported: the longest prefix decides, and `ignore` wins a tie."""
         return _longest(self.select, code) > _longest(self.ignore, code)
 
     def without(self, codes: Iterable[str]) -> "Selection":
@@ -65,4 +65,4 @@ def meant(code: str) -> str:
 
 
 _LOOK_ALIKE: Final = str.maketrans("OQILZSB", "0011258")
-"""Letters that are typed for digits."""
+"""Letters that are mistyped for digits."""

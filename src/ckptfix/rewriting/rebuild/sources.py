@@ -5,7 +5,7 @@ from functools import cached_property
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.formats.layers import StoredLayers
-from ckptfix.rules.names import is_about_what_is_left_out
+from ckptfix.rules.names import is_about_absent_modules
 from ckptfix.runtimes.naming import Naming
 
 
@@ -58,7 +58,7 @@ class Sources:
         if not modules:
             # The name map repairs these names.
             mapped = self.naming.name_map.mapper.map(pattern)
-            return mapped != pattern or is_about_what_is_left_out(self.checkpoint, pattern)
+            return mapped != pattern or is_about_absent_modules(self.checkpoint, pattern)
         return not any(map(self._is_quantized, modules))
 
     def fits(self, module: str, quant_algo: str | None, group_size: int | None) -> bool:
