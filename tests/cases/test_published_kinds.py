@@ -132,7 +132,7 @@ def test_a_mixed_nemotron_whose_config_says_nothing(
         nemotron_h(),
         entries | {"quant_method": "modelopt", "ignore": ["lm_head"]} if in_config else None,
         architecture="NemotronHForCausalLM",
-        extra_config=SIZES | {"num_hidden_layers": 2},
+        extra_config=SIZES | {"num_hidden_layers": 2, "layers_block_type": ["mamba", "mlp"]},
     )
     own = {"quantization": entries | {"exclude_modules": ["lm_head"], "kv_cache_quant_algo": None}}
     producer = {"producer": {"name": "modelopt", "version": "0.44.0"}}

@@ -5,7 +5,7 @@ import pytest
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.runtimes.family import builtin_families
 from ckptfix.runtimes.layout import Layout, builtin_layouts, size_in
-from ckptfix.runtimes.layout_spec import LayoutSpec, SparseLayersSpec
+from ckptfix.runtimes.layout_spec import LayerKindsSpec, LayoutSpec, SparseLayersSpec
 
 
 def test_every_layout_is_named_by_a_family_or_extended_and_every_name_is_one() -> None:
@@ -49,6 +49,8 @@ def test_what_a_layout_promises_is_among_its_modules(name: str) -> None:
         ("heads*dim", {"heads": 2}, None),
         ("heads*dim|hidden_size", {"heads": 2, "hidden_size": 8}, 8),
         ("heads*dim|hidden_size", {"heads": 2, "dim": 2, "hidden_size": 8}, 4),
+        ("2*hidden_size/heads", {"hidden_size": 8, "heads": 4}, 4),
+        ("hidden_size/heads", {"hidden_size": 8, "heads": 0}, None),
         ("?", {"hidden_size": 8}, None),
         ("hidden_size", {"hidden_size": [8]}, None),
     ],
@@ -76,3 +78,40 @@ def test_the_first_layers_have_no_experts(
     config = ModelConfig(values=values)
     kinds = {"gate": True, "gate_proj": False, "": None}
     assert [kinds[next(layout.kinds_of_layer(n, config), ("", ""))[1]] for n in range(3)] == sparse
+
+
+@pytest.mark.parametrize(
+    ("values", "sparse"),
+    [
+        ({"num_experts": 4}, [True, True]),
+        ({"num_local_experts": 4, "mlp_only_layers": None}, [True, True]),
+        ({"num_experts": 4, "mlp_only_layers": [1]}, [True, False]),
+        ({"num_experts": 4, "decoder_sparse_step": 2}, [False, True]),
+        ({"num_experts": 4, "mlp_only_layers": "all"}, [None, None]),
+        ({}, [None, None]),
+    ],
+)
+def test_every_layer_has_experts_unless_config_json_says_otherwise(
+    values: dict[str, object], sparse: list[bool | None]
+) -> None:
+    layout = Layout(LayoutSpec("a test", sparse_layers=SparseLayersSpec("gate", "gate_proj")))
+    config = ModelConfig(values=values)
+    kinds = {"gate": True, "gate_proj": False, "": None}
+    assert [kinds[next(layout.kinds_of_layer(n, config), ("", ""))[1]] for n in range(2)] == sparse
+
+
+@pytest.mark.parametrize(
+    ("values", "kinds"),
+    [({"kinds": ["a"]}, ["a"]), ({"kinds": None}, ["b", "a"]), ({"older": "bb"}, ["b", "b"])],
+)
+def test_a_class_may_have_kinds_of_its_own(values: dict[str, object], kinds: list[str]) -> None:
+    modules = {"a": "a", "b": "b"}
+    listed = (
+        LayerKindsSpec("kinds", modules, counts=True, if_none=("b", "a")),
+        LayerKindsSpec("older", modules, counts=True),
+    )
+    layout = Layout(LayoutSpec("a test", layer_kinds=listed))
+    config = ModelConfig(num_hidden_layers=7, values=values)
+    assert layout.number_of_layers(config) == len(kinds)
+    found = [next(layout.kinds_of_layer(n, config))[1] for n in range(len(kinds))]
+    assert found == kinds

@@ -40,11 +40,16 @@ def _object(text: str | None) -> dict[str, Any]:
 
 
 def announces_cache(case: Case) -> bool:
-    """True where either file has a value for the KV cache, whatever it is."""
+    """True where a file that SGLang reads has a name or an object for the KV cache.
+
+    It reads hf_quant_config.json only without `quantization_config` in config.json, and passes over
+    numbers (sglang 0.5.23, sglang/srt/layers/quantization/modelopt_quant.py `from_config`).
+    """
     config, hf_quant = _object(case.config), _object(case.hf_quant)
-    sections = [config.get("quantization_config"), hf_quant, hf_quant.get("quantization")]
+    own = config.get("quantization_config")
+    sections = [own] if isinstance(own, dict) else [hf_quant, hf_quant.get("quantization")]
     return any(
-        section.get(key) is not None
+        isinstance(section.get(key), str | dict)
         for section in sections
         if isinstance(section, dict)
         for key in _KEYS

@@ -26,6 +26,7 @@ from ckptfix.checkpoint.roles import KV_SCALES
 from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.checkpoint.source import Source
 from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
+from ckptfix.checkpoint.tied_head import head_repeats_embeddings
 from ckptfix.errors import UnsupportedError
 from ckptfix.jsontext.text import JsonText
 from ckptfix.progress import SILENT, Listener
@@ -51,6 +52,8 @@ class Checkpoint:
     """The checkpoint that a folded one was made from."""
     mistral: JsonText | None = None
     """params.json, if the weights are also stored in Mistral's own files."""
+    head_repeats_embeddings: bool = False
+    """config.json ties the output head to the embeddings, and the stored head is a copy of them."""
 
     @cached_property
     def metadata(self) -> tuple[MetadataFile, ...]:
@@ -190,7 +193,15 @@ def load_checkpoint(
     if CONFIG_FILE in documents:
         config = parse_model_config(documents[CONFIG_FILE])
     table = read_tensors(source, listener)
-    checkpoint = Checkpoint(name, config, documents, table, mistral=_mistral(source))
+    repeats = config.may_tie and head_repeats_embeddings(source, table)
+    checkpoint = Checkpoint(
+        name,
+        config,
+        documents,
+        table,
+        mistral=_mistral(source),
+        head_repeats_embeddings=repeats,
+    )
     small = checkpoint.folded
     if quantized and not small.metadata and not _stores_quantization(small):
         raise UnsupportedError(

@@ -26,11 +26,18 @@ class ModelConfig:
     """(prefix of the language model in the wrapper, its architectures)."""
     tied_embeddings: bool | None = None
     """`tie_word_embeddings`, taken from the language model if it has its own config."""
+    tied_by_wrapper: bool | None = None
+    """`tie_word_embeddings` at the top of config.json."""
     num_hidden_layers: int | None = None
     """Number of layers of the language model; layers from this number on are draft layers."""
     draft_layers: DraftLayers | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     """Values of the language model's config, with those of the wrapper's as a fallback."""
+
+    @property
+    def may_tie(self) -> bool:
+        """True if config.json ties the embeddings, in either place."""
+        return self.tied_embeddings is True or self.tied_by_wrapper is True
 
     def number(self, *keys: str) -> int | None:
         """The first whole number under any of these keys."""
@@ -46,7 +53,7 @@ def parse_model_config(document: JsonText) -> ModelConfig:
     """Architectures and ties; tolerant, because every architecture has its own config."""
     value = document.value
     nested = []
-    tied = value.get("tie_word_embeddings")
+    tied = by_wrapper = value.get("tie_word_embeddings")
     places: list[tuple[Path, dict[str, Any]]] = [((), value)]
     for key, prefix in NESTED_CONFIGS:
         inner = value.get(key)
@@ -58,6 +65,7 @@ def parse_model_config(document: JsonText) -> ModelConfig:
         _strings(value.get("architectures")),
         tuple(nested),
         tied if isinstance(tied, bool) else None,
+        by_wrapper if isinstance(by_wrapper, bool) else None,
         next(_counts(places, ("num_hidden_layers",)), (None, ""))[0],
         next((DraftLayers(n, p) for n, p in _counts(places, _DRAFT_KEYS)), None),
         dict(ChainMap(*(values for _, values in places))),

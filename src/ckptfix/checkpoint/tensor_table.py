@@ -10,10 +10,18 @@ from itertools import chain, count, repeat
 from operator import attrgetter, eq
 from typing import Any, Final
 
+from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.formats.stored import StoredFormat, stored_format
 from ckptfix.checkpoint.modules import Module, group_modules
 from ckptfix.checkpoint.other_folders import require_weights
-from ckptfix.checkpoint.safetensors import Header, Layouts, RawHeader, fetch_header, read_header
+from ckptfix.checkpoint.safetensors import (
+    Header,
+    Layouts,
+    RawHeader,
+    Tensor,
+    fetch_header,
+    read_header,
+)
 from ckptfix.checkpoint.shard_index import INDEX_FILE, read_index
 from ckptfix.checkpoint.source import Source
 from ckptfix.errors import CkptfixError
@@ -73,10 +81,14 @@ class TensorTable:
         known: dict[tuple[tuple[str, str, tuple[int, ...]], ...], StoredFormat] = {}
         formats: dict[str, StoredFormat] = {}
         for name, module in self.modules.items():
-            layout = tuple((role, t.dtype, t.shape) for role, t in module.tensors.items())
+            held = module.tensors
+            scale = held.get("input_scale")
+            if scale is not None and len(scale.shape) > 1 and EXPERTS in name:
+                held = {**held, "input_scale": _flat(scale)}
+            layout = tuple((role, t.dtype, t.shape) for role, t in held.items())
             stored = known.get(layout)
             if stored is None:
-                stored = known[layout] = stored_format(module)
+                stored = known[layout] = stored_format(replace(module, tensors=held))
             formats[name] = stored
         return formats
 
@@ -92,6 +104,14 @@ class TensorTable:
     def file_of(self) -> Mapping[str, str]:
         """Tensor name -> shard file whose header lists it."""
         return {name: file for file, header in self.headers.items() for name in header}
+
+
+def _flat(scale: Tensor) -> Tensor:
+    """A scalar, where there is one element: in a bank both runtimes assign it to one element.
+
+    Linears take `()` and `(1,)` only (vllm 0.33.0 and sglang 0.5.23, judged by their loaders).
+    """
+    return Tensor(scale.dtype, (), scale.nbytes) if set(scale.shape) == {1} else scale
 
 
 def read_tensors(source: Source, listener: Listener = SILENT) -> TensorTable:

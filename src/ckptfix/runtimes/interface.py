@@ -78,6 +78,11 @@ class Runtime:
     kv_scales_need_config: str = ""
     """Releases, a PEP 440 specifier, most of whose classes stop at the scales of a KV cache where
     they have no quantization config; empty: all pass over them."""
+    tied_by_wrapper: str = ""
+    """Releases, a PEP 440 specifier, in which `tie_word_embeddings` at the top of config.json
+    decides for the language model inside too; empty: only in some classes."""
+    builds_tied_heads: bool = False
+    """It builds and quantizes a head that is tied to the embeddings."""
     kv_scale_if_absent: float = 1.0
     """What it uses for a quantized KV cache of which no scale is stored (vLLM 0.33.0 and SGLang
     0.5.23, `process_weights_after_loading` in layers/quantization/kv_cache.py)."""

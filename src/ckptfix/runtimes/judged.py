@@ -18,6 +18,7 @@ from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.runtimes.structure import Expected, Tree, structure_reasons
 from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.tied_head import tied_head_reasons
 
 
 def expected_for(family: Family, target: Target, classes: Sequence[str]) -> Expected:
@@ -25,19 +26,29 @@ def expected_for(family: Family, target: Target, classes: Sequence[str]) -> Expe
 
     The layout of a wrapper is that of the class that it builds inside.
     """
+    spec, runtime = family.spec, runtime_named(target.runtime)
     built = tuple(
-        spec
-        for spec in family.spec.built_when
-        if (not spec.architectures or classes[0] in spec.architectures)
-        and SpecifierSet(spec.versions).contains(target.profile_version)
+        when
+        for when in spec.built_when
+        if (not when.architectures or classes[0] in when.architectures)
+        and _holds(when.versions, target)
     )
-    needing = runtime_named(target.runtime).kv_scales_need_config
-    needs = bool(needing) and SpecifierSet(needing).contains(target.profile_version)
-    needs = needs and not family.spec.passes_over_kv_scales
-    if family.spec.layout or not family.spec.base:
-        return Expected(family.layout_of(classes[0]), built, needs)
-    inner = family_for(target.runtime, target.profile_version, classes[1:])
-    return Expected(inner.layout_of(classes[1]) if inner else None, built, needs)
+    needs = bool(runtime.kv_scales_need_config) and _holds(runtime.kv_scales_need_config, target)
+    layout = family.layout_of(classes[0])
+    if spec.base and not spec.layout:
+        inner = family_for(target.runtime, target.profile_version, classes[1:])
+        layout = inner.layout_of(classes[1]) if inner else None
+    ties = bool(runtime.tied_by_wrapper) and _holds(runtime.tied_by_wrapper, target)
+    return Expected(
+        layout,
+        built,
+        kv_scales_need_config=needs and not spec.passes_over_kv_scales,
+        tied_by_wrapper=ties or spec.tied_by_wrapper,
+    )
+
+
+def _holds(versions: str, target: Target) -> bool:
+    return SpecifierSet(versions).contains(target.profile_version)
 
 
 def judge_all(
@@ -56,6 +67,7 @@ def judge_all(
     every = tuple(judge_.judge(m) for m in modules if m.kind not in tables)
     every += _tables(judge_, modules)
     faults = _faults(checkpoint, family, judge_.metadata, expected)
+    faults += tuple(tied_head_reasons(judge_, family, expected))
     seen.append((judge_, every, faults))
     return every, faults
 

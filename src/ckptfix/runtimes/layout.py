@@ -6,7 +6,7 @@ places below the language model, which the class calls `model`, `language_model.
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -18,7 +18,7 @@ import msgspec
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
-from ckptfix.runtimes.layout_spec import BiasSpec, LayoutSpec, WhenSpec
+from ckptfix.runtimes.layout_spec import BiasSpec, LayerKindsSpec, LayoutSpec, WhenSpec
 
 _FOLDER: Final = "layouts"
 _REMEMBERED: Final = 10_000
@@ -124,15 +124,10 @@ class Layout:
 
     def kinds_of_layer(self, number: int, config: ModelConfig) -> Iterator[tuple[str, str]]:
         """Why a layer is of its kind by config.json, and a module that it must have then."""
-        counted = False
-        for spec in self.spec.layer_kinds:
-            kinds = _value_at(spec.key, config)
-            if (spec.counts and counted) or not isinstance(kinds, list | str):
-                continue
-            counted = spec.counts or counted
+        for spec, kinds, declared in self._kinds(config):
             kind = str(kinds[number]) if number < len(kinds) else ""
             if kind in spec.modules:
-                yield f"{spec.key} declares {kind}", spec.modules[kind]
+                yield f"{declared} {kind}", spec.modules[kind]
         dense = self._is_dense(number, config)
         if self.spec.sparse_layers is None or dense is None:
             return
@@ -140,6 +135,19 @@ class Layout:
             yield "config.json declares a layer without experts", self.spec.sparse_layers.dense
         else:
             yield "config.json declares a layer with experts", self.spec.sparse_layers.sparse
+
+    def _kinds(self, config: ModelConfig) -> Iterator[tuple[LayerKindsSpec, Sequence[object], str]]:
+        """The list of each key, and what declares it; of those that count, the first."""
+        counted = False
+        for spec in self.spec.layer_kinds:
+            kinds = _value_at(spec.key, config)
+            if isinstance(kinds, list | str) and not (spec.counts and counted):
+                counted = spec.counts or counted
+                yield spec, kinds, f"{spec.key} declares"
+        if not counted:
+            for spec in self.spec.layer_kinds:
+                if spec.if_none:
+                    yield spec, spec.if_none, f"without {spec.key} its class has"
 
     def _is_dense(self, number: int, config: ModelConfig) -> bool | None:
         """Whether a layer has no experts; None where config.json does not declare it."""
@@ -149,17 +157,19 @@ class Layout:
         if spec.first_dense:
             first = config.number(spec.first_dense)
             return None if first is None else number < first
-        listed, step = config.values.get("mlp_only_layers"), config.number("decoder_sparse_step")
-        if not isinstance(listed, list) or not step:
+        if not config.number("num_experts", "num_local_experts"):
             return None
-        return number in listed or (number + 1) % step != 0
+        listed = config.values.get("mlp_only_layers")
+        step = config.values.get("decoder_sparse_step", 1)
+        if not isinstance(listed, list | None) or not isinstance(step, int) or not step:
+            return None
+        return number in (listed or ()) or (number + 1) % step != 0
 
     def number_of_layers(self, config: ModelConfig) -> int | None:
         """The number of layers that config.json declares, or lists; None without layers."""
         if not self.spec.layers:
             return None
-        listed = (config.values.get(spec.key) for spec in self.spec.layer_kinds if spec.counts)
-        counted = (len(kinds) for kinds in listed if isinstance(kinds, list | str))
+        counted = (len(kinds) for spec, kinds, _ in self._kinds(config) if spec.counts)
         return next(counted, config.num_hidden_layers)
 
 
@@ -186,10 +196,19 @@ def _sum(text: str, config: ModelConfig) -> int | None:
 
 
 def _product(text: str, config: ModelConfig) -> int | None:
-    factors = [
-        int(factor) if factor.isdecimal() else config.number(factor) for factor in text.split("*")
-    ]
+    factors = [_quotient(factor, config) for factor in text.split("*")]
     return None if None in factors else prod(factor for factor in factors if factor is not None)
+
+
+def _quotient(text: str, config: ModelConfig) -> int | None:
+    first, *divisors = (
+        int(part) if part.isdecimal() else config.number(part) for part in text.split("/")
+    )
+    for divisor in divisors:
+        if first is None or not divisor:
+            return None
+        first //= divisor
+    return first
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -21,6 +21,8 @@ class LayerKindsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Kind -> a module that only layers of that kind have."""
     counts: bool = False
     """The length of the list is the number of layers, whatever num_hidden_layers is."""
+    if_none: tuple[str, ...] | str = ()
+    """The list that the config class has where no key that counts holds one."""
 
 
 class WhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,8 +38,8 @@ class WhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SparseLayersSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Layers with and without experts.
 
-    The dense ones are those that `mlp_only_layers` and `decoder_sparse_step` leave out, or the
-    first ones.
+    The dense ones are those that `mlp_only_layers` and `decoder_sparse_step` leave out (none, and
+    1, where config.json does not set them), or the first ones.
     """
 
     sparse: str
@@ -87,7 +89,8 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     biases: tuple[BiasSpec, ...] = ()
     sizes: dict[str, tuple[str, ...]] = {}
     """Module -> size of each dimension of its weight: a sum of products of numbers and keys of the
-    config; behind `|` another one, where a key of the first is missing. Where a key of all is
-    missing, as `?` always is, the size is not known: config classes differ in what they fill in."""
+    config, `a/b` a whole quotient; behind `|` another one, where a key of the first is missing.
+    Where a key of all is missing, as `?` always is, the size is not known: config classes differ in
+    what they fill in."""
     layer_kinds: tuple[LayerKindsSpec, ...] = ()
     sparse_layers: SparseLayersSpec | None = None

@@ -118,12 +118,18 @@ class ModuleJudge:
             and (_uniform(mine) == _uniform(its) if uniform else mine.rules == its.rules)
         )
 
+    def resolved(self, module: RuntimeModule) -> tuple[str, str]:
+        """What the release builds, and why; its stored format does not matter."""
+        return self._resolved(module, self._resolution(module))
+
+    def _resolution(self, module: RuntimeModule) -> Resolution | None:
+        if not module.takes_quant_config:
+            return None
+        return self.bound.resolve_module(module.name, experts=module.kind == "experts")
+
     def judge(self, module: RuntimeModule) -> ModuleVerdict:
         """What the release builds, compared with what is stored."""
-        resolution = None
-        if module.takes_quant_config:
-            experts = module.kind == "experts"
-            resolution = self.bound.resolve_module(module.name, experts=experts)
+        resolution = self._resolution(module)
         resolved, reason = self._resolved(module, resolution)
         compared = self._compare(module, resolved)
         if compared.agrees:

@@ -61,20 +61,26 @@ def _codes(tree: Tree) -> Iterator[Reason]:
 def _scales(tree: Tree) -> Iterator[Reason]:
     """Scales that the checkpoint needs but the release does not load."""
     roles = set(KV_ROLES) if _needs_kv_scales(tree) else set()
-    names = []
+    names, cache = [], False
     for module in tree.checkpoint.modules.values():
         ignored = roles
         if tree.family.lacks_scales(module.name):
             ignored = set(module.tensors) - {"weight", "bias"}
-        names += [module.tensor_names[role] for role in module.tensors if role in ignored]
+        lost = [role for role in module.tensors if role in ignored]
+        names += [module.tensor_names[role] for role in lost]
+        cache = cache or not roles.isdisjoint(lost)
     if names:
         text = f"does not load {some(names)}"
+        if cache:
+            text += f", and quantizes the KV cache with scales of {tree.runtime.kv_scale_if_absent}"
         yield Reason(text, Effect.WRONG_WEIGHTS, tensor=ordered(names)[0])
 
 
 def _needs_kv_scales(tree: Tree) -> bool:
     """True if the release quantizes the KV cache but does not load its scales.
 
+    A release that loads every weight and drops these computes with other scales than the checkpoint
+    has: what exceeds the range of FP8 is cut off. That is a no, although every weight is right.
     Unless the metadata declares a quantized cache in a way that the release reads, the cache keeps
     the dtype of the model and needs no scales.
     """

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
@@ -41,23 +40,27 @@ def _rows(tree: Tree) -> Iterator[Reason]:
 
 
 def _ties(tree: Tree) -> Iterator[Reason]:
-    tied = _is_tied(tree)
-    if tied is False and not tree.heads and tree.layout is not None:
+    tied = is_tied(tree)
+    either = tree.family.spec.tied_by_either and tree.checkpoint.config.may_tie
+    if tied is False and not either and not tree.heads and tree.layout is not None:
         why = "the head is not stored, and tie_word_embeddings is false"
         yield Reason(f"leaves weights uninitialised: {why}", Effect.WRONG_WEIGHTS)
     elif tied and tree.heads and tree.family.spec.leaves_out_tied_head:
+        if tree.checkpoint.head_repeats_embeddings:
+            return
         why = "tie_word_embeddings is true, so it uses the embeddings for the head"
         head = tree.heads[0]
         yield Reason(f"does not load {visible(head)}: {why}", Effect.WRONG_WEIGHTS, tensor=head)
 
 
-def _is_tied(tree: Tree) -> bool | None:
+def is_tied(tree: Tree) -> bool | None:
     """Whether the head is tied to the embeddings; None if config.json does not declare it."""
-    if tree.family.spec.tied_by_wrapper and CONFIG_FILE in tree.checkpoint.documents:
-        outer = tree.checkpoint.documents[CONFIG_FILE].value.get("tie_word_embeddings")
-        if isinstance(outer, bool):
-            return outer
-    return tree.config.tied_embeddings
+    outer = tree.checkpoint.config.tied_by_wrapper
+    return (
+        outer
+        if tree.expected.tied_by_wrapper and outer is not None
+        else tree.config.tied_embeddings
+    )
 
 
 def _only_some_configs(tree: Tree) -> Iterator[Reason]:

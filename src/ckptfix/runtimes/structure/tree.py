@@ -31,6 +31,8 @@ class Expected:
     """Modules that this release builds only if a key of config.json is set."""
     kv_scales_need_config: bool = False
     """Scales of a KV cache stop it where it has no quantization config."""
+    tied_by_wrapper: bool = False
+    """`tie_word_embeddings` at the top of config.json decides, not the language model's own."""
 
 
 @dataclass(frozen=True)

@@ -49,5 +49,8 @@ RUNTIME: Final = Runtime(
     # From vllm 0.25.0 on AutoWeightsLoader loads most classes, and takes the names of these scales
     # from the quantization config (vllm/model_executor/models/utils.py `load_weights`).
     kv_scales_need_config=">=0.25",
+    # vllm/config/vllm.py `with_hf_config`; before, only where the language model's config had none.
+    tied_by_wrapper=">=0.20",
+    builds_tied_heads=True,
     scale_names={BLOCK_FP8: "weight_scale_inv"},
 )

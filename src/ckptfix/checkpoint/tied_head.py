@@ -1,0 +1,51 @@
+"""Whether a stored output head repeats the embeddings.
+
+Some checkpoints with tied embeddings store the head all the same: Qwen3-0.6B does. Nothing is lost
+where a runtime leaves such a copy out. Shapes do not show it, so a few of their bytes are compared.
+"""
+
+from typing import Final
+
+from ckptfix.checkpoint.safetensors import fetch_header, read_starts
+from ckptfix.checkpoint.source import Source
+from ckptfix.checkpoint.tensor_table import TensorTable
+
+_HEAD: Final = "lm_head.weight"
+_EMBEDDINGS: Final = "embed_tokens.weight"
+_SAMPLE: Final = 4096
+"""Bytes compared at the beginning, in the middle and at the end: weights of two layers differ in
+any of them."""
+
+
+def head_repeats_embeddings(source: Source, table: TensorTable) -> bool:
+    """True if the only head has the bytes of the only embeddings, as far as they are compared.
+
+    Zeros alone say nothing: nobody has written weights there.
+
+    Raises:
+        CkptfixError: a shard file cannot be read.
+    """
+    heads = _named(table, _HEAD)
+    embeddings = _named(table, _EMBEDDINGS)
+    if len(heads) != 1 or len(embeddings) != 1:
+        return False
+    (head,), (embedding,) = heads, embeddings
+    stored = table.tensors[head]
+    if stored != table.tensors[embedding]:
+        return False
+    places = [(table.file_of[name], name) for name in (head, embedding)]
+    seen = False
+    starts = {file: read_starts(fetch_header(source, file)) for file in {f for f, _ in places}}
+    for offset in (0, stored.nbytes // 2, max(0, stored.nbytes - _SAMPLE)):
+        length = min(_SAMPLE, stored.nbytes - offset)
+        first, second = (
+            source.read_range(file, starts[file][name] + offset, length) for file, name in places
+        )
+        if first != second:
+            return False
+        seen = seen or any(first)
+    return seen
+
+
+def _named(table: TensorTable, last: str) -> list[str]:
+    return [name for name in table.tensors if name == last or name.endswith(f".{last}")]
