@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 SECONDS: Final = 2.0
 """Processor time that all matches together may take, besides `SECONDS_PER_MATCH`."""
 SECONDS_PER_MATCH: Final = 0.0002
-"""Added for every match: a million names against a long expression are work, not an attack."""
+"""Added for every match: a million names against a long expression are not an attack."""
 MOST_MATCHES: Final = 100_000
 """Matches for which time is added: many names against many expressions are bounded too."""
 _TICK: Final = 0.1
@@ -34,7 +34,7 @@ class RegexTimeError(Exception):
 
 
 class _Meter:
-    """What is being matched, how often something was, and for how long."""
+    """The current expression, the number of matches, and their time."""
 
     def __init__(self) -> None:
         self.expression: str | None = None

@@ -88,7 +88,7 @@ def test_someone_who_publishes(step: Step, tmp_path: Path) -> None:
     (source / "model.safetensors").write_bytes(safetensors_bytes(unquantized(directory)))
     step("publish", "ckptfix rewrite DIR", DIR="made")
     shown = step("publish", "ckptfix compare DIR BF16_DIR", BF16_DIR="source", DIR="made")
-    assert shown.endswith("made: every tensor of the source is there\n")
+    assert shown.endswith("made: every tensor of the source is present\n")
     assert (directory / ".ckptfix").is_dir()
     step("publish", "ckptfix rewrite DIR --forget", DIR="made")
     assert not (directory / ".ckptfix").exists()

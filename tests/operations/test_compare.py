@@ -58,7 +58,7 @@ def test_everything_of_the_source_is_there(tmp_path: Path, run: Run) -> None:
     write_quantized(tmp_path / "made")
     done = run("compare", "made", "source")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("made: every tensor of the source is there\n")
+    assert done.stdout.endswith("made: every tensor of the source is present\n")
     rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.strip()}
     assert rows["FP8"][1:3] == ["3", "6,144"]
     assert rows["FP8"][-1] == "8.05"  # one byte a value, and three scales of four bytes each
@@ -97,7 +97,7 @@ def test_what_is_lost_changed_or_added_is_named(tmp_path: Path, run: Run) -> Non
     assert found["converted"] == {"BF16 to F32": 1}
     assert found["added"] == ["model.extra.weight"]
     text = run("compare", "made", "source").stdout
-    assert text.endswith("made: 2 tensors missing, 2 of another shape\n")
+    assert text.endswith("made: 2 tensors missing, 2 with a different shape\n")
     assert "  model.layers.1.mlp.up_proj.weight\n" in text
 
 

@@ -1,4 +1,4 @@
-"""What was fetched from a repository, on disk by commit.
+"""What was fetched from repositories, stored on disk by commit.
 
 `$CKPTFIX_CACHE`, else `$XDG_CACHE_HOME/ckptfix`, else `~/.cache/ckptfix`, and in it
 `hub/HOST/models--ORG--NAME/` with `refs/REVISION` (a commit), `commits/COMMIT/listing.json`,
@@ -50,11 +50,11 @@ class RepositoryCache:
             return None
 
     def keep_commit(self, revision: str, commit: str) -> None:
-        """Remember what a revision is now."""
+        """Remember the current commit of a revision."""
         _write(self._ref(revision), commit.encode())
 
     def listing(self, commit: str) -> dict[str, int] | None:
-        """File -> size, of a commit that was seen before."""
+        """File -> size, for a commit that was listed before."""
         try:
             found = json.loads((self._commit(commit) / "listing.json").read_bytes())
             if found["format"] != FORMAT:
@@ -77,7 +77,7 @@ class RepositoryCache:
         _write(self._commit(commit) / "files" / quote(name, safe=""), data)
 
     def head(self, commit: str, name: str) -> bytes:
-        """The bytes known of the beginning of a file, `b""` if none."""
+        """The cached beginning of a file, `b""` if none."""
         return _read(self._commit(commit) / "heads" / quote(name, safe="")) or b""
 
     def keep_head(self, commit: str, name: str, data: bytes) -> None:

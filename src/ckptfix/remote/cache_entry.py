@@ -12,9 +12,9 @@ CACHE_ENTRY: Final = "models--"
 
 
 def cache_snapshot(folder: Path) -> Path | None:
-    """The snapshot that an entry of huggingface_hub's cache stands for; None for other folders.
+    """The snapshot that an entry of huggingface_hub's cache means; None for other folders.
 
-    That of `main`, or the only one.
+    It is that of `main`, or the only one.
 
     Raises:
         CkptfixError: there are several, and it is not known which one is meant.

@@ -1,4 +1,4 @@
-"""A whole checkpoint, weights too, into huggingface_hub's cache, by its own download."""
+"""Downloads a checkpoint with its weights into huggingface_hub's cache, by its own means."""
 
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,7 +19,7 @@ from ckptfix.remote.hub_client import HubClient
 from ckptfix.remote.reference import Repository
 
 _AT_ONCE: Final = 8
-"""Files; what huggingface_hub's snapshot_download takes too."""
+"""Files downloaded concurrently; the default of huggingface_hub's snapshot_download."""
 
 
 def download(
@@ -55,7 +55,7 @@ def download(
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """huggingface_hub draws its bars on stderr, whoever calls, with names as they are."""
+    """huggingface_hub would draw its own bars on stderr, with unescaped names."""
     if are_progress_bars_disabled():
         yield
         return

@@ -13,18 +13,18 @@ from ckptfix.remote.cache_entry import cache_snapshot, is_entry
 from ckptfix.remote.local_url import local_path
 
 _MOST_LEVELS: Final = 3
-"""Folders below the one that is named: `organization/name`, and one for a kind."""
+"""Levels of folders below the named one: `organization/name`, and one more for a kind."""
 _MARKS: Final = frozenset({*METADATA_FILES, ADAPTER_FILE, PIPELINE_FILE} - {CONFIG_FILE})
 _WEIGHTS: Final = (".safetensors", ".gguf")
 _OF_A_MODEL: Final = (b'"architectures"', b'"model_type"', b'"quantization_config"')
-"""What tells the config.json of a model from that of any other program."""
+"""Keys that distinguish the config.json of a model from that of other programs."""
 _BEGINNING: Final = 1 << 20
 
 
 def every_checkpoint(names: Iterable[str]) -> list[str]:
-    """The names, a folder that is no checkpoint replaced by all that are below it.
+    """The names, with each folder of checkpoints replaced by the checkpoints in it.
 
-    A folder that holds none stays, so that the error is about what was named.
+    A folder without any stays, so that the error names it.
     """
     made: list[str] = []
     for name in names:
@@ -33,7 +33,7 @@ def every_checkpoint(names: Iterable[str]) -> list[str]:
 
 
 def checkpoints_below(name: str) -> list[str]:
-    """The folders of models below a folder that is none; empty for anything else, and a model."""
+    """The folders of models below a folder that is not a model itself; empty for anything else."""
     try:
         root = Path(local_path(name) or name)
         if not name.strip() or not root.is_dir() or _is_model(root) or cache_snapshot(root):
@@ -54,7 +54,7 @@ def _models(folder: Path, levels: int) -> Iterator[Path]:
 
 
 def _is_model(folder: Path) -> bool:
-    """True for a folder of one model, in whatever form it is stored."""
+    """True for a folder of one model, however it is stored."""
     names = os.listdir(folder)
     if not _MARKS.isdisjoint(names) or any(name.endswith(_WEIGHTS) for name in names):
         return True

@@ -22,8 +22,8 @@ from ckptfix.text import visible
 
 DEFAULT_BRANCH: Final = "main"
 FIRST_BYTES: Final = 1 << 17
-"""Bytes of the first request for a shard file: the header of a thousand tensors fits. Each request
-takes longer than these bytes do."""
+"""Bytes of the first request for a shard file: the header of a thousand tensors fits. The latency
+of a request exceeds the time that these bytes take."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class HubSource:
     """Name -> size, of the files next to config.json."""
     cache: RepositoryCache
     client: HubClient | None
-    """None where only the cache may be read."""
+    """None if only the cache may be read."""
     _opened: dict[str, RemoteFile] = field(default_factory=dict)
     _heads: dict[str, bytes] = field(default_factory=dict)
     _ahead: dict[str, Future[bytes]] = field(default_factory=dict)
-    """JSON files that were requested before anybody asked for them."""
-    _asked: threading.Event = field(default_factory=threading.Event)
-    """Set once they were."""
+    """JSON files that were prefetched."""
+    _prefetched: threading.Event = field(default_factory=threading.Event)
+    """Set once the prefetch has started."""
     _reading: dict[str, threading.Lock] = field(default_factory=dict)
-    """Held for each shard file by whoever reads its beginning."""
+    """One lock per shard file, held while its beginning is read."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -75,14 +75,14 @@ class HubSource:
         return self._read(name) if ahead is None else ahead.result()
 
     def _read_ahead(self) -> None:
-        """Request at once what is read of every checkpoint, when the first of it is.
+        """Prefetch the files that are read of every checkpoint, when the first of them is read.
 
-        What fails is told where the file is read.
+        Failures are reported when the file itself is read.
         """
         with self._lock:
-            if self._asked.is_set() or self.client is None:
+            if self._prefetched.is_set() or self.client is None:
                 return
-            self._asked.set()
+            self._prefetched.set()
             files = [name for name in (*METADATA_FILES, INDEX_FILE) if name in self.files]
             pool = ThreadPoolExecutor(len(files) + 1)
             self._ahead.update((name, pool.submit(self._read, name)) for name in files)
@@ -101,11 +101,11 @@ class HubSource:
         return data
 
     def read_range(self, name: str, start: int, length: int) -> bytes:
-        """Up to `length` bytes from byte `start`; what was read before is not fetched again.
+        """Up to `length` bytes from byte `start`; nothing is fetched twice.
 
         Only the beginning of a file is ever requested, so the known part grows at its end. The
-        first request is for `FIRST_BYTES`. What comes behind the length of the header is the header
-        itself: once that is read, nothing beyond it is kept.
+        first request is for `FIRST_BYTES`. The length is followed by the header: once that is read,
+        nothing beyond it is kept.
         """
         size = self.size(name)
         end = min(start + length, size)
@@ -138,7 +138,7 @@ class HubSource:
 
 @dataclass(frozen=True)
 class CachedSnapshot:
-    """A directory of huggingface_hub's cache that answers without a request."""
+    """A directory of huggingface_hub's cache, which needs no request."""
 
     source: DirectorySource
     commit: str

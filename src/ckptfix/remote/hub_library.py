@@ -56,7 +56,7 @@ class Failure(Enum):
 
 
 class Answer(Protocol):
-    """The part of a response that requests, httpx and httpx2 have in common."""
+    """What responses of requests, httpx and httpx2 have in common."""
 
     @property
     def status_code(self) -> int:
@@ -64,7 +64,7 @@ class Answer(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Names in any case."""
+        """Names ignore case."""
 
     @property
     def history(self) -> Sequence["Answer"]:
@@ -139,7 +139,7 @@ class _Httpx:
 
 
 class _Requests:
-    """requests, which passes on some exceptions of urllib3 inside its own."""
+    """requests, which wraps some exceptions of urllib3 in its own."""
 
     def __init__(self, name: str) -> None:
         self._names = import_module(name).exceptions

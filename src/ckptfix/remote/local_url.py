@@ -1,4 +1,4 @@
-"""`file://` URLs: another way to write a path, so that they are opened as the path is."""
+"""`file://` URLs: a different way to write a path; they are opened like paths."""
 
 from typing import Final
 from urllib.parse import unquote

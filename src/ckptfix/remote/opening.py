@@ -43,7 +43,7 @@ class Opened:
 
 
 def open_reference(reference: Reference, policy: NetworkPolicy) -> Opened:
-    """The source; huggingface_hub and fsspec are imported where one is needed.
+    """The source; huggingface_hub and fsspec are only imported if needed.
 
     Raises:
         CkptfixError: there is none, or it cannot be reached.

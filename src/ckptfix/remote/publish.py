@@ -17,7 +17,7 @@ from ckptfix.text import visible
 
 @dataclass(frozen=True)
 class PullRequest:
-    """One that was opened."""
+    """A pull request that was opened."""
 
     url: str
     revision: str

@@ -1,4 +1,4 @@
-"""What a user can name: a directory, a repository of the Hub, a URL.
+"""What a user can name: a directory, a Hub repository, or a URL.
 
 Pure, except that it checks which paths exist. Imports neither huggingface_hub nor fsspec: a local
 command pays for neither.
@@ -35,7 +35,7 @@ class Directory:
 
     path: str
     instead: str = field(default="", compare=False)
-    """How to write the repository that the user may mean; empty where there can be none."""
+    """How to write the repository that the user may mean; empty if it cannot be one."""
 
     def __str__(self) -> str:
         return self.path
@@ -80,7 +80,8 @@ def parse_reference(text: str, revision: str | None = None) -> Reference:
         revision: the `revision` parameter.
 
     Raises:
-        CkptfixError: an empty text, a repository that cannot be, or a revision where there is none.
+        CkptfixError: an empty text, an invalid repository name, or a revision of something without
+            revisions.
     """
     found = _parse(text)
     if revision is None:
@@ -129,7 +130,7 @@ def _parse(text: str) -> Reference:
 
 
 def _of_plain_text(text: str) -> Directory | Repository:
-    """A path wherever it can be one: a typing error in a path is not sent to a server."""
+    """A path if it can be one, so that a mistyped path is not sent to a server."""
     match = _REPOSITORY.fullmatch(text.rstrip("/"))
     if match is None or _ask_disk(Path(text).exists):
         return _directory(text)
@@ -140,7 +141,7 @@ def _of_plain_text(text: str) -> Directory | Repository:
 
 
 def _directory(path: str) -> Directory:
-    """A directory; of an entry of the Hub's cache, the snapshot, which is what a server takes."""
+    """A directory; for an entry of the Hub's cache, its snapshot, which servers accept."""
     if CACHE_ENTRY in path:
         snapshot = cache_snapshot(Path(path))
         path = str(snapshot) if snapshot else path
@@ -148,16 +149,16 @@ def _directory(path: str) -> Directory:
 
 
 def _is_path(name: str) -> bool:
-    """True where `org/name` is read as a path, whether it is there or not."""
+    """True if `org/name` is read as a path, whether it exists or not."""
     return name.endswith(_FILE_ENDINGS) or _ask_disk(Path(name).parent.is_dir)
 
 
 def _prefix_of(name: str) -> str:
-    return _AMONG_MODELS if name.startswith("models/") else _URI  # it is taken off once
+    return _AMONG_MODELS if name.startswith("models/") else _URI  # the prefix is removed once
 
 
 def _repository(name: str, revision: str | None = None) -> Repository:
-    """A repository whose name was no path, to be shown so that it is read again as one."""
+    """A repository whose name is not a path, spelled so that it is read as a repository again."""
     return Repository(name, revision, prefix=_prefix_of(name) if _is_path(name) else "")
 
 

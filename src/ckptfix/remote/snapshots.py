@@ -22,7 +22,7 @@ def repository_folder(cache: Path, name: str) -> Path:
 
 
 def cached_commit(folder: Path, revision: str) -> str | None:
-    """The commit that a branch or tag was at the last download."""
+    """The commit of a branch or tag at the last download."""
     try:
         return (folder / "refs" / revision).read_text(encoding="ascii").strip() or None
     except (OSError, ValueError):
@@ -30,7 +30,7 @@ def cached_commit(folder: Path, revision: str) -> str | None:
 
 
 def whole_snapshot(folder: Path, commit: str) -> Path | None:
-    """The snapshot of a commit, if metadata and all weights are there."""
+    """The snapshot of a commit, if it has metadata and all weights."""
     snapshot = folder / "snapshots" / commit
     if not snapshot.is_dir():
         return None

@@ -57,7 +57,7 @@ class UrlSource:
                 advice=f"pip install '{package}'" if package else "",
             ) from error
         except Exception as error:
-            raise CkptfixError(f"{shown}: {_told(error)}") from error
+            raise CkptfixError(f"{shown}: {_message(error)}") from error
         source = cls(shown, file_system, root.rstrip("/"))
         if not source.names():
             raise CkptfixError(f"{shown}: nothing found")
@@ -120,10 +120,10 @@ def _ask(call: Callable[[], Answer], where: str) -> Answer:
     try:
         return call()
     except Exception as error:
-        raise CkptfixError(f"{where}: {_told(error)}") from error
+        raise CkptfixError(f"{where}: {_message(error)}") from error
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """A driver's error message in one line; each driver has its own exceptions."""
     match error:
         case FileNotFoundError():

@@ -1,4 +1,4 @@
-"""What a chain of fsspec URLs reads in the end: nothing on this machine but an archive.
+"""What a chain of fsspec URLs finally reads: of local files, only archives.
 
 `zip://inner::s3://bucket/a.zip` is a chain. Local directories are read by `DirectorySource` alone,
 which refuses pipes, devices and links that lead out; fsspec's local driver refuses none of them.
@@ -18,7 +18,7 @@ _ARCHIVES: Final = frozenset({"zip", "tar", "libarchive"})
 _NAME_OTHER_FILES: Final = frozenset(
     {"reference", "generic", "git", "asynclocal", "async_wrapper", "asyncwrapper"}
 )
-"""Drivers that take the files to open, local ones too, from what they read or from their path."""
+"""Drivers that get the files to open, even local ones, from what they read or from their path."""
 _LINK: Final = "::"
 
 
@@ -60,7 +60,7 @@ def _is_local(scheme: str) -> bool:
 
 
 def _archive(url: str, link: str) -> Path:
-    """The absolute path of a local archive: a regular file, which a read cannot wait for."""
+    """The absolute path of a local archive: a regular file, because reading others may block."""
     path = Path(local_path(link) or link).absolute()
     try:
         is_file = path.is_file()

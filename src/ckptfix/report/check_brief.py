@@ -1,4 +1,4 @@
-"""`check --quiet` and `check --statistics`: less than the report for people."""
+"""`check --quiet` and `check --statistics`: shorter than the full text report."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from ckptfix.text import visible
 
 
 def quiet_lines(report: CheckReport, _verbose: bool) -> Iterator[Line]:
-    """One line for each checkpoint that does not pass; errors are said on stderr."""
+    """One line for each checkpoint that does not pass; errors go to stderr."""
     for checked in report.checkpoints:
         if checked.error or report.passes(checked):
             continue
@@ -24,7 +24,7 @@ def quiet_lines(report: CheckReport, _verbose: bool) -> Iterator[Line]:
 
 
 def statistics_blocks(report: CheckReport, _verbose: bool) -> Iterator[Block]:
-    """The number of findings of each rule, most first, and what repairs them."""
+    """The number of findings of each rule, largest first, and what repairs them."""
     numbers = Counter[Rule]()
     repaired = Counter[Rule]()
     for checked in report.checkpoints:

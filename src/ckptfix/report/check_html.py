@@ -1,7 +1,7 @@
 """`check --format html`: one self-contained page.
 
 It needs jinja2, the extra `html`; every text of a checkpoint is escaped by it. Without it this file
-cannot be imported, so that a user hears of it before the work.
+cannot be imported, so that a user learns about it before the work.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -48,17 +48,17 @@ except ImportError as missing:
 MOST_SUBJECTS: Final = 12
 """Groups of names spelled out under one finding."""
 MOST_BUILT: Final = 12
-"""Reasons why modules are built otherwise, of one checkpoint."""
+"""Reasons why modules are built differently, for one checkpoint."""
 _DIFF_LINES: Final = 4_000
-"""Lines of patches on a page, shared by its checkpoints."""
+"""Maximum number of patch lines on a page, shared by its checkpoints."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What the releases of one column make of one checkpoint."""
+    """The answers of the releases of one column for one checkpoint."""
 
     answer: str
-    """`yes`, `no`, `unknown`, or empty where it was not asked."""
+    """`yes`, `no`, `unknown`, or empty if it was not checked."""
     title: str
 
 
@@ -83,7 +83,7 @@ class Section:
     hidden_built: int
     groups: tuple[Group, ...]
     command: str
-    """The rewrite to run; empty where none helps."""
+    """The rewrite to run; empty if none helps."""
     effect: str
     diff: tuple[str, ...]
     hidden_diff: int
@@ -123,7 +123,7 @@ def _template() -> Template:
 
 
 def _columns(report: CheckReport) -> list[list[Target]]:
-    """Neighbouring releases that fare alike with every checkpoint, as one column."""
+    """Neighbouring releases with the same answers for every checkpoint, as one column."""
     fares: dict[Target, list[str]] = {}
     for number, checked in enumerate(report.checkpoints):
         for answer in checked.runtimes:

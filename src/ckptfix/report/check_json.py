@@ -1,4 +1,4 @@
-"""`check --format json`: the types are the schema, docs/check.schema.json is made from them."""
+"""`check --format json`: docs/check.schema.json is generated from the types."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -98,11 +98,11 @@ class ReleaseObject(_Object, frozen=True):
         Meta(description="Only for requested releases; empty if none was requested."),
     ]
     installed: Annotated[
-        str | None, Meta(description="The Python whose runtime was asked; null for a profile.")
+        str | None, Meta(description="The Python whose runtime was queried; null for a profile.")
     ]
     notes: Annotated[
         list[str],
-        Meta(description="How it was asked, and where its profile answers otherwise."),
+        Meta(description="How it was queried, and where its profile gives a different answer."),
     ]
     counts: Annotated[
         bool,
@@ -158,7 +158,7 @@ class ReportObject(_Object, frozen=True):
     checkpoints: list[CheckpointObject]
     skipped: Annotated[
         list[SkippedObject],
-        Meta(description="What --skip-unsupported left out; it does not count."),
+        Meta(description="What --skip-unsupported skipped; it does not count."),
     ]
 
 

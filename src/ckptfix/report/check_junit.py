@@ -16,7 +16,7 @@ from ckptfix.runtimes.loads import Answer
 from ckptfix.text import inert, visible
 
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 admits in no spelling."""
+"""Characters that XML 1.0 does not allow, even escaped."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class CheckReport:
     """An unknown answer of a release does not make the call fail."""
 
     skipped: tuple[CheckedCheckpoint, ...] = ()
-    """What is no quantized checkpoint, and does not count because the user said so."""
+    """What is not a quantized checkpoint, and does not count because the user chose so."""
 
     def fails(self, finding: Finding) -> bool:
         """True when this finding alone makes the call fail."""

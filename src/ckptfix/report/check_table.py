@@ -14,7 +14,7 @@ from ckptfix.text import visible
 
 
 def answer_table(report: CheckReport) -> Table:
-    """Will it load, for every checkpoint, on the releases that count for one of them.
+    """Whether every checkpoint loads on the releases that count for any of them.
 
     Neighbouring releases with the same answers share a column.
     """

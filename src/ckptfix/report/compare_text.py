@@ -12,7 +12,7 @@ from ckptfix.report.layout import Block, table
 from ckptfix.text import visible
 
 MOST_NAMES: Final = 12
-"""Groups of names shown of one kind."""
+"""Maximum number of groups of names shown per kind."""
 _AGREES: Final = {True: "yes", False: "no", None: "not stated"}
 
 
@@ -28,12 +28,12 @@ def comparison_lines(comparison: Comparison) -> Iterator[Block]:
 def _source_lines(source: SourceComparison) -> Iterator[Block]:
     yield line((f"{count(source.tensors, 'tensor')} of {visible(source.source)}", "bold"))
     quantized = sum(row.modules for row in source.quantized)
-    rows = [("  as they are", f"{source.kept:,}")]
+    rows = [("  unchanged", f"{source.kept:,}")]
     rows += [(f"  {what}", f"{number:,}") for what, number in source.converted.items()]
     rows += [("  quantized", f"{quantized:,}")] if quantized else []
     rows += [("  not needed", f"{len(source.left_out):,}")] if source.left_out else []
     rows += [("  missing", f"{len(source.missing):,}")] if source.missing else []
-    rows += [("  of another shape", f"{len(source.reshaped):,}")] if source.reshaped else []
+    rows += [("  different shape", f"{len(source.reshaped):,}")] if source.reshaped else []
     yield table(rows, head=False)
     if source.prefix:
         does = "lack" if source.prefix.startswith("-") else "start with"
@@ -73,7 +73,7 @@ def _names(title: str, names: Sequence[str], style: str) -> Iterator[Block]:
 def _reshaped(found: Sequence[Reshaped]) -> Iterator[Block]:
     if not found:
         return
-    yield line((f"of another shape ({len(found):,})", "bold red"))
+    yield line((f"different shape ({len(found):,})", "bold red"))
     for one in found[:MOST_NAMES]:
         stored = one.problem or f"stored as {list(one.stored)}"
         yield line(f"  {visible(one.name)}: {list(one.source)} in the source, {stored}")
@@ -99,13 +99,15 @@ def _draft_lines(pair: DraftPair) -> Iterator[Block]:
 def _summary(comparison: Comparison) -> Iterator[Block]:
     name, source, draft = visible(comparison.checkpoint), comparison.source, comparison.draft
     if source is not None and source.complete:
-        yield line(f"{name}: ", ("every tensor of the source is there", "bold green"))
+        yield line(f"{name}: ", ("every tensor of the source is present", "bold green"))
     elif source is not None:
         lost = f"{count(len(source.missing), 'tensor')} missing"
         parts = [lost] if source.missing else []
-        parts += [f"{len(source.reshaped):,} of another shape"] if source.reshaped else []
+        parts += [f"{len(source.reshaped):,} with a different shape"] if source.reshaped else []
         yield line(f"{name}: ", (", ".join(parts), "bold red"))
     if draft is not None:
         told = ("the drafter fits", "bold green") if draft.fits else ("", "bold red")
         wrong = [check.what for check in draft.checks if check.agrees is False]
-        yield line(f"{name}: ", told if draft.fits else (f"no fit: {', '.join(wrong)}", told[1]))
+        yield line(
+            f"{name}: ", told if draft.fits else (f"does not fit: {', '.join(wrong)}", told[1])
+        )

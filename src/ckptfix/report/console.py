@@ -13,7 +13,7 @@ from ckptfix.report.layout import SHELL, Block, Line, fitted
 from ckptfix.text import backslashed, command_starts, without_controls
 
 COMMAND: Final = "command"
-"""Style of a piece that CI runners are meant to act on, in a format made for them."""
+"""Style of a piece that CI runners should act on, in a format made for them."""
 
 
 def line(*pieces: str | tuple[str, str]) -> Line:
@@ -56,7 +56,7 @@ def wants_colour(stream: TextIO) -> bool:
 
 
 def width_of(stream: TextIO) -> int | None:
-    """Columns of a terminal; `COLUMNS` decides also for a pipe, which else has no limit."""
+    """Columns of a terminal; `COLUMNS` also applies to a pipe, which otherwise has no limit."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns):
         return int(columns)
@@ -86,7 +86,7 @@ def _print(lines: Iterable[Line], stream: TextIO) -> None:
 
 
 def _codes_of(stream: TextIO) -> Callable[[str], tuple[str, str]]:
-    """What a terminal reads before and after a text of a style.
+    """The escape sequences before and after a text of a style.
 
     Rich decides once for each style: printing each line with it takes a hundred times as long,
     half a minute for the patch of a large checkpoint.
@@ -107,14 +107,14 @@ def _codes_of(stream: TextIO) -> Callable[[str], tuple[str, str]]:
 
 
 def write_plain(blocks: Iterable[Block], stream: TextIO) -> None:
-    """Write a report without any style, each line and row of a table whole."""
+    """Write a report without styles, with unbroken lines and table rows."""
     progress.erase()
     stream.writelines(f"{_safe_text(pieces)}\n" for pieces in fitted(blocks, None))
     stream.flush()
 
 
 def _safe_text(pieces: Line) -> str:
-    """The text of `safe`; most lines have no command, and then their pieces do not matter."""
+    """The text of `safe`, faster for lines without a command, which are nearly all."""
     text = without_controls(plain(pieces))
     return plain(safe(pieces)) if command_starts(text) else text
 

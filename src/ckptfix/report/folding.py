@@ -66,7 +66,7 @@ def fold_names(names: Iterable[str], experts: int = 1) -> str:
 
 
 def fold_all(names: Iterable[str], banks: Banks | None = None) -> list[str]:
-    """Any names; those that differ only in numbers are folded.
+    """All names; those that differ only in numbers are folded.
 
     Args:
         names: of any kind.
@@ -181,7 +181,7 @@ def container(finding: Finding) -> str:
 
 
 MOST_FINDINGS: Final = 1_000
-"""More are folded by the numbers of layers too."""
+"""Beyond this number, findings are also folded by layer number."""
 
 
 def like_as_one(checked: CheckedCheckpoint) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""The map of layers as shapes of a picture: what a template draws as SVG."""
+"""The map of layers as shapes, which a template draws as SVG."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Shape:
     title: str
     """Names of the modules and what happens to them."""
     wrong: bool
-    """Some release builds something else."""
+    """Some release builds a different format."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Built:
-    """Modules that some releases build in another format than stored, for the same reason."""
+    """Modules that some releases build in a different format than stored, for the same reason."""
 
     releases: str
     stored: str
@@ -87,10 +87,10 @@ def colours(maps: Iterable[LayerMap]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Words:
-    """How a checkpoint's modules and releases are written."""
+    """Formats a checkpoint's modules and releases as text."""
 
     banks: Banks | None
-    """Banks whose expert 0 stands for all of them."""
+    """Banks whose expert 0 represents all of them."""
     targets: tuple[Target, ...]
     """All releases, in the order in which they are shown."""
 
@@ -103,7 +103,7 @@ class Words:
         return f"{visible(', '.join(folded[:MOST_NAMES]))}{more}{total}"
 
     def number(self, modules: Sequence[str]) -> int:
-        """How many modules they stand for."""
+        """How many modules they represent."""
         return len(modules) if self.banks is None else sum(map(self.banks.number, modules))
 
     def releases(self, difference: Difference) -> str:
@@ -156,13 +156,13 @@ def _shapes(row: Row, top: int, colour: Mapping[str, str], words: Words) -> Iter
         spots = [spot for at in places if (spot := row.spots[at]) is not None]
         formats, differences = spots[0].formats, spots[0].differences
         names = words.names([name for spot in spots for name in spot.modules])
-        told = [
+        built = [
             f"{words.releases(d)} builds {d.resolved}: {visible(d.reason)}" for d in differences
         ]
         yield Shape(
             colour[formats[0]] if len(formats) == 1 else "several",
             "".join(_path(places, top, joined=not differences)),
-            "; ".join((f"{names}: stored as {spots[0].format}", *told)),
+            "; ".join((f"{names}: stored as {spots[0].format}", *built)),
             bool(differences),
         )
 
@@ -178,7 +178,7 @@ def _path(places: Sequence[int], top: int, *, joined: bool) -> Iterator[str]:
 
 
 def built_otherwise(layers: LayerMap, words: Words) -> tuple[Built, ...]:
-    """The differences of the map in words, for paper and for screens without a mouse."""
+    """The differences of the map in words, for print and touch screens."""
     groups: dict[tuple[object, ...], tuple[Spot, Difference, list[str]]] = {}
     spots = (s for stack in layers.stacks for row in stack.rows for s in row.spots if s is not None)
     for spot in spots:

@@ -12,13 +12,14 @@ from typing import Final
 Line = tuple[tuple[str, str], ...]
 """Pieces of one line: (text, style); style is a Rich style, `COMMAND`, `SHELL` or empty."""
 SHELL: Final = "shell"
-"""Style of a piece that is a command to paste: where it is broken, the shell reads on."""
+"""Style of a piece that is a command to paste: lines are broken so that a shell continues
+reading."""
 GAP: Final = 2
-"""Blanks between two columns."""
+"""Spaces between two columns."""
 LEAST_NAME: Final = 24
-"""Columns that a folded name keeps."""
+"""Minimum width of a folded name."""
 WHOLE: Final = 14
-"""A cell as short as this is never broken."""
+"""Cells up to this width are never broken."""
 _READ_ON: Final = " \\"
 """What a command ends with that continues on the next line."""
 
@@ -38,7 +39,7 @@ class Table:
     """Rows of cells."""
 
     rows: tuple[tuple[str, ...], ...]
-    """Each with as many cells; the blanks that the first cell starts with are an indentation."""
+    """Each with the same number of cells; leading spaces of the first cell are an indentation."""
     styles: tuple[str, ...]
     """Of each row."""
 
@@ -136,7 +137,7 @@ def _least(cell: str) -> int:
 
 
 def _column_groups(least: Sequence[int], width: int) -> list[list[int]]:
-    """The columns of each table: one, or where they do not fit, several that repeat the first."""
+    """The columns of each table: one table, or several that repeat the first column."""
     groups = [[0]]
     for column in range(1, len(least)):
         wide = sum(least[i] + GAP for i in groups[-1]) + least[column]
@@ -147,7 +148,7 @@ def _column_groups(least: Sequence[int], width: int) -> list[list[int]]:
 
 
 def _shares(natural: Sequence[int], least: Sequence[int], room: int) -> list[int]:
-    """Widths from `least` to `natural`, the narrowest grown first, as far as the room goes."""
+    """Widths between `least` and `natural`; the narrowest grow first, as far as there is room."""
     made = list(least)
     for _ in range(room - sum(least)):
         short = [i for i in range(len(made)) if made[i] < natural[i]]
@@ -177,7 +178,7 @@ def _padded(text: str, width: int, *, right: bool) -> str:
 
 
 def _column(column: Sequence[str], width: int) -> list[list[str]]:
-    """The lines of each cell; names are folded unless two would look alike."""
+    """The lines of each cell; names are folded unless two would look the same."""
     made = [_cell(cell, width, fold=True) for cell in column]
     known = {tuple(lines): cell for lines, cell in zip(made, column, strict=True)}
     if all(known[tuple(lines)] == cell for lines, cell in zip(made, column, strict=True)):

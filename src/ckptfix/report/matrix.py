@@ -1,4 +1,4 @@
-"""Verdicts per release, for people: a matrix, and the steps to one answer."""
+"""Verdicts per release, for people: a matrix, and what is wrong in each release."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -42,7 +42,7 @@ def _command_lines(commands: Sequence[tuple[str, str]]) -> Iterator[Line]:
 def _commands(
     checked: CheckedCheckpoint, loading: Sequence[Sequence[Target]]
 ) -> Iterator[tuple[str, str]]:
-    """(command, what it is for), most useful first; no command that changes nothing."""
+    """(command, purpose), most useful first; commands without effect are left out."""
     advised = checked.advised
     if advised and (checked.requested or not advised.for_releases):
         yield from _rewrites(checked, advised)
@@ -73,7 +73,7 @@ def effect_text(checked: CheckedCheckpoint, advised: Advised) -> str:
 
 
 def _rewrites(checked: CheckedCheckpoint, advised: Advised) -> Iterator[tuple[str, str]]:
-    """How to carry a rewrite out: in place, into a directory, or for all who use the repository."""
+    """How to carry out a rewrite: in place, into a directory, or as a pull request."""
     call, name = f"`rewrite({advised.arguments})`", checked.name
     comment = f"# {effect_text(checked, advised)}"
     if checked.kind == "directory":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 PATIENCE: Final = 0.5
-"""Seconds that a command may run in silence."""
+"""Seconds that a command may run without a bar."""
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -26,14 +26,14 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 _displays: list["_Display"] = []
-"""Those that may have a bar on the terminal now."""
+"""Displays that may currently have a bar on the terminal."""
 
 
 def erase() -> None:
     """Erase the bar before something else is printed.
 
-    Rich would print it all above the bar and draw the bar again for each line: minutes, and long
-    lines broken, for the patch of a large checkpoint.
+    Rich would print everything above the bar and redraw the bar for each line, which takes minutes,
+    and breaks long lines, for the patch of a large checkpoint.
     """
     for display in _displays:
         display.erase()

@@ -1,4 +1,4 @@
-"""`resolve` for people: how a release gets to its answer."""
+"""`resolve` for people: how a release arrives at its answer."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -77,7 +77,7 @@ def _entry(verdict: TargetVerdict, resolution: Resolution | None) -> Iterator[Li
     else:
         entry, how = resolution.resolved.entry, resolution.resolved.how
         origin = _origin(entry.original, entry.name)
-        yield line(f"    quantized_layers? {entry.quant_algo}, by {origin} ({how})")
+        yield line(f"    quantized_layers? {entry.quant_algo}, from {origin} ({how})")
     for step in verdict.bound.steps(resolution.name):
         names = ", ".join(map(visible, step.looked_for))
         yield line(f"      tried {names}: {'found' if step.resolved else 'not found'}")

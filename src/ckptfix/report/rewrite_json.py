@@ -1,4 +1,4 @@
-"""`rewrite --json`: the types are the schema, docs/rewrite.schema.json is made from them."""
+"""`rewrite --json`: docs/rewrite.schema.json is generated from the types."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -74,11 +74,11 @@ class ServedObject(_Object, frozen=True):
     runtime: str
     version: str
     loads: Annotated[bool, Meta(description="Whether it loads the checkpoint when started so.")]
-    command: Annotated[str | None, Meta(description="For a shell; null where nothing helps.")]
+    command: Annotated[str | None, Meta(description="For a shell; null if nothing helps.")]
     override: Annotated[
         str | None, Meta(description="JSON that is passed for values of config.json.")
     ]
-    problem: Annotated[str | None, Meta(description="Why nothing that is passed helps.")]
+    problem: Annotated[str | None, Meta(description="Why no override helps.")]
 
 
 class RewrittenObject(_Object, frozen=True):

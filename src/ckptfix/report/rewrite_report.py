@@ -49,7 +49,7 @@ class Rewritten:
     kind: str = "directory"
     """`directory`, `snapshot`, `repository` or `url`."""
     ways: tuple[Served, ...] = ()
-    """How each release is started with the checkpoint as it is; empty unless that was asked."""
+    """How each release is started with the checkpoint as stored; empty unless requested."""
     unmatched: tuple[str, ...] = ()
     """Rules of the user's name map that match no name, old or new."""
 

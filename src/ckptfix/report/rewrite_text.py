@@ -122,7 +122,7 @@ def unchanged_lines(name: str, plan: Plan, *, for_releases: bool) -> Iterator[Li
 
 
 def unmatched_lines(name: str, rules: Sequence[str]) -> Iterator[Line]:
-    """Rules of the user that do nothing."""
+    """Rules of the user without effect."""
     for rule in rules:
         yield line(("warning", "bold yellow"), f": {visible(name)}: no name matches {rule}")
 
@@ -145,7 +145,7 @@ def forgotten_lines(name: str, forgotten: Forgotten | None) -> Iterator[Line]:
 
 
 def output_lines(output: Output) -> Iterator[Line]:
-    """What `--output` made, and how."""
+    """What `--output` created, and how."""
     made = [f"{count(number, 'weight file')} by {kind}" for kind, number in output.linked]
     if output.renamed:
         made.append(f"{count(output.renamed, 'weight file')} copied with new names")

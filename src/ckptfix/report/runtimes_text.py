@@ -17,7 +17,7 @@ def release_table(rows: Sequence[ReleaseRow]) -> Table:
 
 
 def architecture_lines(architecture: str, rows: Sequence[ArchitectureRow]) -> Iterator[Line]:
-    """Releases that do the same are shown together, oldest first."""
+    """Releases with the same behaviour are shown together, oldest first."""
     groups: list[list[ArchitectureRow]] = []
     for row in rows:
         if groups and _same(groups[-1][0], row):

@@ -33,7 +33,7 @@ def serve_command(name: str, kind: str, target: Target, *options: str) -> str:
 
 
 def served_command(name: str, kind: str, served: Served) -> str:
-    """The same with what must be passed; empty where nothing helps."""
+    """The same with the override that it needs; empty if nothing helps."""
     if not served.loads:
         return ""
     options = (served.flag, served.override) if served.override else ()
@@ -45,9 +45,9 @@ def serving_lines(name: str, kind: str, ways: Iterable[Served]) -> Iterator[Line
     ways = tuple(ways)
     if not ways:
         yield line("# no known release has an answer for this architecture")
-    told = ((one.target, (served_command(name, kind, one), _comment(one))) for one in ways)
-    for alike, (command, comment) in runs_of_releases(told):
-        yield line(("# " + release_range(alike), "bold"), f": {comment}")
+    commands = ((one.target, (served_command(name, kind, one), _comment(one))) for one in ways)
+    for releases, (command, comment) in runs_of_releases(commands):
+        yield line(("# " + release_range(releases), "bold"), f": {comment}")
         if command:
             yield line((command, SHELL))
 

@@ -15,7 +15,7 @@ from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.report.commands import ELSEWHERE, quoted, suggested
 from ckptfix.rules.finding import Repair
 
-if TYPE_CHECKING:  # `check` has no use for it
+if TYPE_CHECKING:  # `check` does not need it
     from ckptfix.verifying.outcome import VerifyReport
 
 RepairCommand = Literal["rewrite", "rewrite --from-tensors", "rewrite --tensors"]

@@ -13,7 +13,7 @@ from ckptfix.text import visible
 def tensor_diff_lines(tensors: TensorChanges) -> Iterator[Line]:
     """Every rename as a removed and an added line; names that differ in numbers are folded.
 
-    `git apply` passes over these lines: they start no hunk.
+    `git apply` skips these lines, because they do not start a hunk.
     """
     similar: dict[tuple[str, str], dict[str, str]] = {}
     files: dict[tuple[str, str], set[str]] = {}

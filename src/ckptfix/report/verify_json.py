@@ -1,4 +1,4 @@
-"""`verify --json`: the types are the schema, docs/verify.schema.json is made from them."""
+"""`verify --json`: docs/verify.schema.json is generated from the types."""
 
 from collections.abc import Iterator
 from math import isfinite

@@ -51,11 +51,11 @@ def alias_requests(
 ) -> tuple[AliasRequest, ...]:
     """The aliases that let the releases build each module in its stored format.
 
-    A quantized module that a release does not find needs its own name next to the entry of its last
-    member, in every file that has it. An unquantized one that a release would quantize needs a
-    pattern, in every file that excludes it under a different name or, if a layer map decides and
-    the release took the entry of a different module, in all of them. A packed module of which only
-    some members are excluded needs patterns for the rest.
+    A quantized module that a release does not find needs an entry under its own name next to that
+    of its last member, in every file that has it. An unquantized one that a release would quantize
+    needs a pattern, in every file that excludes it under a different name or, if a layer map
+    decides and the release took the entry of a different module, in all of them. A packed module of
+    which only some members are excluded needs patterns for the rest.
 
     Args:
         checkpoint: tensors and metadata, with the current names.
@@ -121,7 +121,7 @@ def _wanted_patterns(
         else:
             pattern = patterns[module.members[0]]
             spelled = _respelled(pattern, module.members[0], module.name)
-            # `lm_head.*` is there and excludes no lm_head: only the name itself helps.
+            # `lm_head.*` exists but does not exclude lm_head: only the name itself helps.
             names = (module.name if spelled == pattern else spelled,)
         yield from (AliasRequest(metadata.place, name, True, module.label) for name in names)
 
@@ -136,7 +136,7 @@ def _members_left_out(members: Iterable[str], patterns: _Patterns) -> Iterator[s
 
 
 def _respelled(pattern: str | None, member: str, looked_up: str) -> str:
-    """The pattern with the beginning that the runtime gives to the module's name, if that fits.
+    """The pattern with the prefix that the runtime gives to the module's name, if that fits.
 
     >>> _respelled("model.visual*", "model.visual.blocks.0.qkv", "visual.blocks.0.qkv")
     'visual*'

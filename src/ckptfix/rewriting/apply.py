@@ -37,7 +37,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Recovered:
-    """A transaction of an earlier run that was completed now."""
+    """A transaction of an earlier run that has just been completed."""
 
     files: tuple[str, ...]
     undo: bool
@@ -76,7 +76,7 @@ def apply_changes(
     Args:
         source: the checkpoint.
         changes: JSON files, written whole.
-        shards: shard files whose tensors get other names; only their headers are backed up.
+        shards: shard files whose tensors are renamed; only their headers are backed up.
 
     Raises:
         CkptfixError: a file is a link, has changed since it was read, or cannot be written.

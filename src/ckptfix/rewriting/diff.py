@@ -17,7 +17,7 @@ _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 
 
 class _Block(NamedTuple):
-    """Old lines `start` to `end` (0-based, half-open) and what they become."""
+    """Old lines `start` to `end` (0-based, half-open) and their replacement."""
 
     start: int
     end: int
@@ -113,7 +113,7 @@ def _range(start: int, count: int) -> str:
 
 
 def _marked(mark: str, lines: Sequence[str]) -> str:
-    """Lines behind a mark; only the last one of a file can lack its line break."""
+    """Lines after a marker; only the last line of a file can lack its line break."""
     if not lines:
         return ""
     text = mark + mark.join(lines)

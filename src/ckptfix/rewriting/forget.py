@@ -25,7 +25,7 @@ class Forgotten:
     files: int
     """Number of files, the lock and .gitignore not counted."""
     nbytes: int
-    """Of these files."""
+    """Bytes of these files."""
     left: tuple[str, ...]
     """Names left in the folder because ckptfix did not create them."""
 
@@ -81,7 +81,7 @@ def _originals(store: Store) -> tuple[str, ...]:
 
 
 def _ours(folder: Path) -> Iterator[Path]:
-    """Regular files with names that ckptfix uses; links and folders belong to someone else."""
+    """Regular files with names that ckptfix uses; it creates no links or folders."""
     for path in folder.iterdir():
         named = path.name in (UNDO, LOCK, IGNORE) or _KEPT.fullmatch(path.name) is not None
         if (named or path.name.endswith(TEMPORARY)) and stat.S_ISREG(path.lstat().st_mode):

@@ -1,4 +1,4 @@
-"""The map of layers where every runtime reads it: in config.json."""
+"""Copies the layer map to where every runtime reads it: config.json."""
 
 from dataclasses import replace
 

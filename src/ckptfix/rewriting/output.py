@@ -50,18 +50,18 @@ class Output:
     left_out: tuple[str, ...] = ()
     """Files that were not fetched: weights, and files too large to be anything else."""
     renamed: int = 0
-    """Weight files copied because their tensors have other names."""
+    """Weight files copied because their tensors are renamed."""
 
 
 def require_free(output: str, root: Path | None = None) -> Path:
-    """The absolute path of a directory that may be made.
+    """The absolute path of a directory that may be created.
 
     Args:
         output: as the user named it.
         root: the directory of the checkpoint, if it has one.
 
     Raises:
-        CkptfixError: it exists and is not empty, is a file, or lies in the checkpoint.
+        CkptfixError: it exists and is not empty, is a file, or is inside the checkpoint.
     """
     path = Path(output).absolute()
     try:

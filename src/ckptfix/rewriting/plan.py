@@ -46,7 +46,7 @@ class FileChange:
     copied_from: str = ""
     """The other file."""
     draft: "Draft | None" = None
-    """What it was made from; None where that was more than changes of names."""
+    """What it was made from; None if more than names changed."""
 
     @classmethod
     def of(
@@ -112,7 +112,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Aliases:
-    """Names that are added because a runtime looks them up."""
+    """Names to add because a runtime looks them up."""
 
     entries: Mapping[Place, tuple[str, ...]] = field(default_factory=dict)
     """Place of an entry -> names to add next to it."""
@@ -224,7 +224,7 @@ def _content(statement: Statement) -> str:
 
 
 def change_file(document: JsonText, metadata: MetadataFile, draft: Draft) -> FileChange:
-    """The edits of a draft to the text of its file."""
+    """The edits that a draft makes to the text of its file."""
     additions = {p: n for p, n in draft.additions.items() if p not in draft.removals}
     settings: dict[Path, object] = {}
     appended: dict[Path, list[str]] = {}
@@ -242,7 +242,7 @@ def change_file(document: JsonText, metadata: MetadataFile, draft: Draft) -> Fil
 
 
 def rewritten(checkpoint: Checkpoint, changes: Iterable[FileChange]) -> Checkpoint:
-    """The checkpoint as the new bytes describe it; read again, not patched."""
+    """The checkpoint as parsed from the new bytes."""
     changes = tuple(changes)
     if not changes:
         return checkpoint
@@ -255,7 +255,7 @@ def rewritten(checkpoint: Checkpoint, changes: Iterable[FileChange]) -> Checkpoi
 def _renamed_places(
     before: Checkpoint, after: Checkpoint, drafts: dict[str, Draft]
 ) -> dict[Place, Statement]:
-    """Place after the rewrite -> the renamed entry or target as it stood before."""
+    """Place after the rewrite -> the renamed entry or target as it was before."""
     places = {}
     for old, new in zip(before.metadata, after.metadata, strict=True):
         draft = drafts[old.file]

@@ -32,7 +32,7 @@ class PortablePlan:
     def harmed(self) -> tuple[TargetVerdict, ...]:
         """Targets that would build a module incorrectly which they build correctly now.
 
-        A target that builds modules incorrectly now and would stop afterwards loses nothing.
+        A target that already builds modules incorrectly loses nothing if it stops afterwards.
         """
         return tuple(
             new
@@ -47,7 +47,7 @@ class PortablePlan:
 
     @property
     def failing_before(self) -> int:
-        """Weight of the modules that are wrong now; a release that builds nothing counts most."""
+        """Weighted number of wrong modules; a release that builds nothing weighs most."""
         return _failing(self.before)
 
     @property
@@ -100,8 +100,7 @@ def _plan_where_it_stands(
     Args:
         checkpoint: tensors and metadata.
         name_map: how `rename` and `auto` spell names.
-        targets: most important first: if two need names that exclude each other, the earlier one
-            gets them.
+        targets: most important first: if two need conflicting names, the earlier one gets them.
         strategy: see above.
     """
     before = judge_each(checkpoint, targets)
@@ -185,7 +184,7 @@ def _wrong(verdicts: Iterable[TargetVerdict]) -> int:
 
 
 def _failing(verdicts: Iterable[TargetVerdict]) -> int:
-    """Number of modules built incorrectly; a release that builds none counts most."""
+    """Number of modules built incorrectly; a release that builds nothing weighs most."""
     return sum(len(v.wrong) + (_REFUSED if v.refused else 0) for v in verdicts)
 
 

@@ -28,7 +28,7 @@ def find_harm(
 ) -> list[Refusal]:
     """What the rewrite would break.
 
-    `renamed`: place in the rewritten metadata -> the entry or target that stood there before.
+    `renamed`: place in the rewritten metadata -> the entry or target that was there before.
     """
     refusals = []
     known = Counter(identity(finding, name_map) for finding in before)

@@ -37,7 +37,7 @@ class ProvedPlan:
     """A rewrite of one checkpoint and its verified result."""
 
     checkpoint: Checkpoint
-    """The checkpoint as it is."""
+    """The checkpoint before the rewrite."""
     plan: Plan
     portable: PortablePlan | None
     """Verdicts before and after on each release; None if no known release applies."""
@@ -86,7 +86,7 @@ class Planner:
         """The plan.
 
         Raises:
-            CkptfixError: no release registers the architecture, the rules contradict themselves, or
+            CkptfixError: no release registers the architecture, the rules contradict each other, or
                 the names in this metadata cannot be renamed.
         """
         self._require_speller()

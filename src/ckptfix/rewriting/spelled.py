@@ -1,8 +1,8 @@
-"""Which names a dialect with its own reading needs for releases, proved by resolving them again.
+"""The names that releases need in a dialect with its own reading, proved by resolving them again.
 
-A release may compare names differently from the quantizer, or under its own spelling. For each
-module that it gets wrong, names are added in the spelling that helps; a name that decides wrongly
-is replaced by the names of the modules that it is right about.
+A release may match names differently from the quantizer, or spell them differently. For each module
+that it builds incorrectly, names are added in the spelling that helps; a name that decides
+incorrectly is replaced by names of the modules for which it is correct.
 """
 
 import re
@@ -36,10 +36,10 @@ from ckptfix.runtimes.verdict import TargetVerdict, judge_each
 
 _BANK: Final = re.compile(r"(.*\.experts)\.\d+\..*")
 _ROUNDS: Final = 3
-"""A list that a release derives from the tensors where there is none has to be written whole: what
-one round leaves out is added in the next."""
+"""A list that a release derives from the tensors if it is missing has to be written completely:
+each round adds what the previous one missed."""
 _NAMING: Final = frozenset({Why.SPELLING, Why.PARENT, Why.REACH})
-"""Problems of names alone; the others contradict the tensors."""
+"""Causes that only concern names; the others contradict the tensors."""
 
 Spelling = tuple[str, ...]
 _SPELLINGS: Final[tuple[Spelling, ...]] = (
@@ -61,13 +61,13 @@ class Attempt:
     files: tuple[FileChange, ...]
     after: tuple[TargetVerdict, ...]
     wrong: int
-    """Modules that some release still gets wrong."""
+    """Modules that some release still builds incorrectly."""
     lost: int
     """Modules that the quantizer would now read differently from how they are stored."""
 
     @property
     def rank(self) -> tuple[int, int]:
-        """Less is better; the first of equals wins."""
+        """Lower is better; the first of equals wins."""
         return self.lost, self.wrong
 
 
@@ -81,7 +81,7 @@ class SpelledPlanner:
     name_map: NameMap
     targets: Sequence[Target]
     from_tensors: bool
-    """Also repair contradictions to the tensors."""
+    """Also repair what contradicts the tensors."""
 
     def plan(self) -> tuple[Plan, PortablePlan | None]:
         """The plan, and the verdicts of the releases before and after it."""
@@ -111,7 +111,7 @@ class SpelledPlanner:
 
     @cached_property
     def _idle(self) -> frozenset[Place]:
-        """Places of names that match nothing, if those are to be removed."""
+        """Places of names without effect, if those are to be removed."""
         if not self.from_tensors:
             return frozenset()
         return frozenset(f.place for f in self._found_before if f.rule.is_idle)
@@ -128,7 +128,7 @@ class SpelledPlanner:
     def _contradicted(self) -> frozenset[str]:
         """Modules that a name contradicts, if that is to be repaired.
 
-        What a file declares for all modules means less: it leaves routers and heads unsaid.
+        What a file declares for all modules is weaker: it does not mention routers and heads.
         """
         if not self.from_tensors:
             return frozenset()

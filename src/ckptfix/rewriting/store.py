@@ -3,7 +3,7 @@
     .ckptfix/
       journal.json   a transaction in progress: everything it needs is staged
       undo.json      what `undo` restores, and the state it requires
-      lock           held by the ckptfix that writes
+      lock           held by the ckptfix process that writes
       .gitignore     ignores the folder: the backup is not part of the checkpoint
       <SHA-256>      bytes of files, and heads of shard files
 
@@ -121,7 +121,7 @@ class Store:
 
     def _open_lock(self) -> int:
         self.create()
-        # A folder that came with the checkpoint may contain a link or pipe with this name.
+        # A folder that came with the checkpoint may contain a link or pipe of this name.
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(self.folder / LOCK, flags, 0o600)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -178,7 +178,7 @@ class Store:
         )
 
     def read(self, name: str) -> Transaction | None:
-        """journal.json or undo.json, if there."""
+        """journal.json or undo.json, if it exists."""
         path = self.folder / name
         if path.is_symlink():
             raise self.damaged(f"{name} is a symlink")
@@ -230,7 +230,7 @@ def interrupted(root: Path) -> bool:
     """True when a transaction was decided and not carried out.
 
     Raises:
-        CkptfixError: the folder cannot be read, so nobody knows.
+        CkptfixError: the folder cannot be read, so it is not known.
     """
     try:
         return (root / FOLDER / JOURNAL).is_file()

@@ -28,7 +28,7 @@ def unfolded_plan(plan: Plan, folded: Checkpoint, whole: Checkpoint) -> Plan:
     """The plan with every change made for each expert.
 
     Raises:
-        NotForAllError: it has to be made on the whole checkpoint.
+        NotForAllError: it has to be made for the whole checkpoint.
     """
     fold = folded.fold
     if fold is None or not plan.files:

@@ -1,4 +1,4 @@
-"""Rules of a user's name map that match no name: mistyped, most likely. Pure."""
+"""Rules of a user's name map that match no name, most likely mistyped. Pure."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Unmatched:
 
 
 def unmatched_rules(planned: ProvedPlan, own: NameMap | None) -> Unmatched:
-    """The rules that match neither a name as it is nor one that a rule has given before.
+    """The rules that match neither an existing name nor one that a rule has produced.
 
     The second happens when a rewrite is repeated, so it is not a mistake.
 

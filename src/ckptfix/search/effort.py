@@ -1,6 +1,6 @@
 """How many comparisons of names and patterns a checkpoint may cost.
 
-The indexes of this package leave few to make. Names and patterns can be written so that an index
+With the indexes of this package, few are needed. Names and patterns can be written so that an index
 does not help; individual comparisons are then counted and limited.
 """
 
@@ -17,7 +17,7 @@ class EffortError(Exception):
 
 
 class _Meter:
-    """What was spent since the last `limited_effort` began."""
+    """Comparisons made since the last `limited_effort` began."""
 
     def __init__(self) -> None:
         self.spent = 0

@@ -37,7 +37,7 @@ class Glob:
 
     @cached_property
     def ignores_numbers(self) -> bool:
-        """True if neither the numbers in a name nor its length decide whether it matches."""
+        """True if neither the numbers in a name nor its length affect whether it matches."""
         return not (self._needs_regex or _DIGIT.search(self.pattern))
 
     def matches(self, name: str) -> bool:

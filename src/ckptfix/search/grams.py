@@ -1,7 +1,7 @@
 """Texts found by the three-character pieces that they contain.
 
-A text holds another one only if it holds each of its pieces; the rarest piece leaves few texts to
-look at.
+A text only contains another one if it contains each of its pieces; the rarest piece leaves few
+candidates.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ _LENGTH: Final = 3
 _SCANS: Final = 32
 """Building an index costs about as much as this many searches of all texts."""
 _LARGEST_INDEXED: Final = 20_000_000
-"""Characters; the index of more would take gigabytes, and is not made."""
+"""Characters; an index of more would take gigabytes, so none is built."""
 
 
 def _grams(text: str) -> list[str]:
@@ -43,11 +43,11 @@ class TextIndex:
         return found
 
     def holding(self, piece: str) -> list[int]:
-        """Positions of the texts that hold a piece, ascending."""
+        """Positions of the texts that contain a piece, ascending."""
         return self.holding_all((piece,))
 
     def holding_all(self, pieces: Iterable[str]) -> list[int]:
-        """Positions of the texts that hold the longest piece and may hold the others, ascending."""
+        """Positions of texts with the longest piece that may contain the others, ascending."""
         required = [piece for piece in pieces if piece]
         found = self._candidates(required)
         longest = max(required, key=len, default="")

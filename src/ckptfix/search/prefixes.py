@@ -10,23 +10,23 @@ _NEVER: Final = 1 << 62
 
 
 class Prefixes:
-    """Texts with a rank each; of those that another text begins with, the lowest rank counts.
+    """Texts with ranks; of those that another text begins with, the lowest rank counts.
 
-    In their sorted order, the texts that a text begins with are among the beginnings of the one
-    just before it. Each knows the next shorter beginning of its own, and one further up, so that a
-    chain of a thousand is climbed in ten steps.
+    In sorted order, the prefixes of a text are among the prefixes of the one just before it. Each
+    has a link to its next shorter prefix, and one to a prefix further up, so that a chain of a
+    thousand is climbed in ten steps.
     """
 
     def __init__(self, rank: Mapping[str, int]) -> None:
         self._texts = ["", *sorted(rank)]
-        """With an own text of no rank in front, where every chain ends."""
+        """An empty text without a rank comes first; every chain ends there."""
         self._ranks = [_NEVER, *(rank[text] for text in self._texts[1:])]
         self._shortest = min(map(len, rank), default=0)
         self._heads = {text[: self._shortest] for text in rank}
 
     @cached_property
     def _chains(self) -> tuple[list[int], list[int], list[int]]:
-        """Of each text: the next shorter beginning, one further up, the lowest rank on the way."""
+        """For each text: the next shorter prefix, one further up, the lowest rank in between."""
         texts, count = self._texts, len(self._texts)
         up, jump, depth = [0] * count, [0] * count, [0] * count
         lowest = list(self._ranks)
@@ -44,7 +44,7 @@ class Prefixes:
     def first_at(self, text: str, start: int = 0, *, shorter: bool = False) -> int | None:
         """The lowest rank of the texts that `text` begins with from `start` on.
 
-        `shorter`: the whole of `text` does not count.
+        `shorter`: `text` itself does not count.
         """
         if text[start : start + self._shortest] not in self._heads:
             return None
@@ -85,7 +85,7 @@ class Sorted:
         self.texts = sorted(texts)
 
     def span(self, head: str) -> tuple[int, int]:
-        """Where those are that begin with `head`: from, and up to."""
+        """The range of those that begin with `head`, half-open."""
         start = bisect_left(self.texts, head)
         return start, bisect_right(self.texts, head + _LAST, lo=start)
 

@@ -10,9 +10,9 @@ _REPEATED: Final = re.compile(r"[*+?]\??")
 
 
 def required_pieces(expression: str) -> list[str] | None:
-    r"""Pieces that every match holds, in order; None where that is not plain to see.
+    r"""Pieces that every match contains, in order; None if that is not obvious.
 
-    Plain is an expression without groups, alternatives and counts; such an expression is valid.
+    It is for an expression without groups, alternatives and counts, which is always valid.
     Nearly all patterns over names are plain.
 
     >>> required_pieces(r".*layers\.1[0-9]?\..*_proj+$")
@@ -39,7 +39,7 @@ def required_pieces(expression: str) -> list[str] | None:
 
 
 def _in_order(inside: str) -> bool:
-    """True where no range of a character class runs backwards."""
+    """True if no range of a character class runs backwards."""
     return all(first <= last for first, last in _RANGE.findall(inside))
 
 

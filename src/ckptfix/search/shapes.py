@@ -1,4 +1,4 @@
-"""Names that differ in numbers only, tried once for all of them.
+"""Names that only differ in numbers, tried once for all of them.
 
 A checkpoint has thousands of names and a dozen shapes: every layer has `layers.0.mlp.up_proj`.
 """
@@ -14,20 +14,20 @@ from ckptfix.search.globs import Glob
 
 NUMBER: Final = re.compile(r"[0-9]+")
 _WORTH: Final = 8
-"""Names per shape on average, at least: a shape costs as much as a name."""
+"""Minimum average number of names per shape: a shape costs as much as a name."""
 
 
 class Shapes:
     """Names grouped by shape, with every number as `0`, and the value of each name."""
 
     def __init__(self, stands_for: Mapping[str, str], *, or_with: str) -> None:
-        """`or_with`: a name also matches with this behind it."""
+        """`or_with`: a name also matches with this suffix."""
         self._stands_for, self._or_with = stands_for, or_with
         self._matched: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     @cached_property
     def _by_shape(self) -> dict[str, list[int]]:
-        """Shape -> the places of its names."""
+        """Shape -> the positions of its names."""
         found: dict[str, list[int]] = {}
         for at, name in enumerate(self._stands_for):
             found.setdefault(NUMBER.sub("0", name), []).append(at)
@@ -35,11 +35,11 @@ class Shapes:
 
     @cached_property
     def _longer(self) -> dict[str, str]:
-        """With `or_with` behind it -> shape."""
+        """Shape with the suffix `or_with` -> shape."""
         return {f"{shape}{self._or_with}": shape for shape in self._by_shape}
 
     def decides(self, glob: Glob) -> bool:
-        """True where trying the shapes is enough, and saves work."""
+        """True if trying the shapes is enough, and saves work."""
         return glob.ignores_numbers and len(self._by_shape) * _WORTH <= len(self._stands_for)
 
     def matching(self, glob: Glob) -> tuple[str, ...]:

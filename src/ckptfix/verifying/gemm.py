@@ -32,7 +32,7 @@ class GemmOutcome:
     error: float
     """Relative error compared with the reference."""
     tolerance: float
-    """The part of the error that rounding explains."""
+    """The error that rounding explains."""
     requantized_error: float | None
     """Relative error of the weight, added by the runtime when it joins the members."""
     seconds: float
@@ -54,14 +54,14 @@ def run_layer(
 ) -> GemmOutcome:
     """Reference first, then as a runtime would: join, choose a GEMM, multiply, compare.
 
-    The weights of the layer are overwritten where a runtime requantizes them.
+    The weights of the layer are overwritten if a runtime requantizes them.
     """
     given = random_input(layer, tokens)
     expected = reference(layer, given)
-    held = hold_as_runtime(layer)
-    made = _multiply(held.layer, given, device, backends)
-    error = relative_error(_with_low_rank(made.output, held.layer, given), expected)
-    tolerance = made.tolerance + (0.0 if held.requantized_error is None else FP8_ERROR)
+    loaded = hold_as_runtime(layer)
+    made = _multiply(loaded.layer, given, device, backends)
+    error = relative_error(_with_low_rank(made.output, loaded.layer, given), expected)
+    tolerance = made.tolerance + (0.0 if loaded.requantized_error is None else FP8_ERROR)
     how: Literal["native", "emulated", "failed"] = made.how
     reason = made.reason
     if not error <= tolerance:
@@ -72,7 +72,7 @@ def run_layer(
             else "the result is not finite"
         )
     return GemmOutcome(
-        how, made.kernel, reason, error, tolerance, held.requantized_error, made.seconds
+        how, made.kernel, reason, error, tolerance, loaded.requantized_error, made.seconds
     )
 
 

@@ -23,8 +23,8 @@ class Input:
 def random_input(layer: Layer, tokens: int) -> Input:
     """The same values for the same name, on every device and rank.
 
-    They are normal, and where there is a static `input_scale` the largest is the one that the
-    scale was made for: clipped inputs would tell us nothing about the checkpoint.
+    They are normally distributed, and with a static `input_scale` the largest is the one that the
+    scale allows: clipped inputs would tell us nothing about the checkpoint.
     """
     generator = torch.Generator().manual_seed(zlib.crc32(layer.name.encode(errors="replace")))
     x = torch.randn(tokens, layer.shape[1], generator=generator).to(layer.device)

@@ -44,7 +44,7 @@ class Layer:
 
     @property
     def device(self) -> torch.device:
-        """Where its tensors are."""
+        """The device of its tensors."""
         return self.members[0].tensors["weight"].device
 
     @property
@@ -69,7 +69,7 @@ class Layer:
 
 
 def adjoining(tensors: Sequence[Tensor]) -> Tensor:
-    """Concatenated tensors; no copy is made if they are adjacent in memory."""
+    """Concatenated tensors, without a copy if they are adjacent in memory."""
     first = tensors[0]
     if len(tensors) == 1:
         return first
@@ -100,7 +100,7 @@ def hold_as_runtime(layer: Layer) -> JsonObject:
 
     FP8 per tensor: weights are requantized to the largest scale. NVFP4: the largest
     `weight_scale_2` is taken, of an expert the first, and nothing is requantized. Weights are
-    overwritten: what needs the stored ones comes before.
+    overwritten, so whatever needs the stored ones must run before.
 
     Source: vLLM 0.33.0, vllm/model_executor/layers/quantization/modelopt.py (lines 1063, 2093 and
     2187) and utils/w8a8_utils.py `requantize_with_max_scale`.

@@ -37,7 +37,7 @@ def low_ranks(members: Sequence[StoredWeight]) -> dict[str, LowRankNumbers]:
 
 
 def low_rank_numbers(members: Sequence[StoredWeight]) -> LowRankNumbers:
-    """Against the rest: it holds what the first singular vectors leave, so nothing along them.
+    """Compared with the residual, which contains nothing along the first singular vectors.
 
     Args:
         members: weights of one lora_a, one below the other.
@@ -81,7 +81,7 @@ def _rows_of_all(members: Sequence[StoredWeight]) -> Iterator[tuple[slice, Tenso
 
 
 def _largest_singular(members: Sequence[StoredWeight]) -> float:
-    """By power iteration; at worst a few per cent too small."""
+    """By power iteration; at worst a few percent too small."""
     generator = torch.Generator().manual_seed(0)
     vector = torch.randn(members[0].shape[1], 4, generator=generator)
     vector = vector.to(members[0].tensors["weight"].device)

@@ -22,7 +22,7 @@ from ckptfix.verifying.low_rank import low_ranks
 from ckptfix.verifying.stored import SOURCE, StoredWeight
 
 _FEWEST_BLOCKS = 32
-"""Fewer blocks than that prove nothing about scales and codes."""
+"""Fewer blocks than this prove nothing about scales and codes."""
 _MOST_DIGESTED = 1 << 16
 
 
@@ -57,7 +57,7 @@ def _counted(tensor: Tensor) -> tuple[Tensor, Tensor]:
     counts = torch.bincount(tensor.reshape(-1).view(torch.uint8), minlength=256)
     if tensor.dtype != torch.uint8:
         return every.view(tensor.dtype).float(), counts
-    # 2^-127 is as near to zero as E8M0 comes, and what a block of zeros gets.
+    # 2^-127 is the smallest E8M0 value, which a block of zeros gets.
     return torch.where(every == 0, 0.0, e8m0(every)), counts
 
 

@@ -53,7 +53,7 @@ class PlannedGemm:
     problem: str = ""
     """Why no GEMM can be chosen."""
     runs: bool = True
-    """False: only its numbers are checked."""
+    """False: only its values are checked."""
 
     @property
     def quant_algo(self) -> str:
@@ -99,7 +99,7 @@ def companions(module: Module) -> tuple[str, ...]:
 def plan_gemms(
     checkpoint: Checkpoint, naming: Naming, family: Family, globs: Sequence[str] = ()
 ) -> Plan:
-    """All GEMMs of quantized modules, packed and banked as the family declares.
+    """All GEMMs of quantized modules, in packed modules and banks as the family declares.
 
     Raises:
         CkptfixError: a glob matches nothing, or nothing is quantized.
@@ -109,7 +109,7 @@ def plan_gemms(
     bound = {member for module in modules for member in module.members}
     unplaced = [
         RuntimeModule(name, (name,), "linear", True) for name in algos if name not in bound
-    ]  # the runtime drops them, but their numbers are checked too
+    ]  # the runtime drops them, but their values are checked too
     planned = [
         gemm
         for module in (*modules, *unplaced)
@@ -233,7 +233,7 @@ def sampled(plan: Plan, number: int) -> Plan:
 
 
 def share_of(plan: Plan, rank: int, ranks: int) -> Plan:
-    """The share of one of several ranks: about as many bytes as the others."""
+    """The share of one of several ranks: about the same number of bytes for each."""
     loads = [0] * ranks
     mine = set()
     for gemm in sorted(plan.gemms, key=lambda gemm: -gemm.nbytes):

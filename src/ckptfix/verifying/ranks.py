@@ -1,4 +1,4 @@
-"""Several processes under torchrun: each reads its share, the first makes the report."""
+"""Several processes under torchrun: each reads its share, the first writes the report."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ _PATIENCE = timedelta(hours=12)
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which of how many processes this is."""
+    """The rank of this process, and the number of processes."""
 
     rank: int = 0
     size: int = 1

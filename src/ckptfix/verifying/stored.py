@@ -28,7 +28,7 @@ class StoredWeight:
     """Role -> tensor."""
 
     def scalar(self, role: str) -> Tensor:
-        """A companion of one value, without dimensions, in F32."""
+        """A companion with one value, as a 0-dimensional F32 tensor."""
         return self.tensors[role].float().reshape(())
 
     def with_tensors(self, **tensors: Tensor) -> "StoredWeight":

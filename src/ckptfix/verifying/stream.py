@@ -1,7 +1,7 @@
 """Tensors from disk to the device: reading runs ahead of computing, within a budget.
 
-Threads read pieces of files into one buffer a unit of work; the buffer is pinned where a GPU will
-copy it. Bytes held on the host never exceed the largest unit plus the budget.
+Threads read pieces of files into one buffer per unit of work; the buffer is pinned if it is copied
+to a GPU. Bytes held on the host never exceed the largest unit plus the budget.
 """
 
 import ctypes
@@ -93,7 +93,7 @@ class _Loading:
     buffer: Tensor
     pieces: list[Future[None]]
     copied: torch.cuda.Event | None = None
-    """Recorded behind the copy to the GPU."""
+    """Recorded after the copy to the GPU."""
 
 
 class Stream:

@@ -52,7 +52,7 @@ class Sources:
     def is_sound(self, pattern: str) -> bool:
         """False for a pattern over a quantized module, or over none.
 
-        A tied lm_head, or draft layers, may be excluded though the file does not hold them.
+        A tied lm_head, or draft layers, may be excluded even if they are not stored.
         """
         modules = self.naming.read_pattern(pattern).modules
         if not modules:

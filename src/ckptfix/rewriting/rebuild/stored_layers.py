@@ -8,11 +8,11 @@ from ckptfix.checkpoint.formats.stored import StoredFormat
 
 
 def stored_layers(checkpoint: Checkpoint, declared: Mapping[str, str]) -> StoredLayers:
-    """Read every module, those aside that the metadata have no words for.
+    """Read every module except those that the metadata cannot describe.
 
     Args:
         checkpoint: tensors.
-        declared: checkpoint name -> quant_algo by which the metadata calls it. It decides only
+        declared: checkpoint name -> its quant_algo in the metadata. It decides only
             between formats that are stored identically, such as `mxfp4` and `W4A8_MXFP4_FP8`.
     """
     left_alone = checkpoint.left_alone

@@ -23,7 +23,7 @@ keeps its offset within a block and can be shared instead of copied, if the file
 
 @dataclass(frozen=True)
 class ShardChange:
-    """One shard file whose header gets new names."""
+    """One shard file whose tensors get new names."""
 
     file: str
     before: bytes

@@ -1,6 +1,6 @@
 """Replace the head of a shard file: in place if that is safe, otherwise by a copy renamed over it.
 
-The only code that opens a shard file to write. The data behind the head are never changed.
+The only code that opens a shard file to write. The data after the head is never changed.
 """
 
 import contextlib

@@ -30,7 +30,7 @@ class FlashInferBackend:
 
     @staticmethod
     def why_not(layer: Layer, device: Device) -> str:
-        """Formats and GPUs that it does not take."""
+        """Rejects formats and GPUs that it does not support."""
         algo, gemm = layer.quant_algo, layer.format.gemm
         if gemm is None or gemm.recipe != "nvfp4":
             return f"ckptfix supports no FlashInfer kernel for {algo}"

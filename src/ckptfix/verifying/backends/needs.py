@@ -13,8 +13,8 @@ def why_not(need: GpuNeed, label: str, device: Device) -> str:
         return f"{label} needs a GPU with compute capability {required}, but this is a CPU"
     if need.oldest <= device.capability <= need.newest:
         return ""
-    held = ".".join(map(str, device.capability))
+    capability = ".".join(map(str, device.capability))
     if device.capability > need.newest:
-        return f"{label} needs compute capability {required}, but this GPU has {held}"
+        return f"{label} needs compute capability {required}, but this GPU has {capability}"
     then = f"; {need.below}" if need.below else ""
-    return f"{label} needs compute capability {required}, but this GPU has {held}{then}"
+    return f"{label} needs compute capability {required}, but this GPU has {capability}{then}"

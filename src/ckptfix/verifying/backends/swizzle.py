@@ -1,4 +1,4 @@
-"""Scale factors in the order that tensor cores of Blackwell read them."""
+"""Scale factors in the order in which Blackwell tensor cores read them."""
 
 import torch
 from torch import Tensor

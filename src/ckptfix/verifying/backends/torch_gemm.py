@@ -20,8 +20,8 @@ from ckptfix.verifying.layer import Layer
 from ckptfix.verifying.stored import ROW_BLOCK
 
 _TOKENS = 32
-"""Inputs are padded to a multiple of this many rows: the strictest GEMM, INT8 on CUDA, takes no
-fewer than 17, and blocks of 128 require a multiple of 4."""
+"""Inputs are padded to a multiple of this many rows: the strictest GEMM, INT8 on CUDA, requires at
+least 17, and blocks of 128 require a multiple of 4."""
 _Operands = tuple[Tensor, Tensor, Tensor]
 """Codes of the input, its scales, the weight's scales."""
 
@@ -34,7 +34,7 @@ class TorchBackend:
 
     @staticmethod
     def missing() -> str:
-        """Why it cannot be used; only with a torch that is too old."""
+        """Why it cannot be used: a torch that is too old."""
         if hasattr(functional, "scaled_mm"):
             return ""
         return f"torch {torch.__version__} has no scaled_mm; it needs 2.10 or later"
@@ -81,7 +81,7 @@ def _cpu_problem(gemm: Gemm, device: Device) -> str:
 
 @cache
 def scaled_mm_runs_on_cpu() -> bool:
-    """Whether this torch has `scaled_mm` for CPUs: 2.11.0 has it for GPUs alone, 2.13.0 for both.
+    """Whether this torch has `scaled_mm` for CPUs: 2.11.0 has it for GPUs only, 2.13.0 for both.
 
     No public function reports this, so the smallest product is tried once.
     """
