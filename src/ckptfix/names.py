@@ -148,7 +148,7 @@ class Rule:
         return required_pieces(self.old) or [] if self.kind == "regex" else [self.old]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Mapped:
     """The result of mapping one name."""
 
@@ -170,6 +170,8 @@ class NameMapper:
         Raises:
             NameLengthError: a rule produced a name longer than `LONGEST_NAME`.
         """
+        if not self.rules:
+            return Mapped(name)
         mapped = self._mapped.get(name)
         if mapped is None:
             if len(self._mapped) >= _REMEMBERED:
@@ -211,7 +213,7 @@ class NameMapper:
 
     def map(self, name: str) -> str | None:
         """The runtime name for a checkpoint name; None if a rule drops it."""
-        return self.trace(name).name
+        return self.trace(name).name if self.rules else name
 
     def unstable(self, names: Iterable[str]) -> tuple[str, str, str | None] | None:
         """The first name that a second application would change again.

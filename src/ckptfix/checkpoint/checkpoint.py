@@ -103,12 +103,12 @@ class Checkpoint:
         """A value computed once from this checkpoint, under the caller's key."""
         return {}
 
-    @property
+    @cached_property
     def modules(self) -> dict[str, Module]:
         """Checkpoint name -> module; computed once for all metadata of the same tensors."""
         return self.table.modules
 
-    @property
+    @cached_property
     def formats(self) -> dict[str, StoredFormat]:
         """Checkpoint name -> stored format; computed once, like the modules."""
         return self.table.formats

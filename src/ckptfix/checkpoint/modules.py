@@ -19,13 +19,14 @@ _BY_LAST_PART: Final[Mapping[str, list[str]]] = {
 """Last dotted part of a spelling -> the spellings that end in it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Module:
     """A module and its tensors by role."""
 
     name: str
     tensors: Mapping[str, Tensor]
-    """Role (`weight`, `weight_scale`, `bias`, ...) -> tensor."""
+    """Role (`weight`, `weight_scale`, `bias`, ...) -> tensor. Modules of one checkpoint that hold
+    equal tensors share this object, so what follows from it is looked at once for all of them."""
     tensor_names: Mapping[str, str]
     """Role -> full tensor name."""
 
@@ -67,20 +68,33 @@ def group_modules(tensors: Mapping[str, Tensor]) -> dict[str, Module]:
     """All modules of a checkpoint, in the order of their first tensor."""
     grouped: dict[str, dict[str, str]] = {}
     fused: set[str] = set()
+    plain: dict[str, str] = {}
+    """Last parts of names that are roles as they stand, as one string each."""
     for name in tensors:
-        module, role = _split(name)
-        parameter = _fused_parameter(module, role)
-        if parameter is not None:
-            module, role = parameter
-            fused.add(module)
+        module, _, role = name.rpartition(".")
+        if role in plain:
+            role = plain[role]
+        elif role not in _BY_LAST_PART and not role.endswith(_FUSED_ENDS):
+            plain[role] = role
+        else:
+            module, role = _split(name)
+            parameter = _fused_parameter(module, role)
+            if parameter is not None:
+                module, role = parameter
+                fused.add(module)
         grouped.setdefault(module, {})[role] = name
     for parameter_name in fused:
         parent, _, role = parameter_name.rpartition(".")
         weight = grouped.get(parent, {}).pop(role, None)
         if weight is not None:
             grouped[parameter_name]["weight"] = weight
-    return {
-        module: Module(module, {role: tensors[name] for role, name in roles.items()}, roles)
-        for module, roles in grouped.items()
-        if roles
-    }
+    shared: dict[tuple[object, ...], dict[str, Tensor]] = {}
+    modules: dict[str, Module] = {}
+    for module, roles in grouped.items():
+        if roles:
+            stored = list(map(tensors.__getitem__, roles.values()))
+            alike = *roles, *map(id, stored)  # equal tensors are one object
+            if alike not in shared:
+                shared[alike] = dict(zip(roles, stored, strict=True))
+            modules[module] = Module(module, shared[alike], roles)
+    return modules

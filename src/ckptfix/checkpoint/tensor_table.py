@@ -68,7 +68,10 @@ class TensorTable:
     @cached_property
     def tensors(self) -> Header:
         """Every tensor, by file, in the order of the headers."""
-        return dict(chain.from_iterable(header.items() for header in self.headers.values()))
+        headers = tuple(self.headers.values())
+        if len(headers) == 1:
+            return headers[0]
+        return dict(chain.from_iterable(header.items() for header in headers))
 
     @cached_property
     def modules(self) -> dict[str, Module]:
@@ -78,17 +81,18 @@ class TensorTable:
     @cached_property
     def formats(self) -> dict[str, StoredFormat]:
         """Checkpoint name -> stored format; identical modules share one object."""
-        known: dict[tuple[tuple[str, str, tuple[int, ...]], ...], StoredFormat] = {}
+        known: dict[tuple[int, bool], StoredFormat] = {}
         formats: dict[str, StoredFormat] = {}
         for name, module in self.modules.items():
             held = module.tensors
             scale = held.get("input_scale")
-            if scale is not None and len(scale.shape) > 1 and EXPERTS in name:
-                held = {**held, "input_scale": _flat(scale)}
-            layout = tuple((role, t.dtype, t.shape) for role, t in held.items())
-            stored = known.get(layout)
+            flat = scale is not None and len(scale.shape) > 1 and EXPERTS in name
+            kind = id(held), flat  # one object for all modules that hold the same
+            stored = known.get(kind)
             if stored is None:
-                stored = known[layout] = stored_format(replace(module, tensors=held))
+                if flat and scale is not None:
+                    held = {**held, "input_scale": _flat(scale)}
+                stored = known[kind] = stored_format(replace(module, tensors=held))
             formats[name] = stored
         return formats
 

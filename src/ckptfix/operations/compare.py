@@ -18,7 +18,6 @@ from ckptfix.progress import SILENT, Listener
 from ckptfix.remote.opening import NetworkPolicy
 from ckptfix.rules.reading import Declarations
 from ckptfix.runtimes.name_maps import builtin_name_map
-from ckptfix.runtimes.naming import Naming
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def _with_source(
 ) -> SourceComparison:
     opened = open_named(source, policy, listener)
     table = read_tensors(opened.source, listener)
-    labels = Declarations(checkpoint, Naming(checkpoint, builtin_name_map(checkpoint))).labels
+    labels = Declarations.of(checkpoint, builtin_name_map(checkpoint)).labels
     return compare_tensors(checkpoint, labels, table, str(opened.reference))
 
 

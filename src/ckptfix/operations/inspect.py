@@ -155,7 +155,7 @@ def _field(metadata: MetadataFile, path: Path) -> str:
 
 
 def _formats(checkpoint: Checkpoint, naming: Naming) -> tuple[FormatCount, ...]:
-    declarations = Declarations(checkpoint, naming)
+    declarations = Declarations.of(checkpoint, naming.name_map)
     stated = _stated(declarations)
     schemes = _schemes(declarations)
     rows: dict[tuple[str, int, CodesSummary | None], list[str]] = {}

@@ -14,7 +14,6 @@ from ckptfix.checkpoint.expert_banks import Banks
 from ckptfix.rules.reading import Declarations
 from ckptfix.runtimes.module_verdict import UNQUANTIZED
 from ckptfix.runtimes.name_maps import NameMap
-from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict
 
@@ -112,7 +111,7 @@ def layer_map(
         name_map: how names in its metadata are read.
         verdicts: of the releases whose differences are marked.
     """
-    labels = Declarations(checkpoint, Naming(checkpoint, name_map)).labels
+    labels = Declarations.of(checkpoint, name_map).labels
     shown = [name for name in checkpoint.modules if _is_shown(checkpoint, name)]
     counts = Counter[str]()
     for name in shown:

@@ -11,7 +11,6 @@ from ckptfix.rewriting.plan import Aliases
 from ckptfix.rules.reading import Declarations
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
 from ckptfix.runtimes.name_maps import NameMap
-from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.registry import read_by_runtimes
 from ckptfix.runtimes.verdict import TargetVerdict
 
@@ -96,7 +95,7 @@ _Patterns = Mapping[str, str | None]
 
 
 def _excluded(checkpoint: Checkpoint, name_map: NameMap) -> list[tuple[MetadataFile, _Patterns]]:
-    declarations = Declarations(checkpoint, Naming(checkpoint, name_map))
+    declarations = Declarations.of(checkpoint, name_map)
     found: list[tuple[MetadataFile, _Patterns]] = []
     for metadata in read_by_runtimes(checkpoint.metadata):
         patterns: dict[str, str | None] = {

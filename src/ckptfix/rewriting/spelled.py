@@ -29,7 +29,6 @@ from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.name_maps import NameMap
-from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.placing import looked_up
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict, judge_each
@@ -132,7 +131,7 @@ class SpelledPlanner:
         """
         if not self.from_tensors:
             return frozenset()
-        declarations = Declarations(self.checkpoint, Naming(self.checkpoint, self.name_map))
+        declarations = Declarations.of(self.checkpoint, self.name_map)
         found: set[str] = set()
         for metadata in self.checkpoint.metadata:
             decided = declarations.decided(self.reading, metadata)
@@ -198,7 +197,7 @@ class SpelledPlanner:
 
     def _wrong_in(self, checkpoint: Checkpoint) -> frozenset[str]:
         """The given modules that the quantizer reads differently from how they are stored."""
-        declarations = Declarations(checkpoint, Naming(checkpoint, self.name_map))
+        declarations = Declarations.of(checkpoint, self.name_map)
         judged = looked_up(checkpoint)
         wrong: set[str] = set()
         for metadata in checkpoint.metadata:
@@ -237,7 +236,7 @@ class SpelledPlanner:
 
     @cached_property
     def _whys(self) -> Mapping[tuple[str, str], Why]:
-        declarations = Declarations(self.checkpoint, Naming(self.checkpoint, self.name_map))
+        declarations = Declarations.of(self.checkpoint, self.name_map)
         found = misread(self.checkpoint, self.reading, declarations, self.before)
         return {(str(each.target), each.module.name): each.why for each in found}
 
@@ -265,7 +264,7 @@ class SpelledPlanner:
 
     @cached_property
     def _layers(self) -> Mapping[str, StoredLayer]:
-        declarations = Declarations(self.checkpoint, Naming(self.checkpoint, self.name_map))
+        declarations = Declarations.of(self.checkpoint, self.name_map)
         return stored_layers(self.checkpoint, declarations.names).quantized
 
     @cached_property
@@ -275,7 +274,7 @@ class SpelledPlanner:
     @cached_property
     def _dropped(self) -> dict[str, tuple[Statement, ...]]:
         """File -> the statements that make a release or the quantizer misread a module."""
-        declarations = Declarations(self.checkpoint, Naming(self.checkpoint, self.name_map))
+        declarations = Declarations.of(self.checkpoint, self.name_map)
         names = {
             each.statement.name
             for each in misread(self.checkpoint, self.reading, declarations, self.before)

@@ -31,7 +31,7 @@ class Facts:
     @cached_property
     def declarations(self) -> Declarations:
         """What the metadata declares for each module."""
-        return Declarations(self.checkpoint, self.naming)
+        return Declarations.of(self.checkpoint, self.naming.name_map)
 
     @cached_property
     def misread(self) -> Sequence[Misread]:

@@ -16,6 +16,7 @@ from ckptfix.text import visible
 FAMILY: Final = Family("CKF1", "names")
 
 _WILDCARD: Final = re.compile(r"[*?\[]")
+_PACKED: Final = tuple(BUILTIN_PACKED)
 _EXPERT: Final = re.compile(r"(.*\.experts)\.\d+(?:\.|\Z)")
 
 
@@ -50,14 +51,19 @@ _EXPERT: Final = re.compile(r"(.*\.experts)\.\d+(?:\.|\Z)")
 def packed_without_members(context: Context) -> Iterable[Finding]:
     """Statements for a packed module whose members the same list does not name."""
     of_runtime = context.naming.runtime_names.module_of
-    names = of_runtime.keys() | context.checkpoint.modules.keys()
+    modules = context.checkpoint.modules
+
+    def is_module(name: str) -> bool:
+        return name in of_runtime or name in modules
+
     for metadata in context.checkpoint.metadata:
+        packed = [s for s in metadata.statements if s.name.endswith(_PACKED)]
         # In one spelling: a packed name for the runtime may occur next to members as stored.
-        stated = {of_runtime.get(s.name, s.name) for s in metadata.statements}
-        for statement in metadata.statements:
+        stated = {of_runtime.get(s.name, s.name) for s in metadata.statements if packed}
+        for statement in packed:
             parent, _, last = statement.name.rpartition(".")
             members = [f"{parent}.{part}" for part in BUILTIN_PACKED.get(last, ())]
-            if not members or statement.name in names or not set(members) <= names:
+            if not members or is_module(statement.name) or not all(map(is_module, members)):
                 continue
             left = [member for member in members if of_runtime.get(member, member) not in stated]
             if left:

@@ -8,6 +8,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.interface import Reading
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.place import Place
+from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
 from ckptfix.text import visible
 
@@ -54,6 +55,15 @@ class Declarations:
     _excluded: dict[str, dict[str, int]] = field(default_factory=dict)
     _entries: dict[str, dict[str, Statement]] = field(default_factory=dict)
     _decided: dict[str, Mapping[str, Statement | MetadataFile | None]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, name_map: NameMap) -> "Declarations":
+        """What a checkpoint's metadata declares under a name map; made once for both."""
+        key = "declarations", name_map.mapper
+        if key not in checkpoint.derived:
+            checkpoint.derived[key] = cls(checkpoint, Naming(checkpoint, name_map))
+        found: Declarations = checkpoint.derived[key]
+        return found
 
     def excluded(self, metadata: MetadataFile) -> Mapping[str, int]:
         """Module -> index in `metadata.statements` of the first pattern that excludes it."""
@@ -116,11 +126,12 @@ class Declarations:
         """
         formats = self.checkpoint.formats
         found: dict[str, str] = {}
-        for declared in sorted(self.all, key=lambda declared: declared.overruled is not None):
-            if declared.module not in found:
-                fit = formats[declared.module].fit(declared.quant_algo)
-                if fit is not None:
-                    found[declared.module] = fit.quant_algo
+        for overruled in (False, True):
+            for declared in self.all:
+                if declared.module not in found and (declared.overruled is not None) is overruled:
+                    fit = formats[declared.module].fit(declared.quant_algo)
+                    if fit is not None:
+                        found[declared.module] = fit.quant_algo
         if self.checkpoint.dialect.reading:
             found |= self._by_any_scheme(found)
         return found

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, Statement
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity
@@ -74,7 +74,7 @@ def wrong_module(context: Context) -> Iterable[Finding]:
             subject=module.name,
             message=f"is stored as {module.stored}, but {releases} {does}: "
             f"{visible(module.reason)}",
-            place=next((stated[name] for name in deciding if name in stated), whole),
+            place=next((stated[name].place for name in deciding if name in stated), whole),
             advice=f"to see what renaming can fix, run `plan(runtimes=[{specs}])`",
             effect="repairs it",
             modules=module.members,
@@ -157,10 +157,11 @@ def not_loaded(context: Context) -> Iterable[Finding]:
     for verdict in context.verdicts:
         for fault in verdict.faults:
             grouped.setdefault(fault, []).append(verdict.target)
-    file_of = context.checkpoint.table.file_of
     for fault, targets in grouped.items():
         tensor = next(iter(_tensors_of(context.checkpoint, fault.tensor)), "")
-        place = Place(file_of[tensor], tensor=visible(tensor)) if tensor else Place(CONFIG_FILE)
+        place = Place(CONFIG_FILE)
+        if tensor:
+            place = Place(context.checkpoint.table.file_of[tensor], tensor=visible(tensor))
         yield context.finding(
             subject=fault.tensor or CONFIG_FILE,
             message=f"is not loaded as stored by {' and '.join(map(str, targets))}: it "
@@ -189,12 +190,13 @@ def _deciding(module: ModuleVerdict) -> tuple[str, ...]:
     return module.members
 
 
-def _stated(verdicts: Iterable[TargetVerdict]) -> dict[str, Place]:
-    """Where each name is in the metadata that the releases use."""
-    found: dict[str, Place] = {}
-    for metadata in {id(v.metadata): v.metadata for v in verdicts if v.metadata}.values():
-        for statement in (*metadata.entries, *metadata.excludes):
-            found.setdefault(statement.name, statement.place)
+def _stated(verdicts: Iterable[TargetVerdict]) -> dict[str, Statement]:
+    """The first statement of each name in the metadata that the releases use."""
+    found: dict[str, Statement] = {}
+    used = [v.metadata for v in verdicts if v.metadata]
+    for statements in {id(ss): ss for m in used for ss in (m.entries, m.excludes)}.values():
+        for statement in statements:
+            found.setdefault(statement.name, statement)
     return found
 
 

@@ -4,11 +4,15 @@ Both are computed once for releases in which nothing differs that matters.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 from packaging.specifiers import SpecifierSet
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.runtimes.common.counting import Names
 from ckptfix.runtimes.common.effective import EffectiveMetadata
+from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.learned.placing import without_dropped
 from ckptfix.runtimes.loads import Reason
@@ -18,7 +22,9 @@ from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.runtimes.structure import Expected, Tree, structure_reasons
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.tied_head import tied_head_reasons
+
+_HEAD: Final = ".lm_head"
+"""Some releases look a name with this end up without what comes before it."""
 
 
 def expected_for(family: Family, target: Target, classes: Sequence[str]) -> Expected:
@@ -51,47 +57,75 @@ def _holds(versions: str, target: Target) -> bool:
     return SpecifierSet(versions).contains(target.profile_version)
 
 
-def judge_all(
-    judge_: ModuleJudge, family: Family, expected: Expected
-) -> tuple[tuple[ModuleVerdict, ...], tuple[Reason, ...]]:
-    """Every module, and the faults of the whole; computed once for equal releases."""
+@dataclass(frozen=True)
+class _Judged:
+    """What one release found."""
+
+    judge: ModuleJudge
+    rules: LookupRules
+    """Those that count for the names of these modules."""
+    verdicts: tuple[ModuleVerdict, ...]
+
+    def serves(self, judge_: ModuleJudge, rules: LookupRules) -> bool:
+        """True where the other release finds the same for every module."""
+        return self.rules == rules and judge_.reads_like(self.judge)
+
+    def serves_but_heads(self, judge_: ModuleJudge, rules: LookupRules) -> bool:
+        """True where the other release finds the same for every module but output heads."""
+        return _but_heads(self.rules) == _but_heads(rules) and judge_.reads_like(self.judge)
+
+
+def _but_heads(rules: LookupRules) -> LookupRules:
+    return replace(rules, quantizes_heads=False, head_candidate=False)
+
+
+def judge_all(judge_: ModuleJudge, family: Family) -> tuple[ModuleVerdict, ...]:
+    """The verdict on every module; releases that find the same share it."""
     checkpoint = judge_.checkpoint
-    seen = checkpoint.derived.setdefault(("judged", id(family), expected), [])
-    for like, every, faults in seen:
-        if judge_.judges_like(like):
-            return every, faults
+    seen: list[_Judged] = checkpoint.derived.setdefault(("judged", id(family)), [])
+    modules = _looked_at(judge_, family)
+    rules = judge_.counting(Names.of(module.name for module in modules))
+    for earlier in seen:
+        if earlier.serves(judge_, rules):
+            return earlier.verdicts
+    near = next((earlier for earlier in seen if earlier.serves_but_heads(judge_, rules)), None)
+    if near is None:
+        verdicts = tuple(map(judge_.judge, modules))
+    else:
+        verdicts = tuple(
+            judge_.judge(module) if module.kind == "head" or _HEAD in module.name else known
+            for module, known in zip(modules, near.verdicts, strict=True)
+        )
+    seen.append(_Judged(judge_, rules, verdicts))
+    return verdicts
+
+
+def _looked_at(judge_: ModuleJudge, family: Family) -> Sequence[RuntimeModule]:
+    """Embeddings and convolutions come last, and only where they are stored quantized."""
+    checkpoint = judge_.checkpoint
     modules = placed(checkpoint, family)
     if family.learned is not None:
         modules = without_dropped(modules, family.learned.names, judge_.metadata.quant_algo)
-    tables = ("embedding", "other")
-    every = tuple(judge_.judge(m) for m in modules if m.kind not in tables)
-    every += _tables(judge_, modules)
-    faults = _faults(checkpoint, family, judge_.metadata, expected)
-    faults += tuple(tied_head_reasons(judge_, family, expected))
-    seen.append((judge_, every, faults))
-    return every, faults
+    tables = [m for m in modules if m.kind in ("embedding", "other")]
+    if not tables:
+        return modules
+    formats = checkpoint.formats
+    stored = [m for m in tables if any(formats[member].is_quantized for member in m.members)]
+    return [*(m for m in modules if m.kind not in ("embedding", "other")), *stored]
 
 
-def _faults(
+def faults_of(
     checkpoint: Checkpoint, family: Family, metadata: EffectiveMetadata, expected: Expected
 ) -> tuple[Reason, ...]:
     """What is wrong with the tensors as a whole; little of it depends on the metadata."""
-    depends_on = not metadata.ignored, metadata.kv_cache
-    key = "faults", id(family), expected, *depends_on
+    has_config = not metadata.ignored
+    if has_config:
+        expected = replace(expected, kv_scales_need_config=False)
+    key = "faults", id(family), expected, has_config, metadata.kv_cache
     made_for, faults = checkpoint.table.derived.get(key, (None, ()))
     if made_for is not checkpoint.config:
-        tree = Tree(checkpoint, family, expected, *depends_on)
+        tree = Tree(checkpoint, family, expected, has_config, metadata.kv_cache)
         faults = tuple(structure_reasons(tree))
         checkpoint.table.derived[key] = checkpoint.config, faults
     found: tuple[Reason, ...] = faults
     return found
-
-
-def _tables(judge_: ModuleJudge, modules: Sequence[RuntimeModule]) -> tuple[ModuleVerdict, ...]:
-    """Embeddings and convolutions count only where they are stored quantized."""
-    return tuple(
-        judge_.judge(m)
-        for m in modules
-        if m.kind in ("embedding", "other")
-        and any(judge_.checkpoint.formats[member].is_quantized for member in m.members)
-    )

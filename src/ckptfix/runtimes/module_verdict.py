@@ -6,7 +6,9 @@ from functools import cached_property
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.common.bound import BoundMetadata, Resolution
+from ckptfix.runtimes.common.counting import Names, rules_that_count
 from ckptfix.runtimes.common.effective import EffectiveMetadata
+from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.fitting import Layer, group_error, misfit
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.loads import Effect
@@ -16,7 +18,7 @@ from ckptfix.text import visible
 UNQUANTIZED = "unquantized"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ModuleVerdict:
     """One runtime module in one release."""
 
@@ -89,11 +91,6 @@ class _Compared:
     effect: Effect
 
 
-def _uniform(bound: BoundMetadata) -> tuple[object, ...]:
-    """The lookup rules that count where one quant_algo is declared for all modules."""
-    return bound.rules.quantizes_heads, bound.rules.bare_parts
-
-
 @dataclass(frozen=True)
 class ModuleJudge:
     """Judges the modules of a checkpoint in one release."""
@@ -105,17 +102,19 @@ class ModuleJudge:
     reads_scales: tuple[str, ...] = ()
     """Roles of scales that the classes rename to the one that the layer has."""
 
-    def judges_like(self, other: "ModuleJudge") -> bool:
-        """True where both give every module the same verdict: most releases changed nothing."""
+    def counting(self, names: Names) -> LookupRules:
+        """The lookup rules that make a difference for modules of these names."""
+        return rules_that_count(self.bound, names, mixed=self.metadata.is_mixed)
+
+    def reads_like(self, other: "ModuleJudge") -> bool:
+        """True where both read the same metadata, and only the lookup rules may differ."""
         mine, its = self.bound, other.bound
-        uniform = not (self.metadata.is_mixed or mine.table.entries)
         return (
             self.runtime is other.runtime
             and self.metadata == other.metadata
-            and mine.exclusion == its.exclusion
+            and (mine.exclusion == its.exclusion or not (mine.excludes or its.excludes))
             and mine.table is its.table
             and mine.packed == its.packed
-            and (_uniform(mine) == _uniform(its) if uniform else mine.rules == its.rules)
         )
 
     def resolved(self, module: RuntimeModule) -> tuple[str, str]:

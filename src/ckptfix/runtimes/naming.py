@@ -20,7 +20,7 @@ from ckptfix.runtimes.registry import known_runtimes
 Spelling = Literal["runtime", "checkpoint"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What one name in the metadata matches."""
 

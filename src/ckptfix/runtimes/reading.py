@@ -16,7 +16,10 @@ def read_metadata(
         StopsError: the release stops before it builds a layer.
         NotModelOptError: the release reads it as another quantizer's.
     """
-    files = Files.of(checkpoint.documents, checkpoint.metadata)
+    key = "files"
+    if key not in checkpoint.derived:
+        checkpoint.derived[key] = Files.of(checkpoint.documents, checkpoint.metadata)
+    files: Files = checkpoint.derived[key]
     found = runtime_named(profile.runtime).read(files, profile.version, architecture)
     if found is None:
         return EffectiveMetadata("", (), "", ignored="this runtime finds no quantization metadata")

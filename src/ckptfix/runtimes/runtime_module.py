@@ -7,7 +7,7 @@ RuntimeModuleKind = Literal["linear", "experts", "head", "embedding", "other"]
 """`other` has a weight that is not a matrix, such as a convolution."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RuntimeModule:
     """One module of the runtime that tensors of the checkpoint end in."""
 

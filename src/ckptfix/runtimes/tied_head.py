@@ -27,7 +27,7 @@ def tied_head_reasons(judge: ModuleJudge, family: Family, expected: Expected) ->
     known = family.is_head(name) and not family.is_never_quantized(
         name, judge.checkpoint.config.values
     )
-    if tree.heads or not known or not is_tied(tree):
+    if not known or not is_tied(tree) or tree.heads:
         return
     head = RuntimeModule(name, (), "head", takes_quant_config=True)
     resolved, why = judge.resolved(head)

@@ -6,6 +6,7 @@ or an architecture whose layout is not known, there is a reason instead of a ver
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.place import Place
@@ -21,7 +22,7 @@ from ckptfix.runtimes.family import Family, family_for, why_unknown
 from ckptfix.runtimes.installed.answer import Installed
 from ckptfix.runtimes.installed.bound import bound_of
 from ckptfix.runtimes.installed.verdict import verdict_of
-from ckptfix.runtimes.judged import expected_for, judge_all
+from ckptfix.runtimes.judged import expected_for, faults_of, judge_all
 from ckptfix.runtimes.learned.doubts import Doubts
 from ckptfix.runtimes.learned.store import Learned
 from ckptfix.runtimes.loads import YES, Answer, Effect, Loads, Reason, no, unknown
@@ -34,6 +35,7 @@ from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.release_names import bound_names
 from ckptfix.runtimes.structure import Tree, structure_reasons
 from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.tied_head import tied_head_reasons
 from ckptfix.text import visible
 
 
@@ -98,7 +100,7 @@ class TargetVerdict:
         """True when serving on this release is known to go wrong."""
         return self.refused or bool(self.wrong)
 
-    @property
+    @cached_property
     def wrong(self) -> tuple[ModuleVerdict, ...]:
         """The modules that are built in a different format than stored."""
         return tuple(module for module in self.modules if not module.agrees)
@@ -190,7 +192,9 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     )
     expected = expected_for(family, target, classes)
     judge_ = ModuleJudge(checkpoint, runtime, metadata, bound, family.spec.reads_scales)
-    every, faults = judge_all(judge_, family, expected)
+    every = judge_all(judge_, family)
+    faults = faults_of(checkpoint, family, metadata, expected)
+    faults += tuple(tied_head_reasons(judge_, family, expected))
     verdict = TargetVerdict(target, modules=every, faults=faults, metadata=metadata, bound=bound)
     if family.learned is None:
         return verdict

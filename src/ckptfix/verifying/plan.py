@@ -134,7 +134,7 @@ def plan_gemms(
 
 def _quant_algos(checkpoint: Checkpoint, naming: Naming) -> dict[str, str]:
     """Quantized module -> quant_algo, the declared one where the tensors allow several."""
-    labels = Declarations(checkpoint, naming).labels
+    labels = Declarations.of(checkpoint, naming.name_map).labels
     return {name: labels[name] for name, f in checkpoint.formats.items() if f.is_quantized}
 
 

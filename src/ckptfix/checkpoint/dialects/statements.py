@@ -47,7 +47,7 @@ def named_quantizer(value: object) -> str | None:
     return next((name for name in named if isinstance(name, str) and name), None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One place where metadata names a module or a pattern over modules."""
 

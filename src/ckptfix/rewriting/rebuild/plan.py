@@ -67,7 +67,7 @@ def _writer(checkpoint: Checkpoint) -> Writer:
 
 def _sources(checkpoint: Checkpoint, name_map: NameMap) -> Sources:
     naming = Naming(checkpoint, name_map)
-    layers = stored_layers(checkpoint, Declarations(checkpoint, naming).names)
+    layers = stored_layers(checkpoint, Declarations.of(checkpoint, name_map).names)
     stated = (m.kv_cache_quant_algo for m in checkpoint.metadata)
     kv = next((algo for algo in stated if algo), None)
     if kv is None and any(r in m.tensors for m in checkpoint.modules.values() for r in KV_ROLES):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from operator import eq
 from types import MappingProxyType
 from typing import Final
 
@@ -35,7 +36,7 @@ _UNMAPPED: Final = MappingRules(())
 MakeExclusion = Callable[[PatternTable, Packed], Exclusion]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Resolution:
     """What a runtime finds for one module."""
 
@@ -63,6 +64,11 @@ class BoundMetadata:
     patterns: PatternTable
     packed: Packed
     exclusion: Exclusion
+
+    @property
+    def excludes(self) -> bool:
+        """True where there is a pattern."""
+        return bool(self.patterns.patterns)
 
     def resolve(self, name: str) -> Resolution:
         """What the release finds for a runtime name."""
@@ -182,12 +188,24 @@ def _mapped(
     entries: tuple[tuple[str, str], ...],
     excludes: tuple[str, ...],
 ) -> tuple[EntryTable, PatternTable]:
-    table = {n: Entry(n, n, algo.upper()) for n, algo in entries}
-    patterns = tuple(Pattern(text, text) for text in excludes)
+    declared = _as_declared(entries, excludes)
+    table, patterns = declared[0].entries, declared[1].patterns
     for mapper in mappers:
         table = _map_entries(mapping, mapper, table)
         patterns = _map_patterns(mapping, mapper, patterns)
-    return EntryTable(table), PatternTable(patterns)
+    return (
+        declared[0] if table is declared[0].entries else EntryTable(table),
+        declared[1] if patterns == declared[1].patterns else PatternTable(patterns),
+    )
+
+
+@lru_cache(maxsize=2)
+def _as_declared(
+    entries: tuple[tuple[str, str], ...], excludes: tuple[str, ...]
+) -> tuple[EntryTable, PatternTable]:
+    """Indexed once for all releases that leave every name as it is."""
+    table = {name: Entry(name, name, algo.upper()) for name, algo in entries}
+    return EntryTable(table), PatternTable(tuple(Pattern(text, text) for text in excludes))
 
 
 def _classes(
@@ -202,10 +220,12 @@ def _classes(
 
 def _map_entries(
     mapping: MappingRules, mapper: ConfigMapper, entries: Mapping[str, Entry]
-) -> dict[str, Entry]:
+) -> Mapping[str, Entry]:
+    names = [map_config_name(mapping, mapper, name) for name in entries]
+    if all(map(eq, names, entries)):
+        return entries
     mapped: dict[str, Entry] = {}
-    for entry in entries.values():
-        name = map_config_name(mapping, mapper, entry.name)
+    for name, entry in zip(names, entries.values(), strict=True):
         if name is not None:
             # Of two entries with one new name, the last one wins, at the position of the first.
             mapped[name] = Entry(name, entry.original, entry.quant_algo)

@@ -11,7 +11,7 @@ from ckptfix.runtimes.common.patterns import BUILTIN_PACKED, LookupDisagreementE
 from ckptfix.search.prefixes import FirstBelow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """An entry of quantized_layers after mapping."""
 
@@ -22,7 +22,7 @@ class Entry:
     """Upper case, as the runtimes compare it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """The entry that decides, and by which step."""
 
@@ -43,6 +43,11 @@ class EntryTable:
     def originals(self) -> frozenset[str]:
         """The names as spelled in the metadata."""
         return frozenset(entry.original for entry in self.entries.values())
+
+    @cached_property
+    def algos(self) -> frozenset[str]:
+        """Every quant_algo of an entry."""
+        return frozenset(entry.quant_algo for entry in self.entries.values())
 
     @cached_property
     def _in_order(self) -> tuple[tuple[Entry, ...], FirstBelow]:

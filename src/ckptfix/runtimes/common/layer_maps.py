@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
-from ckptfix.jsontext.text import JsonText
+from ckptfix.jsontext.text import JsonText, Path
 from ckptfix.runtimes.common.objects import JsonObject, StopsError, kind_of
 from ckptfix.text import visible
 
@@ -53,9 +54,18 @@ class Files:
         return self._below(of, key)
 
     def _below(self, of: JsonObject, key: str) -> tuple[Statement, ...]:
-        path = (*of.path, key)
-        depth = len(path)
-        return tuple(s for s in self.statements if s.file == of.file and s.path[:depth] == path)
+        at = of.file, (*of.path, key)
+        if at not in self._by_list:
+            file, path = at
+            depth = len(path)
+            below = (s for s in self.statements if s.path[:depth] == path and s.file == file)
+            self._by_list[at] = tuple(below)
+        return self._by_list[at]
+
+    @cached_property
+    def _by_list(self) -> dict[tuple[str, Path], tuple[Statement, ...]]:
+        """(file, path of a list) -> its statements; most releases read the same lists."""
+        return {}
 
 
 def mixed_entries(files: Files, of: JsonObject, *, one_block_size: bool) -> tuple[Statement, ...]:

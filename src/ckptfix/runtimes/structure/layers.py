@@ -29,19 +29,15 @@ def layer_reasons(tree: Tree) -> Iterator[Reason]:
 
 
 def _parts_of_layers(tree: Tree, layout: Layout, layers: Sequence[int]) -> Iterator[Reason]:
-    present = set(tree.below.values()) | {
-        f"{block}.{p}" for block, ps in tree.blocks.items() for p in ps
-    }
     for part in _in_every_layer(layout, tree.config):
         names = part.split("|")
         for layer in layers:
-            places = [f"{tree.list_name}.{layer}.{name}" for name in names]
-            if present.isdisjoint(places):
-                yield tree.uninitialised(f"{tree.base}.{places[0]}")
+            if tree.blocks.parts_of(layer).isdisjoint(names):
+                yield tree.uninitialised(f"{tree.base}.{tree.list_name}.{layer}.{names[0]}")
                 break
     for layer in layers:
         for reason, part in layout.kinds_of_layer(layer, tree.config):
-            if f"{tree.list_name}.{layer}.{part}" not in present:
+            if part not in tree.blocks.parts_of(layer):
                 mismatch = f"layer {layer:,} has no {part}, but {reason}"
                 yield Reason(f"leaves weights uninitialised: {mismatch}", Effect.WRONG_WEIGHTS)
                 return

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.runtimes.layout import Layout
 from ckptfix.runtimes.structure.tree import Tree
@@ -27,16 +28,17 @@ def stray_tensors(tree: Tree) -> Iterator[str]:
     if tree.layout is None:
         return
     unbiased = {*tree.layout.spec.beside_layers, *tree.layout.spec.in_every_layer}
-    known: dict[tuple[str, frozenset[str]], frozenset[str]] = {}  # layers have the same modules
-    for name, place in tree.below.items():
-        module = tree.checkpoint.modules[name]
+    layout = tree.layout
+
+    def strays(within: str, module: Module) -> list[str]:
         if module.weight is None or len(module.tensors) < 2:
-            continue
-        kind = tree.within(place), _of_format(tree, name)
-        if kind not in known:
-            known[kind] = _taken(tree, tree.layout, *kind, biased=kind[0] not in unbiased)
-        taken = known[kind]
-        yield from (tensor for role, tensor in module.tensor_names.items() if role not in taken)
+            return []
+        of_format = _of_format(tree, module.name)
+        taken = _taken(tree, layout, within, of_format, biased=within not in unbiased)
+        return [role for role in module.tensors if role not in taken]
+
+    for name, role in tree.each(strays):
+        yield tree.checkpoint.modules[name].tensor_names[role]
     if not tree.tower:
         yield from _beside_heads(tree)
 

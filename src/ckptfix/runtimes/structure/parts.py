@@ -1,11 +1,16 @@
 """Blocks without one of their modules; modules without a weight, a bias or a parameter."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.layout import Layout
 from ckptfix.runtimes.loads import Effect, Reason
+from ckptfix.runtimes.structure.blocks import Blocks, LayerKind
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
+
+Names = Sequence[Sequence[str]]
+"""Parts that a block has all of or none of, each by the names that it may have."""
 
 
 def incomplete_reasons(tree: Tree) -> Iterator[Reason]:
@@ -29,7 +34,25 @@ def _blocks(tree: Tree, layout: Layout) -> Iterator[Reason]:
     groups = [[names.split("|") for names in group] for group in layout.spec.together]
     tables = [layout.spec.beside, *(spec.beside for spec in layout.when_set(tree.config))]
     beside = [row for table in tables for row in table.items()]
-    for place, parts in tree.blocks.items():
+    sound: set[LayerKind] = set()
+    for number, kind in tree.blocks.kinds.items():
+        if kind not in sound:
+            layer = f"{tree.list_name}.{number}"
+            blocks = {
+                f"{layer}.{place}" if place else layer: parts
+                for place, parts in tree.blocks.of(number).items()
+            }
+            incomplete = list(_in_blocks(tree, blocks, groups, beside))
+            yield from incomplete
+            if not incomplete:
+                sound.add(kind)
+    yield from _in_blocks(tree, tree.blocks.loose, groups, beside)
+
+
+def _in_blocks(
+    tree: Tree, blocks: Blocks, groups: Sequence[Names], beside: Sequence[tuple[str, Sequence[str]]]
+) -> Iterator[Reason]:
+    for place, parts in blocks.items():
         for group in groups:
             present = [any(name in parts for name in names) for names in group]
             if any(present) and not all(present):
@@ -47,17 +70,15 @@ def _lost(tree: Tree, place: str, stored: str) -> Reason:
 
 
 def _parameters(tree: Tree, layout: Layout) -> Iterator[Reason]:
-    for name, place in tree.below.items():
-        module = tree.checkpoint.modules[name]
-        within = tree.within(place)
+    def lacks(within: str, module: Module) -> list[str]:
         if module.weight is None:
-            if module.tensors.keys() <= {"bias", *layout.parameters_with(within)}:
-                yield tree.uninitialised(f"{name}.weight", name)
-            continue
+            own = {"bias", *layout.parameters_with(within)}
+            return ["weight"] if module.tensors.keys() <= own else []
         roles = list(layout.parameters_beside_weight(within))
         if layout.has_bias(within, tree.config):
             roles.append("bias")
-        for role in roles:
-            names = role.split("|")
-            if module.tensors.keys().isdisjoint(names):
-                yield tree.uninitialised(f"{name}.{names[0]}", name)
+        needed = (role.split("|") for role in roles)
+        return [names[0] for names in needed if module.tensors.keys().isdisjoint(names)]
+
+    for name, role in tree.each(lacks):
+        yield tree.uninitialised(f"{name}.{role}", name)

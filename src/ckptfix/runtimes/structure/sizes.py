@@ -18,30 +18,24 @@ def size_reasons(tree: Tree) -> Iterator[Reason]:
     if tree.layout is None:
         return
     seen: set[tuple[str, ...]] = set()
-    fitting: set[tuple[tuple[str, ...], tuple[int, ...]]] = set()  # layers are built alike
-    for name, place in tree.below.items():
-        sizes = tree.layout.sizes_of(tree.within(place))
-        weight = tree.checkpoint.modules[name].weight
+    for (within, _), module in tree.firsts.items():
+        sizes, weight = tree.layout.sizes_of(within), module.weight
         if not sizes or weight is None or sizes in seen or _is_packed(tree, weight):
             continue
-        stored = tree.checkpoint.formats[name].logical_shape or weight.shape
-        if (sizes, stored) in fitting:
-            continue
+        stored = tree.checkpoint.formats[module.name].logical_shape or weight.shape
         expected = tuple(size_in(size, tree.config) for size in sizes)
         if len(stored) == len(expected) and all(
             _fits(tree, *sized) for sized in zip(sizes, stored, expected, strict=True)
         ):
-            fitting.add((sizes, stored))
             continue
         seen.add(sizes)
         shapes = f"is {_shown(stored)}, but config.json implies {_shown(expected)}"
-        yield Reason.stop(f"{visible(name)} {shapes}", tensor=name)
+        yield Reason.stop(f"{visible(module.name)} {shapes}", tensor=module.name)
 
 
 def _biases(tree: Tree) -> Iterator[Reason]:
     """The first bias whose length is not the number of rows of its weight."""
-    for name in tree.below:
-        module = tree.checkpoint.modules[name]
+    for module in tree.firsts.values():
         weight, bias = module.weight, module.tensors.get("bias")
         if weight is None or bias is None or not weight.shape or bias.shape == weight.shape[:1]:
             continue

@@ -1,6 +1,6 @@
 """Tensors for which a release has no module or no parameter."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
@@ -15,11 +15,12 @@ _CODES: Final = ("F8_E4M3", "F8_E5M2", "U8", "I8")
 
 def stray_reasons(tree: Tree) -> Iterator[Reason]:
     """Modules, parameters, biases and scales that the release does not load."""
-    modules = [name for name, place in tree.places.items() if not _is_taken(tree, name, place)]
+    parts = (tree, *tree.towers)
+    modules = [n for n, place in tree.places.items() if not _is_taken(tree, parts, n, place)]
     if modules:
         text = f"builds no module for {some(modules)}"
         yield Reason(text, tree.stops, tensor=ordered(modules)[0])
-    tensors = [name for part in (tree, *tree.towers) for name in stray_tensors(part)]
+    tensors = [name for part in parts for name in stray_tensors(part)]
     if tensors:
         text = f"has no parameter for {some(tensors)}"
         yield Reason(text, tree.stops, tensor=ordered(tensors)[0])
@@ -30,21 +31,26 @@ def stray_reasons(tree: Tree) -> Iterator[Reason]:
         yield from _stacked_experts(tree)
 
 
-def _is_taken(tree: Tree, name: str, place: str) -> bool:
+def _is_taken(tree: Tree, parts: Sequence[Tree], name: str, place: str) -> bool:
     if not tree.family.takes(name):
         return False
-    parts = [part for part in (tree, *tree.towers) if name in part.below]
-    if not parts:
-        below = f"{tree.base}."
-        drafted = place.startswith(below) and tree.is_draft(place.removeprefix(below))
-        return drafted or tree.family.may_hold_outside(place)
-    return all(part.layout is None or part.layout.may_hold(part.below[name]) for part in parts)
+    placed = False
+    for part in parts:
+        at = part.below.get(name)
+        if at is not None:
+            placed = True
+            if part.layout is not None and not part.layout.may_hold(at):
+                return False
+    if placed:
+        return True
+    below = f"{tree.base}."
+    drafted = place.startswith(below) and tree.is_draft(place.removeprefix(below))
+    return drafted or tree.family.may_hold_outside(place)
 
 
 def _codes(tree: Tree) -> Iterator[Reason]:
     """Vectors and parameters stored as quantized codes, which a release casts without scaling."""
-    for name in tree.below if not tree.takes else ():
-        module = tree.checkpoint.modules[name]
+    for module in tree.firsts.values() if not tree.takes else ():
         for role, tensor in module.tensors.items():
             vector = len(tensor.shape) == 1 and role in ("weight", "bias")
             loose = module.weight is None and role not in SCALES
@@ -53,7 +59,7 @@ def _codes(tree: Tree) -> Iterator[Reason]:
                 yield Reason(
                     f"casts quantized codes without scaling them: {stored}",
                     Effect.WRONG_WEIGHTS,
-                    tensor=name,
+                    tensor=module.name,
                 )
                 return
 
@@ -62,7 +68,8 @@ def _scales(tree: Tree) -> Iterator[Reason]:
     """Scales that the checkpoint needs but the release does not load."""
     roles = set(KV_ROLES) if _needs_kv_scales(tree) else set()
     names, cache = [], False
-    for module in tree.checkpoint.modules.values():
+    some_lack = bool(roles or tree.family.spec.without_scales)
+    for module in tree.checkpoint.modules.values() if some_lack else ():
         ignored = roles
         if tree.family.lacks_scales(module.name):
             ignored = set(module.tensors) - {"weight", "bias"}

@@ -1,7 +1,7 @@
 """The modules of a checkpoint, placed in the module tree that a release builds."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -9,12 +9,14 @@ from typing import Final
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.model_config import ModelConfig
+from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.family import Family
 from ckptfix.runtimes.family_spec import BuiltWhenSpec
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.layout import Layout, builtin_layouts
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.registry import runtime_named
+from ckptfix.runtimes.structure.blocks import Kind, LayerBlocks, Parted
 from ckptfix.text import visible
 
 _LAYER: Final = re.compile(r"layers\.(\d{1,9})\.(.+)")
@@ -126,53 +128,70 @@ class Tree:
 
     def is_draft(self, place: str) -> bool:
         """True for a module in a draft layer, which a separate class builds."""
-        numbered, number = self.in_layer(place), self.number_of_layers
-        drafts = self.config.draft_layers
-        if numbered is None or number is None or drafts is None:
+        number, drafts = self.number_of_layers, self.config.draft_layers
+        if number is None or drafts is None:
             return False
-        return number <= numbered[0] < number + drafts.number
+        numbered = self.in_layer(place)
+        return numbered is not None and number <= numbered[0] < number + drafts.number
 
     @cached_property
-    def _parted(self) -> tuple[Mapping[int, Mapping[str, str]], Mapping[str, str]]:
+    def _parted(self) -> Parted:
         layers: dict[int, dict[str, str]] = {}
         outside: dict[str, str] = {}
+        kinds: dict[str, Kind] = {}
+        shared: dict[Kind, Kind] = {}
         for name, place in self.below.items():
+            held = id(self.checkpoint.modules[name].tensors)
             if numbered := self.in_layer(place):
-                layers.setdefault(numbered[0], {})[numbered[1]] = name
+                number, within = numbered
+                kind = within, held
+                kinds[name] = kind = shared.setdefault(kind, kind)
+                layers.setdefault(number, {})[kind[0]] = name
             else:
+                kinds[name] = place, held
                 outside[place] = name
-        return layers, outside
+        return Parted(layers, outside, kinds)
 
     @property
     def layers(self) -> Mapping[int, Mapping[str, str]]:
         """Layer number -> place in the layer -> checkpoint name."""
-        return self._parted[0]
+        return self._parted.layers
 
     @property
     def outside(self) -> Mapping[str, str]:
         """Place -> checkpoint name, of what is in no layer; a layer with parameters is in none."""
-        return self._parted[1]
+        return self._parted.outside
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """Checkpoint name -> its kind, for everything below `base`."""
+        return self._parted.kinds
+
+    @cached_property
+    def firsts(self) -> Mapping[Kind, Module]:
+        """Kind -> the first module of it; for what needs to be said of one module only."""
+        found: dict[Kind, str] = {}
+        for name, kind in self.kinds.items():
+            found.setdefault(kind, name)
+        return {kind: self.checkpoint.modules[name] for kind, name in found.items()}
+
+    def each(self, look: Callable[[str, Module], Sequence[str]]) -> Iterator[tuple[str, str]]:
+        """Every module below `base` with everything that is found in one of its kind.
+
+        Args:
+            look: called once for each kind, with the place in the layer and a module.
+        """
+        found = {kind: look(kind[0], module) for kind, module in self.firsts.items()}
+        if any(found.values()):
+            for name, kind in self.kinds.items():
+                yield from ((name, what) for what in found[kind])
 
     def in_layer(self, place: str) -> tuple[int, str] | None:
         """Layer number and place in that layer; None for a module outside the layers."""
-        if place in self._in_layer:
-            return self._in_layer[place]
         if self.layout is not None:
-            numbered = self.layout.in_layer(place)
-        else:
-            found = _LAYER.fullmatch(place)
-            numbered = (int(found[1]), found[2]) if found else None
-        return self._in_layer.setdefault(place, numbered)
-
-    @cached_property
-    def _in_layer(self) -> dict[str, tuple[int, str] | None]:
-        """The results of `in_layer`, which is called several times per place."""
-        return {}
-
-    def within(self, place: str) -> str:
-        """The name that layouts use: relative to the layer if there is one, else to `base`."""
-        numbered = self.in_layer(place)
-        return numbered[1] if numbered else place
+            return self.layout.in_layer(place)
+        found = _LAYER.fullmatch(place)
+        return (int(found[1]), found[2]) if found else None
 
     @cached_property
     def number_of_layers(self) -> int | None:
@@ -182,37 +201,14 @@ class Tree:
         return self.layout.number_of_layers(self.config)
 
     @cached_property
-    def blocks(self) -> Mapping[str, Mapping[str, str]]:
-        """Place of a block in a layer -> its modules and parameters -> one stored name for each.
-
-        A bank of experts is listed as `experts`, without its contents.
-        """
-        found: dict[str, dict[str, str]] = {}
-        for number, held in self.layers.items():
-            for place, name in held.items():
-                self._add(found, f"{self.list_name}.{number}", place, name)
-        for place, name in self.outside.items():
-            if place.startswith(f"{self.list_name}."):
-                for role in self.checkpoint.modules[name].tensors:
-                    found.setdefault(place, {}).setdefault(role, name)
-        return found
+    def blocks(self) -> LayerBlocks:
+        """The blocks of every layer."""
+        return LayerBlocks(self.checkpoint.modules, self._parted, self.list_name)
 
     @property
     def list_name(self) -> str:
         """Name of the list of layers."""
         return self.layout.spec.layers if self.layout else "layers"
-
-    def _add(self, found: dict[str, dict[str, str]], layer: str, place: str, name: str) -> None:
-        head, bank, _ = f"{place}.".partition(EXPERTS)
-        parts = (f"{head}{EXPERTS[:-1]}" if bank else place).split(".")
-        for end in range(len(parts)):
-            block = ".".join([layer, *parts[:end]])
-            found.setdefault(block, {}).setdefault(parts[end], name)
-        module = self.checkpoint.modules[name]
-        if module.weight is None and not bank:
-            own = found.setdefault(f"{layer}.{place}", {})
-            for role in module.tensors:
-                own.setdefault(role, name)
 
     def beside(self, place: str, stored: str) -> str:
         """The stored module to report in place of a lost one; empty if the layer has none.
