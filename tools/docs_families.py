@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from packaging.specifiers import SpecifierSet
+
 from ckptfix.runtimes.family import builtin_family_files
 from ckptfix.runtimes.learned.store import Learned, learned, learned_releases, release
 from ckptfix.runtimes.profile_store import known_releases, load_profile
@@ -55,6 +57,7 @@ def standings(runtime: str, version: str) -> Mapping[str, str]:
         for file in builtin_family_files().values()
         for specs, word in ((file.unknown, "undetermined"), (file.families, "written"))
         for spec in specs
+        if SpecifierSet(spec.versions).contains(version, prereleases=True)
         for architecture in spec.architectures
     }
     registered = load_profile(runtime, version).architectures
@@ -127,7 +130,8 @@ def _written() -> Iterator[str]:
             names = ", ".join(family.architectures)
             yield f"- {family.runtime}{versions}: {names}\n  ({family.source})"
         for unknown in file.unknown:
+            versions = f" {unknown.versions}" if unknown.versions else ""
             names = ", ".join(unknown.architectures)
             status = f"undetermined: {unknown.reason}"
-            yield f"- {unknown.runtime}: {names}, {status}\n  ({unknown.source})"
+            yield f"- {unknown.runtime}{versions}: {names}, {status}\n  ({unknown.source})"
         yield ""

@@ -9,6 +9,7 @@ from tests.conftest import DATA, FIXTURES, Call, Run
 
 NANO_VL = DATA / "nanovl-mixed"
 STOPS = "no, stops while loading: "
+NO_MIXED = "quant_method modelopt does not support quant_algo MIXED_PRECISION"
 
 
 def first_screen(call: Call, directory: Path, *arguments: str) -> list[str]:
@@ -21,6 +22,7 @@ def test_names_that_some_releases_miss(call: Call) -> None:
         "Will it load? (names and formats only)",
         "vllm 0.20.0 to 0.33.0 yes",
         f"vllm 0.17.1 {STOPS}10 of 23 modules built in a different format than stored",
+        f"vllm 0.15.1 to 0.16.0 {STOPS}{NO_MIXED}",
         f"sglang 0.5.14 to 0.5.23 {STOPS}1 of 23 modules built in a different format than stored",
         (
             f"sglang 0.5.10.post1 to 0.5.12.post1 {STOPS}"
@@ -51,10 +53,10 @@ def test_a_release_asked_about_that_fails_comes_first(call: Call) -> None:
 @pytest.mark.parametrize(
     ("name", "answer", "command"),
     [
-        ("llama-fp8-kv8", "vllm 0.17.1 to 0.33.0 yes", "vllm serve"),
+        ("llama-fp8-kv8", "vllm 0.15.1 to 0.33.0 yes", "vllm serve"),
         (
             "llama-nvfp4-awq",
-            f"vllm 0.17.1 to 0.33.0 {STOPS}NVFP4_AWQ for the whole checkpoint is not supported",
+            f"vllm 0.15.1 to 0.33.0 {STOPS}NVFP4_AWQ for the whole checkpoint is not supported",
             "python -m sglang.launch_server --model-path",
         ),
         (
@@ -88,7 +90,7 @@ def test_an_architecture_that_nobody_read(tmp_path: Path, call: Call) -> None:
         tmp_path / "c", tensors, mixed({"model.a": "FP8"}), architecture="NobodyForCausalLM"
     )
     screen = first_screen(call, made)
-    assert screen[1].startswith("vllm 0.17.1 to 0.33.0 no, stops while loading: does not register")
+    assert screen[1].startswith("vllm 0.15.1 to 0.33.0 no, stops while loading: does not register")
     assert screen[2].startswith("sglang 0.5.10.post1 to 0.5.23 no, stops while loading: does not")
     assert call("check", made).returncode == 1
 

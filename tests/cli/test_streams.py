@@ -188,7 +188,7 @@ def test_a_rewrite_that_cannot_be_reported_is_done_and_can_be_undone(
     done = shell(redirection, "rewrite", directory)
     assert done.returncode == 2
     assert done.stderr.endswith(f"; the rewrite of {directory} is done\n")
-    assert run("check", directory, "--runtime", "vllm").returncode == 0
+    assert run("check", directory, "--runtime", "vllm>=0.17").returncode == 0
     shown = run("rewrite", directory)
     assert shown.stdout.startswith(f"{directory}: nothing to rename\n")
     done = shell(redirection, "rewrite", directory, "--undo")
@@ -201,14 +201,14 @@ def test_an_output_that_cannot_be_reported_is_whole(run: Run, tmp_path: Path) ->
     done = shell(">/dev/full", "rewrite", NANO_VL, "--output", tmp_path / "out")
     assert done.returncode == 2
     assert done.stderr.endswith(f"; the rewrite of {tmp_path / 'out'} is done\n")
-    assert run("check", tmp_path / "out", "--runtime", "vllm").returncode == 0
+    assert run("check", tmp_path / "out", "--runtime", "vllm>=0.17").returncode == 0
 
 
 def test_a_rewrite_without_a_reader_is_silent(copy_of: CopyOf, run: Run) -> None:
     directory = copy_of("nanovl-mixed")
     done = without_reader("rewrite", directory)
     assert (done.returncode, done.stderr) == (0, "")
-    assert run("check", directory, "--runtime", "vllm").returncode == 0
+    assert run("check", directory, "--runtime", "vllm>=0.17").returncode == 0
 
 
 def test_a_demo_that_cannot_be_shown_leaves_nothing(tmp_path: Path) -> None:

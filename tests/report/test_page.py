@@ -118,7 +118,7 @@ def test_the_page_says_what_every_other_format_says(call: Call) -> None:
         shown = {answer for _, _, answer in row}
         assert shown == {answer["loads"] for answer in found["runtimes"]}
     (told,) = {title for _, title, _ in cells if title.startswith("vllm 0.17.1: no")}
-    assert told.endswith("10 of 23 modules built in a different format than stored")
+    assert "10 of 23 modules built in a different format than stored" in told
 
 
 def test_the_map_tells_on_hover_what_a_release_builds() -> None:

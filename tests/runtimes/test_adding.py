@@ -64,7 +64,9 @@ def test_a_runtime_is_a_folder_and_its_entries_in_families(package: Path, checkp
     again = run(package, "check", checkpoint, "--runtime", "made_up")
     assert again.returncode == 0, again.stdout
     assert f"made-up --weights {checkpoint}" in again.stdout
-    with_another = run(package, "check", checkpoint, "--runtime", "made_up", "--runtime", "vllm")
+    with_another = run(
+        package, "check", checkpoint, "--runtime", "made_up", "--runtime", "vllm>=0.17"
+    )
     assert with_another.returncode == 0, with_another.stdout
 
 

@@ -247,11 +247,13 @@ def family_for(runtime: str, version: str, architectures: Sequence[str]) -> Fami
         architectures: `architectures` at the top of config.json; the first known one decides.
     """
     for architecture in architectures:
+        if why_unknown(runtime, version, architecture):
+            continue
         for family in _by_architecture().get((runtime, architecture), ()):
             if family.holds_for(version):
                 return family
         known = _learned_family(runtime, version, architecture)
-        if known is not None and not why_unknown(runtime, architecture):
+        if known is not None:
             return known
     return None
 
@@ -277,14 +279,22 @@ def families_of(architectures: Sequence[str]) -> tuple[Family, ...]:
     return tuple(f for f in builtin_families() if named.intersection(f.spec.architectures))
 
 
-def why_unknown(runtime: str, architecture: str) -> str:
-    """Why no family describes an architecture; empty if its classes were not read."""
+@cache
+def why_unknown(runtime: str, version: str, architecture: str) -> str:
+    """Why no family describes an architecture in a release; empty if that was not looked at.
+
+    Args:
+        runtime: its name, as `vllm`.
+        version: a release, PEP 440.
+        architecture: an entry of `architectures` in config.json.
+    """
     return next(
         (
             spec.reason
             for file in builtin_family_files().values()
             for spec in file.unknown
             if spec.runtime == runtime and architecture in spec.architectures
+            if SpecifierSet(spec.versions).contains(version, prereleases=True)
         ),
         "",
     )

@@ -103,7 +103,7 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UnknownSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One `[[unknown]]` table: model classes that were read but that no family can describe."""
+    """One `[[unknown]]` table: model classes that no family describes, in some releases or all."""
 
     runtime: str
     """Its name, as `vllm`."""
@@ -113,6 +113,8 @@ class UnknownSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where this was read: project, version, files."""
     reason: str
     """Why, as the end of a sentence for the user."""
+    versions: str = ""
+    """Releases for which no entry describes them, a PEP 440 specifier; empty for all."""
 
 
 class FamilyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -179,7 +179,7 @@ class ModuleJudge:
             return UNQUANTIZED, self.metadata.ignored
         if resolution is None:
             return UNQUANTIZED, "this runtime builds it without a quantization config"
-        if error := self._error(resolution):
+        if error := self._error(module, resolution):
             return "error", error
         if left_out := self._left_out(module, resolution):
             return UNQUANTIZED, left_out
@@ -206,8 +206,11 @@ class ModuleJudge:
         layer = Layer(self.runtime, resolved, self.metadata.group_size, self.reads_scales)
         return misfit(layer, self.checkpoint, module.members)
 
-    def _error(self, resolution: Resolution) -> str:
+    def _error(self, module: RuntimeModule, resolution: Resolution) -> str:
         """Why the release raises; some look up the entry even for an excluded module."""
+        algo = self.metadata.quant_algo
+        if module.kind == "experts" and algo in self.bound.rules.refuses_experts:
+            return f"this release does not support {algo} experts"
         excluded = resolution.excluded is not None or resolution.exclusion_error
         asks_entry = self.runtime.asks_entry_of_excluded or not excluded
         if self.metadata.is_mixed and asks_entry and resolution.algo_error:

@@ -73,7 +73,7 @@ def quantized_online(checkpoint: Checkpoint, target: Target, method: str) -> Onl
         return OnlineAnswer(target, stops=cause or str(error))
     family = family_for(target.runtime, target.profile_version, [outer])
     if family is None:
-        why = why_unknown(target.runtime, outer)
+        why = why_unknown(target.runtime, target.profile_version, outer)
         told = f"how it lays out {visible(outer)} is not known"
         return OnlineAnswer(target, unknown=f"{told}: {why}" if why else told)
     modules = (_made(checkpoint, module, row) for module in placed(checkpoint, family))

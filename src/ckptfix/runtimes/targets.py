@@ -101,8 +101,8 @@ def _one_release(spec: str, runtime: str, version: str, known: Sequence[str]) ->
     if not older:
         raise CkptfixError(
             f"`runtimes` {visible(spec)}: older than the oldest known release, {known[0]}",
-            advice=f"serve with {known[0]} or later, or add the release: see docs/runtimes.md, "
-            "adding a release",
+            advice=f"serve with {known[0]} or later, or ask the release itself where it is "
+            f"installed: {runtime}@PYTHON, with its environment or interpreter for PYTHON",
         )
     return Target(runtime, version, older[-1])
 

@@ -5,6 +5,7 @@ or an architecture whose layout is not known, there is a reason instead of a ver
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -175,7 +176,9 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     outer = outer_architecture(checkpoint.config, profile)
     family = family_for(target.runtime, target.profile_version, [outer])
     if family is None:
-        why = why_unknown(target.runtime, outer)
+        with suppress(NotModelOptError):
+            read_metadata(checkpoint, profile, outer)  # what stops it does so for any layout
+        why = why_unknown(target.runtime, target.profile_version, outer)
         reason = f"how it lays out {visible(outer)} is not known"
         return TargetVerdict(target, f"{reason}: {why}" if why else reason)
     try:

@@ -60,6 +60,7 @@ def rules_that_count(bound: BoundMetadata, names: Names, *, mixed: bool) -> Look
         inner_classes_count=False,
         dispatched=frozenset(),
         dispatched_experts=frozenset(),
+        refuses_experts=frozenset() if mixed else rules.refuses_experts,
         candidates=(),
         head_candidate=False,
         experts_take_siblings=False,

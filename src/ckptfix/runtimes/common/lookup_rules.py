@@ -36,6 +36,9 @@ class LookupRules:
     """Values of quant_algo in quantized_layers that get a quantized linear layer; others do not."""
     dispatched_experts: frozenset[str]
     """The same for expert banks."""
+    refuses_experts: frozenset[str] = frozenset()
+    """Values of quant_algo for the whole checkpoint with which it stops at an expert bank, even an
+    excluded one."""
     inner_classes_count: bool = False
     """Mappers and packed tables of inner model classes apply too, outermost first."""
     candidates: tuple[tuple[str, str], ...] = ()

@@ -59,7 +59,7 @@ def read_vllm(files: Files, reading: VllmReading) -> EffectiveMetadata | None:
     config = files.documents[CONFIG_FILE].value if CONFIG_FILE in files.documents else {}
     if (hybrid := read_deepseek_v4(found, config, reading)) is not None:
         return hybrid
-    require_modelopt(found, method, own=_OWNED, known=QUANT_METHODS - reading.gone)
+    require_modelopt(found, method, own=reading.own, known=QUANT_METHODS - reading.gone)
     if method == "modelopt_mixed" and ENTRIES not in found:
         found = _file(files)
     return _from_config(files, found, method, reading)
@@ -111,13 +111,13 @@ def _method(found: JsonObject, reading: VllmReading) -> str:
         return method
     source = found.get(NESTED) if NESTED in found else found.value
     algo = str(source.get("quant_algo", "")).upper() if isinstance(source, Mapping) else ""
-    if algo == "FP8":
-        return "modelopt"
     if "FP4" in algo:
-        return "modelopt_fp4"
-    if "MXFP8" in algo:
-        return "modelopt_mxfp8"
-    return "modelopt_mixed" if algo == "MIXED_PRECISION" else method
+        named = "modelopt_fp4"
+    elif "MXFP8" in algo:
+        named = "modelopt_mxfp8"
+    else:
+        named = {"FP8": "modelopt", "MIXED_PRECISION": "modelopt_mixed"}.get(algo, method)
+    return named if named in reading.own else method
 
 
 def _wrapped_method(found: JsonObject, reading: VllmReading) -> str:
@@ -197,7 +197,9 @@ def _takes_exclude_modules(fields: JsonObject, reading: VllmReading) -> bool:
 def _kv_cache(fields: JsonObject, reading: VllmReading, *, wrapped: bool) -> bool:
     """True where the metadata declares a quantized KV cache in a way that vLLM reads."""
     if not wrapped:
-        scheme = fields.get("kv_cache_scheme")
+        scheme = fields.get(reading.flat_kv_key)
+        if reading.flat_kv_key == "kv_cache_quant_algo":
+            return isinstance(scheme, str) and bool(scheme)
         known = isinstance(scheme, dict) and scheme.get("type") == "float"
         return known and scheme.get("num_bits") == 8
     algo = fields.get("kv_cache_quant_algo")

@@ -1,6 +1,6 @@
 """Which release of vLLM does what. A release that changed nothing needs no row.
 
-Sources: vLLM 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/modelopt.py
+Sources: vLLM 0.15.1 to 0.33.0, vllm/model_executor/layers/quantization/modelopt.py
 (`is_layer_excluded`, `_resolve_quant_algo`, `apply_vllm_mapper`, `from_config`),
 .../utils/quant_utils.py (`is_layer_skipped`), vllm/model_executor/models/utils.py
 (`WeightsMapper`), vllm/transformers_utils/model_arch_config_convertor.py
@@ -11,25 +11,28 @@ The rows of lookups are compared with the answers of the real functions by `tool
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Literal
 
 from ckptfix.runtimes.common.lookup_rules import VL_SWAP, LookupRules, MappingRules
 from ckptfix.runtimes.common.online import OnlineRow
 
-_MAPPING_0_17: Final = MappingRules(
+_MAPPING_0_15: Final = MappingRules(
     ("substr", "prefix", "suffix"), none_rules_delete=True, splits_wildcards=True
 )
-_MAPPING_0_20: Final = replace(_MAPPING_0_17, kinds=("regex", "substr", "prefix", "suffix"))
+_MAPPING_0_20: Final = replace(_MAPPING_0_15, kinds=("regex", "substr", "prefix", "suffix"))
 
-_LOOKUP_0_17: Final = LookupRules(
-    since="0.17.1",
-    mapping=_MAPPING_0_17,
+_LOOKUP_0_15: Final = LookupRules(
+    since="0.15.1",
+    mapping=_MAPPING_0_15,
     inner_classes_count=True,
     dispatched=frozenset({"FP8", "NVFP4"}),
     dispatched_experts=frozenset({"FP8", "NVFP4"}),
+    refuses_experts=frozenset({"MXFP8"}),
     bare_parts=("vision_tower", "vision_model"),
 )
-_LOOKUP_0_20: Final = replace(_LOOKUP_0_17, since="0.20.0", mapping=_MAPPING_0_20)
+_LOOKUP_0_20: Final = replace(
+    _LOOKUP_0_15, since="0.20.0", mapping=_MAPPING_0_20, refuses_experts=frozenset()
+)
 _LOOKUP_0_24: Final = replace(
     _LOOKUP_0_20,
     since="0.24.0",
@@ -55,7 +58,7 @@ _LOOKUP_0_33: Final = replace(
     dispatched=_LOOKUP_0_25.dispatched | {"FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO"},
     dispatched_experts=_LOOKUP_0_25.dispatched | {"FP8_PB_WO", "FP8_BLOCK_SCALES"},
 )
-LOOKUP: Final = (_LOOKUP_0_17, _LOOKUP_0_20, _LOOKUP_0_24, _LOOKUP_0_25, _LOOKUP_0_33)
+LOOKUP: Final = (_LOOKUP_0_15, _LOOKUP_0_20, _LOOKUP_0_24, _LOOKUP_0_25, _LOOKUP_0_33)
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class VllmExcluding:
 
 
 EXCLUDING: Final = (
-    VllmExcluding("0.17.1", honours_listed_packed_name=False),
+    VllmExcluding("0.15.1", honours_listed_packed_name=False),
     VllmExcluding("0.24.0", honours_listed_packed_name=True),
 )
 
@@ -80,6 +83,10 @@ class VllmReading:
     since: str
     uniform: frozenset[str]
     """Values of quant_algo for the whole checkpoint that the release accepts; others stop it."""
+    own: frozenset[str] = frozenset(
+        {"modelopt", "modelopt_fp4", "modelopt_mxfp8", "modelopt_mixed"}
+    )
+    """Values of quant_method that ModelOpt's config classes read; others are not theirs."""
     wrapped_algos: frozenset[str] = frozenset({"FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO"})
     """quant_algo of ModelOpt's wrapped object that names a config class, besides NVFP4; others
     stop the release."""
@@ -87,6 +94,8 @@ class VllmReading:
     """quant_method `modelopt_fp4` and the like are corrected by quant_algo as `modelopt` is."""
     flat_exclude_modules: bool = False
     """`exclude_modules` of a flat object is read where `ignore` is absent."""
+    flat_kv_key: Literal["kv_cache_scheme", "kv_cache_quant_algo"] = "kv_cache_scheme"
+    """Where a flat object declares a quantized KV cache: ModelOpt writes the first."""
     kv_algos: frozenset[str] | None = frozenset({"FP8"})
     """Values of kv_cache_quant_algo; others stop the release. None: all are taken."""
     weight_only_by_activations: bool = False
@@ -99,10 +108,19 @@ class VllmReading:
     """Two block sizes in quantized_layers stop the release."""
 
 
-_READING_0_17: Final = VllmReading(
-    "0.17.1",
-    uniform=frozenset({"FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO", "NVFP4", "MXFP8"}),
+_READING_0_15: Final = VllmReading(
+    "0.15.1",
+    uniform=frozenset({"FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO", "NVFP4"}),
+    own=frozenset({"modelopt", "modelopt_fp4"}),
+    flat_kv_key="kv_cache_quant_algo",
 )
+_READING_0_16: Final = replace(
+    _READING_0_15,
+    since="0.16.0",
+    uniform=_READING_0_15.uniform | {"MXFP8"},
+    own=_READING_0_15.own | {"modelopt_mxfp8"},
+)
+_READING_0_17: Final = VllmReading("0.17.1", uniform=_READING_0_16.uniform)
 _READING_0_24: Final = replace(
     _READING_0_17,
     since="0.24.0",
@@ -122,8 +140,16 @@ _READING_0_33: Final = replace(
     weight_only_by_activations=True,
     one_block_size=True,
 )
-READING: Final = (_READING_0_17, _READING_0_24, _READING_0_28, _READING_0_33)
+READING: Final = (
+    _READING_0_15,
+    _READING_0_16,
+    _READING_0_17,
+    _READING_0_24,
+    _READING_0_28,
+    _READING_0_33,
+)
 
+_ONLINE_0_15: Final = OnlineRow("0.15.1", methods=frozenset())
 _ONLINE_0_17: Final = OnlineRow("0.17.1", methods=frozenset({"fp8"}))
 _ONLINE_0_20: Final = replace(
     _ONLINE_0_17, since="0.20.0", methods=frozenset({"fp8", "fp8_per_tensor", "fp8_per_block"})
@@ -135,7 +161,7 @@ _ONLINE_0_33: Final = replace(
     methods=frozenset({"fp8_per_tensor", "fp8_per_block"}),
     instead={"fp8": "fp8_per_tensor"},
 )
-ONLINE: Final = (_ONLINE_0_17, _ONLINE_0_20, _ONLINE_0_24, _ONLINE_0_33)
+ONLINE: Final = (_ONLINE_0_15, _ONLINE_0_17, _ONLINE_0_20, _ONLINE_0_24, _ONLINE_0_33)
 """Sources: vllm/model_executor/layers/quantization/fp8.py and online/base.py, and
 vllm/model_executor/kernels/linear/scaled_mm/cutlass.py, of each release."""
 
