@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from place_learner import drafts
 from runtime_probe.texts import short
 
 Config = dict[str, Any]
@@ -41,8 +42,6 @@ _HINTS: Final[Mapping[str, Config]] = {
     "Glm5NextForCausalLM": {"index_kpool_always_select_tail": True},
     "Step3p5ForCausalLM": {"use_moe_router_bias": True},
     "Step3p7ForConditionalGeneration": {"use_rope2d": True},
-    "NemotronHMTPModel": {"num_nextn_predict_layers": 1},
-    "NemotronHForCausalLMMTP": {"num_nextn_predict_layers": 1},
     "Gemma2ForCausalLM": {
         "hidden_act": "gelu_pytorch_tanh",
         "hidden_activation": "gelu_pytorch_tanh",
@@ -208,8 +207,10 @@ def hinted(architecture: str, config: Config) -> Config:
     """A copy with the hints for this architecture, and without remote code."""
     config = copy.deepcopy(config)
     config.pop("auto_map", None)
-    if architecture.endswith("NextN"):
-        config["num_nextn_predict_layers"] = 1
+    if drafts.is_draft(architecture):
+        for part in (config, config.get("text_config")):
+            if isinstance(part, dict) and not part.get("num_nextn_predict_layers"):
+                part["num_nextn_predict_layers"] = 1  # its target may have none
     for key, value in _HINTS.get(architecture, {}).items():
         config[key] = value
         for part in ("text_config", "llm_config", "vision_config"):

@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from place_learner import configs, quantized, repair, state_names, variants
+from place_learner import completion, configs, drafts, quantized, repair, state_names, variants
 from place_learner.configs import Candidate, Config
+from place_learner.tables import is_whole
 from runtime_probe import built as built_models
 from runtime_probe import trace
 from runtime_probe.built import Built
@@ -51,6 +52,7 @@ def learn(
     published = next((real[name] for name in same if name in real), ())
     registry = runtime.config_registry()
     tries, errors = configs.candidates(architecture, model_class, registry, published, other)
+    tries = [*_of_target(runtime, architecture, real, tries), *tries]
     out["attempts"] += [{"error": error} for error in errors]
     first = _first(runtime, architecture, tries, out)
     if first is None:
@@ -70,6 +72,27 @@ def learn(
         passes = quantized.learn(runtime, architecture, config, base, stored[best])
         out["passes"] = passes
     return {**out, "seconds": round(time.process_time() - start, 1)}
+
+
+def _of_target(
+    runtime: Any,
+    architecture: str,
+    real: Mapping[str, Sequence[Candidate]],
+    own: Sequence[Candidate],
+) -> list[Candidate]:
+    """Configs of a draft's target, which hold the draft's layers; none where it has a real one."""
+    target = drafts.target(architecture, runtime.architectures())
+    if not target or any(candidate.source == "real" for candidate in own):
+        return []
+    try:
+        model_class = runtime.model_class(target)
+    except Exception:  # the draft may be built nevertheless
+        return []
+    same = [target, *runtime.same_class(target)]
+    published = next((real[name] for name in same if name in real), ())
+    registry = runtime.config_registry()
+    tries, _ = configs.candidates(target, model_class, registry, published)
+    return [candidate for candidate in tries if candidate.source != "invented"]
 
 
 def _first(
@@ -142,7 +165,22 @@ def _run(
         known = out["loads"].get(kind)
         if known is None or len(loaded["lands"]) > len(known["lands"]):
             out["loads"][kind], stored[kind] = loaded, taken
+    _complete(architecture, built, out["loads"], stored)
     return out, stored
+
+
+def _complete(
+    architecture: str, built: Built, loads: dict[str, Any], stored: dict[str, Tensors]
+) -> None:
+    """Where no spelling fills every parameter: the best one with the names that it lacks."""
+    is_draft = drafts.is_draft(architecture)
+    if not loads or any(is_whole(load, is_draft=is_draft) for load in loads.values()):
+        return
+    best = max(loads, key=lambda kind: len(loads[kind]["lands"]))
+    tensors = completion.complete(built, loads[best], stored[best])
+    loaded, taken = _without_refused(built, trace.load(built, tensors), tensors)
+    if len(loaded["never_written"]) < len(loads[best]["never_written"]):
+        loads["own"], stored["own"] = loaded, taken
 
 
 def _without_refused(

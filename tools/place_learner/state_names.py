@@ -69,41 +69,49 @@ def _tied(model: Any, config: Any) -> set[str]:
 
 
 def of_runtime(built: Built) -> Tensors:
-    """Made from the runtime's own parameters: fused modules taken apart, its mapper undone.
+    """Made from the runtime's own parameters, see `of_parameter`; its mapper undone."""
+    return {
+        stored: tensor
+        for name, parameter in built.model.named_parameters()
+        for own, tensor in of_parameter(built, name, parameter).items()
+        for stored in before(built.mapper, own)
+    }
+
+
+def of_parameter(built: Built, name: str, parameter: Any) -> Tensors:
+    """The tensors that fill one parameter: a fused module is taken apart.
 
     Both usual spellings of an expert's projections are offered; the one that the loader does not
     know goes unused.
     """
+    owner, _, leaf = name.rpartition(".")
+    outer, _, last = owner.rpartition(".")
+    module = built.model.get_submodule(owner)
+    shape = list(parameter.shape)
+    expert = _EXPERT.match(name)
+    if expert and len(shape) >= 2:
+        bank = re.sub(r"\.routed_experts$", "", owner)
+        _, rows, *rest = shape
+        rows = rows // 2 if expert["part"] == "w13" else rows
+        parts = _EXPERT_NAMES[expert["part"]]
+        shapes = {f"{bank}.0.{part}.{expert['leaf']}": [rows, *rest] for part in parts}
+        return _empty(shapes, parameter.dtype)
+    sizes = _sizes(module, last)
+    members = {**_USUAL_PACKS, **built.packed}.get(last, ())
+    if len(members) > 1 and sizes and len(sizes) == len(members):
+        names = [f"{outer}.{member}.{leaf}".lstrip(".") for member in members]
+        shapes = {n: [size, *shape[1:]] for n, size in zip(names, sizes, strict=True)}
+        return _empty(shapes, parameter.dtype)
+    vocabulary = getattr(module, "org_vocab_size", None)
+    if vocabulary and shape:  # the parameter has padding that is not stored
+        shape[0] = vocabulary
+    return _empty({name: shape}, parameter.dtype)
+
+
+def _empty(shapes: Mapping[str, list[int]], dtype: Any) -> Tensors:
     import torch
 
-    packed = {**_USUAL_PACKS, **built.packed}
-    modules = dict(built.model.named_modules())
-    out: Tensors = {}
-
-    def add(name: str, shape: Any, dtype: Any) -> None:
-        for stored in before(built.mapper, name):
-            out[stored] = torch.empty(shape, dtype=dtype, device="meta")
-
-    for name, parameter in built.model.named_parameters():
-        owner, _, leaf = name.rpartition(".")
-        outer, _, last = owner.rpartition(".")
-        expert = _EXPERT.match(name)
-        if expert and parameter.dim() >= 2:
-            bank = re.sub(r"\.routed_experts$", "", owner)
-            _, rows, *rest = parameter.shape
-            rows = rows // 2 if expert["part"] == "w13" else rows
-            for part in _EXPERT_NAMES[expert["part"]]:
-                add(f"{bank}.0.{part}.{expert['leaf']}", [rows, *rest], parameter.dtype)
-            continue
-        sizes = _sizes(modules[owner], last)
-        members = packed.get(last, ())
-        if len(members) > 1 and sizes and len(sizes) == len(members):
-            for part, size in zip(members, sizes, strict=True):
-                stored = f"{outer}.{part}.{leaf}".lstrip(".")
-                add(stored, [size, *parameter.shape[1:]], parameter.dtype)
-        else:
-            add(name, parameter.shape, parameter.dtype)
-    return out
+    return {name: torch.empty(s, dtype=dtype, device="meta") for name, s in shapes.items()}
 
 
 def variants(tensors: Tensors, layers: int) -> Iterator[Tensors]:

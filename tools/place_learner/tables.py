@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from place_learner import drafts
 from place_learner.masks import carried, mask, numbers
 
 Result = Mapping[str, Any]
@@ -56,10 +57,21 @@ def split(tensor: str) -> tuple[str, str]:
     return (found[0], tensor[found.end() + 1 :]) if found else ("", tensor)
 
 
-def is_whole(load: Result) -> bool:
+def unwritten(load: Result, *, is_draft: bool = False) -> list[str]:
+    """The parameters that a checkpoint has to fill, and that stay as they were.
+
+    A draft may take embeddings and head from its target.
+    """
+    return [
+        name
+        for name in load["never_written"]
+        if not _NOT_STORED.search(name) and not (is_draft and drafts.is_of_target(name))
+    ]
+
+
+def is_whole(load: Result, *, is_draft: bool = False) -> bool:
     """True where all tensors load in one pass and fill every parameter."""
-    unwritten = [name for name in load["never_written"] if not _NOT_STORED.search(name)]
-    return bool(load["single_pass"] and load["lands"] and not unwritten)
+    return bool(load["single_pass"] and load["lands"] and not unwritten(load, is_draft=is_draft))
 
 
 def table(result: Result) -> dict[str, Any]:
@@ -68,10 +80,11 @@ def table(result: Result) -> dict[str, Any]:
     unused: set[str] = set()
     unclear: set[str] = set()
     runs = result["runs"]
+    is_draft = drafts.is_draft(result["architecture"])
     for run in runs:
         condition = condition_of(run)
         loads = [run["loads"][s] for s in _SPELLINGS if s in run.get("loads", {})]
-        whole = [load for load in loads if is_whole(load)]
+        whole = [load for load in loads if is_whole(load, is_draft=is_draft)]
         if not whole and not run["variant"]:
             whole = loads[:1]
         for load in whole:
@@ -238,7 +251,9 @@ def _kv_scales(passes: Sequence[Result]) -> bool | None:
 def provenance(result: Result) -> dict[str, Any]:
     """What an architecture's rows were learned from."""
     loads = result["runs"][0]["loads"]
-    whole = [kind for kind in _SPELLINGS if kind in loads and is_whole(loads[kind])]
+    is_draft = drafts.is_draft(result["architecture"])
+    found = [kind for kind in _SPELLINGS if kind in loads]
+    whole = [kind for kind in found if is_whole(loads[kind], is_draft=is_draft)]
     spelled = next((kind for kind in (*whole, *loads) if loads[kind]["lands"]), "")
     return {
         "class_file": result["class_file"],
