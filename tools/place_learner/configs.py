@@ -138,8 +138,9 @@ def library(
     for model_type in [*registry, *CONFIG_MAPPING_NAMES]:
         if _plain(model_type) in (stem, stem.replace("forcausallm", "")):
             try:
-                named = registry.get(model_type)
-                out.append((model_type, named or CONFIG_MAPPING[model_type]))
+                # vLLM's registry imports a class where it is indexed, and only there.
+                classes = registry if model_type in registry else CONFIG_MAPPING
+                out.append((model_type, classes[model_type]))
             except Exception:  # a config class that does not import
                 continue
     module = sys.modules[model_class.__module__]
