@@ -127,13 +127,17 @@ def test_a_draft_may_have_embeddings_and_head_of_its_target() -> None:
         ("DeepseekV3ForCausalLMNextN", "DeepseekV3ForCausalLM"),
         ("DeepSeekMTPModel", "DeepseekV3ForCausalLM"),
         ("Glm4MoeMTPModel", "Glm4MoeForCausalLM"),
-        ("LlamaForCausalLMEagle3", ""),
+        ("LlamaForCausalLMEagle3", "LlamaForCausalLM"),
+        ("EagleMiniCPMForCausalLM", ""),
         ("Glm4MoeForCausalLM", ""),
     ],
 )
-def test_a_draft_inside_a_checkpoint_is_built_with_its_target_s_config(
-    architecture: str, target: str
-) -> None:
+def test_a_draft_is_built_with_its_target_s_config(architecture: str, target: str) -> None:
     registered = {"DeepseekV3ForCausalLM", "Glm4MoeForCausalLM", "LlamaForCausalLM"}
     assert drafts.target(architecture, registered) == target
     assert drafts.is_draft(architecture) == (architecture != "Glm4MoeForCausalLM")
+
+
+def test_only_a_draft_inside_its_target_s_checkpoint_has_that_config_itself() -> None:
+    assert drafts.is_inside("DeepseekV3ForCausalLMNextN")
+    assert not drafts.is_inside("LlamaForCausalLMEagle3")

@@ -32,6 +32,9 @@ _USUAL: Final[tuple[tuple[str, str], ...]] = (
     ("language_model.", ""),
     ("model.", "mtp."),
     ("model.", "backbone."),
+    ("", "mtp."),
+    ("model.", "mtp.0."),
+    ("visual.", "vision_tower."),
 )
 """Start of a place -> start of the name that is stored."""
 Rename = Callable[[str], str]
@@ -133,6 +136,7 @@ def _prefixes(lands: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _renames(prefixes: list[tuple[str, str]]) -> Iterator[Rename]:
     for old, new in dict.fromkeys(prefixes):
         yield partial(_restarted, old, new)
+    yield lambda name: name.replace(".mlp.fc", ".fc")
 
 
 def _restarted(old: str, new: str, name: str) -> str:

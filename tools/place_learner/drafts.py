@@ -5,9 +5,10 @@ from collections.abc import Collection
 from typing import Final
 
 _DRAFT: Final = re.compile(
-    r"(?:MTP|MTPModel|NextN|Eagle3?)\Z|\A(?:P?Eagle|Peagle|DFlash|DSpark|K3D)"
+    r"(?:MTP|MTPModel|NextN|Eagle3?)\Z|\A(?:P?[Ee]agle|DFlash)|DSpark|Assistant"
 )
-_ENDING: Final = re.compile(r"(?:MTPModel|MTP|NextN)\Z")
+_INSIDE: Final = re.compile(r"(?:MTPModel|MTP|NextN)\Z")
+_ENDING: Final = re.compile(r"(?:MTPModel|MTP|NextN|Eagle3?)\Z")
 _FORMS: Final = ("", "ForCausalLM", "ForConditionalGeneration")
 _TARGETS: Final = {
     "DeepSeekMTPModel": "DeepseekV3ForCausalLM",
@@ -37,8 +38,13 @@ def is_draft(architecture: str) -> bool:
     return bool(_DRAFT.search(architecture))
 
 
+def is_inside(architecture: str) -> bool:
+    """Whether a draft is stored with its target, and has no config of its own."""
+    return bool(_INSIDE.search(architecture))
+
+
 def target(architecture: str, registered: Collection[str]) -> str:
-    """The architecture whose checkpoints hold a draft; empty where it is none that is known."""
+    """The architecture that a draft runs beside; empty where it is none that is known."""
     named = _TARGETS.get(architecture, "")
     stem = _ENDING.sub("", architecture)
     tries = [named, *(stem + form for form in _FORMS if stem != architecture)]

@@ -92,7 +92,8 @@ def _of_target(
     published = next((real[name] for name in same if name in real), ())
     registry = runtime.config_registry()
     tries, _ = configs.candidates(target, model_class, registry, published)
-    return [candidate for candidate in tries if candidate.source != "invented"]
+    held = ("real", "library") if drafts.is_inside(architecture) else ("library",)
+    return [candidate for candidate in tries if candidate.source in held]
 
 
 def _first(

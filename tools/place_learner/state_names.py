@@ -13,6 +13,9 @@ from runtime_probe.trace import Tensors
 _USUAL_PACKS: Final = {
     "qkv_proj": ("q_proj", "k_proj", "v_proj"),
     "gate_up_proj": ("gate_proj", "up_proj"),
+    "fused_qkv_a_proj_with_mqa": ("q_a_proj", "kv_a_proj_with_mqa"),
+    "wk_weights_proj": ("wk", "weights_proj"),
+    "w13": ("w1", "w3"),
 }
 _EXPERT: Final = re.compile(
     r"^(?P<bank>.*experts)(\.\w+)*?\.(?P<part>w13|w2)_(?P<leaf>weight|bias)$"
@@ -96,7 +99,7 @@ def of_parameter(built: Built, name: str, parameter: Any) -> Tensors:
         parts = _EXPERT_NAMES[expert["part"]]
         shapes = {f"{bank}.0.{part}.{expert['leaf']}": [rows, *rest] for part in parts}
         return _empty(shapes, parameter.dtype)
-    sizes = _sizes(module, last)
+    sizes = _sizes(module, last) or _sizes_beside(built.model.get_submodule(outer), last, shape)
     members = {**_USUAL_PACKS, **built.packed}.get(last, ())
     if len(members) > 1 and sizes and len(sizes) == len(members):
         names = [f"{outer}.{member}.{leaf}".lstrip(".") for member in members]
@@ -143,6 +146,16 @@ def _sizes(module: Any, last: str) -> Any:
         value_size = getattr(module, "v_head_size", size)
         return [module.total_num_heads * size, kv * size, kv * value_size]
     return getattr(module, "output_sizes", None)
+
+
+def _sizes_beside(parent: Any, last: str, shape: list[int]) -> list[int] | None:
+    """Rows of the members of a layer that does not know them, by the norm after the first."""
+    norm = {"fused_qkv_a_proj_with_mqa": "q_a_layernorm", "wk_weights_proj": "k_norm"}.get(last)
+    weight = getattr(getattr(parent, norm or "", None), "weight", None)
+    if weight is None:
+        return None
+    first = weight.shape[0]
+    return [first, shape[0] - first]
 
 
 def before(mapper: Any, name: str) -> list[str]:
