@@ -16,6 +16,10 @@ EXPLAINED = {
         "wo_a takes a config of FP8 blocks only, which the recorder is not, and that config has no "
         "method for heads"
     ),
+    ("sglang", "MiniMaxM3SparseForConditionalGeneration"): (
+        "names without language_model. were tried, which no checkpoint has; the loader takes them "
+        "for the tower's, and they reach layers that are looked up with it"
+    ),
     ("vllm", "Gemma4ForConditionalGeneration"): (
         "towers take a config only where their sizes are multiples of 64, which those of the "
         "published one that was built are not"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from place_learner import drafts
+from runtime_probe.remote_configs import register_plain_config
 from runtime_probe.texts import short
 
 Config = dict[str, Any]
@@ -202,6 +203,18 @@ def invented_class() -> Any:
 
     AutoConfig.register("learn_invented", Invented, exist_ok=True)
     return Invented
+
+
+def register_absent_class(
+    architecture: str, published_config: Candidate, registry: Mapping[str, Any]
+) -> None:
+    """Let a published config be read whose class is code of its checkpoint: plain attributes.
+
+    Some name no model_type, which that class would have.
+    """
+    config = published_config.config
+    config.setdefault("model_type", f"plain_{architecture.lower()}")
+    register_plain_config({**config, "auto_map": {}}, registry)
 
 
 def hinted(architecture: str, config: Config) -> Config:

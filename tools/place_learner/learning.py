@@ -101,6 +101,8 @@ def _first(
 ) -> tuple[Built, Config, repair.Notes] | None:
     """The first build that works, of every config in turn: shrunk, then as it is."""
     for candidate in tries:
+        if candidate.source == "real":
+            configs.register_absent_class(architecture, candidate, runtime.config_registry())
         for layers in (variants.LAYERS, 0):
             config = candidate.config
             config = variants.shrink(config, layers) if layers else config

@@ -65,9 +65,28 @@ def _flat() -> Any:
             for key, value in given.items():
                 if key.endswith("_config") and isinstance(value, dict):
                     given[key] = value if key == "quantization_config" else Part(**value)
+                elif key.endswith("_configs") and isinstance(value, list):
+                    given[key] = [_Attributes.of(part) for part in value]
             super().__init__(**given)
 
     return Plain
+
+
+class _Attributes(dict[str, Any]):
+    """A mapping with its keys as attributes: one of a list of configs, as of DeciLM's blocks."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    @classmethod
+    def of(cls, value: Any) -> Any:
+        """The same, inside and out; anything else as it is."""
+        if isinstance(value, dict):
+            return cls((key, cls.of(inner)) for key, inner in value.items())
+        return value
 
 
 def _with_language_model() -> Any:

@@ -23,6 +23,10 @@ class _Tokenizer:
     """Some classes read a token's id while they are built."""
 
     vocab_size = 1000
+    vocab = stand_ins.Blob()
+
+    def get_vocab(self) -> Any:
+        return self.vocab
 
     def encode(self, *_: Any, **__: Any) -> list[int]:
         return [1]
@@ -106,6 +110,7 @@ class VllmModels:
         """VllmConfig of a folder, and the process groups of one rank."""
         from vllm import config as vllm_config
 
+        _fake_processing()
         model = vllm_config.ModelConfig(
             model=folder,
             tokenizer=folder,
@@ -199,6 +204,15 @@ def _speculative(vllm_config: Any, model: Any) -> Any:
     for key, value in given.items():
         object.__setattr__(out, key, value)
     return out
+
+
+def _fake_processing() -> None:
+    """What finds out about images and sounds gets a tokenizer, though none is loaded."""
+    try:
+        from vllm.multimodal.processing.context import InputProcessingContext
+    except ImportError:  # it moved between releases
+        return
+    InputProcessingContext.get_tokenizer = lambda self: self.tokenizer or _Tokenizer()
 
 
 def _fake_tokenizers() -> None:
