@@ -16,7 +16,7 @@ from ckptfix.text import visible
 
 _GENERATIVE: Final = re.compile(r".*For(?:CausalLM|ConditionalGeneration)\Z")
 _OTHER: Final = re.compile(r".*(?:Model|For(?!CausalLM|ConditionalGeneration)[A-Z]\w*)\Z")
-"""How transformers names its other classes, which are not listed."""
+"""The names of other classes of transformers, which are not listed."""
 
 _NAMED: Final = CONFIG_FILE, ("architectures",)
 

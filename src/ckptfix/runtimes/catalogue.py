@@ -46,15 +46,15 @@ class LearnedRow:
     place: str
     """Place of the module in the runtime."""
     asked: str | None
-    """The name that the module looks up in its quantization config; empty: it has none; None: it
-    looks nothing up."""
+    """The name that the module looks up in its quantization config; empty: it has no name; None:
+    there is no lookup."""
     kind: str
     """linear, head, embedding, experts or other."""
 
 
 @dataclass(frozen=True)
 class LearnedArchitecture:
-    """What was learned of an architecture's class in one release."""
+    """What was learned about an architecture's class in one release."""
 
     runtime: str
     version: str
@@ -72,12 +72,12 @@ class LearnedArchitecture:
     single_pass: bool
     """All of them load in one pass and fill every parameter."""
     problem: str
-    """Why there are no rows; empty where there are."""
+    """Why there are no rows; empty if there are."""
     rows: tuple[LearnedRow, ...]
 
 
 def learned_architecture(architecture: str, target: Target) -> LearnedArchitecture:
-    """What was learned of an architecture for a release.
+    """What was learned about an architecture for a release.
 
     Raises:
         CkptfixError: the release does not register it.

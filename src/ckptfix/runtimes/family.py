@@ -1,8 +1,8 @@
 """Families: how a runtime's model classes lay out the modules of a checkpoint, as data.
 
-The files `runtimes/families/*.toml` were written by reading the model classes; every entry says
-which. They describe the layout: the name that the runtime looks up in its quantization config when
-it builds the module that a tensor ends in. What that finds is a matter of the lookup rules.
+The files `runtimes/families/*.toml` were written by reading the model classes that each entry
+lists. They describe the layout: the name that the runtime looks up in its quantization config when
+it builds the module that a tensor ends in. The result of that lookup depends on the lookup rules.
 """
 
 import re
@@ -32,7 +32,8 @@ _FOLDER: Final = "families"
 
 
 def _matcher(patterns: Sequence[str]) -> re.Pattern[str]:
-    # An empty alternation would match the empty string, so no pattern is one that never matches.
+    # An empty alternation would match the empty string, so it is replaced by one that never
+    # matches.
     return re.compile("|".join(translate(pattern) for pattern in patterns) or r"(?!)")
 
 
@@ -56,7 +57,7 @@ class Family:
     places: NameMapper
     """Checkpoint module name -> place in the runtime's module tree, before packing."""
     learned: Learned | None = None
-    """What was learned of its class, which then decides; None where the entry was written."""
+    """What was learned about its class, which then decides; None for an entry written by hand."""
 
     def inner_of(self, nested: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
         """The architectures that the runtime builds inside, outermost first.
@@ -260,7 +261,7 @@ def family_for(runtime: str, version: str, architectures: Sequence[str]) -> Fami
 
 @cache
 def _learned_family(runtime: str, version: str, architecture: str) -> Family | None:
-    """What was learned of an architecture without an entry."""
+    """What was learned about an architecture without an entry."""
     known = learned(runtime, version, architecture)
     if known is None:
         return None

@@ -13,7 +13,7 @@ class BuiltWhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     modules: tuple[str, ...]
     """Their names in the checkpoint."""
     source: str
-    """Where this was read: project, version, file."""
+    """Source: project, version, file."""
     architectures: tuple[str, ...] = ()
     """Of the family's; empty for all of them."""
     versions: str = ""
@@ -28,7 +28,7 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     architectures: tuple[str, ...]
     """Entries of `architectures` in config.json."""
     source: str
-    """Where this was read: project, version, files."""
+    """Source: project, version, files."""
     versions: str = ""
     """Releases that it holds for, a PEP 440 specifier; empty for all."""
     inner: tuple[str, ...] = ()
@@ -42,19 +42,19 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packed: dict[str, tuple[str, ...]] = {}
     """Last part of a packed module's name -> last parts of its members', in order."""
     adds_packed: dict[str, tuple[str, ...]] = {}
-    """Last part of a packed module's name, of those in `packed`, that `__init__` adds to the packed
-    table of the class -> keys of the language model's config, of which one must be set to that."""
+    """Last part of the name of a module in `packed` that `__init__` adds to the packed table of the
+    class -> keys of the language model's config, one of which must be set for that."""
     banks: tuple[str, ...] = ("experts",)
-    """Parts of a name that end the name of an expert bank; what is below belongs to the bank."""
+    """Last parts of the name of an expert bank; everything below belongs to the bank."""
     heads: tuple[str, ...] = ("lm_head", "*.lm_head")
-    """Runtime names of output heads; `*` stands for any characters."""
+    """Runtime names of output heads; `*` matches any characters."""
     embeddings: tuple[str, ...] = ("embed_tokens", "*.embed_tokens")
     """Runtime names of embeddings."""
     unquantized: tuple[str, ...] = ()
     """Runtime names of modules that are built without a quantization config."""
     unquantized_unless_64: dict[str, tuple[str, ...]] = {}
-    """Key of a tower's config -> runtime names of modules that take a quantization config only
-    where hidden_size and intermediate_size of the tower are multiples of 64."""
+    """Key of a tower's config -> runtime names of modules that get a quantization config only if
+    hidden_size and intermediate_size of the tower are multiples of 64."""
     base: str = ""
     """Place of the language model that has embeddings and layers, as `model`."""
     layout: str = ""
@@ -65,12 +65,12 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Place of a tower or projector -> name of its layout."""
     outside: tuple[str, ...] = ()
     """Places of all modules outside of the language model that the classes may build, with `#`,
-    `{a,b}` and `*` as in layouts; empty where they are not listed."""
+    `{a,b}` and `*` as in layouts; empty if they are not listed."""
     built_when: tuple[BuiltWhenSpec, ...] = ()
     """Modules outside of the language model that only some configs have."""
     untaken: tuple[str, ...] = ()
-    """Shell patterns of checkpoint names that the classes do not load, though a later transformers
-    writes them."""
+    """Shell patterns of checkpoint names that the classes do not load, although a later
+    transformers writes them."""
     without_scales: tuple[str, ...] = ()
     """Shell patterns of checkpoint names of modules of which only weight and bias are loaded."""
     refuses_stacked_experts: bool = False
@@ -81,12 +81,12 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """False: `k_scale` and `v_scale` of the checkpoint are not loaded."""
     stops_at_kv_scales: bool = False
     """The classes stop at a `k_scale` or `v_scale` for which they have no parameter, which
-    `kv_scales = false` says of all."""
+    `kv_scales = false` declares for all."""
     passes_over_kv_scales: bool = False
-    """The classes look for the place of `k_scale` and `v_scale` themselves, and leave them out
-    where there is none."""
+    """The classes look for the place of `k_scale` and `v_scale` themselves, and skip them if there
+    is none."""
     leaves_out_tied_head: bool = False
-    """A stored head is not loaded where config.json ties it to the embeddings."""
+    """A stored head is not loaded if config.json ties it to the embeddings."""
     tied_by_wrapper: bool = False
     """`tie_word_embeddings` at the top of config.json decides, not the language model's own."""
     tied_by_either: bool = False
@@ -99,7 +99,7 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     divides_by: tuple[str, ...] = ()
     """Keys of the language model's config by which the classes divide, so that 0 stops them."""
     allows: dict[str, tuple[str, ...]] = {}
-    """Key of the language model's config, a list there -> the values that it may hold."""
+    """Key of the language model's config with a list -> the values that it may contain."""
 
 
 class UnknownSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,7 +110,7 @@ class UnknownSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     architectures: tuple[str, ...]
     """Entries of `architectures` in config.json."""
     source: str
-    """Where this was read: project, version, files."""
+    """Source: project, version, files."""
     reason: str
     """Why, as the end of a sentence for the user."""
     versions: str = ""

@@ -1,7 +1,7 @@
 """Whether a module's tensors fill what a release builds for its quant_algo.
 
-That the algorithm is the right one is not enough: the group size, the scales that are needed and
-the shapes that a layer can have are the release's own.
+The right algorithm is not enough: group size, required scales and possible shapes of a layer depend
+on the release.
 
 Sources: vLLM 0.33.0, vllm/model_executor/layers/quantization/modelopt.py (`create_weights` of each
 scheme), vllm/model_executor/parameter.py; SGLang 0.5.23,
@@ -30,19 +30,19 @@ class Layer:
     runtime: Runtime
     quant_algo: str
     group_size: object
-    """Of NVFP4 layers, as the release holds it."""
+    """For NVFP4 layers, as the release stores it."""
     reads_scales: tuple[str, ...] = ()
     """Roles of scales that its model class renames to the one that the layer has."""
 
     def scale_misfit(self, stored: StoredFormat) -> str:
-        """Why the scales of a module are not found; empty when they are."""
+        """Why the scales of a module are not found; empty if they are."""
         fit = stored.fit(self.quant_algo)
-        held = fit.format.scale if fit else _SCALE
+        role = fit.format.scale if fit else _SCALE
         named = self.runtime.scale_names.get(self.quant_algo, _SCALE)
-        if held in (named, *self.reads_scales):
+        if role in (named, *self.reads_scales):
             return ""
         return (
-            f"{self.runtime.name} expects the scale of {self.quant_algo} as {named}, but {held} "
+            f"{self.runtime.name} expects the scale of {self.quant_algo} as {named}, but {role} "
             "is stored"
         )
 

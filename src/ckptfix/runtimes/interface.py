@@ -49,7 +49,7 @@ class Runtime:
     order: int
     """Position in lists: lower first."""
     serve_command: str
-    """How it is started; `{}` stands for the checkpoint."""
+    """How it is started; `{}` is replaced by the checkpoint."""
     override_flag: str
     """The option that takes JSON whose values replace those of config.json."""
     reads: tuple[str, ...]
@@ -59,37 +59,37 @@ class Runtime:
     read: Read
     exclusion: MakeExclusion
     other_config: Callable[[Checkpoint], str] = _config_json
-    """Why it does not go by config.json, which leaves nothing to judge; empty where it does. Raises
-    StopsError where it stops at what it goes by instead."""
+    """Why it does not use config.json, so that there is no verdict; empty if it does. Raises
+    StopsError if it stops at the file that it uses instead."""
     method_named: Callable[[str, str, str], QuantMethod | None] = _no_method
     """(quant_method of another quantizer, version, architecture) -> the class that reads it; None
-    where that is not known."""
+    if that is not known."""
     online: tuple[OnlineRow, ...] = ()
-    """What its releases quantize while loading, oldest first; empty where nobody read it."""
+    """What its releases quantize while loading, oldest first; empty if not known."""
     drops_strays: bool = False
-    """It silently drops a tensor for which it has no place; otherwise it stops there."""
+    """It silently drops a tensor for which it has no parameter; otherwise it stops there."""
     pads_short_mlps: bool = False
-    """It fills an MLP that is stored narrower than config.json makes it with zeros, which change
-    nothing."""
+    """It pads an MLP that is stored narrower than config.json declares with zeros, without effect
+    on the result."""
     needs_architectures: bool = False
-    """It stops where config.json names no architectures; else it takes the class of model_type."""
+    """It stops if config.json names no architectures; otherwise it uses the class of model_type."""
     always_takes_kv_scales: bool = True
-    """It has a place for the scales of a KV cache even where it builds none that is quantized."""
+    """It has parameters for the scales of a KV cache even if the cache is not quantized."""
     kv_scales_need_config: str = ""
-    """Releases, a PEP 440 specifier, most of whose classes stop at the scales of a KV cache where
-    they have no quantization config; empty: all pass over them."""
+    """Releases, a PEP 440 specifier, most of whose classes stop at the scales of a KV cache if they
+    have no quantization config; empty: all skip them."""
     tied_by_wrapper: str = ""
     """Releases, a PEP 440 specifier, in which `tie_word_embeddings` at the top of config.json
     decides for the language model inside too; empty: only in some classes."""
     builds_tied_heads: bool = False
     """It builds and quantizes a head that is tied to the embeddings."""
     kv_scale_if_absent: float = 1.0
-    """What it uses for a quantized KV cache of which no scale is stored (vLLM 0.33.0 and SGLang
+    """The scale of a quantized KV cache if none is stored (vLLM 0.33.0 and SGLang
     0.5.23, `process_weights_after_loading` in layers/quantization/kv_cache.py)."""
     asks_entry_of_excluded: bool = False
-    """It looks the entry of a module up even where a pattern excludes it."""
+    """It looks up the entry of a module even if a pattern excludes it."""
     scale_names: Mapping[str, str] = field(default_factory=dict)
-    """quant_algo -> how it calls the scale of a weight, where that is not `weight_scale`."""
+    """quant_algo -> its name for the scale of a weight, if not `weight_scale`."""
 
     def lookup_rules_of(self, version: str) -> LookupRules:
         """How a release looks names up.
@@ -100,7 +100,7 @@ class Runtime:
         return row_for(self.name, version, self.lookup_rules)
 
     def online_row(self, version: str) -> OnlineRow | None:
-        """What a release quantizes while loading; None where that is not known."""
+        """What a release quantizes while loading; None if not known."""
         return row_for(self.name, version, self.online) if self.online else None
 
     def bind_names(

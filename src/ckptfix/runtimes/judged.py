@@ -1,6 +1,6 @@
 """Every module that a release builds, and the faults of the tensors as a whole.
 
-Both are computed once for releases in which nothing differs that matters.
+Both are computed once for releases without relevant differences.
 """
 
 from collections.abc import Sequence
@@ -117,7 +117,7 @@ def _looked_at(judge_: ModuleJudge, family: Family) -> Sequence[RuntimeModule]:
 def faults_of(
     checkpoint: Checkpoint, family: Family, metadata: EffectiveMetadata, expected: Expected
 ) -> tuple[Reason, ...]:
-    """What is wrong with the tensors as a whole; little of it depends on the metadata."""
+    """What is wrong with the tensors as a whole, which hardly depends on the metadata."""
     has_config = not metadata.ignored
     if has_config:
         expected = replace(expected, kv_scales_need_config=False)

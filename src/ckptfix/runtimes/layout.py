@@ -1,6 +1,6 @@
 """Layouts: which modules a language model consists of, and their sizes by config.json, as data.
 
-`runtimes/layouts/*.toml` were written by reading model classes; every layout says which. Names are
+`runtimes/layouts/*.toml` were written by reading model classes; each layout lists them. Names are
 places below the language model, which the class calls `model`, `language_model.model` and so on.
 """
 
@@ -22,7 +22,7 @@ from ckptfix.runtimes.layout_spec import BiasSpec, LayerKindsSpec, LayoutSpec, W
 
 _FOLDER: Final = "layouts"
 _REMEMBERED: Final = 10_000
-"""Names whose sizes are remembered."""
+"""Number of names whose sizes are cached."""
 
 
 def matcher(patterns: Iterable[str]) -> re.Pattern[str]:
@@ -64,12 +64,12 @@ class Layout:
         return re.compile(re.escape(self.spec.layers) + r"\.(\d{1,9})\.(.+)")
 
     def in_layer(self, name: str) -> tuple[int, str] | None:
-        """Number of the layer and name in it, for what is in one."""
+        """Layer number and name within the layer, for names in one."""
         found = self._layer.fullmatch(name)
         return (int(found[1]), found[2]) if found else None
 
     def may_hold(self, name: str) -> bool:
-        """True unless the class is known to build no module of this name."""
+        """True unless the class is known not to build a module of this name."""
         return not self.spec.modules or self._modules.fullmatch(name) is not None
 
     @cached_property
@@ -77,7 +77,7 @@ class Layout:
         return tuple((matcher(spec.modules), spec) for spec in self.spec.biases)
 
     def has_bias(self, name: str, config: ModelConfig) -> bool | None:
-        """Whether the class builds a bias for a module of a layer; None where that is not known."""
+        """Whether the class builds a bias for a module of a layer; None if not known."""
         spec = next((s for pattern, s in self._biases if pattern.fullmatch(name)), None)
         if spec is None:
             return None
@@ -91,7 +91,7 @@ class Layout:
         return tuple((matcher([name]), sizes) for name, sizes in self.spec.sizes.items())
 
     def sizes_of(self, name: str) -> tuple[str, ...]:
-        """How config.json makes each dimension of a module's weight; empty if it is not listed."""
+        """How config.json defines each dimension of a module's weight; empty if unlisted."""
         known = self._known_sizes.get(name)
         if known is None:
             found = (sizes for pattern, sizes in self._sizes if pattern.fullmatch(name))
@@ -102,7 +102,7 @@ class Layout:
 
     @cached_property
     def _known_sizes(self) -> dict[str, tuple[str, ...]]:
-        """Of names within a layer: every layer has the same ones."""
+        """For names within a layer, because every layer has the same ones."""
         return {}
 
     @cached_property
@@ -110,7 +110,7 @@ class Layout:
         return tuple((matcher([name]), held) for name, held in self.spec.with_weight.items())
 
     def parameters_with(self, name: str) -> Iterator[str]:
-        """Every parameter that a module of a layer may have beside its weight."""
+        """Every parameter that a module of a layer may have in addition to its weight."""
         for names in self.parameters_beside_weight(name):
             yield from names.split("|")
 
@@ -119,11 +119,11 @@ class Layout:
         return next((held for pattern, held in self._with_weight if pattern.fullmatch(name)), ())
 
     def when_set(self, config: ModelConfig) -> tuple[WhenSpec, ...]:
-        """What layers have because of this config."""
+        """What layers contain according to this config."""
         return tuple(spec for spec in self.spec.when if _is_set(config.values.get(spec.key)))
 
     def kinds_of_layer(self, number: int, config: ModelConfig) -> Iterator[tuple[str, str]]:
-        """Why a layer is of its kind by config.json, and a module that it must have then."""
+        """Why config.json gives a layer its kind, and a module that it must have then."""
         for spec, kinds, declared in self._kinds(config):
             kind = str(kinds[number]) if number < len(kinds) else ""
             if kind in spec.modules:
@@ -220,7 +220,7 @@ def builtin_layouts() -> Mapping[str, Layout]:
     """Every layout under `runtimes/layouts/`, by name.
 
     Raises:
-        CkptfixError: a file is not one of layouts.
+        CkptfixError: a file is not a layout file.
     """
     found: dict[str, dict[str, Any]] = {}
     folder = files("ckptfix.runtimes") / _FOLDER

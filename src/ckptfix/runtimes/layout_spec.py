@@ -1,4 +1,4 @@
-"""The files under `runtimes/layouts/`: what a table says of a language model or a tower."""
+"""The files under `runtimes/layouts/`: tables that describe a language model or a tower."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ class BiasSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     modules: tuple[str, ...]
     when: tuple[str, ...] = ()
-    """Keys of config.json of which one must be true; empty for always."""
+    """Keys of config.json, one of which must be true; empty: always."""
     never: bool = False
 
 
@@ -16,17 +16,17 @@ class LayerKindsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A key of config.json that lists the kind of every layer."""
 
     key: str
-    """A dot leads into an object: `sparse_attention_config.sparse_attention_freq`."""
+    """A dot descends into an object: `sparse_attention_config.sparse_attention_freq`."""
     modules: dict[str, str]
     """Kind -> a module that only layers of that kind have."""
     counts: bool = False
-    """The length of the list is the number of layers, whatever num_hidden_layers is."""
+    """The length of the list is the number of layers, regardless of num_hidden_layers."""
     if_none: tuple[str, ...] | str = ()
     """The list that the config class has where no key that counts holds one."""
 
 
 class WhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Modules that layers have where a key of config.json is set: true, or a number above 0."""
+    """Modules that layers have if a key of config.json is true or a number above 0."""
 
     key: str
     in_every_layer: tuple[str, ...] = ()
@@ -38,14 +38,14 @@ class WhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SparseLayersSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Layers with and without experts.
 
-    The dense ones are those that `mlp_only_layers` and `decoder_sparse_step` leave out (none, and
-    1, where config.json does not set them), or the first ones.
+    The dense ones are those that `mlp_only_layers` and `decoder_sparse_step` determine (none, and
+    1, if config.json does not set them), or the first ones.
     """
 
     sparse: str
     """A module that only layers with experts have."""
     dense: str
-    """A module that only the others have."""
+    """A module that only layers without experts have."""
     first_dense: str = ""
     """Key of config.json: how many layers have no experts, from the first."""
     unless: tuple[str, ...] = ()
@@ -59,11 +59,11 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     source: str
-    """Where this was read: project, version, files."""
+    """Source: project, version, files."""
     extends: str = ""
     """A layout to inherit every key from that is not set here."""
     layers: str = "layers"
-    """Name of the list of its layers; empty where it has none."""
+    """Name of the list of its layers; empty if it has none."""
     settings: str = ""
     """Key of its own config, of a tower; empty for the language model's."""
     count: str = ""
@@ -73,24 +73,25 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     beside_layers: tuple[str, ...] = ()
     """Modules that it always has, as `norm`."""
     top_parameters: tuple[str, ...] = ()
-    """Parameters in no module that the checkpoint always has."""
+    """Parameters outside of modules that the checkpoint always has."""
     in_every_layer: tuple[str, ...] = ()
     """Modules and parameters that every layer has; `a|b` where it may have either."""
     together: tuple[tuple[str, ...], ...] = ()
-    """Last parts of names, of modules or parameters, of which a block holds all or none; `a|b`
-    where it may hold either."""
+    """Last parts of names, of modules or parameters, of which a block contains all or none; `a|b`
+    where it may contain either."""
     beside: dict[str, tuple[str, ...]] = {}
-    """Last part of a name -> last parts of what its block has to hold then."""
+    """Last part of a name -> last parts of what its block must contain then."""
     when: tuple[WhenSpec, ...] = ()
     experts: tuple[str, ...] = ()
-    """Modules of every expert; empty where they are not known."""
+    """Modules of every expert; empty if not known."""
     with_weight: dict[str, tuple[str, ...]] = {}
-    """Module -> parameters that it has beside its weight; `a|b` where it may have either."""
+    """Module -> parameters that it has in addition to its weight; `a|b` where it may have
+    either."""
     biases: tuple[BiasSpec, ...] = ()
     sizes: dict[str, tuple[str, ...]] = {}
     """Module -> size of each dimension of its weight: a sum of products of numbers and keys of the
-    config, `a/b` a whole quotient; behind `|` another one, where a key of the first is missing.
-    Where a key of all is missing, as `?` always is, the size is not known: config classes differ in
-    what they fill in."""
+    config, `a/b` a whole quotient; after `|` an alternative if a key of the first is missing. If
+    each lacks a key, as `?` always does, the size is not known: config classes differ in their
+    defaults."""
     layer_kinds: tuple[LayerKindsSpec, ...] = ()
     sparse_layers: SparseLayersSpec | None = None

@@ -14,7 +14,7 @@ class Answer(StrEnum):
 
 
 class Effect(StrEnum):
-    """What a user would see where the answer is no."""
+    """What a user would see if the answer is no."""
 
     STOPS = "stops while loading"
     WRONG_WEIGHTS = "loads and computes with the wrong weights"
@@ -28,7 +28,7 @@ class Reason:
     """Continues a sentence that starts with the release, or with `module`."""
     effect: Effect
     module: str = ""
-    """Runtime name of the module concerned; empty when it is none, or more than one."""
+    """Runtime name of the module concerned; empty if none, or several."""
     tensor: str = ""
     """Name of the first tensor or stored module concerned; empty when config.json is at fault."""
     cause: str = ""
@@ -53,7 +53,7 @@ class Loads:
     unknown_because: str = ""
     """Why there is no answer; empty unless the answer is unknown."""
     in_short: str = ""
-    """All reasons as one phrase; empty where it loads."""
+    """All reasons as one phrase; empty if it loads."""
     after_effect: str = ""
     """The same where the effect is named before it; empty unless the answer is no."""
 
@@ -103,7 +103,7 @@ def no(reasons: Iterable[Reason], in_short: str = "") -> Loads:
 
 
 def of_all(answers: Iterable[Answer]) -> Answer:
-    """One answer for several releases: yes if all say yes, no if one says no."""
+    """One answer for several releases: yes if all are yes, no if one is no."""
     given = set(answers)
     if Answer.NO in given:
         return Answer.NO

@@ -38,7 +38,7 @@ class MethodJudge:
     file: str
     """The metadata that the class reads, for messages."""
     drops_strays: bool = False
-    """The release leaves a tensor out that its layer has no parameter for."""
+    """The release skips a tensor that its layer has no parameter for."""
 
     def judge(self, modules: Sequence[RuntimeModule]) -> tuple[ModuleVerdict, ...]:
         """The verdicts; embeddings and convolutions count only if they are stored quantized.
@@ -132,17 +132,17 @@ class MethodJudge:
     def _strays(self, member: str, layer: Layer) -> str:
         if self.drops_strays:
             return ""
-        held = self.checkpoint.modules[member].tensors.keys()
-        odd = held - layer.takes - layer.passes_over - _WITHOUT_PARAMETER - {_OUTPUT_SCALE}
+        stored = self.checkpoint.modules[member].tensors.keys()
+        odd = stored - layer.takes - layer.passes_over - _WITHOUT_PARAMETER - {_OUTPUT_SCALE}
         reason = f"has no parameter for {visible(member)}.{min(odd)}" if odd else ""
         return reason or self._stray_output(member)
 
     def _stray_output(self, member: str) -> str:
-        """An output_scale anywhere but at the projections whose outputs are cached."""
-        held = self.checkpoint.modules[member].tensors
+        """An output_scale of anything but the projections whose outputs are cached."""
+        stored = self.checkpoint.modules[member].tensors
         if self.drops_strays:
             return ""
-        if _OUTPUT_SCALE not in held or member.rpartition(".")[2] in _KV_PROJECTIONS:
+        if _OUTPUT_SCALE not in stored or member.rpartition(".")[2] in _KV_PROJECTIONS:
             return ""
         return f"has no parameter for {visible(member)}.{_OUTPUT_SCALE}"
 
@@ -193,7 +193,7 @@ def _require_tiles(module: RuntimeModule, layer: Layer, fits: Sequence[Fit | Non
 
 
 def _uneven(layer: Layer, fits: Sequence[Fit | None]) -> str:
-    """Blocks must end where a member of a packed module does, the last one excepted."""
+    """Blocks must not span two members of a packed module."""
     rows = [fit.logical_shape[-2] for fit in fits[:-1] if fit]
     if layer.merged_rows and any(number % layer.merged_rows for number in rows):
         number = next(number for number in rows if number % layer.merged_rows)

@@ -23,7 +23,7 @@ class ModuleVerdict:
     """One runtime module in one release."""
 
     name: str
-    """Runtime name; empty where the runtime looks the module up without one."""
+    """Runtime name; empty if the runtime looks the module up without one."""
     kind: str
     members: tuple[str, ...]
     """Checkpoint names of the modules that end in it."""
@@ -34,7 +34,7 @@ class ModuleVerdict:
     reason: str
     """Why the two differ; empty when they agree."""
     effect: Effect
-    """What a user would see where the two differ."""
+    """What a user would see if the two differ."""
     resolution: Resolution | None = None
     """The lookup that led there; None if the release does not consult the metadata."""
     decided_by: str = ""
@@ -69,7 +69,7 @@ class ModuleVerdict:
 
     @property
     def agrees(self) -> bool:
-        """True where the release builds the module in its stored format."""
+        """True if the release builds the module in its stored format."""
         return not self.reason
 
     @property
@@ -85,9 +85,9 @@ class _Compared:
     labels: tuple[str, ...]
     """Sorted, each once."""
     agrees: bool
-    """There is one, and it is what is resolved."""
+    """There is one, and it equals what is resolved."""
     fits: bool
-    """If it is: the tensors fill the layer."""
+    """If so, the tensors fill the layer."""
     effect: Effect
 
 
@@ -152,7 +152,7 @@ class ModuleJudge:
         return {}
 
     def _compare(self, module: RuntimeModule, resolved: str) -> _Compared:
-        """Compared once for all modules whose members are stored alike: they share formats."""
+        """Compared once for all modules whose members are stored the same way."""
         formats = self.checkpoint.formats
         key: tuple[int | str, ...] = (resolved, *(id(formats[m]) for m in module.members))
         known = self._seen.get(key)

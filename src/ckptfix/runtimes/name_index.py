@@ -1,7 +1,7 @@
 """Names in one spelling, searched for the modules that a name or pattern matches.
 
-Names are sorted and indexed once; a lookup only scans those that share its beginning or contain
-its rarest part.
+Names are sorted and indexed once; a lookup only scans those that share its prefix or contain its
+rarest part.
 """
 
 import re
@@ -22,16 +22,16 @@ from ckptfix.search.shapes import Shapes
 from ckptfix.untrusted_regex import UntrustedRegex
 
 MOST_LIKELY: Final = 64
-"""Names compared for a suggestion, of each of two kinds."""
+"""Number of names compared for a suggestion, for each of two kinds."""
 MOST_SUGGESTIONS: Final = 200
-"""Names that are compared at all; a list of more that are unlike each other is no slip."""
+"""Maximum number of suggestions computed; more names that differ from each other are not typos."""
 _FEW: Final = 64
 """Up to this many names are scanned rather than indexed."""
 _NUMBERS: Final = re.compile(r"\d+")
 
 
 class NameIndex:
-    """Names in one spelling, each standing for a module of the checkpoint."""
+    """Names in one spelling, each for a module of the checkpoint."""
 
     def __init__(self, module_of: Mapping[str, str]) -> None:
         self.module_of = module_of
@@ -44,7 +44,7 @@ class NameIndex:
 
     @cached_property
     def _texts(self) -> TextIndex:
-        """The names of the weights: a pattern may be one for them."""
+        """The names of the weights, which a pattern may match."""
         return TextIndex([f"{name}.weight" for name in self._sorted.texts])
 
     def containing(self, part: str) -> list[str]:
@@ -72,7 +72,7 @@ class NameIndex:
         return Shapes(in_order, or_with=".weight")
 
     def matching(self, pattern: str) -> Sequence[str]:
-        """The modules that an exclude pattern covers in its widest reading; checkpoint names.
+        """The modules that an exclude pattern covers when read permissively; checkpoint names.
 
         Exact name, ancestor, shell wildcards over the module name or over its weight's name,
         and `re:` patterns from the start of the name.
@@ -106,7 +106,7 @@ class NameIndex:
         return [self.module_of[name] for name in candidates if regex.match(name)]
 
     def _holding(self, pieces: Iterable[str], head: str = "") -> Sequence[str]:
-        """Names that begin with `head` and may, with the name of the weight, hold all pieces."""
+        """Names that begin with `head` and may, with the name of the weight, contain all pieces."""
         start, end = self._sorted.span(head)
         if end - start <= _FEW:
             return self._sorted.texts[start:end]
@@ -129,8 +129,8 @@ class NameIndex:
     def nearest(self, name: str) -> str | None:
         """The most similar existing name, for a suggestion.
 
-        Looks at a few likely ones only, and only once for names that differ in numbers: metadata
-        with one wrong name usually has as many as there are modules.
+        Compares only a few likely ones, and only once for names that differ in numbers: metadata
+        with one wrong name usually has one for every module.
         """
         if len(name) > LONGEST_NAME:
             return None
@@ -139,9 +139,9 @@ class NameIndex:
             difference = self._nearest_of[masked]
             if difference is None:
                 return None
-            alike = difference.applied_to(name)
-            if alike in self.module_of:
-                return alike
+            common = difference.applied_to(name)
+            if common in self.module_of:
+                return common
         if self._compared >= MOST_SUGGESTIONS:
             return None
         self._compared += 1
@@ -159,7 +159,7 @@ class NameIndex:
 
 @dataclass(frozen=True)
 class _Difference:
-    """Which dotted parts of a name are others in a similar name."""
+    """The dotted parts of a name that differ in a similar name."""
 
     start: int
     end: int
@@ -174,7 +174,7 @@ def _difference(name: str, other: str) -> _Difference:
     ours, theirs = name.split("."), other.split(".")
     shorter = min(len(ours), len(theirs))
     start = next((n for n in range(shorter) if ours[n] != theirs[n]), shorter)
-    alike = 0
-    while alike < shorter - start and ours[-1 - alike] == theirs[-1 - alike]:
-        alike += 1
-    return _Difference(start, len(ours) - alike, tuple(theirs[start : len(theirs) - alike]))
+    common = 0
+    while common < shorter - start and ours[-1 - common] == theirs[-1 - common]:
+        common += 1
+    return _Difference(start, len(ours) - common, tuple(theirs[start : len(theirs) - common]))

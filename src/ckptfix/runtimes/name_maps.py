@@ -23,7 +23,7 @@ from ckptfix.untrusted_regex import UntrustedRegex
 
 MAX_MAPPER_BYTES = 1 << 20
 LONGEST_NEW = 1_000
-"""A rule may put `new` into a name at every character."""
+"""A rule may insert `new` at every character of a name."""
 
 
 class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,9 +32,9 @@ class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["prefix", "substr", "suffix", "regex"]
     """Where `old` is looked for. `regex` uses Python's syntax and matches anywhere."""
     old: str
-    """What is replaced."""
+    """The text to replace."""
     new: str | None = None
-    """What it becomes; for `regex`, with groups such as `\\1`."""
+    """The replacement; for `regex`, with groups such as `\\1`."""
     drop: bool = False
     """Remove the whole name from the metadata instead of renaming it."""
     whole_segments: bool = True
@@ -47,7 +47,7 @@ class NeededBy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     runtime: str
     versions: str
     source: str
-    """Where this was read: project, version, file."""
+    """Source: project, version, file."""
 
 
 class NameMapSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,20 +62,20 @@ class NameMapSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NameMap(msgspec.Struct, frozen=True):
-    """The mapper that a command uses, and why it was chosen."""
+    """The mapper that a command uses, and its origin."""
 
     mapper: NameMapper
     origin: str
     """Shown to the user: architecture names, a file, `maps` in backquotes, or `no map`."""
     needed_by: tuple[NeededBy, ...] = ()
-    """Empty for a map of the user, which always counts as needed."""
+    """Empty for a map given by the user, which always counts as needed."""
     required: bool = False
     """True when names in the old spelling are a finding."""
 
     def without_releases(self) -> "NameMap":
-        """The same map, silent on which releases need it: their verdicts answer that better.
+        """The same map without the releases that need it, because their verdicts are more precise.
 
-        A map of the user's own stays required.
+        A map given by the user stays required.
         """
         return msgspec.structs.replace(self, required=self.required and not self.needed_by)
 
@@ -84,7 +84,7 @@ class NameMap(msgspec.Struct, frozen=True):
 
         Args:
             names: those that it is applied to.
-            of: what has the names, for the message.
+            of: owner of the names, for the message.
 
         Raises:
             CkptfixError: it would change one of them again.
@@ -103,7 +103,7 @@ class NameMap(msgspec.Struct, frozen=True):
 
 NO_MAP = NameMap(NameMapper(), "no map")
 _ANY = "*"
-"""Stands in `architectures` of a built-in map whose rules come before those of every other."""
+"""In `architectures` of a built-in map: its rules come before those of every other."""
 
 
 def _rule(spec: RuleSpec, origin: str, number: int) -> Rule:
@@ -180,7 +180,7 @@ def builtin_maps() -> tuple[NameMapSpec, ...]:
 
 @cache
 def damage_map() -> NameMap:
-    """Strips what exporters put into names by mistake, and keeps every spelling."""
+    """Strips what exporters add to names by mistake, and keeps every spelling."""
     return NameMap(compile_rules(_map_of(_ANY) or NameMapSpec(()), _ANY), "every architecture")
 
 
@@ -223,7 +223,7 @@ def own_name_map(maps: Sequence[str], mapper: str | None) -> NameMap | None:
         mapper: path of a mapper file.
 
     Raises:
-        CkptfixError: a rule that cannot be, or a file that cannot be read.
+        CkptfixError: an invalid rule, or a file that cannot be read.
     """
     if not maps and mapper is None:
         return None

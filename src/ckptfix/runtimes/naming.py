@@ -1,6 +1,6 @@
 """Which modules a name in the metadata matches, in the checkpoint's and the runtime's spelling.
 
-This is the part of a lookup that holds for every runtime: exact names, containers, and the most
+This part of a lookup is the same for every runtime: exact names, containers, and the most
 permissive interpretation of patterns.
 """
 
@@ -60,11 +60,11 @@ class Naming:
         return self._spellings.checkpoint
 
     def read_name(self, name: str) -> Reading:
-        """What an entry or target names; the runtime's spelling wins."""
+        """The modules of an entry or target; the runtime's spelling wins."""
         return self._spellings.read_name(name)
 
     def read_pattern(self, pattern: str) -> Reading:
-        """What an exclude pattern covers; the spelling that covers more wins."""
+        """The modules that an exclude pattern covers; the spelling that covers more wins."""
         return self._spellings.read_pattern(pattern)
 
     def nearest(self, name: str) -> str | None:
@@ -86,7 +86,7 @@ class _Spellings:
         self._read_names: dict[str, Reading] = {}
         self._read_patterns: dict[str, Reading] = {}
         self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
-        """Each set of modules once: thousands of patterns may cover the same ones."""
+        """Each set of modules once, because thousands of patterns may cover the same ones."""
 
     @cached_property
     def runtime(self) -> NameIndex:
@@ -134,7 +134,7 @@ class _Spellings:
         for spelling, index in self._indexes():
             if modules := index.stands_for(name):
                 return Reading(spelling, tuple(modules), self._mapper.map(name) or name)
-        return self._as_asked(name, self.looked_up.stands_for(name))
+        return self._as_looked_up(name, self.looked_up.stands_for(name))
 
     def read_pattern(self, pattern: str) -> Reading:
         reading = self._read_patterns.get(pattern)
@@ -149,7 +149,7 @@ class _Spellings:
             if (modules := index.matching(pattern))
         ]
         if not found:
-            return self._as_asked(pattern, self.looked_up.matching(pattern))
+            return self._as_looked_up(pattern, self.looked_up.matching(pattern))
         return max(found, key=lambda reading: len(reading.modules))
 
     def _shared(self, modules: Sequence[str]) -> tuple[str, ...]:
@@ -157,7 +157,7 @@ class _Spellings:
         return self._modules.setdefault(made, made)
 
     @staticmethod
-    def _as_asked(name: str, modules: Sequence[str]) -> Reading:
+    def _as_looked_up(name: str, modules: Sequence[str]) -> Reading:
         return Reading("runtime", tuple(modules), name) if modules else Reading(None)
 
     def nearest(self, name: str) -> str | None:

@@ -1,7 +1,7 @@
-"""What a release makes of an unquantized checkpoint that it quantizes while loading.
+"""What a release does with an unquantized checkpoint that it quantizes while loading.
 
-There are no metadata: the class of each layer decides, and the model class, which may build a
-module without a quantization config. No name is looked up.
+There is no metadata: the class of each layer decides, and the model class, which may build a module
+without a quantization config. No name is looked up.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from ckptfix.runtimes.targets import Target
 from ckptfix.text import visible
 
 _MULTIPLE: Final = 16
-"""What both sizes of an FP8 GEMM are multiples of."""
+"""Both sizes of an FP8 GEMM are multiples of this."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class OnlineModule:
     """Checkpoint names."""
     becomes: Literal["quantized", "unquantized", "stops"]
     why: str
-    """Why it is not quantized, or what else is to be known; empty otherwise."""
+    """Why it is not quantized, or a remark; may be empty."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class OnlineAnswer:
 
     @property
     def works(self) -> bool:
-        """True where the release quantizes and stops at nothing."""
+        """True if the release quantizes without stopping."""
         stops = any(module.becomes == "stops" for module in self.modules)
         return not (self.stops or self.unknown or stops)
 
@@ -74,25 +74,25 @@ def quantized_online(checkpoint: Checkpoint, target: Target, method: str) -> Onl
     family = family_for(target.runtime, target.profile_version, [outer])
     if family is None:
         why = why_unknown(target.runtime, target.profile_version, outer)
-        told = f"how it lays out {visible(outer)} is not known"
-        return OnlineAnswer(target, unknown=f"{told}: {why}" if why else told)
+        unknown = f"how it lays out {visible(outer)} is not known"
+        return OnlineAnswer(target, unknown=f"{unknown}: {why}" if why else unknown)
     modules = (_made(checkpoint, module, row) for module in placed(checkpoint, family))
     return OnlineAnswer(target, modules=tuple(modules))
 
 
 def _refusal(checkpoint: Checkpoint, row: OnlineRow, method: str) -> str:
-    """Why the release stops at the option; empty where it does not."""
+    """Why the release stops at the option; empty if it does not."""
     if instead := row.instead.get(method):
         return f"--quantization {method} no longer quantizes while loading; use {instead}"
     config = checkpoint.documents.get(CONFIG_FILE)
     is_quantized = config is not None and config_root(config.value) is not None
-    return f"{CONFIG_FILE} says that it is quantized already" if is_quantized else ""
+    return f"{CONFIG_FILE} declares that it is already quantized" if is_quantized else ""
 
 
 def _made(checkpoint: Checkpoint, module: RuntimeModule, row: OnlineRow) -> OnlineModule:
     members = [checkpoint.modules[member] for member in module.members]
-    told, becomes = _quantized(module, members, row)
-    return OnlineModule(module.name, module.members, becomes, told)
+    why, becomes = _quantized(module, members, row)
+    return OnlineModule(module.name, module.members, becomes, why)
 
 
 def _quantized(
@@ -111,6 +111,6 @@ def _quantized(
     sizes = [size for m in members if m.weight is not None for size in m.weight.shape[-2:]]
     uneven = [size for size in sizes if size % _MULTIPLE]
     if uneven and not row.pads and module.kind == "linear":
-        told = f"{uneven[0]:,} is no multiple of {_MULTIPLE}: a slower kernel multiplies it"
-        return told, "quantized"
+        why = f"{uneven[0]:,} is not a multiple of {_MULTIPLE}, so a slower kernel runs it"
+        return why, "quantized"
     return "", "quantized"

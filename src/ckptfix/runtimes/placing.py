@@ -22,9 +22,9 @@ class _Member:
 
 
 def placed(checkpoint: Checkpoint, family: Family) -> tuple[RuntimeModule, ...]:
-    """The runtime's modules of a checkpoint; most releases place them alike."""
+    """The runtime's modules of a checkpoint; most releases place them the same way."""
     config = checkpoint.config
-    key = "placed", id(family)  # families live as long as the program
+    key = "placed", id(family)  # families are never freed
     made_for, modules = checkpoint.table.derived.get(key, (None, ()))
     if made_for is not config:
         modules = runtime_modules(checkpoint.modules, family, config)
@@ -36,7 +36,7 @@ def placed(checkpoint: Checkpoint, family: Family) -> tuple[RuntimeModule, ...]:
 def looked_up(checkpoint: Checkpoint) -> Set[str] | None:
     """Checkpoint names of the modules that some known release looks up in its config.
 
-    Routers, tables and norms are not among them. None where no release's classes are known.
+    Routers, tables and norms are not among them. None if no release's classes are known.
     """
     families = families_of(checkpoint.config.architectures)
     if not families:
@@ -57,7 +57,7 @@ def runtime_modules(
     """The runtime's modules, in the order of their first tensor in the checkpoint.
 
     Only modules with a weight of two or more dimensions are placed: norms and biases are never
-    quantized, and no runtime asks its config for them.
+    quantized, and no runtime looks them up.
     """
     if family.learned is not None:
         return learned_modules(modules, family.learned.names)
@@ -108,7 +108,7 @@ def _has_matrix(module: Module) -> bool:
 def _packed(name: str, family: Family, names: Set[str]) -> tuple[str, int]:
     """The packed module that a linear is part of, and its order there.
 
-    A model without the first member builds the others on their own: DeepSeek without q_a_proj.
+    A model without the first member builds the others separately: DeepSeek without q_a_proj.
     """
     parent, dot, last = name.rpartition(".")
     if last not in family.packed_into:

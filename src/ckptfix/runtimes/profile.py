@@ -1,4 +1,4 @@
-"""What one release of a runtime knows of an architecture, as data.
+"""What one release of a runtime knows about an architecture, as data.
 
 Made by `tools/extract_profiles.py` from an unpacked wheel; never by importing a runtime.
 """
@@ -25,7 +25,7 @@ class ConfigMapper:
 
 @dataclass(frozen=True)
 class SubModel:
-    """A part of the model that the class builds under a prefix of its own."""
+    """A part of the model that the class builds under a separate prefix."""
 
     attribute: str
     prefix: str | None
@@ -49,8 +49,8 @@ class ArchitectureProfile:
     """vLLM: the class is SupportsQuant, so its tables reach the metadata wherever it is built."""
     sub_models: tuple[SubModel, ...] = ()
     depends_on_config: bool = False
-    """Mapper or packed table are also set in methods, from the model's config, or the source alone
-    does not tell them; then there is none here."""
+    """Mapper or packed table are also set in methods, from the model's config, or cannot be read
+    from the source alone; then there is none here."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,6 @@ class RuntimeProfile:
     """Its name, as `vllm`."""
     version: str
     source: str
-    """Where the data was read: wheel file name and, where known, its SHA-256."""
+    """Source: wheel file name and, if known, its SHA-256."""
     architectures: Mapping[str, ArchitectureProfile] = field(default_factory=dict)
     """Lazy if loaded from a file: profiles are built on first use."""

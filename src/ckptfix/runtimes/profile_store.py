@@ -27,7 +27,7 @@ from ckptfix.text import visible
 
 
 class ArchitectureRecord(msgspec.Struct, frozen=True, omit_defaults=True, rename="kebab"):
-    """An architecture as it is stored; fields as in `ArchitectureProfile`."""
+    """An architecture as stored; fields as in `ArchitectureProfile`."""
 
     class_name: str
     file: str

@@ -42,6 +42,6 @@ def runtime_named(name: str) -> Runtime:
 
 
 def read_by_runtimes(metadata: Iterable[MetadataFile]) -> list[MetadataFile]:
-    """Those of a checkpoint's metadata that some runtime reads."""
+    """The metadata of a checkpoint that some runtime reads."""
     read = {file for runtime in _by_name().values() for file in runtime.reads}
     return [each for each in metadata if each.file in read]

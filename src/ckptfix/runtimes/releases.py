@@ -1,4 +1,4 @@
-"""The releases that a checkpoint is judged for, and the verdict of each."""
+"""The releases that a checkpoint is checked for, and the verdict of each."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -17,7 +17,7 @@ from ckptfix.runtimes.targets import Target, parse_target
 from ckptfix.runtimes.verdict import TargetVerdict, judge, judge_each
 
 MOST_NAMED: Final = 2
-"""More of the newest releases of a runtime are one specifier."""
+"""More of the newest releases of a runtime than this become one specifier."""
 
 
 def registers(checkpoint: Checkpoint, target: Target) -> bool:
@@ -96,8 +96,8 @@ def known_targets(checkpoint: Checkpoint) -> tuple[Target, ...]:
 def counted_targets(checkpoint: Checkpoint) -> tuple[Target, ...]:
     """The default releases if a user names none.
 
-    The newest known one of each runtime that registers the architecture; where none does, the
-    newest of every runtime, which all fail.
+    The newest known one of each runtime that registers the architecture; if none does, the newest
+    of every runtime, which all fail.
     """
     newest: dict[str, Target] = {}
     for target in every_target():

@@ -1,4 +1,4 @@
-"""Which releases a user means: `vllm==0.17.1`, `sglang>=0.5.10`, `vllm`."""
+"""The releases that a user means: `vllm==0.17.1`, `sglang>=0.5.10`, `vllm`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,19 @@ _SPEC = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)\s*(.*?)\s*\Z", re.DOTALL)
 
 @dataclass(frozen=True)
 class Target:
-    """A release that the metadata must be right for, and the one whose profile answers."""
+    """A target release, and the release whose profile is used."""
 
     runtime: str
     version: str
     """The release that the user means."""
     profile_version: str
-    """The known release that answers for it: itself, or the newest one before it."""
+    """The known release used for it: itself, or the newest one before it."""
     installed: Installed | None = None
-    """The runtime itself, where it is on this machine and is asked; its answer decides."""
+    """The runtime itself, if installed on this machine and queried; its answer decides."""
 
     @property
     def recorded(self) -> "Target":
-        """The same release by what is recorded of it, not asked."""
+        """The same release, from recorded data instead of a query."""
         return replace(self, installed=None)
 
     @property
@@ -50,15 +50,15 @@ class Target:
 def parse_target(spec: str, known: Mapping[str, Sequence[str]]) -> tuple[Target, ...]:
     """The releases that a spec means, oldest first.
 
-    `==` names one release, known or not: a release between two known ones is answered by the
-    older. Any other specifier, or none, means every known release that it admits.
+    `==` names one release, known or not: for a release between two known ones, the older is used.
+    Any other specifier, or none, means every known release that it admits.
 
     Args:
         spec: a runtime's name and a version specifier (PEP 440).
         known: runtime -> known releases, oldest first.
 
     Raises:
-        CkptfixError: unknown runtime, malformed spec, or no known release answers for it.
+        CkptfixError: unknown runtime, malformed spec, or no known release can be used for it.
     """
     match = _SPEC.match(spec)
     runtime = match.group(1).lower() if match else ""

@@ -1,8 +1,8 @@
-"""Tensor names that runtimes do not load as they are, as name maps over tensor names.
+"""Tensor names that runtimes cannot load, as name maps over tensor names.
 
 The files `runtimes/tensor_maps/*.toml` have the schema of a name map. One without `architectures`
 holds for every checkpoint. A file belongs here only if no runtime loads the old name: its renames
-are proposed without asking the user.
+are proposed without being requested.
 """
 
 from collections.abc import Sequence

@@ -63,11 +63,11 @@ class TargetVerdict:
     names: BoundNames | None = None
     """How it maps the names in metadata of another quantizer than ModelOpt."""
     notes: tuple[str, ...] = ()
-    """How an installed runtime was asked, and where its profile answers otherwise."""
+    """How an installed runtime was queried, and where its profile gives a different answer."""
 
     @property
     def problem(self) -> str:
-        """Why no module has a verdict; empty if they have."""
+        """Why there are no verdicts for modules; empty if there are."""
         return self.refusal.text if self.refusal else self.unknown_because
 
     @property
@@ -130,7 +130,7 @@ def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
 
 def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     if target.installed is not None:
-        return _judge_asked(checkpoint, target, target.installed)
+        return _judge_installed(checkpoint, target, target.installed)
     try:
         return _judge(checkpoint, target)
     except StopsError as stop:
@@ -146,8 +146,8 @@ def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
         return _not_read(checkpoint, target, reason)
 
 
-def _judge_asked(checkpoint: Checkpoint, target: Target, installed: Installed) -> TargetVerdict:
-    """The runtime's own answer; what is recorded of the release only says what decides."""
+def _judge_installed(checkpoint: Checkpoint, target: Target, installed: Installed) -> TargetVerdict:
+    """The runtime's own answer; recorded data of the release only shows what decides."""
     recorded = judge(checkpoint, target.recorded)
     bound = recorded.bound or bound_of(checkpoint, target)
     found = verdict_of(checkpoint, installed.ask(checkpoint), bound, installed.log())
@@ -164,8 +164,8 @@ def _judge_asked(checkpoint: Checkpoint, target: Target, installed: Installed) -
     own, other = verdict.loads.answer, recorded.loads
     if Answer.UNKNOWN in (own, other.answer) or own is other.answer:
         return verdict
-    told = f"what is recorded of {target.recorded} says otherwise: {other}"
-    return replace(verdict, notes=(told, *found.notes))
+    note = f"the recorded data of {target.recorded} gives a different answer: {other}"
+    return replace(verdict, notes=(note, *found.notes))
 
 
 def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
@@ -210,7 +210,7 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
 
 
 def _if_certain(checkpoint: Checkpoint, verdict: TargetVerdict, known: Learned) -> TargetVerdict:
-    """The verdict, where what was learned of the class is enough for one."""
+    """The verdict, if what was learned about the class is enough for one."""
     quantized = {
         member: module.resolved
         for module in verdict.modules
@@ -267,7 +267,7 @@ def _not_read(checkpoint: Checkpoint, target: Target, reason: str) -> TargetVerd
 
 
 def _only_modelopt_stores(checkpoint: Checkpoint) -> bool:
-    """True for tensors for which no other quantizer's layers have a parameter."""
+    """True for tensors for which only ModelOpt's layers have a parameter."""
     mixes = checkpoint.config.values.get("quantization_config")
     if isinstance(mixes, dict) and "moe_quant_algo" in mixes:
         return False  # DeepSeek V4 in FP8, its experts in NVFP4

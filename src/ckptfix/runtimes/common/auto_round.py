@@ -1,4 +1,4 @@
-"""What vLLM and SGLang read alike in metadata of AutoRound."""
+"""What vLLM and SGLang have in common in reading metadata of AutoRound."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -48,5 +48,5 @@ def blocks_of(found: JsonObject) -> Sequence[str]:
 
 
 def is_object_of_objects(value: object) -> bool:
-    """Whether extra_config is what it must be."""
+    """True for a valid extra_config: an object of objects."""
     return isinstance(value, dict) and all(isinstance(each, dict) for each in value.values())

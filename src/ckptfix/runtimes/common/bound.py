@@ -83,7 +83,7 @@ class BoundMetadata:
         return self._resolution(name, find, resolved, error)
 
     def _entry(self, name: str) -> tuple[Resolved | None, str]:
-        """The entry that decides, and why the release raises instead."""
+        """The entry that decides, or why the release raises."""
         if not self.table.entries:
             return None, ""
         try:
@@ -104,7 +104,7 @@ class BoundMetadata:
             return Resolution(name, None, str(error), resolved, algo_error)
 
     def steps(self, name: str) -> tuple[Step, ...]:
-        """The way to the entry of a runtime name; empty where the release raises."""
+        """The steps to the entry of a runtime name; empty if the release raises."""
         try:
             return entry_steps(self.rules, self.table, self.packed, name)
         except LookupDisagreementError:
@@ -152,7 +152,7 @@ def bind_names(
     *,
     added_packed: Packed = MappingProxyType({}),
 ) -> BoundNames:
-    """The mappers and packed tables that reach the metadata.
+    """The mappers and packed tables that are applied to the metadata.
 
     Args:
         rules: how the release looks names up.
@@ -172,7 +172,7 @@ def bind_names(
 
 
 def _that_counts(mapping: MappingRules, mappers: Sequence[ConfigMapper]) -> MappingRules:
-    """The same without what no mapper has rules for: releases that map alike are equal then."""
+    """The same without empty mappers, so that releases with the same mapping are equal."""
     if not mappers:
         return _UNMAPPED
     kinds = tuple(kind for kind in mapping.kinds if any(getattr(m, kind) for m in mappers))

@@ -1,4 +1,4 @@
-"""What vLLM and SGLang read alike in metadata of compressed-tensors."""
+"""What vLLM and SGLang have in common in reading metadata of compressed-tensors."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -25,11 +25,11 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "num_bits": 8, "type": "int", "symmetric": True, "group_size": None, "strategy": None,
     "block_structure": None, "dynamic": False, "actorder": None,
 }  # fmt: skip
-"""Of quantization arguments (compressed-tensors 0.19.0, quantization/quant_args.py)."""
+"""Defaults of quantization arguments (compressed-tensors 0.19.0, quantization/quant_args.py)."""
 
 
 def arguments(value: object) -> dict[str, Any] | None:
-    """Quantization arguments with what they leave out; None where there are none."""
+    """Quantization arguments with their defaults; None if there are none."""
     if not isinstance(value, dict):
         return None
     made = {key: value.get(key, default) for key, default in _DEFAULTS.items()}
@@ -40,12 +40,12 @@ def arguments(value: object) -> dict[str, Any] | None:
 
 
 def same(scheme: Scheme | None) -> object:
-    """What two schemes are compared by: which name decided does not count."""
+    """The part of a scheme that is compared: not the name that decided."""
     return None if scheme is None else dict(scheme.fields)
 
 
 def is_float(values: Mapping[str, Any] | None, bits: int, group: int) -> bool:
-    """Whether arguments say symmetric floats of this width, scaled in groups of this size."""
+    """True for symmetric floats of this width, scaled in groups of this size."""
     if values is None:
         return False
     sized = (values["num_bits"], values["group_size"]) == (bits, group)
@@ -53,7 +53,7 @@ def is_float(values: Mapping[str, Any] | None, bits: int, group: int) -> bool:
 
 
 def of_experts(name: str, scheme_of: Callable[[str], Scheme | None]) -> list[Scheme | None]:
-    """The schemes of the projections of the first expert, which are the same.
+    """The schemes of the projections of the first expert, which all experts must share.
 
     Raises:
         LookupDisagreementError: they differ.
@@ -65,7 +65,7 @@ def of_experts(name: str, scheme_of: Callable[[str], Scheme | None]) -> list[Sch
 
 
 def by_members(names: BoundNames, name: str, target_of: Callable[[str], str | None]) -> str | None:
-    """The target of the first member of a packed module, where every member has one."""
+    """The target of the first member of a packed module, if every member has one."""
     fused = next((key for key in names.packed if name.endswith(key)), None)
     if fused is None:
         return None

@@ -11,7 +11,7 @@ DEFAULT_GROUP_SIZE = 16
 
 @dataclass(frozen=True)
 class Experts:
-    """How expert banks are built, where it differs from all other modules."""
+    """How expert banks are built, if differently from all other modules."""
 
     quant_algo: str
     if_excluded: str = ""
@@ -20,19 +20,19 @@ class Experts:
 
 @dataclass(frozen=True)
 class EffectiveMetadata:
-    """What a runtime takes from the metadata."""
+    """What a runtime uses of the metadata."""
 
     file: str
     """The file that decides."""
     root: Path
     """Path of the object in it whose fields are read."""
     quant_algo: str
-    """Upper case; empty where the release builds everything unquantized."""
+    """Upper case; empty if the release builds everything unquantized."""
     entries: tuple[Statement, ...] = ()
-    """In the order of the file: some lookups take the first that fits."""
+    """In the order of the file, because some lookups take the first match."""
     excludes: tuple[Statement, ...] = ()
     group_size: object = DEFAULT_GROUP_SIZE
-    """Of NVFP4 layers, as the release stores it; it stops unless this is a positive number."""
+    """For NVFP4 layers, as the release stores it; it stops unless this is a positive number."""
     kv_cache: bool = False
     """The attention layers are built with scales for a quantized KV cache."""
     experts: Experts | None = None

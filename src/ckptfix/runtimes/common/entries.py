@@ -74,18 +74,18 @@ def find_entry(rules: LookupRules, table: EntryTable, packed: Packed, name: str)
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the way to an entry."""
+    """One step of the lookup of an entry."""
 
     looked_for: tuple[str, ...]
     """Names; `x.*` for the first entry below `x`."""
     resolved: Resolved | None
-    """What it found; the last step of a way that succeeds has one."""
+    """What it found; only the last step of a successful lookup has one."""
 
 
 def entry_steps(
     rules: LookupRules, table: EntryTable, packed: Packed, name: str
 ) -> tuple[Step, ...]:
-    """The way of `find_entry`, step by step; steps that this release does not have are left out.
+    """The steps of `find_entry`; steps that this release lacks are omitted.
 
     Raises:
         LookupDisagreementError: as `find_entry`.
@@ -112,7 +112,7 @@ def candidates(rules: LookupRules, name: str) -> tuple[str, ...]:
 
 
 def _direct(rules: LookupRules, table: EntryTable, _: Packed, name: str) -> Resolved | None:
-    if entry := table.entries.get(name):  # almost always, so the other spellings are not made
+    if entry := table.entries.get(name):  # almost always, so the other spellings are not generated
         return Resolved("exact", entry)
     for candidate in candidates(rules, name)[1:]:
         if entry := table.entries.get(candidate):

@@ -1,4 +1,4 @@
-"""A quant_method of config.json that is not ModelOpt's: it decides, whatever other files exist."""
+"""A quant_method in config.json that is not ModelOpt's: it decides, whatever other files exist."""
 
 from collections.abc import Collection
 from typing import Final
@@ -40,6 +40,6 @@ def require_modelopt(
     needs = _NEEDS.get(method, ())
     if needs and not any(key in found for key in needs):
         named = " or ".join(needs)
-        told = f' is "{method}", and {found.place()} has no {named}, which that needs'
-        raise found.stop(told, "quant_method")
+        problem = f' is "{method}", and {found.place()} has no {named}, which that needs'
+        raise found.stop(problem, "quant_method")
     raise NotModelOptError(f'{found.place("quant_method")} is "{method}"', found, method)

@@ -1,4 +1,4 @@
-"""quantized_layers and lists of excluded modules, as a release takes them from an object."""
+"""quantized_layers and lists of excluded modules, as a release reads them from an object."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Files:
 
     documents: Mapping[str, JsonText]
     statements: tuple[Statement, ...]
-    """Of all files; anything left out of a file resembles what was kept."""
+    """Of all files; the omitted part of a file resembles what was kept."""
 
     @classmethod
     def of(cls, documents: Mapping[str, JsonText], parsed: tuple[MetadataFile, ...]) -> "Files":
@@ -37,7 +37,7 @@ class Files:
         return self._below(of, ENTRIES)
 
     def excludes(self, of: JsonObject, key: str | None) -> tuple[Statement, ...]:
-        """The patterns of a list; of a string its letters, which is how Python walks over it.
+        """The patterns of a list; for a string its letters, because Python iterates over those.
 
         Raises:
             StopsError: an item is not a string.

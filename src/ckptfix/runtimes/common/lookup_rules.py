@@ -13,7 +13,7 @@ class MappingRules:
     kinds: tuple[RuleKindName, ...]
     """Kinds of mapper rules that reach the metadata, in the order in which they apply."""
     single_match: bool = False
-    """True: of each kind only the longest key that matches applies. False: every rule, in order."""
+    """True: only the longest matching key of each kind applies. False: every rule, in order."""
     none_rules_delete: bool = False
     """True: a None rule deletes the entry or pattern from the metadata. False: it is ignored."""
     splits_wildcards: bool = False
@@ -59,4 +59,5 @@ VL_SWAP = (
     ("language_model.model.", "model.language_model."),
     ("model.language_model.", "language_model.model."),
 )
-"""The two places of the language model in a vision-language model, each tried for the other."""
+"""The two places of the language model in a vision-language model; each is tried instead of the
+other."""

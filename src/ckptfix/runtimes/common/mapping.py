@@ -27,7 +27,7 @@ def map_config_name(rules: MappingRules, mapper: ConfigMapper, name: str) -> str
 
 
 def _longest_match(kind: RuleKindName, rules: Sequence[NameRule], name: str) -> Sequence[NameRule]:
-    # Of two keys of one length the first in the source wins: the sort is stable.
+    # For keys of equal length, the first in the source wins: the sort is stable.
     by_length = sorted(rules, key=lambda rule: len(rule[0]), reverse=True)
     return [rule for rule in by_length if _matches(kind, rule[0], name)][:1]
 

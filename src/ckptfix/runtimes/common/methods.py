@@ -41,9 +41,10 @@ class Layer:
     passes_over: frozenset[str] = frozenset()
     """Roles of tensors for which it has no parameter and that it silently skips."""
     group_size: int | None = None
-    """Input columns per scale, -1 for all; None where the format decides alone."""
+    """Input columns per scale, -1 for all; None if the format alone decides."""
     merged_rows: int = 0
-    """The rows of every member of a packed module except the last are a multiple of this."""
+    """The number of rows of every member of a packed module, except the last, is a multiple of
+    this."""
     tile: tuple[int, int] = (1, 1)
     """The kernel takes multiples of these rows and columns; what another one does was not read."""
 
@@ -52,14 +53,14 @@ UNQUANTIZED_LAYER: Final = Layer((), frozenset({"weight"}))
 
 
 class NotKnownError(Exception):
-    """What the class builds for a scheme was not read; the message is the scheme."""
+    """It is not known what the class builds for a scheme; the message is the scheme."""
 
 
 class Lookup(Protocol):
     """The metadata as a config class of a release stores it, ready for lookups."""
 
     def find(self, name: str, kind: LayerKind) -> Scheme | None:
-        """The scheme of a layer; None where the release builds it unquantized.
+        """The scheme of a layer; None if the release builds it unquantized.
 
         Raises:
             LookupDisagreementError: the release raises.
@@ -70,17 +71,17 @@ class Lookup(Protocol):
 
         Raises:
             LookupDisagreementError: the release raises.
-            NotKnownError: that was not read.
+            NotKnownError: that is not known.
         """
 
 
 @dataclass(frozen=True)
 class Doubted:
-    """A lookup of which nobody read what is built for what it finds."""
+    """A lookup of which it is not known what is built for its results."""
 
     why: str
     lookup: Lookup | None = None
-    """None where nobody read what it finds either."""
+    """None if its results are not known either."""
 
     def find(self, name: str, kind: LayerKind) -> Scheme | None:
         """As `Lookup`."""
@@ -99,7 +100,7 @@ class QuantMethod(Protocol):
 
     @property
     def maps_names(self) -> bool:
-        """True where the mappers of the model classes reach the names in the metadata."""
+        """True if the mappers of the model classes are applied to the names in the metadata."""
 
     def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> Lookup:
         """Read the metadata.
@@ -108,7 +109,7 @@ class QuantMethod(Protocol):
             found: the object that the class reads.
             names: how names are mapped, and packed tables.
             dtypes: name of each tensor -> dtype, as safetensors writes it: some classes look there
-                for what the metadata leave out.
+                for what the metadata omits.
 
         Raises:
             StopsError: the class rejects the metadata.
@@ -223,7 +224,7 @@ class SkippedLayers:
 
         Args:
             name: its name.
-            packed: whether the caller hands over its packed table.
+            packed: whether the caller passes its packed table.
 
         Raises:
             LookupDisagreementError: members of a packed layer differ.

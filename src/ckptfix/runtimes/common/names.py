@@ -11,7 +11,7 @@ from ckptfix.runtimes.profile import ConfigMapper
 
 @dataclass(frozen=True)
 class BoundNames:
-    """Mappers and packed tables of the model classes that count."""
+    """Mappers and packed tables of the relevant model classes."""
 
     rules: LookupRules
     mappers: tuple[ConfigMapper, ...]
@@ -26,7 +26,7 @@ class BoundNames:
         return current
 
     def unmapped(self) -> "BoundNames":
-        """The same for a class whose names no mapper reaches."""
+        """The same for a class whose names are not mapped."""
         return replace(self, mappers=())
 
     def mapped(self, names: Iterable[str]) -> dict[str, str]:

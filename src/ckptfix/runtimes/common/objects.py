@@ -69,7 +69,7 @@ class JsonObject:
         return StopsError(f"{self.place(*below)}{problem}", self.at(*below))
 
     def child(self, key: str) -> "JsonObject":
-        """The object under a key that the runtime takes for an object; absent is empty.
+        """The object under a key that the runtime treats as an object; absent is empty.
 
         Raises:
             StopsError: it is something else.
@@ -77,7 +77,7 @@ class JsonObject:
         return json_object(self.file, (*self.path, key), self.get(key, {}))
 
     def string(self, key: str) -> str:
-        """The string under a key that the runtime takes for a string; absent is empty.
+        """The string under a key that the runtime treats as a string; absent is empty.
 
         Raises:
             StopsError: it is something else.
@@ -102,7 +102,7 @@ class JsonObject:
 
 
 def json_object(file: str, path: Path, value: object) -> JsonObject:
-    """A value that a runtime takes for an object.
+    """A value that a runtime treats as an object.
 
     Raises:
         StopsError: it is something else.

@@ -12,6 +12,6 @@ class OnlineRow:
     methods: frozenset[str]
     """Values of --quantization that quantize linear layers and experts."""
     instead: Mapping[str, str] = field(default_factory=dict)
-    """Values that stop it, and what it asks for instead."""
+    """Values that stop it, and their replacements."""
     pads: bool = False
-    """Sizes that are no multiples of 16 are padded; before, a slower kernel takes the layer."""
+    """Sizes that are not multiples of 16 are padded; before, a slower kernel runs the layer."""

@@ -10,15 +10,15 @@ from ckptfix.errors import CkptfixError
 
 
 class Row(Protocol):
-    """What some releases do."""
+    """What a range of releases does."""
 
     @property
     def since(self) -> str:
-        """The first release that was read and does so."""
+        """The first release read that behaves this way."""
 
 
 _version = lru_cache(maxsize=256)(Version)
-"""Every checkpoint asks for the same few releases."""
+"""Every checkpoint uses the same few releases."""
 
 RowT = TypeVar("RowT", bound=Row)
 

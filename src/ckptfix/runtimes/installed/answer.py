@@ -1,4 +1,4 @@
-"""What a runtime answers about one checkpoint, and what is needed to ask it."""
+"""What a runtime answers about one checkpoint, and how to query it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,38 +12,38 @@ Parameter = tuple[str, tuple[int, ...]]
 
 
 class BuiltModule(msgspec.Struct, frozen=True):
-    """One module of the runtime that may hold a quantized weight, or that asked."""
+    """One module of the runtime that may have a quantized weight, or that was looked up."""
 
     place: str
     """In the module tree."""
     kind: str
     """linear, head, embedding, experts, torch.linear, torch.embedding, attn or other."""
     asked: tuple[str, ...] | None
-    """Names under which it asked the quantization config; None: it never did."""
+    """Names under which it was looked up in the quantization config; None: never."""
     method: str
-    """Class of the config's answer; empty where there is none."""
+    """Class of the config's answer; empty if there is none."""
     parameters: dict[str, Parameter]
-    """Its own, by name."""
+    """Its own parameters, by name."""
 
     @property
     def name(self) -> str:
-        """The name that it asks for; its place where it never asks."""
+        """The name that is looked up; its place if it is never looked up."""
         return self.place if self.asked is None else self.asked[-1]
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of one checkpoint; no field is set where it `failed`."""
+    """What happened to one checkpoint; no other field is set if it `failed`."""
 
     failed: str = ""
-    """Why the runtime could not be asked: it is missing, died, or took too long."""
+    """Why the runtime could not be queried: it is missing, died, or took too long."""
     missing: bool = False
-    """A package is not installed that the class needs."""
+    """A package that the class needs is not installed."""
     refused: str = ""
     """The error that the runtime raised before it loaded a tensor, in one line."""
     place: str = ""
     """File and line where it was raised."""
     ours: bool = False
-    """It may be that of what was stood in for, not of the runtime."""
+    """A stand-in may be the cause, not the runtime."""
     class_name: str = ""
     quant_config: str = ""
     """What the quantization config calls itself."""
@@ -53,9 +53,9 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     errors: dict[str, str] = {}
     """Tensor, or `*` for all of them at once -> what the loader raised."""
     meant_for: dict[str, str] = {}
-    """Refused matrix -> the parameter that takes it in another shape."""
+    """Rejected matrix -> the parameter that accepts it in a different shape."""
     unused: tuple[str, ...] = ()
-    """Tensors that the loader takes and puts nowhere."""
+    """Tensors that the loader accepts and puts nowhere."""
     never_written: tuple[str, ...] = ()
     """Parameters that no tensor reaches."""
     casts: tuple[tuple[str, str, str, str], ...] = ()
@@ -65,9 +65,9 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     partial: dict[str, tuple[int, int]] = {}
     """Parameter -> elements, or experts of a bank, that are written, and all of them."""
     notes: tuple[str, ...] = ()
-    """What was asked in another way than it is stored."""
+    """How the query differs from what is stored."""
     stood_in: tuple[str, ...] = ()
-    """What was stood in for; empty where the runtime had its GPU."""
+    """What was replaced by stand-ins; empty if the runtime had its GPU."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,6 @@ class Installed:
     python: str
     """The interpreter."""
     ask: Callable[[Checkpoint], Answer] = field(compare=False, repr=False)
-    """Raises nothing: an Answer that `failed` says why."""
+    """Raises nothing: an Answer that `failed` has the reason."""
     log: Callable[[], str] = field(default=lambda: "", compare=False, repr=False)
-    """Where its output is kept; empty before there is any."""
+    """Where its output is kept; empty if there is none yet."""

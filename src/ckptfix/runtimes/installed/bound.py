@@ -1,4 +1,4 @@
-"""The metadata as the nearest recorded release holds them, to show what decides."""
+"""The metadata as the nearest recorded release stores it, to show what decides."""
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
@@ -12,7 +12,7 @@ from ckptfix.runtimes.targets import Target
 
 
 def bound_of(checkpoint: Checkpoint, target: Target) -> BoundMetadata | None:
-    """The metadata as the recorded release holds them; None where it does not get that far."""
+    """The metadata as the recorded release stores it; None if it does not get that far."""
     try:
         profile = load_profile(target.runtime, target.profile_version)
         outer = outer_architecture(checkpoint.config, profile)

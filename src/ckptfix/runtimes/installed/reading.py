@@ -1,4 +1,4 @@
-"""An answer by module: where each is built, which tensors end there, and what they met."""
+"""An answer by module: where each is built, which tensors end there, and what happens to them."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,14 +15,14 @@ from ckptfix.text import visible
 _OPTIONAL: Final = re.compile(
     r"(?:\A|\.)(?:[kvq]_scale|prob_scale|ls1|ls2|pre_quant_scale|w\d+_blockscale_swizzled)\Z"
 )
-"""Parameters that no checkpoint has to fill: scales of the attention cache are 1, as those of a
-RADIO tower are."""
+"""Parameters that no checkpoint has to fill: scales of the KV cache are 1, like those of a RADIO
+tower."""
 _INPUT_SCALE: Final = re.compile(r"input_scale\Z")
 _NOT_NEEDED: Final = re.compile(
     r"(?:\A|\.)input_conditioner\.norm_(?:mean|std)\Z|\Amtp\.|(?:\A|\.)rotary_emb\.inv_freq\Z"
     r"|(?:\A|\.)(?:[kv]_scale|position_ids)\Z"
 )
-"""Tensors that a runtime may leave out: numbers that it computes itself, and drafts."""
+"""Tensors that a runtime may skip: values that it computes itself, and drafts."""
 _LAYER: Final = re.compile(r"(?:\A|\.)layers\.(\d+)\.")
 _CODES: Final = frozenset({"uint8", "int8", "int32", "float8_e4m3fn", "float8_e5m2"})
 _ALL: Final = "*"
@@ -30,32 +30,32 @@ _ALL: Final = "*"
 
 @dataclass(frozen=True)
 class Fault:
-    """What one tensor or one parameter met."""
+    """What happened to one tensor or parameter."""
 
     what: str
     """Before its name: `leaves out`."""
     name: str
-    """Empty where it is none, and `detail` says what stops the runtime."""
+    """Empty if there is none, and `detail` is what stops the runtime."""
     effect: Effect
     detail: str = ""
     """After its name; may be empty."""
     tensor: str = ""
-    """The stored module or tensor concerned; empty where it is a parameter."""
+    """The stored module or tensor concerned; empty for a parameter."""
 
 
 def reasons_of(faults: Iterable[Fault]) -> tuple[Reason, ...]:
-    """One reason for faults of a kind: the first of them, and how many more there are."""
-    alike: dict[tuple[str, Effect], list[Fault]] = {}
+    """One reason per kind of fault: the first one, and how many more there are."""
+    group: dict[tuple[str, Effect], list[Fault]] = {}
     for fault in faults:
-        alike.setdefault((fault.what, fault.effect), []).append(fault)
-    return tuple(map(_reason_of, alike.values()))
+        group.setdefault((fault.what, fault.effect), []).append(fault)
+    return tuple(map(_reason_of, group.values()))
 
 
-def _reason_of(alike: Sequence[Fault]) -> Reason:
-    first = alike[0]
+def _reason_of(group: Sequence[Fault]) -> Reason:
+    first = group[0]
     if not first.name:
         return Reason.stop(visible(first.detail))
-    more = f" (and {len(alike) - 1:,} more)" if len(alike) > 1 else ""
+    more = f" (and {len(group) - 1:,} more)" if len(group) > 1 else ""
     detail = f": {visible(first.detail)}" if first.detail else ""
     named = visible(first.name)
     return Reason(f"{first.what} {named}{more}{detail}", first.effect, tensor=first.tensor)
@@ -111,7 +111,7 @@ class Reading:
 
     @cached_property
     def faults(self) -> Mapping[str, tuple[Fault, ...]]:
-        """Place -> what its tensors met; under "" what has no place."""
+        """Place -> what happened to its tensors; without a place, under ""."""
         out: dict[str, list[Fault]] = {}
         for place, fault in self._faults():
             at = place if place in self.members else ""
@@ -121,7 +121,7 @@ class Reading:
     def _faults(self) -> Iterator[tuple[str, Fault]]:
         yield from self._stopping()
         yield from self._of_tensors()
-        if not self.answer.errors:  # what is not filled where it stops was not reached
+        if not self.answer.errors:  # after an error, unfilled parameters were merely not reached
             yield from self._of_parameters()
 
     def _stopping(self) -> Iterator[tuple[str, Fault]]:

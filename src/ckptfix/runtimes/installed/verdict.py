@@ -13,7 +13,7 @@ from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
 from ckptfix.text import visible
 
 _JUDGED: Final = ("linear", "head", "experts", "torch.linear")
-"""Kinds that count whatever they are stored as; others only where that is quantized."""
+"""Kinds that always count; others only if they are stored quantized."""
 _KINDS: Final = {"torch.linear": "linear", "torch.embedding": "embedding", "attn": "other"}
 _FLOATS: Final = frozenset({"bfloat16", "float16", "float32", "float64"})
 _POWERS: Final = frozenset({"uint8", "float8_e8m0fnu"})
@@ -31,7 +31,7 @@ class InstalledVerdict:
     modules: tuple[ModuleVerdict, ...] = ()
     faults: tuple[Reason, ...] = ()
     notes: tuple[str, ...] = field(default=())
-    """What was not as it is when the runtime serves this checkpoint."""
+    """How the query differed from serving this checkpoint."""
 
 
 def verdict_of(
@@ -40,9 +40,9 @@ def verdict_of(
     """What the answer means.
 
     Args:
-        checkpoint: the one that was asked about.
-        answer: what came back.
-        bound: the metadata as the nearest recorded release holds them, to show what decides.
+        checkpoint: the one in question.
+        answer: the answer.
+        bound: the metadata as the nearest recorded release stores it, to show what decides.
         log: where the output of the runtime is kept.
     """
     notes = tuple(_notes(answer))
@@ -51,11 +51,11 @@ def verdict_of(
         why = "a package is missing" if answer.missing else "it gave no answer"
         return InstalledVerdict(f"{why}: {visible(answer.failed)}{where}", notes=notes)
     if answer.refused:
-        told = f"{visible(answer.refused)}, at {visible(answer.place)}{where}"
+        text = f"{visible(answer.refused)}, at {visible(answer.place)}{where}"
         if answer.missing or answer.ours:
             why = "a package is missing" if answer.missing else "it cannot be built here"
-            return InstalledVerdict(f"{why}: {told}", notes=notes)
-        return InstalledVerdict(refusal=Reason.stop(told), notes=notes)
+            return InstalledVerdict(f"{why}: {text}", notes=notes)
+        return InstalledVerdict(refusal=Reason.stop(text), notes=notes)
     reading = Reading(checkpoint, answer)
     modules = tuple(_modules(reading, bound))
     judged = {row.place for row in answer.modules if _counts(reading, row)}
@@ -66,7 +66,8 @@ def verdict_of(
 def _notes(answer: Answer) -> Iterable[str]:
     yield from map(visible, answer.notes)
     if answer.stood_in:
-        yield f"stood in for: {visible('; '.join(answer.stood_in))}; nothing is said of kernels"
+        replaced = visible("; ".join(answer.stood_in))
+        yield f"replaced by stand-ins: {replaced}; kernels are not checked"
 
 
 def _counts(reading: Reading, row: BuiltModule) -> bool:
@@ -118,7 +119,7 @@ def _resolution(row: BuiltModule, bound: BoundMetadata | None) -> Resolution | N
 
 
 def _built_as(row: BuiltModule) -> str:
-    """The format by the parameters that the layer has; its method where they show none."""
+    """The format according to the parameters of the layer; its method if they do not show it."""
     weights = [name for name in row.parameters if name.endswith("weight")]
     if not weights:
         return UNQUANTIZED if not row.method or "Unquantized" in row.method else row.method

@@ -1,8 +1,8 @@
 """Why learned rows may not be enough for a verdict on a checkpoint.
 
-Rows say what a class did with the names and the configs that it was tried with. A verdict needs
-that this checkpoint is one of those: all its names are known, every block holds what some block
-held, and modules that are stored quantized were seen to load so.
+Rows record what a class did with the names and configs that were tried. A verdict requires that
+this checkpoint is covered: all its names are known, every block has the names of some block seen,
+and modules stored quantized were seen to load that way.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,10 +33,10 @@ _QUANTIZABLE: Final = ("linear", "experts", "head")
 
 @dataclass(frozen=True)
 class StoredBlocks:
-    """A checkpoint's tensors by the block that they lie in."""
+    """A checkpoint's tensors by block."""
 
     names: Mapping[str, frozenset[str]]
-    """Block -> names below it, masked; the block "" has the masked names of the others too."""
+    """Block -> names below it, masked; the block "" also has the masked names of the others."""
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "StoredBlocks":
@@ -64,7 +64,7 @@ def _plain_tensors(modules: Iterable[Module]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Doubts:
-    """A checkpoint compared with what a class was tried with."""
+    """A checkpoint compared with what was tried for a class."""
 
     checkpoint: Checkpoint
     learned: Learned
@@ -75,10 +75,10 @@ class Doubts:
         return self.learned.names
 
     def first(self, quantized: Mapping[str, str], *, mixed: bool) -> str:
-        """The first reason why there is no verdict; empty where there is none.
+        """The first reason against a verdict; empty if there is none.
 
         Args:
-            quantized: checkpoint module -> quant_algo, where the release builds it quantized.
+            quantized: checkpoint module -> quant_algo, if the release builds it quantized.
             mixed: the release reads the metadata per layer.
         """
         every = (

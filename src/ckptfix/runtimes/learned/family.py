@@ -19,7 +19,7 @@ _NOTHING: Final = Table()
 class LearnedMapper(NameMapper):
     """Checkpoint module name -> looked-up name or place, before packing, by the table.
 
-    A name that the table does not have stays as it is.
+    A name that is not in the table stays unchanged.
     """
 
     table: Table = _NOTHING
@@ -41,7 +41,7 @@ def unpacked(table: Table, *, looked_up: bool) -> Mapping[str, str]:
 
     Args:
         table: what was learned.
-        looked_up: looked-up names, where there is one, instead of places.
+        looked_up: looked-up names, if there are any, instead of places.
     """
     members = Counter(row.place for row in table.rows.values())
     return {
@@ -67,7 +67,7 @@ def spec_of(learned: Learned, *, drops_strays: bool) -> FamilySpec:
 
     Args:
         learned: where it was learned.
-        drops_strays: the runtime leaves out tensors that it has no place for.
+        drops_strays: the runtime skips tensors that it has no parameter for.
     """
     table = learned.names
     names = unpacked(table, looked_up=False)

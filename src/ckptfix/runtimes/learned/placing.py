@@ -30,7 +30,7 @@ def row_of(module: Module, table: Table) -> Row | None:
 def learned_modules(modules: Mapping[str, Module], table: Table) -> tuple[RuntimeModule, ...]:
     """The runtime's modules, in the order of their first tensor in the checkpoint.
 
-    Modules that no row describes are left out: `doubts` reports them.
+    Modules without a row are left out: `doubts` reports them.
     """
     grouped: dict[tuple[str, str], list[tuple[int, str, Row]]] = {}
     for module in modules.values():
@@ -56,12 +56,12 @@ def _join(name: str, members: list[tuple[int, str, Row]]) -> RuntimeModule:
 def without_dropped(
     placed: tuple[RuntimeModule, ...], table: Table, quant_algo: str
 ) -> tuple[RuntimeModule, ...]:
-    """The same, where classes drop a quantization config by its name.
+    """The same without modules for which a class drops the quantization config by its name.
 
     Args:
         placed: the runtime's modules.
-        table: where they were placed by.
-        quant_algo: of the metadata as a whole; empty where there is none.
+        table: the table that placed them.
+        quant_algo: of the metadata as a whole; empty if there is none.
     """
     places = frozenset(table.record.dropped.get(quant_algo, ()))
     if not places:

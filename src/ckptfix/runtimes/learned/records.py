@@ -10,18 +10,18 @@ runtime's config class, or made up to make it build."""
 
 
 class NameRecord(msgspec.Struct, frozen=True, array_like=True):
-    """One tensor name of a block; of a matrix, where it ends.
+    """One tensor name of a block; for a matrix, where it ends.
 
-    `~` at the start stands for the place of the block.
+    `~` at the start means the place of the block.
     """
 
     name: str
-    """Below the block, every number as `#`."""
+    """Relative to the block, every number as `#`."""
     place: str = ""
-    """Of the module that the tensor ends in; empty where it is no matrix."""
+    """Of the module that the tensor ends in; empty if it is not a matrix."""
     asked: str | None = "="
-    """Name that the module looks up in its quantization config; `=`: its place; None: it looks
-    nothing up; empty: it has no name."""
+    """Name that the module looks up in its quantization config; `=`: its place; None: no lookup;
+    empty: no name."""
     kind: str = ""
     """linear, head, embedding, experts or other."""
     proved: str = ""
@@ -39,13 +39,13 @@ class BlockRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     shapes: dict[str, tuple[str, ...]]
     """Condition -> sets of the names that a block holds, each the sum of 1 << index in hex.
     Conditions are "", the config that the class was learned with, and `key=value`, the same with
-    one value changed, where the sets are others; without any where the class then loads nothing."""
+    one value changed, if the sets differ; without any if the class then loads nothing."""
     at: str = ""
-    """Its place in the runtime; empty where that is its own name."""
+    """Its place in the runtime; empty if that is its own name."""
     also: tuple[NameRecord, ...] = ()
     """Second places of names above."""
     numbers: tuple[int, ...] = ()
-    """The numbers of such blocks; empty where they count from 0."""
+    """The numbers of such blocks; empty if they count from 0."""
 
 
 NameRule = tuple[str, str | None]
@@ -62,30 +62,31 @@ class MapperRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TableRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a class does."""
+    """The behaviour of a class."""
 
     blocks: dict[str, BlockRecord]
     values: dict[str, Any] = {}
-    """Key of config.json, or `part.key`, that some condition names -> the value without it."""
+    """Key of config.json, or `part.key`, in some condition -> its default value."""
     unused: tuple[str, ...] = ()
     """Tensors that are accepted but not loaded."""
     unclear: tuple[str, ...] = ()
     """Tensors whose numbers do not carry over to their place or looked-up name."""
     dropped: dict[str, tuple[str, ...]] = {}
-    """quant_algo of the metadata -> places that get no config of that name, but others."""
+    """quant_algo of the metadata -> places that do not get a config of that name, but do get
+    others."""
     kv_scales: bool | None = None
-    """Whether `k_scale` and `v_scale` are loaded; None where that was not observed."""
+    """Whether `k_scale` and `v_scale` are loaded; None if not observed."""
     packed: dict[str, tuple[str, ...]] = {}
     """The packed table that the quantization config has once the model is built, of vLLM."""
     mappers: tuple[MapperRecord, ...] | None = None
-    """What is applied to the names in the metadata, in order, of vLLM; None where that was not
-    seen, and the profile of the release tells."""
+    """What is applied to the names in the metadata, in order, of vLLM; None if not observed: then
+    the profile of the release has it."""
     inner: tuple[str, ...] = ()
     """Registered architectures whose classes are built inside, outermost first."""
 
 
 class ArchitectureRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an architecture was learned from."""
+    """The origin of what was learned about an architecture."""
 
     table: str
     """Its id."""
@@ -108,7 +109,7 @@ class ReleaseRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     runtime: str
     version: str
     transformers: str
-    """Its release, by which the library's configs and names are."""
+    """Its release, which determines the library's configs and names."""
     architectures: dict[str, ArchitectureRecord]
     failed: dict[str, str] = {}
     """Architectures that could not be built, and why."""

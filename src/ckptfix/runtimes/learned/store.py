@@ -22,7 +22,7 @@ _tables: Final = msgspec.json.Decoder(TableRecord)
 
 @dataclass(frozen=True)
 class Learned:
-    """What is known of an architecture in a release."""
+    """What is known about an architecture in a release."""
 
     runtime: str
     version: str
@@ -35,12 +35,12 @@ class Learned:
 
     @cached_property
     def names(self) -> Table:
-        """What the class does, by the names of a checkpoint."""
+        """The behaviour of the class, by names of a checkpoint."""
         return Table(self.table)
 
     @cached_property
     def mappers(self) -> tuple[ConfigMapper, ...] | None:
-        """What is applied to the names in the metadata; None where that was not seen."""
+        """What is applied to the names in the metadata; None if not observed."""
         seen = self.table.mappers
         if seen is None:
             return None
@@ -48,7 +48,7 @@ class Learned:
 
     @property
     def is_certain(self) -> bool:
-        """True where a verdict may rest on it: not on an invented config, nor another release."""
+        """False if it does not allow a verdict: an invented config, or another release."""
         return self.origin.source != "invented" and not self.is_nearest
 
     @property
@@ -98,7 +98,7 @@ def table(runtime: str, identifier: str) -> TableRecord:
 
 
 def nearest_release(runtime: str, version: str) -> str | None:
-    """The release itself, else the next newer one, else the newest that was learned."""
+    """The release itself, otherwise the next newer one, otherwise the newest that was learned."""
     known = learned_releases(runtime)
     newer = [release_ for release_ in known if Version(release_) >= Version(version)]
     return newer[0] if newer else known[-1] if known else None
@@ -106,7 +106,7 @@ def nearest_release(runtime: str, version: str) -> str | None:
 
 @cache
 def learned(runtime: str, version: str, architecture: str) -> Learned | None:
-    """What is known of an architecture, by the release or by the nearest one that was learned.
+    """What is known about an architecture, from the release or the nearest one that was learned.
 
     Args:
         runtime: its name, as `vllm`.
@@ -122,7 +122,7 @@ def learned(runtime: str, version: str, architecture: str) -> Learned | None:
 
 
 def why_not_learned(runtime: str, version: str, architecture: str) -> str:
-    """Why there are no rows of an architecture, for the user."""
+    """Why there are no rows for an architecture, for the user."""
     used = nearest_release(runtime, version)
     if used is None:
         return f"nothing was learned from the classes of {runtime}"

@@ -30,7 +30,7 @@ def numbers_of(name: str) -> list[str]:
 
 
 def fill(masked: str, numbers: Sequence[str]) -> str:
-    """The masked name with numbers, the first ones that are given.
+    """The masked name with the first of the given numbers.
 
     >>> fill("model.layers.#.mlp.experts", ["12", "3"])
     'model.layers.12.mlp.experts'
@@ -40,7 +40,7 @@ def fill(masked: str, numbers: Sequence[str]) -> str:
 
 
 def split(tensor: str) -> tuple[str, str]:
-    """The block that a tensor lies in, up to its first number, and the name below it.
+    """The block of a tensor, up to its first number, and the name below it.
 
     >>> split("model.layers.3.mlp.experts.7.down_proj.weight")
     ('model.layers.3', 'mlp.experts.7.down_proj.weight')
@@ -66,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """What a class does, by the names of a checkpoint."""
+    """The behaviour of a class, by names of a checkpoint."""
 
     record: TableRecord = _EMPTY
 
@@ -115,7 +115,7 @@ class Table:
         return {name for name, found in names.items() if len(found) > 1}
 
     def shapes(self, block: str, config: Mapping[str, Any]) -> tuple[frozenset[str], ...] | None:
-        """The sets of names that a block may hold; None where that is not known for the config.
+        """The sets of names that a block may contain; None if not known for the config.
 
         Args:
             block: masked.
@@ -142,7 +142,7 @@ class Table:
         return bool(json.dumps(self._value(key, config)) == value)
 
     def _value(self, key: str, config: Mapping[str, Any]) -> object:
-        """Of config.json; where it has none, what the class was learned with, the default."""
+        """From config.json, otherwise the default with which the class was learned."""
         part, _, last = key.rpartition(".")
         values = config.get(part) if part else config
         default = self.record.values.get(key)

@@ -1,4 +1,4 @@
-"""What SGLang makes of DeepSeek V4, which keeps `fp8` in config.json.
+"""How SGLang reads DeepSeek V4, which keeps `fp8` in config.json.
 
 Source: SGLang 0.5.23, sglang/srt/configs/model_config.py (`nvfp4_moe_meta`),
 sglang/srt/model_loader/loader.py (`_get_quantization_config`) and
@@ -19,7 +19,7 @@ _BLOCKS: Final = [128, 128]
 def read_deepseek_v4(
     found: JsonObject, architecture: str, reading: SglangReading
 ) -> EffectiveMetadata | None:
-    """The metadata of a DeepSeek V4; None where another class reads them, or reads them otherwise.
+    """The metadata of a DeepSeek V4; None if another class reads it, or reads it differently.
 
     Raises:
         StopsError: the release stops.

@@ -30,7 +30,7 @@ from ckptfix.runtimes.sglang.releases import QUANT_METHODS, SglangReading
 _MIXED: Final = "MIXED_PRECISION"
 _OWN: Final = ("modelopt", "modelopt_fp8", "modelopt_fp4", "modelopt_mixed")
 _TEXT_CONFIGS: Final = ("thinker_config", "llm_config", "language_config", "text_config")
-"""Keys of the language model's config, of which the first fills what the top does not have."""
+"""Keys of the language model's config; the first one fills in what the top level lacks."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _why_w4afp8(release: SglangRelease) -> str:
 
 
 def _is_complete(found: JsonObject, method: str, reading: SglangReading) -> bool:
-    """False where SGLang goes on to hf_quant_config.json."""
+    """False if SGLang continues with hf_quant_config.json."""
     if not reading.mixed_needs_kv:
         return True
     says_kv = "kv_cache_quant_algo" in found or "kv_cache_scheme" in found
@@ -162,7 +162,7 @@ def _file(files: Files, method: str) -> JsonObject:
 
 
 def _class_of(found: JsonObject, method: str) -> str:
-    """The config class: hf_quant_config.json by ModelOpt is read by the one for its quant_algo."""
+    """The config class: for hf_quant_config.json of ModelOpt, the one for its quant_algo."""
     if found.file != HF_QUANT_FILE or not found.child("producer").string("name").startswith(
         "modelopt"
     ):

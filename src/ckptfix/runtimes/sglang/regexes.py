@@ -24,12 +24,13 @@ from ckptfix.untrusted_regex import UntrustedRegex
 
 _WRAPPER: Final = "language_model."
 _MLA_PARTS: Final = frozenset({"q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj"})
-"""The last part of a pattern that also hits a fused name which contains it."""
+"""The last part of a pattern that also matches a fused name which contains it."""
 _SPECIAL: Final = re.compile(r"[*\\^$+?{}\[\]|()]")
 _REGEX: Final = re.compile(r"[\\^$+?{}\[\]|()]")
-"""What makes more of a pattern than a text with stars in it."""
+"""Characters that make a pattern more than a text with stars."""
 _UNSAFE: Final = re.compile(r"[\\(\[]")
-"""Expressions with these are tried one by one: groups would change their meaning when joined."""
+"""Expressions with these are tried one by one, because their groups would be renumbered when
+joined."""
 
 
 def _expression(text: str) -> str:
@@ -53,7 +54,7 @@ class RegexTable:
 
     @cached_property
     def _plain(self) -> tuple[list[str], PieceIndex]:
-        """Expressions of which it is known what a name must hold; they are valid."""
+        """Expressions with known pieces that a name must contain; they are valid."""
         found = {
             text: pieces
             for text in self.table.position
@@ -63,7 +64,7 @@ class RegexTable:
 
     @cached_property
     def _compiled(self) -> dict[int, UntrustedRegex | None]:
-        """Position -> expression, for the other patterns that are no names; None: not valid."""
+        """Position -> expression, for the other patterns that are not names; None: invalid."""
         apart = {*self._plain[0], *self._stars}
         special = {t: at for t, at in self.table.position.items() if _REGEX.search(t)}
         return {at: _compile(text) for text, at in special.items() if text not in apart}
@@ -106,7 +107,7 @@ class RegexTable:
         """The first pattern that is the name, a dotted part of it, or a piece of its last part.
 
         Raises:
-            LookupDisagreementError: SGLang meets a pattern that is no regular expression.
+            LookupDisagreementError: SGLang reaches a pattern that is not a regular expression.
         """
         wholes = {name, name.removeprefix(_WRAPPER)}
         parts = wholes | set(name.split("."))
@@ -129,7 +130,7 @@ class RegexTable:
         return self._found[text]
 
     def _matching(self, text: str) -> list[int]:
-        """Positions of patterns that match; of those of one sort, perhaps only the first."""
+        """Positions of patterns that match; of each kind, perhaps only the first."""
         regexes = self._single
         if self._joined and self._joined.fullmatch(text):
             regexes = {at: regex for at, regex in self._compiled.items() if regex}
@@ -137,7 +138,7 @@ class RegexTable:
         patterns, index = self._plain
         plain = (patterns[at] for at in index.candidates(text))
         found += [self.table.position[t] for t in islice(filter(partial(_fits, text), plain), 1)]
-        if "\n" in text:  # where `.*` is not the star of a shell
+        if "\n" in text:  # where `.*` is not a shell wildcard
             stars = filter(partial(_fits, text), self._stars)
             return [*found, *(self.table.position[star] for star in islice(stars, 1))]
         first = self._star_table.first(text)
@@ -150,14 +151,14 @@ class RegexTable:
 
 
 def _fits(text: str, pattern: str) -> bool:
-    """True where a valid pattern matches all of a text."""
+    """True if a valid pattern matches all of a text."""
     if not _SPECIAL.search(pattern):
         return pattern == text
     regex = _compile(pattern)
     return regex is not None and regex.fullmatch(text) is not None
 
 
-@lru_cache(maxsize=1 << 16)  # most releases map the patterns to the same ones
+@lru_cache(maxsize=1 << 16)  # most releases map patterns in the same way
 def _compile(text: str) -> UntrustedRegex | None:
     try:
         return UntrustedRegex(_expression(text))

@@ -60,9 +60,9 @@ class SglangExcluding:
 
     since: str = field(compare=False)
     by_substring: bool = False
-    """A pattern hits anywhere in a name, not only on whole dotted parts."""
+    """A pattern matches anywhere in a name, not only whole dotted parts."""
     ignores_trailing_dots: bool = False
-    """A pattern that ends in a dot hits as if it did not."""
+    """A trailing dot of a pattern is ignored."""
     knows_packed: bool = False
     """The members of qkv_proj and gate_up_proj are known even without a packed table."""
 
@@ -86,14 +86,14 @@ class SglangReading:
     mixed_needs_nvfp4: bool = False
     """MIXED_PRECISION is read per layer only if some entry is NVFP4 or W4A16_NVFP4; else W4AFP8."""
     mixed_asks_config: tuple[str, ...] = ()
-    """Architectures for which it reads quantized_layers of config.json without looking whether
-    there is a quantization_config (arg_groups/model_overrides/nemotron_h.py)."""
+    """Architectures for which it reads quantized_layers of config.json without checking that there
+    is a quantization_config (arg_groups/model_overrides/nemotron_h.py)."""
     flat_file: bool = False
     """hf_quant_config.json is read without its outer `quantization` too."""
     mixed_exclude_modules: bool = False
-    """MIXED_PRECISION: `exclude_modules` of a flat object is read where `ignore` is absent."""
+    """MIXED_PRECISION: `exclude_modules` of a flat object is read if `ignore` is absent."""
     mixed_needs_kv: bool = False
-    """MIXED_PRECISION is read from hf_quant_config.json where config.json has no map, or neither
+    """MIXED_PRECISION is read from hf_quant_config.json if config.json has no map, or neither
     kv_cache_scheme nor kv_cache_quant_algo."""
     nvfp4_exclude_modules: bool = False
     """NVFP4: the same as `mixed_exclude_modules`."""
@@ -102,7 +102,7 @@ class SglangReading:
     one_block_size: bool = False
     """Two block sizes in quantized_layers stop the release."""
     native_hybrids: tuple[str, ...] = ()
-    """Architectures whose `fp8` metadata may hold experts in another format."""
+    """Architectures whose `fp8` metadata may have experts in a different format."""
     moe_quant_algo: bool = False
     """The experts of DeepSeek V4 may be NVFP4; before, they are always MXFP4."""
     native_mxfp8: bool = False
@@ -159,7 +159,7 @@ QUANT_METHODS: Final = frozenset(
         "mxfp_w4a8", "mxfp4", "fbgemm_fp8", "qoq",
     }
 )  # fmt: skip
-"""Values of quant_method besides ModelOpt's that some known release takes (sglang 0.5.23
+"""Values of quant_method besides ModelOpt's that some known release accepts (sglang 0.5.23
 sglang/srt/layers/quantization/__init__.py, and what older releases have besides)."""
 
 OWN_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {"fp8": ("DeepseekV4*",)}

@@ -1,4 +1,4 @@
-"""Tensors of a module beside its weight that the class has no parameter for."""
+"""Tensors of a module, other than its weight, for which the class has no parameter."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -19,9 +19,9 @@ _ATTENDS: Final = ("k_proj", "v_proj", "qkv_proj", "attn")
 
 
 def stray_tensors(tree: Tree) -> Iterator[str]:
-    """Scales without codes, scales of a cache that is elsewhere, biases that nothing adds.
+    """Scales without codes, misplaced scales of a KV cache, biases that are never added.
 
-    Both runtimes look for scales of the KV cache beside keys and values only (vllm 0.33.0,
+    Both runtimes only look for scales of the KV cache next to keys and values (vllm 0.33.0,
     vllm/model_executor/model_loader/weight_utils.py; sglang 0.5.23,
     sglang/srt/model_loader/weight_utils.py, `maybe_remap_kv_scale_name`).
     """
@@ -44,7 +44,7 @@ def stray_tensors(tree: Tree) -> Iterator[str]:
 
 
 def _of_format(tree: Tree, name: str) -> frozenset[str]:
-    """Roles that a quantized module may have, its scale by the name that the release gives it.
+    """Roles that a quantized module may have, with the name that the release uses for its scale.
 
     Layers of FP8 blocks have a parameter `weight_scale_inv` in both runtimes, those of MXFP8 in
     SGLang (sglang 0.5.23, sglang/srt/layers/quantization/fp8.py).
@@ -67,7 +67,7 @@ def _taken(
         layout: of the part that the module is in.
         within: its name in the layout.
         of_format: roles that it may have because of its stored format.
-        biased: whether it may have a bias where the layout does not say.
+        biased: whether it may have a bias if the layout does not define it.
     """
     last = within.rpartition(".")[2]
     taken = {"weight", *tree.takes, *layout.parameters_with(within)}

@@ -13,7 +13,7 @@ _UNPACKED: Final = ("BF16", "F16", "F32", "F8_E4M3")
 
 
 def size_reasons(tree: Tree) -> Iterator[Reason]:
-    """Weights of a size other than the class gives them; of equal sizes the first."""
+    """Weights whose size differs from that of the class; for equal sizes the first."""
     yield from _biases(tree)
     if tree.layout is None:
         return

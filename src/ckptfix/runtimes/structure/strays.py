@@ -98,7 +98,7 @@ def _needs_kv_scales(tree: Tree) -> bool:
 def _kv_scales(tree: Tree) -> Iterator[Reason]:
     """Scales of a KV cache at which a release stops, whether or not it quantizes the cache.
 
-    Where it takes quantized weights for unquantized, it stops at their scales already.
+    If it takes quantized weights for unquantized ones, it already stops at their scales.
     """
     stops, without = tree.family.spec.stops_at_kv_scales, ""
     if not tree.has_config and tree.expected.kv_scales_need_config:

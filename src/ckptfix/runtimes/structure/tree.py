@@ -32,7 +32,7 @@ class Expected:
     built: tuple[BuiltWhenSpec, ...] = ()
     """Modules that this release builds only if a key of config.json is set."""
     kv_scales_need_config: bool = False
-    """Scales of a KV cache stop it where it has no quantization config."""
+    """Scales of a KV cache stop it if it has no quantization config."""
     tied_by_wrapper: bool = False
     """`tie_word_embeddings` at the top of config.json decides, not the language model's own."""
 
@@ -159,7 +159,7 @@ class Tree:
 
     @property
     def outside(self) -> Mapping[str, str]:
-        """Place -> checkpoint name, of what is in no layer; a layer with parameters is in none."""
+        """Place -> checkpoint name, outside layers; a layer with parameters counts as outside."""
         return self._parted.outside
 
     @property
@@ -211,10 +211,10 @@ class Tree:
         return self.layout.spec.layers if self.layout else "layers"
 
     def beside(self, place: str, stored: str) -> str:
-        """The stored module to report in place of a lost one; empty if the layer has none.
+        """The stored module to report instead of a missing one; empty if the layer has none.
 
-        An expert stands for all that are identical to it. What is said of one alone would end
-        that, so another module of the layer is taken.
+        An expert represents all identical ones. A finding about one alone would end that, so a
+        different module of the layer is used.
         """
         if EXPERTS not in stored:
             return stored
@@ -229,7 +229,7 @@ class Tree:
 
 
 def ordered(names: Sequence[str]) -> list[str]:
-    """Experts first, because one name of them represents many."""
+    """Experts first, because one of their names represents many."""
     return sorted(names, key=lambda name: EXPERTS not in name)
 
 

@@ -1,4 +1,4 @@
-"""What vLLM's own config class makes of DeepSeek V4, which keeps `fp8` in config.json.
+"""How vLLM's own config class reads DeepSeek V4, which keeps `fp8` in config.json.
 
 Source: vLLM 0.33.0, vllm/models/deepseek_v4/quant_config.py (`DeepseekV4FP8Config`) and
 vllm/model_executor/layers/quantization/fp8.py; the experts in NVFP4 since 0.24.0.
@@ -19,7 +19,7 @@ _BLOCKS: Final = [128, 128]
 def read_deepseek_v4(
     found: JsonObject, config: Mapping[str, Any], reading: VllmReading
 ) -> EffectiveMetadata | None:
-    """The metadata of a DeepSeek V4; None where another class reads them, or reads them otherwise.
+    """The metadata of a DeepSeek V4; None if another class reads it, or reads it differently.
 
     Args:
         found: the object that decides.

@@ -31,7 +31,7 @@ _OWNED: Final = {
     "modelopt_mxfp8": frozenset({"MXFP8"}),
     "modelopt_mixed": frozenset({"MIXED_PRECISION"}),
 }
-"""quant_method -> values of quant_algo that its config class takes."""
+"""quant_method -> values of quant_algo that its config class accepts."""
 _REQUIRED: Final = {
     "modelopt_fp4": ("group_size", "kv_cache_quant_algo", "exclude_modules"),
     "modelopt_mxfp8": ("kv_cache_quant_algo", "exclude_modules"),
@@ -66,7 +66,7 @@ def read_vllm(files: Files, reading: VllmReading) -> EffectiveMetadata | None:
 
 
 def read_mistral(params: JsonObject) -> str:
-    """What vLLM makes of Mistral's own config, which it prefers to config.json: why no verdict.
+    """Why there is no verdict if vLLM uses Mistral's own config, which it prefers to config.json.
 
     Raises:
         StopsError: it does not support the quantization (vllm 0.33.0
@@ -85,7 +85,7 @@ def read_mistral(params: JsonObject) -> str:
 
 
 def _found(files: Files) -> JsonObject | None:
-    """The object that decides: hf_quant_config.json only where config.json has none at the top."""
+    """The object that decides: hf_quant_config.json only if config.json has no top-level one."""
     config = files.documents[CONFIG_FILE].value if CONFIG_FILE in files.documents else {}
     if config.get(CONFIG_ROOT[0]) is not None:
         return json_object(CONFIG_FILE, CONFIG_ROOT, config[CONFIG_ROOT[0]])
@@ -136,7 +136,7 @@ def _wrapped_method(found: JsonObject, reading: VllmReading) -> str:
 
 
 def _file(files: Files) -> JsonObject:
-    """hf_quant_config.json, where the map of a mixed checkpoint is not in config.json."""
+    """hf_quant_config.json, if the map of a mixed checkpoint is not in config.json."""
     if HF_QUANT_FILE not in files.documents:
         cause = f"{ENTRIES} is not in config.json, and there is no {HF_QUANT_FILE}"
         raise StopsError(cause, (CONFIG_FILE, CONFIG_ROOT))

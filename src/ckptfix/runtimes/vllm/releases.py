@@ -97,9 +97,9 @@ class VllmReading:
     flat_kv_key: Literal["kv_cache_scheme", "kv_cache_quant_algo"] = "kv_cache_scheme"
     """Where a flat object declares a quantized KV cache: ModelOpt writes the first."""
     kv_algos: frozenset[str] | None = frozenset({"FP8"})
-    """Values of kv_cache_quant_algo; others stop the release. None: all are taken."""
+    """Values of kv_cache_quant_algo; others stop the release. None: all are accepted."""
     weight_only_by_activations: bool = False
-    """NVFP4 of which every config group has no input_activations is W4A16_NVFP4."""
+    """NVFP4 without input_activations in any config group is W4A16_NVFP4."""
     gone: frozenset[str] = frozenset()
     """Values of quant_method that older releases knew."""
     moe_quant_algo: bool = False
@@ -175,7 +175,7 @@ QUANT_METHODS: Final = frozenset(
         "cpu_awq", "rtn", "ptpc_fp8", "tpu_int8", "auto_round",
     }
 )  # fmt: skip
-"""Values of quant_method besides ModelOpt's that some known release takes (vllm 0.33.0
+"""Values of quant_method besides ModelOpt's that some known release accepts (vllm 0.33.0
 vllm/model_executor/layers/quantization/__init__.py, and what older releases have besides)."""
 
 OWN_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {

@@ -46,7 +46,7 @@ RUNTIME: Final = Runtime(
     method_named=method_named,
     online=ONLINE,
     other_config=_other_config,
-    # From vllm 0.25.0 on AutoWeightsLoader loads most classes, and takes the names of these scales
+    # Since vllm 0.25.0, AutoWeightsLoader loads most classes, and gets the names of these scales
     # from the quantization config (vllm/model_executor/models/utils.py `load_weights`).
     kv_scales_need_config=">=0.25",
     # vllm/config/vllm.py `with_hf_config`; before, only where the language model's config had none.

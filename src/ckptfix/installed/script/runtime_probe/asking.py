@@ -103,7 +103,7 @@ def _vllm() -> Any:
         return models
     vllm_boot.boot()
     from vllm.model_executor.layers.quantization import register_quantization_config  # noqa: F401
-    from vllm.model_executor.models import registry  # noqa: F401 - before kernels are stood in for
+    from vllm.model_executor.models import registry  # noqa: F401 - before kernels are replaced
 
     models.layer_kinds()
     vllm_boot.stand_in_for_kernels()

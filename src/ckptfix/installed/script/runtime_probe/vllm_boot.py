@@ -161,7 +161,7 @@ def _kernels() -> None:
     import vllm.distributed.parallel_state
     import vllm.model_executor.model_loader.default_loader
     import vllm.model_executor.model_loader.utils
-    import vllm.utils.import_utils  # noqa: F401 - all of them before torch.ops is stood in for
+    import vllm.utils.import_utils  # noqa: F401 - all of them before torch.ops is replaced
     from vllm.model_executor.layers.quantization import modelopt
 
     if hasattr(modelopt, "select_linear_kernel"):

@@ -126,11 +126,11 @@ class AutoRound:
         default = tuple(require(found, key) for key in ("bits", "group_size", "sym"))
         for key, values in _SUPPORTED.items():
             if (value := found.get(key, _DEFAULTS.get(key))) not in values:
-                told = f": {kind_of(value)} is not supported in metadata of AutoRound"
-                raise found.stop(told, key)
+                problem = f": {kind_of(value)} is not supported in metadata of AutoRound"
+                raise found.stop(problem, key)
         extra = found.get("extra_config") or {}
         if not is_object_of_objects(extra):
-            raise found.stop(" is no object of objects", "extra_config")
+            raise found.stop(" is not an object of objects", "extra_config")
         return _Lookup(
             self.row,
             names,

@@ -61,11 +61,11 @@ class AwqMarlin:
         group_size = require(found, "q_group_size", "group_size")
         zero_point = require(found, "zero_point")
         if bits != _BITS:
-            raise found.stop(f" has {kind_of(bits)} as bits, it supports 4")
+            raise found.stop(f" has {kind_of(bits)} as bits, not 4")
         if not zero_point and "BF16" in dtypes.values():
-            # Without zero points the class for Marlin does not take over, and the plain one is for
-            # float16 only.
-            raise found.stop(" is false, in a model in bfloat16", "zero_point")
+            # Without zero points the class for Marlin is not used, and the other one only supports
+            # float16.
+            raise found.stop(" is false, but the model is in bfloat16", "zero_point")
         fields = {"bits": bits, "group_size": group_size, "zero_point": zero_point}
         skipped = tuple(strings(found, "modules_to_not_convert"))
         return _Lookup(skipped, Scheme(fields, found.place()), found.get("lm_head") is True)

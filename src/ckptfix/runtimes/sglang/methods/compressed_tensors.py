@@ -40,7 +40,7 @@ _CLASSES: Final[Mapping[LayerKind, str]] = {
     "embedding": "VocabParallelEmbedding",
     "experts": "FusedMoE",
 }
-"""Classes of layers; of linear ones only the end of the name is looked at here."""
+"""Classes of layers; for linear ones only the end of the name is compared."""
 
 
 def _is(text: str, name: str) -> bool:
@@ -60,10 +60,10 @@ class _Lookup:
     names: BoundNames
     ignored: tuple[str, ...]
     schemes: Mapping[str, Scheme]
-    """Target as the release holds it -> its scheme, in the order of the groups."""
+    """Target as the release stores it -> its scheme, in the order of the groups."""
     whole_format: object
     doubt: str
-    """What nobody followed; empty where there is nothing."""
+    """What was not modelled; empty if nothing."""
 
     def find(self, name: str, kind: LayerKind) -> Scheme | None:
         if kind == "embedding" or (kind == "head" and not self.row.quantizes_heads):
@@ -80,7 +80,7 @@ class _Lookup:
         return layer_of(self.row, scheme.fields, kind, self.whole_format)
 
     def _head(self, name: str) -> Scheme | None:
-        """By name only: the class of a head is not asked for."""
+        """By name only: the class of a head is not considered."""
         if self._is_ignored(name):
             return None
         target = next((t for t in self.schemes if self._ends_like(t, name)), None)
@@ -89,7 +89,7 @@ class _Lookup:
         scheme = self.schemes[target]
         weights: Any = scheme.fields["weights"]
         if weights["block_structure"]:
-            raise LookupDisagreementError("it supports no head in blocks")
+            raise LookupDisagreementError("it does not support output heads in blocks")
         return scheme
 
     def _scheme(self, name: str, kind: LayerKind) -> Scheme | None:
@@ -123,7 +123,7 @@ class _Lookup:
 
     @staticmethod
     def _ends_like(text: str, name: str) -> bool:
-        """An expression, the name, or the dotted end of it."""
+        """An expression, the name, or a dotted suffix of it."""
         return _is(text, name) or (not text.startswith(REGEX_MARK) and name.endswith(f".{text}"))
 
 
@@ -139,7 +139,7 @@ class CompressedTensors:
         schemes: dict[str, Scheme] = {}
         groups = found.get("config_groups") or {}
         if not isinstance(groups, dict):
-            raise found.stop(" is no object", "config_groups")
+            raise found.stop(" is not an object", "config_groups")
         for name, group in groups.items():
             schemes.update(_group(self.row, found, name, group))
         sparse = found.get("sparsity_config")
@@ -147,12 +147,12 @@ class CompressedTensors:
         asks = [key for key in ("linear_fp8_config", "transform_config") if found.get(key)]
         doubt = next(iter(asks), "sparsity_config" if is_sparse else "")
         # Expressions and classes are mapped like names.
-        held = {new: schemes[old] for new, old in names.mapped(schemes).items()}
-        if "Linear" in held and "FusedMoE" not in held:
-            held |= dict.fromkeys(("FusedMoE", "DeepEPMoE"), held["Linear"])
+        mapped = {new: schemes[old] for new, old in names.mapped(schemes).items()}
+        if "Linear" in mapped and "FusedMoE" not in mapped:
+            mapped |= dict.fromkeys(("FusedMoE", "DeepEPMoE"), mapped["Linear"])
         ignored = tuple(names.mapped(strings(found, "ignore")))
-        _require_valid(found, (*held, *ignored))
-        return _Lookup(self.row, names, ignored, held, found.get("format"), doubt)
+        _require_valid(found, (*mapped, *ignored))
+        return _Lookup(self.row, names, ignored, mapped, found.get("format"), doubt)
 
 
 def _require_valid(found: JsonObject, texts: Iterable[str]) -> None:

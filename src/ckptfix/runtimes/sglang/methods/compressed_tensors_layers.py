@@ -28,7 +28,7 @@ _Arguments = Mapping[str, Any]
 def layer_of(
     row: CompressedRow, fields: Mapping[str, Any], kind: LayerKind, whole_format: object
 ) -> Layer:
-    """The layer; experts in integers go by the format of the whole file.
+    """The layer; experts in integers use the format of the whole file.
 
     Args:
         row: of the release.
@@ -38,7 +38,7 @@ def layer_of(
 
     Raises:
         LookupDisagreementError: the release raises.
-        NotKnownError: nobody read what it builds.
+        NotKnownError: what the release builds was not read.
     """
     weights, inputs = fields["weights"], fields["inputs"]
     layout = whole_format if fields["format"] is None else fields["format"]

@@ -27,7 +27,7 @@ _FUSED: Final[Mapping[str, tuple[str, ...]]] = {
     "qkv_proj": ("q_proj", "k_proj", "v_proj"),
     "gate_up_proj": ("gate_proj", "up_proj"),
 }
-"""Members of packed modules that the class knows where the model class has no table for them."""
+"""Members of packed modules that the class knows if the model class has no table for them."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class _Lookup:
         return "experts" in name and any(name in e for e in self.listed if "experts" in e)
 
     def _matches(self, name: str) -> bool:
-        """By dotted parts: the whole name, its beginning, or any in between."""
+        """By dotted parts: the whole name, a prefix, or parts in between."""
         if self.row.by_substring:
             return any(listed in name for listed in self.listed)
         if not self.row.ignores_trailing_dots:
@@ -89,9 +89,11 @@ class Fp8:
             raise found.stop(" is not supported", "activation_scheme")
         block = found.get("weight_block_size")
         if block is not None and (not isinstance(block, list) or len(block) != 2):
-            raise found.stop(" has not 2 dimensions", "weight_block_size")
+            raise found.stop(" does not have 2 dimensions", "weight_block_size")
         if block is not None and activations != "dynamic":
-            raise found.stop(" asks for blocks and static activations")
+            raise found.stop(
+                " sets blocks and static activations, which it does not support together"
+            )
         key = "ignored_layers" if "ignored_layers" in found else "modules_to_not_convert"
         both = [
             spelled

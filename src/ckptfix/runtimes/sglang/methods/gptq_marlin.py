@@ -39,7 +39,7 @@ class _Row:
 ROWS: Final = (_Row("0.5.10.post1"),)
 
 _Rules = tuple[tuple[str, UntrustedRegex, Mapping[str, Any] | None], ...]
-"""(as written, expression, overrides or None where it leaves what it matches unquantized)."""
+"""(as written, expression, overrides or None if it leaves what it matches unquantized)."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class _Lookup:
 
     def find(self, name: str, kind: LayerKind) -> Scheme | None:
         if kind == "experts":
-            return Scheme(self.fields, self.place)  # no rule is asked for experts
+            return Scheme(self.fields, self.place)  # rules do not apply to experts
         if kind == "embedding" or (kind == "head" and not self.quantizes_head):
             return None
         rule = next((rule for rule in self.rules if rule[1].match(name)), None)
@@ -63,8 +63,10 @@ class _Lookup:
             if isinstance(value, kind_):
                 fields[key] = value
         if (fields["bits"], fields["sym"]) not in _SUPPORTED:
-            told = f"bits {fields['bits']} and sym {fields['sym']}"
-            raise LookupDisagreementError(f"{visible(name)} has {told}, which it does not support")
+            values = f"bits {fields['bits']} and sym {fields['sym']}"
+            raise LookupDisagreementError(
+                f"{visible(name)} has {values}, which it does not support"
+            )
         return Scheme(fields, rule[0] if rule else self.place)
 
     def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:  # noqa: ARG002 - the protocol
@@ -86,11 +88,11 @@ class GptqMarlin:
         """As `QuantMethod`."""
         fields = {key: require(found, key) for key in ("bits", "group_size", "desc_act", "sym")}
         if (fields["bits"], fields["sym"]) not in _SUPPORTED:
-            told = visible(f"bits {fields['bits']} and sym {fields['sym']}")
-            raise found.stop(f" has {told}, which it does not support")
+            values = visible(f"bits {fields['bits']} and sym {fields['sym']}")
+            raise found.stop(f" has {values}, which it does not support")
         dynamic = found.get("dynamic") or {}
         if not isinstance(dynamic, dict):
-            raise found.stop(" is no object", "dynamic")
+            raise found.stop(" is not an object", "dynamic")
         rules = tuple(_rule(found, text, values) for text, values in dynamic.items())
         return _Lookup(fields, rules, found.get("lm_head") is True, found.place())
 
@@ -102,7 +104,9 @@ def _rule(
     try:
         regex = expression(text.removeprefix(_LEAVES) if leaves else text.removeprefix("+:"))
     except re.error as error:
-        raise found.stop(f": {visible(text)} is no valid expression", "dynamic") from error
+        raise found.stop(
+            f": {visible(text)} is not a valid regular expression", "dynamic"
+        ) from error
     return text, regex, None if leaves else values if isinstance(values, dict) else {}
 
 

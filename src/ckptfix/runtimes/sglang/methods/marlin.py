@@ -1,4 +1,4 @@
-"""What the Marlin kernels of SGLang support; for what they do not, it has others."""
+"""What the Marlin kernels of SGLang support; for the rest, it has others."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ def marlin_group(value: object) -> int:
     """A group size that Marlin supports.
 
     Raises:
-        NotKnownError: it is none; nobody read what another kernel does.
+        NotKnownError: it is none; that of other kernels was not read.
     """
     size = number(value)
     if size not in _GROUPS:

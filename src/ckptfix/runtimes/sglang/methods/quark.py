@@ -80,11 +80,11 @@ class _Lookup:
         if kind in ("head", "embedding") or self._is_excluded(name):
             return None
         if any(each in self.by_class for each in _CLASSES[kind]):
-            raise LookupDisagreementError("layer_type_quant_config decides, which was not followed")
+            raise LookupDisagreementError("layer_type_quant_config decides, which is not modelled")
         config, by = self._config(name, kind)
         if config.get("output_tensors") or config.get("bias"):
             what = "output tensors or biases that are quantized, which it does not support"
-            raise LookupDisagreementError(f"{by or self.place} asks for {what}")
+            raise LookupDisagreementError(f"{by or self.place} declares {what}")
         weight = config.get("weight")
         values = weight if isinstance(weight, dict) else {}
         fields = {
@@ -140,7 +140,7 @@ class _Lookup:
 
 
 def _of_experts(name: str, entries: Mapping[str, _Config]) -> _Config:
-    """The one scheme of entries that name experts one by one.
+    """The common scheme of entries that name experts individually.
 
     Raises:
         LookupDisagreementError: they differ, or skip an expert or a projection.
@@ -149,7 +149,7 @@ def _of_experts(name: str, entries: Mapping[str, _Config]) -> _Config:
     for rest in entries:
         index, _, projection = rest.partition(".")
         if not index.isdigit() or not projection:
-            raise LookupDisagreementError(f"{visible(name)}.{visible(rest)} names no expert")
+            raise LookupDisagreementError(f"{visible(name)}.{visible(rest)} is not an expert")
         projections.setdefault(int(index), set()).add(projection)
     is_gapless = projections.keys() == set(range(len(projections)))
     is_even = len(set(map(frozenset, projections.values()))) == 1
@@ -180,12 +180,12 @@ class Quark:
             ("global_quant_config", default),
         ):
             if not isinstance(value, dict):
-                raise found.stop(" is no object", key)
+                raise found.stop(" is not an object", key)
         groups = export.get("kv_cache_group")
-        held = _without_kv(found, groups, dict(layers or {}))
+        stripped = _without_kv(found, groups, dict(layers or {}))
         excluded = found.get("exclude") or []
         if not isinstance(excluded, list) or not all(isinstance(e, str) for e in excluded):
-            raise found.stop(" is no list of strings", "exclude")
+            raise found.stop(" is not a list of strings", "exclude")
         written = names.mapped(excluded)
         both = {
             spelled: old
@@ -193,16 +193,16 @@ class Quark:
             for spelled in (new, new.removeprefix(_BEGINNING))
         }
         names = replace(names, packed={**names.packed, **_PACKED})
-        entries = held
+        entries = stripped
         if self.row.maps_entries:
-            entries = {new: held[old] for new, old in names.mapped(held).items()}
+            entries = {new: stripped[old] for new, old in names.mapped(stripped).items()}
         return _Lookup(
             self.row, names, Patterns(both), entries, by_class or {}, default or {}, found.place()
         )
 
 
 def _without_kv(found: JsonObject, groups: object, layers: dict[str, Any]) -> dict[str, Any]:
-    """The entries without the outputs that are the KV cache: the class takes them out."""
+    """The entries without the outputs that form the KV cache, which the class removes."""
     if not isinstance(groups, list):
         raise found.stop(" has no kv_cache_group", "export")
     if not groups:

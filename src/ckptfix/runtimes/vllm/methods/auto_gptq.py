@@ -172,8 +172,8 @@ def _rule(found: JsonObject, text: str, values: object) -> _Rule:
     try:
         regex = expression(pattern)
     except re.error as error:
-        told = f": {visible(text)} is not a valid regular expression"
-        raise found.stop(told, "dynamic") from error
+        problem = f": {visible(text)} is not a valid regular expression"
+        raise found.stop(problem, "dynamic") from error
     return _Rule(text, regex, None if leaves else values if isinstance(values, dict) else {})
 
 

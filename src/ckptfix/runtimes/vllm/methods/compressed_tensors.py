@@ -59,7 +59,7 @@ class _Lookup:
     ignored: Patterns
     targets: Patterns
     schemes: Mapping[str, Scheme]
-    """Target as the release holds it -> its scheme."""
+    """Target as the release stores it -> its scheme."""
     transforms: bool
     """The metadata also declares rotations of weights and inputs."""
 
@@ -138,16 +138,18 @@ class CompressedTensors:
                 return Doubted("sparsity_config")
             raise found.stop(" is no longer supported", "sparsity_config")
         written = _mapped(names, schemes)
-        held = {new: schemes[old] for new, old in written.items()}
-        if "Linear" in held:
-            held.setdefault(self.row.experts_class, held["Linear"])
+        mapped = {new: schemes[old] for new, old in written.items()}
+        if "Linear" in mapped:
+            mapped.setdefault(self.row.experts_class, mapped["Linear"])
         try:
             ignored = Patterns(_mapped(names, strings(found, "ignore")))
-            targets = Patterns({target: target for target in held})
+            targets = Patterns({target: target for target in mapped})
         except re.error as error:
             raise found.stop(": an expression is not valid") from error
         _require_kv_scheme(self.row, found)
-        return _Lookup(self.row, names, ignored, targets, held, bool(found.get("transform_config")))
+        return _Lookup(
+            self.row, names, ignored, targets, mapped, bool(found.get("transform_config"))
+        )
 
 
 def _require_kv_scheme(row: CompressedRow, found: JsonObject) -> None:

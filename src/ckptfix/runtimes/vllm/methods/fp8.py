@@ -77,8 +77,8 @@ class Fp8:
             if not isinstance(block, list) or len(block) != 2:
                 raise found.stop(" is not a pair", "weight_block_size")
             if activations == "static":
-                told = " sets blocks and static activations, which it does not support together"
-                raise found.stop(told)
+                problem = " sets blocks and static activations, which it does not support together"
+                raise found.stop(problem)
         key = "ignored_layers" if found.get("ignored_layers") else "modules_to_not_convert"
         listed = names.mapped(strings(found, key))
         skipped = SkippedLayers(names, listed, "exact", self.row.listed_packed)

@@ -268,8 +268,8 @@ def _require_supported(
     elif data_type == "mx_fp" and (bits not in (4, 8) or size != _MX_GROUP or not symmetric):
         wrong = "group_size"
     if wrong:
-        told = f": {kind_of(found.get(wrong))} is not supported in metadata of AutoRound"
-        raise found.stop(told, wrong)
+        problem = f": {kind_of(found.get(wrong))} is not supported in metadata of AutoRound"
+        raise found.stop(problem, wrong)
 
 
 METHOD: Final[Callable[[_Row], QuantMethod]] = Inc

@@ -183,12 +183,12 @@ class Quark:
             raise found.stop(" is not an object", "global_quant_config")
         _require_kv_entries(found, layers)
         written = names.mapped(layers)
-        held = {new: _without_kv(found, old, layers[old]) for new, old in written.items()}
+        stripped = {new: _without_kv(found, old, layers[old]) for new, old in written.items()}
         return _Lookup(
             self.row,
             names,
             Patterns(names.mapped(excluded)),
-            {new: config if isinstance(config, dict) else {} for new, config in held.items()},
+            {new: config if isinstance(config, dict) else {} for new, config in stripped.items()},
             default,
             found.place(),
         )
