@@ -72,7 +72,7 @@ def test_what_is_held_stays_under_the_largest_unit_and_the_budget() -> None:
         held = 0
         with Stream(units, CPU, prefetch=prefetch) as stream:
             for _ in stream:
-                held = max(held, stream.held)
+                held = max(held, stream.on_host)
         assert largest <= held <= largest + prefetch
     assert held == sum(unit.nbytes for unit in units)  # the last budget takes everything
 

@@ -77,12 +77,12 @@ def unmatched_modules(
 
 def _nearest(glob: str, names: Iterable[str]) -> tuple[str, ...]:
     """The nearest kinds of names, and for each kind the name with the nearest numbers."""
-    alike: dict[str, list[str]] = {}
+    kinds: dict[str, list[str]] = {}
     for name in names:
-        alike.setdefault(_NUMBER.sub("0", name), []).append(name)
-    close = get_close_matches(_NUMBER.sub("0", glob.replace("*", "")), alike, n=MOST_NEAREST)
+        kinds.setdefault(_NUMBER.sub("0", name), []).append(name)
+    close = get_close_matches(_NUMBER.sub("0", glob.replace("*", "")), kinds, n=MOST_NEAREST)
     return tuple(
-        max(alike[masked], key=lambda name: SequenceMatcher(None, name, glob).ratio())
+        max(kinds[masked], key=lambda name: SequenceMatcher(None, name, glob).ratio())
         for masked in close
     )
 

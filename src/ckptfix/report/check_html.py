@@ -100,7 +100,7 @@ def check_html(report: CheckReport, verbose: bool) -> Iterator[Line]:
     ]
     page = _template().render(
         version=__version__,
-        columns=[release_range(alike) for alike in columns],
+        columns=[release_range(releases) for releases in columns],
         sections=sections,
         fates=fates(report),
         number=len(report.checkpoints) + len(report.skipped),
@@ -130,7 +130,7 @@ def _columns(report: CheckReport) -> list[list[Target]]:
             row = fares.setdefault(answer.target, [""] * len(report.checkpoints))
             row[number] = answer.loads.value
     states = ((target, tuple(row)) for target, row in fares.items())
-    return [alike for alike, _ in runs_of_releases(states)]
+    return [releases for releases, _ in runs_of_releases(states)]
 
 
 def _section(
@@ -154,7 +154,7 @@ def _section(
         visible(checked.name),
         visible(checked.error),
         report.passes(checked),
-        tuple(_cell(checked, alike) for alike in columns),
+        tuple(_cell(checked, releases) for releases in columns),
         tuple(_answers(checked.runtimes)),
         tuple((entry, colour[entry.format]) for entry in layers.legend) if layers else (),
         any(SEVERAL in row.letters for picture in drawn for row in picture.rows),
@@ -170,15 +170,15 @@ def _section(
     )
 
 
-def _cell(checked: CheckedCheckpoint, alike: list[Target]) -> Cell:
-    answers = [answer for answer in checked.runtimes if answer.target in alike]
+def _cell(checked: CheckedCheckpoint, releases: list[Target]) -> Cell:
+    answers = [answer for answer in checked.runtimes if answer.target in releases]
     if not answers:
         return Cell("", "")
-    told = (f"{releases}: {text}" for releases, _, text in _answers(answers))
-    return Cell(answers[0].loads.value, "; ".join(told))
+    texts = (f"{releases}: {text}" for releases, _, text in _answers(answers))
+    return Cell(answers[0].loads.value, "; ".join(texts))
 
 
 def _answers(answers: Iterable[ReleaseAnswer]) -> Iterator[tuple[str, str, str]]:
     states = ((a.target, (a.loads.value, visible(str(a.answer)))) for a in answers)
-    for alike, (loads, text) in runs_of_releases(states):
-        yield release_range(alike), loads, text
+    for releases, (loads, text) in runs_of_releases(states):
+        yield release_range(releases), loads, text

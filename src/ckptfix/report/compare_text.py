@@ -106,8 +106,8 @@ def _summary(comparison: Comparison) -> Iterator[Block]:
         parts += [f"{len(source.reshaped):,} with a different shape"] if source.reshaped else []
         yield line(f"{name}: ", (", ".join(parts), "bold red"))
     if draft is not None:
-        told = ("the drafter fits", "bold green") if draft.fits else ("", "bold red")
+        fate = ("the drafter fits", "bold green") if draft.fits else ("", "bold red")
         wrong = [check.what for check in draft.checks if check.agrees is False]
         yield line(
-            f"{name}: ", told if draft.fits else (f"does not fit: {', '.join(wrong)}", told[1])
+            f"{name}: ", fate if draft.fits else (f"does not fit: {', '.join(wrong)}", fate[1])
         )

@@ -20,12 +20,12 @@ def online_lines(name: str, method: str, answers: Sequence[OnlineAnswer]) -> Ite
     yield line((visible(name), "bold"), f" with --quantization {visible(method)}")
     for answer in answers:
         yield line((str(answer.target), "bold"), f"  {_in_short(answer)}")
-        alike: dict[tuple[str, str], list[str]] = {}
+        grouped: dict[tuple[str, str], list[str]] = {}
         for module in answer.modules:
             if module.why:
                 label = module.name or module.members[0]
-                alike.setdefault((module.becomes, module.why), []).append(label)
-        for (becomes, why), names in alike.items():
+                grouped.setdefault((module.becomes, module.why), []).append(label)
+        for (becomes, why), names in grouped.items():
             style = "red" if becomes == "stops" else ""
             yield line("  ", (f"{becomes}: ", style), visible(why))
             shown = ", ".join(map(visible, names[:3]))

@@ -196,9 +196,9 @@ def _contradictions(context: Context, members: list[ModuleNumbers]) -> Iterator[
     level = row.second_level if row is not None else "full"
     if level == "step":
         wanted = 7 * max(tops) / 448
-        held = highest.scales["weight_scale_2"].largest
-        if not 0.99 < held / max(wanted, 1e-30) < 1.01:
-            message = f"has weight_scale_2 {held:.3e}, but its group scales require {wanted:.3e}"
+        stored = highest.scales["weight_scale_2"].largest
+        if not 0.99 < stored / max(wanted, 1e-30) < 1.01:
+            message = f"has weight_scale_2 {stored:.3e}, but its group scales require {wanted:.3e}"
             yield found(context, highest, message, role="weight_scale_2")
         return
     low, high = _TOP_WITH_ROOM

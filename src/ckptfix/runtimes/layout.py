@@ -107,7 +107,9 @@ class Layout:
 
     @cached_property
     def _with_weight(self) -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
-        return tuple((matcher([name]), held) for name, held in self.spec.with_weight.items())
+        return tuple(
+            (matcher([name]), parameters) for name, parameters in self.spec.with_weight.items()
+        )
 
     def parameters_with(self, name: str) -> Iterator[str]:
         """Every parameter that a module of a layer may have in addition to its weight."""
@@ -116,7 +118,9 @@ class Layout:
 
     def parameters_beside_weight(self, name: str) -> tuple[str, ...]:
         """Parameters that a module of a layer needs in addition to its weight."""
-        return next((held for pattern, held in self._with_weight if pattern.fullmatch(name)), ())
+        return next(
+            (parameters for pattern, parameters in self._with_weight if pattern.fullmatch(name)), ()
+        )
 
     def when_set(self, config: ModelConfig) -> tuple[WhenSpec, ...]:
         """What layers contain according to this config."""

@@ -111,7 +111,7 @@ class Stream:
         self._device = device
         self._prefetch = prefetch
         self._limit = max((unit.nbytes for unit in units), default=0) + prefetch
-        self.held = 0
+        self.on_host = 0
         """Bytes on the host, read or being read."""
         self._loading: deque[_Loading] = deque()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ckptfix-read")
@@ -140,13 +140,13 @@ class Stream:
             if loading.copied is not None:
                 torch.cuda.current_stream(self._device).wait_event(loading.copied)
             yield loading.unit, views(loading.unit, data)
-            self.held -= loading.unit.nbytes
+            self.on_host -= loading.unit.nbytes
             del loading, data
 
     def _top_up(self) -> None:
-        while self._waiting and self.held + self._waiting[0].nbytes <= self._limit:
+        while self._waiting and self.on_host + self._waiting[0].nbytes <= self._limit:
             unit = self._waiting.popleft()
-            self.held += unit.nbytes
+            self.on_host += unit.nbytes
             pinned = self._copies is not None
             buffer = torch.empty(unit.nbytes, dtype=torch.uint8, pin_memory=pinned)
             pieces = [self._pool.submit(_read, *piece) for piece in _pieces(unit, buffer)]

@@ -29,7 +29,7 @@ def regexes(
     return tuple(made)
 
 
-def alike(name: str, found: Sequence[tuple[Raw, str]]) -> tuple[Raw, str]:
+def common_scheme(name: str, found: Sequence[tuple[Raw, str]]) -> tuple[Raw, str]:
     """The scheme of all members of a packed module, with the key that decides for the first.
 
     Raises:

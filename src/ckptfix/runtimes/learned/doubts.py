@@ -44,12 +44,12 @@ class StoredBlocks:
         key = "learned blocks"
         derived = checkpoint.table.derived
         if key not in derived:
-            held: dict[str, set[str]] = {"": set()}
+            below_of: dict[str, set[str]] = {"": set()}
             for tensor in _plain_tensors(checkpoint.modules.values()):
                 block, below = split(tensor)
-                held.setdefault(block, set()).add(mask(below))
-            held[""].update(mask(block) for block in held if block)
-            derived[key] = cls({block: frozenset(names) for block, names in held.items()})
+                below_of.setdefault(block, set()).add(mask(below))
+            below_of[""].update(mask(block) for block in below_of if block)
+            derived[key] = cls({block: frozenset(names) for block, names in below_of.items()})
         made: StoredBlocks = derived[key]
         return made
 
@@ -135,22 +135,22 @@ class Doubts:
             if block:
                 numbers.setdefault(pattern, set()).add(int(numbers_of(block)[-1]))
             start = f"{pattern}." if pattern else ""
-            held = frozenset(name for name in names if f"{start}{name}" not in unused)
-            if (pattern, held) not in seen:
-                seen.add((pattern, held))
-                yield from self._shape(pattern, held, config)
+            shape = frozenset(name for name in names if f"{start}{name}" not in unused)
+            if (pattern, shape) not in seen:
+                seen.add((pattern, shape))
+                yield from self._shape(pattern, shape, config)
         yield from self._numbers(numbers)
 
     def _shape(
-        self, pattern: str, held: frozenset[str], config: Mapping[str, Any]
+        self, pattern: str, shape: frozenset[str], config: Mapping[str, Any]
     ) -> Iterator[str]:
         where = visible(pattern) if pattern else "the top level"
         shapes = self.table.shapes(pattern, config)
         if shapes is None:
             yield f"what it builds at {where} was not observed for this config.json"
-        elif held not in shapes:
-            nearest = min(shapes, key=lambda shape: (len(shape ^ held), sorted(shape)))
-            missing, extra = sorted(nearest - held), sorted(held - nearest)
+        elif shape not in shapes:
+            nearest = min(shapes, key=lambda known: (len(known ^ shape), sorted(known)))
+            missing, extra = sorted(nearest - shape), sorted(shape - nearest)
             what = f"no {visible(missing[0])}" if missing else f"an extra {visible(extra[0])}"
             yield f"building {where} with {what} was not observed"
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from ckptfix.runtimes.common.auto_round import (
     Raw,
-    alike,
     blocks_of,
+    common_scheme,
     is_object_of_objects,
     regexes,
 )
@@ -101,7 +101,7 @@ class _Lookup:
         return self._config(name, quantized=quantized)
 
     def _same(self, name: str, parts: list[str], *, quantized: bool) -> tuple[Raw, str]:
-        return alike(name, [self._config(part, quantized=quantized) for part in parts])
+        return common_scheme(name, [self._config(part, quantized=quantized) for part in parts])
 
     def _config(self, name: str, *, quantized: bool) -> tuple[Raw, str]:
         bits, size, symmetric = self.default if quantized else (_FLOAT, -1, True)

@@ -83,8 +83,8 @@ class AutoAwq:
         zero_point = require(found, "zero_point")
         if not self.row.only_marlin and (bits != _BITS or not zero_point):
             if "BF16" in dtypes.values():
-                told = " is read by a class for float16 only, and the model is in bfloat16"
-                raise found.stop(told, "quant_method")
+                problem = " is read by a class for float16 only, and the model is in bfloat16"
+                raise found.stop(problem, "quant_method")
             return Doubted(f"AWQ with bits {bits} and zero_point {zero_point}")
         if bits != _BITS:
             raise found.stop(f" has {kind_of(bits)} as bits, not 4")

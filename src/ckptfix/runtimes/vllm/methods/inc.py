@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from ckptfix.runtimes.common.auto_round import (
     Raw,
-    alike,
     blocks_of,
+    common_scheme,
     is_object_of_objects,
     regexes,
 )
@@ -162,13 +162,17 @@ class _Lookup:
         if kind == "experts" and self.row.experts_by_beginning:
             below = [key for key in self.entries if key.startswith(name)]
             if below:
-                return alike(name, [self._config(key, quantized=quantized) for key in below])
+                return common_scheme(
+                    name, [self._config(key, quantized=quantized) for key in below]
+                )
         for fused, members in self.names.packed.items() if self.entries else ():
             if name.count(fused) != 1:
                 continue
             parts = [name.replace(fused, member) for member in members]
             if self.row.packs_always or any(self._is_named(part) for part in parts):
-                return alike(name, [self._config(part, quantized=quantized) for part in parts])
+                return common_scheme(
+                    name, [self._config(part, quantized=quantized) for part in parts]
+                )
         return self._config(name, quantized=quantized)
 
     def _is_named(self, name: str) -> bool:
