@@ -20,9 +20,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from truth_loop import break_quantizers
 from truth_loop.case import CONFIG, HF_QUANT, Case
 from truth_loop.comparison import Comparison, answer_all, table
-from truth_loop.judges import FIXTURES, JUDGES, PYTHON, ROOT, SCRIPTS, Judge, JudgeError, judge
+from truth_loop.judges import (
+    EXPORTS,
+    FIXTURES,
+    JUDGES,
+    PYTHON,
+    ROOT,
+    SCRIPTS,
+    Judge,
+    JudgeError,
+    home_of,
+    judge,
+)
 from truth_loop.mutators import cases as own_cases
 from truth_loop.smallest import changes, smallest
 
@@ -68,7 +80,7 @@ def compare(
     written = [(case, folder / case.id) for case in cases]
     for case, path in written:
         if not path.exists():
-            case.write(FIXTURES, path)
+            case.write(home_of(case.origin), path)
     answers = list(answer_all(cases))
     compared = []
     for runtime in judges:
@@ -96,7 +108,7 @@ def reduced(wrong: Comparison, work: Path) -> Case:
             for case in tried
         ]
 
-    return smallest(wrong.case, disagree, fixtures=FIXTURES)
+    return smallest(wrong.case, disagree, fixtures=home_of(wrong.case.origin))
 
 
 def whole() -> frozenset[str]:
@@ -123,6 +135,7 @@ def main() -> int:
     parser.add_argument("seed", type=int)
     parser.add_argument("--cases", type=int, default=150, help="of mutate.py (150)")
     parser.add_argument("--own", type=int, default=150, help="of truth_loop/mutators.py (150)")
+    parser.add_argument("--exports", type=int, default=150, help="of other quantizers (150)")
     parser.add_argument("--work", type=Path, help="folder to keep (a new one in /tmp)")
     parser.add_argument("--record", action="store_true", help="write the cases to tests/data/truth")
     parser.add_argument("--only", help="one release, as vllm==0.33.0")
@@ -135,6 +148,13 @@ def main() -> int:
     judges = [j for j in JUDGES if asked.only in (None, j.release)]
     cases = [*mutated(asked.seed, asked.cases, work)] if asked.cases else []
     cases += own_cases(asked.seed, FIXTURES, number=asked.own, whole=whole())
+    cases += own_cases(
+        asked.seed,
+        EXPORTS,
+        number=asked.exports,
+        mutators=break_quantizers.MUTATORS,
+        prefix="exports",
+    )
     compared = compare(cases, work, name="cases", judges=judges)
     if asked.record:
         record(compared, asked.seed)
@@ -143,7 +163,7 @@ def main() -> int:
     for comparison in wrong:
         print(f"\n{comparison}")
         least = reduced(comparison, work)
-        print(f"  smallest: {json.dumps(changes(least, FIXTURES))}")
+        print(f"  smallest: {json.dumps(changes(least, home_of(least.origin)))}")
     print(f"\n{len(wrong)} disagreements in {len(compared)} verdicts")
     return 1 if wrong else 0
 

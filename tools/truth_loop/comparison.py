@@ -11,7 +11,7 @@ from typing import Any, Final
 from truth_loop.answers import Answered, ask_as_judged
 from truth_loop.case import Case
 from truth_loop.excuses import is_excused
-from truth_loop.judges import FIXTURES, Judged
+from truth_loop.judges import Judged, home_of
 
 AGREE: Final = {("yes", True), ("no", False)}
 FORBIDDEN: Final = {("yes", False), ("no", True), ("unknown", True)}
@@ -38,7 +38,9 @@ class Comparison:
         """True for a `yes` where what the runtime lost is not needed (`excuses.py`)."""
         if self.answered.answer != "yes" or self.judged.loads is not False:
             return False
-        return is_excused(self.case, self.release, self.judged.why, self.case.stored(FIXTURES))
+        return is_excused(
+            self.case, self.release, self.judged.why, self.case.stored(home_of(self.case.origin))
+        )
 
     def as_line(self) -> dict[str, Any]:
         """A line of `tests/data/truth`."""
@@ -56,7 +58,7 @@ class Comparison:
 def answer(case: Case) -> Mapping[str, Answered]:
     """Release -> what `check` says of a case."""
     with TemporaryDirectory() as folder:
-        return ask_as_judged(case.write(FIXTURES, Path(folder) / case.id))
+        return ask_as_judged(case.write(home_of(case.origin), Path(folder) / case.id))
 
 
 def answer_all(cases: Iterable[Case], *, processes: int = 2) -> Iterator[Mapping[str, Answered]]:

@@ -20,6 +20,8 @@ from truth_loop.case import Case
 ROOT: Final = Path(__file__).resolve().parents[2]
 SHARED: Final = ROOT.parent / "shared"
 FIXTURES: Final = SHARED / "fixtures"
+EXPORTS: Final = SHARED / "quantizers" / "fixtures"
+"""Of other quantizers than ModelOpt."""
 SCRIPTS: Final = SHARED / "oracle" / "truth"
 HOME: Final = Path(os.environ.get("ORACLE_HOME", Path.home() / ".cache" / "ckptfix-oracle"))
 PYTHON: Final = HOME / "venv" / "bin" / "python"
@@ -61,6 +63,11 @@ class Judged:
     why: tuple[str, ...]
 
 
+def home_of(origin: str) -> Path:
+    """The folder of a fixture."""
+    return FIXTURES if (FIXTURES / origin).is_dir() else EXPORTS
+
+
 class JudgeError(Exception):
     """A script of the oracle failed, and how."""
 
@@ -80,7 +87,7 @@ def judge(
         JudgeError: a script failed.
     """
     origins = sorted({case.origin for case, _ in cases})
-    plain = _batch([FIXTURES / origin for origin in origins], work, "fixtures", runtime)
+    plain = _batch([home_of(origin) / origin for origin in origins], work, "fixtures", runtime)
     done = _batch([path for _, path in cases], work, name, runtime)
     meta = work / f"{name}.meta"
     lines = [{"dir": str(path), "from": case.origin, "mut": case.how} for case, path in cases]

@@ -7,7 +7,7 @@ the runtimes to say.
 import copy
 import json
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -52,7 +52,15 @@ MUTATORS: Final[tuple[Mutator, ...]] = (
 )
 
 
-def cases(seed: int, fixtures: Path, *, number: int, whole: Collection[str] = ()) -> Iterator[Case]:
+def cases(
+    seed: int,
+    fixtures: Path,
+    *,
+    number: int,
+    whole: Collection[str] = (),
+    mutators: Sequence[Mutator] = MUTATORS,
+    prefix: str = "own",
+) -> Iterator[Case]:
     """Fixtures, each broken in one way or two.
 
     Args:
@@ -60,6 +68,8 @@ def cases(seed: int, fixtures: Path, *, number: int, whole: Collection[str] = ()
         fixtures: folder of the fixtures.
         number: of cases.
         whole: fixtures to take; empty for all. One that does not load as it is tells little.
+        mutators: the ways to break them.
+        prefix: what the ids of the cases begin with.
     """
     rng = random.Random(seed)
     sources = sorted(p for p in fixtures.iterdir() if (p / CONFIG).exists())
@@ -71,7 +81,7 @@ def cases(seed: int, fixtures: Path, *, number: int, whole: Collection[str] = ()
         config = json.loads((path / CONFIG).read_text())
         draft = Draft(rng, copy.deepcopy(config), stored[path])
         how: list[str] = []
-        for mutator in rng.sample(MUTATORS, rng.choice([1, 1, 1, 2])):
+        for mutator in rng.sample(mutators, rng.choice([1, 1, 1, 2])):
             done = mutator(draft)
             how += [f"{mutator.__name__}: {done}"] if done else []
         edits = draft.edits()
@@ -79,7 +89,7 @@ def cases(seed: int, fixtures: Path, *, number: int, whole: Collection[str] = ()
             continue
         hf_quant = path / HF_QUANT
         yield Case(
-            f"own-{seed}-{made:04}",
+            f"{prefix}-{seed}-{made:04}",
             path.name,
             tuple(how),
             json.dumps(draft.config, indent=2),

@@ -77,11 +77,15 @@ def bad_scale(context: Context) -> Iterable[Finding]:
             yield found(context, numbers, message, role="weight_scale")
 
 
+_SIGNED: Final = ("scales",)
+"""Scales in the layout of GPTQ and AWQ, which AutoRound tunes to negative ones too."""
+
+
 def _bad(scale: ScaleNumbers, numbers: ModuleNumbers, role: str) -> str:
     of = f"in {scale.count:,} values of {role}" if scale.count > 1 else f"as {role}"
     if scale.not_finite:
         return f"{scale.not_finite:,} NaN or infinity {of}"
-    if scale.negatives:
+    if scale.negatives and role not in _SIGNED:
         return f"{scale.negatives:,} negative {of}"
     if scale.zeros > _zeros_allowed(numbers.quant_algo, role) * scale.count:
         return f"{scale.zeros:,} zero {of}"

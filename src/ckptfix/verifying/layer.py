@@ -87,7 +87,7 @@ def _same(first: Tensor, other: Tensor) -> bool:
 
 
 @dataclass(frozen=True)
-class JsonObject:
+class HeldLayer:
     """A layer as a runtime holds it after loading."""
 
     layer: Layer
@@ -95,7 +95,7 @@ class JsonObject:
     """Relative error added by requantizing the weights; None if nothing was requantized."""
 
 
-def hold_as_runtime(layer: Layer) -> JsonObject:
+def hold_as_runtime(layer: Layer) -> HeldLayer:
     """Give the members of a packed module the single scale that a runtime keeps.
 
     FP8 per tensor: weights are requantized to the largest scale. NVFP4: the largest
@@ -106,18 +106,18 @@ def hold_as_runtime(layer: Layer) -> JsonObject:
     2187) and utils/w8a8_utils.py `requantize_with_max_scale`.
     """
     if len(layer.members) == 1:
-        return JsonObject(layer)
+        return HeldLayer(layer)
     role = layer.format.scales.shared
     if not role:
-        return JsonObject(layer)
+        return HeldLayer(layer)
     scales = torch.stack([member.scalar(role) for member in layer.members])
     largest = scales.amax()
     if bool((scales == largest).all()):
-        return JsonObject(layer)
+        return HeldLayer(layer)
     if role == "weight_scale_2":
         taken = scales[0] if layer.in_bank else largest
         members = tuple(m.with_tensors(weight_scale_2=taken) for m in layer.members)
-        return JsonObject(replace(layer, members=members))
+        return HeldLayer(replace(layer, members=members))
     added, whole = torch.zeros(2, device=layer.device, dtype=torch.float64)
     for member in layer.members:
         for rows, chunk in in_chunks(member):
@@ -127,4 +127,4 @@ def hold_as_runtime(layer: Layer) -> JsonObject:
             added += (codes.float() * largest - weight).double().square().sum()
             whole += weight.double().square().sum()
     members = tuple(m.with_tensors(weight_scale=largest) for m in layer.members)
-    return JsonObject(replace(layer, members=members), float((added / whole).sqrt()))
+    return HeldLayer(replace(layer, members=members), float((added / whole).sqrt()))

@@ -13,6 +13,7 @@ from ckptfix.checkpoint.numbers import JoinedNumbers, ModuleNumbers, Numbers
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.verifying.backends.interface import Backend
 from ckptfix.verifying.dequantize.registry import missing_decoder
+from ckptfix.verifying.dequantize.unpacked import NoDecoderError, unpacked
 from ckptfix.verifying.device import Device, out_of_memory
 from ckptfix.verifying.gemm import run_layer
 from ckptfix.verifying.layer import Layer
@@ -117,6 +118,12 @@ def _gemm(
         outcomes = [
             _layer(layer, gemm, settings, found) for layer in _layers(checkpoint, gemm, tensors)
         ]
+    except NoDecoderError as error:
+        reason = f"ckptfix has no decoder for {gemm.quant_algo} ({error})"
+        _scales_alone(gemm, tensors, found)
+        found.results[key] = GemmResult(gemm, "measured", reason=reason)
+        found.joined[key] = (JoinedNumbers(gemm.name, gemm.members, gemm.problem),)
+        return
     except torch.OutOfMemoryError as error:
         raise out_of_memory(settings.device, gemm.name) from error
     found.joined[key] = tuple(joined for _, joined in outcomes)
@@ -139,11 +146,12 @@ def _stored(checkpoint: Checkpoint, gemm: PlannedGemm, tensors: Tensors) -> list
         if fit is None or missing_decoder(fit.format):
             continue
         parts = _of(tensors, member)
-        *outer, out, columns = checkpoint.formats[member].logical_shape
+        *outer, out, columns = fit.logical_shape
         if outer and not gemm.stack:
             parts["weight"] = parts["weight"].reshape(outer[0], -1)
             out, columns = outer[0], parts["weight"].shape[1]
-        stored.append(StoredWeight(member, fit.format, (out, columns), parts))
+        weight = StoredWeight(member, fit.format, (out, columns), parts)
+        stored.append(weight if gemm.stack else unpacked(weight))
     return stored
 
 
@@ -155,7 +163,7 @@ def _layers(checkpoint: Checkpoint, gemm: PlannedGemm, tensors: Tensors) -> Iter
     for number, experts in enumerate(
         zip(*(unstacked(bank, gemm.stack) for bank in stored), strict=True)
     ):
-        yield Layer(f"{gemm.name}[{number}]", experts, in_bank=True)
+        yield Layer(f"{gemm.name}[{number}]", tuple(map(unpacked, experts)), in_bank=True)
 
 
 def _numbers_of_misfits(
@@ -168,6 +176,11 @@ def _numbers_of_misfits(
         if member not in decoded:
             found.modules[member] = loose_scales(member, _of(tensors, member), quant_algo)
     found.see(measure(stored))
+
+
+def _scales_alone(gemm: PlannedGemm, tensors: Tensors, found: _Found) -> None:
+    for member, quant_algo in zip(gemm.members, gemm.quant_algos, strict=True):
+        found.modules[member] = loose_scales(member, _of(tensors, member), quant_algo)
 
 
 def _layer(

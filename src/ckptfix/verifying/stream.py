@@ -33,6 +33,7 @@ TORCH_DTYPES: Final[Mapping[str, torch.dtype]] = {
     "F8_E5M2": torch.float8_e5m2,
     "U8": torch.uint8,
     "I8": torch.int8,
+    "I32": torch.int32,
     "F16": torch.float16,
     "BF16": torch.bfloat16,
     "F32": torch.float32,

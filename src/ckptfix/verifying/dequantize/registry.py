@@ -15,6 +15,7 @@ from ckptfix.errors import CkptfixError
 from ckptfix.verifying.dequantize import activations, fp4, fp8, int4, int8, mxfp, nvfp4
 from ckptfix.verifying.dequantize.activations import QuantizeActivations
 from ckptfix.verifying.dequantize.scales import Scales, per_channel, per_group, per_tensor
+from ckptfix.verifying.dequantize.unpacked import can_unpack
 from ckptfix.verifying.stored import ROW_BLOCK, StoredWeight
 
 CHUNK_VALUES: Final = 1 << 22
@@ -25,6 +26,8 @@ CODES: Final[Mapping[str, Callable[[StoredWeight], Tensor]]] = {
     "FP4": fp4.codes,
     "INT8": int8.codes,
     "INT4": int4.codes,
+    "unpacked INT4": int8.codes,
+    "unpacked INT8": int8.codes,
 }
 """Name of `Codes` -> the stored values before scaling, F32 `[out, in]`."""
 SCALES: Final[Mapping[str, Callable[[StoredWeight], Scales]]] = {
@@ -60,6 +63,8 @@ class Dequantizer:
 
 def missing_decoder(row: Format) -> str:
     """Why a format cannot be decoded, as a sentence; empty when it can."""
+    if can_unpack(row):
+        return ""
     missing = [
         part
         for part, known in (
