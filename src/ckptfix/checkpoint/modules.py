@@ -4,7 +4,7 @@ A shard boundary may fall between a weight and its scales, so companions are joi
 whole checkpoint, never per shard file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,10 +66,25 @@ def _fused_parameter(module: str, role: str) -> tuple[str, str] | None:
 
 def group_modules(tensors: Mapping[str, Tensor]) -> dict[str, Module]:
     """All modules of a checkpoint, in the order of their first tensor."""
+    shared: dict[tuple[object, ...], dict[str, Tensor]] = {}
+    modules: dict[str, Module] = {}
+    for module, roles in _names_by_role(tensors).items():
+        if roles:
+            stored = list(map(tensors.__getitem__, roles.values()))
+            alike = *roles, *map(id, stored)  # equal tensors are one object
+            if alike not in shared:
+                shared[alike] = dict(zip(roles, stored, strict=True))
+            modules[module] = Module(module, shared[alike], roles)
+    return modules
+
+
+def _names_by_role(tensors: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Module -> role -> full tensor name."""
     grouped: dict[str, dict[str, str]] = {}
     fused: set[str] = set()
     plain: dict[str, str] = {}
     """Last parts of names that are roles as they stand, as one string each."""
+    last, roles = None, {}
     for name in tensors:
         module, _, role = name.rpartition(".")
         if role in plain:
@@ -82,19 +97,12 @@ def group_modules(tensors: Mapping[str, Tensor]) -> dict[str, Module]:
             if parameter is not None:
                 module, role = parameter
                 fused.add(module)
-        grouped.setdefault(module, {})[role] = name
+        if module != last:  # most writers put the tensors of a module next to each other
+            last, roles = module, grouped.setdefault(module, {})
+        roles[role] = name
     for parameter_name in fused:
         parent, _, role = parameter_name.rpartition(".")
         weight = grouped.get(parent, {}).pop(role, None)
         if weight is not None:
             grouped[parameter_name]["weight"] = weight
-    shared: dict[tuple[object, ...], dict[str, Tensor]] = {}
-    modules: dict[str, Module] = {}
-    for module, roles in grouped.items():
-        if roles:
-            stored = list(map(tensors.__getitem__, roles.values()))
-            alike = *roles, *map(id, stored)  # equal tensors are one object
-            if alike not in shared:
-                shared[alike] = dict(zip(roles, stored, strict=True))
-            modules[module] = Module(module, shared[alike], roles)
-    return modules
+    return grouped

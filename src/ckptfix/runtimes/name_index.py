@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
+from itertools import chain
 from typing import Final
 
 from ckptfix.names import LONGEST_NAME, REGEX_MARK, is_regex
@@ -43,6 +44,12 @@ class NameIndex:
         return self._sorted.starting(head)
 
     @cached_property
+    def _after(self) -> dict[str, str]:
+        """Name -> the next one in order, which begins with it if any does."""
+        texts = self._sorted.texts
+        return dict(zip(texts, chain(texts[1:], ("",)), strict=False))
+
+    @cached_property
     def _texts(self) -> TextIndex:
         """The names of the weights, which a pattern may match."""
         return TextIndex([f"{name}.weight" for name in self._sorted.texts])
@@ -54,7 +61,10 @@ class NameIndex:
 
     def stands_for(self, name: str) -> list[str]:
         """The module of this name, or all modules below it; checkpoint names."""
-        found = [self.module_of[name]] if name in self.module_of else []
+        module = self.module_of.get(name)
+        if module is not None and not self._after[name].startswith(name):
+            return [module]  # almost always, without a search for what is below
+        found = [] if module is None else [module]
         found += [self.module_of[below] for below in self.starting(name + ".")]
         return found or self._members_of_packed(name)
 

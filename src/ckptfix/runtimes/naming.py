@@ -7,6 +7,7 @@ permissive interpretation of patterns.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import eq
 from typing import Literal
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
@@ -98,8 +99,10 @@ class _Spellings:
 
     @cached_property
     def checkpoint(self) -> NameIndex:
-        as_stored = {name: name for name in self._names}
-        return self.runtime if as_stored == self.runtime.module_of else NameIndex(as_stored)
+        mapped = self.runtime.module_of
+        if len(mapped) == len(self._names) and all(map(eq, mapped, mapped.values())):
+            return self.runtime
+        return NameIndex({name: name for name in self._names})
 
     @cached_property
     def looked_up(self) -> NameIndex:

@@ -67,11 +67,11 @@ def _keep_right(stored: Stored, metadata: MetadataFile, changes: Changes) -> set
             continue
         modules = stored.modules_of(entry.name)
         known = [m for m in modules if m in layers]
-        fitting = {m for m in known if stored.fits(m, entry.quant_algo, entry.group_size)}
-        kinds = {layers[m] for m in known if m not in fitting}
+        wrong = [m for m in known if not stored.fits(m, entry.quant_algo, entry.group_size)]
+        kinds = {layers[m] for m in wrong}
         if not known and quantized.isdisjoint(modules):
             changes.removals.add(entry.path)
-        elif len(kinds) > 1 or (kinds and fitting):
+        elif len(kinds) > 1 or 0 < len(wrong) < len(known):
             changes.removals.add(entry.path)  # a container whose modules differ
         else:
             named.update(known)
