@@ -42,10 +42,15 @@ process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subpr
 told = process.stderr.read()
 _, status, usage = os.wait4(process.pid, 0)
 code = os.waitstatus_to_exitcode(status)
+if code == 1 and b"Traceback" in told:
+    code = 70
 print(code, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
 sys.stderr.buffer.write(told if code not in (0, 1) else b"")
 """
-"""Starts the process from one that is small: a child inherits the peak of the one that forks it."""
+"""Starts the process from one that is small: a child inherits the peak of the one that forks it.
+
+A traceback ends a process with 1 too, as findings do.
+"""
 
 
 @dataclass(frozen=True)

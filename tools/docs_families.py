@@ -6,7 +6,7 @@ from typing import Final
 
 from packaging.specifiers import SpecifierSet
 
-from ckptfix.runtimes.family import builtin_family_files
+from ckptfix.runtimes.family_files import builtin_family_files
 from ckptfix.runtimes.learned.store import Learned, learned, learned_releases, release
 from ckptfix.runtimes.profile_store import known_releases, load_profile
 from ckptfix.runtimes.registry import known_runtimes, runtime_named

@@ -12,7 +12,8 @@ import pytest
 
 from ckptfix.checkpoint.modules import group_modules
 from ckptfix.checkpoint.safetensors import Tensor
-from ckptfix.runtimes.family import builtin_family_files, family_for
+from ckptfix.runtimes.family import family_for
+from ckptfix.runtimes.family_files import builtin_family_files, files_naming
 from ckptfix.runtimes.placing import runtime_modules
 from ckptfix.runtimes.profile_store import known_releases, load_profile
 from ckptfix.runtimes.registry import known_runtimes
@@ -79,3 +80,11 @@ def test_the_inner_model_is_the_one_that_config_json_names(
     family = family_for("vllm", "0.33.0", config.architectures)
     assert family is not None
     assert family.inner_of(config.nested) == (inner,)
+
+
+def test_every_architecture_is_found_in_the_files_that_name_it() -> None:
+    for name, file in builtin_family_files().items():
+        described = [spec.architectures for spec in file.families]
+        described += [spec.architectures for spec in file.unknown]
+        for architectures in described:
+            assert all(name in files_naming(architecture) for architecture in architectures)

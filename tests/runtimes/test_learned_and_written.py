@@ -4,7 +4,8 @@ import pytest
 
 from ckptfix.checkpoint.modules import group_modules
 from ckptfix.checkpoint.safetensors import Tensor
-from ckptfix.runtimes.family import Family, builtin_family_files, family_for
+from ckptfix.runtimes.family import Family, family_for
+from ckptfix.runtimes.family_files import builtin_family_files
 from ckptfix.runtimes.learned.placing import learned_modules
 from ckptfix.runtimes.learned.store import Learned, learned, learned_releases
 from ckptfix.runtimes.placing import runtime_modules

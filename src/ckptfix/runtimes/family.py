@@ -6,29 +6,30 @@ it builds the module that a tensor ends in. The result of that lookup depends on
 """
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cache, cached_property
-from importlib.resources import files
-from typing import Any, Final
+from typing import Any
 
-import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from ckptfix.errors import CkptfixError
 from ckptfix.names import NameMapper
 from ckptfix.place import Place
-from ckptfix.runtimes.family_spec import FamilyFile, FamilySpec
-from ckptfix.runtimes.layout import Layout, builtin_layouts, matcher
+from ckptfix.runtimes.family_files import (
+    builtin_family_files,
+    family_file,
+    files_naming,
+    parse_file,
+)
+from ckptfix.runtimes.family_spec import FamilySpec
+from ckptfix.runtimes.layout import Layout, layout_named, matcher
 from ckptfix.runtimes.learned.family import LearnedMapper, spec_of
 from ckptfix.runtimes.learned.store import Learned, learned
 from ckptfix.runtimes.name_maps import NameMapSpec, compile_rules
 from ckptfix.runtimes.profile import ConfigMapper
 from ckptfix.runtimes.registry import runtime_named
-
-_FOLDER: Final = "families"
 
 
 def _matcher(patterns: Sequence[str]) -> re.Pattern[str]:
@@ -122,7 +123,8 @@ class Family:
 
     def layout_of(self, architecture: str) -> Layout | None:
         """The layout of an architecture's language model; None if it is not known."""
-        return builtin_layouts().get(self.spec.layout_by.get(architecture, self.spec.layout))
+        name = self.spec.layout_by.get(architecture, self.spec.layout)
+        return layout_named(name) if name else None
 
     @cached_property
     def _outside(self) -> re.Pattern[str] | None:
@@ -195,48 +197,35 @@ def _compile(spec: FamilySpec, origin: str) -> Family:
     return Family(spec, lookup, compile_rules(NameMapSpec(spec.rules), origin))
 
 
-def _parse_file(text: str, origin: str) -> FamilyFile:
-    try:
-        return msgspec.convert(tomllib.loads(text), FamilyFile)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise CkptfixError(f"not a family file: {error}", place=Place(origin)) from error
-
-
 def parse_families(text: str, origin: str) -> tuple[Family, ...]:
     """Read the families of a TOML text.
 
     Raises:
         CkptfixError: the text is not TOML or not a family file.
     """
-    return tuple(_compile(spec, origin) for spec in _parse_file(text, origin).families)
+    file = parse_file(text, origin)
+    return tuple(_compile(spec, origin) for spec in file.families)
 
 
 @cache
-def builtin_family_files() -> Mapping[str, FamilyFile]:
-    """Every file under `runtimes/families/`, by file name, in the order of the names."""
-    folder = files("ckptfix.runtimes") / _FOLDER
-    paths = sorted((p for p in folder.iterdir() if p.name.endswith(".toml")), key=lambda p: p.name)
-    return {path.name: _parse_file(path.read_text("utf-8"), path.name) for path in paths}
+def _families_in(name: str) -> tuple[Family, ...]:
+    """The families of a file; there is one object for each."""
+    return tuple(_compile(spec, name) for spec in family_file(name).families)
 
 
-@cache
 def builtin_families() -> tuple[Family, ...]:
     """Every family under `runtimes/families/`, in file name order."""
-    return tuple(
-        _compile(spec, name)
-        for name, file in builtin_family_files().items()
-        for spec in file.families
-    )
+    return tuple(family for name in builtin_family_files() for family in _families_in(name))
 
 
 @cache
-def _by_architecture() -> Mapping[tuple[str, str], tuple[Family, ...]]:
-    table: dict[tuple[str, str], tuple[Family, ...]] = {}
-    for family in builtin_families():
-        for architecture in family.spec.architectures:
-            key = family.spec.runtime, architecture
-            table[key] = (*table.get(key, ()), family)
-    return table
+def _written_families(runtime: str, architecture: str) -> tuple[Family, ...]:
+    found = (family for name in files_naming(architecture) for family in _families_in(name))
+    return tuple(
+        family
+        for family in found
+        if family.spec.runtime == runtime and architecture in family.spec.architectures
+    )
 
 
 def family_for(runtime: str, version: str, architectures: Sequence[str]) -> Family | None:
@@ -250,7 +239,7 @@ def family_for(runtime: str, version: str, architectures: Sequence[str]) -> Fami
     for architecture in architectures:
         if why_unknown(runtime, version, architecture):
             continue
-        for family in _by_architecture().get((runtime, architecture), ()):
+        for family in _written_families(runtime, architecture):
             if family.holds_for(version):
                 return family
         known = _learned_family(runtime, version, architecture)
@@ -277,7 +266,9 @@ def families_of(architectures: Sequence[str]) -> tuple[Family, ...]:
         architectures: `architectures` at the top of config.json.
     """
     named = set(architectures)
-    return tuple(f for f in builtin_families() if named.intersection(f.spec.architectures))
+    known = {name for architecture in named for name in files_naming(architecture)}
+    families = (family for name in sorted(known) for family in _families_in(name))
+    return tuple(family for family in families if named.intersection(family.spec.architectures))
 
 
 @cache
@@ -292,8 +283,8 @@ def why_unknown(runtime: str, version: str, architecture: str) -> str:
     return next(
         (
             spec.reason
-            for file in builtin_family_files().values()
-            for spec in file.unknown
+            for name in files_naming(architecture)
+            for spec in family_file(name).unknown
             if spec.runtime == runtime and architecture in spec.architectures
             if SpecifierSet(spec.versions).contains(version, prereleases=True)
         ),

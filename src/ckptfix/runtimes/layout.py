@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.resources import files
+from itertools import chain
 from math import prod
 from typing import Any, Final
 
@@ -19,8 +19,9 @@ from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
 from ckptfix.runtimes.layout_spec import BiasSpec, LayerKindsSpec, LayoutSpec, WhenSpec
+from ckptfix.runtimes.toml_folder import TomlFolder
 
-_FOLDER: Final = "layouts"
+_FILES: Final = TomlFolder("layouts")
 _REMEMBERED: Final = 10_000
 """Number of names whose sizes are cached."""
 
@@ -215,31 +216,33 @@ def _quotient(text: str, config: ModelConfig) -> int | None:
     return first
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    layouts: dict[str, LayoutSpec]
-
-
 @cache
+def layout_named(name: str) -> Layout:
+    """A layout under `runtimes/layouts/`; there is one object for each.
+
+    Raises:
+        CkptfixError: its file is not a layout file, or there is none.
+    """
+    try:
+        return Layout(msgspec.convert(_extended(name), LayoutSpec))
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise CkptfixError(f"not a layout file: {error}", place=Place(_FILES.name)) from error
+
+
 def builtin_layouts() -> Mapping[str, Layout]:
     """Every layout under `runtimes/layouts/`, by name.
 
     Raises:
-        CkptfixError: a file is not a layout file.
+        CkptfixError: as `layout_named`.
     """
-    found: dict[str, dict[str, Any]] = {}
-    folder = files("ckptfix.runtimes") / _FOLDER
-    for path in sorted((p for p in folder.iterdir()), key=lambda p: p.name):
-        if path.name.endswith(".toml"):
-            found |= tomllib.loads(path.read_text("utf-8")).get("layouts", {})
-    whole = {name: _extended(name, found) for name in found}
-    try:
-        specs = msgspec.convert({"layouts": whole}, _File).layouts
-    except msgspec.ValidationError as error:
-        raise CkptfixError(f"not a layout file: {error}", place=Place(_FOLDER)) from error
-    return {name: Layout(spec) for name, spec in specs.items()}
+    named = chain.from_iterable(_FILES.parsed(file)["layouts"] for file in _FILES.texts)
+    return {name: layout_named(name) for name in named}
 
 
-def _extended(name: str, found: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    table = found[name]
+def _extended(name: str) -> dict[str, Any]:
+    files = _FILES.holding(f"[layouts.{name}]\n")
+    if not files:
+        raise CkptfixError(f"no layout {name}", place=Place(_FILES.name))
+    table = _FILES.parsed(files[-1])["layouts"][name]
     parent = table.get("extends")
-    return {**(_extended(parent, found) if parent else {}), **table}
+    return {**(_extended(parent) if parent else {}), **table}

@@ -13,7 +13,7 @@ from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.family import Family
 from ckptfix.runtimes.family_spec import BuiltWhenSpec
 from ckptfix.runtimes.interface import Runtime
-from ckptfix.runtimes.layout import Layout, builtin_layouts
+from ckptfix.runtimes.layout import Layout, layout_named
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.structure.blocks import Kind, LayerBlocks, Parted
@@ -61,7 +61,7 @@ class Tree:
     def layout(self) -> Layout | None:
         """Layout of the tower or the language model; None if there is none for it."""
         if self.tower:
-            return builtin_layouts()[self.family.spec.towers[self.tower]]
+            return layout_named(self.family.spec.towers[self.tower])
         return self.expected.layout
 
     @cached_property

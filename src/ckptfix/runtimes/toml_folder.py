@@ -1,0 +1,47 @@
+"""Facts in TOML files of this package: a file is parsed when something in it is looked up.
+
+Parsing all of them takes longer than everything else that a check of a small checkpoint does, and
+a checkpoint needs what two or three files say.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+
+@dataclass(frozen=True, eq=False)
+class TomlFolder:
+    """The `*.toml` files of a folder next to this file."""
+
+    name: str
+
+    @cached_property
+    def texts(self) -> Mapping[str, str]:
+        """File name -> text, in the order of the names."""
+        folder = files("ckptfix.runtimes") / self.name
+        paths = sorted(
+            (path for path in folder.iterdir() if path.name.endswith(".toml")),
+            key=lambda path: path.name,
+        )
+        return {path.name: path.read_text("utf-8") for path in paths}
+
+    def holding(self, part: str) -> tuple[str, ...]:
+        """Names of the files whose text has this part."""
+        return tuple(name for name, text in self.texts.items() if part in text)
+
+    def parsed(self, file: str) -> dict[str, Any]:
+        """The content of a file.
+
+        Raises:
+            tomllib.TOMLDecodeError: it is not TOML.
+        """
+        if file not in self._parsed:
+            self._parsed[file] = tomllib.loads(self.texts[file])
+        return self._parsed[file]
+
+    @cached_property
+    def _parsed(self) -> dict[str, dict[str, Any]]:
+        return {}
