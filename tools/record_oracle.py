@@ -20,10 +20,11 @@ import re
 import sys
 import tempfile
 import traceback
-import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
+
+from oracle_vllm import Lookups, complete_placeholders, record_lookups, without_device
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SHARED: Final = ROOT.parent / "shared"
@@ -114,34 +115,6 @@ LAYERS: Final = 4
 """Enough for one layer of every kind."""
 EXPERTS: Final = 2
 
-ReleaseNames = dict[str, dict[str, str | None]]
-
-
-def _note_questions(asked: ReleaseNames) -> None:
-    """Let every quantization config write down the outermost question it is asked."""
-    modelopt = importlib.import_module("vllm.model_executor.layers.quantization.modelopt")
-    depth = [0]
-
-    def noting(original: Callable[..., Any]) -> Callable[..., Any]:
-        def get_quant_method(config: object, layer: object, prefix: str) -> object:
-            depth[0] += 1
-            try:
-                answer = original(config, layer, prefix)
-            finally:
-                depth[0] -= 1
-            if depth[0] == 0:
-                # A layer that gets None falls back to its own unquantized method.
-                got = None if answer is None else type(answer).__name__
-                asked[prefix] = {"class": type(layer).__name__, "answer": got}
-            return answer
-
-        return get_quant_method
-
-    classes: list[Any] = [value for value in vars(modelopt).values() if isinstance(value, type)]
-    for config_class in classes:
-        if "get_quant_method" in vars(config_class):
-            config_class.get_quant_method = noting(config_class.get_quant_method)
-
 
 def _rows(modules: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, str]]]:
     for row in modules:
@@ -164,9 +137,9 @@ def _reason(error: Exception) -> str:
 
 
 def _built(build: Callable[[], tuple[Any, Any]]) -> dict[str, Any]:
-    asked: ReleaseNames = {}
+    asked: Lookups = {}
     try:
-        _note_questions(asked)
+        record_lookups(asked)
         model, config = build()
     except Exception as error:  # noqa: BLE001 - whatever keeps vLLM from building is the record
         traceback.print_exc()
@@ -223,50 +196,16 @@ def _saved_names(config: dict[str, Any], config_class: str) -> dict[str, list[in
     }
 
 
-def _without_device() -> None:
-    """Let code that asks for a CUDA device or moves modules work without memory."""
-    torch: Any = importlib.import_module("torch")
-    empty = torch.empty
-
-    def empty_anywhere(*sizes: object, **options: object) -> object:
-        if str(options.get("device", "")).startswith("cuda"):
-            options["device"] = "meta"
-        return empty(*sizes, **options)
-
-    torch.empty = empty_anywhere
-    torch.nn.Module.to = lambda module, *_, **__: module
-
-
-def _complete_placeholders() -> None:
-    """What some models want installed and never call while they are built."""
-    # The sparse attention of GLM-MoE-DSA and DeepSeek V3.2 and V4.
-    indexer: Any = importlib.import_module("vllm.model_executor.layers.sparse_attn_indexer")
-    indexer.has_deep_gemm = lambda: True
-    # Sparse attention needs blocks of 64; the oracle asks for 16.
-    cache_config: Any = importlib.import_module("vllm.config").CacheConfig
-    make = cache_config.__init__
-    cache_config.__init__ = lambda self, **sizes: make(self, **sizes | {"block_size": 64})
-    for module in ("torchvision.transforms.v2", "torchvision.transforms"):
-        functional = importlib.import_module(module).functional
-        functional.InterpolationMode = type("InterpolationMode", (), {"BICUBIC": 3})
-    fusions = ("rms_quant", "act_quant", "attn_quant", "qk_norm_rope", "allreduce_rms")
-    for last in ("matcher_utils", *(f"{fusion}_fusion" for fusion in fusions)):
-        name = f"vllm.compilation.passes.fusion.{last}"
-        placeholder: Any = types.ModuleType(name)
-        placeholder.__getattr__ = lambda _: None
-        sys.modules[name] = placeholder
-
-
 def _record_architecture(name: str) -> dict[str, Any]:
     config_class, changes = ARCHITECTURES[name]
     transformers = importlib.import_module("transformers")
     config = getattr(transformers, config_class)().to_dict() | changes
     _shorten(config)
-    _complete_placeholders()
+    complete_placeholders()
     config |= {"architectures": [name], "quantization_config": QUANTIZATION}
     head = {"architecture": name, "transformers": transformers.__version__}
     tensors = _saved_names(config, config_class)
-    _without_device()
+    without_device()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(config, default=str))
         build = importlib.import_module("l2common").build

@@ -69,12 +69,10 @@ def test_nothing_is_unrecognized_and_everything_is_stated(directory: Path) -> No
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_release_of_which_nobody_read_how_it_reads_them_is_unknown(name: str) -> None:
-    releases = ["vllm==0.24.0", "sglang==0.5.20"]
-    for answer in check(COPIES / name, runtimes=releases).runtimes:
-        assert answer.loads == "unknown"
-        (reason,) = answer.reasons
-        assert reason.startswith("how this release reads metadata of ")
+def test_a_release_whose_classes_were_not_read_has_no_answer(name: str) -> None:
+    (answer,) = check(COPIES / name, runtimes=["vllm==0.16.0"]).runtimes
+    assert answer.loads == "unknown"
+    assert "is not known" in answer.reasons[0]
 
 
 def write(tmp_path: Path, quantization: dict[str, Any], tensors: Shapes) -> Path:

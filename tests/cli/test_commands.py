@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import shutil
 import subprocess
 import sys
@@ -177,37 +176,6 @@ def test_check_folds_like_findings_and_unfolds_them_on_demand(run: Run) -> None:
     assert unfolded.stdout.count(f"    fix: run ckptfix rewrite {NANO_VL}\n") == 36
 
 
-@pytest.mark.parametrize("name", FIXTURE_NAMES)
-def test_every_fixture_inspects(name: str, call: Call) -> None:
-    done = call("inspect", FIXTURES / name)
-    assert done.returncode == 0, done.stderr
-    assert "unrecognized" not in done.stdout
-    report = json.loads(call("inspect", FIXTURES / name, "--json").stdout)
-    declared = {m["quant_algo"] for m in report["metadata"]} - {"MIXED_PRECISION", None}
-    shown = {f["stored_format"] for f in report["formats"]} - {"unquantized"}
-    if declared:
-        assert shown == declared
-    assert sum(f["modules"] for f in report["formats"]) > 0
-
-
-def test_inspect_counts(run: Run) -> None:
-    report = json.loads(run("inspect", NANO_VL, "--json").stdout)
-    assert report["architectures"] == ["NemotronH_Nano_VL_V2"]
-    assert report["language_model_architectures"] == ["NemotronHForCausalLM"]
-    assert report["producer"] == "modelopt 0.47.0"
-    assert report["kv_scales"] == {"k_scale": 1, "v_scale": 1}
-    rows = {f["stored_format"]: f for f in report["formats"]}
-    assert (rows["FP8"]["modules"], rows["NVFP4"]["modules"]) == (8, 4)
-    # up_proj [96, 64] and down_proj [64, 96], twice; half a byte a value, scales, two scalars
-    assert rows["NVFP4"]["parameters"] == 4 * 96 * 64
-    assert rows["NVFP4"]["group_size"] == 16
-    assert rows["NVFP4"]["nbytes"] == 4 * (96 * 64 // 2 + 96 * 64 // 16 + 8)
-    assert rows["FP8"]["stated_in"] == {
-        "config.json /quantization_config/quantized_layers": 8,
-        "hf_quant_config.json /quantization/quantized_layers": 8,
-    }
-
-
 WRONG = {
     "nemotronh-moe-super-nulbug": {"CKF108", "CKF109"},
     "nanoomni-mixed-naive": {"CKF101", "CKF302", "CKF306"},
@@ -284,80 +252,3 @@ def test_start_up_imports_no_heavy_package(arguments: list[str]) -> None:
         [sys.executable, "-c", code, *arguments], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-
-
-def in_terminal(*arguments: object, **environment: str) -> str:
-    """Run on a pseudo-terminal and return what it shows."""
-    controller, terminal = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "ckptfix", *map(str, arguments)],
-        stdout=terminal,
-        stderr=terminal,
-        stdin=terminal,
-        env={**os.environ, "TERM": "xterm-256color", **environment},
-    ) as process:
-        os.close(terminal)
-        shown = b""
-        while True:
-            try:
-                data = os.read(controller, 65536)
-            except OSError:
-                break
-            if not data:
-                break
-            shown += data
-        process.wait()
-    os.close(controller)
-    return shown.decode()
-
-
-def test_a_terminal_gets_colour_and_a_pipe_none(run: Run) -> None:
-    assert "\x1b[31m-" in in_terminal("rewrite", NANO_VL, "--dry-run")
-    assert "\x1b[" not in in_terminal("rewrite", NANO_VL, "--dry-run", NO_COLOR="1")
-    assert "\x1b[" not in run("rewrite", NANO_VL, "--dry-run").stdout
-    assert "\x1b[" in run("check", NANO_VL, FORCE_COLOR="1").stdout
-
-
-def test_output_survives_a_reader_that_goes_away() -> None:
-    done = subprocess.run(
-        f"{sys.executable} -m ckptfix rewrite {NANO_VL} --dry-run | head -n 1",
-        shell=True,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout == "--- a/config.json\n"
-    assert "Traceback" not in done.stderr
-    assert "BrokenPipe" not in done.stderr
-
-
-def test_names_that_no_terminal_can_show_are_escaped(tmp_path: Path, run: Run) -> None:
-    quantization = mixed({"a\x1b[31m\x00\ud800é": "FP8", "m.a": "FP8"})
-    directory = write_checkpoint(tmp_path / "c", fp8("m.a"), quantization)
-    done = run("check", directory)
-    assert done.returncode == 1
-    assert r"a\x1b[31m\x00\ud800é" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("declared", "scales", "message"),
-    [
-        ("FP8", False, "FP8 (config.json); no scales are stored: vLLM uses 1.0, SGLang uses 1.0"),
-        ("FP8", True, "FP8 (config.json); k_scale on 1 module"),
-        (None, False, "unquantized"),
-    ],
-)
-def test_inspect_says_what_stands_in_for_missing_scales_of_the_cache(
-    tmp_path: Path, call: Call, declared: str | None, scales: bool, message: str
-) -> None:
-    tensors = fp8("model.layers.0.self_attn.k_proj")
-    if scales:
-        tensors["model.layers.0.self_attn.k_proj.k_scale"] = ("F32", ())
-    directory = write_checkpoint(
-        tmp_path, tensors, {"quant_algo": "FP8", "kv_cache_scheme": declared}
-    )
-    shown = call("inspect", directory).stdout
-    assert (
-        next(row for row in shown.splitlines() if row.startswith("KV cache")).split(maxsplit=2)[2]
-        == message
-    )

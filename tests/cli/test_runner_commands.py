@@ -8,7 +8,7 @@ import pytest
 
 from ckptfix.text import inert
 from tests.builders import bf16, fp8, mixed, write_checkpoint
-from tests.cli.test_commands import in_terminal
+from tests.cli.test_pipes import in_terminal
 from tests.cli.test_terminal import COLOUR
 from tests.conftest import Call, Run
 from tests.fuzz.guard import assert_harmless

@@ -12,7 +12,8 @@ from ckptfix.operations.loading import load
 from ckptfix.rules.registry import RULES
 from ckptfix.runtimes.releases import requested_targets
 from tests.conftest import SHARED
-from tests.field.mechanisms import PAIRS, Draft
+from tests.field.mechanisms import PAIRS
+from tests.field.pairs import Draft
 
 CASES: list[dict[str, Any]] = tomllib.loads(
     (Path(__file__).parent / "cases.toml").read_text(encoding="utf-8")

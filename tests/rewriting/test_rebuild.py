@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,45 +9,19 @@ from typing import Any
 import pytest
 
 import ckptfix
-from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.rewriting.plan import rewritten
 from ckptfix.rewriting.rebuild.plan import plan_rebuild
-from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import choose_name_map
-from ckptfix.runtimes.releases import known_targets
-from ckptfix.runtimes.verdict import judge
-from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, write_checkpoint
-from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, Run, load
-
-KV_ONLY = "llama-kv8-only"
-"""Nothing in it is quantized but the KV cache, and no release takes what ModelOpt says of it."""
-
-
-def rebuilt(directory: Path) -> Checkpoint:
-    checkpoint = load(directory)
-    name_map = choose_name_map(checkpoint.config.architectures, checkpoint.config.nested)
-    return rewritten(checkpoint, plan_rebuild(checkpoint, name_map))
-
-
-def verdicts(checkpoint: Checkpoint) -> dict[str, object]:
-    judged = [judge(checkpoint, target) for target in known_targets(checkpoint)]
-    return {
-        str(v.target): v.refused or {m.name: (m.stored, m.resolved) for m in v.modules}
-        for v in judged
-    }
-
-
-def codes(checkpoint: Checkpoint) -> set[str]:
-    name_map = choose_name_map(checkpoint.config.architectures, checkpoint.config.nested)
-    return {finding.code for finding in find_all(checkpoint, name_map)}
-
-
-def forget_metadata(directory: Path) -> None:
-    config = json.loads((directory / "config.json").read_text())
-    config.pop("quantization_config", None)
-    (directory / "config.json").write_text(json.dumps(config, indent=2))
-    for file in ("hf_quant_config.json", "quant_cfg.json"):
-        (directory / file).unlink(missing_ok=True)
+from tests.builders import Shapes, bf16, fp8, mixed, nvfp4
+from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, load
+from tests.rewriting.rebuilding import (
+    KV_ONLY,
+    codes,
+    forget_metadata,
+    llama,
+    quantization_of,
+    rebuilt,
+    verdicts,
+)
 
 
 @pytest.mark.parametrize("name", FIXTURE_NAMES)
@@ -110,11 +83,6 @@ def test_a_quantized_cache_alone_loads_everywhere_afterwards(
     assert not ckptfix.plan(directory, from_tensors=True).changes_something
 
 
-def llama(directory: Path, tensors: Shapes, quantization: dict[str, Any] | None) -> Path:
-    tied = {"tie_word_embeddings": True}
-    return write_checkpoint(directory, tensors, quantization, extra_config=tied)
-
-
 ATTENTION = {
     **fp8("model.layers.0.self_attn.q_proj"),
     **fp8("model.layers.0.self_attn.k_proj"),
@@ -129,10 +97,6 @@ STORED = {
     "model.layers.0.mlp.up_proj": {"quant_algo": "NVFP4", "group_size": 16},
     "model.layers.0.mlp.gate_proj": {"quant_algo": "NVFP4", "group_size": 16},
 }
-
-
-def quantization_of(checkpoint: Checkpoint) -> Any:
-    return checkpoint.documents["config.json"].value["quantization_config"]
 
 
 @pytest.mark.parametrize(
@@ -236,47 +200,6 @@ def test_targets_stand_in_the_group_of_their_format(copy_of: Callable[[str], Pat
     assert moved in made["quantized_layers"]
 
 
-def test_the_command_makes_a_checkpoint_without_metadata_servable(
-    copy_of: Callable[[str], Path], run: Run
-) -> None:
-    directory = copy_of("nanovl-mixed")
-    forget_metadata(directory)
-    before = (directory / "config.json").read_bytes()
-    assert run("check", directory, "--runtime", "vllm==0.33.0").returncode != 0
-    done = run("rewrite", directory, "--from-tensors")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "set from the tensors" in done.stdout
-    assert run("check", directory, "--runtime", "vllm").returncode == 0
-    assert run("rewrite", directory, "--undo").returncode == 0
-    assert (directory / "config.json").read_bytes() == before
-
-
-def test_the_rebuild_is_offered_where_it_would_do_something(run: Run) -> None:
-    done = run("rewrite", FIXTURES / "old-0.23.0-llama-mixed", "--dry-run")
-    assert "more can be fixed from the tensors: ckptfix rewrite" in done.stderr
-    healthy = run("rewrite", FIXTURES / "llama-nvfp4-svd", "--dry-run")
-    assert "the tensors say more" not in healthy.stderr
-
-
-def test_the_patch_of_a_rebuild_makes_the_rebuilt_files(
-    copy_of: Callable[[str], Path], run: Run, tmp_path: Path
-) -> None:
-    name = "old-0.23.0-llama-mixed"
-    patched = copy_of(name).rename(tmp_path / "patched")
-    written = copy_of(name)
-    shown = run("rewrite", patched, "--from-tensors", "--dry-run")
-    subprocess.run(["git", "init", "-q"], cwd=patched, check=True)
-    subprocess.run(
-        ["git", "apply", "-"], cwd=patched, input=shown.stdout, check=True, encoding="utf-8"
-    )
-    assert run("rewrite", written, "--from-tensors").returncode == 0
-    for file in ("config.json", "hf_quant_config.json"):
-        assert (patched / file).read_bytes() == (written / file).read_bytes()
-    assert run("rewrite", written, "--from-tensors").stdout.startswith(
-        f"{written}: nothing to rename"
-    )
-
-
 def test_patterns_that_no_reader_understands_are_written_anew(tmp_path: Path) -> None:
     tensors = {**fp8("model.layers.0.mlp.up_proj"), **bf16("visual.a"), **bf16("visual.b_proj")}
     patterns = ["re:visual.*", "b_proj", "visuel*", "lm_head"]
@@ -301,14 +224,3 @@ def test_a_pattern_for_what_is_below_a_module_does_not_stand_for_the_module(tmp_
     assert ckptfix.check(directory, runtimes=runtimes).runtimes[0].loads == "no"
     ckptfix.rewrite(directory, runtimes=runtimes, from_tensors=True)
     assert ckptfix.check(directory, runtimes=runtimes).runtimes[0].loads == "yes"
-
-
-@pytest.mark.parametrize("value", ["FP8", 5, [], True])
-def test_metadata_that_are_no_object_are_made_anew(value: object, run: Run, tmp_path: Path) -> None:
-    extra = {"quantization_config": value}
-    directory = write_checkpoint(tmp_path / "m", fp8("model.layers.0.a"), extra_config=extra)
-    assert run("rewrite", directory, "--dry-run").returncode == 0
-    done = run("rewrite", directory, "--from-tensors")
-    assert done.returncode == 0, done.stderr
-    made = json.loads((directory / "config.json").read_text())["quantization_config"]
-    assert (made["quant_algo"], made["quant_method"]) == ("FP8", "modelopt")
