@@ -19,10 +19,12 @@ LISTED = {"quant_algo": "NVFP4", "group_size": 16}
 NEWEST = ("vllm==0.33.0", "sglang==0.5.23")
 
 
-def block_fp8(module: str, scale: str = "scale", dtype: str = "F8_E8M0") -> Shapes:
+def block_fp8(
+    module: str, scale: str = "scale", dtype: str = "F8_E8M0", shape: tuple[int, int] = (128, 256)
+) -> Shapes:
     return {
-        f"{module}.weight": ("F8_E4M3", (128, 256)),
-        f"{module}.{scale}": (dtype, (1, 2)),
+        f"{module}.weight": ("F8_E4M3", shape),
+        f"{module}.{scale}": (dtype, (shape[0] // 128, shape[1] // 128)),
     }
 
 
@@ -36,24 +38,26 @@ def mxfp8(module: str, scale: str) -> Shapes:
 
 def deepseek_v4(scale: str = "scale", dtype: str = "F8_E8M0", experts: Any = nvfp4) -> Shapes:
     """One layer and a draft layer, as published: the experts alone were quantized."""
-    made = bf16("embed") | bf16("norm", 32) | bf16("head")
+    made = bf16("embed", 32, 256) | bf16("norm", 256) | bf16("head", 32, 256)
     made |= {f"hc_head_{part}": ("F32", (32,)) for part in HYPER}
     for layer in ("layers.0", "mtp.0"):
-        for norm in ("attn_norm", "ffn_norm", "attn.q_norm", "attn.kv_norm"):
-            made |= bf16(f"{layer}.{norm}", 32)
+        made |= bf16(f"{layer}.attn_norm", 256) | bf16(f"{layer}.ffn_norm", 256)
+        made |= bf16(f"{layer}.attn.q_norm", 128) | bf16(f"{layer}.attn.kv_norm", 128)
         made |= {f"{layer}.hc_{of}_{part}": ("F32", (32,)) for of in BLOCKS for part in HYPER}
         made |= {
             f"{layer}.attn.attn_sink": ("F32", (32,)),
             f"{layer}.ffn.gate.bias": ("F32", (2,)),
         }
         for part in ATTENTION:
-            made |= block_fp8(f"{layer}.attn.{part}", scale, dtype)
+            shape = (128, 128) if part == "wq_b" else (128, 256)
+            made |= block_fp8(f"{layer}.attn.{part}", scale, dtype, shape)
         for part in EXPERT:
-            made |= block_fp8(f"{layer}.ffn.shared_experts.{part}", scale, dtype)
+            shape = (256, 128) if part == "w2" else (128, 256)
+            made |= block_fp8(f"{layer}.ffn.shared_experts.{part}", scale, dtype, shape)
             for number in range(2):
                 name = f"{layer}.ffn.experts.{number}.{part}"
                 made |= mxfp4(name) if layer == "mtp.0" else experts(name)
-        made |= bf16(f"{layer}.ffn.gate", 2, 32)
+        made |= bf16(f"{layer}.ffn.gate", 2, 256)
     return made
 
 
@@ -81,6 +85,11 @@ def hybrid(directory: Path, tensors: Shapes, config: dict[str, Any] | None = Non
             "num_nextn_predict_layers": 1,
             "n_routed_experts": 2,
             "vocab_size": 32,
+            "hidden_size": 256,
+            "moe_intermediate_size": 128,
+            "q_lora_rank": 128,
+            "head_dim": 128,
+            "num_attention_heads": 1,
         },
     )
     own = mixed({"layers.0.ffn.experts": "NVFP4"}, exclude_modules=HYBRID["ignore"], group_size=16)

@@ -67,13 +67,19 @@ def parse_model_config(document: JsonText) -> ModelConfig:
         tied if isinstance(tied, bool) else None,
         by_wrapper if isinstance(by_wrapper, bool) else None,
         next(_counts(places, ("num_hidden_layers",)), (None, ""))[0],
-        next((DraftLayers(n, p) for n, p in _counts(places, _DRAFT_KEYS)), None),
+        next((DraftLayers(n, p) for n, p in _counts(places, DRAFT_KEYS)), None),
         dict(ChainMap(*(values for _, values in places))),
     )
 
 
-_DRAFT_KEYS: Final = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
-"""vLLM 0.33.0, vllm/config/speculative.py, and configs of MiniMax."""
+DRAFT_KEYS: Final = (
+    "num_nextn_predict_layers",
+    "num_mtp_layers",
+    "mtp_num_hidden_layers",
+    "num_mtp_modules",
+)
+"""vLLM 0.33.0, vllm/config/speculative.py, configs of MiniMax, and the alias of
+transformers 5.19."""
 
 
 def _counts(

@@ -89,6 +89,9 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A stored head is not loaded if config.json ties it to the embeddings."""
     tied_by_wrapper: bool = False
     """`tie_word_embeddings` at the top of config.json decides, not the language model's own."""
+    tied_by_text: bool = False
+    """The language model's own decides, also in releases where the wrapper's does for others; if
+    the wrapper's is true too, the release takes a stored head for untied."""
     tied_by_either: bool = False
     """A head that is not stored gets the embeddings if `tie_word_embeddings` is true in either
     place."""

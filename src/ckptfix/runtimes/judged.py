@@ -10,9 +10,11 @@ from typing import Final
 from packaging.specifiers import SpecifierSet
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.runtimes.common.counting import Names
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.lookup_rules import LookupRules
+from ckptfix.runtimes.config_classes import ConfigClass, class_for
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.learned.placing import without_dropped
 from ckptfix.runtimes.loads import Reason
@@ -27,7 +29,9 @@ _HEAD: Final = ".lm_head"
 """Some releases look a name with this end up without what comes before it."""
 
 
-def expected_for(family: Family, target: Target, classes: Sequence[str]) -> Expected:
+def expected_for(
+    checkpoint: Checkpoint, family: Family, target: Target, classes: Sequence[str]
+) -> Expected:
     """What the classes build in addition to what the family describes.
 
     The layout of a wrapper is that of the class that it builds inside.
@@ -49,8 +53,17 @@ def expected_for(family: Family, target: Target, classes: Sequence[str]) -> Expe
         layout,
         built,
         kv_scales_need_config=needs and not spec.passes_over_kv_scales,
-        tied_by_wrapper=ties or spec.tied_by_wrapper,
+        tied_by_wrapper=(ties and not spec.tied_by_text) or spec.tied_by_wrapper,
+        config_class=_config_class(checkpoint, target),
     )
+
+
+def _config_class(checkpoint: Checkpoint, target: Target) -> ConfigClass | None:
+    document = checkpoint.documents.get(CONFIG_FILE)
+    if document is None:
+        return None
+    rows = runtime_named(target.runtime).config_classes
+    return class_for(rows, target.profile_version, document.value.get("model_type"))
 
 
 def _holds(versions: str, target: Target) -> bool:

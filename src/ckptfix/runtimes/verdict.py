@@ -193,7 +193,7 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     bound = runtime.bind(
         profile, classes, entries, excludes, added_packed=added, mappers=family.mappers
     )
-    expected = expected_for(family, target, classes)
+    expected = expected_for(checkpoint, family, target, classes)
     judge_ = ModuleJudge(checkpoint, runtime, metadata, bound, family.spec.reads_scales)
     every = judge_all(judge_, family)
     faults = faults_of(checkpoint, family, metadata, expected)
@@ -253,7 +253,7 @@ def _judge_method(
         return _not_read(checkpoint, target, reason)
     metadata = EffectiveMetadata(found.file, found.path, "", kv_cache=True)
     classes = [outer, *family.inner_of(checkpoint.config.nested)]
-    expected = expected_for(family, target, classes)
+    expected = expected_for(checkpoint, family, target, classes)
     tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=True, takes=KNOWN_ROLES)
     faults = tuple(structure_reasons(tree))
     return TargetVerdict(target, modules=modules, faults=faults, metadata=metadata, names=reached)

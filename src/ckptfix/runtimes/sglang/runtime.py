@@ -12,7 +12,7 @@ from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.sglang.exclusion import SglangExclusion
 from ckptfix.runtimes.sglang.methods import method_named
 from ckptfix.runtimes.sglang.reading import SglangRelease, read_sglang
-from ckptfix.runtimes.sglang.releases import EXCLUDING, LOOKUP, READING
+from ckptfix.runtimes.sglang.releases import CONFIG_CLASSES, EXCLUDING, LOOKUP, READING
 
 _NAME: Final = "sglang"
 
@@ -41,6 +41,7 @@ RUNTIME: Final = Runtime(
     pads_short_mlps=True,
     needs_architectures=True,
     always_takes_kv_scales=False,
+    config_classes=CONFIG_CLASSES,
     asks_entry_of_excluded=True,
     scale_names=dict.fromkeys(
         ("MXFP8", "FP8_PB_WO", "FP8_BLOCK_SCALES", BLOCK_FP8), "weight_scale_inv"

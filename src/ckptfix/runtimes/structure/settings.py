@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
@@ -9,6 +10,13 @@ from ckptfix.text import visible
 
 def setting_reasons(tree: Tree) -> Iterator[Reason]:
     """Required keys that are missing, and values that no class supports."""
+    known = tree.expected.config_class
+    if known is not None:
+        for path, kind in known.refusals(tree.checkpoint.documents[CONFIG_FILE].value):
+            given = "null" if kind == "null" else f"a value of type {kind}"
+            text = f"{visible('.'.join(map(str, path)))} of config.json is {given}"
+            yield Reason.stop(f"{text}, which its config class refuses")
+            break
     values = tree.config.values
     for key in tree.family.spec.needs:
         if values and key not in values:

@@ -46,7 +46,9 @@ def _ties(tree: Tree) -> Iterator[Reason]:
         why = "the head is not stored, and tie_word_embeddings is false"
         yield Reason(f"leaves weights uninitialised: {why}", Effect.WRONG_WEIGHTS)
     elif tied and tree.heads and tree.family.spec.leaves_out_tied_head:
-        if tree.checkpoint.head_repeats_embeddings:
+        config = tree.checkpoint.config
+        unties = tree.family.spec.tied_by_text and config.tied_by_wrapper is True
+        if unties or tree.checkpoint.head_repeats_embeddings:
             return
         why = "tie_word_embeddings is true, so it uses the embeddings for the head"
         head = tree.heads[0]

@@ -7,9 +7,11 @@ from functools import cached_property
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.checkpoint.modules import Module
+from ckptfix.runtimes.config_classes import ConfigClass
 from ckptfix.runtimes.family import Family
 from ckptfix.runtimes.family_spec import BuiltWhenSpec
 from ckptfix.runtimes.interface import Runtime
@@ -35,6 +37,8 @@ class Expected:
     """Scales of a KV cache stop it if it has no quantization config."""
     tied_by_wrapper: bool = False
     """`tie_word_embeddings` at the top of config.json decides, not the language model's own."""
+    config_class: ConfigClass | None = None
+    """The class that reads config.json, where it is recorded."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,9 @@ class Tree:
     @cached_property
     def config(self) -> ModelConfig:
         """The part of config.json for the tower or the language model."""
-        config = self.checkpoint.config
+        config, known = self.checkpoint.config, self.expected.config_class
+        if known is not None:
+            config = known.completed(self.checkpoint.documents[CONFIG_FILE].value, config)
         return self.layout.config_in(config) if self.layout else config
 
     @property

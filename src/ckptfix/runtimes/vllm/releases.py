@@ -11,10 +11,12 @@ The rows of lookups are compared with the answers of the real functions by `tool
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final, Literal
 
 from ckptfix.runtimes.common.lookup_rules import VL_SWAP, LookupRules, MappingRules
 from ckptfix.runtimes.common.online import OnlineRow
+from ckptfix.runtimes.config_classes import ConfigClassesRow
 
 _MAPPING_0_15: Final = MappingRules(
     ("substr", "prefix", "suffix"), none_rules_delete=True, splits_wildcards=True
@@ -184,3 +186,21 @@ OWN_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {
 """quant_method -> shell patterns of the architectures that have their own class for it, or change
 what the usual class does (vllm 0.33.0, vllm/models/deepseek_v4/quant_config.py and deepseek_v41/,
 and vllm/model_executor/models/bailing_moe_v3.py)."""
+
+CONFIG_CLASSES: Final = (
+    # It takes transformers 5.16.1 to 5.20. Its own classes: `_CONFIG_REGISTRY` in
+    # vllm/transformers_utils/config.py, but for those that are the library's.
+    ConfigClassesRow(
+        "0.33.0",
+        "5.19.0",
+        own=frozenset(
+            (
+                *("chatglm", "deepseek_vl_v2", "dots3_note", "hy_v4", "hyperclovax", "isaac"),
+                *("kimi_linear", "kimi_vl", "kimi_k3", "minimax_m3_vl", "moondream3", "ovis"),
+                *("ultravox", "step3_vl", "step3_text", "step3p5", "step5", "qwen3_asr"),
+                *("inkling_mm_model", "inkling_model", "bailing_moe_v3_vl", "muse_spark"),
+            )
+        ),
+        same=MappingProxyType({"deepseek_v32": "deepseek_v3", "kimi_k2": "deepseek_v3"}),
+    ),
+)

@@ -14,7 +14,7 @@ from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.vllm.exclusion import VllmExclusion
 from ckptfix.runtimes.vllm.methods import method_named
 from ckptfix.runtimes.vllm.reading import read_mistral, read_vllm
-from ckptfix.runtimes.vllm.releases import EXCLUDING, LOOKUP, ONLINE, READING
+from ckptfix.runtimes.vllm.releases import CONFIG_CLASSES, EXCLUDING, LOOKUP, ONLINE, READING
 
 _NAME: Final = "vllm"
 
@@ -45,6 +45,7 @@ RUNTIME: Final = Runtime(
     exclusion=_exclusion,
     method_named=method_named,
     online=ONLINE,
+    config_classes=CONFIG_CLASSES,
     other_config=_other_config,
     # Since vllm 0.25.0, AutoWeightsLoader loads most classes, and gets the names of these scales
     # from the quantization config (vllm/model_executor/models/utils.py `load_weights`).

@@ -1,0 +1,10 @@
+"""What the config classes of transformers make of config.json, before a layer is built.
+
+From release 5 on their fields are typed: a null or a string in the wrong place stops the runtime. A
+key that is missing has the default of the class. `tools/record_config_classes.py` wrote the files
+here, one for each release of transformers; a runtime has some classes of its own.
+"""
+
+from ckptfix.runtimes.config_classes.record import ConfigClass, ConfigClassesRow, class_for
+
+__all__ = ["ConfigClass", "ConfigClassesRow", "class_for"]

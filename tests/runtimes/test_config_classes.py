@@ -1,0 +1,114 @@
+"""What the config classes of transformers make of config.json, where they are recorded."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckptfix.runtimes.config_classes import class_for
+from ckptfix.runtimes.loads import Answer
+from ckptfix.runtimes.registry import runtime_named
+from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.verdict import judge
+from tests.builders import Shapes, bf16, fp8, write_checkpoint
+from tests.conftest import FIXTURE_NAMES, FIXTURES, SHARED, load
+from tests.runtimes.structure.models import FP8, attention, reasons_of
+
+RELEASES = (("vllm", "0.33.0"), ("sglang", "0.5.23"))
+LLAMA: dict[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "num_hidden_layers": 1,
+    "vocab_size": 32,
+    "tie_word_embeddings": False,
+}
+
+
+def tensors() -> Shapes:
+    made = bf16("model.embed_tokens") | bf16("model.norm", 32) | bf16("lm_head")
+    made |= attention("model.layers.0")
+    for part in ("gate_proj", "up_proj", "down_proj"):
+        made |= fp8(f"model.layers.0.mlp.{part}")
+    return made
+
+
+def reasons(directory: Path, runtime: str, version: str, config: dict[str, Any]) -> str:
+    write_checkpoint(directory, tensors(), FP8, extra_config=config)
+    return reasons_of(judge(load(directory), Target(runtime, version, version)).loads)
+
+
+@pytest.mark.parametrize(("runtime", "version"), RELEASES)
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, ""),
+        ({"rms_norm_eps": 1e-6, "rope_theta": 10000, "pad_token_id": None}, ""),
+        ({"attention_bias": None}, "stops: attention_bias of config.json is null"),
+        ({"hidden_size": "32"}, "stops: hidden_size of config.json is a value of type string"),
+        ({"num_hidden_layers": True}, "num_hidden_layers of config.json is a value of type bool"),
+    ],
+)
+def test_a_value_that_the_field_of_the_class_refuses(
+    tmp_path: Path, runtime: str, version: str, change: dict[str, Any], expected: str
+) -> None:
+    found = reasons(tmp_path, runtime, version, LLAMA | change)
+    assert found.startswith(expected) if expected.startswith("stops") else expected in found
+    assert bool(found) == bool(expected)
+
+
+@pytest.mark.parametrize(("runtime", "version"), RELEASES)
+@pytest.mark.parametrize(
+    ("missing", "expected"),
+    [
+        ("vocab_size", "model.embed_tokens has 32 rows, but vocab_size is 32,000"),
+        ("num_hidden_layers", "num_hidden_layers is 32, but layer 1 is not stored"),
+        ("hidden_size", "config.json implies 32 x 4,096"),
+    ],
+)
+def test_a_missing_key_has_the_default_of_the_class(
+    tmp_path: Path, runtime: str, version: str, missing: str, expected: str
+) -> None:
+    config = {key: value for key, value in LLAMA.items() if key != missing}
+    assert expected in reasons(tmp_path, runtime, version, config)
+
+
+def test_releases_before_typed_fields_are_not_judged_so(tmp_path: Path) -> None:
+    config = LLAMA | {"attention_bias": None}
+    write_checkpoint(tmp_path, tensors(), FP8, extra_config=config)
+    for runtime, version in (("vllm", "0.28.0"), ("sglang", "0.5.20")):
+        verdict = judge(load(tmp_path), Target(runtime, version, version))
+        assert verdict.loads.answer is Answer.YES
+
+
+def test_a_key_under_its_other_name_is_not_missing() -> None:
+    known = class_for(runtime_named("vllm").config_classes, "0.33.0", "deepseek_v3")
+    assert known is not None
+    assert known.record.aliases["num_local_experts"] == "n_routed_experts"
+    assert known.record.numbers["num_nextn_predict_layers"] == 1
+
+
+def refused(config: dict[str, Any]) -> list[str]:
+    found = []
+    for runtime, version in RELEASES:
+        rows = runtime_named(runtime).config_classes
+        known = class_for(rows, version, config.get("model_type"))
+        found += (
+            [f"{runtime} {path}: {kind}" for path, kind in known.refusals(config)] if known else []
+        )
+    return found
+
+
+@pytest.mark.parametrize("name", FIXTURE_NAMES)
+def test_no_export_has_a_value_that_is_refused(name: str) -> None:
+    assert refused(json.loads((FIXTURES / name / "config.json").read_text())) == []
+
+
+def test_no_published_config_has_one() -> None:
+    paths = sorted((SHARED / "real-configs").glob("*/config.json"))
+    if not paths:
+        pytest.skip("../shared/real-configs is not there")
+    assert [refused(json.loads(path.read_text())) for path in paths] == [[]] * len(paths)
