@@ -35,6 +35,16 @@ class WhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """As in `LayoutSpec`."""
 
 
+class OnlyIfSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Modules and parameters of layers that are built only for some values of config.json."""
+
+    key: str
+    names: tuple[str, ...]
+    """Last parts of their names."""
+    values: tuple[str | bool, ...] = ()
+    """Those values; empty for any but null."""
+
+
 class SparseLayersSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Layers with and without experts.
 
@@ -82,6 +92,7 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     beside: dict[str, tuple[str, ...]] = {}
     """Last part of a name -> last parts of what its block must contain then."""
     when: tuple[WhenSpec, ...] = ()
+    only_if: tuple[OnlyIfSpec, ...] = ()
     experts: tuple[str, ...] = ()
     """Modules of every expert; empty if not known."""
     with_weight: dict[str, tuple[str, ...]] = {}

@@ -10,6 +10,7 @@ SGLang reports neither (vLLM 0.33.0, vllm/model_executor/models/utils.py
 from collections.abc import Iterator
 
 from ckptfix.runtimes.loads import Reason
+from ckptfix.runtimes.structure.conditions import condition_reasons
 from ckptfix.runtimes.structure.experts import expert_reasons
 from ckptfix.runtimes.structure.layers import layer_reasons
 from ckptfix.runtimes.structure.parts import incomplete_reasons, part_reasons
@@ -26,6 +27,7 @@ def structure_reasons(tree: Tree) -> Iterator[Reason]:
     """Why a release does not load a checkpoint as it is stored."""
     yield from setting_reasons(tree)
     yield from stray_reasons(tree)
+    yield from condition_reasons(tree)
     yield from layer_reasons(tree)
     yield from table_reasons(tree)
     yield from expert_reasons(tree)
