@@ -55,7 +55,8 @@ def write_checkpoint(
 ) -> Path:
     """One shard file and one metadata file."""
     directory.mkdir(parents=True, exist_ok=True)
-    config: dict[str, Any] = {"architectures": [architecture], **(extra_config or {})}
+    named = {"architectures": [architecture], "model_type": "made_up"}
+    config: dict[str, Any] = named | (extra_config or {})
     if quantization is not None and in_file == "config.json":
         config["quantization_config"] = quantization
     elif quantization is not None:

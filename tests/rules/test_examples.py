@@ -72,6 +72,7 @@ def write(directory: Path, places: dict[str, list[str]]) -> list[str]:
     for file, document in documents.items():
         if file == "config.json":
             document.setdefault("architectures", ["LlamaForCausalLM"])
+            document.setdefault("model_type", "made_up")
         (directory / file).write_text(json.dumps(document, indent=2))
     if not any(directory.glob("*.safetensors")):
         (directory / "model.safetensors").write_bytes(safetensors_bytes(fp8("lm_head")))

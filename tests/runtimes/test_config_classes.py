@@ -112,3 +112,12 @@ def test_no_published_config_has_one() -> None:
     if not paths:
         pytest.skip("../shared/real-configs is not there")
     assert [refused(json.loads(path.read_text())) for path in paths] == [[]] * len(paths)
+
+
+@pytest.mark.parametrize(("runtime", "version"), RELEASES)
+@pytest.mark.parametrize("named", [None, 3])
+def test_a_config_that_names_no_class(
+    tmp_path: Path, runtime: str, version: str, named: object
+) -> None:
+    found = reasons(tmp_path, runtime, version, LLAMA | {"model_type": named})
+    assert found == "stops: config.json has no model_type, which names its config class"

@@ -14,7 +14,7 @@ from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.runtimes.common.counting import Names
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.lookup_rules import LookupRules
-from ckptfix.runtimes.config_classes import ConfigClass, class_for
+from ckptfix.runtimes.config_classes import ConfigClass, class_for, requires_model_type
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.learned.placing import without_dropped
 from ckptfix.runtimes.loads import Reason
@@ -55,6 +55,7 @@ def expected_for(
         kv_scales_need_config=needs and not spec.passes_over_kv_scales,
         tied_by_wrapper=(ties and not spec.tied_by_text) or spec.tied_by_wrapper,
         config_class=_config_class(checkpoint, target),
+        needs_model_type=requires_model_type(runtime.config_classes, target.profile_version),
     )
 
 

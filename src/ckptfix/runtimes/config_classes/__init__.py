@@ -5,6 +5,11 @@ key that is missing has the default of the class. `tools/record_config_classes.p
 here, one for each release of transformers; a runtime has some classes of its own.
 """
 
-from ckptfix.runtimes.config_classes.record import ConfigClass, ConfigClassesRow, class_for
+from ckptfix.runtimes.config_classes.record import (
+    ConfigClass,
+    ConfigClassesRow,
+    class_for,
+    requires_model_type,
+)
 
-__all__ = ["ConfigClass", "ConfigClassesRow", "class_for"]
+__all__ = ["ConfigClass", "ConfigClassesRow", "class_for", "requires_model_type"]

@@ -107,6 +107,11 @@ class ConfigClass:
         )
 
 
+def requires_model_type(rows: Sequence[ConfigClassesRow], version: str) -> bool:
+    """True for a release that stops where config.json does not name the class that reads it."""
+    return known_row(version, rows) is not None
+
+
 def class_for(
     rows: Sequence[ConfigClassesRow], version: str, model_type: object
 ) -> ConfigClass | None:

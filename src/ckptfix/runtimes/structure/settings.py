@@ -10,13 +10,7 @@ from ckptfix.text import visible
 
 def setting_reasons(tree: Tree) -> Iterator[Reason]:
     """Required keys that are missing, and values that no class supports."""
-    known = tree.expected.config_class
-    if known is not None:
-        for path, kind in known.refusals(tree.checkpoint.documents[CONFIG_FILE].value):
-            given = "null" if kind == "null" else f"a value of type {kind}"
-            text = f"{visible('.'.join(map(str, path)))} of config.json is {given}"
-            yield Reason.stop(f"{text}, which its config class refuses")
-            break
+    yield from _class_reasons(tree)
     values = tree.config.values
     for key in tree.family.spec.needs:
         if values and key not in values:
@@ -32,3 +26,18 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
         if others:
             found = f"{key} in config.json contains {visible(str(others[0]))}"
             yield Reason.stop(f"{found}, which it does not support")
+
+
+def _class_reasons(tree: Tree) -> Iterator[Reason]:
+    """What stops the class that reads config.json, before anything is built."""
+    document = tree.checkpoint.documents.get(CONFIG_FILE)
+    if document is None:
+        return
+    if tree.expected.needs_model_type and not isinstance(document.value.get("model_type"), str):
+        yield Reason.stop("config.json has no model_type, which names its config class")
+    known = tree.expected.config_class
+    path, kind = next(known.refusals(document.value), ((), "")) if known else ((), "")
+    if path:
+        given = "null" if kind == "null" else f"a value of type {kind}"
+        text = f"{visible('.'.join(map(str, path)))} of config.json is {given}"
+        yield Reason.stop(f"{text}, which its config class refuses")

@@ -39,6 +39,8 @@ class Expected:
     """`tie_word_embeddings` at the top of config.json decides, not the language model's own."""
     config_class: ConfigClass | None = None
     """The class that reads config.json, where it is recorded."""
+    needs_model_type: bool = False
+    """It stops where config.json has no `model_type`."""
 
 
 @dataclass(frozen=True)
