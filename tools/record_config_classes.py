@@ -9,6 +9,7 @@ config that has the defaults otherwise. Recorded are the classes of models that 
 those of the configs within them.
 """
 
+import inspect
 import json
 import logging
 import sys
@@ -84,7 +85,7 @@ def record(config_class: Any, base: frozenset[str]) -> dict[str, Any]:
 def _declared(config_class: Any) -> set[str]:
     if config_class.__name__ == "PreTrainedConfig":
         return set()
-    return set(config_class.__dict__.get("__annotations__", {}))
+    return set(inspect.get_annotations(config_class))
 
 
 def main() -> int:
