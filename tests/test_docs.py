@@ -33,7 +33,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_an_example_in_its_help_and_stands_in_the_readme(command: str) -> None:
+def test_every_command_has_an_example_in_its_help_and_is_in_the_readme(command: str) -> None:
     help_texts = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert f"Example: ckptfix {command}" in help_texts
     assert f"ckptfix {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ def test_every_path_of_the_drawing_is_there_and_every_package_is_drawn() -> None
     assert packages <= drawn
 
 
-def test_the_readme_says_how_many_architectures_are_known() -> None:
+def test_the_readme_has_the_number_of_known_architectures() -> None:
     message = (ROOT / "README.md").read_text(encoding="utf-8").replace("\n", " ")
     for runtime, words in (("vllm", "{} of vLLM {}'s {}"), ("sglang", "{} of SGLang {}'s {}")):
         number, every = answered(runtime)

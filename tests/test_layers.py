@@ -56,7 +56,7 @@ def test_only_the_registry_imports_a_runtime() -> None:
     assert foreign_imports(PACKAGE) == []
 
 
-def test_that_holds_for_a_runtime_that_nobody_listed(tmp_path: Path) -> None:
+def test_that_holds_for_an_unlisted_runtime(tmp_path: Path) -> None:
     package = Path(shutil.copytree(PACKAGE, tmp_path / "ckptfix"))
     made_up = shutil.copytree(MADE_UP, package / "runtimes" / "made_up")
     assert foreign_imports(package) == []

@@ -119,7 +119,7 @@ def nemotron_h() -> Shapes:
 
 
 @pytest.mark.parametrize(("in_config", "sglang"), [(False, "no"), (True, "yes")])
-def test_a_mixed_nemotron_whose_config_says_nothing(
+def test_a_mixed_nemotron_whose_config_declares_nothing(
     tmp_path: Path, in_config: bool, sglang: str
 ) -> None:
     """SGLang looks for quantized_layers in config.json and falls over its absence."""

@@ -59,7 +59,7 @@ def planned(directory: Path) -> tuple[object, str]:
 
 
 @pytest.mark.parametrize("name", FIXTURE_NAMES)
-def test_fixtures_are_reported_alike_folded_and_plain(name: str) -> None:
+def test_fixtures_are_reported_the_same_folded_and_plain(name: str) -> None:
     directory = FIXTURES / name
     with contextlib.redirect_stderr(io.StringIO()):
         folded = checked(directory, ("vllm", "sglang"))
@@ -247,7 +247,7 @@ def made(seed: int, changes: int, architecture: str, prefix: str) -> Iterator[Pa
     st.sampled_from(("Qwen3MoeForCausalLM", "Qwen2MoeForCausalLM", "UnknownForCausalLM", NANO)),
     st.sampled_from(("", "language_")),
 )
-def test_random_checkpoints_are_reported_alike_folded_and_plain(
+def test_random_checkpoints_are_reported_the_same_folded_and_plain(
     seed: int, changes: int, architecture: str, prefix: str
 ) -> None:
     known = ("vllm==0.33.0", "sglang==0.5.23", "vllm==0.17.1")
@@ -259,7 +259,7 @@ def test_random_checkpoints_are_reported_alike_folded_and_plain(
             assert (checked(directory, runtimes), planned(directory)) == folded
 
 
-def test_alike_experts_are_folded_into_the_first() -> None:
+def test_identical_experts_are_folded_into_the_first() -> None:
     with made(0, 0, "Qwen3MoeForCausalLM", "") as directory:
         whole = load(str(directory))
         folded = whole.folded

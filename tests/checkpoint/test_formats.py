@@ -60,7 +60,9 @@ ALIKE = [
 
 
 @pytest.mark.parametrize(("algo", "roles"), [(algo, roles) for algo, _, roles in CASES])
-def test_only_formats_that_store_alike_fit_together(algo: str, roles: dict[str, Any]) -> None:
+def test_only_formats_that_are_stored_the_same_way_fit_together(
+    algo: str, roles: dict[str, Any]
+) -> None:
     fits = {fit.quant_algo for fit in fmt(roles).fits}
     assert fits == {algo} or fits in ALIKE
 

@@ -129,7 +129,7 @@ def test_the_object_is_found_wherever_a_runtime_finds_it(
     assert metadata.exclude_list[-1] == "exclude_modules"
 
 
-def test_another_quantizers_dialect_is_left_out_beside_modelopts_own_file() -> None:
+def test_another_quantizers_dialect_is_ignored_next_to_modelopts_own_file() -> None:
     config = {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
     hf_quant = {"quantization": {"quant_algo": "NVFP4"}}
     (metadata,) = parse_metadata(documents(config=config, hf_quant_config=hf_quant))

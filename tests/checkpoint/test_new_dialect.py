@@ -135,7 +135,7 @@ def model(directory: Path, quantization: dict[str, Any], tensors: Shapes = TENSO
     return write_checkpoint(directory, tensors, quantization, architecture=architecture)
 
 
-def test_inspect_reads_it_and_says_where_each_format_is_declared(
+def test_inspect_reads_it_and_shows_where_each_format_is_declared(
     folder: Path, tmp_path: Path
 ) -> None:
     directory = model(tmp_path / "model", QUANTIZATION)
@@ -208,7 +208,7 @@ def test_its_own_tensors_are_a_role_and_a_row(folder: Path, tmp_path: Path) -> N
     assert expected in finding["message"]
 
 
-def test_verify_says_that_it_has_no_decoder(folder: Path, tmp_path: Path) -> None:
+def test_verify_reports_that_it_has_no_decoder(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     name = "model.layers.0.mlp.down_proj"
     tensors: Shapes = {f"{name}.codes": ("I8", (32, 64)), f"{name}.steps": ("F32", (32,))}

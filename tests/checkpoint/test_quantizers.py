@@ -88,7 +88,7 @@ GPTQ: Callable[[str], Shapes] = lambda name: {  # noqa: E731
 
 
 @pytest.mark.parametrize(("says", "declared"), [(True, True), (False, False), (None, None)])
-def test_where_an_order_is_stored_the_metadata_say_whether_it_counts(
+def test_if_an_order_is_stored_the_metadata_declares_whether_it_counts(
     tmp_path: Path, says: bool | None, declared: bool | None
 ) -> None:
     metadata = {"quant_method": "gptq", "bits": 4, "group_size": 64, "sym": False}
@@ -168,7 +168,7 @@ def test_mlx_is_known_by_its_sizes_and_a_module_may_have_its_own(tmp_path: Path)
     assert inspect(tmp_path).producer != "MLX"
 
 
-def test_a_rewrite_leaves_metadata_that_say_what_is_stored(call: Call) -> None:
+def test_a_rewrite_leaves_metadata_that_declares_what_is_stored(call: Call) -> None:
     done = call("rewrite", COPIES / "ct-qwen3moe-mixed", "--dry-run")
     assert done.returncode == 0
     assert "nothing to rename" in done.stderr

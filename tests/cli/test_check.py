@@ -56,7 +56,7 @@ def test_an_unreadable_checkpoint_does_not_stop_the_others(run: Run, tmp_path: P
     ]
 
 
-def test_json_says_where_and_what(run: Run) -> None:
+def test_json_has_place_and_message(run: Run) -> None:
     done = run("check", NANO_VL, HEALTHY, "nowhere", "--json")
     assert done.returncode == 2
     report = json.loads(done.stdout)
@@ -134,7 +134,7 @@ def test_a_release_that_refuses_the_metadata_is_a_finding(tmp_path: Path, run: R
     assert "(CKF702)" in run("check", "c", "--runtime", "vllm==0.33.0").stdout
 
 
-def test_a_metadata_file_stands_for_its_checkpoint(run: Run, tmp_path: Path) -> None:
+def test_a_metadata_file_means_its_checkpoint(run: Run, tmp_path: Path) -> None:
     shutil.copytree(HEALTHY, tmp_path / "a")
     done = run("check", "a/config.json", "a/hf_quant_config.json", "a")
     assert done.stdout.endswith("\n\na: clean\n")

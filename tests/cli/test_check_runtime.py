@@ -70,7 +70,7 @@ def test_a_healthy_export_is_clean_for_a_release_that_loads_it(name: str, call: 
         ("nanovl-mixed", "vllm=1", "not a version specifier"),
     ],
 )
-def test_a_release_that_cannot_be_asked(call: Call, name: str, spec: str, message: str) -> None:
+def test_an_unknown_release(call: Call, name: str, spec: str, message: str) -> None:
     done = call("check", DATA / name, "--runtime", spec)
     assert done.returncode == 2
     assert message in done.stderr

@@ -99,7 +99,7 @@ def test_a_dry_run_keeps_the_patch_and_the_talk_apart(run: Run) -> None:
     assert "check: 36 findings before, 0 findings after" in done.stderr
 
 
-def test_a_refused_rewrite_writes_nothing_and_says_where(copy_of: CopyOf, run: Run) -> None:
+def test_a_refused_rewrite_writes_nothing_and_shows_the_place(copy_of: CopyOf, run: Run) -> None:
     directory = copy_of("recipe-nano4b-nvfp4_w4a16")
     before = files_of(directory)
     done = run("rewrite", directory, "--strategy", "rename")
@@ -161,7 +161,7 @@ def test_one_metadata_file_is_enough(copy_of: CopyOf, run: Run, removed: str) ->
     assert not json.loads(run(*asked).stdout)["checkpoints"][0]["findings"]
 
 
-def test_check_folds_like_findings_and_unfolds_them_on_demand(run: Run) -> None:
+def test_check_folds_similar_findings_and_unfolds_them_on_demand(run: Run) -> None:
     folded = run("check", NANO_VL)
     assert folded.returncode == 1
     assert (

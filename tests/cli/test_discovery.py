@@ -127,7 +127,7 @@ def test_a_real_failure_is_not_skipped(collection: Path, run: Run) -> None:
 
 
 @pytest.mark.parametrize("command", ["inspect", "rewrite", "verify"])
-def test_a_command_for_one_checkpoint_says_which_there_are(
+def test_a_command_for_one_checkpoint_lists_the_choices(
     command: str, collection: Path, run: Run
 ) -> None:
     done = run(command, ".")

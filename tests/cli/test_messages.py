@@ -46,7 +46,7 @@ def clean(tmp_path: Path) -> Path:
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
 )
-def test_one_sentence_says_what_is_wrong_and_what_to_do(
+def test_one_sentence_has_the_problem_and_what_to_do(
     clean: Path, run: Run, arguments: tuple[str, ...], told: str
 ) -> None:
     done = run(*arguments)
@@ -98,7 +98,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("what", UNREADABLE)
-def test_what_may_not_be_read_is_said_without_a_number(what: str, clean: Path) -> None:
+def test_what_may_not_be_read_is_reported_without_an_error_number(what: str, clean: Path) -> None:
     secret, arguments = UNREADABLE[what]
     (clean / ".ckptfix").mkdir()
     (clean / ".ckptfix" / "undo.json").write_text(json.dumps({}))

@@ -33,7 +33,7 @@ def test_names_that_some_releases_miss(call: Call) -> None:
     ]
 
 
-def test_the_releases_asked_about_and_no_others(call: Call) -> None:
+def test_the_requested_releases_and_no_others(call: Call) -> None:
     assert first_screen(call, DATA / "nanovl-mixed", "--runtime", "vllm==0.33.0") == [
         "Will it load? (names and formats only)",
         "vllm 0.33.0 yes",
@@ -42,7 +42,7 @@ def test_the_releases_asked_about_and_no_others(call: Call) -> None:
     ]
 
 
-def test_a_release_asked_about_that_fails_comes_first(call: Call) -> None:
+def test_a_requested_release_that_fails_comes_first(call: Call) -> None:
     asked = ("--runtime", "vllm==0.17.1", "--runtime", "vllm==0.33.0")
     screen = first_screen(call, DATA / "nanovl-mixed", *asked)
     repair = f"ckptfix rewrite {DATA / 'nanovl-mixed'} {' '.join(asked)}"
@@ -84,7 +84,7 @@ def test_tensors_at_fault_load_nowhere(tmp_path: Path, call: Call) -> None:
     assert screen[-1] == "nothing to run: no rewrite fixes this # see the findings below"
 
 
-def test_an_architecture_that_nobody_read(tmp_path: Path, call: Call) -> None:
+def test_an_architecture_whose_classes_were_not_read(tmp_path: Path, call: Call) -> None:
     tensors = {**fp8("model.a"), **bf16("lm_head")}
     made = write_checkpoint(
         tmp_path / "c", tensors, mixed({"model.a": "FP8"}), architecture="NobodyForCausalLM"

@@ -88,7 +88,7 @@ def test_names_of_tensors_are_in_the_json(copy_of: CopyOf, call: Call) -> None:
 
 
 @pytest.mark.parametrize("more", [(), ("--tensors",)], ids=["names", "tensors"])
-def test_a_map_that_matches_nothing_says_so(
+def test_a_map_that_matches_nothing_is_reported(
     more: tuple[str, ...], copy_of: CopyOf, call: Call
 ) -> None:
     directory = copy_of("nanovl-mixed")

@@ -22,7 +22,7 @@ def plan_of(fixture: str, *globs: str) -> Plan:
     return plan_gemms(checkpoint, naming, family, globs)
 
 
-def test_without_torch_it_says_how_to_install_it(
+def test_without_torch_it_shows_how_to_install_it(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ckptfix.operations.verify.find_spec", lambda _: None)
@@ -62,7 +62,7 @@ def test_ranks_share_everything_by_bytes() -> None:
     assert max(share.nbytes for share in shares) < 1.2 * plan.nbytes / 3
 
 
-def test_members_of_unlike_formats_are_a_failure_of_their_packed_module(tmp_path: Path) -> None:
+def test_members_of_different_formats_are_a_failure_of_their_packed_module(tmp_path: Path) -> None:
     directory = tmp_path / "unlike"
     layer = "model.layers.0.self_attn"
     tensors = fp8(f"{layer}.q_proj") | bf16(f"{layer}.k_proj") | fp8(f"{layer}.v_proj")

@@ -143,7 +143,7 @@ def test_a_suggested_command_that_is_broken_into_lines_can_be_pasted(checkpoints
     assert done.stdout.splitlines() == ["rewrite", long.name, *asked]
 
 
-def test_a_pipe_has_no_width_unless_columns_says_so(checkpoints: Path, run: Run) -> None:
+def test_a_pipe_has_no_width_unless_columns_is_set(checkpoints: Path, run: Run) -> None:
     assert any(len(text) > 100 for text in run("rules").stdout.splitlines())
     narrow = run("rules", COLUMNS="80").stdout
     assert all(len(text) <= 80 for text in narrow.splitlines())

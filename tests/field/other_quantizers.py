@@ -10,7 +10,7 @@ from typing import Any
 from tests.builders import Shapes, bf16, write_checkpoint
 from tests.checkpoint.test_quantizers import mlx
 from tests.rules.test_own_names import ROUND, groups, packed
-from tests.runtimes.test_methods import CONFIG, GPTQ, LINEARS, METADATA, NORMS, model
+from tests.runtimes.whole_models import CONFIG, GPTQ, LINEARS, METADATA, NORMS, model
 
 QUARK_INT4 = {
     "quant_method": "quark",

@@ -47,7 +47,7 @@ def test_the_broken_checkpoint_is_reported_and_the_healthy_one_is_clean(
     assert codes_found(healthy, tmp_path / "healthy") <= {"CKF703"}
 
 
-def test_every_case_says_what_becomes_of_it() -> None:
+def test_every_case_has_an_outcome() -> None:
     for case in CASES:
         key = {"detected": "shown_by", "out of reach": "why", "runtime bug": "said"}
         assert case[key[case["status"]]], case["id"]

@@ -8,7 +8,7 @@ import pytest
 
 import ckptfix
 from tests.field.other_quantizers import MECHANISMS
-from tests.runtimes.test_methods import RELEASE
+from tests.runtimes.whole_models import RELEASE
 
 THREADS: list[dict[str, Any]] = tomllib.loads(
     (Path(__file__).parent / "threads.toml").read_text(encoding="utf-8")

@@ -32,6 +32,6 @@ def test_new_inputs(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_nobody_made_hostile_is_understood(tmp_path: Path, name: str) -> None:
+def test_input_that_is_not_hostile_is_understood(tmp_path: Path, name: str) -> None:
     if name not in {"journal", "undo"}:
         assert execute(tmp_path, name, TARGETS[name].good, TARGETS[name].commands[0]).code in (0, 1)

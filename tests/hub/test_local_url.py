@@ -117,7 +117,7 @@ def test_an_archive_that_is_no_file_is_not_waited_for(
         assert message(name)[0].endswith(f"{path} is not a regular file")
 
 
-def test_an_archive_of_no_name_is_not_the_working_directory() -> None:
+def test_an_archive_without_a_name_is_not_the_working_directory() -> None:
     assert message(f"zip://{NANO_VL}")[0].endswith(
         "does not name an archive; write zip://FOLDER::URL_OF_THE_ARCHIVE"
     )

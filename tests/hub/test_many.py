@@ -64,7 +64,7 @@ def test_lines_come_as_checkpoints_are_done(hub: Hub, hub_call: Call, listed: Pa
     assert list(codes)[-1] == "org/broken"  # the server was slow on it
 
 
-def test_no_more_than_asked_for_at_a_time(hub: Hub, hub_call: Call) -> None:
+def test_no_more_than_requested_at_a_time(hub: Hub, hub_call: Call) -> None:
     now, most = 0, 0
 
     def watched(method: str, path: str) -> Fault | None:

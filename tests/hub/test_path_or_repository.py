@@ -55,7 +55,7 @@ def test_a_list_of_names_sends_only_those_of_repositories(
 
 
 @pytest.mark.parametrize("name", ["models/foo", "models/foo@v1", "org/foo/"])
-def test_a_path_that_is_not_there_says_how_to_write_the_repository(
+def test_a_missing_path_shows_how_to_write_the_repository(
     hub: Hub, hub_run: HubRun, models: Path, name: str
 ) -> None:
     assert models.is_dir()
@@ -67,7 +67,7 @@ def test_a_path_that_is_not_there_says_how_to_write_the_repository(
     assert hub.requests == []
 
 
-def test_the_written_repository_is_read_beside_a_folder_of_that_name(
+def test_the_named_repository_is_read_despite_a_folder_of_that_name(
     hub: Hub, hub_run: HubRun, models: Path
 ) -> None:
     assert models.is_dir()

@@ -196,7 +196,7 @@ def test_a_snapshot_in_the_local_cache_needs_no_request(
     assert hub.requests
 
 
-def test_refresh_asks_although_there_is_a_snapshot(
+def test_refresh_queries_the_hub_despite_a_snapshot(
     hub: Hub, hub_call: Call, environment: dict[str, str]
 ) -> None:
     repository = hub.add("org/nano", blobs_of(NANO_VL))
@@ -229,7 +229,7 @@ def test_blobs_that_repositories_share_belong_to_the_cache(tmp_path: Path) -> No
         ),
     ],
 )
-def test_what_is_no_safetensors_checkpoint_is_said_to_be_so(
+def test_what_is_not_a_safetensors_checkpoint_is_reported_as_such(
     hub: Hub, hub_call: Call, files: list[str], message: str
 ) -> None:
     real = blobs_of(DATA / "nanovl-mixed")

@@ -41,7 +41,7 @@ from ckptfix.remote.reference import Directory, Reference, Repository, Url, pars
         ("https:///org/name", Url("https:///org/name")),
     ],
 )
-def test_what_a_name_stands_for(text: str, expected: Reference) -> None:
+def test_what_a_name_means(text: str, expected: Reference) -> None:
     assert parse_reference(text) == expected
 
 

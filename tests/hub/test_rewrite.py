@@ -228,7 +228,9 @@ def test_weights_that_cannot_be_had_leave_nothing(hub: Hub, hub_call: Call, tmp_
         ([str(FOLDER), "--create-pr"], "--create-pr only works for Hub repositories"),
     ],
 )
-def test_what_cannot_be_asked(hub: Hub, hub_call: Call, arguments: list[str], message: str) -> None:
+def test_what_cannot_be_queried(
+    hub: Hub, hub_call: Call, arguments: list[str], message: str
+) -> None:
     hub.add("org/nano", NANO_VL)
     if "--offline" in arguments:
         hub_call("inspect", "org/nano")

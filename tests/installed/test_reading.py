@@ -133,7 +133,7 @@ def test_weights_without_input_scales_do_not_need_them(tmp_path: Path) -> None:
     assert module.agrees
 
 
-def test_what_has_no_layer_is_told_once_for_all_that_are_alike(tmp_path: Path) -> None:
+def test_what_has_no_layer_is_reported_once_for_identical_ones(tmp_path: Path) -> None:
     tensors = {**fp8(PLACE), **bf16("vision.a"), **bf16("vision.b")}
     answer = Answer(
         modules=(FP8_LAYER,),

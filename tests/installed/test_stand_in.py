@@ -40,7 +40,7 @@ def test_a_checkpoint_that_it_loads_whole(tmp_path: Path, spec: str) -> None:
     assert any("kernels are not checked" in note for note in answer.verdict.notes)
 
 
-def test_a_module_that_it_builds_otherwise(tmp_path: Path, spec: str) -> None:
+def test_a_module_that_it_builds_differently(tmp_path: Path, spec: str) -> None:
     checked = check(llama(tmp_path / "m", unquantized=DOWN), runtimes=[spec])
     [answer] = checked.runtimes
     assert answer.loads is Answer.NO
@@ -59,7 +59,7 @@ def test_the_installed_one_wins_and_the_difference_is_shown(tmp_path: Path, spec
     assert any(note.endswith("gives a different answer: yes") for note in notes)
 
 
-def test_a_plan_is_proved_by_asking_again(tmp_path: Path, spec: str) -> None:
+def test_a_plan_is_proved_by_a_second_query(tmp_path: Path, spec: str) -> None:
     directory = llama(tmp_path / "m", "model.layers.0.mlp.down*", unquantized=DOWN)
     planned = plan(directory, runtimes=[spec])
     assert planned.portable is not None
@@ -137,7 +137,7 @@ def test_one_that_takes_too_long_and_the_next_question(
         (f"sglang@{sys.executable}", "sglang is not installed there"),
     ],
 )
-def test_a_python_that_cannot_be_asked_is_one_sentence(
+def test_a_python_that_cannot_be_queried_is_one_sentence(
     spec: str, told: str, tmp_path: Path, run: Run
 ) -> None:
     done = run("check", llama(tmp_path / "m"), "--runtime", spec)

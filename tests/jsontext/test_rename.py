@@ -92,7 +92,7 @@ class Empty:
 
 
 @given(edits())
-def test_the_edited_text_says_what_the_edit_says(
+def test_the_edited_text_has_the_edited_values(
     edit: tuple[JsonText, dict[Path, str], set[Path]],
 ) -> None:
     document, renames, removed = edit
@@ -157,7 +157,7 @@ def patched(text: str, patch: str) -> str:
 
 
 @given(edits(), st.data())
-def test_what_is_added_repeats_the_value_beside_it(
+def test_what_is_added_repeats_the_value_next_to_it(
     edit: tuple[JsonText, dict[Path, str], set[Path]], data: st.DataObject
 ) -> None:
     document, _, removed = edit

@@ -26,7 +26,7 @@ def value_at(value: Any, path: tuple[str | int, ...]) -> Any:
 
 
 @given(document=documents, indent=indents, ascii_only=st.booleans())
-def test_every_member_is_found_where_it_stands(
+def test_every_member_is_found_at_its_position(
     document: dict[str, Any], indent: int | str | None, *, ascii_only: bool
 ) -> None:
     text = json.dumps(document, indent=indent, ensure_ascii=ascii_only)

@@ -8,7 +8,7 @@ import pytest
 from ckptfix.operations.online import online
 from tests.builders import Shapes, bf16, fp8, write_checkpoint
 from tests.conftest import Run
-from tests.runtimes.test_methods import CONFIG, LINEARS, NORMS
+from tests.runtimes.whole_models import CONFIG, LINEARS, NORMS
 
 LAYER = "model.layers.0."
 
@@ -48,13 +48,15 @@ def test_linear_layers_are_quantized_and_tables_left(tmp_path: Path) -> None:
         ("sglang==0.5.23", "fp8", "which modules it quantizes while loading is not known"),
     ],
 )
-def test_releases_that_do_not_are_said(release: str, method: str, why: str, tmp_path: Path) -> None:
+def test_releases_that_do_not_are_listed(
+    release: str, method: str, why: str, tmp_path: Path
+) -> None:
     (answer,) = online(llama(tmp_path), method=method, runtimes=[release])
     assert not answer.works
     assert why in answer.stops + answer.unknown
 
 
-def test_what_a_release_stops_at_and_what_is_slow_is_said(tmp_path: Path) -> None:
+def test_what_stops_a_release_and_what_is_slow_is_reported(tmp_path: Path) -> None:
     found = told(llama(tmp_path / "odd", odd="mlp.gate_proj"), "vllm==0.28.0")
     assert found[f"{LAYER}mlp.gate_up_proj"][0] == "stops"
     found = told(llama(tmp_path / "stored", stored="self_attn.o_proj"), "vllm==0.28.0")

@@ -55,7 +55,7 @@ def test_a_shell_takes_what_is_printed(copy_of: CopyOf, call: Call) -> None:
 
 
 @pytest.mark.parametrize("name", FIXTURE_NAMES)
-def test_every_fixture_is_served_as_its_override_says(
+def test_every_fixture_is_served_as_its_override_declares(
     name: str, tmp_path: Path, call: Call
 ) -> None:
     done = call("rewrite", FIXTURES / name, "--from-tensors", "--overrides", "--json")
@@ -143,7 +143,7 @@ def test_what_writes_or_cannot_be_passed_is_refused(option: str, call: Call) -> 
     assert done.stderr.startswith("error: --")
 
 
-def test_check_names_the_command_where_it_helps(call: Call) -> None:
+def test_check_suggests_the_command_if_it_helps(call: Call) -> None:
     shown = call("check", DATA / "nanovl-mixed", *OLD).stdout
     assert f"ckptfix rewrite {DATA / 'nanovl-mixed'} --runtime vllm==0.17.1 --overrides" in shown
     for arguments in ((DATA / "nanovl-mixed",), (DATA / "llama-fp8-kv8", *OLD)):

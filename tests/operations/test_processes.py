@@ -33,7 +33,9 @@ def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     [[], ["--json"], ["--format", "jsonl"], ["--format", "sarif"], ["--runtime", "vllm==0.17.1"]],
     ids=lambda options: " ".join(options) or "text",
 )
-def test_several_processes_say_what_one_says(many: list[str], run: Run, options: list[str]) -> None:
+def test_several_processes_report_what_one_reports(
+    many: list[str], run: Run, options: list[str]
+) -> None:
     alone, shared = (run("check", *many, "--jobs", jobs, *options) for jobs in ("1", "3"))
     assert (shared.returncode, shared.stdout) == (alone.returncode, alone.stdout)
     assert shared.stderr == alone.stderr

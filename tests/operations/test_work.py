@@ -139,7 +139,7 @@ def test_one_broken_expert_leaves_the_other_banks_folded(tmp_path: Path) -> None
     assert done["tables"] * per_bank <= done["tensors in tables"] < done["tables"] * 1.2 * per_bank
 
 
-def test_a_router_that_is_lost_beside_a_bank_leaves_it_folded(tmp_path: Path) -> None:
+def test_a_router_missing_next_to_a_bank_leaves_it_folded(tmp_path: Path) -> None:
     lost = f"{TRUNK}.layers.0.mixer.gate.weight"
     few = work(write(tmp_path / "few", 8, lost), "check")
     assert few == work(write(tmp_path / "many", 40, lost), "check")

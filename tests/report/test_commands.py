@@ -52,7 +52,7 @@ def test_bash_reads_back_any_word(words: list[str]) -> None:
     assert all(quoted(word).isprintable() for word in words)
 
 
-def test_options_stand_before_a_name_that_starts_with_a_dash() -> None:
+def test_options_come_before_a_name_that_starts_with_a_dash() -> None:
     assert arguments("rewrite", "-rf", "--undo") == ["rewrite", "--undo", "--", "-rf"]
     assert suggested("rewrite", "-rf", "--undo") == "ckptfix rewrite --undo -- -rf"
     assert suggested("rewrite", "a b", "--undo") == "ckptfix rewrite 'a b' --undo"

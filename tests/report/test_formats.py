@@ -95,7 +95,9 @@ def fingerprints(stdout: str) -> list[str]:
     return [r["partialFingerprints"]["primaryLocationLineHash"] for r in results(stdout)]
 
 
-def test_fingerprints_tell_results_apart_and_outlive_a_moved_line(tmp_path: Path, run: Run) -> None:
+def test_fingerprints_distinguish_results_and_survive_a_moved_line(
+    tmp_path: Path, run: Run
+) -> None:
     layers = {f"model.layers.{i}.q": "FP8" for i in range(20)}
     tensors: Shapes = {k: v for name in layers for k, v in fp8(name, input_scale=False).items()}
     quantization = mixed({**layers, "model.x": "FP8", "model.y": "FP8"})
@@ -110,7 +112,7 @@ def test_fingerprints_tell_results_apart_and_outlive_a_moved_line(tmp_path: Path
     assert len(set(unfolded)) == len(unfolded) == 22
 
 
-def test_thousands_of_like_findings_are_one_result(tmp_path: Path, run: Run) -> None:
+def test_thousands_of_similar_findings_are_one_result(tmp_path: Path, run: Run) -> None:
     layers = {f"model.layers.{i}.q": "FP8" for i in range(3000)}
     directory = write_checkpoint(
         tmp_path / "c", fp8("model.a"), mixed({"model.a": "FP8", **layers})
@@ -122,7 +124,7 @@ def test_thousands_of_like_findings_are_one_result(tmp_path: Path, run: Run) -> 
     assert len(github) == 2  # and whether it loads
 
 
-def test_what_a_release_would_do_stands_in_every_format(call: Call) -> None:
+def test_what_a_release_would_do_is_in_every_format(call: Call) -> None:
     sarif = results(call("check", NANO_VL, *RELEASES, "--format", "sarif").stdout)
     assert {result["ruleId"] for result in sarif} == {"CKF701", "CKF703"}
     assert {tuple(result["properties"]["releases"]) for result in sarif} == {

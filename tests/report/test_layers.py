@@ -132,7 +132,7 @@ def test_inspect_shows_the_map_and_its_json_does_not_change(tmp_path: Path, run:
     assert "stacks" not in json.dumps(report)
 
 
-def test_check_makes_the_map_only_where_it_is_shown() -> None:
+def test_check_makes_the_map_only_if_it_is_shown() -> None:
     name = str(DATA / "nanovl-mixed")
     assert check_one(name, CheckRequest(repairs=False)).layers is None
     checked = check_one(name, CheckRequest(repairs=False, page=True))

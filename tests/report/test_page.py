@@ -101,7 +101,7 @@ def tall(directory: Path, layers: int = 61) -> Path:
     )
 
 
-def test_the_page_says_what_every_other_format_says(call: Call) -> None:
+def test_the_page_reports_what_every_other_format_reports(call: Call) -> None:
     done = call("check", NANO_VL, DATA / "llama-fp8-kv8", "nowhere", "--format", "html")
     assert done.returncode == 2
     report = json.loads(call("check", NANO_VL, DATA / "llama-fp8-kv8", "nowhere", "--json").stdout)
@@ -121,7 +121,7 @@ def test_the_page_says_what_every_other_format_says(call: Call) -> None:
     assert "10 of 23 modules built in a different format than stored" in told
 
 
-def test_the_map_tells_on_hover_what_a_release_builds() -> None:
+def test_the_map_shows_on_hover_what_a_release_builds() -> None:
     titles = Page(page_of(checked(NANO_VL))).texts["title"]
     (told,) = (t for t in titles if "layers.{0,2}.mixer.in_proj" in t)
     assert told.startswith("language_model.backbone.layers.{0,2}.mixer.in_proj (2 modules): ")
@@ -175,7 +175,7 @@ def test_no_name_becomes_markup(tmp_path: Path, run: Run) -> None:
     assert "\u202e" not in done.stdout
 
 
-def test_the_page_stands_alone() -> None:
+def test_the_page_is_self_contained() -> None:
     text = page_of(checked(NANO_VL))
     assert not re.search(r"<(?:script|link|iframe|img|object)\b|@import|url\(|https?://", text)
     assert text.startswith("<!doctype html>")
@@ -192,7 +192,7 @@ def test_a_hundred_checkpoints_stay_below_two_megabytes(tmp_path: Path) -> None:
     assert len(page.encode()) < 2_000_000
 
 
-def test_long_patches_are_cut_and_say_so() -> None:
+def test_long_patches_are_cut_with_a_note() -> None:
     one = checked(NANO_VL)
     assert one.advised is not None
     lines = len(one.advised.diff.splitlines())

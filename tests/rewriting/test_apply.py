@@ -76,7 +76,7 @@ def test_an_interrupted_rewrite_is_not_taken_for_whole(
     assert done.stdout == ""
 
 
-def test_the_next_rewrite_completes_an_interrupted_one_and_says_so(
+def test_the_next_rewrite_completes_an_interrupted_one_and_reports_it(
     copy_of: CopyOf, run: Run
 ) -> None:
     directory = copy_of("nanovl-mixed")
@@ -194,7 +194,7 @@ def test_a_link_to_a_snapshot_is_no_way_around(copy_of: CopyOf, run: Run, tmp_pa
     assert files_of(snapshot) == before
 
 
-def test_two_rewrites_at_once_do_not_meet(copy_of: CopyOf, run: Run) -> None:
+def test_concurrent_rewrites_are_prevented(copy_of: CopyOf, run: Run) -> None:
     directory = copy_of("nanovl-mixed")
     (directory / ".ckptfix").mkdir()
     with locked_elsewhere(directory):

@@ -34,7 +34,7 @@ def test_the_source_is_left_alone_and_weights_are_hard_links(copy_of: CopyOf, ru
     assert run("check", target, "--runtime", "vllm").stdout.endswith(f"\n{target}: clean\n")
 
 
-def test_where_hard_links_fail_a_symlink_is_made_and_said(
+def test_if_hard_links_fail_a_symlink_is_made_and_reported(
     copy_of: CopyOf, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     source = copy_of("nanovl-mixed")

@@ -84,7 +84,7 @@ def test_a_renamed_entry_that_names_nothing_is_refused(tmp_path: Path) -> None:
     assert "at config.json /quantization_config/quantized_layers/backbone.c" in message
 
 
-def test_a_renamed_entry_that_is_stored_otherwise_is_refused(tmp_path: Path) -> None:
+def test_a_renamed_entry_that_is_stored_differently_is_refused(tmp_path: Path) -> None:
     message = refused(
         tmp_path, mixed({"backbone.a": "NVFP4", "backbone.b": "NVFP4"}), TRUNK, TO_MODEL
     )

@@ -45,7 +45,7 @@ def test_a_rename_alone_leaves_sglang_without_its_packed_name() -> None:
     assert left == {("sglang", "language_model.model.layers.3.mixer.qkv_proj")}
 
 
-def test_no_entry_is_added_for_a_module_that_is_asked_for_without_a_name(tmp_path: Path) -> None:
+def test_no_entry_is_added_for_a_module_that_is_looked_up_without_a_name(tmp_path: Path) -> None:
     tensors = {**nvfp4("model.layers.0.mlp.down_proj"), **nvfp4("lm_head")}
     entries = mixed(
         {"model.layers.0.mlp.down_proj": "NVFP4", "lm_head": "NVFP4"}, quant_method="modelopt"
@@ -99,7 +99,7 @@ def test_a_rename_and_its_inverse_give_back_the_original_bytes(
     assert after == before
 
 
-def test_the_command_says_what_each_release_makes_of_it(
+def test_the_command_shows_the_answer_of_each_release(
     copy_of: Callable[[str], Path], run: Run
 ) -> None:
     directory = copy_of("nanovl-mixed")
@@ -123,7 +123,7 @@ def test_the_command_says_what_each_release_makes_of_it(
     assert f"{directory}: nothing to rename\n" in again.stdout
 
 
-def test_what_no_name_repairs_is_said_with_the_reason(run: Run) -> None:
+def test_what_no_name_repairs_is_reported_with_the_reason(run: Run) -> None:
     omni = FIXTURES / "nanoomni-mixed-naive"
     done = run("rewrite", omni, "--dry-run", "--runtime", "vllm==0.33.0")
     assert done.returncode == 0
@@ -143,7 +143,7 @@ def granite_hybrid(directory: Path, quantization: dict[str, Any]) -> Path:
     return write_checkpoint(directory, tensors, quantization, architecture=architecture)
 
 
-def test_a_pattern_gets_an_alias_where_a_runtime_asks_under_another_name(tmp_path: Path) -> None:
+def test_a_pattern_gets_an_alias_if_a_runtime_looks_up_another_name(tmp_path: Path) -> None:
     uniform = {"quant_algo": "FP8", "ignore": ["model.layers.0.mamba*"], "quant_method": "modelopt"}
     made = plan(granite_hybrid(tmp_path / "c", uniform), "vllm", "sglang")
     assert wrong(made.before) > 0

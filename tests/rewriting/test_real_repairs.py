@@ -94,7 +94,7 @@ def map_beside(directory: Path, excluded: list[str]) -> Path:
     return made
 
 
-def test_names_that_sglang_asks_for_come_into_the_file_that_it_reads(
+def test_names_that_sglang_looks_up_are_added_to_the_file_that_it_reads(
     tmp_path: Path, call: Call
 ) -> None:
     made = map_beside(tmp_path / "c", ["lm_head"])
@@ -108,7 +108,7 @@ def test_names_that_sglang_asks_for_come_into_the_file_that_it_reads(
     assert not check(made)
 
 
-def test_the_map_stays_where_it_is_for_those_who_read_it_there(tmp_path: Path, call: Call) -> None:
+def test_the_map_is_kept_for_those_who_read_it_there(tmp_path: Path, call: Call) -> None:
     made = map_beside(tmp_path / "c", [])
     before = files_of(made)
     done = call("rewrite", made, "--runtime", "vllm==0.33.0")
@@ -133,7 +133,7 @@ def test_an_architecture_that_no_release_builds_keeps_its_names(tmp_path: Path, 
     assert "language_model.model.layers.0.mixer.in_proj" in config_of(made)["quantized_layers"]
 
 
-def test_a_pattern_that_covers_nothing_in_the_runtime_gets_the_name_beside_it(
+def test_a_pattern_without_effect_in_the_runtime_gets_the_name_next_to_it(
     tmp_path: Path, call: Call
 ) -> None:
     quantization = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head.*"]}

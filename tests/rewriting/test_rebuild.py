@@ -45,7 +45,7 @@ def test_lost_metadata_comes_back_from_the_tensors(
         if not n.startswith(("old-", "recipe-nano4b", "nanoomni-mixed", KV_ONLY))
     ],
 )
-def test_metadata_that_says_what_the_tensors_say_stays_as_it_is(name: str) -> None:
+def test_metadata_that_matches_the_tensors_is_unchanged(name: str) -> None:
     checkpoint = load(FIXTURES / name)
     name_map = choose_name_map(checkpoint.config.architectures, checkpoint.config.nested)
     assert plan_rebuild(checkpoint, name_map) == ()
@@ -122,7 +122,7 @@ STORED = {
         "container with the wrong algo",
     ],
 )
-def test_the_layer_map_says_what_is_stored(broken: dict[str, Any], tmp_path: Path) -> None:
+def test_the_layer_map_declares_what_is_stored(broken: dict[str, Any], tmp_path: Path) -> None:
     quantization = {**mixed({}), "quantized_layers": broken, "quant_method": "modelopt"}
     made = rebuilt(llama(tmp_path / "c", {**ATTENTION, **MLP, **BARE}, quantization))
     named = dict(quantization_of(made)["quantized_layers"])
@@ -167,7 +167,7 @@ def test_patterns_spare_quantized_modules_and_cover_the_others(tmp_path: Path) -
     assert codes(made) == set()
 
 
-def test_like_experts_are_one_entry_and_unlike_ones_are_many(tmp_path: Path) -> None:
+def test_identical_experts_are_one_entry_and_different_ones_are_many(tmp_path: Path) -> None:
     tensors: Shapes = {**fp8("model.layers.0.self_attn.o_proj")}
     for expert in range(2):
         tensors |= nvfp4(f"model.layers.0.mlp.experts.{expert}.up_proj")
@@ -184,7 +184,7 @@ def test_like_experts_are_one_entry_and_unlike_ones_are_many(tmp_path: Path) -> 
     }
 
 
-def test_targets_stand_in_the_group_of_their_format(copy_of: Callable[[str], Path]) -> None:
+def test_targets_are_in_the_group_of_their_format(copy_of: Callable[[str], Path]) -> None:
     directory = copy_of("nanovl-mixed")
     path = directory / "config.json"
     config = json.loads(path.read_text())
@@ -200,7 +200,7 @@ def test_targets_stand_in_the_group_of_their_format(copy_of: Callable[[str], Pat
     assert moved in made["quantized_layers"]
 
 
-def test_patterns_that_no_reader_understands_are_written_anew(tmp_path: Path) -> None:
+def test_patterns_that_no_reader_understands_are_replaced(tmp_path: Path) -> None:
     tensors = {**fp8("model.layers.0.mlp.up_proj"), **bf16("visual.a"), **bf16("visual.b_proj")}
     patterns = ["re:visual.*", "b_proj", "visuel*", "lm_head"]
     quantization = {"quant_algo": "FP8", "ignore": patterns, "quant_method": "modelopt"}
@@ -209,7 +209,7 @@ def test_patterns_that_no_reader_understands_are_written_anew(tmp_path: Path) ->
     assert codes(made) == set()
 
 
-def test_a_pattern_for_what_is_below_a_module_does_not_stand_for_the_module(tmp_path: Path) -> None:
+def test_a_pattern_for_what_is_below_a_module_does_not_match_the_module(tmp_path: Path) -> None:
     """`lm_head.*` excludes no `lm_head` on vLLM, which then builds it as FP8."""
     directory = tmp_path / "c"
     shutil.copytree(DATA / "llama-fp8-kv8", directory)

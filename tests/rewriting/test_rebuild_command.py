@@ -29,7 +29,7 @@ def test_the_command_makes_a_checkpoint_without_metadata_servable(
     assert (directory / "config.json").read_bytes() == before
 
 
-def test_the_rebuild_is_offered_where_it_would_do_something(run: Run) -> None:
+def test_the_rebuild_is_offered_if_it_has_an_effect(run: Run) -> None:
     done = run("rewrite", FIXTURES / "old-0.23.0-llama-mixed", "--dry-run")
     assert "more can be fixed from the tensors: ckptfix rewrite" in done.stderr
     healthy = run("rewrite", FIXTURES / "llama-nvfp4-svd", "--dry-run")

@@ -23,7 +23,7 @@ from tests.rules.test_own_names import (
     layers,
     packed,
 )
-from tests.runtimes.test_methods import GPTQ, METADATA, RELEASE, model
+from tests.runtimes.whole_models import GPTQ, METADATA, RELEASE, model
 
 EXPORTS = SHARED / "quantizers" / "fixtures"
 DOWN = "model.layers.0.mlp.down_proj"
@@ -110,7 +110,7 @@ def test_a_name_that_runs_on_is_spelled_out(tmp_path: Path) -> None:
     assert "model.layers.2.mlp.down_proj" in skipped
 
 
-def test_the_second_file_is_written_alike_and_the_output_is_another_directory(
+def test_the_second_file_is_written_the_same_way_and_the_output_is_another_directory(
     tmp_path: Path,
 ) -> None:
     directory = model(tmp_path, ROUND, GPTQ, ("mlp.down_proj",))
@@ -163,7 +163,7 @@ def test_exports_that_a_release_refuses_are_repaired(
 @pytest.mark.parametrize(
     ("export", "left"), [("fp8-qwen25vl-block", 2), ("syn-gptq-qwen3vl-dynamic-anchored", 0)]
 )
-def test_what_no_name_can_say_is_left_and_the_rest_repaired(export: str, left: int) -> None:
+def test_what_no_name_can_express_is_left_and_the_rest_repaired(export: str, left: int) -> None:
     folders = [f / export for f in (DATA / "quantizers", EXPORTS) if (f / export).is_dir()]
     if not folders:
         pytest.skip("../shared is not here")

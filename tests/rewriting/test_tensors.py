@@ -216,7 +216,7 @@ def test_experts_named_behind_the_projection_are_turned_round(call: Call, tmp_pa
     assert "model.layers.0.mlp.experts.0.gate_proj" in config["quantized_layers"]
 
 
-def test_dry_run_writes_nothing_and_git_takes_what_it_says_of_the_metadata(
+def test_dry_run_writes_nothing_and_git_applies_its_patch_of_the_metadata(
     copy_of: CopyOf, run: Run
 ) -> None:
     directory = copy_of("nanovl-mixed")
@@ -234,7 +234,7 @@ def test_dry_run_writes_nothing_and_git_takes_what_it_says_of_the_metadata(
     assert (directory / "config.json").read_bytes() == patched != before["config.json"]
 
 
-def test_where_no_tensor_is_named_wrongly_nothing_happens(copy_of: CopyOf, call: Call) -> None:
+def test_if_no_tensor_is_misnamed_nothing_happens(copy_of: CopyOf, call: Call) -> None:
     directory = copy_of("llama-fp8-kv8")
     before = files_of(directory)
     done = call("rewrite", directory, "--tensors")

@@ -213,7 +213,7 @@ def test_a_copy_for_which_there_is_no_room_is_refused_before_anything_is_written
     rename(directory, SHORTER)
 
 
-def test_without_the_kernels_help_the_data_are_copied_all_the_same(
+def test_the_data_is_copied_even_without_the_kernels_help(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     helped, alone = sharded(tmp_path / "helped"), sharded(tmp_path / "alone")

@@ -26,7 +26,7 @@ def test_the_findings_are_those_of_the_table(name: str) -> None:
     assert found == {(row["code"], row["severity"]): row["count"] for row in rows}
 
 
-def test_every_line_is_explained_and_stands_once() -> None:
+def test_every_line_is_explained_and_occurs_once() -> None:
     assert all(len(row["explained"]) > 20 for row in TABLE)
     places = [(row["fixture"], row["code"]) for row in TABLE]
     assert len(set(places)) == len(places)

@@ -212,7 +212,7 @@ def test_announced_draft_layers_must_be_there(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_the_two_files_say_the_same(
+def test_the_two_files_declare_the_same(
     tmp_path: Path, other: dict[str, Any], expected: dict[str, list[str]]
 ) -> None:
     made = write_checkpoint(tmp_path / "c", {**QKV, **MLP}, uniform(["l.0.attn*"]))
@@ -240,7 +240,7 @@ def index_of(directory: Path, total_size: int | None) -> None:
     (directory / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
-def test_the_index_tells_sizes_and_files_as_they_are(tmp_path: Path) -> None:
+def test_the_index_has_the_real_sizes_and_files(tmp_path: Path) -> None:
     made = write_checkpoint(tmp_path / "c", MLP, uniform([]))
     size = sum(end - start for start, end in _offsets(made))
     index_of(made, size)

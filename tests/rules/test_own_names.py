@@ -9,7 +9,7 @@ import pytest
 from ckptfix.operations.check import check
 from tests.builders import Shapes, bf16, write_checkpoint
 from tests.conftest import DATA, SHARED
-from tests.runtimes.test_methods import GPTQ, LINEARS, METADATA, RELEASE, model
+from tests.runtimes.whole_models import GPTQ, LINEARS, METADATA, RELEASE, model
 
 EXPORTS = SHARED / "quantizers" / "fixtures"
 EVERY = tuple(f"model.layers.0.{name}" for name in LINEARS)
@@ -108,7 +108,7 @@ CASES: dict[str, tuple[dict[str, Any], Any, tuple[str, ...], str, str]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_wrong_with_a_name_is_said(name: str, tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_name_is_reported(name: str, tmp_path: Path) -> None:
     metadata, linear, plain, code, subject = CASES[name]
     told = found(model(tmp_path, metadata, linear, plain))
     assert (code, subject) in told, told
@@ -157,7 +157,7 @@ def test_layer_2_is_the_beginning_of_layer_20(tmp_path: Path) -> None:
     assert ("CKF104", "model.layers.2") in told
 
 
-def test_a_stale_second_file_and_one_of_another_quantizer_are_told(tmp_path: Path) -> None:
+def test_a_stale_second_file_and_one_of_another_quantizer_are_reported(tmp_path: Path) -> None:
     metadata = ROUND | {"extra_config": {"model.layers.0.mlp.down_proj": {"bits": 16}}}
     directory = model(tmp_path, metadata, GPTQ, ("mlp.down_proj",))
     (directory / "quantization_config.json").write_text(json.dumps(metadata))

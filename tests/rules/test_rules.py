@@ -128,7 +128,7 @@ def test_a_tied_head_may_be_excluded_though_it_is_not_stored(
     assert codes(tmp_path) == expected
 
 
-def test_a_container_entry_stands_for_its_experts(tmp_path: Path) -> None:
+def test_a_container_entry_applies_to_its_experts(tmp_path: Path) -> None:
     tensors = {**nvfp4("m.experts.0.up"), **nvfp4("m.experts.1.up"), **bf16("m.gate")}
     assert codes(write_checkpoint(tmp_path, tensors, mixed({"m.experts": "NVFP4"}))) == {}
     tensors |= fp8("m.experts.2.up")
@@ -199,7 +199,7 @@ def test_a_second_copy_of_a_tensor_that_the_index_places_elsewhere(tmp_path: Pat
     assert codes(tmp_path) == {"CKF502": ["lm_head.weight"]}
 
 
-def test_every_rule_says_why_and_how_to_fix() -> None:
+def test_every_rule_explains_why_and_how_to_fix() -> None:
     for code, rule in RULES.items():
         assert code == rule.code
         assert rule.why.endswith(".")

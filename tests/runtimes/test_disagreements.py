@@ -158,7 +158,7 @@ def test_quantized_layers_that_a_release_does_not_find(
     assert (not judged.wrong) == alias_helps
 
 
-def test_a_head_that_is_asked_for_without_a_name_cannot_be_excluded(tmp_path: Path) -> None:
+def test_a_head_that_is_looked_up_without_a_name_cannot_be_excluded(tmp_path: Path) -> None:
     tensors = {**fp8("model.layers.0.mlp.down_proj"), **bf16("lm_head")}
     uniform = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head"]}
     write_checkpoint(tmp_path, tensors, uniform, architecture="ExaoneMoeForCausalLM")
@@ -178,7 +178,7 @@ def test_excluding_two_of_three_members_of_gemma_4_stops_vllm(tmp_path: Path) ->
     assert qkv.resolved == "error"
 
 
-def test_an_excluded_base_layer_of_phi_4_mm_is_quantized_all_the_same(tmp_path: Path) -> None:
+def test_an_excluded_base_layer_of_phi_4_mm_is_quantized_anyway(tmp_path: Path) -> None:
     name = "model.layers.0.self_attn.o_proj.base_layer"
     uniform = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": [name]}
     write_checkpoint(tmp_path, bf16(name), uniform, architecture="Phi4MMForCausalLM")
@@ -194,7 +194,7 @@ def test_an_excluded_base_layer_of_phi_4_mm_is_quantized_all_the_same(tmp_path: 
         ("vllm", "Starcoder2ForCausalLM", "is not known"),
     ],
 )
-def test_an_unknown_weights_side_is_said_to_be_unknown(
+def test_an_unknown_layout_is_reported_as_unknown(
     runtime: str, architecture: str, message: str, tmp_path: Path
 ) -> None:
     directory = checkpoint(tmp_path, architecture, ["model.a"], ["model.a"])

@@ -91,7 +91,7 @@ def test_the_first_layers_have_no_experts(
         ({}, [None, None]),
     ],
 )
-def test_every_layer_has_experts_unless_config_json_says_otherwise(
+def test_every_layer_has_experts_unless_config_json_excludes_it(
     values: dict[str, object], sparse: list[bool | None]
 ) -> None:
     layout = Layout(LayoutSpec("a test", sparse_layers=SparseLayersSpec("gate", "gate_proj")))

@@ -68,7 +68,7 @@ def test_a_whole_checkpoint_loads(
     assert [member[-6:] for member in packed.members] == ["q_proj", "k_proj", "v_proj"]
 
 
-def test_per_layer_metadata_are_judged_too(tmp_path: Path) -> None:
+def test_per_layer_metadata_is_checked_too(tmp_path: Path) -> None:
     layers = {f"model.layers.0.{name}": "FP8" for name in LINEARS if "attn" in name}
     layers |= {f"model.layers.0.{name}": "NVFP4" for name in LINEARS if "mlp" in name}
     tensors = apertus(lambda name: fp8(name) if "attn" in name else nvfp4(name))
@@ -76,7 +76,7 @@ def test_per_layer_metadata_are_judged_too(tmp_path: Path) -> None:
     assert judged(tmp_path, tensors, metadata).loads.answer is Answer.YES
 
 
-def test_metadata_that_say_otherwise_are_a_no(tmp_path: Path) -> None:
+def test_metadata_that_contradicts_is_a_no(tmp_path: Path) -> None:
     loads = judged(tmp_path, apertus(nvfp4), uniform("FP8")).loads
     assert loads.answer is Answer.NO
     assert "model.layers.0.self_attn.qkv_proj" in str(loads.reasons)

@@ -66,7 +66,7 @@ def differences(known: Learned, family: Family) -> dict[str, tuple[str | None, s
 
 
 @pytest.mark.parametrize(("runtime", "architecture"), sorted(set(WRITTEN)), ids=str)
-def test_written_entries_say_what_the_classes_did(runtime: str, architecture: str) -> None:
+def test_written_entries_describe_what_the_classes_did(runtime: str, architecture: str) -> None:
     version = NEWEST[runtime]
     family = family_for(runtime, version, [architecture])
     known = learned(runtime, version, architecture)

@@ -48,7 +48,7 @@ def test_the_lookups_agree_with_the_real_functions_of_twelve_releases() -> None:
     assert "13500 of 13500 lookups agree" in done.stdout
 
 
-def test_the_replay_tells_disagreements_and_unreadable_files(tmp_path: Path) -> None:
+def test_the_replay_reports_disagreements_and_unreadable_files(tmp_path: Path) -> None:
     case = {
         "runtime": "vllm",
         "version": "0.33.0",
@@ -184,7 +184,7 @@ def test_first_is_meant_literally() -> None:
     assert resolution.quant_algo == "NVFP4"
 
 
-def test_of_two_entries_that_meet_the_last_decides() -> None:
+def test_the_last_of_two_entries_with_one_mapped_name_decides() -> None:
     mapper = ConfigMapper(prefix=(("a.", "b."),))
     resolution = bound("vllm 0.33.0", {"a.x": "FP8", "b.x": "NVFP4"}, mapper=mapper).resolve("b.x")
     assert resolution.quant_algo == "NVFP4"

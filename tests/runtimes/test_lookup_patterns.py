@@ -100,7 +100,7 @@ def test_each_of_thousands_of_patterns_excludes_its_own_module_only(release: str
         assert other.excluded is None
 
 
-def test_a_pattern_that_is_no_expression_stops_sglang_only_where_it_gets_to_it() -> None:
+def test_an_invalid_pattern_stops_sglang_only_if_it_is_reached() -> None:
     metadata = bound("sglang 0.5.23", ["lm_head", "model.layers.(0"])
     assert metadata.resolve("lm_head").exclusion_error == ""
     stopped = metadata.resolve("model.layers.1.mlp")
@@ -109,7 +109,7 @@ def test_a_pattern_that_is_no_expression_stops_sglang_only_where_it_gets_to_it()
     assert (vllm.excluded, vllm.exclusion_error) == (None, "")
 
 
-def test_each_hit_of_sglang_says_how_and_by_which_spelling() -> None:
+def test_each_match_of_sglang_shows_how_and_in_which_spelling() -> None:
     excludes = ["hf.a*", "visual", "hf.x.q_a_proj", "language_model.hf.y"]
     metadata = bound("sglang 0.5.23", excludes)
     for name, how, original in (

@@ -35,7 +35,7 @@ def test_patterns(pattern: str, covered: list[str]) -> None:
     assert sorted(index(NAMES).matching(pattern)) == covered
 
 
-def test_a_name_stands_for_itself_and_what_is_below() -> None:
+def test_a_name_means_itself_and_everything_below() -> None:
     assert index(NAMES).stands_for("m.layers.1.experts") == ["m.layers.1.experts.0.up"]
     assert index(NAMES).stands_for("m.layers.1.q") == ["m.layers.1.q"]
     assert index(NAMES).stands_for("m.layers.1.q.weight") == []

@@ -129,7 +129,7 @@ def test_a_hybrid_on_releases_before_it(tmp_path: Path) -> None:
         ({"modules_to_not_convert": ["lm_head"]}, nvfp4, ("unknown", "unknown")),
     ],
 )
-def test_which_fields_say_what_the_experts_are(
+def test_which_fields_describe_the_experts(
     tmp_path: Path, change: dict[str, Any], experts: Any, answers: tuple[str, str]
 ) -> None:
     got = ask(hybrid(tmp_path, deepseek_v4(experts=experts), change), NEWEST)

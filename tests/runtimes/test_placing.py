@@ -78,7 +78,7 @@ def taking(modules: tuple[RuntimeModule, ...]) -> set[str]:
 
 
 @pytest.mark.parametrize("path", ASKED, ids=_id)
-def test_the_config_is_asked_for_exactly_the_predicted_names(path: Path) -> None:
+def test_exactly_the_predicted_names_are_looked_up(path: Path) -> None:
     tied = load(FIXTURES / path.stem).config.tied_embeddings
     asked = asked_names(record_of(path), has_head=not tied)
     assert taking(predicted(path.stem)) == asked
@@ -137,7 +137,7 @@ def test_every_module_that_the_model_holds_is_predicted_and_the_kinds_agree(path
 
 
 @pytest.mark.parametrize("path", BUILT, ids=_id)
-def test_what_never_takes_a_config_is_unquantized_and_never_asked_for(path: Path) -> None:
+def test_what_never_takes_a_config_is_unquantized_and_never_looked_up(path: Path) -> None:
     record = record_of(path)
     for module in predicted(path.stem):
         if module.takes_quant_config:
@@ -191,7 +191,7 @@ def test_all_experts_end_in_one_bank_and_shared_experts_do_not() -> None:
     assert bind(PACKING, *names) == {"l.experts": names[:2], names[2]: names[2:]}
 
 
-def test_sglang_places_modules_otherwise_than_vllm() -> None:
+def test_sglang_places_modules_differently_from_vllm() -> None:
     names = ["model.language_model.layers.0.self_attn.q_proj", "model.visual.blocks.0.attn.qkv"]
     tensors = {f"{name}.weight": Tensor("BF16", (8, 8), 0) for name in names}
     family = family_for("sglang", "0.5.23", ["Qwen3VLForConditionalGeneration"])
@@ -227,7 +227,7 @@ def test_a_broken_family_file_is_one_sentence(text: str, problem: str) -> None:
         parse_families(text, "test.toml")
 
 
-def test_every_family_says_its_source_and_no_two_claim_an_architecture() -> None:
+def test_every_family_names_its_source_and_no_two_claim_an_architecture() -> None:
     claimed = [
         (family.spec.runtime, family.spec.versions, architecture)
         for family in builtin_families()

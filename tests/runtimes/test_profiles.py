@@ -41,7 +41,7 @@ def test_every_release_loads_and_names_its_wheel(runtime: str, version: str) -> 
         ("sglang", "0.5.23", 290),
     ],
 )
-def test_every_registered_architecture_is_there(runtime: str, version: str, count: int) -> None:
+def test_every_registered_architecture_is_included(runtime: str, version: str, count: int) -> None:
     assert len(load_profile(runtime, version).architectures) == count
 
 

@@ -121,7 +121,7 @@ def test_a_release_stops_at_a_value(change: dict[str, Any], pointer: str, tmp_pa
     assert judged.at == Place("config.json", f"/quantization_config{pointer}")
 
 
-def test_an_architecture_whose_weights_side_is_not_known_gets_no_verdict(tmp_path: Path) -> None:
+def test_an_architecture_whose_layout_is_not_known_gets_no_verdict(tmp_path: Path) -> None:
     tensors = {**fp8("model.a"), **bf16("lm_head")}
     write_checkpoint(tmp_path, tensors, mixed({"model.a": "FP8"}), architecture="Zamba2ForCausalLM")
     judged = verdict(tmp_path, "vllm", "0.33.0")

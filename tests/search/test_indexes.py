@@ -94,7 +94,7 @@ def test_a_long_chain_of_beginnings_is_found_at_every_length() -> None:
 
 
 @given(st.lists(TEXTS, unique=True, max_size=12), TEXTS)
-def test_the_first_text_that_begins_alike(texts: list[str], head: str) -> None:
+def test_the_first_text_with_a_common_prefix(texts: list[str], head: str) -> None:
     expected = next((at for at, text in enumerate(texts) if text.startswith(head)), None)
     assert FirstBelow(texts).first(head) == expected
 

@@ -71,7 +71,7 @@ def test_a_release_is_added_as_if_all_had_been_read_at_once(tmp_path: Path) -> N
     ]
 
 
-def test_check_writes_nothing_and_tells_of_a_change(tmp_path: Path) -> None:
+def test_check_writes_nothing_and_reports_a_change(tmp_path: Path) -> None:
     one = wheel(tmp_path, "1.0", "q")
     out = tmp_path / "out"
     done = run(one, "--check", "--out", out)

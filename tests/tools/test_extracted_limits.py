@@ -44,7 +44,7 @@ def test_tables_that_a_method_sets_depend_on_the_config(tmp_path: Path, statemen
         ("loop", "it is defined in terms of itself"),
     ],
 )
-def test_a_mapper_that_the_source_does_not_tell_is_reported(
+def test_a_mapper_that_the_source_does_not_show_is_reported(
     tmp_path: Path, value: str, reason: str
 ) -> None:
     model = f"""

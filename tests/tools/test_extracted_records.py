@@ -121,7 +121,7 @@ def test_tables_that_are_computed_from_constants_are_read(tmp_path: Path, rules:
     assert record.prefix == (("a.", "model.a."), ("b.", "model.b."))
 
 
-def test_attributes_come_from_the_class_that_python_would_ask_first(tmp_path: Path) -> None:
+def test_attributes_come_from_the_class_that_python_would_use(tmp_path: Path) -> None:
     model = """
         from torch import nn
         from .base import Top as Renamed

@@ -174,7 +174,7 @@ def result(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_rows_say_where_tensors_end_and_what_is_asked(result: dict[str, Any]) -> None:
+def test_rows_show_where_tensors_end_and_what_is_looked_up(result: dict[str, Any]) -> None:
     table = Table(tables_record(result))
     rows = {r.stored: (r.place, r.looked_up, r.kind) for r in table.rows.values()}
     assert rows == {
@@ -253,7 +253,7 @@ def test_a_shrunk_config_keeps_one_of_each_kind_of_layer() -> None:
     assert small["n_routed_experts"] == 8
 
 
-def test_a_shrunk_config_says_the_same_in_both_spellings() -> None:
+def test_a_shrunk_config_declares_the_same_in_both_spellings() -> None:
     config = {"num_hidden_layers": 60, "first_k_dense_replace": 10}
     small: dict[str, Any] = variants.shrink(
         {**config, "mlp_layer_types": ["dense"] * 10 + ["sparse"] * 50}
@@ -282,7 +282,7 @@ def test_variants_change_one_value_of_the_language_model() -> None:
         ("requires `num_experts`", [("num_experts", 8)]),
     ],
 )
-def test_an_error_says_what_a_config_must_hold(text: str, wanted: list[Any]) -> None:
+def test_an_error_names_what_a_config_must_contain(text: str, wanted: list[Any]) -> None:
     assert demands.demanded(ValueError(text)) == wanted
 
 

@@ -47,7 +47,7 @@ def test_every_format_of_modelopt_has_a_decoder_and_every_gemm_a_call() -> None:
 
 
 @pytest.mark.parametrize("fixture", FIXTURES)
-def test_a_weight_is_what_a_second_decoder_says(fixture: str) -> None:
+def test_a_weight_equals_that_of_a_second_decoder(fixture: str) -> None:
     tensors = slow_reference.read(DATA / fixture / "model.safetensors")
     smallest = min(stored_weights(DATA / fixture), key=lambda stored: np.prod(stored.shape))
     expected = slow_reference.weight(tensors, smallest.name)

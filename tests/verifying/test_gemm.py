@@ -67,7 +67,7 @@ def test_the_reference_is_the_product_that_a_second_decoder_gives(fixture: str) 
 
 
 @needs_scaled_mm_on_cpu
-def test_a_cpu_runs_fp8_and_int8_natively_and_says_why_not_the_rest() -> None:
+def test_a_cpu_runs_fp8_and_int8_natively_and_gives_reasons_for_the_rest() -> None:
     outcomes = {fixture: run(next(layers(fixture))) for fixture in FIXTURES}
     assert {fixture for fixture, outcome in outcomes.items() if outcome.how == "native"} == {
         "llama-fp8-kv8",

@@ -190,7 +190,7 @@ def test_a_weight_is_within_the_band_of_its_source_and_twice_its_scale_is_not(fi
     assert finding.subject == DOWN
 
 
-def test_check_says_nothing_of_numbers_because_it_reads_no_weights() -> None:
+def test_check_does_not_report_numbers_because_it_reads_no_weights() -> None:
     checkpoint = load(DATA / "old-0.23.0-llama-mixed")
     name_map = choose_name_map(checkpoint.config.architectures, checkpoint.config.nested)
     assert not any(f.code.startswith("CKF8") for f in find_all(checkpoint, name_map))

@@ -96,7 +96,7 @@ def test_folded_scales_are_a_reason(call: Call) -> None:
     assert reasons == {"a scale that is not stored was folded into it"}
 
 
-def test_without_a_source_nothing_is_said_of_it(call: Call) -> None:
+def test_without_a_source_it_is_not_mentioned(call: Call) -> None:
     done = call("verify", DATA / "llama-fp8-kv8", "--device", "cpu")
     assert done.returncode == 0
     assert "source" not in done.stdout

@@ -104,7 +104,7 @@ def test_verify_runs_the_gemms_of_an_export(export: str, call: Call) -> None:
     assert any(gemm["how"] == "emulated" for gemm in gemms)
 
 
-def test_verify_says_what_only_the_metadata_explain(call: Call) -> None:
+def test_verify_reports_what_only_the_metadata_explains(call: Call) -> None:
     """Blocks of 64 x 64 have no decoder; a scale that nothing was written to is found."""
     done = call("verify", COPIES / "fp8-qwen3vl-block-w64", "--device", "cpu", "--json")
     assert done.returncode == 1, done.stdout + done.stderr

@@ -76,7 +76,7 @@ def test_a_parameter_that_a_module_never_has(
 
 @pytest.mark.parametrize("runtime", BOTH)
 @pytest.mark.parametrize("role", ["input_scale", "pre_quant_scale"])
-def test_scales_beside_an_unquantized_router(tmp_path: Path, runtime: str, role: str) -> None:
+def test_scales_next_to_an_unquantized_router(tmp_path: Path, runtime: str, role: str) -> None:
     more: Shapes = {f"model.layers.0.mlp.gate.{role}": ("F32", ())}
     found = loads(
         tmp_path,
