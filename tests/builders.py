@@ -3,22 +3,48 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ckptfix.checkpoint.safetensors import DTYPE_BITS
+from ckptfix.demo.shard_file import Stored, serialized
 
 SHARD = "model.safetensors"
 Shapes = dict[str, tuple[str, tuple[int, ...]]]
 
 
+_LIBRARY: Final = {
+    "BOOL": "bool",
+    "F4": "float4_e2m1fn_x2",
+    "U8": "uint8",
+    "I8": "int8",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E8M0": "float8_e8m0fnu",
+    "I16": "int16",
+    "U16": "uint16",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I32": "int32",
+    "U32": "uint32",
+    "F32": "float32",
+    "C64": "complex64",
+    "F64": "float64",
+    "I64": "int64",
+    "U64": "uint64",
+}
+"""A dtype as headers spell it -> as the safetensors library takes it."""
+
+
 def safetensors_bytes(tensors: Shapes) -> bytes:
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name, (dtype, shape) in tensors.items():
-        start, end = end, end + DTYPE_BITS[dtype] * math.prod(shape) // 8
-        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
-    encoded = json.dumps(header).encode()
-    return len(encoded).to_bytes(8, "little") + encoded + bytes(end)
+    """A shard file of zeros, written by the safetensors library: sorted by dtype and name."""
+    return serialized({name: _zeros(*each) for name, each in tensors.items()})
+
+
+def _zeros(dtype: str, shape: tuple[int, ...]) -> Stored:
+    size = DTYPE_BITS[dtype] * math.prod(shape) // 8
+    # The library takes F4 as torch has it, two in a byte.
+    given = (*shape[:-1], shape[-1] // 2) if dtype == "F4" else tuple(shape)
+    return Stored(_LIBRARY[dtype], given, bytes(size))
 
 
 def fp8(module: str, out: int = 32, columns: int = 32, *, input_scale: bool = True) -> Shapes:

@@ -39,3 +39,10 @@ def empty(what: str) -> CkptfixError:
 
 class UnsupportedError(CkptfixError):
     """What was named exists, but is not a quantized safetensors checkpoint."""
+
+
+class MissingShardsError(CkptfixError):
+    """There is metadata, but a shard file that it belongs to is not there."""
+
+    without_tensors: object = None
+    """The checkpoint with an empty table of tensors, where its metadata can be read."""

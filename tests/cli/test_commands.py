@@ -225,7 +225,9 @@ def test_demo_shows_the_repair(run: Run, tmp_path: Path) -> None:
     assert done.returncode == 0
     steps = [line for line in done.stdout.splitlines() if line.startswith("$ ")]
     assert [step.split()[2] for step in steps] == ["check", "rewrite", "rewrite", "check"]
-    assert done.stdout.rstrip().endswith(f"the checkpoint is in {tmp_path / 'demo'}")
+    assert f"\nthe checkpoint is in {tmp_path / 'demo'}\n" in done.stdout
+    own = done.stdout.partition("\nYour own checkpoint")[2].splitlines()[1:]
+    assert [line.strip() for line in own[::2]] == ["ckptfix check DIR", "ckptfix rewrite DIR"]
     assert f"{tmp_path / 'demo'}: clean" in done.stdout
     assert run("demo", tmp_path / "demo").returncode == 2
 

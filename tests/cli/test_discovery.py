@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -112,11 +113,48 @@ def test_a_mixed_list_is_green_where_what_is_unsupported_is_skipped(
     for form in ("json", "jsonl", "sarif", "github", "junit", "html"):
         shown = run("check", ".", "--skip-unsupported", "--format", form)
         assert shown.returncode == 0, shown.stderr
-        if form not in ("github", "junit"):
-            assert "a LoRA adapter" in shown.stdout
+        assert "a LoRA adapter" in shown.stdout
     lines = run("check", ".", "--skip-unsupported", "--format", "jsonl").stdout.splitlines()
     skipped = [entry["checkpoint"] for x in lines for entry in json.loads(x)["skipped"]]
     assert sorted(skipped) == sorted(f"x-{make.__name__}" for make in OTHERS)
+
+
+@pytest.mark.usefixtures("collection")
+def test_what_was_skipped_is_counted_for_machines(run: Run) -> None:
+    github = run("check", ".", "--skip-unsupported", "--format", "github").stdout
+    assert "::notice title=5 skipped::" in github.splitlines()[-1]
+    junit = ElementTree.fromstring(
+        run("check", ".", "--skip-unsupported", "--format", "junit").stdout
+    )
+    suites = [s for s in junit if s.get("name", "").startswith("x-")]
+    assert len(suites) == 5
+    assert all((s.get("tests"), s.get("skipped")) == ("1", "1") for s in suites)
+
+
+@pytest.mark.parametrize("lost", ["model.safetensors", "model-00002-of-00002.safetensors"])
+def test_metadata_without_its_shard_files_is_answered_as_far_as_it_decides(
+    lost: str, tmp_path: Path, run: Run
+) -> None:
+    fixture = BAD if lost == "model.safetensors" else "nanovl-mixed-sharded-split"
+    made = tmp_path / "made"
+    shutil.copytree(DATA / fixture, made, ignore=shutil.ignore_patterns("*.safetensors"))
+    done = run("check", "made", COLUMNS="200")
+    assert done.returncode == 2
+    assert ".safetensors" in done.stderr
+    first, *rows = done.stdout.splitlines()
+    assert first == "Will made load? (metadata only)"
+    answers = dict(row.strip().split("  ", 1) for row in rows if row)
+    refused = "no, stops while loading: quant_method modelopt does not support"
+    assert answers["vllm 0.15.1 to 0.16.0"].strip().startswith(refused)
+    missing = "unknown, its shard files are missing; the metadata alone does not stop it"
+    assert answers["vllm 0.17.1 to 0.33.0"].strip() == missing
+    (checked,) = json.loads(run("check", "made", "--json").stdout)["checkpoints"]
+    given = {(a["runtime"], a["version"]): a["loads"] for a in checked["runtimes"]}
+    assert given["vllm", "0.16.0"] == "no"
+    assert given["vllm", "0.33.0"] == "unknown"
+    assert checked["loads"] is None
+    (asked,) = run("check", "made", "--runtime", "vllm==0.16.0").stdout.splitlines()[1:2]
+    assert asked.strip().startswith("vllm 0.16.0  no, stops while loading")
 
 
 def test_a_real_failure_is_not_skipped(collection: Path, run: Run) -> None:

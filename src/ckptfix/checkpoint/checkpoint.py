@@ -27,7 +27,7 @@ from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.checkpoint.source import Source
 from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
 from ckptfix.checkpoint.tied_head import head_repeats_embeddings
-from ckptfix.errors import UnsupportedError
+from ckptfix.errors import MissingShardsError, UnsupportedError
 from ckptfix.jsontext.text import JsonText
 from ckptfix.progress import SILENT, Listener
 
@@ -192,7 +192,11 @@ def load_checkpoint(
     config = ModelConfig()
     if CONFIG_FILE in documents:
         config = parse_model_config(documents[CONFIG_FILE])
-    table = read_tensors(source, listener)
+    try:
+        table = read_tensors(source, listener)
+    except MissingShardsError as error:
+        error.without_tensors = Checkpoint(name, config, documents, TensorTable({}, 0))
+        raise
     repeats = config.may_tie and head_repeats_embeddings(source, table)
     checkpoint = Checkpoint(
         name,

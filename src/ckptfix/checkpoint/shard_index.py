@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ckptfix.checkpoint.source import Source
-from ckptfix.errors import CkptfixError
+from ckptfix.errors import CkptfixError, MissingShardsError
 from ckptfix.jsontext.decode import number_of_keys
 from ckptfix.jsontext.text import JsonText, Path
 from ckptfix.place import Place
@@ -79,7 +79,7 @@ def _checked_index(index: JsonText, source: Source) -> ShardIndex:
                 advice="shard files must be in the same directory as the index",
             )
         if not source.has(file):
-            raise CkptfixError(
+            raise MissingShardsError(
                 f"names {visible(file)}, which is missing",
                 place=index.place(path_of(file)),
                 advice="download the shard file or rebuild the index",

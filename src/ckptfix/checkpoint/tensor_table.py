@@ -24,7 +24,7 @@ from ckptfix.checkpoint.safetensors import (
 )
 from ckptfix.checkpoint.shard_index import INDEX_FILE, read_index
 from ckptfix.checkpoint.source import Source
-from ckptfix.errors import CkptfixError
+from ckptfix.errors import CkptfixError, MissingShardsError
 from ckptfix.place import Place
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.text import visible
@@ -239,8 +239,8 @@ def _bytes_of(headers: Mapping[str, Header]) -> int:
     return sum(map(attrgetter("nbytes"), stored))
 
 
-def _no_safetensors(source: Source) -> CkptfixError:
-    return CkptfixError(
+def _no_safetensors(source: Source) -> MissingShardsError:
+    return MissingShardsError(
         f"{source.where}: no .safetensors file",
         advice="ckptfix compares metadata with tensors, so it needs the shard files as well",
     )

@@ -6,8 +6,8 @@ here; anything else, such as a number, goes to Typer. For releases that convert 
 changes.
 """
 
-import re
 from difflib import get_close_matches
+from math import isfinite
 from typing import Any, Literal, get_args, get_origin
 
 import typer
@@ -51,15 +51,28 @@ def _refuse(value: str, kind: object, param: Parameter, ctx: Any) -> None:  # no
     """Report an invalid value in our words instead of pydantic's.
 
     Raises:
-        typer.BadParameter: the text is not one of the choices, or not a number.
+        typer.BadParameter: the text is not one of the choices, not a number, or out of range.
     """
     if get_origin(kind) is Literal:
         known = [str(choice) for choice in get_args(kind)]
         close = get_close_matches(value, known, n=1)
         advice = f"did you mean {close[0]}" if close else f"known are {', '.join(known)}"
         raise typer.BadParameter(f"{value!r} is unknown; {advice}", ctx=ctx, param=param)
-    if kind is int and not re.fullmatch(r"\s*[+-]?\d+\s*", value):
-        raise typer.BadParameter(f"{value!r} is not a whole number", ctx=ctx, param=param)
+    if kind not in (int, float):
+        return
+    what = "whole number" if kind is int else "number"
+    try:
+        number = int(value) if kind is int else float(value)
+    except ValueError as error:
+        told = f"{value!r} is not a {what}"
+        raise typer.BadParameter(told, ctx=ctx, param=param) from error
+    low, high = getattr(param, "min", None), getattr(param, "max", None)
+    above = low is None or number >= low
+    if not (isfinite(number) and above and (high is None or number <= high)):
+        wanted = " to ".join(str(end) for end in (low, high) if end is not None)
+        wanted += "" if high is not None else " or more"
+        told = f"{value!r} is out of range; write a {what}, {wanted}"
+        raise typer.BadParameter(told, ctx=ctx, param=param)
 
 
 def _is_of(value: object, kind: object) -> bool:

@@ -31,10 +31,21 @@ def demo(
         with tempfile.TemporaryDirectory(prefix="ckptfix-demo-") as made:
             make_demo_checkpoint(Path(made))
             _run_steps(made)
-        return
-    make_in(directory)
-    _run_steps(directory)
-    show([line(f"the checkpoint is in {visible(directory)}")], sys.stdout)
+    else:
+        make_in(directory)
+        _run_steps(directory)
+        show([line(f"the checkpoint is in {visible(directory)}"), line()], sys.stdout)
+    own = [line("Your own checkpoint, a directory or a repository of the Hub:")]
+    for command, what in OWN:
+        own += [line((f"  ckptfix {command}", "bold")), line(f"      # {what}")]
+    show(own, sys.stdout)
+
+
+OWN = (
+    ("check DIR", "will it load, on which releases, and what to run next"),
+    ("rewrite DIR", "repairs the metadata; --dry-run shows the patch, --undo takes it back"),
+)
+"""The two commands that matter, and what each does."""
 
 
 STEPS = (

@@ -22,12 +22,19 @@ from ckptfix.demo.config import (
     VOCABULARY,
     model_config,
 )
+from ckptfix.demo.shard_file import Stored, serialized
 from ckptfix.errors import CkptfixError, reason_of
 from ckptfix.text import visible
 
 TRUNK = "language_model.backbone"
 
 BYTES_PER_ELEMENT = {"F32": 4, "BF16": 2, "U8": 1, "F8_E4M3": 1}
+LIBRARY_DTYPES = {
+    "F32": "float32",
+    "BF16": "bfloat16",
+    "U8": "uint8",
+    "F8_E4M3": "float8_e4m3fn",
+}
 
 
 @dataclass(frozen=True)
@@ -162,21 +169,14 @@ def make_demo_checkpoint(directory: Path) -> None:
     }
     for file, content in (("config.json", _config(layers)), ("hf_quant_config.json", hf_quant)):
         (directory / file).write_text(json.dumps(content, indent=4), encoding="utf-8")
-    (directory / "model.safetensors").write_bytes(_safetensors(tensors))
+    stored = {tensor.name: _stored(tensor) for tensor in tensors}
+    (directory / "model.safetensors").write_bytes(serialized(stored))
 
 
-def _safetensors(tensors: list[_Tensor]) -> bytes:
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for tensor in tensors:
-        start, end = end, end + BYTES_PER_ELEMENT[tensor.dtype] * math.prod(tensor.shape)
-        header[tensor.name] = {
-            "dtype": tensor.dtype,
-            "shape": tensor.shape,
-            "data_offsets": [start, end],
-        }
-    encoded = json.dumps(header).encode()
-    return len(encoded).to_bytes(8, "little") + encoded + b"\x38" * end
+def _stored(tensor: _Tensor) -> Stored:
+    """Arbitrary bytes, of which no float is infinite or NaN."""
+    size = BYTES_PER_ELEMENT[tensor.dtype] * math.prod(tensor.shape)
+    return Stored(LIBRARY_DTYPES[tensor.dtype], tensor.shape, b"\x38" * size)
 
 
 def make_in(directory: str) -> None:

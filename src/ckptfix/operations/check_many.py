@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.errors import CkptfixError, UnsupportedError
+from ckptfix.errors import CkptfixError, MissingShardsError, UnsupportedError
 from ckptfix.operations.check_one import (
     CheckRequest,
     check_loaded,
@@ -15,12 +15,14 @@ from ckptfix.operations.check_one import (
     load,
     shown_name,
 )
-from ckptfix.operations.checked import CheckedCheckpoint, ReleaseAnswer
+from ckptfix.operations.checked import CheckedCheckpoint, ReleaseAnswer, answers_of
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import with_name
 from ckptfix.operations.processes import each_in_turn, processes_for
 from ckptfix.progress import SILENT, Listener
 from ckptfix.remote.reference import Reference, is_remote
+from ckptfix.runtimes.releases import every_target
+from ckptfix.runtimes.verdict import judge_metadata
 
 _Loaded = Callable[[], tuple[Reference, Checkpoint]]
 """Raises the error that occurred while it was read."""
@@ -102,7 +104,24 @@ def _checked(
     except CkptfixError as error:
         shown = shown_name(name, request)
         unsupported = isinstance(error, UnsupportedError)
-        return CheckedCheckpoint(shown, error=with_name(shown, error), unsupported=unsupported)
+        return CheckedCheckpoint(
+            shown,
+            error=with_name(shown, error),
+            unsupported=unsupported,
+            runtimes=_from_metadata(error, request),
+        )
+
+
+def _from_metadata(error: CkptfixError, request: CheckRequest) -> tuple[ReleaseAnswer, ...]:
+    """What releases answer before they see a tensor, where only the shard files are missing."""
+    checkpoint = error.without_tensors if isinstance(error, MissingShardsError) else None
+    if not isinstance(checkpoint, Checkpoint) or not checkpoint.metadata:
+        return ()
+    asked = [target for target in request.targets if target.installed is None]
+    targets = asked or every_target()
+    with limited():
+        verdicts = [judge_metadata(checkpoint, target) for target in targets]
+    return answers_of(verdicts, (), ())
 
 
 def _check_apart(request: CheckRequest, name: str, listener: Listener) -> CheckedCheckpoint:

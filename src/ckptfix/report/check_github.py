@@ -15,7 +15,7 @@ from ckptfix.report.outlook import answer_text
 
 
 def check_github(report: CheckReport, verbose: bool) -> Iterator[Line]:
-    """One annotation for each group of similar findings, each failed check, and each answer."""
+    """One annotation for each group of similar findings, failed check, and answer."""
     for checked in report.checkpoints:
         if checked.error:
             title = f"{checked.name}: check failed"
@@ -31,6 +31,9 @@ def check_github(report: CheckReport, verbose: bool) -> Iterator[Line]:
             )
         if not checked.error:
             yield _answer(report, checked)
+    if report.skipped:
+        told = "\n".join(skipped.error for skipped in report.skipped)
+        yield _command("notice", told, title=f"{len(report.skipped)} skipped")
 
 
 def _answer(report: CheckReport, checked: CheckedCheckpoint) -> Line:

@@ -34,6 +34,7 @@ class _Case:
 def check_junit(report: CheckReport, verbose: bool) -> Iterator[Line]:
     """Findings below --fail-on appear as output of a passing case."""
     suites = [(c, _cases(report, c, verbose)) for c in report.checkpoints]
+    suites += [(s, [_Case("can be checked", "skipped", message=s.error)]) for s in report.skipped]
     total = [case for _, cases in suites for case in cases]
     yield line('<?xml version="1.0" encoding="UTF-8"?>')
     yield line(f'<testsuites name="ckptfix check" {_numbers(total)}>')

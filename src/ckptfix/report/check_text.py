@@ -11,7 +11,7 @@ from ckptfix.report.console import count, line
 from ckptfix.report.folding import fold
 from ckptfix.report.layout import Block, Line
 from ckptfix.report.matrix import matrix_lines
-from ckptfix.report.outlook import answer_text, outlook_lines
+from ckptfix.report.outlook import answer_text, metadata_only_lines, outlook_lines
 from ckptfix.report.spelling import REPAIR_COMMANDS
 from ckptfix.rules.finding import Finding, Repair, Severity
 from ckptfix.runtimes.loads import Answer
@@ -27,8 +27,12 @@ def check_text(report: CheckReport, verbose: bool) -> Iterator[Block]:
     """Every checkpoint under its name, and a summary where there are several."""
     several = len(report.checkpoints) > 1
     for checked in report.checkpoints:
-        if checked.error or (report.brief and not verbose):
-            continue  # errors are printed to stderr
+        if checked.error:  # printed to stderr
+            if not report.brief:
+                yield from metadata_only_lines(checked)
+            continue
+        if report.brief and not verbose:
+            continue
         if several and not _is_brief(checked):
             yield line((f"== {visible(checked.name)}", "bold"))
         yield from _checkpoint_lines(report, checked, verbose=verbose, alone=not several)

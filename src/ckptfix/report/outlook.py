@@ -17,14 +17,33 @@ from ckptfix.text import visible
 STYLE: Final = {Answer.YES: "green", Answer.NO: "red", Answer.UNKNOWN: ""}
 
 
+_Runs = list[tuple[Sequence[Target], tuple[Answer, str]]]
+
+
+def _runs(checked: CheckedCheckpoint) -> _Runs:
+    """Neighbouring releases with the same answer."""
+    each = ((a.target, (a.loads, visible(str(a.answer)))) for a in checked.runtimes)
+    return list(runs_of_releases(each))
+
+
+def _answers(runs: _Runs) -> Block:
+    rows = [(f"  {release_range(releases)}", text) for releases, (_, text) in runs]
+    return table(rows, [STYLE[loads] for _, (loads, _) in runs], head=False)
+
+
+def metadata_only_lines(checked: CheckedCheckpoint) -> Iterator[Block]:
+    """What the metadata alone decides, where the shard files are missing."""
+    if checked.runtimes:
+        yield line((f"Will {visible(checked.name)} load? (metadata only)", "bold"))
+        yield _answers(_runs(checked))
+        yield line()
+
+
 def outlook_lines(checked: CheckedCheckpoint) -> Iterator[Block]:
     """Both answers, for the requested releases, by default for every known one."""
     yield line(("Will it load? (names and formats only)", "bold"))
-    runs = list(
-        runs_of_releases((a.target, (a.loads, visible(str(a.answer)))) for a in checked.runtimes)
-    )
-    rows = [(f"  {release_range(releases)}", text) for releases, (_, text) in runs]
-    yield table(rows, [STYLE[loads] for _, (loads, _) in runs], head=False)
+    runs = _runs(checked)
+    yield _answers(runs)
     yield line(("Next step", "bold"))
     loading = [releases for releases, (loads, _) in runs if loads is Answer.YES]
     yield from _command_lines(list(_commands(checked, loading)))

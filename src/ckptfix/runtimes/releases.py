@@ -17,7 +17,7 @@ from ckptfix.runtimes.targets import Target, parse_target
 from ckptfix.runtimes.verdict import TargetVerdict, judge, judge_each
 
 MOST_NAMED: Final = 2
-"""More of the newest releases of a runtime than this become one specifier."""
+"""More neighbouring releases of a runtime than this become one specifier."""
 
 
 def registers(checkpoint: Checkpoint, target: Target) -> bool:
@@ -58,19 +58,28 @@ def specs_of(targets: Sequence[Target]) -> tuple[str, ...]:
 
     >>> specs_of(requested_targets(["vllm", "sglang==0.5.23"]))
     ('vllm', 'sglang==0.5.23')
+    >>> specs_of(requested_targets(["vllm>=0.16,<0.25"]))
+    ('vllm>=0.16.0,<=0.24.0',)
     """
     made = [target.spec for target in targets if target.installed is not None]
     recorded = (target for target in targets if target.installed is None)
     for runtime, group in groupby(recorded, key=lambda target: target.runtime):
         versions = [target.version for target in group]
-        known = known_releases(runtime)
-        if versions == list(known):
-            made.append(runtime)
-        elif len(versions) > MOST_NAMED and versions == list(known[-len(versions) :]):
-            made.append(f"{runtime}>={versions[0]}")
-        else:
-            made += [f"{runtime}=={version}" for version in versions]
+        made += [f"{runtime}{specifier}" for specifier in _specifiers(runtime, versions)]
     return tuple(made)
+
+
+def _specifiers(runtime: str, versions: list[str]) -> list[str]:
+    """Bounds that select these releases, where they are neighbours; otherwise each by itself."""
+    known = list(known_releases(runtime))
+    start = known.index(versions[0]) if versions[0] in known else len(known)
+    end = start + len(versions)
+    neighbours = versions == known[start:end]
+    if not neighbours or MOST_NAMED >= len(versions) < len(known):
+        return [f"=={version}" for version in versions]
+    lowest = f">={versions[0]}" if start else ""
+    highest = f"<={versions[-1]}" if end < len(known) else ""
+    return [",".join(filter(None, (lowest, highest)))]
 
 
 def newest_targets() -> tuple[Target, ...]:

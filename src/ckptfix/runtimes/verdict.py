@@ -128,6 +128,22 @@ def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     return verdict
 
 
+def judge_metadata(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
+    """What a release answers before it sees a tensor: no, or not known."""
+    profile = load_profile(target.runtime, target.profile_version)
+    unknown = "its shard files are missing; the metadata alone does not stop it"
+    try:
+        outer = outer_architecture(checkpoint.config, profile)
+        with suppress(NotModelOptError):
+            read_metadata(checkpoint, profile, outer)
+    except StopsError as stop:
+        at = stop.place_in(checkpoint.documents)
+        return TargetVerdict(target, refusal=stop.reason, at=at)
+    except UnregisteredError as absent:
+        return TargetVerdict(target, str(absent), unregistered=True)
+    return TargetVerdict(target, unknown)
+
+
 def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     if target.installed is not None:
         return _judge_installed(checkpoint, target, target.installed)
