@@ -1,4 +1,4 @@
-"""Commands on generated checkpoints as whole processes, beside a parser of the same headers.
+"""Commands on generated checkpoints as whole processes, next to a parser of the same headers.
 
 python benchmarks/large.py [--sizes 1k 25k 165k 1m] [--rounds 3] [--keep DIR]
 

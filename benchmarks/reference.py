@@ -1,8 +1,8 @@
-"""Do commands say the same of a large checkpoint by the fast path and by the plain one?
+"""Do commands report the same for a large checkpoint on the fast path and on the plain one?
 
 python benchmarks/reference.py DIR...
 
-The fast path folds like experts into the first; the plain one, in a process of its own, looks at
+The fast path folds identical experts into the first; the plain one, in a separate process, reads
 every module. What `check` says in every format, of one release and of all, and the patch and the
 report of `rewrite` are compared byte by byte.
 """

@@ -48,7 +48,7 @@ class Outcome:
     prefix: str
     expected: Answer
     answered: Answer
-    """A string that is no answer says why there is no answer."""
+    """A string that is not an answer is the reason why there is none."""
 
     @property
     def agrees(self) -> bool:
@@ -98,7 +98,7 @@ def replay_method(case: dict[str, Any], head: tuple[str, str, str]) -> Iterator[
 
 
 def scheme_of(lookup: Lookup, prefix: str, kind: LayerKind, expected: Answer) -> Answer:
-    """What the API says of a runtime name; of a scheme the fields that the file records."""
+    """The answer of the API for a runtime name; for a scheme, the fields that the file records."""
     try:
         scheme = lookup.find(prefix, kind)
     except LookupDisagreementError:
@@ -110,7 +110,7 @@ def scheme_of(lookup: Lookup, prefix: str, kind: LayerKind, expected: Answer) ->
 
 
 def answer(bound: BoundMetadata, prefix: str) -> Answer:
-    """What the API says of a runtime name, in the words of the file."""
+    """The answer of the API for a runtime name, in the terms of the file."""
     resolution = bound.resolve(prefix)
     excluded = "error" if resolution.exclusion_error else resolution.excluded is not None
     return excluded, "error" if resolution.algo_error else resolution.quant_algo

@@ -88,7 +88,7 @@ def rules_index() -> str:
 
 
 def rule_page(rule: Rule) -> str:
-    """docs/rules/CODE.md: one rule, with what `check` says of a real checkpoint."""
+    """docs/rules/CODE.md: one rule, with the output of `check` for a real checkpoint."""
     repairs = f", `ckptfix {repair_command(rule.fixed_by)}` repairs it" if rule.fixed_by else ""
     head = f"{rule.severity.value}, {rule.family.title}{repairs}, since ckptfix {rule.since}"
     parts = [

@@ -36,7 +36,7 @@ def record_lookups(asked: Lookups) -> None:
 
 
 def without_device() -> None:
-    """Let code that asks for a CUDA device or moves modules work without memory."""
+    """Let code that requests a CUDA device or moves modules work without memory."""
     torch: Any = importlib.import_module("torch")
     empty = torch.empty
 
@@ -54,7 +54,7 @@ def complete_placeholders() -> None:
     # The sparse attention of GLM-MoE-DSA and DeepSeek V3.2 and V4.
     indexer: Any = importlib.import_module("vllm.model_executor.layers.sparse_attn_indexer")
     indexer.has_deep_gemm = lambda: True
-    # Sparse attention needs blocks of 64; the oracle asks for 16.
+    # Sparse attention needs blocks of 64; the oracle requests 16.
     cache_config: Any = importlib.import_module("vllm.config").CacheConfig
     make = cache_config.__init__
     cache_config.__init__ = lambda self, **sizes: make(self, **sizes | {"block_size": 64})

@@ -1,4 +1,4 @@
-"""Hold `ckptfix check` against what real classes did with the releases of `../shared/real-configs`.
+"""Compare `ckptfix check` with what real classes did with the releases of `../shared/real-configs`.
 
     tools/published.py [--keep DIR] [NAME...]
 
@@ -87,7 +87,7 @@ def check(directory: Path) -> Row:
 def disagreements(
     row: Row, expected: Mapping[str, Any], reasons: Mapping[str, str]
 ) -> Iterator[str]:
-    """What differs from the real classes, and findings that nobody vouches for.
+    """What differs from the real classes, and findings without a recorded reason.
 
     Args:
         row: what `check` found.

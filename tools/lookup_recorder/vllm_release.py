@@ -1,6 +1,6 @@
 """What tools/record_lookups.py calls of a vLLM release: `get_quant_method` of its config classes.
 
-What that would build is replaced by stand-ins, which say which class it is: a layer is an instance
+What that would build is replaced by stand-ins, which name the class: a layer is an instance
 of its class that was never built, so no kernel can be chosen for it. Releases before 0.24.0 import
 the package gguf, which must be on PYTHONPATH.
 """
@@ -26,7 +26,7 @@ CORRECTED: Final[Mapping[str, tuple[str, ...]]] = {
     "awq": ("awq_marlin", "auto_awq"),
     "auto-round": ("inc",),
 }
-"""quant_method -> the methods of which the release has one, which it corrects that to."""
+"""quant_method -> methods, one of which the release corrects it to."""
 
 
 class _Found(Exception):  # noqa: N818 - an answer, not an error
@@ -90,7 +90,7 @@ class VllmRelease:
 
 
 def _experts_class() -> Any:
-    """The class of fused experts that a config class is asked about."""
+    """The class of fused experts that a config class is queried about."""
     package = import_module("vllm.model_executor.layers.fused_moe")
     try:
         return package.RoutedExperts
@@ -109,7 +109,7 @@ def _corrected(method: str) -> str:
 
 
 def _with_stand_ins(module: types.ModuleType) -> None:
-    """Replace every method of layers in a module by one that only says its name."""
+    """Replace every method of layers in a module by one that only has its name."""
     for name, value in vars(module).copy().items():
         if isinstance(value, type) and name.endswith("Method"):
             setattr(module, name, lambda *_, name=name, **__: types.SimpleNamespace(name=name))
@@ -124,7 +124,7 @@ def _module_of(config: Any) -> Any:
 
 
 def _leave_experts(config: Any) -> Any:
-    """Let the module of a config have a stand-in for unquantized experts, which ask for a layer."""
+    """Give the module of a config a stand-in for unquantized experts, which need a layer."""
     module = _module_of(config)
     stand_in = type("UnquantizedFusedMoEMethod", (), {"__init__": lambda *_: None})
     module.UnquantizedFusedMoEMethod = stand_in

@@ -51,7 +51,7 @@ _HINTS: Final[Mapping[str, Config]] = {
 """Values without which a class refuses, and which no error message names."""
 _IN_VISION: Final = frozenset({"use_rope2d"})
 _GENERIC_BACKEND: Final = (("TransformersMoE", "MixtralConfig"), ("Transformers", "LlamaConfig"))
-"""The generic backend takes any library model: a plain one and one with experts stand for it."""
+"""The generic backend takes any library model: a plain one and one with experts represent it."""
 _DECODER: Final[Config] = {
     "hidden_size": 4096,
     "num_hidden_layers": 4,

@@ -1,4 +1,4 @@
-"""What an error says that a config must hold: an error names what is wrong more often than not."""
+"""What a config must contain, from errors, which usually name what is wrong."""
 
 import ast
 import linecache

@@ -30,7 +30,7 @@ _OF_TARGET: Final = re.compile(
 
 
 def is_draft(architecture: str) -> bool:
-    """Whether a class runs beside a target model.
+    """Whether a class runs with a target model.
 
     >>> is_draft("DeepseekV3ForCausalLMNextN"), is_draft("DeepseekV3ForCausalLM")
     (True, False)
@@ -44,7 +44,7 @@ def is_inside(architecture: str) -> bool:
 
 
 def target(architecture: str, registered: Collection[str]) -> str:
-    """The architecture that a draft runs beside; empty where it is none that is known."""
+    """The architecture that a draft runs with; empty if unknown."""
     named = _TARGETS.get(architecture, "")
     stem = _ENDING.sub("", architecture)
     tries = [named, *(stem + form for form in _FORMS if stem != architecture)]

@@ -1,4 +1,4 @@
-"""A value for a configuration attribute that a class asks for and the config lacks."""
+"""A value for a configuration attribute that a class reads and the config lacks."""
 
 import copy
 import re
@@ -144,7 +144,7 @@ _RULES: Final[tuple[tuple[str, Any], ...]] = (
 
 
 def guess(name: str) -> Any:
-    """A value that a config attribute of this name often has; None where the name says nothing."""
+    """A value that a config attribute of this name often has; None if the name gives no hint."""
     return next(
         (copy.deepcopy(value) for pattern, value in _RULES if re.search(pattern, name)), None
     )

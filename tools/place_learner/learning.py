@@ -1,4 +1,4 @@
-"""Learn one architecture: build it, note what it asks, send names through its loader.
+"""Learn one architecture: build it, record its lookups, send names through its loader.
 
 A runtime answers `kinds`, `config_extra`, `architectures`, `model_class`, `class_file`,
 `same_class`, `inner`, `config_registry`, `build` and `another_name`: see `vllm_runtime`.
@@ -223,7 +223,7 @@ def _spellings(
 
 
 def _best(run: Mapping[str, Any]) -> str:
-    """The spelling of which all tensors load in one pass; of two the one with more matrices."""
+    """The spelling of which all tensors load in one pass; of two, the one with more matrices."""
     whole = [
         kind
         for kind in ("legacy", "saved", "own")

@@ -216,7 +216,7 @@ def _metadata(algo: str, algos: Algorithms, others: list[str]) -> dict[str, Any]
 
 
 def _dropped(plain: list[Any], quantized: list[Any]) -> Iterator[str]:
-    """Places, masked, that ask a recorder, and do not ask this config."""
+    """Places, masked, that query a recorder, and do not query this config."""
     asked = {row["place"] for row in quantized if row["asked"]}
     layers = ("linear", "experts", "head")
     for row in plain:

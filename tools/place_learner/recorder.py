@@ -43,7 +43,7 @@ class Recording:
     recorder_name: list[str]
 
     def class_file(self, model_class: Any) -> str:
-        """Where the class stands in the wheel."""
+        """Path of the class in the wheel."""
         return str(Path(inspect.getfile(model_class)).relative_to(self.root))
 
     def another_name(self, error: BaseException) -> bool:

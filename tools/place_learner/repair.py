@@ -1,4 +1,4 @@
-"""Building with a config that lacks something: what is asked is guessed, demands are obeyed."""
+"""Building with a config that lacks something: missing values are guessed, demands are obeyed."""
 
 import tempfile
 import time

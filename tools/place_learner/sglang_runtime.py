@@ -12,7 +12,7 @@ from runtime_probe.sglang_models import SglangModels, boot
 
 
 class SglangRuntime(SglangModels, Recording):
-    """See `learning` for what is asked of a runtime."""
+    """See `learning` for the interface of a runtime."""
 
     name = "sglang"
     config_extra: Final[dict[str, Any]] = {}

@@ -120,9 +120,9 @@ def _empty(shapes: Mapping[str, list[int]], dtype: Any) -> Tensors:
 def variants(tensors: Tensors, layers: int) -> Iterator[Tensors]:
     """The tensors under other usual spellings, the given one first.
 
-    Drafts are stored otherwise than they are built: their loaders put "model." before every name,
-    or turn "mtp." into it, put the block's own name inside, or take the draft from the layer after
-    the last of the target's `layers`.
+    Drafts are stored differently from how they are built: their loaders put "model." before every
+    name, or turn "mtp." into it, put the block's own name inside, or take the draft from the layer
+    after the last of the target's `layers`.
     """
     after_last = f"model.layers.{layers}."
     renames = (

@@ -14,7 +14,7 @@ from place_learner.masks import carried, mask, numbers
 
 Result = Mapping[str, Any]
 Outcome = tuple[str, str | None, str]
-"""Place, name asked for (None: never), kind; numbers masked."""
+"""Place, name looked up (None: never), kind; numbers masked."""
 
 ALWAYS: Final = ""
 """The condition of what the first config showed."""
@@ -202,7 +202,7 @@ def _common_place(base: str, names: _Names) -> str:
 
 
 def _row(outcome: Outcome, at: str, proof: str) -> list[Any]:
-    """Place and asked name; `~` stands for the block's place, `=` for the place."""
+    """Place and looked-up name; `~` means the block's place, `=` the place."""
     place, asked, kind = outcome
     told = "=" if asked == place else asked if asked is None else _short(asked, at)
     out: list[Any] = [_short(place, at), told, kind]

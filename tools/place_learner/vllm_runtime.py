@@ -23,7 +23,7 @@ _MODELS: Final = "vllm.model_executor.models."
 
 
 class VllmRuntime(VllmModels, Recording):
-    """See `learning` for what is asked of a runtime."""
+    """See `learning` for the interface of a runtime."""
 
     name = "vllm"
     config_extra: Final = {"quantization_config": {"quant_method": RECORDER}}

@@ -49,9 +49,9 @@ def _id(record: TableRecord) -> str:
 
 
 def write(folder: Path, release: ReleaseRecord, found: Mapping[str, TableRecord]) -> list[str]:
-    """Put a release into the folder of its runtime; what changed, a line each.
+    """Put a release into the folder of its runtime; what changed, one line each.
 
-    Tables that no release names any more are left out.
+    Tables that no release uses any more are dropped.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{release.version}.json"
@@ -77,7 +77,7 @@ def _read_tables(path: Path) -> dict[str, TableRecord]:
 
 
 def _lines(release: ReleaseRecord) -> bytes:
-    """The release as JSON, an architecture a line, so that a diff of it can be read."""
+    """The release as JSON, one architecture per line, so that a diff of it can be read."""
     body = msgspec.to_builtins(release)
     parts = []
     for key, value in body.items():

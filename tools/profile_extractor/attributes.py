@@ -23,7 +23,7 @@ def get_attribute(interpreter: "Interpreter", value: Value, name: str) -> Value:
 
     Raises:
         KeyError: it has none of that name.
-        NotStaticError: the source alone does not tell.
+        NotStaticError: the source alone does not show it.
     """
     finder = _FINDERS.get(type(value))
     if finder is not None:

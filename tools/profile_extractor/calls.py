@@ -33,7 +33,7 @@ def call(
     """What a call gives.
 
     Raises:
-        NotStaticError: the source alone does not tell.
+        NotStaticError: the source alone does not show it.
     """
     match function:
         case FunctionDefinition():

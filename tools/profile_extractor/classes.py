@@ -10,11 +10,11 @@ BasesOf = Callable[[ClassDefinition], Sequence[ClassDefinition]]
 
 
 def resolution_order(definition: ClassDefinition, bases_of: BasesOf) -> list[ClassDefinition]:
-    """The class and its bases in the order in which Python asks them (C3).
+    """The class and its bases in the order in which Python searches them (C3).
 
     Args:
         definition: the class.
-        bases_of: gives the bases that stand in the release; others have no tables.
+        bases_of: gives the bases that are in the release; others have no tables.
 
     Raises:
         NotStaticError: Python would refuse the class.

@@ -49,7 +49,7 @@ def evaluate(interpreter: "Interpreter", node: ast.expr, scope: Scope) -> Value:
     """The value of an expression; `Unknown` where a parameter without a value decides.
 
     Raises:
-        NotStaticError: the source alone does not tell.
+        NotStaticError: the source alone does not show it.
     """
     evaluator = _EVALUATORS.get(type(node))
     if evaluator is None:

@@ -27,7 +27,7 @@ _DEEPEST = 60
 class Interpreter:
     """Expressions, calls and function bodies of one release.
 
-    All methods raise `NotStaticError` where the source alone does not tell.
+    All methods raise `NotStaticError` where the source alone does not show it.
     """
 
     def __init__(self, lookup: Lookup) -> None:
@@ -64,7 +64,7 @@ class Interpreter:
         return run(self, body, scope)
 
     def name(self, name: str, scope: Scope) -> Value:
-        """What a name stands for where an expression stands."""
+        """What a name means at the place of an expression."""
         if name in scope.names:
             return scope.names[name]
         owner = scope.owner
@@ -75,7 +75,7 @@ class Interpreter:
         return self.module_name(scope.module, name)
 
     def module_name(self, module: Module, name: str) -> Value:
-        """What a name stands for in a module."""
+        """What a name means in a module."""
         return self._value(self.lookup.find(module, name))
 
     def imported(self, target: Import) -> Value:
@@ -89,7 +89,7 @@ class Interpreter:
         return self.evaluate(found[1], Scope(found[0])) if isinstance(found, tuple) else found
 
     def order(self, definition: ClassDefinition) -> list[ClassDefinition]:
-        """A class and its bases of the release, in the order in which Python asks them."""
+        """A class and its bases of the release, in the order in which Python searches them."""
         if definition not in self._orders:
             self._orders[definition] = resolution_order(definition, self._bases)
         return self._orders[definition]

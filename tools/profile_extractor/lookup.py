@@ -1,4 +1,4 @@
-"""Which definition a name in a module of the release stands for, across imports."""
+"""The definition that a name in a module of the release means, across imports."""
 
 import ast
 from functools import cache
@@ -14,7 +14,7 @@ from profile_extractor.values import (
 )
 
 Definition = Module | ClassDefinition | FunctionDefinition | External | tuple[Module, ast.expr]
-"""What a name stands for; an expression comes with the module that it stands in."""
+"""What a name means; an expression comes with its module."""
 
 _LONGEST_CHAIN = 20
 """Re-exports of a name; more of them are a circle."""
@@ -43,7 +43,7 @@ class Lookup:
         return None
 
     def find(self, module: Module, name: str, _chain: int = 0) -> Definition:
-        """What a name stands for in a module.
+        """What a name means in a module.
 
         Raises:
             NotStaticError: the module binds no such name, or changes its value in place.

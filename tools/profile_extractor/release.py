@@ -33,7 +33,7 @@ _WITHOUT_PLACE: Final = "renaming"
 
 @dataclass(frozen=True)
 class Unread:
-    """Something of an architecture that the source alone does not tell."""
+    """Something of an architecture that the source alone does not show it."""
 
     architecture: str
     where: str
@@ -93,7 +93,7 @@ class _Reader:
         self.unread: list[str] = []
 
     def record(self) -> ArchitectureRecord:
-        """What the class says; of a part that could not be read, nothing."""
+        """The record of the class, without the parts that could not be read."""
         definition = self.definition
         head = (definition.name, definition.module.path)
         try:

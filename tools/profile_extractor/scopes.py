@@ -1,4 +1,4 @@
-"""What the names in a module, a class body or a function stand for, read without running it."""
+"""What the names in a module, a class body or a function mean, read without running it."""
 
 import ast
 from collections.abc import Callable, Iterable, Iterator
@@ -120,7 +120,7 @@ def _import(statement: ast.stmt, package: Package, into: Bindings, likelihood: i
 def _branches(statement: ast.stmt, package: Package, into: Bindings, likelihood: int) -> None:
     match statement:
         case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING")):
-            # Where a package loads its classes lazily, this alone says where they stand.
+            # If a package loads its classes lazily, only this shows where they are.
             _read(statement.body, package, into, likelihood - 1)
             _read(statement.orelse, package, into, likelihood)
         case ast.If(test=test):

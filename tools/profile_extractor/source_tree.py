@@ -68,7 +68,7 @@ def open_source_tree(path: Path) -> SourceTree:
     except InvalidWheelFilename:
         raise CkptfixError(
             f"{path}: {wheel} is not the file name of a wheel",
-            advice="keep the name that pip download gave it, it says what release this is",
+            advice="keep the name that pip download gave it, it shows which release this is",
         ) from None
     return SourceTree(wheel, sha256, root)
 
@@ -88,7 +88,7 @@ def _recorded_wheel(directory: Path) -> tuple[str, str]:
         text = record.read_text(encoding="utf-8")
     except OSError:
         raise CkptfixError(
-            f"{directory}: nothing says which wheel this was", advice=advice
+            f"{directory}: nothing shows which wheel this was", advice=advice
         ) from None
     line = re.fullmatch(r"([0-9a-f]{64}) [ *](?:.*/)?([^/]+\.whl)", text.strip())
     if line is None:

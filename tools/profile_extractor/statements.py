@@ -1,4 +1,4 @@
-"""What a small function returns: its statements carried out as far as the source alone tells."""
+"""What a small function returns: its statements carried out as far as the source alone shows."""
 
 import ast
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ def run(interpreter: "Interpreter", body: Sequence[ast.stmt], scope: Scope) -> V
     """What a function body returns.
 
     Raises:
-        NotStaticError: the source alone does not tell.
+        NotStaticError: the source alone does not show it.
     """
     returned = _Run(interpreter, scope).block(body)
     return returned[0] if returned else None

@@ -1,4 +1,4 @@
-"""What an expression of a runtime's source can evaluate to, beside plain Python values."""
+"""What an expression of a runtime's source can evaluate to, besides plain Python values."""
 
 import ast
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ Value: TypeAlias = object
 
 
 class NotStaticError(Exception):
-    """The source alone does not tell; the message says what stood in the way."""
+    """The source alone does not show it; the message says what prevented it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ class Pattern:
 
 @dataclass(frozen=True, eq=False)
 class Namespace:
-    """An object of the standard library of which only some attributes are known."""
+    """An object of the standard library with only some known attributes."""
 
     attributes: Mapping[str, Value]
 
@@ -98,13 +98,13 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Scope:
-    """Where an expression stands."""
+    """The place of an expression."""
 
     module: Module
     names: dict[str, Value] = field(default_factory=dict)
     """Parameters and local variables."""
     owner: ClassDefinition | None = None
-    """The class in whose body it stands."""
+    """The class whose body contains it."""
 
     def inside(self) -> "Scope":
         """A scope in this one, which does not leak what it binds."""

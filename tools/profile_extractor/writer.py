@@ -76,7 +76,7 @@ def write(paths: Iterable[Path], texts: Mapping[str, str]) -> None:
 
 
 def _lines(release: ReleaseFile) -> str:
-    """One architecture a line, so that a change reads well in a diff."""
+    """One architecture per line, so that a change reads well in a diff."""
     fields = msgspec.to_builtins(release)
     changed = fields.pop("changed", {})
     head = [f" {_json(key)}: {_json(value)}" for key, value in fields.items()]

@@ -19,14 +19,14 @@ Answer = Literal["yes", "no", "unknown"]
 
 @dataclass(frozen=True)
 class Answered:
-    """What one call of `check` said of one release."""
+    """What one call of `check` reported for one release."""
 
     answer: Answer
     reasons: tuple[str, ...]
 
 
 def checked(directory: Path, releases: tuple[str, ...]) -> tuple[dict[str, Any], str]:
-    """The report of `ckptfix check --runtime` on one checkpoint, and what it told on stderr."""
+    """The report of `ckptfix check --runtime` on one checkpoint, and its stderr."""
     flags = [flag for release in releases for flag in ("--runtime", release)]
     arguments = ["ckptfix", "check", str(directory), "--format", "json", "--no-config", *flags]
     shown, told = io.StringIO(), io.StringIO()

@@ -190,7 +190,7 @@ def anchor(draft: Draft) -> str | None:
 
 
 def value(draft: Draft) -> str | None:
-    """A number, a type or a switch that says something else."""
+    """A number, a type or a switch with a different value."""
     places = [(o, key) for o in _objects(section(draft)) for key in _VALUES if key in o]
     if not places:
         return None
@@ -201,7 +201,7 @@ def value(draft: Draft) -> str | None:
 
 
 def targets(draft: Draft) -> str | None:
-    """The targets of a group of compressed-tensors in another way."""
+    """The targets of a group of compressed-tensors, changed."""
     groups = (section(draft) or {}).get("config_groups")
     if not isinstance(groups, dict) or not groups:
         return None
@@ -216,7 +216,7 @@ def targets(draft: Draft) -> str | None:
 
 
 def second_file(draft: Draft) -> str | None:
-    """A file of the quantizer that says something else, or the same in another place."""
+    """A file of the quantizer with different content, or the same in another place."""
     own = section(draft)
     if own is None:
         return None

@@ -1,4 +1,4 @@
-"""Ways to break config.json around the quantization metadata, and files of others beside it."""
+"""Ways to break config.json around the quantization metadata, and files of others next to it."""
 
 import json
 from typing import Any, Final
@@ -94,7 +94,7 @@ def layer_kinds(draft: Draft) -> str | None:
 
 
 def foreign_file(draft: Draft) -> str | None:
-    """Files of another tool beside ours."""
+    """Files of another tool next to ours."""
     name, value = draft.random.choice(
         [
             ("quantize_config.json", {"bits": 4, "group_size": 128, "quant_method": "gptq"}),

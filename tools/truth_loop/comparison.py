@@ -56,7 +56,7 @@ class Comparison:
 
 
 def answer(case: Case) -> Mapping[str, Answered]:
-    """Release -> what `check` says of a case."""
+    """Release -> the answer of `check` for a case."""
     with TemporaryDirectory() as folder:
         return ask_as_judged(case.write(home_of(case.origin), Path(folder) / case.id))
 

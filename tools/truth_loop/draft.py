@@ -64,4 +64,4 @@ class Draft:
 
 
 Mutator = Callable[[Draft], str | None]
-"""Breaks a draft and says how; None where there is nothing to break."""
+"""Breaks a draft and describes how; None if there is nothing to break."""

@@ -1,7 +1,7 @@
 """The real runtimes of `../shared/oracle` as judges of checkpoints on disk.
 
-Every batch imports a runtime once and forks for each checkpoint; what a judge said is kept beside
-the list, so that a run that was cut off goes on where it stopped.
+Every batch imports a runtime once and forks for each checkpoint; what a judge answered is kept next
+to the list, so that a run that was cut off goes on where it stopped.
 """
 
 import gzip
@@ -36,7 +36,7 @@ class Judge:
     batch: str
     """Script that loads the checkpoints of a list."""
     recorder: str
-    """Script that says of each whether it loaded."""
+    """Script that reports whether each loaded."""
     environment: Mapping[str, str]
 
 
@@ -59,7 +59,7 @@ class Judged:
     """What a runtime did with a case."""
 
     loads: bool | None
-    """None: the fixture fails in the same way, so that there is nothing to tell apart."""
+    """None: the fixture fails in the same way, so nothing can be distinguished."""
     why: tuple[str, ...]
 
 
@@ -139,7 +139,7 @@ _KV: Final = re.compile(r"\.(k|v|q|prob)_scale$")
 
 
 def _timed_out(raw: Mapping[str, Any]) -> bool:
-    """The batch gave up on it, which on a busy machine says nothing about the checkpoint."""
+    """The batch gave up on it, which on a busy machine means nothing for the checkpoint."""
     return bool(raw.get("crash") == signal.SIGALRM)
 
 
@@ -157,7 +157,7 @@ def _batch(directories: Sequence[Path], work: Path, name: str, runtime: Judge) -
     listed = work / f"{name}.list"
     listed.write_text("".join(f"{directory}\n" for directory in directories))
     out = work / f"{name}-{runtime.release}.jsonl"
-    if out.exists():  # those that were cut off are asked again
+    if out.exists():  # those that were cut off are run again
         kept = [json.dumps(raw) + "\n" for raw in _raw(out) if not _timed_out(raw)]
         out.write_text("".join(kept))
     _run([SCRIPTS / runtime.batch, listed, out], work, runtime)

@@ -1,7 +1,7 @@
 """Ways to break a checkpoint that `../shared/oracle/truth/mutate.py` does not have.
 
-That script breaks the quantization metadata; these break what surrounds them. What is right is for
-the runtimes to say.
+That script breaks the quantization metadata; these break what surrounds them. The correct answer is
+for the runtimes to say.
 """
 
 import copy

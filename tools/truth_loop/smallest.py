@@ -27,7 +27,7 @@ class _Value:
 
 _Part = _Value | tuple[str, TensorEdit | None] | tuple[str, str]
 Disagree = Callable[[Sequence[Case]], Sequence[bool]]
-"""Whether each case is still answered wrongly in the same way."""
+"""Whether each case still has the same wrong answer."""
 
 
 def smallest(case: Case, disagree: Disagree, *, fixtures: Path) -> Case:

@@ -88,7 +88,7 @@ def _nbytes(dtype: str, shape: tuple[int, ...]) -> int:
 
 
 def _layout_problem(dtype: str, shape: tuple[int, ...]) -> str:
-    """Why nothing can be stored so; empty where it can."""
+    """Why nothing can be stored like this; empty if it can."""
     if dtype not in DTYPE_BITS:
         return f"unknown dtype {visible(dtype)!r}" if dtype else "has no dtype"
     if shape == NO_SHAPE:
@@ -214,8 +214,8 @@ def _row_problem(row: Row, data_bytes: int) -> str:
         return f"data ends at byte {end}, but the file holds {data_bytes} bytes of data"
     expected = _nbytes(row.dtype, row.shape)
     if expected != end - start:
-        held = f"data_offsets span {end - start} bytes"
-        return f"{row.dtype} {list(row.shape)} takes {expected} bytes, {held}"
+        spanned = f"data_offsets span {end - start} bytes"
+        return f"{row.dtype} {list(row.shape)} takes {expected} bytes, {spanned}"
     return ""
 
 

@@ -111,7 +111,7 @@ class TensorTable:
 
 
 def _flat(scale: Tensor) -> Tensor:
-    """A scalar, where there is one element: in a bank both runtimes assign it to one element.
+    """A scalar if there is one element: in a bank, both runtimes assign it to one element.
 
     Linears take `()` and `(1,)` only (vllm 0.33.0 and sglang 0.5.23, judged by their loaders).
     """

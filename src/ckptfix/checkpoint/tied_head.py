@@ -1,7 +1,7 @@
 """Whether a stored output head repeats the embeddings.
 
-Some checkpoints with tied embeddings store the head all the same: Qwen3-0.6B does. Nothing is lost
-where a runtime leaves such a copy out. Shapes do not show it, so a few of their bytes are compared.
+Some checkpoints with tied embeddings store the head anyway, for example Qwen3-0.6B. Nothing is lost
+if a runtime skips such a copy. Shapes do not show it, so a few of their bytes are compared.
 """
 
 from typing import Final
@@ -20,7 +20,7 @@ any of them."""
 def head_repeats_embeddings(source: Source, table: TensorTable) -> bool:
     """True if the only head has the bytes of the only embeddings, as far as they are compared.
 
-    Zeros alone say nothing: nobody has written weights there.
+    Zeros alone prove nothing, because no weights were written there.
 
     Raises:
         CkptfixError: a shard file cannot be read.

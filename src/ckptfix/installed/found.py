@@ -21,15 +21,15 @@ def of_first() -> Iterator[Target]:
     Raises:
         CkptfixError: none has.
     """
-    asked = []
+    tried = []
     for python in usual_interpreters():
-        asked.append(python)
+        tried.append(python)
         found = runtimes_in(python, known_runtimes())
         if found:
             yield from (_target(name, version, python) for name, version in found.items())
             return
     raise CkptfixError(
-        f"no runtime is installed in {', '.join(map(visible, asked))}",
+        f"no runtime is installed in {', '.join(map(visible, tried))}",
         advice="name the Python that has one, for example vllm@/path/to/venv",
     )
 

@@ -28,8 +28,8 @@ def _int(bits: int) -> Codes:
 _FP4: Final = Codes("FP4", "U32", 4, "float", 6.0, 0.17, 0.03, "in")
 _FP8: Final = Codes("FP8", "U32", 8, "float", 448.0, 0.04, 0.004, "in")
 _AFFINE: Final = ScaleLayout("groups and biases", _FLOATS, _affine_groups)
-_EXPONENTS: Final = ScaleLayout("exponents beside words", ("U8",), groups(32))
-_BY_16: Final = ScaleLayout("bytes beside words", ("U8",), groups(16))
+_EXPONENTS: Final = ScaleLayout("exponents next to words", ("U8",), groups(32))
+_BY_16: Final = ScaleLayout("bytes next to words", ("U8",), groups(16))
 
 # fmt: off
 MLX_FORMATS: Final = (

@@ -184,10 +184,10 @@ def _companion_shape_faults(row: Format, module: Module) -> list[str]:
         tensor = module.tensors.get(role.name)
         if tensor is None:
             continue
-        held = f"{role.name} is {tensor.dtype} {list(tensor.shape)}"
+        found = f"{role.name} is {tensor.dtype} {list(tensor.shape)}"
         scalar = tensor.dtype in row.scalars and is_scalar(logical, tensor.shape)
         if role.holds == "scalar" and not scalar:
-            faults.append(f"{held}, expected an {row.scalars[-1]} scalar")
+            faults.append(f"{found}, expected an {row.scalars[-1]} scalar")
         elif role.holds == "inputs" and tensor.shape != (logical[-1],):
             faults.append(f"{role.name} is {list(tensor.shape)}, expected [{logical[-1]}]")
     return faults
@@ -204,16 +204,16 @@ def _near_miss(module: Module, weight: Tensor) -> str:
     of_scale = _scale_of(module)
     scale = module.tensors.get(of_scale)
     of_weight = next(role for role in WEIGHTS if role in module.tensors)
-    held = f"{of_weight} is {weight.dtype} {list(weight.shape)}"
+    found = f"{of_weight} is {weight.dtype} {list(weight.shape)}"
     if scale is None:
-        return f"{held} and has no weight_scale"
-    held += f", {of_scale} is {scale.dtype} {list(scale.shape)}"
+        return f"{found} and has no weight_scale"
+    found += f", {of_scale} is {scale.dtype} {list(scale.shape)}"
     layout = [row for row in table.FORMATS if _fits_layout(row, module) is not None]
     if layout:
         row = min(layout, key=lambda row: len(_companion_faults(row, module)))
-        return f"{held}: as {row.quant_algo}, " + ", ".join(_companion_faults(row, module))
+        return f"{found}: as {row.quant_algo}, " + ", ".join(_companion_faults(row, module))
     dtypes = [row for row in table.FORMATS if _has_dtypes(row, module)]
     if dtypes:
         names = ", ".join(dict.fromkeys(row.quant_algo for row in dtypes))
-        return f"{held}: the shape of {of_scale} fits none of {names}"
-    return f"{held}: no known format has these dtypes"
+        return f"{found}: the shape of {of_scale} fits none of {names}"
+    return f"{found}: no known format has these dtypes"

@@ -67,7 +67,7 @@ class BoundMetadata:
 
     @property
     def excludes(self) -> bool:
-        """True where there is a pattern."""
+        """True if there is a pattern."""
         return bool(self.patterns.patterns)
 
     def resolve(self, name: str) -> Resolution:
@@ -203,7 +203,7 @@ def _mapped(
 def _as_declared(
     entries: tuple[tuple[str, str], ...], excludes: tuple[str, ...]
 ) -> tuple[EntryTable, PatternTable]:
-    """Indexed once for all releases that leave every name as it is."""
+    """Indexed once for all releases that change no name."""
     table = {name: Entry(name, name, algo.upper()) for name, algo in entries}
     return EntryTable(table), PatternTable(tuple(Pattern(text, text) for text in excludes))
 

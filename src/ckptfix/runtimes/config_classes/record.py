@@ -115,7 +115,7 @@ def requires_model_type(rows: Sequence[ConfigClassesRow], version: str) -> bool:
 def class_for(
     rows: Sequence[ConfigClassesRow], version: str, model_type: object
 ) -> ConfigClass | None:
-    """The class that reads config.json; None where it is not recorded.
+    """The class that reads config.json; None if it is not recorded.
 
     Args:
         rows: of the runtime.

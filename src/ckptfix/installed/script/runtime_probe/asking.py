@@ -26,7 +26,7 @@ _DTYPES: Final = {
 }
 _CONFIG: Final = "config.json"
 _STOOD_IN: Final = "stubbed op"
-NO_NETWORK: Final = "ckptfix asks without a network"
+NO_NETWORK: Final = "ckptfix queries it without a network"
 _HERE: Final = str(Path(__file__).parent)
 
 

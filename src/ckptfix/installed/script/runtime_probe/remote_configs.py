@@ -83,7 +83,7 @@ class _Attributes(dict[str, Any]):
 
     @classmethod
     def of(cls, value: Any) -> Any:
-        """The same, inside and out; anything else as it is."""
+        """The same for nested values; anything else unchanged."""
         if isinstance(value, dict):
             return cls((key, cls.of(inner)) for key, inner in value.items())
         return value
@@ -107,7 +107,7 @@ def _with_language_model() -> Any:
             for key, value in (("norm_mean", [0.5] * 3), ("norm_std", [0.5] * 3)):
                 given.setdefault(key, value)
             given.setdefault("use_cache", False)
-            object.__setattr__(self, "_language", language)  # the base asks before it is set
+            object.__setattr__(self, "_language", language)  # the base reads it before it is set
             super().__init__(**given)
             self.llm_config = self.text_config = language
             self.vision_config = vision
