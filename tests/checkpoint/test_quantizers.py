@@ -63,7 +63,7 @@ def test_nothing_is_unrecognized_and_everything_is_stated(directory: Path) -> No
     if directory.name != "ct-llama-attn-fp8":  # scales of the KV cache alone
         assert quantized(inspected)
     if directory.name == "fp8-qwen3vl-block-w64":
-        return  # modules_to_not_convert says `visual`, which transformers quantized all the same
+        return  # modules_to_not_convert says `visual`, which transformers quantized anyway
     for row in inspected.formats:
         assert not row.codes or sum(row.stated_in.values()) >= row.modules, row
 
@@ -106,7 +106,8 @@ def test_a_rule_of_gptq_is_matched_from_the_start_in_order(tmp_path: Path) -> No
     tensors = {k: v for name in names for k, v in GPTQ(name).items()}
     rows = inspect(write(tmp_path, metadata, tensors)).formats
     shown = {(r.codes.symmetric, r.modules, sum(r.stated_in.values())) for r in rows if r.codes}
-    # Of layer 1 the metadata say that it is not quantized, so nothing says whether it is symmetric.
+    # Of layer 1 the metadata says that it is not quantized, so nothing says whether it is
+    # symmetric.
     assert shown == {(False, 1, 1), (True, 1, 1), (None, 2, 0)}
 
 

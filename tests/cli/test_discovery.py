@@ -15,7 +15,7 @@ BAD = "nanovl-mixed"
 
 
 def put(directory: Path, **files: object) -> Path:
-    """A folder with these files; `__` stands for a dot."""
+    """A folder with these files; `__` means a dot."""
     directory.mkdir(parents=True)
     for name, content in files.items():
         text = content if isinstance(content, str) else json.dumps(content)

@@ -45,7 +45,7 @@ def blocks_in_another_spelling(at: Path) -> Path:
 
 
 def one_member_in_extra_config(at: Path) -> Path:
-    """extra_config leaves out one of the members that are stored alike."""
+    """extra_config leaves out one of the members that are stored the same way."""
     entries = {"model.layers.0.self_attn.q_proj": {"bits": 16}}
     return model(at, ROUND | {"extra_config": entries}, GPTQ)
 
@@ -78,7 +78,7 @@ def unquantized_but_not_in_exclude(at: Path) -> Path:
 
 
 def rule_leaves_out_what_is_quantized(at: Path) -> Path:
-    """A rule of GPTQ leaves a module out that was quantized all the same."""
+    """A rule of GPTQ leaves a module out that was quantized anyway."""
     return model(at, METADATA | {"dynamic": {"-:.*o_proj": {}}}, GPTQ)
 
 

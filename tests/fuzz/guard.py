@@ -22,7 +22,7 @@ from ckptfix.__main__ import main
 SECONDS = 60
 """No input of these sizes may keep a command busy for longer, on however slow a machine."""
 CANARY = "canary-of-another-tree"
-"""Stands in the files beside the checkpoint; no command may read them, let alone print it."""
+"""In the files next to the checkpoint; no command may read them, let alone print it."""
 
 _INSTALLED = tuple(
     os.path.realpath(path) + os.sep
@@ -117,7 +117,7 @@ class _Output:
 
 
 def run_guarded(folder: Path, arguments: Sequence[str]) -> Told:
-    """What a command tells of a checkpoint that may be read and nothing beside it.
+    """What a command reports about a checkpoint that it may read, unlike the files next to it.
 
     Raises:
         AssertionError: the command broke a promise.

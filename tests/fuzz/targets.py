@@ -165,7 +165,7 @@ def corpus(name: str) -> dict[str, bytes]:
 
 
 def lay_out(folder: Path, name: str, data: bytes) -> None:
-    """A good checkpoint in `folder`, but for the hostile file, and canaries beside it."""
+    """A good checkpoint in `folder`, but for the hostile file, and canaries next to it."""
     folder.mkdir(parents=True)
     (folder.parent / "canary.json").write_text(json.dumps({CANARY: CANARY}))
     files = dict(GOOD)

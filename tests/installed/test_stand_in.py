@@ -22,7 +22,7 @@ DOWN = "model.layers.0.mlp.down_proj"
 
 
 def llama(directory: Path, *ignore: str, unquantized: str = "", **config: Any) -> Path:
-    """A Llama in FP8; `unquantized` is a module that is stored in BF16 all the same."""
+    """A Llama in FP8; `unquantized` is a module that is stored in BF16 anyway."""
     tensors = whole_llama()
     if unquantized:
         tensors = {k: v for k, v in tensors.items() if not k.startswith(f"{unquantized}.")}

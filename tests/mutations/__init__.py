@@ -1,1 +1,1 @@
-"""Break one thing at a time in healthy checkpoints, and see that `check` tells it."""
+"""Break one thing at a time in healthy checkpoints, and see that `check` reports it."""

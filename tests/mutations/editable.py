@@ -32,7 +32,7 @@ class Editable:
     """Shard file -> bytes missing at its end."""
 
     def copy(self) -> "Editable":
-        """One that can be changed without changing this one; the data are shared."""
+        """One that can be changed without changing this one; the data is shared."""
         shards = {file: dict(tensors) for file, tensors in self.shards.items()}
         return Editable(copy.deepcopy(self.documents), shards)
 

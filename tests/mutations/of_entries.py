@@ -1,4 +1,4 @@
-"""Mutations of `quantized_layers` and of what stands beside it."""
+"""Mutations of `quantized_layers` and of what is next to it."""
 
 from random import Random
 from typing import Any

@@ -145,7 +145,7 @@ def scale_of_fp8_is_a_matrix(files: Editable, random: Random) -> str | None:
 
 @kind("CKF203 CKF302 CKF206 CKF701", repair=FROM_TENSORS)
 def whole_block_is_stored_unquantized(files: Editable, random: Random) -> str | None:
-    """Every quantized module beside one, so that no packed module is torn."""
+    """Every quantized module next to one, so that no packed module is torn."""
     module = pick(random, [m for m in files.quantized_modules() if ".experts." not in m])
     if module is None:
         return None

@@ -1,4 +1,4 @@
-"""Many checkpoints of this machine in several processes: told as in one."""
+"""Many checkpoints of this machine in several processes: reported as in one."""
 
 import json
 import shutil

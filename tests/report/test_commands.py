@@ -27,7 +27,7 @@ WORDS = [
 
 
 def words_in(shell: str, words: list[str]) -> list[str]:
-    """What a shell makes of quoted words."""
+    """How a shell reads quoted words."""
     script = f"printf '%s\\0' {' '.join(map(quoted, words))}"
     done = subprocess.run([shell, "-c", script], check=True, capture_output=True)
     return [word.decode("utf-8", "surrogateescape") for word in done.stdout.split(b"\0")[:-1]]

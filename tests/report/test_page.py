@@ -1,4 +1,4 @@
-"""`check --format html`: a page that stands alone and holds whatever a checkpoint holds."""
+"""`check --format html`: a page that is self-contained and holds whatever a checkpoint holds."""
 
 import html
 import json

@@ -92,7 +92,7 @@ DISAGREEMENTS = [
         True,
     ),
     (
-        # Its mapper rewrites attn.qkv wherever it stands, so qkv_proj cannot be listed.
+        # Its mapper rewrites attn.qkv wherever it is, so qkv_proj cannot be listed.
         "S2 sglang 0.5.23 Qwen3VLForConditionalGeneration",
         below("model.language_model.layers.0", *QKV),
         "model.language_model.layers.0.self_attn.qkv_proj",

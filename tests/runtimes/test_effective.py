@@ -1,4 +1,4 @@
-"""Which object of the metadata decides, and what a release makes of null, strings and gaps."""
+"""Which object of the metadata decides, and what a release does with null, strings and gaps."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What vLLM makes of other quantizers' metadata, against its own answers."""
+"""What vLLM does with other quantizers' metadata, against its own answers."""
 
 import gzip
 import json

@@ -72,7 +72,7 @@ HYBRID = {
 
 
 def hybrid(directory: Path, tensors: Shapes, config: dict[str, Any] | None = None) -> Path:
-    """ModelOpt's own file beside a config.json that is still that of the model."""
+    """ModelOpt's own file next to a config.json that is still that of the model."""
     write_checkpoint(
         directory,
         tensors,

@@ -45,7 +45,7 @@ def test_every_layer_is_predicted_as_vllm_0_33_builds_it(path: Path) -> None:
 
 @pytest.mark.parametrize("name", FIXTURE_NAMES)
 def test_releases_that_share_a_verdict_would_have_had_it_alone(name: str) -> None:
-    """What two releases do alike is judged once for a checkpoint."""
+    """What two releases do the same way is judged once for a checkpoint."""
     together = load(FIXTURES / name)
     for target in known_targets(together):
         judged, alone = judge(together, target), judge(load(FIXTURES / name), target)

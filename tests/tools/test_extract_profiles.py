@@ -103,7 +103,7 @@ def test_what_could_not_be_read_is_reported_and_the_rest_written(tmp_path: Path)
     ("name", "record", "message"),
     [
         ("vllm-1.0-py3-none-any.whl", None, "No such file or directory"),
-        ("directory", None, "nothing says which wheel this was; write the output of `sha256sum"),
+        ("directory", None, "nothing shows which wheel this was; write the output of `sha256sum"),
         ("directory", "1.0", "not a line of sha256sum"),
         ("directory", "0" * 64 + "  vllm.whl", "vllm.whl is not the file name of a wheel"),
         ("directory", "0" * 64 + "  tgi-1-py3-none-any.whl", "no profile can be made of tgi"),

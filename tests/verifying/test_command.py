@@ -111,7 +111,7 @@ def test_a_source_proves_what_the_tensors_alone_cannot(call: Call, copy_of: Copy
     directory = copy_of("llama-fp8-kv8")
     module = "model.layers.1.mlp.down_proj"
     Editor(directory, load(directory)).corrupt(Corruption(module, "weight_scale", "x2"))
-    report(call, directory, "--all")  # a weight twice as large is a weight all the same
+    report(call, directory, "--all")  # a weight twice as large is still a weight
     made = report(call, directory, "--source", DATA / "llama-kv8-only", exit_code=1)
     assert [(f["code"], f["modules"]) for f in made["findings"]] == [("CKF812", [module])]
     assert made["compared_with_source"] == 14

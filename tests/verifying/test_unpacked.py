@@ -38,7 +38,7 @@ def tensors_of(directory: Path, module: str) -> dict[str, Tensor]:
 
 
 def weight(directory: Path, module: str) -> Tensor:
-    """The weight that a module stands for, F32 `[out, in]`."""
+    """The weight that a module means, F32 `[out, in]`."""
     checkpoint = load(str(directory))
     stored, tensors = checkpoint.formats[module], tensors_of(directory, module)
     if not stored.is_quantized:

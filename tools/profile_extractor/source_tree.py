@@ -48,7 +48,7 @@ def open_source_tree(path: Path) -> SourceTree:
 
     Args:
         path: a wheel, or a directory that one was unpacked to. What `sha256sum WHEEL` printed has
-            to lie beside a directory, in `DIRECTORY.sha256`: a profile names the wheel it was
+            to lie next to a directory, in `DIRECTORY.sha256`: a profile names the wheel it was
             read from.
 
     Raises:

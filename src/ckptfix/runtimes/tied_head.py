@@ -1,6 +1,6 @@
 """A head that is not stored, because it is tied to the embeddings, but that a release quantizes.
 
-vLLM builds the head all the same, asks its quantization config for it, and then hands it the weight
+vLLM builds the head anyway, asks its quantization config for it, and then hands it the weight
 of the embeddings: the scales of a quantized one are filled by nothing (vllm 0.33.0,
 vllm/model_executor/models/llama.py; vllm/model_executor/layers/vocab_parallel_embedding.py
 `ParallelLMHead.tie_weights`). SGLang takes the embeddings themselves for the head.

@@ -1,4 +1,4 @@
-"""Output heads that are tied to the embeddings: stored all the same, or not stored."""
+"""Output heads that are tied to the embeddings: stored anyway, or not stored."""
 
 import json
 from pathlib import Path
