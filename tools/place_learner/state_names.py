@@ -13,6 +13,7 @@ from runtime_probe.trace import Tensors
 _USUAL_PACKS: Final = {
     "qkv_proj": ("q_proj", "k_proj", "v_proj"),
     "gate_up_proj": ("gate_proj", "up_proj"),
+    "fused_qkv_a_proj": ("q_a_proj", "kv_a_proj_with_mqa"),
     "fused_qkv_a_proj_with_mqa": ("q_a_proj", "kv_a_proj_with_mqa"),
     "wk_weights_proj": ("wk", "weights_proj"),
     "w13": ("w1", "w3"),

@@ -31,6 +31,7 @@ from ckptfix.remote.reference import (
 )
 from ckptfix.rules.registry import RULES
 from ckptfix.rules.selection import EVERYTHING, Selection
+from ckptfix.runtimes.drafts import draft_answers
 from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.targets import Target
@@ -149,6 +150,7 @@ def check_loaded(
         ignored=+ignored,
         # An ignored finding still keeps a release from loading the checkpoint.
         runtimes=answers_of(examined.verdicts, examined.counted, examined.findings),
+        drafts=draft_answers(examined.checkpoint, examined.counted),
         requested=bool(request.targets),
         banks=None if request.every else examined.checkpoint.banks,
         layers=_layers(examined) if request.page else None,

@@ -10,6 +10,7 @@ from ckptfix.operations.layer_map import LayerMap
 from ckptfix.rewriting.plan import rewritten
 from ckptfix.rewriting.proved import ProvedPlan, RewriteRequest
 from ckptfix.rules.finding import Finding, Rule, Severity
+from ckptfix.runtimes.drafts import DraftAnswer
 from ckptfix.runtimes.loads import Answer, Effect, Loads, of_all
 from ckptfix.runtimes.releases import is_known
 from ckptfix.runtimes.targets import Target
@@ -185,6 +186,9 @@ class CheckedCheckpoint:
     runtimes: tuple[ReleaseAnswer, ...] = ()
     """The answer of each requested release, in that order; by default of every known one, newest
     first, where none was."""
+    drafts: tuple[DraftAnswer, ...] = ()
+    """Whether the releases that count load the draft layers; empty where none are stored. The exit
+    code does not depend on it."""
     requested: bool = False
     """True if releases were requested."""
     advised: Advised | None = None

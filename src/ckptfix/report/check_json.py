@@ -113,6 +113,21 @@ class ReleaseObject(_Object, frozen=True):
     ]
 
 
+class DraftObject(_Object, frozen=True):
+    """The answer of one release for the draft layers (MTP, NextN)."""
+
+    runtime: str
+    version: str
+    architecture: Annotated[str, Meta(description="The class that it builds for them.")]
+    loads: Annotated[
+        Literal["yes", "no", "unknown"],
+        Meta(description="Whether it loads them as stored, served with speculative decoding."),
+    ]
+    reason: Annotated[
+        str | None, Meta(description="Why not, or why it is unknown; null if it loads.")
+    ]
+
+
 class CheckpointObject(_Object, frozen=True):
     """One checkpoint."""
 
@@ -133,6 +148,13 @@ class CheckpointObject(_Object, frozen=True):
     runtimes: Annotated[
         list[ReleaseObject],
         Meta(description="The requested releases; every known one if none was requested."),
+    ]
+    drafts: Annotated[
+        list[DraftObject],
+        Meta(
+            description="The releases that count, if draft layers are stored and they have a class "
+            "for them. The exit code does not depend on it."
+        ),
     ]
 
 
@@ -198,6 +220,16 @@ def _checkpoint(checked: CheckedCheckpoint, verbose: bool) -> CheckpointObject:
         dict(checked.ignored),
         [finding_object(f) for f in (checked.findings if verbose else like_as_one(checked))],
         [release_object(a, members if checked.requested else None) for a in checked.runtimes],
+        [
+            DraftObject(
+                draft.target.runtime,
+                draft.target.version,
+                draft.architecture,
+                draft.loads.answer.value,
+                draft.loads.in_short or None,
+            )
+            for draft in checked.drafts
+        ],
     )
 
 

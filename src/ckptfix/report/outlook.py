@@ -10,6 +10,7 @@ from ckptfix.report.layout import SHELL, Block, Line, cells, table
 from ckptfix.report.releases import ranges_where, release_range, runs_of_releases
 from ckptfix.report.serving import serve_command
 from ckptfix.report.spelling import spelled
+from ckptfix.runtimes.drafts import DraftAnswer
 from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.targets import Target
 from ckptfix.text import visible
@@ -44,10 +45,22 @@ def outlook_lines(checked: CheckedCheckpoint) -> Iterator[Block]:
     yield line(("Will it load? (names and formats only)", "bold"))
     runs = _runs(checked)
     yield _answers(runs)
+    yield from _draft_lines(checked.drafts)
     yield line(("Next step", "bold"))
     loading = [releases for releases, (loads, _) in runs if loads is Answer.YES]
     yield from _command_lines(list(_commands(checked, loading)))
     yield line()
+
+
+def _draft_lines(drafts: Sequence[DraftAnswer]) -> Iterator[Block]:
+    """Whether the draft layers are loaded too."""
+    if not drafts:
+        return
+    yield line(("With its draft layers (speculative decoding)?", "bold"))
+    states = ((d.target, (d.loads.answer, d.architecture, visible(str(d.loads)))) for d in drafts)
+    runs = list(runs_of_releases(states))
+    rows = [(f"  {release_range(releases)}", f"{text} ({c})") for releases, (_, c, text) in runs]
+    yield table(rows, [STYLE[answer] for _, (answer, _, _) in runs], head=False)
 
 
 def _command_lines(commands: Sequence[tuple[str, str]]) -> Iterator[Line]:

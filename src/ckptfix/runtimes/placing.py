@@ -6,8 +6,10 @@ from itertools import chain
 from typing import Any
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.checkpoint.modules import Module
+from ckptfix.runtimes.draft_classes import is_draft
 from ckptfix.runtimes.family import Family, families_of
 from ckptfix.runtimes.learned.placing import learned_modules
 from ckptfix.runtimes.runtime_module import RuntimeModule, RuntimeModuleKind
@@ -27,10 +29,26 @@ def placed(checkpoint: Checkpoint, family: Family) -> tuple[RuntimeModule, ...]:
     key = "placed", id(family)  # families are never freed
     made_for, modules = checkpoint.table.derived.get(key, (None, ()))
     if made_for is not config:
-        modules = runtime_modules(checkpoint.modules, family, config)
+        modules = runtime_modules(_of_model(checkpoint, family), family, config)
         checkpoint.table.derived[key] = config, modules
     found: tuple[RuntimeModule, ...] = modules
     return found
+
+
+def _of_model(checkpoint: Checkpoint, family: Family) -> Mapping[str, Module]:
+    """Without the draft layers that config.json declares: another class is built for those.
+
+    vLLM 0.33.0, vllm/model_executor/models/utils.py `skip_spec_layers`; SGLang 0.5.23, the
+    `load_weights` of the models.
+    """
+    drafts, spec = checkpoint.config.draft_layers, family.spec
+    if drafts is None or any(is_draft(spec.runtime, name) for name in spec.architectures):
+        return checkpoint.modules
+    return {
+        name: module
+        for name, module in checkpoint.modules.items()
+        if draft_root(checkpoint, name) is None
+    }
 
 
 def looked_up(checkpoint: Checkpoint) -> Set[str] | None:

@@ -5,6 +5,7 @@ this checkpoint is covered: all its names are known, every block has the names o
 and modules stored quantized were seen to load that way.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from typing import Any, Final
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES
+from ckptfix.runtimes.draft_classes import is_draft
 from ckptfix.runtimes.learned.placing import row_of
 from ckptfix.runtimes.learned.store import Learned
 from ckptfix.runtimes.learned.table import Table, mask, numbers_of, split
@@ -28,6 +30,7 @@ _PROOFS: Final[Mapping[str, str]] = {
 _MIXED: Final = "m"
 _LAYERS: Final = ".layers.#"
 """`structure` checks the number of these blocks."""
+_OF_MODEL: Final = re.compile(r"(?:^|\.)(?:embed_tokens|lm_head|shared_head\.head)\.weight\Z")
 _QUANTIZABLE: Final = ("linear", "experts", "head")
 
 
@@ -135,7 +138,7 @@ class Doubts:
             if block:
                 numbers.setdefault(pattern, set()).add(int(numbers_of(block)[-1]))
             start = f"{pattern}." if pattern else ""
-            shape = frozenset(name for name in names if f"{start}{name}" not in unused)
+            shape = self._own(frozenset(n for n in names if f"{start}{n}" not in unused))
             if (pattern, shape) not in seen:
                 seen.add((pattern, shape))
                 yield from self._shape(pattern, shape, config)
@@ -148,18 +151,31 @@ class Doubts:
         shapes = self.table.shapes(pattern, config)
         if shapes is None:
             yield f"what it builds at {where} was not observed for this config.json"
-        elif shape not in shapes:
+        elif shape not in (shapes := tuple(map(self._own, shapes))):
             nearest = min(shapes, key=lambda known: (len(known ^ shape), sorted(known)))
             missing, extra = sorted(nearest - shape), sorted(shape - nearest)
             what = f"no {visible(missing[0])}" if missing else f"an extra {visible(extra[0])}"
             yield f"building {where} with {what} was not observed"
 
+    def _own(self, names: frozenset[str]) -> frozenset[str]:
+        """Without those that draft layers have from their model where they are not stored again."""
+        return frozenset(n for n in names if not _OF_MODEL.search(n)) if self._is_draft else names
+
+    @cached_property
+    def _is_draft(self) -> bool:
+        return is_draft(self.learned.runtime, self.learned.architecture)
+
     def _numbers(self, numbers: Mapping[str, set[int]]) -> Iterator[str]:
-        for pattern, found in numbers.items():
-            observed = self.table.record.blocks[pattern].numbers or range(len(found))
-            if found != set(observed):
-                yield f"the numbers of {visible(pattern)} differ from those observed"
         number = self.checkpoint.config.num_hidden_layers
+        for pattern, found in numbers.items():
+            observed = set(self.table.record.blocks[pattern].numbers or range(len(found)))
+            # Draft layers are numbered from 0, or after the layers of the model.
+            moved = self._is_draft and min(found) in (0, number)
+            like = _from_zero(found) == _from_zero(observed) if moved else found == observed
+            if not like:
+                yield f"the numbers of {visible(pattern)} differ from those observed"
+        if self._is_draft:
+            return
         counted = any(pattern.endswith(_LAYERS) for pattern in numbers)
         if number is not None and not counted and number not in map(len, numbers.values()):
             yield f"num_hidden_layers is {number:,}, but no block is stored that often"
@@ -175,3 +191,7 @@ class Doubts:
         has_scales = any(not m.tensors.keys().isdisjoint(KV_ROLES) for m in modules.values())
         if has_scales and self.table.record.kv_scales is None:
             yield "loading scales of the KV cache was not observed"
+
+
+def _from_zero(numbers: set[int]) -> set[int]:
+    return {number - min(numbers) for number in numbers}

@@ -1,0 +1,69 @@
+"""Whether a release loads the draft layers (MTP, NextN) that are stored with a model.
+
+It builds them as a model of their own, with another class, when the checkpoint is served with
+speculative decoding; the metadata are those of the whole checkpoint.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.draft_layers import draft_root
+from ckptfix.runtimes.draft_classes import draft_classes
+from ckptfix.runtimes.loads import Loads
+from ckptfix.runtimes.profile_store import load_profile
+from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.verdict import judge
+
+
+@dataclass(frozen=True)
+class DraftAnswer:
+    """Whether a release loads the draft layers as they are stored."""
+
+    target: Target
+    architecture: str
+    """The class that it builds for them."""
+    loads: Loads
+
+
+def draft_answers(checkpoint: Checkpoint, targets: Iterable[Target]) -> tuple[DraftAnswer, ...]:
+    """The answer of every release that builds the draft layers.
+
+    None where config.json declares no draft layers or the checkpoint holds none.
+    """
+    declared = checkpoint.config.draft_layers
+    if declared is None or declared.number < 1:
+        return ()
+    classes = {target: _class_of(checkpoint, target) for target in targets}
+    if not any(classes.values()):
+        return ()
+    drafts = _draft_alone(checkpoint.whole or checkpoint)
+    return tuple(_answers(drafts, classes)) if drafts is not None else ()
+
+
+def _answers(drafts: Checkpoint, classes: Mapping[Target, str]) -> Iterator[DraftAnswer]:
+    for target, architecture in classes.items():
+        if architecture:
+            config = replace(drafts.config, architectures=(architecture,))
+            verdict = judge(replace(drafts, config=config), target.recorded)
+            yield DraftAnswer(target, architecture, verdict.loads)
+
+
+def _class_of(checkpoint: Checkpoint, target: Target) -> str:
+    """The class of a release for the draft layers; empty if it has none."""
+    known = draft_classes(target.runtime)
+    registered = load_profile(target.runtime, target.profile_version).architectures
+    named = (known.get(architecture, "") for architecture in checkpoint.config.architectures)
+    return next((name for name in named if name in registered), "")
+
+
+def _draft_alone(checkpoint: Checkpoint) -> Checkpoint | None:
+    """The draft layers as a checkpoint; None where none are stored."""
+    headers = {
+        file: {name: t for name, t in header.items() if draft_root(checkpoint, name) is not None}
+        for file, header in checkpoint.table.headers.items()
+    }
+    if not any(headers.values()):
+        return None
+    table = replace(checkpoint.table, headers=headers)
+    return replace(checkpoint, table=table).folded
