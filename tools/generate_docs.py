@@ -16,7 +16,9 @@ import msgspec
 import ckptfix
 from ckptfix.report.check_json import check_schema
 from ckptfix.report.check_text import below_first_screen
+from ckptfix.report.compare_json import compare_schema
 from ckptfix.report.console import write_plain
+from ckptfix.report.inspect_json import inspect_schema
 from ckptfix.report.rewrite_json import rewrite_schema
 from ckptfix.report.spelling import repair_command, spelled, spelled_check
 from ckptfix.report.verify_json import verify_schema
@@ -133,6 +135,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     **{f"rules/{rule.code}.md": partial(rule_page, rule) for rule in RULES.values()},
     "families.md": families_reference,
     "check.schema.json": check_schema,
+    "compare.schema.json": compare_schema,
+    "inspect.schema.json": inspect_schema,
     "rewrite.schema.json": rewrite_schema,
     "verify.schema.json": verify_schema,
     "mapper.schema.json": mapper_schema,

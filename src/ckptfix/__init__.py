@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ckptfix.rules.finding import Severity as Severity
     from ckptfix.verifying.outcome import VerifyReport as VerifyReport
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 _HOME = {
     "check": "ckptfix.operations.check",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from ckptfix.rules.registry import RULES
 from tests.builders import Shapes, fp8, mixed, write_checkpoint, write_llama_with_a_warning
 from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, Call, Run
 
+ROOT = Path(__file__).parents[2]
 NANO_VL = DATA / "nanovl-mixed"
 NAMES = ("--ignore", "CKF7")
 RELEASES = ("--runtime", "vllm==0.17.1", "--runtime", "sglang==0.5.23")
@@ -74,6 +76,45 @@ def test_sarif_leads_to_both_files_where_two_disagree(tmp_path: Path, call: Call
     physical = related["physicalLocation"]
     assert physical["artifactLocation"]["uri"].endswith("/hf_quant_config.json")
     assert physical["region"]["startLine"] == 2
+
+
+@pytest.mark.parametrize("arguments", [(), ("--runtime", "vllm==0.17.1")])
+def test_sarif_has_the_proved_rewrite_as_edits(
+    arguments: tuple[str, ...], tmp_path: Path, call: Call
+) -> None:
+    """Carried out as SARIF says, the replacements give the files that `rewrite` writes."""
+    made = Path(shutil.copytree(NANO_VL, tmp_path / "made"))
+    report = json.loads(call("check", made, *arguments, "--format", "sarif").stdout)
+    assert list(SARIF.iter_errors(report)) == []
+    (run,) = report["runs"]
+    assert run["automationDetails"] == {"id": "ckptfix/check/"}
+    (fix,) = [fix for result in run["results"] for fix in result.get("fixes", ())]
+    assert fix["description"]["text"].startswith(f"ckptfix rewrite {made}")
+    expected = Path(shutil.copytree(NANO_VL, tmp_path / "expected"))
+    assert call("rewrite", expected, *arguments).returncode == 0
+    changed = {change["artifactLocation"]["uri"]: change for change in fix["artifactChanges"]}
+    assert {Path(uri).name for uri in changed} == {"config.json", "hf_quant_config.json"}
+    for uri, change in changed.items():
+        lines = (made / Path(uri).name).read_text().split("\n")
+        for replacement in reversed(change["replacements"]):
+            region = replacement["deletedRegion"]
+            inserted = replacement["insertedContent"]["text"].split("\n")
+            lines[region["startLine"] - 1 : region["endLine"]] = inserted
+        assert "\n".join(lines) == (expected / Path(uri).name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("inspect", ("nanovl-mixed",)),
+        ("inspect", ("llama-fp8-kv8",)),
+        ("compare", ("nanovl-mixed", "nanovl-fp8")),
+    ],
+)
+def test_the_documented_schema_holds(command: str, arguments: tuple[str, ...], call: Call) -> None:
+    done = call(command, *(DATA / name for name in arguments), "--json")
+    schema = json.loads((ROOT / "docs" / f"{command}.schema.json").read_text())
+    jsonschema.validate(json.loads(done.stdout), schema)
 
 
 def test_sarif_names_every_rule_with_its_help(call: Call) -> None:

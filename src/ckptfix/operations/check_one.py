@@ -60,8 +60,10 @@ class CheckRequest:
     """Report findings for each expert; else one finding covers all experts of a bank."""
     lines: bool = True
     """Find the line of every place in a JSON file."""
+    patch: bool = False
+    """Make the patch of the next step."""
     page: bool = False
-    """Make what only the HTML page shows: the map of layers, and the patch of the next step."""
+    """Make what only the HTML page shows: the map of layers."""
     jobs: int = 4
     """Number of checkpoints checked in parallel, each in a process; if one is not on this machine,
     the number read in parallel."""
@@ -183,7 +185,7 @@ def _with_repairs(
         cures=lambda planned: fails and bool(cured(now, answers_after(planned, now))),
     )
     if advised is not None and advised.planned is not None:
-        diff = diff_of_whole(advised.planned, advised.request) if request.page else ""
+        diff = diff_of_whole(advised.planned, advised.request) if request.patch else ""
         advised = replace(
             advised,
             then=answers_after(advised.planned, now),

@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from ckptfix import __version__
-from ckptfix.operations.checked import CheckedCheckpoint, ReleaseAnswer
+from ckptfix.operations.checked import CheckedCheckpoint, ReleaseAnswer, cured
 from ckptfix.place import Place
 from ckptfix.report.check_groups import group_text, groups, path_of
 from ckptfix.report.check_report import CheckReport
@@ -16,6 +16,8 @@ from ckptfix.report.console import line
 from ckptfix.report.folding import Group, container, fold_experts, mask_numbers
 from ckptfix.report.json_output import indented
 from ckptfix.report.layout import Line
+from ckptfix.report.outlook import effect_text
+from ckptfix.report.sarif_fixes import fix_of
 from ckptfix.report.spelling import repair_command, spelled
 from ckptfix.rules.finding import Finding, Rule, number_of
 from ckptfix.rules.registry import RULES
@@ -33,20 +35,26 @@ MOST_PLACES: Final = 10
 def check_sarif(report: CheckReport, verbose: bool) -> Iterator[Line]:
     """One run; similar findings are one result, a failed check is a notification."""
     order, documentation = {code: i for i, code in enumerate(RULES)}, _documentation()
-    driver = {
+    driver: dict[str, Any] = {
         "name": "ckptfix",
         "version": __version__,
         "semanticVersion": __version__,
         "rules": [_rule(rule, documentation) for rule in RULES.values()],
     }
     seen = Counter[str]()
-    results = [
-        _result(report, checked, group, order[group.rule.code], seen)
-        for checked in report.checkpoints
-        for group in groups(checked, verbose)
-    ]
+    results = []
+    for checked in report.checkpoints:
+        found = [
+            _result(report, checked, group, order[group.rule.code], seen)
+            for group in groups(checked, verbose)
+        ]
+        results += _with_fix(report, checked, found)
+    if documentation:
+        driver["informationUri"] = documentation
     run = {
         "tool": {"driver": driver},
+        # Code scanning tells runs of the same category apart from others by this.
+        "automationDetails": {"id": "ckptfix/check/"},
         "invocations": [_invocation(report)],
         "columnKind": "unicodeCodePoints",
         "results": results,
@@ -157,6 +165,32 @@ def _result(
             "releases": list(group.members[0].releases),
         },
     }
+
+
+def _with_fix(
+    report: CheckReport, checked: CheckedCheckpoint, results: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The results, of which the first that the suggested rewrite repairs has its edits.
+
+    They were proved together, so no other result has a part of them.
+    """
+    advised = checked.advised
+    if advised is None or not advised.diff:
+        return results
+    command = visible(spelled(f"`rewrite({advised.arguments})`", checked.name))
+    loading = {str(answer.target) for answer in cured(checked.runtimes, advised.then)}
+    codes = {
+        finding.code
+        for finding in checked.findings
+        if finding.fixed_by is not None or loading.intersection(finding.releases)
+    }
+    for result in results:
+        if result["ruleId"] in codes:
+            text = f"{command}: {effect_text(checked, advised)}"
+            fix = fix_of(advised.diff, lambda file: _uri(path_of(report, checked, file)), text)
+            result["fixes"] = [fix]
+            break
+    return results
 
 
 def _location(report: CheckReport, checked: CheckedCheckpoint, group: Group) -> dict[str, Any]:
