@@ -29,7 +29,8 @@ def located(document: JsonText, paths: Iterable[Path]) -> dict[Path, tuple[int, 
         parents.setdefault(path[:-1], []).append(path)
     found: dict[Path, tuple[int, int]] = {}
     for parent, below in parents.items():
-        found |= _located(document, parent, below)
+        each = _located(document, parent, below)
+        found = found | each if found else each  # nearly always all paths have one parent
     return found
 
 

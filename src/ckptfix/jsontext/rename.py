@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
 
@@ -31,7 +32,7 @@ def edit_json(
             after it, with the same value and the same white space.
     """
     removed = set(removals)
-    spans = located(document, renames.keys() | additions.keys())
+    spans = located(document, [*renames, *(path for path in additions if path not in renames)])
     edits = []
     for path, new in renames.items():
         if path not in removed and (span := spans.get(path) or _name_at(document, path)):
@@ -44,7 +45,7 @@ def edit_json(
         if member is not None:
             edits.append(_addition(document, member, names))
     # What is added after a member comes before the removal of those that follow it.
-    return tuple(sorted(edits, key=lambda edit: (edit.start, edit.end)))
+    return tuple(sorted(edits, key=attrgetter("start", "end")))
 
 
 def _name_at(document: JsonText, path: Path) -> tuple[int, int] | None:

@@ -79,8 +79,9 @@ class _Unfolding:
             raise NotForAllError
         renames: dict[Path, str] = {}
         for path, new in draft.renames.items():
-            for number, each in enumerate(self._paths(path)):
-                renames[each] = self._with_number(new, number) if number else new
+            paths = list(self._paths(path))
+            names = self._of_every_expert(new, len(paths)) if len(paths) > 1 else (new,)
+            renames.update(zip(paths, names, strict=True))
         removals = {each for path in draft.removals for each in self._paths(path)}
         additions = {self._beside(path): names for path, names in draft.additions.items()}
         return replace(draft, renames=renames, removals=removals, additions=additions)
@@ -108,12 +109,13 @@ class _Unfolding:
     def _places(self) -> dict[Path, Mapping[str, int]]:
         return {}
 
-    def _with_number(self, name: str, number: int) -> str:
+    def _of_every_expert(self, name: str, experts: int) -> list[str]:
+        """A new name of expert 0, for every expert."""
         head, dot, tail = name.partition(EXPERTS)
         first, rest = tail[:1], tail[1:]
         if not dot or first != "0" or rest[:1] not in ("", "."):
             raise NotForAllError
-        return f"{head}{dot}{number}{rest}"
+        return [name, *(f"{head}{dot}{number}{rest}" for number in range(1, experts))]
 
     def _beside(self, path: Path) -> Path:
         """Where a name is added: for a bank, after the last of its modules."""
