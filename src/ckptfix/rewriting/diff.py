@@ -47,7 +47,9 @@ def _blocks(text: str, lines: list[str], edits: Sequence[TextEdit]) -> list[_Blo
     for edit in edits:
         current = bisect_right(starts, edit.start, current) - 1
         # An edit that removes a line break joins the next line to this one.
-        end = min(bisect_right(starts, edit.end, current), len(lines))
+        end = min(current + 1, len(lines))
+        if edit.end >= starts[end]:
+            end = min(bisect_right(starts, edit.end, end), len(lines))
         if spans and current <= spans[-1][1]:
             first, earlier, group = spans.pop()
             group.append(edit)
@@ -97,9 +99,13 @@ def _render(lines: list[str], hunk: list[_Block], shift: int) -> tuple[str, int]
     position = start
     grown = 0
     for block in hunk:
-        body.append(_marked(" ", lines[position : block.start]))
-        body.append(_marked("-", lines[block.start : block.end]))
-        body.append(_marked("+", block.new))
+        if position < block.start:
+            body.append(_marked(" ", lines[position : block.start]))
+        if len(block.new) == 1 and block.end == block.start + 1 < len(lines):
+            body.append(f"-{lines[block.start]}+{block.new[0]}")  # as nearly all are
+        else:
+            body.append(_marked("-", lines[block.start : block.end]))
+            body.append(_marked("+", block.new))
         position = block.end
         grown += len(block.new) - (block.end - block.start)
     body.append(_marked(" ", lines[position:end]))
@@ -116,5 +122,5 @@ def _marked(mark: str, lines: Sequence[str]) -> str:
     """Lines after a marker; only the last line of a file can lack its line break."""
     if not lines:
         return ""
-    text = mark + mark.join(lines)
-    return text if text.endswith("\n") else f"{text}\n\\ No newline at end of file\n"
+    text = mark + (lines[0] if len(lines) == 1 else mark.join(lines))
+    return text if text[-1] == "\n" else f"{text}\n\\ No newline at end of file\n"
