@@ -167,7 +167,7 @@ def test_an_output_without_weights(hub: Hub, hub_call: Call, tmp_path: Path) -> 
     copied = {name for name in NANO_VL if not name.endswith(".safetensors") and "/" not in name}
     assert done.stdout.splitlines()[:2] == [
         f"made {target}: {len(copied)} files copied",
-        "without 17 files; --with-weights fetches them too",
+        "17 files not copied; use --with-weights to fetch them",
     ]
     assert set(files_of(target)) == copied
     assert b"language_model.backbone" not in (target / "hf_quant_config.json").read_bytes()

@@ -153,7 +153,7 @@ def output_lines(output: Output) -> Iterator[Line]:
     yield line(f"made {output.directory}: {', '.join(made)}")
     if output.left_out:
         yield line(
-            f"without {count(len(output.left_out), 'file')}; --with-weights fetches them too"
+            f"{count(len(output.left_out), 'file')} not copied; use --with-weights to fetch them"
         )
 
 
