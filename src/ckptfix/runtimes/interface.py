@@ -82,6 +82,8 @@ class Runtime:
     tied_by_wrapper: str = ""
     """Releases, a PEP 440 specifier, in which `tie_word_embeddings` at the top of config.json
     decides for the language model inside too; empty: only in some classes."""
+    finds_unwritten_weights: bool = False
+    """It stops where a norm or a parameter of an unquantized model is written by nothing."""
     builds_tied_heads: bool = False
     """It builds and quantizes a head that is tied to the embeddings."""
     config_classes: tuple[ConfigClassesRow, ...] = ()

@@ -51,6 +51,27 @@ def test_an_excerpt_of_a_checkpoint_is_not_one(tmp_path: Path, runtime: str) -> 
         assert missing in reasons_of(found)
 
 
+@pytest.mark.parametrize(
+    ("missing", "effect"),
+    [
+        ("model.norm.weight", Effect.STOPS),
+        ("model.layers.1.", Effect.STOPS),
+        ("model.layers.1.mlp.up_proj", Effect.WRONG_WEIGHTS),
+    ],
+)
+def test_vllm_looks_for_unwritten_weights_of_an_unquantized_model(
+    tmp_path: Path, missing: str, effect: Effect
+) -> None:
+    """It takes a config without quant_method for none; linears have a method and are left out."""
+    plain = {
+        name: ("BF16", shape) for name, (_, shape) in llama().items() if name.endswith(".weight")
+    }
+    left = {name: shape for name, shape in plain.items() if not name.startswith(missing)}
+    found = loads(tmp_path, "vllm", left, quantization={"quant_algo": "FP8"})
+    assert found.effect is effect
+    assert "not stored" in reasons_of(found)
+
+
 O_PROJ = "model.layers.1.self_attn.o_proj"
 
 

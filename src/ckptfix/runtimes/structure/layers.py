@@ -22,8 +22,7 @@ def layer_reasons(tree: Tree) -> Iterator[Reason]:
         yield Reason(text, tree.stops)
     missing = sorted(set(range(min(number, len(stored) + 1))) - stored)
     if missing:
-        text = f"leaves weights uninitialised: {declared}, but layer {missing[0]:,} is not stored"
-        yield Reason(text, Effect.WRONG_WEIGHTS)
+        yield tree.unwritten(f"{declared}, but layer {missing[0]:,} is not stored")
     if tree.layout is not None:
         yield from _parts_of_layers(tree, tree.layout, [n for n in sorted(stored) if n < number])
 

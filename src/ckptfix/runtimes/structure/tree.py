@@ -22,6 +22,8 @@ from ckptfix.runtimes.structure.blocks import Kind, LayerBlocks, Parted
 from ckptfix.text import visible
 
 _LAYER: Final = re.compile(r"layers\.(\d{1,9})\.(.+)")
+_VECTORS: Final = ("norm", "norm_f", "norm1", "norm2", "A_log", "dt_bias")
+"""Ends of names of norms, and parameters of Mamba layers."""
 _SHOWN: Final = 3
 
 
@@ -232,8 +234,25 @@ class Tree:
 
     def uninitialised(self, place: str, neighbour: str = "") -> Reason:
         """The module at `place` gets no weights; `neighbour` is a stored tensor next to it."""
-        text = f"leaves weights uninitialised: {visible(place)} is not stored"
+        return self.unwritten(f"{visible(place)} is not stored", neighbour, seen=_is_vector(place))
+
+    def unwritten(self, why: str, neighbour: str = "", *, seen: bool = True) -> Reason:
+        """Some weights are written by nothing.
+
+        Args:
+            why: a sentence about them.
+            neighbour: a stored tensor next to them.
+            seen: a release that looks for such weights in an unquantized model sees these.
+        """
+        if seen and not self.has_config and self.runtime.finds_unwritten_weights:
+            return Reason.stop(why, tensor=neighbour)
+        text = f"leaves weights uninitialised: {why}"
         return Reason(text, Effect.WRONG_WEIGHTS, tensor=neighbour)
+
+
+def _is_vector(place: str) -> bool:
+    """True for a norm or a parameter: layers with a method of their own are not looked at."""
+    return place.rpartition(".")[2].endswith(_VECTORS)
 
 
 def ordered(names: Sequence[str]) -> list[str]:

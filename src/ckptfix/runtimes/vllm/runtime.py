@@ -53,5 +53,8 @@ RUNTIME: Final = Runtime(
     # vllm/config/vllm.py `with_hf_config`; before, only where the language model's config had none.
     tied_by_wrapper=">=0.20",
     builds_tied_heads=True,
+    # vllm/model_executor/model_loader/default_loader.py `track_weights_loading`: not linears,
+    # experts and embeddings, which have a method that runs after loading.
+    finds_unwritten_weights=True,
     scale_names={BLOCK_FP8: "weight_scale_inv"},
 )
