@@ -38,7 +38,8 @@ class ClassRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transformers: str
-    classes: dict[str, ClassRecord]
+    classes: dict[str, msgspec.Raw]
+    """Read where a class is asked for: there are hundreds."""
 
 
 @dataclass(frozen=True)
@@ -129,24 +130,21 @@ def class_for(
 def _class_of(row: ConfigClassesRow, model_type: object) -> ConfigClass | None:
     if not isinstance(model_type, str) or model_type in row.own:
         return None
-    return _classes(row.transformers, row).get(row.same.get(model_type, model_type))
+    key = id(row), row.same.get(model_type, model_type)  # rows live as long as the program
+    if key not in _made:
+        recorded = _file(row.transformers).classes.get(key[1])
+        known = msgspec.json.decode(recorded, type=ClassRecord) if recorded else None
+        _made[key] = ConfigClass(known, row) if known else None
+    return _made[key]
+
+
+_made: Final[dict[tuple[int, str], ConfigClass | None]] = {}
 
 
 @cache
 def _file(transformers: str) -> _File:
     path = files("ckptfix.runtimes.config_classes") / f"transformers-{transformers}.json"
     return msgspec.json.decode(path.read_bytes(), type=_File)
-
-
-_made: dict[int, Mapping[str, ConfigClass]] = {}
-
-
-def _classes(transformers: str, row: ConfigClassesRow) -> Mapping[str, ConfigClass]:
-    """Once for each row, which lives as long as the program."""
-    if id(row) not in _made:
-        recorded = _file(transformers).classes
-        _made[id(row)] = {name: ConfigClass(known, row) for name, known in recorded.items()}
-    return _made[id(row)]
 
 
 def _kind(value: object) -> str:
