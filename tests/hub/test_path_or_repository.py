@@ -90,7 +90,7 @@ def test_what_is_suggested_for_it_names_it_so_that_it_is_found(
     assert f"fix: run ckptfix rewrite {name} --output DIR\n" in checked
     proposed = hub_run("rewrite", name, "--create-pr", HF_TOKEN="hf_writer").stdout
     (check,) = re.findall(r"check it with: ckptfix (.*)\n", proposed)
-    assert hub_run(*check.split(), "--runtime", "vllm").returncode == 0
+    assert hub_run(*check.split(), "--runtime", "vllm>=0.17").returncode == 0
     served = hub_run("check", "hf://zoo/healthy", "--revision", "main").stdout
     assert "  vllm serve zoo/healthy --revision main  # " in served
 

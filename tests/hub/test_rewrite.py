@@ -29,7 +29,7 @@ def test_the_pull_request_makes_the_repository_clean(
         f"opened {hub.url}/org/nano/discussions/1",
         "check it with: ckptfix check org/nano@refs/pr/1",
     ]
-    checked = hub_call("check", "org/nano@refs/pr/1", "--runtime", "vllm")
+    checked = hub_call("check", "org/nano@refs/pr/1", "--runtime", "vllm>=0.17")
     assert checked.returncode == 0
     assert checked.stdout.endswith("org/nano@refs/pr/1: clean\n")
 
@@ -182,7 +182,7 @@ def test_an_output_with_weights_is_a_checkpoint(hub: Hub, hub_call: Call, tmp_pa
     done = hub_call("rewrite", "org/nano", "--output", target, "--with-weights")
     assert done.returncode == 0
     assert "17 weight files by" in done.stdout
-    assert hub_call("check", target, "--runtime", "vllm").returncode == 0
+    assert hub_call("check", target, "--runtime", "vllm>=0.17").returncode == 0
     for name in (n for n in NANO_VL if n.endswith(".safetensors")):
         assert (target / name).read_bytes() == (FOLDER / name).read_bytes()
 
@@ -199,7 +199,7 @@ def test_tensors_are_renamed_in_an_output_with_weights_alone(
         "set --with-weights\n"
     )
     assert hub_call(*rename, "--with-weights").returncode == 0
-    assert hub_call("check", tmp_path / "out", "--runtime", "vllm").returncode == 0
+    assert hub_call("check", tmp_path / "out", "--runtime", "vllm>=0.17").returncode == 0
 
 
 def test_weights_that_cannot_be_had_leave_nothing(hub: Hub, hub_call: Call, tmp_path: Path) -> None:
