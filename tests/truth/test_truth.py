@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import DATA, FIXTURES, SHARED
+from tests.conftest import DATA, SHARED
 from tests.replay import complaint
 from truth_loop.answers import ask_as_judged
 from truth_loop.case import Case
 from truth_loop.excuses import is_excused
+from truth_loop.judges import home_of
 
 TRUTH = DATA / "truth"
 
@@ -31,14 +32,19 @@ def _lines() -> dict[str, dict[str, dict[str, Any]]]:
 
 
 LINES = _lines()
+QUICK = ("21-", "77-", "untouched-", "kinds-", "exports-")
+"""Those of `make truth` are many: `make test` replays them all, quick runs these."""
+
+
+def _is_here(of: dict[str, dict[str, Any]]) -> bool:
+    origin: str = next(iter(of.values()))["from"]
+    return (home_of(origin) / origin).is_dir()
+
+
 HERE = [
-    # Those of `make truth` are many: `make test` replays them all, quick runs the shared ones.
-    pytest.param(
-        id_,
-        marks=[] if id_.startswith(("21-", "77-", "untouched-", "kinds-")) else pytest.mark.slow,
-    )
+    pytest.param(id_, marks=[] if id_.startswith(QUICK) else pytest.mark.slow)
     for id_, of in sorted(LINES.items())
-    if (FIXTURES / next(iter(of.values()))["from"]).is_dir()
+    if _is_here(of)
 ]
 
 
@@ -47,8 +53,9 @@ def test_each_release_is_answered_for_as_it_behaves(id_: str) -> None:
     lines = LINES[id_]
     with TemporaryDirectory() as folder:
         case = Case.of_line(next(iter(lines.values())))
-        stored = case.stored(FIXTURES)
-        got = ask_as_judged(case.write(FIXTURES, Path(folder) / id_))
+        home = home_of(case.origin)
+        stored = case.stored(home)
+        got = ask_as_judged(case.write(home, Path(folder) / id_))
     complaints = [
         complaint(
             release,
@@ -63,6 +70,8 @@ def test_each_release_is_answered_for_as_it_behaves(id_: str) -> None:
             got[release].answer == "yes"
             and is_excused(case, release, lines[release]["why"], stored)
         )
+        # What a release builds for some schemes of other quantizers was not read.
+        and not (id_.startswith("exports-") and got[release].answer == "unknown")
     ]
     assert not any(complaints), "\n".join(filter(None, complaints))
 

@@ -161,6 +161,4 @@ def config_of(method: str, metadata: Mapping[str, Any], packed: dict[str, list[s
 
     marlin = {"gptq": "gptq_marlin", "awq": "awq_marlin"}
     named = get_quantization_config(marlin.get(method, method))
-    made = named.from_config({**metadata, "packed_modules_mapping": packed})
-    made.packed_modules_mapping = packed
-    return made
+    return named.from_config({**metadata, "packed_modules_mapping": packed})

@@ -40,6 +40,11 @@ class Judge:
     environment: Mapping[str, str]
 
 
+STUBS: Final = (
+    "Torch not compiled with CUDA", "_Mock", "No module named", "image processor", "Please install",
+    "No MXFP4 MoE backend",
+)  # fmt: skip
+"""Parts of errors that are the oracle's own."""
 JUDGES: Final = (
     Judge("vllm==0.33.0", "vllm_batch.py", "record.py", {}),
     Judge(
@@ -109,6 +114,9 @@ def judge(
 def stricter(judged: Judged, before: Mapping[str, Any], after: Mapping[str, Any]) -> Judged:
     """A verdict of the recorders, and no where less is written than with the untouched fixture.
 
+    It is open where the oracle's own stubs stopped the runtime, and parameters that the untouched
+    fixture leaves out too, as scales of a KV cache, are not missed.
+
     They leave aside what is written in part or never where a whole checkpoint may do so too: expert
     banks that SGLang pads, input scales that a weight-only format does not store. And a tensor that
     is copied into several places of its parameter fills it, but not as it should.
@@ -118,6 +126,10 @@ def stricter(judged: Judged, before: Mapping[str, Any], after: Mapping[str, Any]
         before: what the runtime did with the untouched fixture.
         after: what it did with the case.
     """
+    if any(stub in why for why in judged.why for stub in STUBS):
+        return Judged(None, judged.why)
+    if judged.loads is False and _misses_nothing(judged.why, before, after):
+        judged = Judged(True, ())
     if not judged.loads or "never" not in before:
         return judged
     never = [
@@ -133,6 +145,22 @@ def stricter(judged: Judged, before: Mapping[str, Any], after: Mapping[str, Any]
     why += [f"broadcast: {len(spread)}, {spread[0]}"] if spread else []
     why += [f"partly written: {len(less)}, {less[0]}"] if less else []
     return Judged(False, tuple(why)) if why else judged
+
+
+def _misses_nothing(
+    why: Sequence[str], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> bool:
+    """Whether all that a recorder complains about is so with the untouched fixture too.
+
+    The order of GPTQ (g_idx) is not missed either: a release that has no parameter for it does not
+    need it.
+    """
+    if "never" not in before or "never" not in after:
+        return False
+    never = set(after["never"]) - set(before["never"])
+    unused = {name for name in after["unused"] if not name.endswith(".g_idx")}
+    complaints = {reason.partition(":")[0] for reason in why}
+    return not never and unused <= set(before["unused"]) and complaints <= {"never", "unused"}
 
 
 _KV: Final = re.compile(r"\.(k|v|q|prob)_scale$")

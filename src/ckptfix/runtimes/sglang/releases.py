@@ -185,6 +185,13 @@ NEVER_BY_GPU: Final = (
 """Architectures of which no release before 0.5.23 does so (sglang 0.5.10.post1, 0.5.14 and 0.5.17
 sglang/srt/server_args.py); of the others that was not read."""
 
+WITHOUT_PACKED: Final[Mapping[str, tuple[str, ...]]] = {
+    "auto-round": ("Deepseek*", "Qwen3Next*", "Qwen3_5*", "Kimi*"),
+}
+"""quant_method whose config class does not take the packed table that the loader hands over ->
+architectures that set it themselves (sglang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/
+auto_round.py `from_config`, and `packed_modules_mapping` in sglang/srt/models/)."""
+
 CONFIG_CLASSES: Final = (
     # It pins transformers 5.19.0. Its own classes: `_CONFIG_REGISTRY` in
     # sglang/srt/utils/hf_transformers/common.py, but for those that derive from the library's.

@@ -6,7 +6,7 @@ release does, oldest first, and `METHOD`, which makes the class of a row.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Final
@@ -17,7 +17,12 @@ from ckptfix.runtimes.common.methods import Doubted, Lookup, QuantMethod
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.runtimes.common.rows import known_row
-from ckptfix.runtimes.sglang.releases import CLASS_BY_GPU, NEVER_BY_GPU, OWN_CLASSES
+from ckptfix.runtimes.sglang.releases import (
+    CLASS_BY_GPU,
+    NEVER_BY_GPU,
+    OWN_CLASSES,
+    WITHOUT_PACKED,
+)
 
 _FILES: Final[Mapping[str, str]] = {
     "compressed-tensors": "compressed_tensors",
@@ -48,6 +53,20 @@ class _OnSomeGpus:
         return Doubted(why, self.method.bind(found, names, dtypes))
 
 
+@dataclass(frozen=True)
+class _WithoutPacked:
+    """A class that never gets the packed table of the model class."""
+
+    method: QuantMethod
+
+    @property
+    def maps_names(self) -> bool:
+        return self.method.maps_names
+
+    def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> Lookup:
+        return self.method.bind(found, replace(names, packed={}), dtypes)
+
+
 def method_named(name: str, version: str, architecture: str) -> QuantMethod | None:
     """The class that reads a quant_method in a release; None where no file describes it."""
     file = _FILES.get(name)
@@ -58,6 +77,8 @@ def method_named(name: str, version: str, architecture: str) -> QuantMethod | No
     if row is None:
         return None
     method: QuantMethod = read.METHOD(row)
+    if name in WITHOUT_PACKED and not _lists(WITHOUT_PACKED, name, architecture):
+        method = _WithoutPacked(method)
     return _OnSomeGpus(method) if _by_gpu(name, version, architecture) else method
 
 

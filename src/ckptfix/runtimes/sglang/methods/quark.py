@@ -23,6 +23,7 @@ from ckptfix.runtimes.common.methods import (
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject, StopsError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
+from ckptfix.runtimes.common.quark import require_layer
 from ckptfix.text import visible
 
 _Config = Mapping[str, Any]
@@ -92,6 +93,7 @@ class _Lookup:
             "group_size": values.get("group_size"),
             "qscheme": values.get("qscheme"),
             "input": config.get("input_tensors"),
+            "values": values,
             "steps": len(weight) if isinstance(weight, list) else 1,
         }
         return Scheme(fields, by or self.place)
@@ -100,6 +102,8 @@ class _Lookup:
         fields = scheme.fields
         inputs = fields["input"]
         if fields["weight"] == "fp8_e4m3" and isinstance(inputs, Mapping):
+            values = fields["values"]
+            require_layer(values if isinstance(values, Mapping) else {}, inputs)
             row = _FP8_ROWS.get(fields["qscheme"])
             if row is not None:
                 static = set() if inputs.get("is_dynamic") else {"input_scale"}

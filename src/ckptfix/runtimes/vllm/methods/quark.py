@@ -23,6 +23,7 @@ from ckptfix.runtimes.common.methods import (
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject, StopsError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
+from ckptfix.runtimes.common.quark import require_layer
 from ckptfix.text import visible
 
 _Config = Mapping[str, Any]
@@ -113,6 +114,8 @@ class _Lookup:
         if row is None or (row[0].startswith(("FP8", "INT8")) and inputs is None):
             what = f"{fields['weight']} {fields['qscheme']}"
             raise NotKnownError(f"{what}, with inputs {'in float' if inputs is None else 'too'}")
+        values = fields["values"]
+        require_layer(values if isinstance(values, Mapping) else {}, inputs)
         static = set() if dynamic or fields["weight"] == "fp4" else {"input_scale"}
         zeros = {"weight_zero_point"} if "QUARK_INT4" in row else set()
         takes = frozenset({"weight", "weight_scale", *static, *zeros})
@@ -158,6 +161,7 @@ class _Lookup:
             "qscheme": values.get("qscheme"),
             "steps": len(weight) if isinstance(weight, list) else 1,
             "input": config.get("input_tensors"),
+            "values": values,
         }
         return Scheme(fields, by or self.place)
 
