@@ -33,8 +33,8 @@ def minimax_m2() -> Shapes:
     [
         ({}, {}),
         ({"use_routing_bias": False}, dict.fromkeys(BOTH, "e_score_correction_bias")),
-        ({"use_qk_norm": False}, {"sglang": "q_norm"}),
-        ({"use_qk_norm": None}, {"sglang": "q_norm"}),
+        ({"use_qk_norm": False}, {"sglang": "k_norm"}),
+        ({"use_qk_norm": None}, {"sglang": "k_norm"}),
     ],
 )
 def test_parameters_that_config_json_switches_off(

@@ -1,5 +1,6 @@
 """Modules and parameters that a class builds only for some values of config.json."""
 
+import json
 from collections.abc import Iterator
 
 from ckptfix.runtimes.layout_spec import OnlyIfSpec
@@ -22,7 +23,7 @@ def condition_reasons(tree: Tree) -> Iterator[Reason]:
             continue
         stored = _stored(tree, spec)
         if stored:
-            given = "missing" if spec.key not in tree.config.values else f"{visible(str(value))}"
+            given = "missing" if spec.key not in tree.config.values else visible(json.dumps(value))
             text = f"has no parameter for {visible(stored)}: {spec.key} of config.json is {given}"
             yield Reason(text, tree.stops, tensor=stored)
 
