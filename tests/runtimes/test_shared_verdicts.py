@@ -29,6 +29,8 @@ from ckptfix.runtimes.verdict import judge
 from tests.conftest import FIXTURE_NAMES, FIXTURES
 
 TARGETS = requested_targets(["vllm", "sglang"])
+FIRST_AND_LAST = requested_targets(["vllm==0.17.1", "sglang"])[0], TARGETS[-1]
+"""vLLM 0.17.1: the oldest of which the classes of all fixtures are known."""
 ALGOS = ("FP8", "NVFP4", "W4A16_NVFP4", "MXFP8", "FP8_PB_WO", "W4A8_AWQ")
 Change = Callable[[random.Random, dict[str, Any]], object]
 
@@ -139,7 +141,7 @@ def judges(checkpoint: Checkpoint, target: Target) -> Iterator[ModuleJudge]:
 def test_one_rule_that_differs_makes_the_difference_that_it_makes_alone(name: str) -> None:
     whole = load(str(Path(FIXTURES / name)))
     for checkpoint in (whole, *changed(whole, random.Random(name))):
-        for target in (TARGETS[0], TARGETS[-1]):
+        for target in FIRST_AND_LAST:
             profile = load_profile(target.runtime, target.version)
             try:
                 outer = outer_architecture(checkpoint.config, profile)
