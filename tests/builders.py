@@ -37,11 +37,26 @@ _LIBRARY: Final = {
 
 def safetensors_bytes(tensors: Shapes) -> bytes:
     """A shard file of zeros, written by the safetensors library: sorted by dtype and name."""
-    return serialized({name: _zeros(*each) for name, each in tensors.items()})
+    data = serialized({name: _zeros(*each) for name, each in tensors.items()})
+    others = {name: each for name, each in tensors.items() if each[0] not in _LIBRARY}
+    return _labelled(data, others) if others else data
+
+
+def _labelled(data: bytes, tensors: Shapes) -> bytes:
+    """The same, with dtypes of the format that the library's Python side cannot write."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    for name, (dtype, shape) in tensors.items():
+        header[name] |= {"dtype": dtype, "shape": list(shape)}
+    encoded = json.dumps(header).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    return len(encoded).to_bytes(8, "little") + encoded + data[end:]
 
 
 def _zeros(dtype: str, shape: tuple[int, ...]) -> Stored:
     size = DTYPE_BITS[dtype] * math.prod(shape) // 8
+    if dtype not in _LIBRARY:
+        return Stored("uint8", (size,), bytes(size))
     # The library takes F4 as torch has it, two in a byte.
     given = (*shape[:-1], shape[-1] // 2) if dtype == "F4" else tuple(shape)
     return Stored(_LIBRARY[dtype], given, bytes(size))

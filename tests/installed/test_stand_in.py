@@ -98,7 +98,10 @@ def test_an_error_of_the_runtime_is_one_line_with_its_place(tmp_path: Path, spec
     [
         ({"stand_in_imports": True}, "a package is missing: ModuleNotFoundError"),
         ({"stand_in_dies": True}, "it gave no answer: it died: signal 6"),
-        ({"stand_in_connects": "192.0.2.1"}, "ckptfix asks without a network: 192.0.2.1"),
+        (
+            {"stand_in_connects": "192.0.2.1"},
+            "PermissionError: ckptfix queries it without a network: 192.0.2.1",
+        ),
     ],
 )
 def test_what_keeps_it_from_answering_is_no_verdict(

@@ -35,6 +35,7 @@ from tests.cases.packed import SHARED_CASES, packed, unpack
 from tests.conftest import FIXTURE_NAMES, FIXTURES, files_of
 from tests.truth.test_truth import HERE, LINES
 from truth_loop.case import Case
+from truth_loop.judges import home_of
 
 Release = tuple[str, str]
 Answers = dict[Release, str]
@@ -243,4 +244,4 @@ def test_on_every_case(slug: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("id_", MUTATIONS)
 def test_on_recorded_mutations(id_: str, tmp_path: Path) -> None:
     case = Case.of_line(next(iter(LINES[id_].values())))
-    assert_all(case.write(FIXTURES, tmp_path / "broken"), tmp_path)
+    assert_all(case.write(home_of(case.origin), tmp_path / "broken"), tmp_path)

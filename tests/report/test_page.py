@@ -66,7 +66,7 @@ class Page(HTMLParser):
 
 
 def checked(directory: Path) -> CheckedCheckpoint:
-    return check_one(str(directory), CheckRequest(every=False, page=True))
+    return check_one(str(directory), CheckRequest(every=False, page=True, patch=True))
 
 
 def page_of(*found: CheckedCheckpoint) -> str:

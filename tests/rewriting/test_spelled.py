@@ -144,7 +144,6 @@ def test_a_name_that_matches_nothing_goes_with_from_tensors(tmp_path: Path) -> N
         ("ct-llama-lmhead-fp8", True),
         ("qk-qwen3moe-mxfp4", True),
         ("qk-qwen3moe-fp8-mixed", True),
-        ("qk-deepseekv3-mxfp4", True),
     ],
 )
 def test_exports_that_a_release_refuses_are_repaired(
