@@ -5,9 +5,9 @@ python benchmarks/growth.py [NAME...] [--rounds 5] [--scale 1]
 Whole processes. Every round runs the three sizes of a series and its baseline once each, so that
 all of them see the same machine: the same command on the same checkpoint with hardly any of what
 grows. The table holds the medians of the rounds. A doubling multiplies what a process takes beyond
-its baseline; what is too small to be told from chance is not judged. Exit code 1 if something grows
-by more than 2.2 per doubling. CPU seconds depend on the machine: which series miss their goal is
-only told.
+its baseline; what is too small to be distinguished from chance is not judged. Exit code 1 if
+something grows by more than 2.2 per doubling. CPU seconds depend on the machine: which series miss
+their goal is only reported.
 """
 
 import argparse
@@ -39,13 +39,13 @@ MAPPED = ("rewrite", "{}", "--dry-run", "--mapper", "{}/rules.toml")
 _RUN: Final = """
 import os, subprocess, sys
 process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-told = process.stderr.read()
+errors = process.stderr.read()
 _, status, usage = os.wait4(process.pid, 0)
 code = os.waitstatus_to_exitcode(status)
-if code == 1 and b"Traceback" in told:
+if code == 1 and b"Traceback" in errors:
     code = 70
 print(code, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
-sys.stderr.buffer.write(told if code not in (0, 1) else b"")
+sys.stderr.buffer.write(errors if code not in (0, 1) else b"")
 """
 """Starts the process from one that is small: a child inherits the peak of the one that forks it.
 
@@ -132,15 +132,15 @@ SERIES = {
 
 def run_once(command: Sequence[str]) -> Ran:
     """Run to the end; exit code 2 or a signal ends the benchmark."""
-    told = subprocess.run(
+    ran = subprocess.run(
         (sys.executable, "-I", "-S", "-c", _RUN, *command),
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},  # an installation has its bytecode
         capture_output=True,
         check=True,
     )
-    code, cpu, peak = told.stdout.split()
+    code, cpu, peak = ran.stdout.split()
     if int(code) not in (0, 1):
-        sys.exit(f"{' '.join(command)} ended with {int(code)}: {told.stderr.decode()}")
+        sys.exit(f"{' '.join(command)} ended with {int(code)}: {ran.stderr.decode()}")
     return Ran(float(cpu), int(peak) * 1024)
 
 

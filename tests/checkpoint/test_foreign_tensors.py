@@ -94,10 +94,10 @@ def test_metadata_of_modelopt_over_tensors_of_another(
     path.write_text(json.dumps(config))
     checked = ckptfix.check(directory)
     assert checked.loads == "no"
-    told = [finding for finding in checked.findings if finding.code == "CKF303"]
-    assert told
-    assert all(f"a format of {quantizer}" in finding.message for finding in told)
-    assert all(f"the metadata that {quantizer}" in finding.advice for finding in told)
+    reported = [finding for finding in checked.findings if finding.code == "CKF303"]
+    assert reported
+    assert all(f"a format of {quantizer}" in finding.message for finding in reported)
+    assert all(f"the metadata that {quantizer}" in finding.advice for finding in reported)
     assert checked.advised is None
     before = files_of(directory)
     ckptfix.rewrite(directory, from_tensors=True)

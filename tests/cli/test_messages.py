@@ -25,7 +25,7 @@ def clean(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("explain", "CKF1O1"), "did you mean CKF101"),
         (("explain", "cfk101"), "did you mean CKF101"),
@@ -56,11 +56,11 @@ def clean(tmp_path: Path) -> Path:
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
 )
 def test_one_sentence_has_the_problem_and_what_to_do(
-    clean: Path, run: Run, arguments: tuple[str, ...], told: str
+    clean: Path, run: Run, arguments: tuple[str, ...], message: str
 ) -> None:
     done = run(*arguments)
     assert done.returncode == 2
-    assert told in " ".join(done.stderr.split())
+    assert message in " ".join(done.stderr.split())
     assert not any(word in done.stderr for word in OURS)
     assert clean.is_dir()
 

@@ -84,7 +84,7 @@ def test_a_scale_that_is_left_out_makes_wrong_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "expected"),
     [
         ({"cut": (f"{PLACE}.weight",)}, f"copies only a part of {PLACE}.weight"),
         ({"never_written": (f"{PLACE}.weight_scale",)}, "leaves uninitialised"),
@@ -92,12 +92,12 @@ def test_a_scale_that_is_left_out_makes_wrong_weights(tmp_path: Path) -> None:
         ({"partial": {f"{PLACE}.weight": (512, 1024)}}, "fills 512 of 1,024 elements of"),
     ],
 )
-def test_what_is_not_filled(answer: dict[str, Any], told: str, tmp_path: Path) -> None:
+def test_what_is_not_filled(answer: dict[str, Any], expected: str, tmp_path: Path) -> None:
     tensors = fp8(PLACE)
     given = Answer(modules=(FP8_LAYER,), lands=landed(tensors), **answer)
     [module] = verdict(checkpoint(tmp_path, tensors), given).modules
     assert not module.agrees
-    assert told in module.reason
+    assert expected in module.reason
 
 
 def test_a_bank_with_an_expert_that_nothing_fills(tmp_path: Path) -> None:

@@ -134,18 +134,18 @@ def test_one_that_takes_too_long_and_the_next_question(
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "message"),
     [
         ("vllm@/no/such/python", "/no/such/python: no Python there"),
         (f"sglang@{sys.executable}", "sglang is not installed there"),
     ],
 )
 def test_a_python_that_cannot_be_queried_is_one_sentence(
-    spec: str, told: str, tmp_path: Path, run: Run
+    spec: str, message: str, tmp_path: Path, run: Run
 ) -> None:
     done = run("check", llama(tmp_path / "m"), "--runtime", spec)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -224,13 +224,13 @@ def test_a_quantized_drafter_without_metadata_is_built_unquantized(tmp_path: Pat
 
 def test_what_cannot_be_compared(tmp_path: Path, run: Run) -> None:
     write_quantized(tmp_path / "made")
-    for arguments, told in (
+    for arguments, message in (
         (("made",), "nothing to compare with; name a SOURCE, or use --draft"),
         (("made", "nowhere"), "nowhere: no such directory"),
         (("made", "--draft", "nowhere"), "nowhere: no such directory"),
     ):
         done = run("compare", *arguments)
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == f"error: {told}\n"
+        assert done.stderr == f"error: {message}\n"
     with pytest.raises(CkptfixError, match="nothing to compare with"):
         ckptfix.compare(tmp_path / "made")

@@ -26,14 +26,14 @@ def llama(directory: Path, *, rows: int = 64, odd: str = "", stored: str = "") -
     return write_checkpoint(directory, tensors, extra_config=CONFIG)
 
 
-def told(directory: Path, release: str, method: str = "fp8") -> dict[str, tuple[str, str]]:
+def outcomes(directory: Path, release: str, method: str = "fp8") -> dict[str, tuple[str, str]]:
     (answer,) = online(directory, method=method, runtimes=[release])
     assert not answer.stops, answer.stops
     return {module.name: (module.becomes, module.why) for module in answer.modules}
 
 
 def test_linear_layers_are_quantized_and_tables_left(tmp_path: Path) -> None:
-    found = told(llama(tmp_path), "vllm==0.28.0")
+    found = outcomes(llama(tmp_path), "vllm==0.28.0")
     packed = [f"{LAYER}self_attn.qkv_proj", f"{LAYER}mlp.gate_up_proj", f"{LAYER}mlp.down_proj"]
     assert {name: found[name] for name in packed} == dict.fromkeys(packed, ("quantized", ""))
     assert found["lm_head"][0] == found["model.embed_tokens"][0] == "unquantized"
@@ -57,15 +57,15 @@ def test_releases_that_do_not_are_listed(
 
 
 def test_what_stops_a_release_and_what_is_slow_is_reported(tmp_path: Path) -> None:
-    found = told(llama(tmp_path / "odd", odd="mlp.gate_proj"), "vllm==0.28.0")
+    found = outcomes(llama(tmp_path / "odd", odd="mlp.gate_proj"), "vllm==0.28.0")
     assert found[f"{LAYER}mlp.gate_up_proj"][0] == "stops"
-    found = told(llama(tmp_path / "stored", stored="self_attn.o_proj"), "vllm==0.28.0")
+    found = outcomes(llama(tmp_path / "stored", stored="self_attn.o_proj"), "vllm==0.28.0")
     assert found[f"{LAYER}self_attn.o_proj"] == (
         "stops", "it is stored as F8_E4M3, which it cannot quantize",
     )  # fmt: skip
     uneven = llama(tmp_path / "uneven", rows=60)
-    assert "slower kernel" in told(uneven, "vllm==0.20.0")[f"{LAYER}mlp.down_proj"][1]
-    assert told(uneven, "vllm==0.28.0")[f"{LAYER}mlp.down_proj"] == ("quantized", "")
+    assert "slower kernel" in outcomes(uneven, "vllm==0.20.0")[f"{LAYER}mlp.down_proj"][1]
+    assert outcomes(uneven, "vllm==0.28.0")[f"{LAYER}mlp.down_proj"] == ("quantized", "")
 
 
 def test_a_checkpoint_that_is_quantized_already_is_refused(tmp_path: Path) -> None:

@@ -91,8 +91,8 @@ def test_exports_of_other_quantizers_load_after_a_rewrite_that_is_announced(
         check=False,
         capture_output=True,
     )
-    told = tmp_path / "before.json"
-    is_loaded = before.returncode == 0 and not errors(json.loads(told.read_text()))
+    saved = tmp_path / "before.json"
+    is_loaded = before.returncode == 0 and not errors(json.loads(saved.read_text()))
     report = load(done)
     assert not is_loaded
     assert report["single_pass"]["ok"], report["single_pass"]

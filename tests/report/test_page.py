@@ -117,16 +117,16 @@ def test_the_page_reports_what_every_other_format_reports(call: Call) -> None:
     for found, row in zip(report["checkpoints"], (cells[:columns], cells[columns:]), strict=False):
         shown = {answer for _, _, answer in row}
         assert shown == {answer["loads"] for answer in found["runtimes"]}
-    (told,) = {title for _, title, _ in cells if title.startswith("vllm 0.17.1: no")}
-    assert "10 of 23 modules built in a different format than stored" in told
+    (shown,) = {title for _, title, _ in cells if title.startswith("vllm 0.17.1: no")}
+    assert "10 of 23 modules built in a different format than stored" in shown
 
 
 def test_the_map_shows_on_hover_what_a_release_builds() -> None:
     titles = Page(page_of(checked(NANO_VL))).texts["title"]
-    (told,) = (t for t in titles if "layers.{0,2}.mixer.in_proj" in t)
-    assert told.startswith("language_model.backbone.layers.{0,2}.mixer.in_proj (2 modules): ")
-    assert "stored as FP8; vllm 0.17.1" in told
-    assert "builds unquantized: quantized_layers lists it with the checkpoint spelling" in told
+    (shown,) = (t for t in titles if "layers.{0,2}.mixer.in_proj" in t)
+    assert shown.startswith("language_model.backbone.layers.{0,2}.mixer.in_proj (2 modules): ")
+    assert "stored as FP8; vllm 0.17.1" in shown
+    assert "builds unquantized: quantized_layers lists it with the checkpoint spelling" in shown
 
 
 @pytest.mark.parametrize("name", FIXTURE_NAMES)

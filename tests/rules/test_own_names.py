@@ -110,8 +110,8 @@ CASES: dict[str, tuple[dict[str, Any], Any, tuple[str, ...], str, str]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_wrong_with_a_name_is_reported(name: str, tmp_path: Path) -> None:
     metadata, linear, plain, code, subject = CASES[name]
-    told = found(model(tmp_path, metadata, linear, plain))
-    assert (code, subject) in told, told
+    reported = found(model(tmp_path, metadata, linear, plain))
+    assert (code, subject) in reported, reported
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ def layers(tmp_path: Path, *, left_out: tuple[int, ...], skipped: list[str]) -> 
 
 def test_layer_2_is_the_beginning_of_layer_20(tmp_path: Path) -> None:
     assert found(layers(tmp_path, left_out=(2, 20), skipped=["model.layers.2"])) == []
-    told = found(layers(tmp_path / "wrong", left_out=(2,), skipped=["model.layers.2"]))
-    assert ("CKF104", "model.layers.2") in told
+    reported = found(layers(tmp_path / "wrong", left_out=(2,), skipped=["model.layers.2"]))
+    assert ("CKF104", "model.layers.2") in reported
 
 
 def test_a_stale_second_file_and_one_of_another_quantizer_are_reported(tmp_path: Path) -> None:

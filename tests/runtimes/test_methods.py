@@ -85,8 +85,8 @@ def test_other_releases_are_answered_as_they_do(directory: Path, record: dict[st
     checked = check(directory, runtimes=[record["runtime"]])
     (answer,) = checked.runtimes
     if directory.name not in CONFIG_CHANGED:
-        told = (record["error"], answer.reasons)
-        assert answer.loads in ("unknown", "yes" if record["loads"] else "no"), told
+        seen = (record["error"], answer.reasons)
+        assert answer.loads in ("unknown", "yes" if record["loads"] else "no"), seen
     for module in checked.verdicts[0].modules:
         built = record["modules"].get(module.name)
         if built is not None and module.resolved != "error":

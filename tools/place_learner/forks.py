@@ -43,10 +43,10 @@ def each(
         start = time.monotonic()
         _run(path, architecture, one, seconds)
         result = json.loads(path.read_text("utf-8"))
-        told = result.get("error", "")[:140]
+        problem = result.get("error", "")[:140]
         took = time.monotonic() - start
         head = f"{number}/{len(architectures)} {architecture} {result['status']}"
-        print(f"{head} {result.get('source') or ''} {told} {took:.1f} s", flush=True)
+        print(f"{head} {result.get('source') or ''} {problem} {took:.1f} s", flush=True)
 
 
 def _run(path: Path, architecture: str, one: Callable[[str], Result], seconds: float) -> None:

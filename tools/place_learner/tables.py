@@ -204,8 +204,8 @@ def _common_place(base: str, names: _Names) -> str:
 def _row(outcome: Outcome, at: str, proof: str) -> list[Any]:
     """Place and looked-up name; `~` means the block's place, `=` the place."""
     place, asked, kind = outcome
-    told = "=" if asked == place else asked if asked is None else _short(asked, at)
-    out: list[Any] = [_short(place, at), told, kind]
+    looked_up = "=" if asked == place else asked if asked is None else _short(asked, at)
+    out: list[Any] = [_short(place, at), looked_up, kind]
     return [*out, proof] if proof else out
 
 

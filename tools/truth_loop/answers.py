@@ -29,22 +29,22 @@ def checked(directory: Path, releases: tuple[str, ...]) -> tuple[dict[str, Any],
     """The report of `ckptfix check --runtime` on one checkpoint, and its stderr."""
     flags = [flag for release in releases for flag in ("--runtime", release)]
     arguments = ["ckptfix", "check", str(directory), "--format", "json", "--no-config", *flags]
-    shown, told = io.StringIO(), io.StringIO()
+    shown, errors = io.StringIO(), io.StringIO()
     arguments_ = mock.patch.object(sys, "argv", arguments)
-    with arguments_, redirect_stdout(shown), redirect_stderr(told), suppress(SystemExit):
+    with arguments_, redirect_stdout(shown), redirect_stderr(errors), suppress(SystemExit):
         main()
     report: dict[str, Any] = json.loads(shown.getvalue())
-    return report["checkpoints"][0], told.getvalue()
+    return report["checkpoints"][0], errors.getvalue()
 
 
 def ask(directory: Path, releases: tuple[str, ...] = RELEASES) -> dict[str, Answered]:
     """Release -> the answer of `ckptfix check --runtime`; `unknown` where it refuses."""
-    report, told = checked(directory, releases)
+    report, errors = checked(directory, releases)
     found = {f"{r['runtime']}=={r['version']}": r for r in report["runtimes"]}
     return {
         release: Answered(found[release]["loads"], tuple(found[release]["reasons"]))
         if release in found
-        else Answered("unknown", (report["error"] or told,))
+        else Answered("unknown", (report["error"] or errors,))
         for release in releases
     }
 

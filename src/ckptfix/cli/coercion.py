@@ -64,15 +64,15 @@ def _refuse(value: str, kind: object, param: Parameter, ctx: Any) -> None:  # no
     try:
         number = int(value) if kind is int else float(value)
     except ValueError as error:
-        told = f"{value!r} is not a {what}"
-        raise typer.BadParameter(told, ctx=ctx, param=param) from error
+        message = f"{value!r} is not a {what}"
+        raise typer.BadParameter(message, ctx=ctx, param=param) from error
     low, high = getattr(param, "min", None), getattr(param, "max", None)
     above = low is None or number >= low
     if not (isfinite(number) and above and (high is None or number <= high)):
         wanted = " to ".join(str(end) for end in (low, high) if end is not None)
         wanted += "" if high is not None else " or more"
-        told = f"{value!r} is out of range; write a {what}, {wanted}"
-        raise typer.BadParameter(told, ctx=ctx, param=param)
+        message = f"{value!r} is out of range; write a {what}, {wanted}"
+        raise typer.BadParameter(message, ctx=ctx, param=param)
 
 
 def _is_of(value: object, kind: object) -> bool:

@@ -32,8 +32,8 @@ def check_github(report: CheckReport, verbose: bool) -> Iterator[Line]:
         if not checked.error:
             yield _answer(report, checked)
     if report.skipped:
-        told = "\n".join(skipped.error for skipped in report.skipped)
-        yield _command("notice", told, title=f"{len(report.skipped)} skipped")
+        errors = "\n".join(skipped.error for skipped in report.skipped)
+        yield _command("notice", errors, title=f"{len(report.skipped)} skipped")
 
 
 def _answer(report: CheckReport, checked: CheckedCheckpoint) -> Line:
