@@ -191,6 +191,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1, help="multiplies all numbers")
     arguments = parser.parse_args()
+    if unknown := [name for name in arguments.names if name not in SERIES]:
+        parser.error(f"unknown series: {', '.join(unknown)}; known are {', '.join(SERIES)}")
     print("| what | n | CPU s | peak MB | a doubling: CPU | memory |\n|---|---|---|---|---|---|")
     grew, slow = {}, {}
     for name in arguments.names or SERIES:
