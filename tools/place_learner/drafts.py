@@ -1,7 +1,10 @@
 """Draft models: which architectures they are, and for which target each is registered."""
 
 import re
-from collections.abc import Collection
+import tomllib
+from collections.abc import Collection, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 _DRAFT: Final = re.compile(
@@ -10,20 +13,9 @@ _DRAFT: Final = re.compile(
 _INSIDE: Final = re.compile(r"(?:MTPModel|MTP|NextN)\Z")
 _ENDING: Final = re.compile(r"(?:MTPModel|MTP|NextN|Eagle3?)\Z")
 _FORMS: Final = ("", "ForCausalLM", "ForConditionalGeneration")
-_TARGETS: Final = {
-    "DeepSeekMTPModel": "DeepseekV3ForCausalLM",
-    "DeepseekV32MTPModel": "DeepseekV32ForCausalLM",
-    "DeepSeekV4MTPModel": "DeepseekV4ForCausalLM",
-    "EagleMistralLarge3ForCausalLM": "MistralLarge3ForCausalLM",
-    "ErnieMTPModel": "Ernie4_5_MoeForCausalLM",
-    "BailingMoeV25MTPModel": "BailingMoeV2_5ForCausalLM",
-    "LongCatFlashMTPModel": "LongcatFlashForCausalLM",
-    "MiMoV2MTPModel": "MiMoV2FlashForCausalLM",
-    "MiMoV2MTP": "MiMoV2FlashForCausalLM",
-    "NemotronHMTPModel": "NemotronHForCausalLM",
-    "OpenPanguMTPModel": "PanguUltraMoEForCausalLM",
-}
-"""vLLM sets these names itself, in `SpeculativeConfig.hf_config_override`."""
+_OWN: Final = {"EagleMistralLarge3ForCausalLM": "MistralLarge3ForCausalLM"}
+"""Drafts with a config of their own that are not named after their target."""
+_RUNTIMES: Final = Path(__file__).parents[2] / "src" / "ckptfix" / "runtimes"
 _OF_TARGET: Final = re.compile(
     r"(?:^|\.)(?:(?:embed_tokens|lm_head|shared_head\.head)\.weight|mask_embedding)\Z"
 )
@@ -43,9 +35,19 @@ def is_inside(architecture: str) -> bool:
     return bool(_INSIDE.search(architecture))
 
 
+@cache
+def _targets() -> Mapping[str, str]:
+    """Draft inside a checkpoint -> the first of the architectures that it is built for."""
+    out = dict(_OWN)
+    for path in sorted(_RUNTIMES.glob("*/drafts.toml")):
+        for named, draft in tomllib.loads(path.read_text("utf-8")).items():
+            out.setdefault(draft, named)
+    return out
+
+
 def target(architecture: str, registered: Collection[str]) -> str:
     """The architecture that a draft runs with; empty if unknown."""
-    named = _TARGETS.get(architecture, "")
+    named = _targets().get(architecture, "")
     stem = _ENDING.sub("", architecture)
     tries = [named, *(stem + form for form in _FORMS if stem != architecture)]
     return next((name for name in tries if name in registered), "")

@@ -48,10 +48,7 @@ def learn(
     except Exception as error:
         return {**out, "status": "import", "error": f"import: {short(error)}"}
     out["class_file"] = runtime.class_file(model_class)
-    same = [architecture, *runtime.same_class(architecture)]
-    published = next((real[name] for name in same if name in real), ())
-    registry = runtime.config_registry()
-    tries, errors = configs.candidates(architecture, model_class, registry, published, other)
+    tries, errors = _candidates(runtime, architecture, model_class, real, other)
     tries = [*_of_target(runtime, architecture, real, tries), *tries]
     out["attempts"] += [{"error": error} for error in errors]
     first = _first(runtime, architecture, tries, out)
@@ -74,6 +71,20 @@ def learn(
     return {**out, "seconds": round(time.process_time() - start, 1)}
 
 
+def _candidates(
+    runtime: Any,
+    architecture: str,
+    model_class: Any,
+    real: Mapping[str, Sequence[Candidate]],
+    other: Candidate | None = None,
+) -> tuple[list[Candidate], list[str]]:
+    """See `configs.candidates`; published configs are also those of other names of the class."""
+    same = [architecture, *runtime.same_class(architecture)]
+    published = next((real[name] for name in same if name in real), ())
+    registry = runtime.config_registry()
+    return configs.candidates(architecture, model_class, registry, published, other)
+
+
 def _of_target(
     runtime: Any,
     architecture: str,
@@ -88,10 +99,7 @@ def _of_target(
         model_class = runtime.model_class(target)
     except Exception:  # the draft may be built nevertheless
         return []
-    same = [target, *runtime.same_class(target)]
-    published = next((real[name] for name in same if name in real), ())
-    registry = runtime.config_registry()
-    tries, _ = configs.candidates(target, model_class, registry, published)
+    tries, _ = _candidates(runtime, target, model_class, real)
     held = ("real", "library") if drafts.is_inside(architecture) else ("library",)
     return [candidate for candidate in tries if candidate.source in held]
 
