@@ -44,11 +44,15 @@ def _of_model(checkpoint: Checkpoint, family: Family) -> Mapping[str, Module]:
     drafts, spec = checkpoint.config.draft_layers, family.spec
     if drafts is None or any(is_draft(spec.runtime, name) for name in spec.architectures):
         return checkpoint.modules
-    return {
-        name: module
-        for name, module in checkpoint.modules.items()
-        if draft_root(checkpoint, name) is None
-    }
+    key = "modules outside draft layers"  # the same for every family
+    if key not in checkpoint.derived:
+        checkpoint.derived[key] = {
+            name: module
+            for name, module in checkpoint.modules.items()
+            if draft_root(checkpoint, name) is None
+        }
+    found: Mapping[str, Module] = checkpoint.derived[key]
+    return found
 
 
 def looked_up(checkpoint: Checkpoint) -> Set[str] | None:
