@@ -16,7 +16,7 @@ class CompressedRow:
 
     since: str
     experts_class: str = "FusedMoE"
-    """The class of experts, which a target may name and that of linear layers stands for too."""
+    """The class of expert banks, which a target may name; that of linear layers includes it."""
     quantizes_heads: bool = False
     quantizes_embeddings: bool = False
     class_before_members: bool = True
