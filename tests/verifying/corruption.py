@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.verifying.stream import TORCH_DTYPES
 
 COMPANIONS = (
     "weight_scale",
@@ -20,6 +19,12 @@ COMPANIONS = (
     "k_scale",
     "v_scale",
 )
+DTYPES = {
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+}
 KINDS = ("x2", "zero", "nan", "swap")
 
 
@@ -108,7 +113,7 @@ def made_wrong(data: bytes, dtype: str, kind: str) -> bytes:
     if dtype == "U8":  # E8M0: exponents, of which 255 is NaN; it has no zero, so its smallest
         change = {"x2": lambda b: min(b + 1, 254), "zero": lambda _: 0, "nan": lambda _: 255}[kind]
         return bytes(map(change, data))
-    values = torch.frombuffer(bytearray(data), dtype=TORCH_DTYPES[dtype])
+    values = torch.frombuffer(bytearray(data), dtype=DTYPES[dtype])
     floats = values.float()
     made = {"x2": floats * 2, "zero": floats * 0, "nan": floats * float("nan")}[kind]
     if dtype == "F8_E4M3":

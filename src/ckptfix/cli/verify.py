@@ -68,7 +68,7 @@ SourceOption = Annotated[
 PrefetchOption = Annotated[
     float,
     typer.Option(
-        "--prefetch", metavar="GB", min=0, help="Prefetch budget beyond the largest module."
+        "--prefetch", metavar="GB", min=0, help="Read ahead of the current module by this much."
     ),
 ]
 

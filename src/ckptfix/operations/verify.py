@@ -53,7 +53,7 @@ class VerifyRequest:
     source: str | None = None
     """Directory of the unquantized checkpoint that this one was made from."""
     prefetch: int = 10**9
-    """Bytes read ahead beyond the largest module."""
+    """Bytes read ahead of the current module."""
 
 
 def require_torch() -> None:
@@ -236,7 +236,7 @@ def verify(
         tokens: rows of the random input.
         backend: `auto`, `torch`, `vllm` or `flashinfer`.
         source: directory of the unquantized checkpoint that this one was made from.
-        prefetch: bytes read ahead beyond the largest module.
+        prefetch: bytes read ahead of the current module.
         listener: called while it works.
 
     Raises:

@@ -1,6 +1,5 @@
 """One GEMM of the runtime: the members of a packed module side by side."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -61,29 +60,12 @@ class Layer:
 
     def joined(self, role: str) -> Tensor:
         """One role of all members, concatenated along the output."""
-        return adjoining([member.tensors[role] for member in self.members])
+        tensors = [member.tensors[role] for member in self.members]
+        return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
 
     def of_one_grid(self, rows: int) -> bool:
         """True if no block of `rows` rows spans two members."""
         return all(member.shape[0] % rows == 0 for member in self.members[:-1])
-
-
-def adjoining(tensors: Sequence[Tensor]) -> Tensor:
-    """Concatenated tensors, without a copy if they are adjacent in memory."""
-    first = tensors[0]
-    if len(tensors) == 1:
-        return first
-    shape = (sum(tensor.shape[0] for tensor in tensors), *first.shape[1:])
-    end = first.data_ptr()
-    for tensor in tensors:
-        if not tensor.is_contiguous() or tensor.data_ptr() != end or not _same(first, tensor):
-            return torch.cat(list(tensors))
-        end += tensor.nbytes
-    return first.as_strided(shape, first.stride())
-
-
-def _same(first: Tensor, other: Tensor) -> bool:
-    return first.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Planned GEMMs -> the byte spans of files that they read."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
@@ -82,7 +82,7 @@ def _spans(table: TensorTable, files: _Files, module: Module) -> Iterator[Tensor
         tensor = module.tensor_names[role]
         row = module.tensors[role]
         path, start = files.at(table.file_of[tensor], tensor)
-        yield TensorSpan(module.name, role, path, start, row.nbytes, row.dtype, row.shape)
+        yield TensorSpan(module.name, role, path, tensor, start, row.nbytes, row.dtype)
 
 
 def not_compared(checkpoint: Checkpoint, plan: Plan, unquantized: Unquantized) -> dict[str, str]:
@@ -125,6 +125,4 @@ def _source_span(
         return
     for span in _spans(unquantized.table, unquantized.files, unquantized.modules[member]):
         if span.role == "weight":
-            yield TensorSpan(
-                member, SOURCE, span.path, span.start, span.nbytes, span.dtype, span.shape
-            )
+            yield replace(span, module=member, role=SOURCE)
