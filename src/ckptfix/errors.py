@@ -4,6 +4,8 @@
 exception but a value, and ends in exit code 1.
 """
 
+from collections.abc import Mapping
+
 from ckptfix.place import Place
 
 
@@ -44,5 +46,8 @@ class UnsupportedError(CkptfixError):
 class MissingShardsError(CkptfixError):
     """There is metadata, but a shard file that it belongs to is not there."""
 
+    weight_map: Mapping[str, str] | None = None
+    """Tensor -> shard file, where an index names them."""
+
     without_tensors: object = None
-    """The checkpoint with an empty table of tensors, where its metadata can be read."""
+    """The checkpoint with what the index names, or with no tensors, if its metadata was read."""

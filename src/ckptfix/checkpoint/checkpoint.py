@@ -19,6 +19,7 @@ from ckptfix.checkpoint.dialects.statements import (
 from ckptfix.checkpoint.expert_banks import Banks, expert_numbers
 from ckptfix.checkpoint.fold import Fold, fold_banks
 from ckptfix.checkpoint.formats.stored import StoredFormat
+from ckptfix.checkpoint.index_names import table_of_names
 from ckptfix.checkpoint.model_config import ModelConfig, parse_model_config
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.other_folders import require_weights
@@ -195,7 +196,8 @@ def load_checkpoint(
     try:
         table = read_tensors(source, listener)
     except MissingShardsError as error:
-        error.without_tensors = Checkpoint(name, config, documents, TensorTable({}, 0))
+        named = table_of_names(error.weight_map or {})
+        error.without_tensors = Checkpoint(name, config, documents, named)
         raise
     repeats = config.may_tie and head_repeats_embeddings(source, table)
     checkpoint = Checkpoint(

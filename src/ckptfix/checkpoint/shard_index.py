@@ -67,6 +67,7 @@ def _checked_index(index: JsonText, source: Source) -> ShardIndex:
         same = (tensor for tensor, named in weight_map.items() if named is file or named == file)
         return "weight_map", next(same)
 
+    missing: list[str] = []
     for file in _distinct(weight_map.values()):
         if not isinstance(file, str) or not file.endswith(".safetensors"):
             raise CkptfixError(
@@ -79,12 +80,20 @@ def _checked_index(index: JsonText, source: Source) -> ShardIndex:
                 advice="shard files must be in the same directory as the index",
             )
         if not source.has(file):
-            raise MissingShardsError(
-                f"names {visible(file)}, which is missing",
-                place=index.place(path_of(file)),
-                advice="download the shard file or rebuild the index",
-            )
+            missing.append(file)
+    if missing:
+        error = MissingShardsError(
+            f"names {visible(missing[0])}{_more(len(missing) - 1)} missing",
+            place=index.place(path_of(missing[0])),
+            advice="download the shard files or rebuild the index",
+        )
+        error.weight_map = weight_map
+        raise error
     return ShardIndex(weight_map, _total_size(index.value.get("metadata")))
+
+
+def _more(number: int) -> str:
+    return f" and {number:,} more, which are" if number else ", which is"
 
 
 def _total_size(metadata: object) -> int | None:

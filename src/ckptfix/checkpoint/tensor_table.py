@@ -11,7 +11,7 @@ from operator import attrgetter, eq
 from typing import Any, Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
-from ckptfix.checkpoint.formats.stored import StoredFormat, stored_format
+from ckptfix.checkpoint.formats.stored import StoredFormat, format_by_names, stored_format
 from ckptfix.checkpoint.modules import Module, group_modules
 from ckptfix.checkpoint.other_folders import require_weights
 from ckptfix.checkpoint.safetensors import (
@@ -54,6 +54,8 @@ class TensorTable:
     """Safetensors files that the index does not name."""
     total_size: int | None = None
     """`metadata.total_size` of the index, in bytes."""
+    names_only: bool = False
+    """The shard files are missing; only the names of the tensors are known (`index_names.py`)."""
 
     @property
     def lacks_index(self) -> bool:
@@ -81,6 +83,7 @@ class TensorTable:
     @cached_property
     def formats(self) -> dict[str, StoredFormat]:
         """Checkpoint name -> stored format; identical modules share one object."""
+        read = format_by_names if self.names_only else stored_format
         known: dict[tuple[int, bool], StoredFormat] = {}
         formats: dict[str, StoredFormat] = {}
         for name, module in self.modules.items():
@@ -92,7 +95,7 @@ class TensorTable:
             if stored is None:
                 if flat and scale is not None:
                     held = {**held, "input_scale": _flat(scale)}
-                stored = known[kind] = stored_format(replace(module, tensors=held))
+                stored = known[kind] = read(replace(module, tensors=held))
             formats[name] = stored
         return formats
 

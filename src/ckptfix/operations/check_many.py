@@ -21,8 +21,8 @@ from ckptfix.operations.loading import with_name
 from ckptfix.operations.processes import each_in_turn, processes_for
 from ckptfix.progress import SILENT, Listener
 from ckptfix.remote.reference import Reference, is_remote
-from ckptfix.runtimes.releases import every_target
-from ckptfix.runtimes.verdict import judge_metadata
+from ckptfix.runtimes.releases import counted_targets, every_target
+from ckptfix.runtimes.without_shards import judge_without_shards
 
 _Loaded = Callable[[], tuple[Reference, Checkpoint]]
 """Raises the error that occurred while it was read."""
@@ -109,19 +109,21 @@ def _checked(
             error=with_name(shown, error),
             unsupported=unsupported,
             runtimes=_from_metadata(error, request),
+            requested=bool(request.targets),
         )
 
 
 def _from_metadata(error: CkptfixError, request: CheckRequest) -> tuple[ReleaseAnswer, ...]:
-    """What releases answer before they see a tensor, where only the shard files are missing."""
+    """What metadata and names alone decide, where only the shard files are missing."""
     checkpoint = error.without_tensors if isinstance(error, MissingShardsError) else None
     if not isinstance(checkpoint, Checkpoint) or not checkpoint.metadata:
         return ()
     asked = [target for target in request.targets if target.installed is None]
     targets = asked or every_target()
     with limited():
-        verdicts = [judge_metadata(checkpoint, target) for target in targets]
-    return answers_of(verdicts, (), ())
+        verdicts = [judge_without_shards(checkpoint, target) for target in targets]
+        counted = asked or counted_targets(checkpoint)
+    return answers_of(verdicts, counted, ())
 
 
 def _check_apart(request: CheckRequest, name: str, listener: Listener) -> CheckedCheckpoint:

@@ -7,6 +7,7 @@ from ckptfix.operations.checked import Advised, CheckedCheckpoint, ReleaseAnswer
 from ckptfix.report.commands import ELSEWHERE
 from ckptfix.report.console import line
 from ckptfix.report.layout import SHELL, Block, Line, cells, table
+from ckptfix.report.matrix import matrix_lines
 from ckptfix.report.releases import ranges_where, release_range, runs_of_releases
 from ckptfix.report.serving import serve_command
 from ckptfix.report.spelling import spelled
@@ -33,11 +34,16 @@ def _answers(runs: _Runs) -> Block:
 
 
 def metadata_only_lines(checked: CheckedCheckpoint) -> Iterator[Block]:
-    """What the metadata alone decides, where the shard files are missing."""
+    """What metadata and names alone decide, where the shard files are missing.
+
+    For modules: of the requested releases, by default of those that count.
+    """
     if checked.runtimes:
         yield line((f"Will {visible(checked.name)} load? (metadata only)", "bold"))
         yield _answers(_runs(checked))
         yield line()
+        by_module = [answer.verdict for answer in checked.counted if answer.verdict.modules]
+        yield from matrix_lines(by_module)
 
 
 def outlook_lines(checked: CheckedCheckpoint) -> Iterator[Block]:

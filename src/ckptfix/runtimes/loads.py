@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+SHARDS_MISSING: Final = "its shard files are missing"
 
 
 class Answer(StrEnum):

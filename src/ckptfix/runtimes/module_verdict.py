@@ -161,7 +161,10 @@ class ModuleJudge:
             labels = sorted({formats[member].label(wanted) for member in module.members})
             agrees = len(labels) == 1 and labels[0].upper() == resolved.upper()
             fits = not (agrees and self._misfit(module, resolved))
-            effect = self._effect(labels, resolved, misfits=not fits)
+            likely = [formats[member].likely_label for member in module.members]
+            effect = self._effect(likely, resolved, misfits=not fits)
+            if agrees and wanted and self.checkpoint.table.names_only:
+                labels = ["quantized"]  # it may be in another format with tensors of these names
             known = self._seen[key] = _Compared(tuple(labels), agrees, fits, effect)
         return known
 

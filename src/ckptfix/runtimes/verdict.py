@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.place import Place
@@ -26,7 +27,16 @@ from ckptfix.runtimes.installed.verdict import verdict_of
 from ckptfix.runtimes.judged import expected_for, faults_of, judge_all
 from ckptfix.runtimes.learned.doubts import Doubts
 from ckptfix.runtimes.learned.store import Learned
-from ckptfix.runtimes.loads import YES, Answer, Effect, Loads, Reason, no, unknown
+from ckptfix.runtimes.loads import (
+    SHARDS_MISSING,
+    YES,
+    Answer,
+    Effect,
+    Loads,
+    Reason,
+    no,
+    unknown,
+)
 from ckptfix.runtimes.method_verdict import KNOWN_ROLES, MethodJudge
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleJudge, ModuleVerdict
 from ckptfix.runtimes.placing import placed
@@ -38,6 +48,9 @@ from ckptfix.runtimes.structure import Tree, structure_reasons
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.tied_head import tied_head_reasons
 from ckptfix.text import visible
+
+_NAMES_FIT: Final = "nothing is wrong with the names, but dtypes and shapes decide too"
+_DTYPES_DECIDE: Final = "dtypes decide for this quantizer"
 
 
 @dataclass(frozen=True)
@@ -123,25 +136,12 @@ def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     """The verdict for one release, made once for a checkpoint."""
     key = "verdict", target
     if key not in checkpoint.derived:
-        checkpoint.derived[key] = _judge_or_stop(checkpoint, target)
+        found = _judge_or_stop(checkpoint, target)
+        if checkpoint.table.names_only and found.loads.answer is Answer.YES:
+            found = TargetVerdict(target, f"{SHARDS_MISSING}; {_NAMES_FIT}")
+        checkpoint.derived[key] = found
     verdict: TargetVerdict = checkpoint.derived[key]
     return verdict
-
-
-def judge_metadata(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
-    """What a release answers before it sees a tensor: no, or not known."""
-    profile = load_profile(target.runtime, target.profile_version)
-    unknown = "its shard files are missing; the metadata alone does not stop it"
-    try:
-        outer = outer_architecture(checkpoint.config, profile)
-        with suppress(NotModelOptError):
-            read_metadata(checkpoint, profile, outer)
-    except StopsError as stop:
-        at = stop.place_in(checkpoint.documents)
-        return TargetVerdict(target, refusal=stop.reason, at=at)
-    except UnregisteredError as absent:
-        return TargetVerdict(target, str(absent), unregistered=True)
-    return TargetVerdict(target, unknown)
 
 
 def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
@@ -254,6 +254,8 @@ def _judge_method(
         StopsError: it rejects the metadata.
     """
     runtime, found = runtime_named(target.runtime), foreign.found
+    if checkpoint.table.names_only:
+        return TargetVerdict(target, f"{SHARDS_MISSING}; {_DTYPES_DECIDE}")
     method = runtime.method_named(foreign.method, target.profile_version, outer)
     if method is None or family.learned is not None:  # its class was not learned with that method
         raise foreign

@@ -44,6 +44,8 @@ class StoredFormat:
     """Shape of the weight before packing, of the first fit; `()` without a weight."""
     problem: str = ""
     """Why the tensors fit no format: what is there and what would be needed."""
+    by_names: bool = False
+    """Only the names of the tensors are known: it may be in any of the formats that fit."""
 
     @property
     def is_quantized(self) -> bool:
@@ -77,11 +79,17 @@ class StoredFormat:
 
     def label(self, declared: str | None = None) -> str:
         """A name for people: the declared algo where the tensors allow it, else the first fit."""
+        fit = self.fit(declared)
+        if fit is None:
+            return "quantized" if self.by_names and self.fits else self.likely_label
+        return fit.quant_algo
+
+    @property
+    def likely_label(self) -> str:
+        """The same, of the first fit, whatever is declared."""
         if self.problem:
             return "unrecognized"
-        if not self.fits:
-            return "unquantized"
-        return (self.fit(declared) or self.fits[0]).quant_algo
+        return self.fits[0].quant_algo if self.fits else "unquantized"
 
 
 UNQUANTIZED: Final = StoredFormat()
@@ -106,6 +114,34 @@ def stored_format(module: Module) -> StoredFormat:
             return StoredFormat(logical_shape=weight.shape)
         return StoredFormat(problem=f"{scaled} on a {len(weight.shape)}-D weight")
     return _match(module, weight)
+
+
+def format_by_names(module: Module) -> StoredFormat:
+    """Every format that has tensors of these names; nothing is known of dtypes and shapes.
+
+    Whether a module is quantized does not depend on those, but for a weight in quantized codes
+    without a scale, which fits no format.
+    """
+    scaled = _scale_of(module)
+    if not scaled:
+        return StoredFormat(by_names=True)
+    if module.weight is None:
+        return StoredFormat(problem=f"{scaled} without a weight", by_names=True)
+    shape = module.weight.shape
+    fits = tuple(
+        Fit(row, 0, shape)
+        for row in table.FORMATS
+        if row.weight in module.tensors
+        and row.scale in module.tensors
+        and not _companion_names(row, module)
+    )
+    if not fits:
+        return StoredFormat(problem=f"no format has {', '.join(module.tensors)}", by_names=True)
+    return StoredFormat(fits, _is_weight_only(fits[0], module), shape, by_names=True)
+
+
+def _is_weight_only(fit: Fit, module: Module) -> bool:
+    return fit.format.inputs.static and "input_scale" not in module.tensors
 
 
 def _holds_codes(module: Module, weight: Tensor) -> bool:
@@ -134,10 +170,9 @@ def _match(module: Module, weight: Tensor) -> StoredFormat:
     ]
     if not fits:
         return StoredFormat(logical_shape=weight.shape, problem=_near_miss(module, weight))
-    first = fits[0].format
     return StoredFormat(
         tuple(fits),
-        weight_only=first.inputs.static and "input_scale" not in module.tensors,
+        weight_only=_is_weight_only(fits[0], module),
         logical_shape=fits[0].logical_shape,
     )
 
@@ -156,13 +191,18 @@ def _fits_layout(row: Format, module: Module) -> int | None:
 
 
 def _companion_faults(row: Format, module: Module) -> list[str]:
+    faults = _companion_names(row, module)
+    return faults + _companion_shape_faults(row, module) + _zero_faults(row, module)
+
+
+def _companion_names(row: Format, module: Module) -> list[str]:
+    """Companions that the format needs and that are not there, and the reverse."""
     missing = [role for role in row.needs if role not in module.tensors]
     expected = row.needs + row.may_have
     optional = (role.name for role in OPTIONAL_COMPANIONS)
     extra = [role for role in optional if role in module.tensors and role not in expected]
     faults = [f"{role} is missing" for role in missing]
-    faults += [f"{role} is not expected" for role in extra]
-    return faults + _companion_shape_faults(row, module) + _zero_faults(row, module)
+    return faults + [f"{role} is not expected" for role in extra]
 
 
 def _zero_faults(row: Format, module: Module) -> list[str]:

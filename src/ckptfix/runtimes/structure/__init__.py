@@ -29,12 +29,15 @@ def structure_reasons(tree: Tree) -> Iterator[Reason]:
     yield from stray_reasons(tree)
     yield from condition_reasons(tree)
     yield from layer_reasons(tree)
-    yield from table_reasons(tree)
-    yield from expert_reasons(tree)
+    shapes_are_known = not tree.checkpoint.table.names_only
+    if shapes_are_known:
+        yield from table_reasons(tree)
+        yield from expert_reasons(tree)
     yield from incomplete_reasons(tree)
     for part in (tree, *tree.towers):
         yield from beside_reasons(part)
         yield from part_reasons(part)
-        yield from size_reasons(part)
+        if shapes_are_known:
+            yield from size_reasons(part)
     for tower in tree.towers:
         yield from layer_reasons(tower)
