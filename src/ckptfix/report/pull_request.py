@@ -9,7 +9,7 @@ from ckptfix import __version__
 from ckptfix.report.commands import suggested
 from ckptfix.report.folding import fold
 from ckptfix.report.releases import release_range
-from ckptfix.report.rewrite_text import answer_states, done_to
+from ckptfix.report.rewrite_text import answer_states, done_to, findings_text
 from ckptfix.rewriting.plan import Plan
 from ckptfix.rewriting.proved import ProvedPlan
 from ckptfix.rules.finding import Finding
@@ -69,8 +69,8 @@ def _body_lines(change: ProposedChange) -> Iterator[str]:
         yield from _table(("rule", "names"), used)
     yield (
         f"\nMade by {_PROJECT} {__version__} from commit {change.commit[:12]} and checked "
-        f"against the headers of the tensors: {len(plan.findings_before):,} findings before, "
-        f"{len(plan.findings_after):,} after. To check this yourself, run "
+        f"against the headers of the tensors ({findings_text(plan)}). "
+        f"To check this yourself, run "
         f"{_code(suggested('check', change.repository))} before and after."
     )
 

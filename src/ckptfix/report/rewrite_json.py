@@ -113,8 +113,11 @@ class RewrittenObject(_Object, frozen=True):
     unmatched: Annotated[
         list[str], Meta(description="Rules of --map and --mapper that match no name.")
     ]
-    findings_before: Annotated[dict[str, int], Meta(description="Code -> number.")]
-    findings_after: Annotated[dict[str, int], Meta(description="Code -> number.")]
+    findings_before: Annotated[
+        dict[str, int],
+        Meta(description="Code -> number, of findings that do not depend on a release."),
+    ]
+    findings_after: Annotated[dict[str, int], Meta(description="The same afterwards.")]
     runtimes: list[ReleaseObject]
     serve: Annotated[list[ServedObject], Meta(description="With --overrides; else empty.")]
 

@@ -94,10 +94,17 @@ def done_to(file: FileChange) -> Iterator[str]:
         yield f"{count(file.rebuilt, 'value')} set from the tensors"
 
 
-def verdict_lines(name: str, plan: Plan) -> Iterator[Line]:
-    """The check before and after."""
+def findings_text(plan: Plan) -> str:
+    """What was and is wrong whatever the release; what a release makes of it is in its answer."""
     before, after = number_of(plan.findings_before), number_of(plan.findings_after)
-    yield line(f"check: {count(before, 'finding')} before, {count(after, 'finding')} after")
+    return f"findings that apply to every release: {before:,} before, {after:,} after"
+
+
+def verdict_lines(name: str, planned: ProvedPlan) -> Iterator[Line]:
+    """The findings before and after, unless the answers of the releases are all there is to say."""
+    plan = planned.plan
+    if planned.portable is None or plan.findings_before or plan.findings_after:
+        yield line(findings_text(plan))
     if plan.findings_after:
         counted = Counter[Rule]()
         for finding in plan.findings_after:
@@ -182,7 +189,7 @@ def nothing_lines(name: str, planned: RewritePlan) -> Iterator[Line]:
 
 def after_lines(name: str, planned: RewritePlan) -> Iterator[Block]:
     """Findings and answers for the result, and what else can be repaired."""
-    yield from verdict_lines(name, planned.plan)
+    yield from verdict_lines(name, planned)
     yield from answer_lines(planned)
     if planned.tensors_say_more:
         elsewhere = ELSEWHERE if is_remote(name) else ()
