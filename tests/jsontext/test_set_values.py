@@ -39,6 +39,11 @@ def test_the_result_is_indented_as_the_rest(indent: int | str | None) -> None:
     assert made == json.dumps(after, indent=indent)
 
 
+def test_appending_nothing_changes_nothing() -> None:
+    for text in ('{"a": [], "b": [1]}', '{\n  "a": [],\n  "b": [\n    1\n  ]\n}'):
+        assert set_in(text, {}, {("a",): [], ("b",): []}) == text
+
+
 def test_compact_text_stays_compact() -> None:
     made = set_in('{"a":{},"b":[1]}', {("c",): {"d": [1, 2]}}, {("b",): [2]})
     assert made == '{"a":{},"b":[1,2],"c":{"d":[1,2]}}'

@@ -23,7 +23,7 @@ def set_values(
         document: the text to edit.
         settings: path of an object member -> its new value; a missing member is added after the
             others of its object, which must exist. No path is a prefix of another.
-        appended: path of an existing array -> values to append.
+        appended: path of an existing array -> values to append, which may be none.
     """
     edits = []
     new: dict[Path, dict[str, object]] = {}
@@ -37,7 +37,8 @@ def set_values(
     for parent, members in new.items():
         edits.append(_extension(document, parent, members))
     for parent, values in appended.items():
-        edits.append(_extension(document, parent, values))
+        if values:
+            edits.append(_extension(document, parent, values))
     return tuple(sorted(edits, key=lambda edit: (edit.start, edit.end)))
 
 
