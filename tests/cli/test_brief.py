@@ -1,8 +1,10 @@
 """What scripts and terminals ask for besides a report: less of it, another exit code, colour."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -53,6 +55,10 @@ def test_color_is_chosen_by_an_option_too(run: Run) -> None:
     assert "\x1b[" in run("--color=always", "rules", NO_COLOR="1").stdout
     assert "\x1b[" not in run("--color", "never", "rules", FORCE_COLOR="1").stdout
     assert "\x1b[" not in run("--color", "auto", "rules").stdout
+    assert "\x1b[" in run("rules", "--color", "always").stdout
+    assert "\x1b[" in run("explain", "--color=always", "CKF101").stdout
+    done = run("rules", "--color")
+    assert (done.returncode, done.stdout) == (2, "")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +86,45 @@ def test_a_shell_completes_codes_releases_and_architectures(typed: str, complete
         check=False,
     )
     assert completed in done.stdout.splitlines(), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "proposed"),
+    [
+        (["check", "--runtime", "vllm", "==", "0.2"], ["0.28.0", "0.25.0", "0.24.0", "0.20.0"]),
+        (["check", "--runtime", "=", "sglang", "==", "0.5.14"], ["0.5.14"]),
+        (["resolve", "x", "--runtime", "vllm", "==", "0.33"], ["0.33.0"]),
+        (["check", "--format", "=", "js"], ["json", "jsonl"]),
+        (["check", "--select", "CKF1,CKF70"], ["CKF1,CKF701", "CKF1,CKF702", "CKF1,CKF703"]),
+    ],
+    ids=" ".join,
+)
+def test_bash_completes_words_that_it_splits(
+    typed: list[str], proposed: list[str], tmp_path: Path
+) -> None:
+    """With the script that --show-completion prints, and words as bash passes them."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("needs bash")
+    command = tmp_path / "ckptfix"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ckptfix "$@"\n')
+    command.chmod(0o755)
+    words = " ".join(f"'{word}'" for word in ["ckptfix", *typed])
+    script = f"""
+        eval "$(ckptfix --show-completion)"
+        COMP_WORDS=({words}); COMP_CWORD={len(typed)}
+        _ckptfix_completion ckptfix
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    path = os.pathsep.join((str(tmp_path), os.environ["PATH"]))
+    done = subprocess.run(
+        [bash, "-c", script],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == proposed, done.stderr
 
 
 def test_junit_has_no_case_for_a_rule_that_is_not_run(call: Call) -> None:

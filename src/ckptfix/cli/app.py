@@ -9,6 +9,7 @@ import typer
 from ckptfix.cli.check import check
 from ckptfix.cli.command import Command, Commands
 from ckptfix.cli.compare import compare
+from ckptfix.cli.completion import bash_words
 from ckptfix.cli.demo import demo
 from ckptfix.cli.ending import exit_code
 from ckptfix.cli.explain import explain
@@ -65,7 +66,7 @@ def _colour(when: str) -> str:
 def _root(
     color: Annotated[
         Literal["auto", "always", "never"],
-        typer.Option("--color", callback=_colour, help="Colour the output."),
+        typer.Option("--color", callback=_colour, help="Colour the output; also after a command."),
     ] = "auto",
     version: Annotated[
         bool,
@@ -85,7 +86,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        with limited():
+        with limited(), bash_words():
             return int(app(prog_name="ckptfix", standalone_mode=False) or 0)
     except _UsageError as error:
         error.message = printable(error.message)

@@ -23,8 +23,10 @@ def chosen_output(
     for option, given in (("--quiet", quiet), ("--statistics", statistics)):
         if given and (json or format_ not in (None, "text")):
             raise CkptfixError(f"{option} cannot be used with --json or another --format")
-    if verbose + quiet + statistics > 1:
-        raise CkptfixError("use one of --verbose, --quiet and --statistics")
+    lengths = {"--verbose": verbose, "--quiet": quiet, "--statistics": statistics}
+    first, *others = [option for option, given in lengths.items() if given] or [""]
+    if others:
+        raise CkptfixError(f"{first} cannot be used with {others[0]}")
     if quiet or statistics:
         from ckptfix.report.check_brief import quiet_lines, statistics_blocks
 

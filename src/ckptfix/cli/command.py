@@ -20,6 +20,11 @@ class Commands(TyperGroup):
         """The options before the command."""
         return spare_conversions(super().get_params(ctx))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - Click's context
+        """Parse the options before the command, and `--color` wherever it is."""
+        parsed: list[str] = super().parse_args(ctx, _with_colour_first(args))
+        return parsed
+
 
 class Command(TyperCommand):
     """A command that refuses empty and blank values before it runs."""
@@ -43,6 +48,20 @@ class Command(TyperCommand):
                 options = sorted(parameter.opts, key=len) if parameter.opts[0][:1] == "-" else ()
                 raise empty(options[-1] if options else shown.strip("[]."))
         return super().invoke(ctx)
+
+
+def _with_colour_first(args: list[str]) -> list[str]:
+    """The arguments with `--color` before the command, where its option is declared.
+
+    >>> _with_colour_first(["check", "DIR", "--color", "always", "--", "--color"])
+    ['--color', 'always', 'check', 'DIR', '--', '--color']
+    """
+    end = args.index("--") if "--" in args else len(args)
+    for place, word in enumerate(args[:end]):
+        if word == "--color" or word.startswith("--color="):
+            after = place + (2 if word == "--color" else 1)
+            return [*args[place:after], *args[:place], *args[after:]]
+    return args
 
 
 def _texts(value: object) -> Iterator[str]:
