@@ -17,10 +17,16 @@ class CkptfixError(Exception):
         self.problem = problem
         self.place = place
         self.advice = advice
+        self.checkpoint = ""
+        """The checkpoint that the place is in, as the user named it; empty if not known."""
 
     def __str__(self) -> str:
-        text = f"{self.place}: {self.problem}" if self.place else self.problem
+        text = f"{self._where}: {self.problem}" if self.place else self.problem
         return f"{text}; {self.advice}" if self.advice else text
+
+    @property
+    def _where(self) -> str:
+        return f"{self.checkpoint.rstrip('/')}/{self.place}" if self.checkpoint else str(self.place)
 
 
 def reason_of(error: Exception) -> str:

@@ -147,6 +147,9 @@ def test_links_of_a_hub_cache_are_followed(tmp_path: Path) -> None:
     (blobs / "0123").write_bytes(safetensors_bytes(TWO))
     (snapshot / "model.safetensors").symlink_to("../../blobs/0123")
     assert set(read(snapshot).tensors) == {"a.weight", "b.weight"}
+    (blobs / "0123").unlink()
+    with pytest.raises(CkptfixError, match=r"blob is missing .* cache; download the repository"):
+        read(snapshot)
 
 
 @pytest.mark.parametrize(

@@ -250,3 +250,42 @@ def test_a_loop_of_links_ends(tmp_path: Path, run: Run) -> None:
     done = run("check", ".")
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == "a/b/good: clean"
+
+
+def test_a_pipeline_names_the_part_that_is_quantized(tmp_path: Path, run: Run) -> None:
+    made = pipeline(tmp_path / "made")
+    index = {"_class_name": "X", "transformer": ["diffusers", "A"], "text_encoder": ["t", "B"]}
+    (made / "model_index.json").write_text(json.dumps(index))
+    shutil.copytree(DATA / GOOD, made / "text_encoder")
+    done = run("inspect", "made")
+    assert done.returncode == 2
+    assert f"such as {made}/text_encoder, which is quantized\n" in done.stderr
+    assert run("check", "made/text_encoder").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "what"),
+    [
+        ("x.gguf", b"GGUF\x03", "is a GGUF file; ckptfix reads safetensors only"),
+        ("x.bin", b"PK\x03\x04", "is a pickle (PyTorch zip archive); ckptfix reads safetensors"),
+        ("x.txt", b"hello", "is a file, not a checkpoint directory; use the directory that"),
+    ],
+)
+def test_a_file_named_instead_of_a_directory_is_named_for_what_it_is(
+    name: str, data: bytes, what: str, tmp_path: Path, run: Run
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    for command in ("check", "inspect", "rewrite", "verify"):
+        done = run(command, name)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"error: {name} {what}")
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("url", ["https://", "s3://", "memory:///"])
+def test_a_url_of_nothing_is_reported_in_our_words(url: str, run: Run) -> None:
+    done = run("inspect", url)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: {url}: names nothing after ://; name the folder of a checkpoint\n"
+    )

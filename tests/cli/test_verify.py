@@ -1,5 +1,7 @@
 """What `ckptfix verify` plans and says before torch is needed."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,20 @@ def test_without_torch_it_shows_how_to_install_it(
     assert done.stderr.startswith(
         "error: verify needs torch, which is not installed; pip install 'ckptfix[verify]'"
     )
+
+
+def test_a_path_that_the_safetensors_library_cannot_open_is_named(
+    tmp_path: Path, call: Call
+) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    try:
+        shutil.copytree(DATA / "llama-fp8-kv8", odd)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    done = call("verify", odd)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "not UTF-8, and the safetensors library opens no such path; rename" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("fixture", FIXTURE_NAMES)

@@ -148,8 +148,8 @@ def test_a_server_that_ignores_range_is_not_listened_to(
     done = hub_call("inspect", "org/nano")
     assert done.returncode == 2
     assert done.stderr.startswith(
-        "error: model.safetensors: the server ignores range requests and would send the whole "
-        "file (5.2 GB); nothing was read"
+        "error: org/nano/model.safetensors: the server ignores range requests and would send the "
+        "whole file (5.2 GB); nothing was read"
     )
     # What the sockets between the two hold, no more.
     assert hub.bodies["model.safetensors"] < big.size / 100
@@ -179,7 +179,7 @@ def test_a_file_that_changes_between_two_requests_is_noticed(
     done = hub_call("inspect", "org/nano")
     assert done.returncode == 2
     assert done.stderr == (
-        "error: model.safetensors: changed on the server while being read: its ETag "
+        "error: org/nano/model.safetensors: changed on the server while being read: its ETag "
         "changed; run again\n"
     )
 
@@ -200,7 +200,7 @@ def test_a_header_that_lies_about_its_length(
     hub.add("org/nano", NANO | {SHARD: lie})
     done = hub_call("inspect", "org/nano")
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {SHARD}: {message}")
+    assert done.stderr.startswith(f"error: org/nano/{SHARD}: {message}")
     assert hub.bodies[SHARD] <= len(honest)
 
 

@@ -16,6 +16,7 @@ from ckptfix.checkpoint.dialects.statements import (
     named_quantizer,
     value_at,
 )
+from ckptfix.checkpoint.document import read_document
 from ckptfix.checkpoint.expert_banks import Banks, expert_numbers
 from ckptfix.checkpoint.fold import Fold, fold_banks
 from ckptfix.checkpoint.formats.stored import StoredFormat
@@ -161,7 +162,7 @@ def _mistral(source: Source) -> JsonText | None:
     consolidated = fnmatch.filter(source.names(), "consolidated*.safetensors")
     if not consolidated or not source.has(_MISTRAL_FILE):
         return None
-    return JsonText.parse(_MISTRAL_FILE, source.read(_MISTRAL_FILE))
+    return read_document(source, _MISTRAL_FILE)
 
 
 def load_checkpoint(
@@ -180,9 +181,7 @@ def load_checkpoint(
         CkptfixError: broken JSON or bad headers.
     """
     documents = {
-        file: JsonText.parse(file, source.read(file))
-        for file in registry.METADATA_FILES
-        if source.has(file)
+        file: read_document(source, file) for file in registry.METADATA_FILES if source.has(file)
     }
     require_weights(source)
     if documents.keys().isdisjoint(registry.READABLE_ALONE):

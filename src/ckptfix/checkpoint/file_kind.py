@@ -1,4 +1,4 @@
-"""The kind of a file that should be safetensors, recognized by its first bytes.
+"""The kind of a file that should be safetensors, or JSON, recognized by its first bytes.
 
 A safetensors file begins with the length of its header, and that number can have the same bytes
 as any magic: 896 is `80 03`, the beginning of a pickle. So safetensors is recognized first, by the
@@ -70,6 +70,18 @@ def other_kind(start: bytes) -> OtherKind | None:
     Args:
         start: its first bytes, `START_BYTES` or the whole of it.
     """
+    found = other_than_text(start)
+    if found is None and _TEXT.issuperset(start):
+        return OtherKind("plain text, probably a server's error message", _LOG_IN)
+    return found
+
+
+def other_than_text(start: bytes) -> OtherKind | None:
+    """The same, also for a file that should be JSON: None for any text that nobody else writes.
+
+    Args:
+        start: its first bytes, `START_BYTES` or the whole of it.
+    """
     text = start.removeprefix(_BYTE_ORDER_MARK).lstrip().lower()
     for magic, what, advice in _MAGICS:
         if start.startswith(magic):
@@ -85,8 +97,6 @@ def _by_all_bytes(start: bytes) -> OtherKind | None:
         return OtherKind("an empty file", _AGAIN)
     if start[:2] in _PICKLES and start[2:3] >= _LOWEST_OPCODE:
         return OtherKind("a pickle", _PICKLE_ADVICE)
-    if _TEXT.issuperset(start):
-        return OtherKind("plain text, probably a server's error message", _LOG_IN)
     if len(start) >= 8 and not any(start):
         return OtherKind("zero bytes, probably left by an interrupted download", _AGAIN)
     return None

@@ -1,7 +1,7 @@
 """Directories that are not checkpoints, and the names of what they are."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final
 
 from ckptfix.checkpoint.source import DirectorySource, Source
@@ -13,6 +13,8 @@ ADAPTER_FILE: Final = "adapter_config.json"
 _ADAPTER_WEIGHTS: Final = "adapter_model"
 PIPELINE_FILE: Final = "model_index.json"
 """diffusers 0.35, pipelines/pipeline_utils.py `config_name`."""
+_CONFIG: Final = "config.json"
+_QUANTIZED_BESIDE: Final = "hf_quant_config.json"
 _SAFETENSORS: Final = ".safetensors"
 _NEVER: Final = "ckptfix reads safetensors only and never unpickles"
 _OTHER_WEIGHTS: Final = (
@@ -48,18 +50,28 @@ def require_weights(source: Source) -> None:
         return
     if PIPELINE_FILE in names:
         parts = [name for name in _read(source, PIPELINE_FILE) if name in names]
-        first = f", such as {source.where}/{visible(parts[0])}" if _is_local(source, parts) else ""
         raise UnsupportedError(
             f"{source.where}: a diffusers pipeline, not one checkpoint",
-            advice=f"name one of its parts{first}",
+            advice=f"name one of its parts{_example(source, parts)}",
         )
     for endings, what, advice in _OTHER_WEIGHTS:
         if any(name.endswith(endings) for name in names):
             raise UnsupportedError(f"{source.where}: {what}", advice=advice)
 
 
-def _is_local(source: Source, parts: Iterable[str]) -> bool:
-    return isinstance(source, DirectorySource) and any(parts)
+def _example(source: Source, parts: Sequence[str]) -> str:
+    """Of a local pipeline: the first part that is quantized, else the first."""
+    if not isinstance(source, DirectorySource) or not parts:
+        return ""
+    quantized = next((part for part in parts if _is_quantized(source, part)), None)
+    example = f", such as {source.where}/{visible(quantized or parts[0])}"
+    return f"{example}, which is quantized" if quantized else example
+
+
+def _is_quantized(pipeline: DirectorySource, part: str) -> bool:
+    """True if the metadata of a part declares quantization."""
+    source = DirectorySource(pipeline.root / part)
+    return source.has(_QUANTIZED_BESIDE) or "quantization_config" in _read(source, _CONFIG)
 
 
 def _read(source: Source, name: str) -> dict[str, Any]:

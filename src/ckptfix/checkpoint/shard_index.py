@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from ckptfix.checkpoint.document import parse_document
 from ckptfix.checkpoint.source import Source
 from ckptfix.errors import CkptfixError, MissingShardsError
 from ckptfix.jsontext.decode import number_of_keys
@@ -33,7 +34,7 @@ def read_index(source: Source) -> ShardIndex:
         CkptfixError: not an index, or it names a missing file or one in another directory.
     """
     data = source.read(INDEX_FILE)
-    return _plain_index(data, source) or _checked_index(JsonText.parse(INDEX_FILE, data), source)
+    return _plain_index(data, source) or _checked_index(parse_document(INDEX_FILE, data), source)
 
 
 def _plain_index(data: bytes, source: Source) -> ShardIndex | None:

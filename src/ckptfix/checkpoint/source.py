@@ -6,13 +6,15 @@ link is followed only into the checkpoint itself, into the blob store of a Huggi
 from one shard file to another.
 """
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ckptfix.errors import CkptfixError, empty, reason_of
+from ckptfix.checkpoint.file_kind import START_BYTES, other_than_text
+from ckptfix.errors import CkptfixError, UnsupportedError, empty, reason_of
 from ckptfix.place import Place
 from ckptfix.text import visible
 
@@ -92,10 +94,7 @@ class DirectorySource:
         except (OSError, ValueError) as error:
             raise CkptfixError(f"{visible(path)}: {reason_of(error)}") from error
         if exists:
-            raise CkptfixError(
-                f"{visible(path)} is a file, not a checkpoint directory",
-                advice="use the directory that contains config.json",
-            )
+            raise _no_directory(directory)
         raise CkptfixError(f"{visible(path)}: no such directory")
 
     @property
@@ -132,13 +131,18 @@ class DirectorySource:
             target = path.resolve(strict=True)
             mode = target.stat().st_mode
         except FileNotFoundError as error:
-            reason = "broken symlink" if path.is_symlink() else "no such file"
-            raise CkptfixError(reason, place=place) from error
-        except (OSError, RuntimeError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or "symlink loop"
-            raise CkptfixError(reason, place=place) from error
+            raise _no_target(path, place) from error
+        except RuntimeError as error:  # Python before 3.13
+            raise _symlink_loop(place) from error
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise _symlink_loop(place) from error
+            raise _unreadable(error, place) from error
         if not stat.S_ISREG(mode):
-            raise CkptfixError("not a regular file", place=place)
+            kind = "a directory" if stat.S_ISDIR(mode) else "a device, pipe or socket"
+            raise CkptfixError(
+                f"{kind}, not a regular file", place=place, advice="put the file there"
+            )
         if path.is_symlink() and not self.may_follow(name, target):
             raise CkptfixError(
                 f"symlink points outside the checkpoint, to {target}",
@@ -160,7 +164,7 @@ class DirectorySource:
             require_json_size(name, path.stat().st_size)
             return path.read_bytes()
         except OSError as error:
-            raise CkptfixError(str(error.strerror), place=Place(name)) from error
+            raise _unreadable(error, Place(name)) from error
 
     def size(self, name: str) -> int:
         """Size of a file in bytes."""
@@ -173,4 +177,47 @@ class DirectorySource:
                 file.seek(start)
                 return file.read(length)
         except OSError as error:
-            raise CkptfixError(str(error.strerror), place=Place(name)) from error
+            raise _unreadable(error, Place(name)) from error
+
+
+def _no_directory(path: Path) -> CkptfixError:
+    """For a file that was named instead of a directory."""
+    shown = visible(str(path))
+    try:
+        start = b"{"
+        if path.is_file():  # not a pipe, which may never end
+            with path.open("rb") as file:
+                start = file.read(START_BYTES)
+        other = other_than_text(start)
+    except OSError:
+        other = None
+    if other is not None:
+        return UnsupportedError(
+            f"{shown} is {other.what.removesuffix(' to one')}", advice=other.advice
+        )
+    return CkptfixError(
+        f"{shown} is a file, not a checkpoint directory",
+        advice="use the directory that contains config.json",
+    )
+
+
+def _no_target(path: Path, place: Place) -> CkptfixError:
+    if not path.is_symlink():
+        return CkptfixError("no such file", place=place)
+    if in_hub_blobs(path.parent / os.readlink(path)):
+        return CkptfixError(
+            "its blob is missing from the Hugging Face cache",
+            place=place,
+            advice="download the repository again",
+        )
+    return CkptfixError("broken symlink", place=place, advice="put the file itself there")
+
+
+def _symlink_loop(place: Place) -> CkptfixError:
+    return CkptfixError("symlink loop", place=place, advice="put the file itself there")
+
+
+def _unreadable(error: OSError, place: Place) -> CkptfixError:
+    denied = isinstance(error, PermissionError)
+    advice = "make it readable for this user" if denied else ""
+    return CkptfixError(reason_of(error), place=place, advice=advice)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects import registry
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
+from ckptfix.checkpoint.document import read_document
 from ckptfix.checkpoint.model_config import ModelConfig, parse_model_config
 from ckptfix.checkpoint.tensor_table import read_tensors
 from ckptfix.errors import CkptfixError
-from ckptfix.jsontext.text import JsonText
 from ckptfix.operations.against_source import SourceComparison, compare_tensors
 from ckptfix.operations.drafter import Drafter, DraftPair, pair_up
 from ckptfix.operations.limits import limited
-from ckptfix.operations.loading import load, open_named
+from ckptfix.operations.loading import in_checkpoint, load, open_named
 from ckptfix.progress import SILENT, Listener
 from ckptfix.remote.opening import NetworkPolicy
 from ckptfix.rules.reading import Declarations
@@ -79,7 +79,8 @@ def _with_source(
     checkpoint: Checkpoint, source: str, policy: NetworkPolicy, listener: Listener
 ) -> SourceComparison:
     opened = open_named(source, policy, listener)
-    table = read_tensors(opened.source, listener)
+    with in_checkpoint(str(opened.reference)):
+        table = read_tensors(opened.source, listener)
     labels = Declarations.of(checkpoint, builtin_name_map(checkpoint)).labels
     return compare_tensors(checkpoint, labels, table, str(opened.reference))
 
@@ -88,14 +89,16 @@ def _with_draft(
     checkpoint: Checkpoint, draft: str, policy: NetworkPolicy, listener: Listener
 ) -> DraftPair:
     opened = open_named(draft, policy, listener)
-    documents = {
-        file: JsonText.parse(file, opened.source.read(file))
-        for file in registry.METADATA_FILES
-        if opened.source.has(file)
-    }
-    config = ModelConfig()
-    if CONFIG_FILE in documents:
-        config = parse_model_config(documents[CONFIG_FILE])
-    metadata = registry.parse_metadata(documents)
-    table = read_tensors(opened.source, listener)
-    return pair_up(checkpoint.config, Drafter(str(opened.reference), config, metadata, table))
+    name = str(opened.reference)
+    with in_checkpoint(name):
+        documents = {
+            file: read_document(opened.source, file)
+            for file in registry.METADATA_FILES
+            if opened.source.has(file)
+        }
+        config = ModelConfig()
+        if CONFIG_FILE in documents:
+            config = parse_model_config(documents[CONFIG_FILE])
+        metadata = registry.parse_metadata(documents)
+        table = read_tensors(opened.source, listener)
+    return pair_up(checkpoint.config, Drafter(name, config, metadata, table))

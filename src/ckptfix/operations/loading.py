@@ -1,5 +1,8 @@
 """From a name to a checkpoint."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from ckptfix.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.errors import CkptfixError
@@ -35,9 +38,11 @@ def load_opened(opened: Opened, listener: Listener = SILENT) -> Checkpoint:
     Raises:
         CkptfixError: it cannot be read, or a rewrite of it was interrupted.
     """
-    if isinstance(opened.source, DirectorySource):
-        require_whole(opened.source.root)
-    return load_checkpoint(opened.source, str(opened.reference), listener)
+    name = str(opened.reference)
+    with in_checkpoint(name):
+        if isinstance(opened.source, DirectorySource):
+            require_whole(opened.source.root)
+        return load_checkpoint(opened.source, name, listener)
 
 
 def load(
@@ -60,12 +65,25 @@ def load_unquantized(
         CkptfixError: as `open_named`, or it cannot be read.
     """
     opened = open_named(name, policy, listener)
-    return load_checkpoint(opened.source, str(opened.reference), listener, quantized=False)
+    shown = str(opened.reference)
+    with in_checkpoint(shown):
+        return load_checkpoint(opened.source, shown, listener, quantized=False)
+
+
+@contextmanager
+def in_checkpoint(name: str) -> Iterator[None]:
+    """Errors name the checkpoint: a call may read several."""
+    try:
+        yield
+    except CkptfixError as error:
+        error.checkpoint = visible(name)
+        raise
 
 
 def with_name(checkpoint: str, error: CkptfixError) -> str:
     """The message of an error, with the name of the checkpoint: a command may have several."""
     name = visible(checkpoint)
     if error.place is not None:
-        return str(error) if name in error.place.file else f"{name.rstrip('/')}/{error}"
+        own = error.checkpoint or name in error.place.file
+        return str(error) if own else f"{name.rstrip('/')}/{error}"
     return str(error) if name in str(error) else f"{name}: {error}"

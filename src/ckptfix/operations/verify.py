@@ -86,13 +86,23 @@ def verify_directory(
         CkptfixError: torch or the device is missing, a file cannot be read, nothing to verify.
     """
     directory = local_path(directory) or directory
-    DirectorySource.open(directory)  # the weights are read, so it must be a local directory
+    _require_utf8(DirectorySource.open(directory))  # a local directory: the weights are read
     checkpoint = load(directory, listener=listener)
     require_torch()
     from ckptfix.verifying.ranks import Ranks, ranks  # noqa: PLC0415 - torch
 
     with limited(), ranks() if distributed else nullcontext(Ranks()) as of:
         return _verify(checkpoint, directory, request, of, listener)
+
+
+def _require_utf8(source: DirectorySource) -> None:
+    try:
+        source.where.encode()
+    except UnicodeEncodeError as error:
+        raise CkptfixError(
+            f"{visible(source.where)}: not UTF-8, and the safetensors library opens no such path",
+            advice="rename the directory",
+        ) from error
 
 
 @dataclass(frozen=True)

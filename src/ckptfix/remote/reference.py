@@ -126,6 +126,10 @@ def _parse(text: str) -> Reference:
     own = urlsplit(os.environ.get("HF_ENDPOINT", "")).netloc
     if parts.scheme in ("http", "https") and parts.netloc in HUB_HOSTS | {own} - {""}:
         return _of_page(text, parts.path)
+    if not text.partition("://")[2].strip("/"):
+        raise CkptfixError(
+            f"{visible(text)}: names nothing after ://", advice="name the folder of a checkpoint"
+        )
     return Url(text)
 
 
