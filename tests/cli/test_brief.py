@@ -132,3 +132,13 @@ def test_junit_has_no_case_for_a_rule_that_is_not_run(call: Call) -> None:
     codes = {str(case.get("name")).split()[0] for case in suite}
     assert {rule.code for rule in RULES.values() if rule.needs == "headers"} <= codes
     assert not codes & {rule.code for rule in RULES.values() if rule.needs != "headers"}
+
+
+def test_help_names_arguments_as_a_user_types_them(run: Run) -> None:
+    shown = run("rewrite", "--help", COLUMNS="80").stdout
+    assert shown.startswith("Usage: ckptfix rewrite [OPTIONS] CHECKPOINT...\n")
+    for command in ("check", "resolve", "compare", "explain", "runtimes", "demo", "verify"):
+        page = run(command, "--help", COLUMNS="80").stdout
+        assert not any(word in page for word in ("<str>", "list[", "{", "[[", "default: ("))
+    missing = run("resolve", "x").stderr
+    assert "Usage: ckptfix resolve [OPTIONS] CHECKPOINT MODULE...\n" in missing

@@ -4,13 +4,17 @@
 are added later are covered too.
 """
 
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from typer.core import TyperCommand, TyperGroup
 
 from ckptfix.cli.coercion import spare_conversions
 from ckptfix.errors import empty
+
+_DEFAULT: Final = re.compile(r"\[default: \((\w+)\)")
+"""A default that Click shows in parentheses, because it is a text and not the value."""
 
 
 class Commands(TyperGroup):
@@ -33,6 +37,26 @@ class Command(TyperCommand):
         """The arguments and options."""
         return spare_conversions(super().get_params(ctx))
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - Typer bundles Click
+        """The usage line: releases of Typer put different brackets around an argument."""
+        arguments = filter(_is_argument, self.get_params(ctx))
+        names = ((_name(argument), argument.required) for argument in arguments)
+        return ["[OPTIONS]", *(name if required else f"[{name}]" for name, required in names)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - Typer bundles Click
+        """The arguments without their types in Python; the options without a double bracket."""
+        rows: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and _is_argument(parameter):
+                rows["Arguments"].append((_name(parameter), record[1]))
+            elif record is not None:
+                rows["Options"].append((record[0], _DEFAULT.sub(r"[default: \1", record[1])))
+        for title, records in rows.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer bundles Click or depends on it
         """Run the command.
 
@@ -48,6 +72,14 @@ class Command(TyperCommand):
                 options = sorted(parameter.opts, key=len) if parameter.opts[0][:1] == "-" else ()
                 raise empty(options[-1] if options else shown.strip("[]."))
         return super().invoke(ctx)
+
+
+def _is_argument(parameter: Any) -> bool:  # noqa: ANN401 - Typer bundles Click
+    return str(parameter.param_type_name) == "argument"
+
+
+def _name(argument: Any) -> str:  # noqa: ANN401 - Typer bundles Click
+    return str(argument.metavar).strip("[]")
 
 
 def _with_colour_first(args: list[str]) -> list[str]:
