@@ -1,5 +1,7 @@
 """`python -m place_learner RUNTIME ROOT RESULTS`: build all, write RESULTS/ARCHITECTURE.json.
 
+With `--settings FOLDER` it does so for what `settings.py` finds, from the configs in RESULTS.
+
 Runs in the environment of `setup.sh`, with `tools` on the path. An architecture that has a file is
 left alone, so a run that was cut off goes on.
 """
@@ -29,18 +31,18 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="limit of an architecture")
     parser.add_argument("--quick", action="store_true", help="rows only: one config, unquantized")
     parser.add_argument("--only", action="append", default=[], metavar="ARCHITECTURE")
+    parser.add_argument("--settings", type=Path, metavar="FOLDER", help="values that stop a class")
     arguments = parser.parse_args()
     sandbox.prepare(arguments.transformers)
     from place_learner import configs, forks
 
     runtime = _runtime(arguments.runtime, arguments.root.resolve())
-    real = configs.published(arguments.configs)
-    forks.each(
-        arguments.results,
-        arguments.only or runtime.architectures(),
-        partial(_learn, runtime, real, arguments),
-        seconds=arguments.seconds,
-    )
+    if arguments.settings:
+        folder, one = arguments.settings, partial(_settings, runtime, arguments.results)
+    else:
+        real = configs.published(arguments.configs)
+        folder, one = arguments.results, partial(_learn, runtime, real, arguments)
+    forks.each(folder, arguments.only or runtime.architectures(), one, seconds=arguments.seconds)
     sys.stdout.flush()
     os._exit(0)  # triton's bindings complain at length when Python ends in order
 
@@ -52,6 +54,15 @@ def _learn(
 
     other = _other(arguments.other, architecture)
     return learning.learn(runtime, architecture, real, other, quick=arguments.quick)
+
+
+def _settings(runtime: Any, results: Path, architecture: str) -> dict[str, Any]:
+    from place_learner import settings
+
+    known = json.loads((results / f"{architecture}.json").read_text("utf-8"))
+    if known["status"] != "built" or known["source"] == "invented":
+        return {"architecture": architecture, "status": "skipped", "error": "no config of its own"}
+    return settings.learn(runtime, known)
 
 
 def _runtime(name: str, root: Path) -> Any:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from place_learner import drafts
+from place_learner.variants import Config
 from runtime_probe.remote_configs import register_plain_config
 from runtime_probe.texts import short
 
-Config = dict[str, Any]
 Source = Literal["real", "library", "invented"]
 
 _SUFFIX: Final = re.compile(

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from place_learner import completion, configs, drafts, quantized, repair, state_names, variants
-from place_learner.configs import Candidate, Config
+from place_learner.configs import Candidate
 from place_learner.tables import is_whole
+from place_learner.variants import Config
 from runtime_probe import built as built_models
 from runtime_probe import trace
 from runtime_probe.built import Built
@@ -57,13 +58,13 @@ def learn(
         return {**out, "error": (shown or out["attempts"])[0]["error"]}
     built, config, notes = first
     out.update(status="built", config=config, guessed=notes.count)
-    run, stored = _run(runtime, architecture, built, config, notes)
+    run, stored = ask_and_load(runtime, architecture, built, config, notes)
     out["runs"] = [{"variant": "", **run}]
     out["values"] = {}
     for key, changed in _variants(config, start) if not quick else ():
         out["values"][key] = variants.value_of(config, key)
         out["runs"].append(_variant(runtime, architecture, key, changed))
-    best = _best(run)
+    best = best_spelling(run)
     if best and not quick:
         base = {"modules": run["modules"], "load": run["loads"][best]}
         passes = quantized.learn(runtime, architecture, config, base, stored[best])
@@ -146,11 +147,11 @@ def _variant(runtime: Any, architecture: str, key: str, config: Config) -> dict[
         return {**given, "error": short(error)}
     if notes.count:
         return {**given, "error": "builds only with values made up"}
-    run, _ = _run(runtime, architecture, built, changed, notes)
+    run, _ = ask_and_load(runtime, architecture, built, changed, notes)
     return {**given, **run}
 
 
-def _run(
+def ask_and_load(
     runtime: Any, architecture: str, built: Built, config: Config, notes: repair.Notes
 ) -> tuple[dict[str, Any], dict[str, Tensors]]:
     """The modules of a model and what its loader does with names; the tensors that were offered."""
@@ -230,7 +231,7 @@ def _spellings(
             return
 
 
-def _best(run: Mapping[str, Any]) -> str:
+def best_spelling(run: Mapping[str, Any]) -> str:
     """The spelling of which all tensors load in one pass; of two, the one with more matrices."""
     whole = [
         kind

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any, Final
 
 from place_learner import configs, repair
-from place_learner.configs import Config
 from place_learner.masks import mask
+from place_learner.variants import Config
 from runtime_probe import built as built_models
 from runtime_probe import trace
 from runtime_probe.texts import short

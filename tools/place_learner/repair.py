@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from place_learner import configs, demands
-from place_learner.configs import Config
 from place_learner.guess import guess
+from place_learner.variants import Config
 
 _RETRIES: Final[tuple[Any, ...]] = (2, True, [1, 1], {}, "silu")
 """For an attribute that was guessed None, when None does not do."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from place_learner.configs import Config
+from place_learner.variants import Config
 from runtime_probe.built import Built
 from runtime_probe.meta_mode import mode
 from runtime_probe.trace import Tensors

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, TypeGuard
 
-from place_learner.configs import Config
-
+Config = dict[str, Any]
+"""config.json, or a part of it."""
 LAYERS: Final = 4
 """Of a shrunk config."""
 _LAYER_COUNT: Final = re.compile(

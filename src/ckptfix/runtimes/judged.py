@@ -17,6 +17,7 @@ from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.config_classes import ConfigClass, class_for, requires_model_type
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.learned.placing import without_dropped
+from ckptfix.runtimes.learned.settings import settings
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
 from ckptfix.runtimes.placing import placed
@@ -56,6 +57,7 @@ def expected_for(
         tied_by_wrapper=(ties and not spec.tied_by_text) or spec.tied_by_wrapper,
         config_class=_config_class(checkpoint, target),
         needs_model_type=requires_model_type(runtime.config_classes, target.profile_version),
+        settings=settings(target.runtime, target.profile_version, classes[0]),
     )
 
 

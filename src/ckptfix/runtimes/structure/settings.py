@@ -1,6 +1,7 @@
 """Values of config.json that the classes require or restrict."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.runtimes.loads import Reason
@@ -35,9 +36,20 @@ def _class_reasons(tree: Tree) -> Iterator[Reason]:
         return
     if tree.expected.needs_model_type and not isinstance(document.value.get("model_type"), str):
         yield Reason.stop("config.json has no model_type, which names its config class")
-    known = tree.expected.config_class
+    known, tried = tree.expected.config_class, tree.expected.settings
     path, kind = next(known.refusals(document.value), ((), "")) if known else ((), "")
+    refuses = "which its config class refuses"
+    if not path and tried is not None:
+        aliases = known.record.aliases if known else {}
+        path, kind = next(tried.stopped_by(document.value, aliases), ((), ""))
+        refuses = "which stops its class"
     if path:
-        given = "null" if kind == "null" else f"a value of type {kind}"
-        text = f"{visible('.'.join(map(str, path)))} of config.json is {given}"
-        yield Reason.stop(f"{text}, which its config class refuses")
+        name = visible(".".join(map(str, path)))
+        given = _GIVEN.get(kind) or f"a value of type {kind}"
+        yield Reason.stop(f"{name} of config.json is {given}, {refuses}")
+
+
+_GIVEN: Final = {kind: kind for kind in ("missing", "null")} | {
+    f"empty {type_}": f"an empty {type_}" for type_ in ("string", "list", "object")
+}
+"""Kind of a value -> how it is described."""

@@ -16,6 +16,7 @@ from ckptfix.runtimes.family import Family
 from ckptfix.runtimes.family_spec import BuiltWhenSpec
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.layout import Layout, layout_named
+from ckptfix.runtimes.learned.settings import Settings
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.structure.blocks import Kind, LayerBlocks, Parted
@@ -43,6 +44,8 @@ class Expected:
     """The class that reads config.json, where it is recorded."""
     needs_model_type: bool = False
     """It stops where config.json has no `model_type`."""
+    settings: Settings | None = None
+    """Values of config.json that stop the class, where they were tried."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,141 @@
+"""Values of config.json with which a class cannot be built, as they were tried on it.
+
+The files `<runtime>/settings/<version>.json` are written by `tools/learn_settings.py`: it changes a
+config, one value at a time, and builds the class. A config class of transformers refuses more
+(`runtimes/config_classes/`); what it refuses is left out of the files.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
+
+from ckptfix.jsontext.text import Path
+
+FOLDER: Final = "settings"
+_ABSENT: Final = object()
+_KINDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
+    (str, "string"),
+    (list, "list"),
+    (dict, "object"),
+    ((int, float), "number"),
+)
+_ROPE: Final = frozenset({"rope_theta", "rope_scaling", "rope_parameters"})
+"""Spellings of one setting."""
+_ROPE_TYPE: Final = ("rope_type", "type")
+
+
+class SettingsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One class, as the file has it."""
+
+    config: str
+    """The repository or the config class whose values were changed."""
+    model_type: str
+    """Of that config: a config class of another type has other defaults."""
+    rope: dict[str, str]
+    """Path of rotary settings -> their type: another type reads other keys of them."""
+    stops: dict[str, tuple[str, ...]]
+    """Kinds of values, joined by `|` -> paths of keys. `missing` is one of the kinds."""
+
+
+class SettingsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One release."""
+
+    runtime: str
+    version: str
+    transformers: str
+    architectures: dict[str, msgspec.Raw]
+    """Read where an architecture is asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """What stops a class; there is one object per release and architecture."""
+
+    record: SettingsRecord
+
+    @cached_property
+    def _kinds_of(self) -> Mapping[tuple[str, ...], frozenset[str]]:
+        return {
+            tuple(name.split(".")): frozenset(kinds.split("|"))
+            for kinds, names in self.record.stops.items()
+            for name in names
+        }
+
+    def stopped_by(
+        self, values: Mapping[str, Any], aliases: Mapping[str, str]
+    ) -> Iterator[tuple[Path, str]]:
+        """(Path, kind of the value there) of what it cannot be built with.
+
+        Args:
+            values: config.json.
+            aliases: another name of a key -> the key.
+        """
+        if values.get("model_type") != self.record.model_type:
+            return
+        for path, kinds in self._kinds_of.items():
+            holder = _at(values, path[:-1])
+            if not isinstance(holder, dict) or self._is_other_rope(path, holder):
+                continue
+            value = holder.get(path[-1], _ABSENT)
+            kind = kind_of(value)
+            if kind in kinds and not _is_spelled(path[-1], value, holder, aliases):
+                yield path, kind
+
+    def _is_other_rope(self, path: Path, holder: Mapping[str, Any]) -> bool:
+        tried = self.record.rope.get(".".join(map(str, path[:-1])))
+        given = [holder[key] for key in _ROPE_TYPE if key in holder]
+        return tried is not None and path[-1] not in _ROPE_TYPE and tried not in given
+
+
+def _at(values: object, path: Path) -> object:
+    for key in path:
+        values = values.get(key) if isinstance(values, dict) else None
+    return values
+
+
+def kind_of(value: object) -> str:
+    """The kind of a value, as the files name it; empty where none of them counts."""
+    if value is _ABSENT:
+        return "missing"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return ""
+    kind = next((kind for type_, kind in _KINDS if isinstance(value, type_)), "")
+    return f"empty {kind}" if value in ("", [], {}) else kind
+
+
+def _is_spelled(
+    key: str, value: object, holder: Mapping[str, Any], aliases: Mapping[str, str]
+) -> bool:
+    """Whether the setting is there under another key."""
+    if value is None:
+        return key in _ROPE and bool(holder.get("rope_parameters"))
+    if value is not _ABSENT:
+        return False
+    if key in _ROPE:
+        return not _ROPE.isdisjoint(holder)
+    real = aliases.get(key, key)
+    return real in holder or any(to == real and name in holder for name, to in aliases.items())
+
+
+@cache
+def settings(runtime: str, version: str, architecture: str) -> Settings | None:
+    """What stops the class of an architecture; None if that was not tried with this release."""
+    path = files("ckptfix.runtimes") / runtime / FOLDER / f"{version}.json"
+    if not path.is_file():
+        return None
+    recorded = _file(runtime, version).architectures.get(architecture)
+    if recorded is None:
+        return None
+    return Settings(msgspec.json.decode(recorded, type=SettingsRecord))
+
+
+@cache
+def _file(runtime: str, version: str) -> SettingsFile:
+    path = files("ckptfix.runtimes") / runtime / FOLDER / f"{version}.json"
+    return msgspec.json.decode(path.read_bytes(), type=SettingsFile)

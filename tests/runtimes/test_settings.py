@@ -1,0 +1,86 @@
+"""Values of config.json that stop a class, as they were tried on the classes themselves."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ckptfix
+from ckptfix.runtimes.learned.settings import FOLDER, kind_of, settings
+from tests.conftest import FIXTURE_NAMES, FIXTURES, SHARED
+from tests.runtimes.test_config_classes import LLAMA, RELEASES, reasons
+
+
+def test_another_release_or_class_was_not() -> None:
+    assert settings("vllm", "0.28.0", "LlamaForCausalLM") is None
+    assert settings("vllm", "0.33.0", "NobodysForCausalLM") is None
+    assert settings("nobody", "0.33.0", "LlamaForCausalLM") is None
+
+
+@pytest.mark.parametrize(("runtime", "version"), RELEASES)
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"rope_theta": None}, "stops: rope_theta of config.json is null, which stops its class"),
+        ({"hidden_act": ""}, "stops: hidden_act of config.json is an empty string"),
+        ({"hidden_size": {"hidden_size": 32}}, "hidden_size of config.json is a value of type obj"),
+        ({"rope_theta": 10000.0}, ""),
+    ],
+)
+def test_a_value_that_stops_the_class(
+    tmp_path: Path, runtime: str, version: str, change: dict[str, Any], expected: str
+) -> None:
+    found = reasons(tmp_path, runtime, version, LLAMA | change)
+    assert expected in found
+    assert bool(found) == bool(expected)
+
+
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+
+
+@pytest.mark.parametrize("type_", ["llama3", "linear"])
+def test_keys_of_another_kind_of_rotary_embedding_say_nothing(type_: str) -> None:
+    known = settings("vllm", "0.33.0", "LlamaForCausalLM")
+    assert known is not None
+    rope = LLAMA3 | {"rope_type": type_, "original_max_position_embeddings": None}
+    path = ("rope_scaling", "original_max_position_embeddings")
+    found = list(known.stopped_by(LLAMA | {"rope_scaling": rope}, {}))
+    assert found == ([(path, "null")] if type_ == "llama3" else [])
+
+
+def test_a_config_class_of_another_type_may_have_other_values() -> None:
+    known = settings("vllm", "0.33.0", "LlamaForCausalLM")
+    assert known is not None
+    assert list(known.stopped_by(LLAMA | {"rope_theta": None}, {}))
+    assert not list(known.stopped_by(LLAMA | {"rope_theta": None, "model_type": "other"}, {}))
+
+
+def stopped(config: dict[str, Any]) -> list[str]:
+    found = []
+    for runtime, version in RELEASES:
+        known = settings(runtime, version, config["architectures"][0])
+        stops = known.stopped_by(config, {}) if known else ()
+        found += [f"{runtime} {path}: {kind}" for path, kind in stops]
+    return found
+
+
+def test_no_published_config_has_such_a_value() -> None:
+    paths = sorted((SHARED / "real-configs").glob("*/config.json"))
+    if not paths:
+        pytest.skip("../shared/real-configs is not there")
+    assert {str(p): s for p in paths if (s := stopped(json.loads(p.read_text())))} == {}
+
+
+@pytest.mark.parametrize("name", FIXTURE_NAMES)
+def test_no_export_has_such_a_value(name: str) -> None:
+    assert stopped(json.loads((FIXTURES / name / "config.json").read_text())) == []
+
+
+@pytest.mark.parametrize(("runtime", "version"), RELEASES)
+def test_the_file_names_kinds_that_values_have(runtime: str, version: str) -> None:
+    values: list[Any] = [None, "", [], {}, "text", [1], {"key": 1}, 1]
+    kinds = {kind_of(value) for value in values} | {"missing"}
+    path = Path(ckptfix.__file__).parent / "runtimes" / runtime / FOLDER / f"{version}.json"
+    records = json.loads(path.read_text())["architectures"].values()
+    assert {kind for r in records for group in r["stops"] for kind in group.split("|")} <= kinds

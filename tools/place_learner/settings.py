@@ -1,0 +1,210 @@
+"""Which values of config.json a class cannot be built with: each is taken away or replaced.
+
+A config that the learner built a class with is changed in one value at a time; the class is built
+again and gets the same tensors. Values that the runtime does not read are left alone.
+"""
+
+import copy
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from place_learner import configs, forks, learning, repair
+from place_learner.settings_values import ABSENT, MEANS_SOMETHING, VALUES
+from place_learner.variants import Config
+from runtime_probe import trace
+from runtime_probe.built import Built
+from runtime_probe.texts import short
+from runtime_probe.trace import Tensors
+
+_LEFT_OUT: Final = frozenset(
+    {"architectures", "model_type", "transformers_version", "dtype", "torch_dtype", "auto_map"}
+    | {"quantization_config", "_name_or_path", "id2label", "label2id"}
+)
+_DEPTH: Final = 3
+Path_ = tuple[str, ...]
+
+
+def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a class cannot be built with.
+
+    Args:
+        runtime: see `learning`.
+        known: result of the learner for the architecture.
+
+    Returns:
+        `stops`: kind -> paths, where the class or its loader raises; `differs`: kind -> paths,
+        where other parameters are built or filled; `why`: kind and path -> error.
+    """
+    architecture = known["architecture"]
+    out = {key: known[key] for key in ("architecture", "source", "config_from")}
+    time.sleep = lambda _: None  # releases wait before they read a config again
+    config = forks.apart(partial(_completed, runtime, architecture, known["config"]))
+    out["config"] = config
+    with _watched() as read:
+        built = _build(runtime, config, architecture)
+    run, stored = learning.ask_and_load(
+        runtime, architecture, built, copy.deepcopy(config), repair.Notes()
+    )
+    best = learning.best_spelling(run)
+    if not best:
+        return {**out, "status": "failed", "error": "does not load in one pass"}
+    tensors = stored[best]
+    base = _signature(_build(runtime, config, architecture), tensors)
+    found: dict[str, Any] = {"stops": {}, "differs": {}, "why": {}}
+    for path, kind, changed in _changed(config, read):
+        outcome, why = forks.apart(
+            partial(_outcome, runtime, architecture, changed, path, tensors, base)
+        )
+        name = ".".join(path)
+        if outcome:
+            found[outcome].setdefault(kind, []).append(name)
+            found["why"][f"{kind} {name}"] = why
+    return {**out, "status": "built", "read": sorted(read), **found}
+
+
+def _outcome(
+    runtime: Any,
+    architecture: str,
+    changed: Config,
+    path: Path_,
+    tensors: Tensors,
+    base: Mapping[str, Any],
+) -> tuple[str, str]:
+    """`stops`, `differs` or nothing, and the error."""
+    is_missing = value_at(changed, path) is ABSENT
+    try:
+        found = _signature(_build(runtime, changed, architecture), tensors)
+    except Exception as error:
+        filled_in = is_missing and _filled_in(runtime, changed, path)
+        return ("differs" if filled_in else "stops"), short(error, 200)
+    if found["error"] and found["shapes"] == base["shapes"]:
+        return "stops", found["error"]
+    return ("differs", found["error"]) if found != base else ("", "")
+
+
+def _completed(runtime: Any, architecture: str, config: Config) -> Config:
+    """The config with the values that the learner has to guess; changes config classes.
+
+    Raises:
+        ValueError: a guess has no place in the config.
+    """
+    config, notes = copy.deepcopy(config), repair.Notes()
+    repair.build(runtime, config, architecture, runtime.config_extra, notes)
+    loaded = _loaded(runtime, config)
+    for key in notes.guessed:
+        owner, _, name = key.rpartition(".")
+        holders = list(_holders(loaded, config, owner))
+        if not holders:
+            raise ValueError(f"no place for {key}")
+        for config_class, holder in holders:
+            holder.setdefault(name, getattr(config_class, name))
+    return config
+
+
+def _holders(loaded: Any, values: Any, name: str) -> Iterator[tuple[type, Config]]:
+    """(Config class of that name, the part of config.json that it reads)."""
+    from transformers import PretrainedConfig
+
+    if not isinstance(values, dict):
+        return
+    if type(loaded).__name__ == name:
+        yield type(loaded), values
+    for key, part in vars(loaded).items():
+        if isinstance(part, PretrainedConfig):
+            yield from _holders(part, values.get(key), name)
+
+
+def value_at(values: Any, path: Path_) -> Any:
+    """The value at a path; `ABSENT` where there is none."""
+    for key in path:
+        values = values.get(key, ABSENT) if isinstance(values, dict) else ABSENT
+    return values
+
+
+def _build(runtime: Any, config: Config, architecture: str) -> Built:
+    folder = Path(tempfile.mkdtemp(prefix="learn_"))
+    config = copy.deepcopy(config)
+    configs.write(config, architecture, folder, runtime.config_extra)
+    return runtime.build(folder, config, architecture)
+
+
+def _signature(built: Built, tensors: Tensors) -> dict[str, Any]:
+    """What was built and filled, and what the loader raised."""
+    shapes = {name: tuple(p.shape) for name, p in built.model.named_parameters()}
+    loaded = trace.load(built, tensors)
+    found = {key: loaded[key] for key in ("unused", "never_written", "lands")}
+    return {"shapes": shapes, "error": loaded["errors"].get("*", ""), **found}
+
+
+def _filled_in(runtime: Any, config: Config, path: Path_) -> bool:
+    """Whether the config class has a value for a key that is missing: that one stops it, then."""
+    try:
+        value = _loaded(runtime, config)
+    except Exception:  # what it fills in does not go with the rest
+        return True
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
+    return value is not None
+
+
+def _loaded(runtime: Any, config: Config) -> Any:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    own, name = runtime.config_registry(), config.get("model_type")
+    return (own[name] if name in own else CONFIG_MAPPING[name]).from_dict(copy.deepcopy(config))
+
+
+def _changed(config: Config, read: set[str]) -> Iterator[tuple[Path_, str, Config]]:
+    for path, value in _values(config, ()):
+        if read.isdisjoint(path):
+            continue
+        for kind, tried in VALUES.items():
+            if (kind != "missing" and tried == value) or (
+                isinstance(value, MEANS_SOMETHING.get(kind, ())) and not isinstance(value, bool)
+            ):
+                continue
+            changed = copy.deepcopy(config)
+            holder = changed
+            for key in path[:-1]:
+                holder = holder[key]
+            if tried is ABSENT:
+                del holder[path[-1]]
+            else:
+                holder[path[-1]] = copy.deepcopy(tried)
+            yield path, kind, changed
+
+
+def _values(config: Config, start: Path_) -> Iterator[tuple[Path_, Any]]:
+    for key, value in config.items():
+        if key in _LEFT_OUT or key.isdigit():
+            continue
+        yield (*start, key), value
+        if isinstance(value, dict) and len(start) + 1 < _DEPTH:
+            yield from _values(value, (*start, key))
+
+
+@contextmanager
+def _watched() -> Iterator[set[str]]:
+    """Names of attributes that code of the runtime, of a model or of a config class reads."""
+    from transformers import PretrainedConfig
+
+    names: set[str] = set()
+    plain = PretrainedConfig.__getattribute__
+
+    def watch(self: Any, name: str) -> Any:
+        file = sys._getframe(1).f_code.co_filename
+        if "configuration_utils" not in file and "huggingface_hub" not in file:
+            names.add(name)
+        return plain(self, name)
+
+    PretrainedConfig.__getattribute__ = watch
+    try:
+        yield names
+    finally:
+        PretrainedConfig.__getattribute__ = plain
