@@ -7,7 +7,7 @@ from memory, and on one core, the same sums take ten times as long.
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial, reduce
+from functools import cache, partial, reduce
 from operator import add
 from typing import Final, TypeVar
 
@@ -15,17 +15,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ckptfix.verifying.dequantize.fp4 import squares_of_fours, table_of_fours
+from ckptfix.verifying.dequantize.fp4 import E2M1_MAX, squares_of_sixteens, table_of_fours
 from ckptfix.verifying.dequantize.registry import dequantizer, in_chunks
 from ckptfix.verifying.dequantize.scales import Scales
 from ckptfix.verifying.stored import StoredWeight
 
-_CPU_VALUES: Final = 1 << 20
+_CPU_VALUES: Final = 1 << 19
 """Values of a part on a CPU: half a MiB of FP4, and four times that in between."""
 _GPU_VALUES: Final = 1 << 24
 """A GPU has no use for small parts: each starts a dozen kernels."""
 
 P = TypeVar("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,11 @@ class Counted:
 
 def count_weight(stored: StoredWeight) -> Counted:
     """The bytes of a weight that has a decoder."""
-    columns = _columns_of_fours(stored)
+    columns = _columns_of_sixteens(stored)
     if columns:
-        fours = _Fours(
-            columns,
-            table_of_fours(stored.tensors["weight"].device),
-            _scale_of_byte(stored, columns),
-        )
-        counted = _each(fours.count, list(_runs_of_blocks(stored, columns)))
-    else:
-        counted = _each(_of_rows, [chunk for _, chunk in in_chunks(stored, _values(stored))])
-    whole = reduce(add, counted)
+        return _count_sixteens(stored, columns)
+    chunks = [chunk for _, chunk in in_chunks(stored, _values(stored))]
+    whole = reduce(add, _each(_of_rows, chunks))
     has_one = stored.tensors["weight_scale"].numel() == 1  # each part has counted it
     return replace(whole, blocks=1) if has_one else whole
 
@@ -73,12 +68,12 @@ def _values(stored: StoredWeight) -> int:
     return _CPU_VALUES if stored.tensors["weight"].device.type == "cpu" else _GPU_VALUES
 
 
-def _each(work: Callable[[P], Counted], parts: Sequence[P]) -> list[Counted]:
+def _each(work: Callable[[P], R], parts: Sequence[P]) -> list[R]:
     """The same for every part, in order; threads share the parts on a CPU."""
     if len(parts) == 1 or torch.cuda.is_available():
         return [work(part) for part in parts]
 
-    def inferring(part: P) -> Counted:
+    def inferring(part: P) -> R:
         with torch.inference_mode():  # of a thread, like everything in this process is
             return work(part)
 
@@ -95,14 +90,14 @@ def _cores() -> ThreadPoolExecutor:
     return pool
 
 
-def _columns_of_fours(stored: StoredWeight) -> int:
+def _columns_of_sixteens(stored: StoredWeight) -> int:
     """Columns of a block of FP4 codes with a scale of one byte; 0 for any other weight."""
     weight, scale = stored.tensors["weight"], stored.tensors["weight_scale"]
     if stored.format.codes.name != "FP4" or scale.element_size() != 1 or scale.numel() < 2:
         return 0
     columns = 2 * weight.numel() // scale.numel()
     whole = columns * scale.numel() == 2 * weight.numel() and stored.shape[1] % columns == 0
-    return columns if whole and columns % 4 == 0 else 0
+    return columns if whole and columns % 16 == 0 else 0
 
 
 def _scale_of_byte(stored: StoredWeight, columns: int) -> Tensor:
@@ -124,41 +119,61 @@ def _runs_of_blocks(stored: StoredWeight, columns: int) -> Iterator[tuple[Tensor
         yield weight[start * columns // 2 : end * columns // 2], scale[start:end]
 
 
+def _count_sixteens(stored: StoredWeight, columns: int) -> Counted:
+    """The bytes of FP4 codes, by the bytes of their scales."""
+    sixteens = _sixteens(stored.tensors["weight"].device, columns)
+    totals = reduce(add, _each(sixteens.count, list(_runs_of_blocks(stored, columns))))
+    factors = _scale_of_byte(stored, columns)
+    scale = stored.tensors["weight_scale"].reshape(-1).view(torch.uint8)
+    used = torch.bincount(scale, minlength=256) > 0
+    x = factors.double().log()
+    x, number, y, yy = torch.stack((x, *totals[1:]))[:, x.isfinite()]
+    return Counted(
+        totals[0].long(),
+        scale.numel(),
+        float(factors[used].abs().nan_to_num().amax()),
+        torch.stack([number.sum(), x @ number, y.sum(), (x * x) @ number, yy.sum(), x @ y]),
+    )
+
+
 @dataclass(frozen=True)
-class _Fours:
-    """Counts blocks of FP4 codes, four codes at a time."""
+class _Sixteens:
+    """Counts blocks of FP4 codes, sixteen codes at a time."""
 
     columns: int
     """Of a block."""
     squares: Tensor
     """`table_of_fours`."""
-    factors: Tensor
-    """Of each byte of the scale."""
+    logs: Tensor
+    """Float64: of the root of the mean square of a block, by four times the sum of its squares."""
 
-    @cached_property
-    def logs(self) -> Tensor:
-        """Of the factors."""
-        return self.factors.log()
+    def count(self, part: tuple[Tensor, Tensor]) -> Tensor:
+        """For each byte: how often the weight has it; blocks with that scale, their y and y y.
 
-    def count(self, part: tuple[Tensor, Tensor]) -> Counted:
-        """The bytes of the weight, and those of the scales of the same blocks."""
+        Float64 `[4, 256]`; blocks of zeros, which have no logarithm, are left out.
+        """
         weight, scale = part
-        fours = squares_of_fours(weight, self.squares).reshape(-1, self.columns // 4)
-        # Of so few columns: adding them is faster than a sum over each row.
-        total = reduce(add, fours.unbind(1))
-        counts = torch.bincount(scale, minlength=256)
-        used = counts > 0
-        x = self.logs.index_select(0, scale.int())
-        y = (total / self.columns).log_().mul_(0.5)
-        if bool(total.amin() == 0) or not bool(self.logs[used].isfinite().all()):
-            counted = x.isfinite() & y.isfinite()
-            x, y = x[counted], y[counted]
-        return Counted(
-            torch.bincount(weight, minlength=256),
-            scale.numel(),
-            float(self.factors[used].abs().nan_to_num().amax()),
-            _sums(x.double(), y.double()),
+        total = squares_of_sixteens(weight, self.squares)
+        if self.columns > 16:
+            total = total.reshape(-1, self.columns // 16).sum(1)
+        if not bool(total.all()):
+            scale, total = scale[total > 0], total[total > 0]
+        y = self.logs.index_select(0, total)
+        return torch.stack(
+            [
+                torch.bincount(weight, minlength=256).double(),
+                torch.bincount(scale, minlength=256).double(),
+                torch.bincount(scale, y, minlength=256),
+                torch.bincount(scale, y * y, minlength=256),
+            ]
         )
+
+
+@cache
+def _sixteens(device: torch.device, columns: int) -> _Sixteens:
+    most = int(4 * E2M1_MAX**2) * columns
+    sums = torch.arange(most + 1, device=device, dtype=torch.float64)
+    return _Sixteens(columns, table_of_fours(device), 0.5 * (sums / (4 * columns)).log())
 
 
 def _of_rows(chunk: StoredWeight) -> Counted:
