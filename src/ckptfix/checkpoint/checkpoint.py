@@ -28,7 +28,7 @@ from ckptfix.checkpoint.roles import KV_SCALES
 from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.checkpoint.source import Source
 from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
-from ckptfix.checkpoint.tied_head import head_repeats_embeddings
+from ckptfix.checkpoint.tied_head import TiedHead
 from ckptfix.errors import MissingShardsError, UnsupportedError
 from ckptfix.jsontext.text import JsonText
 from ckptfix.progress import SILENT, Listener
@@ -54,8 +54,8 @@ class Checkpoint:
     """The checkpoint that a folded one was made from."""
     mistral: JsonText | None = None
     """params.json, if the weights are also stored in Mistral's own files."""
-    head_repeats_embeddings: bool = False
-    """config.json ties the output head to the embeddings, and the stored head is a copy of them."""
+    tied_head: TiedHead | None = None
+    """None if config.json does not tie the output head to the embeddings."""
 
     @cached_property
     def metadata(self) -> tuple[MetadataFile, ...]:
@@ -198,14 +198,13 @@ def load_checkpoint(
         named = table_of_names(error.weight_map or {})
         error.without_tensors = Checkpoint(name, config, documents, named)
         raise
-    repeats = config.may_tie and head_repeats_embeddings(source, table)
     checkpoint = Checkpoint(
         name,
         config,
         documents,
         table,
         mistral=_mistral(source),
-        head_repeats_embeddings=repeats,
+        tied_head=TiedHead(source, table) if config.may_tie else None,
     )
     small = checkpoint.folded
     if quantized and not small.metadata and not _stores_quantization(small):

@@ -4,6 +4,8 @@ Some checkpoints with tied embeddings store the head anyway, for example Qwen3-0
 if a runtime skips such a copy. Shapes do not show it, so a few of their bytes are compared.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from ckptfix.checkpoint.safetensors import fetch_header, read_starts
@@ -17,14 +19,27 @@ _SAMPLE: Final = 4096
 any of them."""
 
 
-def head_repeats_embeddings(source: Source, table: TensorTable) -> bool:
-    """True if the only head has the bytes of the only embeddings, as far as they are compared.
+@dataclass(frozen=True)
+class TiedHead:
+    """The output head of a checkpoint whose config.json ties it to the embeddings."""
 
-    Zeros alone prove nothing, because no weights were written there.
+    source: Source
+    table: TensorTable
 
-    Raises:
-        CkptfixError: a shard file cannot be read.
-    """
+    @cached_property
+    def repeats_embeddings(self) -> bool:
+        """True if the only head has the bytes of the only embeddings, as far as they are compared.
+
+        Zeros alone prove nothing, because no weights were written there. Read when it is asked
+        for: only some runtimes leave out a tied head.
+
+        Raises:
+            CkptfixError: a shard file cannot be read.
+        """
+        return _repeats(self.source, self.table)
+
+
+def _repeats(source: Source, table: TensorTable) -> bool:
     heads = _named(table, _HEAD)
     embeddings = _named(table, _EMBEDDINGS)
     if len(heads) != 1 or len(embeddings) != 1:

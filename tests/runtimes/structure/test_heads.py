@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.runtimes.loads import Answer, Effect
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import judge
@@ -21,11 +22,8 @@ def without_head(tensors: Shapes) -> Shapes:
     return {name: kept for name, kept in tensors.items() if "lm_head" not in name}
 
 
-@pytest.mark.parametrize(("differs", "answer"), [(False, Answer.YES), (True, Answer.NO)])
-def test_a_tied_head_that_is_a_copy_is_not_missed(
-    tmp_path: Path, differs: bool, answer: Answer
-) -> None:
-    """Qwen3-0.6B ties its head and stores it too; SGLang leaves it out."""
+def with_head(tmp_path: Path, *, differs: bool) -> Path:
+    """A checkpoint that ties its head and stores it too, as Qwen3-0.6B does."""
     directory = write_checkpoint(tmp_path / "c", llama(), FP8, extra_config=SIZES | TIED)
     file = directory / "model.safetensors"
     data = bytearray(file.read_bytes())
@@ -36,8 +34,39 @@ def test_a_tied_head_that_is_a_copy_is_not_missed(
         data[start:end] = bytes(n % 251 for n in range(end - start))
         data[end - 1] ^= differs and name == "lm_head.weight"
     file.write_bytes(data)
+    return directory
+
+
+@pytest.mark.parametrize(("differs", "answer"), [(False, Answer.YES), (True, Answer.NO)])
+def test_a_tied_head_that_is_a_copy_is_not_missed(
+    tmp_path: Path, differs: bool, answer: Answer
+) -> None:
+    """SGLang leaves it out."""
+    directory = with_head(tmp_path, differs=differs)
     verdict = judge(load(directory), Target("sglang", "0.5.23", "0.5.23"))
     assert verdict.loads.answer is answer
+
+
+@pytest.mark.parametrize(("runtime", "reads"), [("vllm", 0), ("sglang", 6)])
+def test_weights_are_compared_only_where_the_answer_depends_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, reads: int
+) -> None:
+    directory = with_head(tmp_path, differs=False)
+    size = int.from_bytes((directory / "model.safetensors").read_bytes()[:8], "little")
+    read_range = DirectorySource.read_range
+    weights: list[int] = []
+
+    def noting(source: DirectorySource, name: str, start: int, length: int) -> bytes:
+        weights.extend([start] if start >= 8 + size else [])
+        return read_range(source, name, start, length)
+
+    monkeypatch.setattr(DirectorySource, "read_range", noting)
+    checkpoint = load(directory)
+    assert not weights
+    for _ in range(2):
+        version = VERSIONS[runtime]
+        assert judge(checkpoint, Target(runtime, version, version)).loads.answer is Answer.YES
+    assert len(weights) == reads
 
 
 @pytest.mark.parametrize(("ignore", "reason"), [(["lm_head"], ""), ([], "built in FP8")])

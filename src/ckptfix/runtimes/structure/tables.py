@@ -48,7 +48,8 @@ def _ties(tree: Tree) -> Iterator[Reason]:
     elif tied and tree.heads and tree.family.spec.leaves_out_tied_head:
         config = tree.checkpoint.config
         unties = tree.family.spec.tied_by_text and config.tied_by_wrapper is True
-        if unties or tree.checkpoint.head_repeats_embeddings:
+        stored = tree.checkpoint.tied_head
+        if unties or (stored is not None and stored.repeats_embeddings):
             return
         why = "tie_word_embeddings is true, so it uses the embeddings for the head"
         head = tree.heads[0]
