@@ -26,6 +26,8 @@ from tests.rules.test_own_names import (
 from tests.runtimes.whole_models import GPTQ, METADATA, RELEASE, model
 
 EXPORTS = SHARED / "quantizers" / "fixtures"
+EVERY_EXPORT = sorted({p.name for p in EXPORTS.glob("*")} - {"syn-mxfp4-gptoss"})
+"""But for one in which no runtime reads a name."""
 DOWN = "model.layers.0.mlp.down_proj"
 
 
@@ -157,6 +159,45 @@ def test_exports_that_a_release_refuses_are_repaired(
     assert loads(folders[0]) == "no"
     ckptfix.rewrite(folders[0], runtimes=[RELEASE], from_tensors=from_tensors, output=done)
     assert loads(done) == "yes"
+
+
+@pytest.mark.parametrize("from_tensors", [False, True])
+@pytest.mark.parametrize("export", EVERY_EXPORT)
+def test_a_plan_for_every_release_can_be_made_for_every_export(
+    export: str, from_tensors: bool
+) -> None:
+    """One that adds no name to a group of targets wrote a comma behind its last one."""
+    plan = ckptfix.plan(EXPORTS / export, from_tensors=from_tensors)
+    assert plan.portable is not None
+    now = {str(verdict.target): str(verdict.loads.answer) for verdict in plan.portable.before}
+    then = {str(verdict.target): str(verdict.loads.answer) for verdict in plan.portable.after}
+    assert not {release for release in now if now[release] == "yes" != then[release]}
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_what_compressed_tensors_wrote_before_0_6_is_moved_to_where_releases_look(
+    wrapped: bool, tmp_path: Path, run: Run
+) -> None:
+    own = {k: v for k, v in groups("Linear").items() if k != "quant_method"}
+    directory = model(tmp_path, {}, packed)
+    config = json.loads((directory / "config.json").read_text())
+    del config["quantization_config"]
+    config["compression_config"] = {"quantization_config": own} if wrapped else own
+    (directory / "config.json").write_text(json.dumps(config, indent=2))
+    before = files_of(directory)
+    sglang = ckptfix.check(directory, runtimes=["sglang==0.5.23"])
+    assert (loads(directory), sglang.loads) == ("no", "no")
+    assert sglang.advised is not None
+    assert [answer.loads for answer in sglang.advised.then] == ["yes"]
+    done = run("rewrite", directory)
+    assert "names copied from config.json /compression_config" in done.stdout
+    assert loads(directory) == "yes"
+    assert ckptfix.check(directory, runtimes=["sglang==0.5.23"]).loads == "yes"
+    after = json.loads((directory / "config.json").read_text())
+    assert after["quantization_config"] == own | {"quant_method": "compressed-tensors"}
+    assert "compression_config" not in after
+    ckptfix.undo(directory)
+    assert files_of(directory) == before
 
 
 @pytest.mark.parametrize(

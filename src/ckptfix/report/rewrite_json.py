@@ -38,7 +38,10 @@ class FileObject(_Object, frozen=True):
     removed: int
     added: Annotated[int, Meta(description="Aliases.")]
     copied: int
-    copied_from: Annotated[str | None, Meta(description="The file that had them.")]
+    copied_from: Annotated[
+        str | None,
+        Meta(description="The file, or place in it, that had them."),
+    ]
     set_from_tensors: int
 
 

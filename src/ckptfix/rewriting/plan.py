@@ -42,9 +42,9 @@ class FileChange:
     rebuilt: int = 0
     """Statements set or added from the tensors."""
     copied: int = 0
-    """Statements copied from another file that this one lacked."""
+    """Statements copied from another file that this one lacked, or from another place of it."""
     copied_from: str = ""
-    """The other file."""
+    """The other file, or the place."""
     draft: "Draft | None" = None
     """What it was made from; None if more than names changed."""
 

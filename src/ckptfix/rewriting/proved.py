@@ -3,11 +3,15 @@
 from dataclasses import dataclass, replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.interface import Speller
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.errors import CkptfixError
+from ckptfix.jsontext.text import pointer
+from ckptfix.place import Place
 from ckptfix.progress import SILENT, Listener, Step
-from ckptfix.rewriting.plan import Plan, plan_rewrite, rewritten
+from ckptfix.rewriting.plan import FileChange, Plan, plan_rewrite, rewritten
 from ckptfix.rewriting.portable import PortablePlan, Strategy, plan_for_targets
-from ckptfix.rewriting.rebuild.plan import join_plans, plan_rebuild
+from ckptfix.rewriting.rebuild.plan import changed_file, join_plans, plan_rebuild
 from ckptfix.rewriting.spelled import SpelledPlanner
 from ckptfix.rewriting.tensors.plan import TensorPlan, harmed_by, plan_names_of_tensors
 from ckptfix.rules.finding import number_of
@@ -151,9 +155,16 @@ class Planner:
         if dialect.reading is not None and dialect.speller is not None:
             from_tensors = self.request.from_tensors
             self.listener.step(Step("proving the plan", named.name))
-            return SpelledPlanner(
-                named, dialect.reading, dialect.speller, name_map, targets, from_tensors
+            first = _moved(named, dialect.speller)
+            plan, portable = SpelledPlanner(
+                rewritten(named, first),
+                dialect.reading,
+                dialect.speller,
+                name_map,
+                targets,
+                from_tensors,
             ).plan()
+            return self._after(first, named, name_map, targets, plan, portable)
         rebuilt = plan_rebuild(named, name_map) if self.request.from_tensors else ()
         start = rewritten(named, rebuilt)
         portable = None
@@ -165,9 +176,32 @@ class Planner:
             # A map that no known release needs renames nothing unless the user asks for it.
             renames = self.request.own_map is not None or name_map.required
             plan = plan_rewrite(start, name_map if renames else damage_map(), spelling=name_map)
-        if rebuilt:
-            plan = join_plans(named, name_map, rebuilt, plan)
+        return self._after(rebuilt, named, name_map, targets, plan, portable)
+
+    def _after(
+        self,
+        first: tuple[FileChange, ...],
+        named: Checkpoint,
+        name_map: NameMap,
+        targets: tuple[Target, ...],
+        plan: Plan,
+        portable: PortablePlan | None,
+    ) -> tuple[Plan, PortablePlan | None]:
+        """A plan that was made for the checkpoint after the first changes, with those."""
+        if first:
+            plan = join_plans(named, name_map, first, plan)
         if portable:
-            before = judge_all(named, targets, self.listener) if rebuilt else portable.before
+            before = judge_all(named, targets, self.listener) if first else portable.before
             portable = replace(portable, plan=plan, before=before)
         return plan, portable
+
+
+def _moved(checkpoint: Checkpoint, speller: Speller) -> tuple[FileChange, ...]:
+    """config.json with the quantization object where releases look for it, if it is not there."""
+    moves = speller.moves(checkpoint.documents)
+    if moves is None:
+        return ()
+    made = changed_file(checkpoint.documents[CONFIG_FILE], moves)
+    (root,) = moves.removals
+    place = str(Place(CONFIG_FILE, pointer(root)))
+    return (replace(made, removed=0, rebuilt=0, copied=made.rebuilt, copied_from=place),)

@@ -31,10 +31,12 @@ from ckptfix.checkpoint.dialects.sections import (
 from ckptfix.checkpoint.dialects.spelling import leave_out, like, quantized
 from ckptfix.checkpoint.dialects.statements import (
     CONFIG_FILE,
+    CONFIG_ROOT,
     MIXED,
     MetadataFile,
     Statement,
     config_root,
+    value_at,
 )
 from ckptfix.names import is_class_name
 
@@ -151,6 +153,22 @@ def _spell(changes: Changes, task: SpellingTask) -> None:
             changes.append(path, names)
 
 
+def _move(documents: Documents) -> Changes | None:
+    """The object under `compression_config` as releases since compressed-tensors 0.6 write it.
+
+    vLLM and SGLang look there too, but for an object that names its quantizer and is not wrapped.
+    """
+    fields = _old(documents)
+    if fields is None:
+        return None
+    outer = value_at(fields.document.value, COMPRESSION)
+    sparsity = {key: outer[key] for key in ("sparsity_config",) if outer.get(key)}
+    changes = Changes(removals={COMPRESSION})
+    moved = {**sparsity, **fields.value, "quant_method": "compressed-tensors"}
+    changes.set(CONFIG_ROOT, moved, statements=sum(1 for _ in _statements(fields)))
+    return changes
+
+
 def _kv_cache(fields: Fields) -> str | None:
     scheme = fields.value.get("kv_cache_scheme")
     if not isinstance(scheme, dict):
@@ -168,7 +186,7 @@ class _CompressedTensors:
         Role("weight_g_idx", optional=True),
     )
     writer = None
-    speller = Speller(_spell)
+    speller = Speller(_spell, _move)
     reading = Reading(_decides, _matches, _is_expression)
 
     def claim(self, documents: Documents) -> Claim:

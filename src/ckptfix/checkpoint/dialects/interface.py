@@ -150,6 +150,9 @@ class Speller:
     add: Callable[[Changes, SpellingTask], None]
     """Adds what is wanted to the changes, except for what the dialect cannot express: the caller
     reads the result again."""
+    moves: Callable[[Documents], Changes | None] = lambda documents: None  # noqa: ARG005 - the interface
+    """The changes to config.json after which releases take its object for this quantizer's, before
+    any name is added; None if it is where they look."""
 
     def changes(self, task: SpellingTask) -> Changes:
         """The changes after which one file declares what is wanted."""
