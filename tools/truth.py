@@ -6,6 +6,8 @@
 `truth_loop/mutators.py` what surrounds them (`--own`). Prints a table of what `check` answered
 against what the real vLLM and SGLang of `../shared/oracle` did, then every disagreement and the
 smallest case that still shows it.
+The repairs that `check` announces for other quantizers' exports, broken or not, are carried out and
+judged too (`truth_loop/repairs.py`).
 `--record` writes all cases to `tests/data/truth`, where `make test` replays them without an oracle.
 Exit code 0 without disagreements, 1 with some, 2 if a judge failed; without the oracle it says so
 and ends in 0. A run that was cut off goes on in the same `--work`.
@@ -20,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from truth_loop import break_quantizers
+from truth_loop import break_quantizers, repairs
 from truth_loop.case import CONFIG, HF_QUANT, Case
 from truth_loop.comparison import Comparison, answer_all, table
 from truth_loop.judges import (
@@ -121,11 +123,17 @@ def whole() -> frozenset[str]:
     return frozenset(line["from"] for line in lines if line["loads"])
 
 
-def record(compared: Sequence[Comparison], seed: int) -> None:
-    """Write the cases for `tests/truth`."""
+def record(compared: Sequence[Comparison], seed: int, *, of: str = "seed") -> None:
+    """Write the cases for `tests/truth`.
+
+    Args:
+        compared: what the runtimes did.
+        seed: of the cases.
+        of: what the names of the files say before it.
+    """
     for release in {c.release for c in compared}:
         lines = [json.dumps(c.as_line()) + "\n" for c in compared if c.release == release]
-        path = RECORDS / f"{release.replace('==', '-')}-seed-{seed}.jsonl.gz"
+        path = RECORDS / f"{release.replace('==', '-')}-{of}-{seed}.jsonl.gz"
         path.write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
 
 
@@ -148,17 +156,23 @@ def main() -> int:
     judges = [j for j in JUDGES if asked.only in (None, j.release)]
     cases = [*mutated(asked.seed, asked.cases, work)] if asked.cases else []
     cases += own_cases(asked.seed, FIXTURES, number=asked.own, whole=whole())
-    cases += own_cases(
+    exports = own_cases(
         asked.seed,
         EXPORTS,
         number=asked.exports,
         mutators=break_quantizers.MUTATORS,
         prefix="exports",
     )
-    compared = compare(cases, work, name="cases", judges=judges)
+    broken = [*exports]
+    compared = compare([*cases, *broken], work, name="cases", judges=judges)
+    made = repairs.announced([*repairs.untouched(EXPORTS), *broken]) if broken else []
+    mended = [*repairs.judged(made, work, judges=judges)]
     if asked.record:
         record(compared, asked.seed)
+        record(mended, asked.seed, of="repairs-seed")
     print(table(compared))
+    print(repairs.summary(made, mended))
+    compared += mended
     wrong = [c for c in compared if not c.agrees]
     for comparison in wrong:
         print(f"\n{comparison}")

@@ -112,6 +112,17 @@ def sizes_without_a_method(at: Path) -> Path:
     return model(at, {"group_size": 64, "bits": 4}, mlx)
 
 
+def mxfp8_that_names_itself(at: Path) -> Path:
+    """MXFP8 with quant_method mxfp8, which older releases take for a way to quantize on load."""
+    metadata = {
+        "quant_method": "mxfp8",
+        "activation_scheme": "dynamic",
+        "weight_block_size": [1, 32],
+        "ignored_layers": ["lm_head", "model.embed_tokens"],
+    }
+    return model(at, metadata, mxfp8)
+
+
 MECHANISMS: dict[str, Callable[[Path], Path]] = {
     made.__name__: made
     for made in (
@@ -123,5 +134,6 @@ MECHANISMS: dict[str, Callable[[Path], Path]] = {
         rule_leaves_out_what_is_quantized,
         target_in_the_group_of_another_format,
         sizes_without_a_method,
+        mxfp8_that_names_itself,
     )
 }

@@ -15,8 +15,8 @@ THREADS: list[dict[str, Any]] = tomllib.loads(
 )["thread"]
 
 
-def loads(directory: Path) -> str:
-    (answer,) = ckptfix.check(directory, runtimes=[RELEASE]).runtimes
+def loads(directory: Path, release: str) -> str:
+    (answer,) = ckptfix.check(directory, runtimes=[release]).runtimes
     return str(answer.loads)
 
 
@@ -25,15 +25,18 @@ def test_a_thread_is_detected_and_repaired_where_metadata_can(
     thread: dict[str, Any], tmp_path: Path
 ) -> None:
     directory = MECHANISMS[thread["shown_by"]](tmp_path)
-    found = {finding.code for finding in ckptfix.check(directory, runtimes=[RELEASE]).findings}
+    release = thread.get("release", RELEASE)
+    found = {finding.code for finding in ckptfix.check(directory, runtimes=[release]).findings}
     assert set(thread["codes"]) <= found
-    assert loads(directory) == "no"
+    assert loads(directory, release) == "no"
+    if "loads_on" in thread:
+        assert loads(directory, thread["loads_on"]) == "yes"
     if "no_repair" in thread:
         assert thread["no_repair"]
         return
     from_tensors = "from_tensors" in thread["repair"]
-    ckptfix.rewrite(directory, runtimes=[RELEASE], from_tensors=from_tensors)
-    assert loads(directory) == "yes"
+    ckptfix.rewrite(directory, runtimes=[release], from_tensors=from_tensors)
+    assert loads(directory, release) == "yes"
 
 
 def test_every_mechanism_is_that_of_some_thread() -> None:

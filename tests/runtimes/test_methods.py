@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ckptfix.operations.check import check
+from ckptfix.runtimes.common.compressed import arguments, refusal
 from tests.conftest import DATA, SHARED
 
 COPIES = DATA / "quantizers"
@@ -47,6 +48,15 @@ def test_every_lookup_agrees_with_the_real_functions(file: Path) -> None:
     with gzip.open(file, "rt", encoding="utf-8") as cases:
         number = sum(len(json.loads(case)["expect"]) for case in cases)
     assert f"{number} of {number} lookups agree" in done.stdout
+
+
+def test_arguments_are_refused_as_by_compressed_tensors() -> None:
+    """As its 0.17.0, which vLLM 0.33.0 requires, did with arguments made at random."""
+    for line in (COPIES / "arguments.jsonl").read_text(encoding="utf-8").splitlines():
+        case = json.loads(line)
+        made = arguments(case["arguments"])
+        assert made is not None
+        assert (not refusal(made)) == case["accepted"], case
 
 
 @pytest.mark.parametrize(("directory", "record"), _answers())

@@ -9,8 +9,9 @@ import pytest
 from tests.conftest import FIXTURES
 from truth_loop.case import Case, tensors_in
 from truth_loop.excuses import is_excused
-from truth_loop.judges import Judged, stricter
+from truth_loop.judges import EXPORTS, Judged, stricter
 from truth_loop.mutators import cases
+from truth_loop.repairs import announced, untouched, with_modules
 from truth_loop.smallest import changes, smallest
 
 NAME = "nanovl-mixed-sharded-split"
@@ -105,3 +106,49 @@ def test_scales_of_a_cache_that_nothing_announces_may_be_left_out(
 ) -> None:
     case = Case("c", NAME, (), config, None)
     assert is_excused(case, release, why, stored) is excused
+
+
+@pytest.mark.skipif(not EXPORTS.is_dir(), reason="the exports lie in ../shared")
+def test_a_repair_that_is_announced_is_carried_out() -> None:
+    name = "syn-ct-llama-compression-config"
+    cases_ = [case for case in untouched(EXPORTS) if case.origin == name]
+    made = announced(cases_, processes=1)
+    assert [repair.release for repair in made] == ["vllm==0.33.0", "sglang==0.5.23"]
+    for repair in made:
+        config = json.loads(repair.case.config or "")
+        assert config["quantization_config"]["quant_method"] == "compressed-tensors"
+        assert repair.case.id.startswith(f"exports-{name}-repaired-")
+        assert repair.quantized["model.layers.0.mlp.down_proj"]
+        assert not repair.quantized["lm_head"]
+        assert not repair.loaded_before
+
+
+OTHER = "other quant method: 8, ('m', [None, None], [None, None])"
+
+
+@pytest.mark.parametrize(
+    ("did", "built", "loads"),
+    [
+        (Judged(True, ()), "QuarkLinearMethod", True),
+        (Judged(True, ()), "UnquantizedLinearMethod", False),
+        (Judged(False, ("unused: 1, x",)), "QuarkLinearMethod", False),
+        (Judged(False, (OTHER,)), "QuarkLinearMethod", False),
+        (Judged(False, (OTHER,)), "ModelOptLinearMethod", True),
+        (Judged(None, ("build: ValueError: the untouched one fails as well",)), "Quark", True),
+        (Judged(None, ("build: No module named 'x'",)), "QuarkLinearMethod", None),
+    ],
+)
+def test_a_repair_is_kept_where_each_module_is_built_as_it_is_stored(
+    did: Judged, built: str, loads: bool | None
+) -> None:
+    found = with_modules(did, {"m": "QuarkLinearMethod"}, {"m": built}, {"m": True})
+    assert found.loads is loads
+
+
+def test_two_classes_for_the_same_tensors_are_no_difference() -> None:
+    modules = {"m": ["AutoAWQLinearMethod", None, None]}
+    before = {"never": [], "partial": {}, "bcast": [], "unused": [], "mods": modules}
+    after = before | {"mods": {"m": ["AutoAWQMarlinLinearMethod", None, None]}}
+    assert stricter(Judged(False, (OTHER,)), before, after).loads
+    other = before | {"mods": {"m": ["UnquantizedLinearMethod", None, None]}}
+    assert stricter(Judged(False, (OTHER,)), before, other).loads is False

@@ -26,6 +26,10 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "block_structure": None, "dynamic": False, "actorder": None,
 }  # fmt: skip
 """Defaults of quantization arguments (compressed-tensors 0.19.0, quantization/quant_args.py)."""
+_STRATEGIES: Final = frozenset(
+    {"tensor", "channel", "group", "block", "token", "tensor_group", "attn_head"}
+)
+_GROUPED: Final = frozenset({"group", "tensor_group"})
 
 
 def arguments(value: object) -> dict[str, Any] | None:
@@ -37,6 +41,34 @@ def arguments(value: object) -> dict[str, Any] | None:
         size = made["group_size"]
         made["strategy"] = "tensor" if size is None else "channel" if size == -1 else "group"
     return made
+
+
+def refusal(values: Mapping[str, Any]) -> str:
+    """Why the library that both runtimes read arguments with refuses them; empty if it does not.
+
+    Source: compressed-tensors 0.17.0 and 0.19.0, quantization/quant_args.py `QuantizationArgs`.
+
+    Args:
+        values: as `arguments` returns them.
+    """
+    strategy, size, dynamic = values["strategy"], values["group_size"], values["dynamic"]
+    block, order = values["block_structure"], values["actorder"]
+    is_grouped = strategy in _GROUPED
+    has_size = isinstance(size, int) and size > 0
+    without_dynamic = strategy in ("channel", "block", "attn_head")
+    with_ = f"with strategy {strategy}"
+    refused = (
+        (values["type"] == "float" and values["num_bits"] not in (4, 8), "floats of other widths"),
+        (strategy not in _STRATEGIES, "an unknown strategy"),
+        (isinstance(size, int) and size < -1, f"group_size {size}"),
+        (is_grouped != has_size, f"group_size {size} {with_}"),
+        ((strategy == "block") != (block is not None), f"block_structure {block} {with_}"),
+        (order in ("group", "dynamic", True) and not is_grouped, f"actorder {order} {with_}"),
+        (strategy == "token" and not dynamic, "static scales for tokens"),
+        (bool(dynamic) and without_dynamic, f"dynamic scales {with_}"),
+        (dynamic == "local" and strategy != "tensor_group", f"local scales {with_}"),
+    )
+    return next((f"has {why}" for is_so, why in refused if is_so), "")
 
 
 def same(scheme: Scheme | None) -> object:

@@ -25,6 +25,7 @@ from ckptfix.runtimes.vllm.deepseek_v4 import read_deepseek_v4
 from ckptfix.runtimes.vllm.releases import QUANT_METHODS, VllmReading
 
 _FP8: Final = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO")
+_MXFP8: Final = "mxfp8"
 _OWNED: Final = {
     "modelopt": frozenset(_FP8),
     "modelopt_fp4": frozenset({"NVFP4", "W4A16_NVFP4"}),
@@ -59,10 +60,34 @@ def read_vllm(files: Files, reading: VllmReading) -> EffectiveMetadata | None:
     config = files.documents[CONFIG_FILE].value if CONFIG_FILE in files.documents else {}
     if (hybrid := read_deepseek_v4(found, config, reading)) is not None:
         return hybrid
+    if method == _MXFP8:
+        return _mxfp8(files, found, reading)
     require_modelopt(found, method, own=reading.own, known=QUANT_METHODS - reading.gone)
     if method == "modelopt_mixed" and ENTRIES not in found:
         found = _file(files)
     return _from_config(files, found, method, reading)
+
+
+def _mxfp8(files: Files, found: JsonObject, reading: VllmReading) -> EffectiveMetadata:
+    """MXFP8 as MiniMax declares it, which ModelOpt's class reads (vllm 0.24.0 and later).
+
+    Raises:
+        StopsError: the release takes no checkpoint with this method.
+    """
+    if reading.mxfp8 != "checkpoint":
+        online = "quantizes unquantized checkpoints while loading"
+        why = online if reading.mxfp8 else "is not a supported method"
+        raise found.stop(f': "{_MXFP8}" {why}', "quant_method")
+    if found.get("quant_algo") or NESTED in found:
+        return _from_config(files, found, "modelopt_mxfp8", reading)
+    listed = "ignored_layers"
+    if found.get(listed) and not isinstance(found.get(listed), list):
+        raise found.stop(f" is {kind_of(found.get(listed))}, not a list", listed)
+    kv_cache = bool(found.get("kv_cache_quant_algo"))
+    excludes = files.excludes(found, listed)
+    return EffectiveMetadata(
+        found.file, found.path, "MXFP8", (), excludes, DEFAULT_GROUP_SIZE, kv_cache
+    )
 
 
 def read_mistral(params: JsonObject) -> str:

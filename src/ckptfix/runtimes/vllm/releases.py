@@ -108,6 +108,9 @@ class VllmReading:
     """The experts of DeepSeek V4 may be NVFP4; before, they are always MXFP4."""
     one_block_size: bool = False
     """Two block sizes in quantized_layers stop the release."""
+    mxfp8: Literal["", "online", "checkpoint"] = ""
+    """What quant_method `mxfp8` is: unknown, a way to quantize while loading, which takes no
+    quantized checkpoint, or read by the class of ModelOpt's MXFP8."""
 
 
 _READING_0_15: Final = VllmReading(
@@ -123,16 +126,23 @@ _READING_0_16: Final = replace(
     own=_READING_0_15.own | {"modelopt_mxfp8"},
 )
 _READING_0_17: Final = VllmReading("0.17.1", uniform=_READING_0_16.uniform)
+_READING_0_20: Final = replace(_READING_0_17, since="0.20.0", mxfp8="online")
 _READING_0_24: Final = replace(
-    _READING_0_17,
+    _READING_0_20,
     since="0.24.0",
-    uniform=_READING_0_17.uniform | {"W4A16_NVFP4"},
+    # It stops at MXFP8 of ModelOpt because its own method mxfp8, which takes that too, is not
+    # among those that may (vllm/config/model.py `_verify_quantization`).
+    uniform=_READING_0_17.uniform - {"MXFP8"} | {"W4A16_NVFP4"},
     own_names_override=True,
     kv_algos=frozenset({"FP8", "NVFP4"}),
     moe_quant_algo=True,
+    mxfp8="checkpoint",
+)
+_READING_0_25: Final = replace(
+    _READING_0_24, since="0.25.0", uniform=_READING_0_24.uniform | {"MXFP8"}
 )
 _READING_0_28: Final = replace(
-    _READING_0_24, since="0.28.0", kv_algos=None, gone=frozenset({"bitsandbytes", "gguf"})
+    _READING_0_25, since="0.28.0", kv_algos=None, gone=frozenset({"bitsandbytes", "gguf"})
 )
 _READING_0_33: Final = replace(
     _READING_0_28,
@@ -146,7 +156,9 @@ READING: Final = (
     _READING_0_15,
     _READING_0_16,
     _READING_0_17,
+    _READING_0_20,
     _READING_0_24,
+    _READING_0_25,
     _READING_0_28,
     _READING_0_33,
 )

@@ -15,6 +15,7 @@ from ckptfix.runtimes.common.compressed import (
     by_class,
     by_members,
     of_experts,
+    refusal,
     schemes_of,
 )
 from ckptfix.runtimes.common.methods import (
@@ -182,6 +183,9 @@ def _group(
     layout = group.get("format") if row.formats_of_groups else None
     reads = (found.get("format") if layout is None else layout) in row.with_activations
     inputs = arguments(group.get("input_activations")) if reads else None
+    for each in (weights, inputs):
+        if targets and each is not None and (why := refusal(each)):
+            raise found.stop(f" {why}, which it refuses", *at)
     if reads and inputs is None and weights["type"] not in row.weight_only:
         raise found.stop(" has weights of a type that it does not support", *at)
     return schemes_of(targets, weights, inputs, layout)

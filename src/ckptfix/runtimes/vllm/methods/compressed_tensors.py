@@ -15,6 +15,7 @@ from ckptfix.runtimes.common.compressed import (
     by_class,
     by_members,
     of_experts,
+    refusal,
     schemes_of,
 )
 from ckptfix.runtimes.common.methods import (
@@ -194,6 +195,9 @@ def _group(
     weights, inputs = arguments(group.get("weights")), arguments(group.get("input_activations"))
     if weights is None:
         raise found.stop(" has no weights, which it requires", *at)
+    for each in (weights, inputs):
+        if targets and each is not None and (why := refusal(each)):
+            raise found.stop(f" {why}, which it refuses", *at)
     if weights["actorder"] in ("group", "dynamic") and not row.reads_order:
         raise found.stop(" sets actorder, which it no longer supports", *at)
     layout = group.get("format") or found.get("format")
