@@ -11,7 +11,7 @@ COMPILE = $(RELEASE)/bin/uv pip compile --quiet --universal --python-version 3.1
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help answers demo test lint types unit coverage format snapshots fuzz mutations oracle verify-all record published truth bench docs lock build sbom clean faults
+.PHONY: help answers architectures demo test lint types unit coverage format snapshots fuzz mutations oracle verify-all record published truth bench docs lock build sbom clean faults
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -98,6 +98,11 @@ record: ## record again what the real vLLM objects of ../shared/oracle hold (min
 learn: $(VENV)/.installed-dev ## learn where RUNTIME VERSION puts modules, from its own classes: make learn RUNTIME=vllm VERSION=0.33.0 (half an hour)
 	tools/place_learner/setup.sh
 	$(BIN)/python tools/learn_places.py $(RUNTIME) $(VERSION)
+
+architectures: $(VENV)/.installed-dev ## record what the real loaders of ../shared/oracle do with an export of every architecture (an hour)
+	../shared/oracle/setup.sh && ../shared/oracle/learn/setup.sh
+	PYTHONPATH=../shared/oracle/published:../shared/oracle/learn $${ORACLE_HOME:-$$HOME/.cache/ckptfix-oracle}/venv/bin/python tools/architecture_exports.py build/architectures
+	$(BIN)/python tools/record_architectures.py build/architectures
 
 published: $(VENV)/.installed-dev ## check published releases, tensors made up, against what the real classes of ../shared/oracle did (minutes)
 	@if [ -d ../shared/oracle ]; then ../shared/oracle/setup.sh && ../shared/oracle/learn/setup.sh; fi

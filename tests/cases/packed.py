@@ -39,13 +39,19 @@ def _is_judged(case: dict[str, Any]) -> bool:
 
 def unpack(slug: str, directory: Path) -> Path:
     """Write a case as files again."""
+    return write(packed()[slug], directory)
+
+
+def write(case: dict[str, Any], directory: Path) -> Path:
+    """Write the files that a line holds; weights are a hole of zeros."""
     directory.mkdir(parents=True)
-    for name, text in packed()[slug]["files"].items():
+    for name, text in case["files"].items():
         (directory / name).write_text(text)
-    for name, (header, length) in packed()[slug]["shards"].items():
+    for name, (header, length) in case["shards"].items():
         raw = header.encode()
-        data = len(raw).to_bytes(8, "little") + raw + bytes(length)
-        (directory / name).write_bytes(data)
+        with (directory / name).open("wb") as file:
+            file.write(len(raw).to_bytes(8, "little") + raw)
+            file.truncate(file.tell() + length)
     return directory
 
 

@@ -95,8 +95,8 @@ def judge(
         JudgeError: a script failed.
     """
     origins = sorted({case.origin for case, _ in cases})
-    plain = _batch([home_of(origin) / origin for origin in origins], work, "fixtures", runtime)
-    done = _batch([path for _, path in cases], work, name, runtime)
+    plain = batch([home_of(origin) / origin for origin in origins], work, "fixtures", runtime)
+    done = batch([path for _, path in cases], work, name, runtime)
     meta = work / f"{name}.meta"
     lines = [{"dir": str(path), "from": case.origin, "mut": case.how} for case, path in cases]
     meta.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -215,7 +215,12 @@ def _lines(path: Path) -> Mapping[str, dict[str, Any]]:
         return {line["id"]: line for line in map(json.loads, file)}
 
 
-def _batch(directories: Sequence[Path], work: Path, name: str, runtime: Judge) -> Path:
+def batch(directories: Sequence[Path], work: Path, name: str, runtime: Judge) -> Path:
+    """The file of what a runtime did with each directory, a JSON object a line.
+
+    Raises:
+        JudgeError: a script failed.
+    """
     listed = work / f"{name}.list"
     listed.write_text("".join(f"{directory}\n" for directory in directories))
     out = work / f"{name}-{runtime.release}.jsonl"

@@ -104,6 +104,10 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allows: dict[str, tuple[str, ...]] = {}
     """Key of the language model's config with a list -> the values that it may contain."""
 
+    tower_types: dict[str, tuple[str, ...]] = {}
+    """Key of a tower's config -> the values of `model_type` there whose classes are registered; the
+    class looks the tower up by it, and stops at others."""
+
 
 class UnknownSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One `[[unknown]]` table: model classes that no family describes, in some releases or all."""

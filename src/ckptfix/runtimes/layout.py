@@ -145,7 +145,7 @@ class Layout:
         """The list of each key, and what declares it; of those that count, the first."""
         counted = False
         for spec in self.spec.layer_kinds:
-            kinds = _value_at(spec.key, config)
+            kinds = _every(spec, config) if spec.every else _value_at(spec.key, config)
             if isinstance(kinds, list | str) and not (spec.counts and counted):
                 counted = spec.counts or counted
                 yield spec, kinds, f"{spec.key} declares"
@@ -187,6 +187,15 @@ def _value_at(key: str, config: ModelConfig) -> object:
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
+
+
+def _every(spec: LayerKindsSpec, config: ModelConfig) -> list[str]:
+    """The kind of every layer, for a key that holds a number."""
+    given = _value_at(spec.key, config)
+    period = given if isinstance(given, int) and given > 0 else spec.every
+    others, last = spec.modules
+    layers = range(1, (config.num_hidden_layers or 0) + 1)
+    return [others if number % period else last for number in layers]
 
 
 def size_in(text: str, config: ModelConfig) -> int | None:

@@ -23,6 +23,9 @@ class LayerKindsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The length of the list is the number of layers, regardless of num_hidden_layers."""
     if_none: tuple[str, ...] | str = ()
     """The list that the config class has where no key that counts holds one."""
+    every: int = 0
+    """The class ignores lists: the key holds a number n, and every nth layer has the last kind of
+    `modules`, all others the first. This is the n of the config class where the key is missing."""
 
 
 class WhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

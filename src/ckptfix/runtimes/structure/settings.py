@@ -27,6 +27,20 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
         if others:
             found = f"{key} in config.json contains {visible(str(others[0]))}"
             yield Reason.stop(f"{found}, which it does not support")
+    yield from _tower_reasons(tree)
+
+
+def _tower_reasons(tree: Tree) -> Iterator[Reason]:
+    """Towers whose class the release does not register."""
+    document = tree.checkpoint.documents.get(CONFIG_FILE)
+    if document is None:
+        return
+    for key, known in tree.family.spec.tower_types.items():
+        tower = document.value.get(key)
+        kind = tower.get("model_type") if isinstance(tower, dict) else None
+        if kind not in known:
+            given = visible(str(kind)) if kind else "none"
+            yield Reason.stop(f"model_type of {key} is {given}, and it has no class for that tower")
 
 
 def _class_reasons(tree: Tree) -> Iterator[Reason]:
