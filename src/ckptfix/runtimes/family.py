@@ -17,6 +17,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from ckptfix.errors import CkptfixError
 from ckptfix.names import NameMapper
 from ckptfix.place import Place
+from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.family_files import (
     builtin_family_files,
     family_file,
@@ -144,7 +145,7 @@ class Family:
 
     def holds_for(self, version: str) -> bool:
         """True for a release that this entry describes."""
-        return SpecifierSet(self.spec.versions).contains(version, prereleases=True)
+        return covers(self.spec.versions, version)
 
     def bank_of(self, name: str) -> str | None:
         """The expert bank that contains a runtime name; None outside of banks."""
@@ -286,7 +287,7 @@ def why_unknown(runtime: str, version: str, architecture: str) -> str:
             for name in files_naming(architecture)
             for spec in family_file(name).unknown
             if spec.runtime == runtime and architecture in spec.architectures
-            if SpecifierSet(spec.versions).contains(version, prereleases=True)
+            if covers(spec.versions, version)
         ),
         "",
     )

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from packaging.specifiers import SpecifierSet
-
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.runtimes.common.counting import Names
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.lookup_rules import LookupRules
+from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.config_classes import ConfigClass, class_for, requires_model_type
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.learned.placing import without_dropped
@@ -42,14 +41,16 @@ def expected_for(
         when
         for when in spec.built_when
         if (not when.architectures or classes[0] in when.architectures)
-        and _holds(when.versions, target)
+        and covers(when.versions, target.profile_version)
     )
-    needs = bool(runtime.kv_scales_need_config) and _holds(runtime.kv_scales_need_config, target)
+    needs = bool(runtime.kv_scales_need_config) and covers(
+        runtime.kv_scales_need_config, target.profile_version
+    )
     layout = family.layout_of(classes[0])
     if spec.base and not spec.layout:
         inner = family_for(target.runtime, target.profile_version, classes[1:])
         layout = inner.layout_of(classes[1]) if inner else None
-    ties = bool(runtime.tied_by_wrapper) and _holds(runtime.tied_by_wrapper, target)
+    ties = bool(runtime.tied_by_wrapper) and covers(runtime.tied_by_wrapper, target.profile_version)
     return Expected(
         layout,
         built,
@@ -67,10 +68,6 @@ def _config_class(checkpoint: Checkpoint, target: Target) -> ConfigClass | None:
         return None
     rows = runtime_named(target.runtime).config_classes
     return class_for(rows, target.profile_version, document.value.get("model_type"))
-
-
-def _holds(versions: str, target: Target) -> bool:
-    return SpecifierSet(versions).contains(target.profile_version)
 
 
 @dataclass(frozen=True)

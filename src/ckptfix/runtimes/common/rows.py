@@ -1,9 +1,10 @@
-"""Tables of what releases do: a row holds from its release up to the next row."""
+"""Which releases a fact holds for: a row of a table up to the next one, or a specifier."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Protocol, TypeVar
 
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from ckptfix.errors import CkptfixError
@@ -42,3 +43,12 @@ def known_row(version: str, rows: Sequence[RowT]) -> RowT | None:
     wanted = _version(version)
     found = [row for row in rows if _version(row.since) <= wanted]
     return max(found, key=lambda row: _version(row.since), default=None)
+
+
+@cache
+def covers(versions: str, release: str) -> bool:
+    """True if a specifier of our data, as `>=0.17,<0.20`, contains a release.
+
+    Cached: every checkpoint asks the same of the same releases.
+    """
+    return SpecifierSet(versions).contains(release, prereleases=True)
