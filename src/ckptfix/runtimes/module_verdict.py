@@ -148,8 +148,15 @@ class ModuleJudge:
 
     @cached_property
     def _seen(self) -> dict[tuple[int | str, ...], _Compared]:
-        """What is resolved and the ids of stored formats, which live as long as the checkpoint."""
-        return {}
+        """What is resolved and the ids of stored formats, which live as long as their table.
+
+        Shared by all releases that build a layer of the same quant_algo in the same way.
+        """
+        group_size = repr(self.metadata.group_size)  # anything that JSON can hold
+        key = "compared", self.runtime.name, group_size, self.reads_scales
+        seen: dict[tuple[int | str, ...], _Compared]
+        seen = self.checkpoint.table.derived.setdefault(key, {})
+        return seen
 
     def _compare(self, module: RuntimeModule, resolved: str) -> _Compared:
         """Compared once for all modules whose members are stored the same way."""
