@@ -32,7 +32,7 @@ def unified_diff(change: FileChange) -> str:
     shift = 0
     for hunk in _hunks(blocks):
         text, shift = _render(lines, hunk, shift)
-        parts.append(text)
+        parts += text
     return "".join(parts)
 
 
@@ -91,8 +91,8 @@ def _hunks(blocks: list[_Block]) -> Iterator[list[_Block]]:
         yield hunk
 
 
-def _render(lines: list[str], hunk: list[_Block], shift: int) -> tuple[str, int]:
-    """The text of a hunk, and by how much later lines have moved."""
+def _render(lines: list[str], hunk: list[_Block], shift: int) -> tuple[list[str], int]:
+    """The text of a hunk in pieces, and by how much later lines have moved."""
     start = max(0, hunk[0].start - CONTEXT_LINES)
     end = min(len(lines), hunk[-1].end + CONTEXT_LINES)
     body: list[str] = []
@@ -111,7 +111,7 @@ def _render(lines: list[str], hunk: list[_Block], shift: int) -> tuple[str, int]
     body.append(_marked(" ", lines[position:end]))
     old, new = end - start, end - start + grown
     header = f"@@ -{_range(start, old)} +{_range(start + shift, new)} @@\n"
-    return header + "".join(body), shift + grown
+    return [header, *body], shift + grown
 
 
 def _range(start: int, count: int) -> str:
