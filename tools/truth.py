@@ -1,11 +1,13 @@
 """Break fixtures at random, let real runtimes judge, and compare with what `check` answers.
 
-    tools/truth.py SEED [--cases N] [--own N] [--work DIR] [--record] [--only RELEASE]
+    tools/truth.py SEED [--cases N] [--own N] [--exports N] [--published N] [--work DIR] [--record]
+        [--only RELEASE]
 
 `../shared/oracle/truth/mutate.py` breaks quantization metadata (`--cases`),
-`truth_loop/mutators.py` what surrounds them (`--own`). Prints a table of what `check` answered
-against what the real vLLM and SGLang of `../shared/oracle` did, then every disagreement and the
-smallest case that still shows it.
+`truth_loop/mutators.py` what surrounds them (`--own`), `truth_loop/break_config.py` config.json of
+published releases, made small (`--published`; none of these is recorded). Prints a table of what
+`check` answered against what the real vLLM and SGLang of `../shared/oracle` did, then every
+disagreement and the smallest case that still shows it.
 The repairs that `check` announces for other quantizers' exports, broken or not, are carried out and
 judged too (`truth_loop/repairs.py`).
 `--record` writes all cases to `tests/data/truth`, where `make test` replays them without an oracle.
@@ -22,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from truth_loop import break_quantizers, repairs
+from truth_loop import break_config, break_quantizers, repairs, shrunk
 from truth_loop.case import CONFIG, HF_QUANT, Case
 from truth_loop.comparison import Comparison, answer_all, table
 from truth_loop.judges import (
@@ -32,6 +34,7 @@ from truth_loop.judges import (
     PYTHON,
     ROOT,
     SCRIPTS,
+    SMALL,
     Judge,
     JudgeError,
     home_of,
@@ -40,6 +43,8 @@ from truth_loop.judges import (
 from truth_loop.mutators import cases as own_cases
 from truth_loop.smallest import changes, smallest
 
+PUBLISHED: Final = "published"
+"""Cases of these are other people's files: none is recorded."""
 RECORDS: Final = ROOT / "tests" / "data" / "truth"
 
 
@@ -144,6 +149,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=150, help="of mutate.py (150)")
     parser.add_argument("--own", type=int, default=150, help="of truth_loop/mutators.py (150)")
     parser.add_argument("--exports", type=int, default=150, help="of other quantizers (150)")
+    parser.add_argument("--published", type=int, default=0, help="of small published releases (0)")
     parser.add_argument("--work", type=Path, help="folder to keep (a new one in /tmp)")
     parser.add_argument("--record", action="store_true", help="write the cases to tests/data/truth")
     parser.add_argument("--only", help="one release, as vllm==0.33.0")
@@ -164,11 +170,20 @@ def main() -> int:
         prefix="exports",
     )
     broken = [*exports]
+    if asked.published:
+        shrunk.make(SMALL)
+        cases += own_cases(
+            asked.seed,
+            SMALL,
+            number=asked.published,
+            mutators=break_config.MUTATORS,
+            prefix=PUBLISHED,
+        )
     compared = compare([*cases, *broken], work, name="cases", judges=judges)
     made = repairs.announced([*repairs.untouched(EXPORTS), *broken]) if broken else []
     mended = [*repairs.judged(made, work, judges=judges)]
     if asked.record:
-        record(compared, asked.seed)
+        record([c for c in compared if not c.case.id.startswith(PUBLISHED)], asked.seed)
         record(mended, asked.seed, of="repairs-seed")
     print(table(compared))
     print(repairs.summary(made, mended))

@@ -1,12 +1,14 @@
 """The loop of `make truth`, without the oracle: cases as files, mutators, the smallest case."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import FIXTURES
+from truth_loop import break_config, shrunk
 from truth_loop.case import Case, tensors_in
 from truth_loop.excuses import is_excused
 from truth_loop.judges import EXPORTS, Judged, stricter
@@ -63,6 +65,31 @@ def test_the_smallest_case_keeps_what_the_disagreement_needs() -> None:
         "config.json /llm_config/vocab_size": 99,
         NORM: None,
     }
+
+
+def test_a_shard_file_that_is_not_edited_is_not_copied(tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / NAME, tmp_path / NAME)
+    directory = Case.of_line(line()).write(tmp_path, tmp_path / "c")
+    for path in directory.glob("*.safetensors"):
+        assert path.samefile(tmp_path / NAME / path.name)
+    Case.of_line(line(tensors={NORM: None})).write(tmp_path, tmp_path / "edited")
+    assert tensors_in(tmp_path / NAME) == tensors_in(FIXTURES / NAME)
+
+
+def test_only_values_of_config_json_are_broken() -> None:
+    mutators = break_config.MUTATORS
+    for case in cases(3, FIXTURES, number=30, mutators=mutators, prefix="config"):
+        found = changes(case, FIXTURES)
+        assert 1 <= len({name.split("/")[1] for name in found}) <= len(case.how)
+        assert all(name.startswith("config.json ") for name in found)
+
+
+def test_metadata_of_a_small_release_name_what_is_left_of_it() -> None:
+    names = ["model.layers.3.mlp", "model.layers.4.mlp", "model.layers.61.mlp", "lm_head"]
+    bank = {f"model.layers.1.mlp.experts.{n}.up_proj": {"quant_algo": "NVFP4"} for n in (7, 8)}
+    small = shrunk.shrink_metadata({"ignore": names, "quantized_layers": bank}, 61)
+    assert small["ignore"] == ["model.layers.3.mlp", "model.layers.4.mlp", "lm_head"]
+    assert list(small["quantized_layers"]) == ["model.layers.1.mlp.experts.7.up_proj"]
 
 
 @pytest.mark.parametrize(

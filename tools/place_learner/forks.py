@@ -82,8 +82,9 @@ def apart(one: Callable[[], Any]) -> Any:
     if pid == 0:
         try:
             os.close(reader)
+            text = json.dumps(_told(one))
             with os.fdopen(writer, "w") as pipe:
-                json.dump(one(), pipe)
+                pipe.write(text)
         finally:
             os._exit(0)
     os.close(writer)
@@ -92,7 +93,17 @@ def apart(one: Callable[[], Any]) -> Any:
     os.waitpid(pid, 0)
     if not text:
         raise RuntimeError("the child ended without a result")
-    return json.loads(text)
+    told = json.loads(text)
+    if "error" in told:
+        raise RuntimeError(told["error"])
+    return told["result"]
+
+
+def _told(one: Callable[[], Any]) -> dict[str, Any]:
+    try:
+        return {"result": one()}
+    except Exception as error:
+        return {"error": short(error, 200)}
 
 
 def _failed(architecture: str, status: str, error: str) -> Result:

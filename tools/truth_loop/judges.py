@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ SHARED: Final = ROOT.parent / "shared"
 FIXTURES: Final = SHARED / "fixtures"
 EXPORTS: Final = SHARED / "quantizers" / "fixtures"
 """Of other quantizers than ModelOpt."""
+SMALL: Final = Path(tempfile.gettempdir()) / "ckptfix-truth-small"
+"""Of `shrunk.py`; nothing of it is recorded."""
 SCRIPTS: Final = SHARED / "oracle" / "truth"
 HOME: Final = Path(os.environ.get("ORACLE_HOME", Path.home() / ".cache" / "ckptfix-oracle"))
 PYTHON: Final = HOME / "venv" / "bin" / "python"
@@ -73,7 +76,7 @@ class Judged:
 
 def home_of(origin: str) -> Path:
     """The folder of a fixture."""
-    return FIXTURES if (FIXTURES / origin).is_dir() else EXPORTS
+    return next((f for f in (FIXTURES, EXPORTS) if (f / origin).is_dir()), SMALL)
 
 
 class JudgeError(Exception):

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from truth_loop import break_settings, break_tensors
+from truth_loop import break_config, break_settings, break_tensors
 from truth_loop.case import CONFIG, HF_QUANT, Case, tensors_in
 from truth_loop.draft import Draft, Mutator
 
@@ -48,6 +48,9 @@ MUTATORS: Final[tuple[Mutator, ...]] = (
         break_settings.foreign_file,
         break_settings.quant_key,
         break_settings.quant_key,
+        break_config.config_value,
+        break_config.config_value,
+        break_config.config_value,
     ),
 )
 
