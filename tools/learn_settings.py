@@ -13,6 +13,7 @@ import argparse
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,10 @@ from learn_places import PATHS, REPOSITORY, pinned_transformers, unpacked, used_
 from place_learner import sandbox
 from place_learner.settings_values import VALUES
 
-NOT_TYPED: Final = {"missing", "null"}
+NOT_OF_THE_VALUE: Final = re.compile(
+    r"does not support the context manager protocol|no module or parameter named|required when"
+)
+"""Errors of the learner's stand-ins, of the tensors that are stored, or of two values together."""
 
 
 def learn(arguments: argparse.Namespace, root: Path, pin: str) -> None:
@@ -47,6 +51,8 @@ def record(result: Mapping[str, Any], known: ConfigClass | None) -> dict[str, An
     kinds: dict[str, list[str]] = {}
     for kind, names in result["stops"].items():
         for name in names:
+            if NOT_OF_THE_VALUE.search(result["why"].get(f"{kind} {name}", "")):
+                continue
             if known is None or not _is_refused(result["config"], name, kind, known):
                 kinds.setdefault(name, []).append(kind)
     stops: dict[str, list[str]] = {}

@@ -8,8 +8,13 @@ import pytest
 
 import ckptfix
 from ckptfix.runtimes.learned.settings import FOLDER, kind_of, settings
-from tests.conftest import FIXTURE_NAMES, FIXTURES, SHARED
-from tests.runtimes.test_config_classes import LLAMA, RELEASES, reasons
+from ckptfix.runtimes.loads import Answer
+from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.verdict import judge
+from tests.builders import bf16, write_checkpoint
+from tests.conftest import FIXTURE_NAMES, FIXTURES, SHARED, load
+from tests.runtimes.structure.models import FP8
+from tests.runtimes.test_config_classes import LLAMA, RELEASES, reasons, tensors
 
 
 def test_another_release_or_class_was_not() -> None:
@@ -34,6 +39,19 @@ def test_a_value_that_stops_the_class(
     found = reasons(tmp_path, runtime, version, LLAMA | change)
     assert expected in found
     assert bool(found) == bool(expected)
+
+
+@pytest.mark.parametrize("act", [{}, {"hidden_act": "gelu_pytorch_tanh"}])
+def test_it_stops_the_class_wherever_that_puts_the_tensors(
+    tmp_path: Path, act: dict[str, str]
+) -> None:
+    config = LLAMA | {"model_type": "gemma2", "hidden_activation": "gelu_pytorch_tanh"} | act
+    stored = tensors() | bf16("model.layers.0.a_module_that_nobody_knows")
+    write_checkpoint(tmp_path, stored, FP8, extra_config=config, architecture="Gemma2ForCausalLM")
+    target = Target("sglang", "0.5.23", "0.5.23")
+    loads = judge(load(tmp_path), target).loads
+    assert loads.answer == (Answer.UNKNOWN if act else Answer.NO)
+    assert ("hidden_act of config.json is missing" in str(loads)) != bool(act)
 
 
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}

@@ -44,7 +44,7 @@ from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.reading import read_metadata
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.release_names import bound_names
-from ckptfix.runtimes.structure import Tree, structure_reasons
+from ckptfix.runtimes.structure import Tree, class_reasons, structure_reasons
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.tied_head import tied_head_reasons
 from ckptfix.text import visible
@@ -217,16 +217,22 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     verdict = TargetVerdict(target, modules=every, faults=faults, metadata=metadata, bound=bound)
     if family.learned is None:
         return verdict
+    stops = tuple(class_reasons(checkpoint, expected))
+    if stops:  # wherever the class, which is not built, would put the modules
+        return replace(verdict, modules=tuple(m for m in every if m.agrees), faults=stops)
     own = [profile.architectures[name] for name in classes if name in profile.architectures]
-    if family.mappers is None and any(known.depends_on_config for known in own):
-        reason = f"how it lays out {visible(outer)} is not known for certain"
-        why = "its name mapper may depend on config.json and was not recorded"
-        return TargetVerdict(target, f"{reason}: {why}")
-    return _if_certain(checkpoint, verdict, family.learned)
+    is_mapped = family.mappers is not None or not any(known.depends_on_config for known in own)
+    return _if_certain(checkpoint, verdict, family.learned, is_mapped=is_mapped)
 
 
-def _if_certain(checkpoint: Checkpoint, verdict: TargetVerdict, known: Learned) -> TargetVerdict:
+def _if_certain(
+    checkpoint: Checkpoint, verdict: TargetVerdict, known: Learned, *, is_mapped: bool
+) -> TargetVerdict:
     """The verdict, if what was learned about the class is enough for one."""
+    reason = f"how it lays out {visible(known.architecture)} is not known for certain"
+    if not is_mapped:
+        why = "its name mapper may depend on config.json and was not recorded"
+        return TargetVerdict(verdict.target, f"{reason}: {why}")
     quantized = {
         member: module.resolved
         for module in verdict.modules
@@ -237,7 +243,6 @@ def _if_certain(checkpoint: Checkpoint, verdict: TargetVerdict, known: Learned) 
     why = Doubts(checkpoint, known).first(quantized, mixed=mixed)
     if not why and known.is_certain:
         return verdict
-    reason = f"how it lays out {visible(known.architecture)} is not known for certain"
     if not why:
         found = f"its class was learned from {known.version}, built with {known.config}"
         why = f"{found}; likely {verdict.loads.answer}"

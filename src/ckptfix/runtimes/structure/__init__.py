@@ -14,13 +14,13 @@ from ckptfix.runtimes.structure.conditions import condition_reasons
 from ckptfix.runtimes.structure.experts import expert_reasons
 from ckptfix.runtimes.structure.layers import layer_reasons
 from ckptfix.runtimes.structure.parts import incomplete_reasons, part_reasons
-from ckptfix.runtimes.structure.settings import setting_reasons
+from ckptfix.runtimes.structure.settings import class_reasons, setting_reasons
 from ckptfix.runtimes.structure.sizes import size_reasons
 from ckptfix.runtimes.structure.strays import stray_reasons
 from ckptfix.runtimes.structure.tables import beside_reasons, table_reasons
 from ckptfix.runtimes.structure.tree import Expected, Tree
 
-__all__ = ["Expected", "Tree", "structure_reasons"]
+__all__ = ["Expected", "Tree", "class_reasons", "structure_reasons"]
 
 
 def structure_reasons(tree: Tree) -> Iterator[Reason]:

@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from typing import Final
 
+from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.runtimes.loads import Reason
-from ckptfix.runtimes.structure.tree import Tree
+from ckptfix.runtimes.structure.tree import Expected, Tree
 from ckptfix.text import visible
 
 
 def setting_reasons(tree: Tree) -> Iterator[Reason]:
     """Required keys that are missing, and values that no class supports."""
-    yield from _class_reasons(tree)
+    yield from class_reasons(tree.checkpoint, tree.expected)
     values = tree.config.values
     for key in tree.family.spec.needs:
         if values and key not in values:
@@ -43,14 +44,14 @@ def _tower_reasons(tree: Tree) -> Iterator[Reason]:
             yield Reason.stop(f"model_type of {key} is {given}, and it has no class for that tower")
 
 
-def _class_reasons(tree: Tree) -> Iterator[Reason]:
-    """What stops the class that reads config.json, before anything is built."""
-    document = tree.checkpoint.documents.get(CONFIG_FILE)
+def class_reasons(checkpoint: Checkpoint, expected: Expected) -> Iterator[Reason]:
+    """Values of config.json that stop its config class or the model class, whatever is stored."""
+    document = checkpoint.documents.get(CONFIG_FILE)
     if document is None:
         return
-    if tree.expected.needs_model_type and not isinstance(document.value.get("model_type"), str):
+    if expected.needs_model_type and not isinstance(document.value.get("model_type"), str):
         yield Reason.stop("config.json has no model_type, which names its config class")
-    known, tried = tree.expected.config_class, tree.expected.settings
+    known, tried = expected.config_class, expected.settings
     path, kind = next(known.refusals(document.value), ((), "")) if known else ((), "")
     refuses = "which its config class refuses"
     if not path and tried is not None:
