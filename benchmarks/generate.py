@@ -148,8 +148,11 @@ def generate(directory: Path, size: Size, state: State = "clean") -> int:
     producer = {"name": "modelopt", "version": "0.47.0"}
     config = {
         "architectures": ["NemotronH_Nano_VL_V2"],
+        "model_type": "NemotronH_Nano_VL_V2",
+        "vision_config": {"model_type": "radio"},
         "llm_config": {
             "architectures": ["NemotronHForCausalLM"],
+            "model_type": "nemotron_h",
             "num_hidden_layers": size.layers,
             "tie_word_embeddings": False,
             "vocab_size": 32_000,
