@@ -164,13 +164,18 @@ class NameMapper:
 
     rules: tuple[Rule, ...] = ()
 
+    @property
+    def is_identity(self) -> bool:
+        """True if it changes no name."""
+        return not self.rules
+
     def trace(self, name: str) -> Mapped:
         """Apply every rule and remember which ones changed the name.
 
         Raises:
             NameLengthError: a rule produced a name longer than `LONGEST_NAME`.
         """
-        if not self.rules:
+        if self.is_identity:
             return Mapped(name)
         mapped = self._mapped.get(name)
         if mapped is None:
@@ -213,7 +218,7 @@ class NameMapper:
 
     def map(self, name: str) -> str | None:
         """The runtime name for a checkpoint name; None if a rule drops it."""
-        return self.trace(name).name if self.rules else name
+        return name if self.is_identity else self.trace(name).name
 
     def unstable(self, names: Iterable[str]) -> tuple[str, str, str | None] | None:
         """The first name that a second application would change again.

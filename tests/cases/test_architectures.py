@@ -6,6 +6,7 @@ weights zeros, what the runtimes did is real.
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def _lines() -> dict[str, dict[str, Any]]:
 
 
 LINES = _lines()
+_LAYER = re.compile(r"(.*(?:layers|h|blocks|block))\.(\d+)\.")
 
 
 @pytest.mark.parametrize("slug", sorted(LINES))
@@ -41,3 +43,28 @@ def test_no_answer_contradicts_what_a_release_did(slug: str, tmp_path: Path) -> 
         if release in line["runtimes"] and got[release].answer != "unknown"
     ]
     assert not any(complaints), "\n".join(filter(None, complaints))
+
+
+WHOLE = [
+    (slug, release)
+    for slug, line in sorted(LINES.items())
+    for release, done in line["runtimes"].items()
+    if done["loads"] and slug.endswith("-nvfp4")
+]
+
+
+@pytest.mark.parametrize(("slug", "release"), WHOLE)
+def test_a_lost_layer_is_never_a_yes(slug: str, release: str, tmp_path: Path) -> None:
+    line = without_last_layer(LINES[slug])
+    answer = ask(write(line, tmp_path / slug), (release,))[release].answer
+    assert answer != "yes"
+
+
+def without_last_layer(line: dict[str, Any]) -> dict[str, Any]:
+    """The same checkpoint without the tensors of its last layer."""
+    (file, (text, length)), *_ = line["shards"].items()
+    header = json.loads(text)
+    found = [(int(m[2]), m[1]) for name in header if (m := _LAYER.match(name))]
+    last = "{1}.{0}.".format(*max(found, key=lambda layer: layer[0]))
+    kept = {name: entry for name, entry in header.items() if not name.startswith(last)}
+    return {**line, "shards": {file: (json.dumps(kept), length)}}

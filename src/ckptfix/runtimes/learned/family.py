@@ -26,6 +26,11 @@ class LearnedMapper(NameMapper):
     looked_up: bool = True
     """Map to looked-up names, not places."""
 
+    @property
+    def is_identity(self) -> bool:
+        """Never: the table maps names, without rules."""
+        return False
+
     def _trace(self, name: str) -> Mapped:
         row = self.table.rows.get(mask(name))
         return Mapped(name if row is None else fill(self._unpacked[row.stored], numbers_of(name)))

@@ -9,17 +9,23 @@ from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
 
+_EVERYWHERE: Final = {
+    "embed_tokens": ("vocab_size", "hidden_size"),
+    "input_layernorm": ("hidden_size",),
+    "post_attention_layernorm": ("hidden_size",),
+}
+"""Sizes in language models of which no layout is known: modules that have these names have them."""
+_OTHER_EMBEDDING: Final = ("embedding_size", "word_embed_proj_dim")
+"""Keys of config.json with which embeddings have other sizes."""
 _UNPACKED: Final = ("BF16", "F16", "F32", "F8_E4M3")
 
 
 def size_reasons(tree: Tree) -> Iterator[Reason]:
     """Weights whose size differs from that of the class; for equal sizes the first."""
     yield from _biases(tree)
-    if tree.layout is None:
-        return
     seen: set[tuple[str, ...]] = set()
     for (within, _), module in tree.firsts.items():
-        sizes, weight = tree.layout.sizes_of(within), module.weight
+        sizes, weight = _sizes_of(tree, within), module.weight
         if not sizes or weight is None or sizes in seen or _is_packed(tree, weight):
             continue
         stored = tree.checkpoint.formats[module.name].logical_shape or weight.shape
@@ -31,6 +37,15 @@ def size_reasons(tree: Tree) -> Iterator[Reason]:
         seen.add(sizes)
         shapes = f"is {_shown(stored)}, but config.json implies {_shown(expected)}"
         yield Reason.stop(f"{visible(module.name)} {shapes}", tensor=module.name)
+
+
+def _sizes_of(tree: Tree, within: str) -> tuple[str, ...]:
+    """How config.json defines each dimension of a weight; empty if that is not known."""
+    if tree.layout is not None:
+        return tree.layout.sizes_of(within)
+    if any(tree.config.values.get(key) for key in _OTHER_EMBEDDING):
+        return ()
+    return _EVERYWHERE.get(within, ())
 
 
 def _biases(tree: Tree) -> Iterator[Reason]:
