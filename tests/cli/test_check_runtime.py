@@ -10,12 +10,12 @@ NANO_VL = DATA / "nanovl-mixed"
 
 
 def test_the_matrix_shows_modules_by_release(call: Call) -> None:
-    done = call("check", NANO_VL, "--runtime", "vllm==0.17.1", "--runtime", "vllm==0.22")
+    done = call("check", NANO_VL, "--runtime", "vllm==0.17.1", "--runtime", "vllm==0.22.5")
     assert done.returncode == 1
     header, *rows = done.stdout.partition("\n\n")[2].splitlines()
     assert header.split("  ")[0] == "module"
     assert "vllm 0.17.1" in header
-    assert "vllm 0.22 (as 0.20.0)" in header
+    assert "vllm 0.22.5 (as 0.22.1)" in header
     (qkv,) = [row for row in rows if row.startswith("language_model.model.layers.3.mixer.qkv")]
     assert qkv.split() == [
         "language_model.model.layers.3.mixer.qkv_proj",
@@ -25,7 +25,7 @@ def test_the_matrix_shows_modules_by_release(call: Call) -> None:
         "FP8",
     ]
     assert "vllm 0.17.1: 10 of 23 modules built in a different format than stored (CKF701)" in rows
-    assert "vllm 0.22 (as 0.20.0): every module is built in its stored format" in rows
+    assert "vllm 0.22.5 (as 0.22.1): every module is built in its stored format" in rows
     assert rows[-1] == f"{NANO_VL}: does not load on vllm 0.17.1"
 
 

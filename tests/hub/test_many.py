@@ -92,7 +92,7 @@ def test_every_report_of_several_repositories_and_what_to_type(hub: Hub, hub_cal
     assert done.returncode == 1
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert "== org/a" in lines
-    comment = "repairs the names; then it loads on vllm 0.17.1"
+    comment = "repairs the names; then it loads on vllm 0.17.0 to 0.19.1"
     assert f"ckptfix rewrite org/a --output DIR # {comment}" in lines
     assert "ckptfix rewrite org/a --create-pr # opens a pull request with the fix" in lines
     assert "org/b@main: clean" in lines

@@ -117,7 +117,7 @@ def test_the_page_reports_what_every_other_format_reports(call: Call) -> None:
     for found, row in zip(report["checkpoints"], (cells[:columns], cells[columns:]), strict=False):
         shown = {answer for _, _, answer in row}
         assert shown == {answer["loads"] for answer in found["runtimes"]}
-    (shown,) = {title for _, title, _ in cells if title.startswith("vllm 0.17.1: no")}
+    (shown,) = {title for _, title, _ in cells if title.startswith("vllm 0.17.0 to 0.19.1: no")}
     assert "10 of 23 modules built in a different format than stored" in shown
 
 
@@ -125,7 +125,7 @@ def test_the_map_shows_on_hover_what_a_release_builds() -> None:
     titles = Page(page_of(checked(NANO_VL))).texts["title"]
     (shown,) = (t for t in titles if "layers.{0,2}.mixer.in_proj" in t)
     assert shown.startswith("language_model.backbone.layers.{0,2}.mixer.in_proj (2 modules): ")
-    assert "stored as FP8; vllm 0.17.1" in shown
+    assert "stored as FP8; vllm 0.17.0 to 0.19.1" in shown
     assert "builds unquantized: quantized_layers lists it with the checkpoint spelling" in shown
 
 
@@ -234,7 +234,7 @@ def page(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_browser_shows_the_map_in_light_and_dark(page: Path, width: int, dark: bool) -> None:
     picture = page.parent / "page.png"
-    screenshot(page, picture, dark=dark, width=width, height=1000)
+    screenshot(page, picture, dark=dark, width=width, height=1600)
     seen = pixels(picture.read_bytes())
     assert seen.most_common(1)[0][0] == BACK[dark]
     for colour in (FP8, NVFP4, WRONG):

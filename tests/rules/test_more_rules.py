@@ -179,6 +179,21 @@ def test_layers_behind_the_last_are_draft_layers(tmp_path: Path) -> None:
     assert finding.advice == "`rewrite(from_tensors=True)` excludes model.layers.1*"
 
 
+def test_draft_modules_that_no_class_looks_up_need_no_pattern(tmp_path: Path) -> None:
+    draft = ("eh_proj", "mlp.gate", "self_attn.o_proj")
+    tensors = {**fp8("model.layers.0.mlp.up_proj")}
+    for name in draft:
+        tensors |= bf16(f"model.layers.1.{name}")
+    config = {
+        "architectures": ["DeepseekV3ForCausalLM"],
+        "num_hidden_layers": 1,
+        "num_nextn_predict_layers": 1,
+    }
+    made = write_checkpoint(tmp_path / "c", tensors, uniform([]), extra_config=config)
+    named = [finding.subject for finding in check(made) if finding.code == "CKF601"]
+    assert named == ["model.layers.1.self_attn.o_proj"]
+
+
 def test_a_narrow_draft_pattern_is_named_in_the_advice(tmp_path: Path) -> None:
     tensors = {**MLP, **bf16("mtp.fc"), **bf16("mtp.layers.0.up")}
     (finding,) = check(write_checkpoint(tmp_path / "c", tensors, uniform(["mtp.layers.0*"])))

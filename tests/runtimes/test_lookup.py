@@ -13,6 +13,7 @@ from ckptfix.runtimes.common.bound import BoundMetadata
 from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.common.mapping import map_config_name
 from ckptfix.runtimes.profile import ArchitectureProfile, ConfigMapper, RuntimeProfile
+from ckptfix.runtimes.profile_store import known_releases
 from ckptfix.runtimes.registry import runtime_named
 from tests.conftest import SHARED
 
@@ -46,6 +47,19 @@ def test_the_lookups_agree_with_the_real_functions_of_twelve_releases() -> None:
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert "13500 of 13500 lookups agree" in done.stdout
+
+
+def test_the_lookups_agree_with_the_functions_of_every_release_that_reads_mixed_precision() -> None:
+    recorded = Path(__file__).parents[1] / "data" / "conformance" / "modelopt.jsonl.gz"
+    done = subprocess.run(
+        [sys.executable, TOOL, recorded], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    answered = {tuple(line.split()[:2]) for line in done.stdout.splitlines()}
+    for runtime, first in (("vllm", "0.17.0"), ("sglang", "0.5.10")):
+        known = known_releases(runtime)
+        for version in known[known.index(first) :]:
+            assert (runtime, version) in answered, f"record {runtime} {version}"
 
 
 def test_the_replay_reports_disagreements_and_unreadable_files(tmp_path: Path) -> None:
@@ -84,8 +98,8 @@ def test_the_replay_reports_disagreements_and_unreadable_files(tmp_path: Path) -
         ("sglang 0.5.23", "a.x", "b.x"),  # the longest key that matches, once
         ("sglang 0.5.23", "a.b.x", "long.x"),
         ("vllm 0.33.0", "a.b.x", "c.b.x"),
-        ("vllm 0.17.1", "r1.x", "r1.x"),  # regex rules came with 0.20.0
-        ("vllm 0.20.0", "r1.x", "s1.x"),
+        ("vllm 0.17.1", "r1.x", "r1.x"),  # regex rules came with 0.18.0
+        ("vllm 0.18.0", "r1.x", "s1.x"),
         ("vllm 0.28.0", "mtp.x", None),  # a None rule deletes
         ("vllm 0.33.0", "mtp.x", "mtp.x"),  # and is ignored since 0.33.0
         ("sglang 0.5.23", "mtp.x", None),
@@ -143,14 +157,14 @@ def test_a_listed_packed_name_excludes_since_vllm_0_24() -> None:
         ("vllm 0.17.1", {"m.q": "FP8"}, "m.q", "exact"),
         ("vllm 0.17.1", {"m.x.q_proj": "FP8"}, "m.x.qkv_proj", "packed members"),
         ("vllm 0.17.1", {"m.experts.3.up": "FP8"}, "m.experts", "first entry below"),
-        ("vllm 0.20.0", {"m.shared_experts.up": "FP8"}, "m.experts", None),
-        ("vllm 0.24.0", {"m.shared_experts.up": "FP8"}, "m.experts", "sibling of experts"),
+        ("vllm 0.22.1", {"m.shared_experts.up": "FP8"}, "m.experts", None),
+        ("vllm 0.23.0", {"m.shared_experts.up": "FP8"}, "m.experts", "sibling of experts"),
         ("sglang 0.5.23", {"m.shared_experts.up": "FP8"}, "m.experts", None),
         ("vllm 0.24.0", {"m.gate_proj": "FP8"}, "m.gate_up_proj", None),
         ("vllm 0.25.0", {"m.gate_proj": "FP8"}, "m.gate_up_proj", "built-in packed members"),
         ("sglang 0.5.23", {"m.gate_proj": "FP8"}, "m.gate_up_proj", None),
-        ("vllm 0.20.0", {"lm_head": "FP8"}, "language_model.lm_head", None),
-        ("vllm 0.24.0", {"lm_head": "FP8"}, "language_model.lm_head", "other spelling"),
+        ("vllm 0.21.0", {"lm_head": "FP8"}, "language_model.lm_head", None),
+        ("vllm 0.22.0", {"lm_head": "FP8"}, "language_model.lm_head", "other spelling"),
         (
             "vllm 0.24.0",
             {"model.language_model.x": "FP8"},
@@ -158,7 +172,7 @@ def test_a_listed_packed_name_excludes_since_vllm_0_24() -> None:
             "other spelling",
         ),
         ("vllm 0.33.0", {"model.language_model.x": "FP8"}, "model.x", None),
-        ("sglang 0.5.17", {"model.language_model.x": "FP8"}, "model.x", None),
+        ("sglang 0.5.19", {"model.language_model.x": "FP8"}, "model.x", None),
         ("sglang 0.5.20", {"model.language_model.x": "FP8"}, "model.x", "other spelling"),
     ],
 )
@@ -203,7 +217,7 @@ def test_inner_classes_count_in_vllm_and_not_in_sglang() -> None:
 
 
 def test_a_release_that_changed_nothing_needs_no_row() -> None:
-    assert lookup_rules_of("vllm", "0.31.0") == lookup_rules_of("vllm", "0.25.0")
+    assert lookup_rules_of("vllm", "0.31.0") == lookup_rules_of("vllm", "0.30.0")
     assert lookup_rules_of("vllm", "0.99.0") == lookup_rules_of("vllm", "0.33.0")
     with pytest.raises(CkptfixError, match="its name lookup has not been modelled"):
         lookup_rules_of("vllm", "0.1.0")

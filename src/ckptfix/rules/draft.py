@@ -10,6 +10,7 @@ from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Repair, Severity
+from ckptfix.runtimes.drafts import never_looked_up
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF6", "draft layers")
@@ -48,7 +49,9 @@ def draft_not_excluded(context: Context) -> Iterable[Finding]:
         covered = context.excluded(metadata)
         for name, weight in checkpoint.unquantized_linears.items():
             root = draft_root(checkpoint, name)
-            if root is not None and name not in covered:
+            if root is None or name in covered:
+                continue
+            if name not in never_looked_up(checkpoint):
                 advice, effect = _repair(checkpoint, metadata, root)
                 yield context.finding(
                     subject=name,

@@ -4,15 +4,18 @@ It builds them as a model of their own, with another class, when the checkpoint 
 speculative decoding; the metadata are those of the whole checkpoint.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.runtimes.draft_classes import draft_classes
+from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.loads import Loads
-from ckptfix.runtimes.profile_store import load_profile
+from ckptfix.runtimes.placing import placed
+from ckptfix.runtimes.profile_store import known_releases, load_profile
+from ckptfix.runtimes.registry import known_runtimes
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import judge
 
@@ -40,6 +43,33 @@ def draft_answers(checkpoint: Checkpoint, targets: Iterable[Target]) -> tuple[Dr
         return ()
     drafts = _draft_alone(checkpoint.whole or checkpoint)
     return tuple(_answers(drafts, classes)) if drafts is not None else ()
+
+
+def never_looked_up(checkpoint: Checkpoint) -> Set[str]:
+    """Modules of the draft layers that no class of the newest releases looks up.
+
+    Routers and the projection of the embeddings are, in most classes.
+    """
+    key = "draft modules never looked up"
+    if key not in checkpoint.derived:
+        families = list(_newest_families(checkpoint))
+        drafts = _draft_alone(checkpoint) if families else None
+        modules = [m for family in families for m in placed(drafts or checkpoint, family)]
+        every = {name for module in modules for name in module.members}
+        looked_up = {name for m in modules if m.takes_quant_config for name in m.members}
+        checkpoint.derived[key] = every - looked_up
+    found: Set[str] = checkpoint.derived[key]
+    return found
+
+
+def _newest_families(checkpoint: Checkpoint) -> Iterator[Family]:
+    """Of the classes that the newest release of each runtime builds for the draft layers."""
+    for runtime in known_runtimes():
+        newest = known_releases(runtime)[-1]
+        named = _class_of(checkpoint, Target(runtime, newest, newest))
+        family = family_for(runtime, newest, [named]) if named else None
+        if family is not None:
+            yield family
 
 
 def _answers(drafts: Checkpoint, classes: Mapping[Target, str]) -> Iterator[DraftAnswer]:

@@ -104,7 +104,8 @@ def _one_release(spec: str, runtime: str, version: str, known: Sequence[str]) ->
             advice=f"serve with {known[0]} or later, or ask the release itself where it is "
             f"installed: {runtime}@PYTHON, with its environment or interpreter for PYTHON",
         )
-    return Target(runtime, version, older[-1])
+    same = Version(older[-1]) == Version(version)  # `0.22` is the known 0.22.0
+    return Target(runtime, older[-1] if same else version, older[-1])
 
 
 def older_releases(version: str, known: Sequence[str]) -> list[str]:

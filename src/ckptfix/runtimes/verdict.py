@@ -16,7 +16,7 @@ from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
 from ckptfix.runtimes.common.bound import BoundMetadata
 from ckptfix.runtimes.common.effective import EffectiveMetadata
-from ckptfix.runtimes.common.foreign import NotModelOptError
+from ckptfix.runtimes.common.foreign import NotModelledError, NotModelOptError
 from ckptfix.runtimes.common.methods import NotKnownError
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import StopsError
@@ -156,7 +156,9 @@ def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
         return TargetVerdict(target, str(unknown), unregistered=True)
     except NotModelOptError as foreign:
         reason = f"reads the metadata as that of another quantizer: {foreign}"
-        if checkpoint.dialect.reading is not None:
+        if isinstance(foreign, NotModelledError):
+            reason = str(foreign)
+        elif checkpoint.dialect.reading is not None:
             quantizer = checkpoint.dialect.quantizer
             reason = f"how this release reads metadata of {quantizer} is not known to ckptfix"
         return _not_read(checkpoint, target, reason)

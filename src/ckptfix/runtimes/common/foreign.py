@@ -18,6 +18,10 @@ class NotModelOptError(Exception):
         self.found, self.method = found, method
 
 
+class NotModelledError(NotModelOptError):
+    """ModelOpt's config class of a release that is not known; the message says what is not."""
+
+
 def require_modelopt(
     found: JsonObject, method: str, *, own: Collection[str], known: Collection[str]
 ) -> None:

@@ -67,6 +67,8 @@ class SglangExclusion:
             members = BUILTIN_PACKED
         if last in members:
             return by_members(name, members[last], self._hits)
+        if self.excluding.experts_replace and "experts" in name and "gate_up_proj" not in name:
+            return excluded("experts", self.table.expert_below(name))
         if hit := self._hits(name):
             return Excluded("substring" if self.excluding.by_substring else "path", hit)
         if "gate_up_proj" in name:

@@ -1,6 +1,6 @@
 """What SGLang reads from the metadata.
 
-Sources: SGLang 0.5.23, sglang/srt/utils/hf_transformers/config.py (`get_config`),
+Sources: SGLang 0.5.8 to 0.5.23, sglang/srt/utils/hf_transformers/config.py (`get_config`),
 sglang/srt/configs/model_config.py (`_parse_quant_hf_config`, `_parse_modelopt_quant_config`,
 `_verify_quantization`), sglang/srt/model_loader/weight_utils.py (`get_quant_config`),
 sglang/srt/layers/quantization/modelopt_quant.py, arg_groups/model_overrides/nemotron_h.py.
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, CONFIG_ROOT, Statement
 from ckptfix.runtimes.common.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
-from ckptfix.runtimes.common.foreign import require_modelopt
+from ckptfix.runtimes.common.foreign import NotModelledError, require_modelopt
 from ckptfix.runtimes.common.layer_maps import (
     ENTRIES,
     HF_QUANT_FILE,
@@ -48,10 +48,9 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
         StopsError: the release stops.
     """
     config = files.documents[CONFIG_FILE].value if CONFIG_FILE in files.documents else {}
-    found = _in_config(config)
-    named = found
+    named = found = _in_config(config)
     if found is not None and found.path != ("compression_config",):
-        if found.get("quant_method", "modelopt") == "modelopt" and (
+        if found.get("quant_method", "") in release.reading.corrects and (
             parsed := _parsed(_unwrapped(found), release)
         ):
             named = found = replace(found, value={**found.value, **parsed})
@@ -65,8 +64,7 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
             return EffectiveMetadata(file.file, file.path, "", ignored=why)
     if named is None:
         return None
-    hybrid = read_deepseek_v4(named, release.architecture, release.reading)
-    if hybrid is not None:
+    if hybrid := read_deepseek_v4(named, release.architecture, release.reading):
         return hybrid
     method = _method(named, release)
     asks_config = release.architecture in release.reading.mixed_asks_config
@@ -135,6 +133,8 @@ def _method(named: JsonObject, release: SglangRelease) -> str:
     if method == "mxfp8" and named.get("quant_algo") == "MXFP8":
         return method
     require_modelopt(named, method, own=_OWN, known=QUANT_METHODS)
+    if release.reading.unknown:
+        raise NotModelledError(release.reading.unknown, named, method)
     return method
 
 
@@ -201,14 +201,14 @@ def _from_config(
             return _nvfp4(files, fields, release, flat=flat)
         case "mxfp8":
             listed = "exclude_modules" if "exclude_modules" in fields else "ignore"
-            return _made(files, fields, "MXFP8", listed, kv=_kv(fields, flat=flat))
+            return _made(files, fields, "MXFP8", listed, kv=_kv(fields, release.reading, flat=flat))
     if not isinstance(algo, str):
         raise fields.stop(f" is {kind_of(algo)}, not a string", "quant_algo")
     if algo not in release.reading.uniform or "NVFP4" in algo or algo == "MXFP8":
         cause = f"{algo} for the whole checkpoint is not supported"
         raise StopsError(cause, fields.at("quant_algo"))
     listed = "ignore" if flat else "exclude_modules"
-    return _made(files, fields, algo, listed, kv=_kv(fields, flat=flat))
+    return _made(files, fields, algo, listed, kv=_kv(fields, release.reading, flat=flat))
 
 
 def _made(
@@ -227,11 +227,12 @@ def _made(
     )
 
 
-def _kv(fields: JsonObject, *, flat: bool) -> object:
+def _kv(fields: JsonObject, reading: SglangReading, *, flat: bool) -> object:
     scheme = fields.get("kv_cache_scheme") if flat else None
     if isinstance(scheme, dict):
         return scheme.get("type") == "float" and scheme.get("num_bits") == 8
-    return fields.get("kv_cache_quant_algo")
+    reads = not flat or reading.flat_kv_quant_algo
+    return fields.get("kv_cache_quant_algo") if reads else None
 
 
 def _mixed(
@@ -242,16 +243,17 @@ def _mixed(
         cause = f"its class for {_MIXED} does not support quant_algo {algo}"
         raise StopsError(cause, fields.at("quant_algo"))
     entries = mixed_entries(files, fields, one_block_size=release.reading.one_block_size)
+    size = first_group_size(fields, entries)
     takes = flat and release.reading.mixed_exclude_modules and "ignore" not in fields
     listed = "ignore" if flat and not takes else "exclude_modules"
-    group_size = first_group_size(fields, entries)
     return _made(
         files,
         fields,
         _MIXED,
         listed,
-        kv=isinstance(fields.get("kv_cache_scheme"), dict) or _kv(fields, flat=flat),
-        group_size=DEFAULT_GROUP_SIZE if group_size is None else group_size,
+        kv=isinstance(fields.get("kv_cache_scheme"), dict)
+        or _kv(fields, release.reading, flat=flat),
+        group_size=DEFAULT_GROUP_SIZE if size is None else size,
         entries=entries,
     )
 
@@ -281,8 +283,7 @@ def _nvfp4(
 
 
 def _flat_group(fields: JsonObject) -> object:
-    size = fields.get("group_size")
-    groups = fields.get("config_groups", {})
+    size, groups = fields.get("group_size"), fields.get("config_groups", {})
     if size is not None or not groups:
         return size
     first = next(iter(groups.values())) if isinstance(groups, dict) else None

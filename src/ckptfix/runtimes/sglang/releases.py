@@ -1,6 +1,6 @@
 """Which release of SGLang does what. A release that changed nothing needs no row.
 
-Sources: SGLang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/modelopt_quant.py
+Sources: every release from SGLang 0.5.9 to 0.5.23, sglang/srt/layers/quantization/modelopt_quant.py
 (`is_layer_excluded`, `from_config`), .../utils.py, sglang/srt/models/utils.py,
 sglang/srt/configs/model_config.py (`_parse_modelopt_quant_config`) and
 sglang/srt/model_loader/weight_utils.py (`get_quant_config`). All were read in the wheels.
@@ -21,8 +21,8 @@ _SWAP: Final = (
     ("model.", "model.language_model."),
 )
 
-_LOOKUP_0_5_10: Final = LookupRules(
-    since="0.5.10",
+_LOOKUP_0_5_8: Final = LookupRules(
+    since="0.5.8",
     mapping=MappingRules(
         ("substr", "prefix", "suffix"),
         single_match=True,
@@ -32,28 +32,44 @@ _LOOKUP_0_5_10: Final = LookupRules(
     dispatched=frozenset({"FP8", "NVFP4"}),
     dispatched_experts=frozenset({"FP8", "NVFP4"}),
 )
-_LOOKUP_0_5_17: Final = replace(
-    _LOOKUP_0_5_10,
-    since="0.5.17",
+_LOOKUP_0_5_15: Final = replace(
+    _LOOKUP_0_5_8,
+    since="0.5.15",
     candidates=VL_SWAP,
     head_candidate=True,
-    dispatched=frozenset({"FP8", "NVFP4", "W4A16_NVFP4", "MXFP8"}),
-    dispatched_experts=frozenset({"FP8", "NVFP4", "W4A16_NVFP4", "MXFP8"}),
+    dispatched=frozenset({"FP8", "NVFP4", "W4A16_NVFP4"}),
+    dispatched_experts=frozenset({"FP8", "NVFP4", "W4A16_NVFP4"}),
     quantizes_heads=True,
 )
+_LOOKUP_0_5_17: Final = replace(
+    _LOOKUP_0_5_15,
+    since="0.5.17",
+    dispatched=_LOOKUP_0_5_15.dispatched | {"MXFP8"},
+    dispatched_experts=_LOOKUP_0_5_15.dispatched_experts | {"MXFP8"},
+)
+_LOOKUP_0_5_18: Final = replace(
+    _LOOKUP_0_5_17, since="0.5.18", dispatched=_LOOKUP_0_5_17.dispatched | {"FP8_PB_WO"}
+)
 _LOOKUP_0_5_20: Final = replace(
-    _LOOKUP_0_5_17,
+    _LOOKUP_0_5_18,
     since="0.5.20",
     candidates=_SWAP,
-    dispatched=_LOOKUP_0_5_17.dispatched | {"FP8_PB_WO", "FP8_BLOCK_SCALES"},
-    dispatched_experts=_LOOKUP_0_5_17.dispatched_experts | {"FP8_BLOCK_SCALES"},
+    dispatched=_LOOKUP_0_5_18.dispatched | {"FP8_BLOCK_SCALES"},
+    dispatched_experts=_LOOKUP_0_5_18.dispatched_experts | {"FP8_BLOCK_SCALES"},
 )
-_LOOKUP_0_5_23: Final = replace(
+_LOOKUP_0_5_21: Final = replace(
     _LOOKUP_0_5_20,
-    since="0.5.23",
+    since="0.5.21",
     dispatched_experts=_LOOKUP_0_5_20.dispatched_experts | {"FP8_PB_WO"},
 )
-LOOKUP: Final = (_LOOKUP_0_5_10, _LOOKUP_0_5_17, _LOOKUP_0_5_20, _LOOKUP_0_5_23)
+LOOKUP: Final = (
+    _LOOKUP_0_5_8,
+    _LOOKUP_0_5_15,
+    _LOOKUP_0_5_17,
+    _LOOKUP_0_5_18,
+    _LOOKUP_0_5_20,
+    _LOOKUP_0_5_21,
+)
 
 
 @dataclass(frozen=True)
@@ -65,14 +81,17 @@ class SglangExcluding:
     """A pattern matches anywhere in a name, not only whole dotted parts."""
     ignores_trailing_dots: bool = False
     """A trailing dot of a pattern is ignored."""
+    experts_replace: bool = False
+    """Below `experts`, only a pattern that contains the name counts."""
     knows_packed: bool = False
     """The members of qkv_proj and gate_up_proj are known even without a packed table."""
 
 
 EXCLUDING: Final = (
+    SglangExcluding("0.5.8", by_substring=True, experts_replace=True),
     SglangExcluding("0.5.10", by_substring=True),
-    SglangExcluding("0.5.12", knows_packed=True),
-    SglangExcluding("0.5.14", knows_packed=True, ignores_trailing_dots=True),
+    SglangExcluding("0.5.11", knows_packed=True),
+    SglangExcluding("0.5.13", knows_packed=True, ignores_trailing_dots=True),
 )
 
 
@@ -109,6 +128,12 @@ class SglangReading:
     """The experts of DeepSeek V4 may be NVFP4; before, they are always MXFP4."""
     native_mxfp8: bool = False
     """MXFP8 for the whole checkpoint is read by the class of the native FP8 formats."""
+    corrects: frozenset[str] = frozenset({"", "modelopt"})
+    """Values of quant_method in config.json, empty for none, that quant_algo corrects."""
+    flat_kv_quant_algo: bool = True
+    """A flat object without kv_cache_scheme declares the KV cache in kv_cache_quant_algo."""
+    unknown: str = ""
+    """What is not known of how it reads ModelOpt's metadata; empty where all is."""
 
 
 _NEMOTRON_H: Final = (
@@ -116,39 +141,63 @@ _NEMOTRON_H: Final = (
     "NemotronHPuzzleForCausalLM",
     "NemotronH_Omni_Reasoning_V3",
 )
-_READING_0_5_10: Final = SglangReading(
-    "0.5.10",
+_READING_0_5_8: Final = SglangReading(
+    "0.5.8",
     uniform=frozenset({"FP8", "NVFP4"}),
+    mixed_architectures=(),
+    corrects=frozenset(),
+    flat_kv_quant_algo=False,
+    unknown="its classes for FP8 and NVFP4 match exclude patterns in two other ways, which are not "
+    "known to ckptfix",
+)
+_READING_0_5_9: Final = replace(_READING_0_5_8, since="0.5.9", corrects=frozenset({""}), unknown="")
+_READING_0_5_10: Final = replace(
+    _READING_0_5_9,
+    since="0.5.10",
+    corrects=frozenset({"", "modelopt"}),
     mixed_architectures=("NemotronH*",),
     mixed_asks_config=_NEMOTRON_H,
     native_hybrids=("DeepseekV4ForCausalLM",),
 )
 _READING_0_5_14: Final = replace(_READING_0_5_10, since="0.5.14", moe_quant_algo=True)
-_READING_0_5_17: Final = replace(
+_READING_0_5_15: Final = replace(
     _READING_0_5_14,
-    since="0.5.17",
-    uniform=frozenset({"FP8", "NVFP4", "NVFP4_AWQ"}),
+    since="0.5.15",
     mixed_architectures=("*",),
     mixed_needs_nvfp4=True,
-    mixed_exclude_modules=True,
     mixed_needs_kv=True,
+    flat_kv_quant_algo=True,
+)
+_READING_0_5_17: Final = replace(
+    _READING_0_5_15,
+    since="0.5.17",
+    uniform=frozenset({"FP8", "NVFP4", "NVFP4_AWQ"}),
+    mixed_exclude_modules=True,
     nvfp4_default_group=True,
 )
-_READING_0_5_20: Final = replace(
+_READING_0_5_18: Final = replace(
     _READING_0_5_17,
-    since="0.5.20",
-    uniform=_READING_0_5_17.uniform | {"W4A16_NVFP4", "MXFP8"},
-    flat_file=True,
+    since="0.5.18",
+    uniform=_READING_0_5_17.uniform | {"MXFP8"},
     native_mxfp8=True,
 )
-_READING_0_5_23: Final = replace(
-    _READING_0_5_20, since="0.5.23", nvfp4_exclude_modules=True, one_block_size=True
+_READING_0_5_19: Final = replace(
+    _READING_0_5_18, since="0.5.19", uniform=_READING_0_5_18.uniform | {"W4A16_NVFP4"}
 )
+_READING_0_5_20: Final = replace(_READING_0_5_19, since="0.5.20", flat_file=True)
+_READING_0_5_21: Final = replace(_READING_0_5_20, since="0.5.21", one_block_size=True)
+_READING_0_5_23: Final = replace(_READING_0_5_21, since="0.5.23", nvfp4_exclude_modules=True)
 READING: Final = (
+    _READING_0_5_8,
+    _READING_0_5_9,
     _READING_0_5_10,
     _READING_0_5_14,
+    _READING_0_5_15,
     _READING_0_5_17,
+    _READING_0_5_18,
+    _READING_0_5_19,
     _READING_0_5_20,
+    _READING_0_5_21,
     _READING_0_5_23,
 )
 

@@ -1,8 +1,9 @@
 """Which release of vLLM does what. A release that changed nothing needs no row.
 
-Sources: vLLM 0.15.1 to 0.33.0, vllm/model_executor/layers/quantization/modelopt.py
-(`is_layer_excluded`, `_resolve_quant_algo`, `apply_vllm_mapper`, `from_config`),
-.../utils/quant_utils.py (`is_layer_skipped`), vllm/model_executor/models/utils.py
+Sources: every release from vLLM 0.15.0 to 0.33.0,
+vllm/model_executor/layers/quantization/modelopt.py (`is_layer_excluded`, `_resolve_quant_algo`,
+`apply_vllm_mapper`, `from_config`), .../utils/quant_utils.py (`is_layer_skipped`),
+vllm/model_executor/models/utils.py
 (`WeightsMapper`), vllm/transformers_utils/model_arch_config_convertor.py
 (`_normalize_quantization_config`) and vllm/model_executor/model_loader/weight_utils.py
 (`get_quant_config`). All were read in the wheels.
@@ -21,10 +22,10 @@ from ckptfix.runtimes.config_classes import ConfigClassesRow
 _MAPPING_0_15: Final = MappingRules(
     ("substr", "prefix", "suffix"), none_rules_delete=True, splits_wildcards=True
 )
-_MAPPING_0_20: Final = replace(_MAPPING_0_15, kinds=("regex", "substr", "prefix", "suffix"))
+_MAPPING_0_18: Final = replace(_MAPPING_0_15, kinds=("regex", "substr", "prefix", "suffix"))
 
 _LOOKUP_0_15: Final = LookupRules(
-    since="0.15.1",
+    since="0.15.0",
     mapping=_MAPPING_0_15,
     inner_classes_count=True,
     dispatched=frozenset({"FP8", "NVFP4"}),
@@ -32,35 +33,52 @@ _LOOKUP_0_15: Final = LookupRules(
     refuses_experts=frozenset({"MXFP8"}),
     bare_parts=("vision_tower", "vision_model"),
 )
-_LOOKUP_0_20: Final = replace(
-    _LOOKUP_0_15, since="0.20.0", mapping=_MAPPING_0_20, refuses_experts=frozenset()
+_LOOKUP_0_18: Final = replace(
+    _LOOKUP_0_15, since="0.18.0", mapping=_MAPPING_0_18, refuses_experts=frozenset()
 )
-_LOOKUP_0_24: Final = replace(
-    _LOOKUP_0_20,
-    since="0.24.0",
+_LOOKUP_0_22: Final = replace(
+    _LOOKUP_0_18,
+    since="0.22.0",
     candidates=VL_SWAP,
     head_candidate=True,
-    experts_take_siblings=True,
     dispatched=frozenset({"FP8", "NVFP4", "W4A16_NVFP4"}),
     dispatched_experts=frozenset({"FP8", "NVFP4", "W4A16_NVFP4"}),
+)
+_LOOKUP_0_23: Final = replace(
+    _LOOKUP_0_22,
+    since="0.23.0",
+    experts_take_siblings=True,
     quantizes_heads=True,
     bare_parts=("vision_tower", "vision_model", "vit_large_projector"),
 )
 _LOOKUP_0_25: Final = replace(
-    _LOOKUP_0_24,
+    _LOOKUP_0_23,
     since="0.25.0",
     builtin_packed=True,
-    dispatched=_LOOKUP_0_24.dispatched | {"MXFP8"},
-    dispatched_experts=_LOOKUP_0_24.dispatched | {"MXFP8"},
+    dispatched=_LOOKUP_0_23.dispatched | {"MXFP8"},
+    dispatched_experts=_LOOKUP_0_23.dispatched | {"MXFP8"},
 )
-_LOOKUP_0_33: Final = replace(
+_LOOKUP_0_29: Final = replace(
     _LOOKUP_0_25,
-    since="0.33.0",
-    mapping=replace(_MAPPING_0_20, none_rules_delete=False),
-    dispatched=_LOOKUP_0_25.dispatched | {"FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO"},
-    dispatched_experts=_LOOKUP_0_25.dispatched | {"FP8_PB_WO", "FP8_BLOCK_SCALES"},
+    since="0.29.0",
+    mapping=replace(_MAPPING_0_18, none_rules_delete=False),
+    dispatched=_LOOKUP_0_25.dispatched | {"FP8_PB_WO"},
 )
-LOOKUP: Final = (_LOOKUP_0_15, _LOOKUP_0_20, _LOOKUP_0_24, _LOOKUP_0_25, _LOOKUP_0_33)
+_LOOKUP_0_30: Final = replace(
+    _LOOKUP_0_29,
+    since="0.30.0",
+    dispatched=_LOOKUP_0_29.dispatched | {"FP8_PER_CHANNEL_PER_TOKEN"},
+    dispatched_experts=_LOOKUP_0_29.dispatched_experts | {"FP8_PB_WO", "FP8_BLOCK_SCALES"},
+)
+LOOKUP: Final = (
+    _LOOKUP_0_15,
+    _LOOKUP_0_18,
+    _LOOKUP_0_22,
+    _LOOKUP_0_23,
+    _LOOKUP_0_25,
+    _LOOKUP_0_29,
+    _LOOKUP_0_30,
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +91,7 @@ class VllmExcluding:
 
 
 EXCLUDING: Final = (
-    VllmExcluding("0.15.1", honours_listed_packed_name=False),
+    VllmExcluding("0.15.0", honours_listed_packed_name=False),
     VllmExcluding("0.24.0", honours_listed_packed_name=True),
 )
 
@@ -114,7 +132,7 @@ class VllmReading:
 
 
 _READING_0_15: Final = VllmReading(
-    "0.15.1",
+    "0.15.0",
     uniform=frozenset({"FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO", "NVFP4"}),
     own=frozenset({"modelopt", "modelopt_fp4"}),
     flat_kv_key="kv_cache_quant_algo",
@@ -125,17 +143,24 @@ _READING_0_16: Final = replace(
     uniform=_READING_0_15.uniform | {"MXFP8"},
     own=_READING_0_15.own | {"modelopt_mxfp8"},
 )
-_READING_0_17: Final = VllmReading("0.17.1", uniform=_READING_0_16.uniform)
+_READING_0_17: Final = VllmReading("0.17.0", uniform=_READING_0_16.uniform)
 _READING_0_20: Final = replace(_READING_0_17, since="0.20.0", mxfp8="online")
-_READING_0_24: Final = replace(
+_READING_0_21: Final = replace(
     _READING_0_20,
+    since="0.21.0",
+    uniform=_READING_0_17.uniform | {"W4A16_NVFP4"},
+    kv_algos=frozenset({"FP8", "NVFP4"}),
+)
+_READING_0_22: Final = replace(
+    _READING_0_21, since="0.22.0", own_names_override=True, moe_quant_algo=True
+)
+_READING_0_24: Final = replace(
+    _READING_0_22,
     since="0.24.0",
     # It stops at MXFP8 of ModelOpt because its own method mxfp8, which takes that too, is not
     # among those that may (vllm/config/model.py `_verify_quantization`).
-    uniform=_READING_0_17.uniform - {"MXFP8"} | {"W4A16_NVFP4"},
-    own_names_override=True,
-    kv_algos=frozenset({"FP8", "NVFP4"}),
-    moe_quant_algo=True,
+    uniform=_READING_0_22.uniform - {"MXFP8"},
+    gone=frozenset({"gguf"}),
     mxfp8="checkpoint",
 )
 _READING_0_25: Final = replace(
@@ -144,38 +169,42 @@ _READING_0_25: Final = replace(
 _READING_0_28: Final = replace(
     _READING_0_25, since="0.28.0", kv_algos=None, gone=frozenset({"bitsandbytes", "gguf"})
 )
+_READING_0_29: Final = replace(_READING_0_28, since="0.29.0", weight_only_by_activations=True)
+_READING_0_30: Final = replace(_READING_0_29, since="0.30.0", one_block_size=True)
 _READING_0_33: Final = replace(
-    _READING_0_28,
+    _READING_0_30,
     since="0.33.0",
     wrapped_algos=_READING_0_17.wrapped_algos | {"MIXED_PRECISION"},
     flat_exclude_modules=True,
-    weight_only_by_activations=True,
-    one_block_size=True,
 )
 READING: Final = (
     _READING_0_15,
     _READING_0_16,
     _READING_0_17,
     _READING_0_20,
+    _READING_0_21,
+    _READING_0_22,
     _READING_0_24,
     _READING_0_25,
     _READING_0_28,
+    _READING_0_29,
+    _READING_0_30,
     _READING_0_33,
 )
 
-_ONLINE_0_15: Final = OnlineRow("0.15.1", methods=frozenset())
-_ONLINE_0_17: Final = OnlineRow("0.17.1", methods=frozenset({"fp8"}))
+_ONLINE_0_15: Final = OnlineRow("0.15.0", methods=frozenset())
+_ONLINE_0_17: Final = OnlineRow("0.17.0", methods=frozenset({"fp8"}))
 _ONLINE_0_20: Final = replace(
     _ONLINE_0_17, since="0.20.0", methods=frozenset({"fp8", "fp8_per_tensor", "fp8_per_block"})
 )
-_ONLINE_0_24: Final = replace(_ONLINE_0_20, since="0.24.0", pads=True)
-_ONLINE_0_33: Final = replace(
-    _ONLINE_0_24,
-    since="0.33.0",
+_ONLINE_0_21: Final = replace(_ONLINE_0_20, since="0.21.0", pads=True)
+_ONLINE_0_31: Final = replace(
+    _ONLINE_0_21,
+    since="0.31.0",
     methods=frozenset({"fp8_per_tensor", "fp8_per_block"}),
     instead={"fp8": "fp8_per_tensor"},
 )
-ONLINE: Final = (_ONLINE_0_15, _ONLINE_0_17, _ONLINE_0_20, _ONLINE_0_24, _ONLINE_0_33)
+ONLINE: Final = (_ONLINE_0_15, _ONLINE_0_17, _ONLINE_0_20, _ONLINE_0_21, _ONLINE_0_31)
 """Sources: vllm/model_executor/layers/quantization/fp8.py and online/base.py, and
 vllm/model_executor/kernels/linear/scaled_mm/cutlass.py, of each release."""
 

@@ -50,8 +50,9 @@ RUNTIME: Final = Runtime(
     # Since vllm 0.25.0, AutoWeightsLoader loads most classes, and gets the names of these scales
     # from the quantization config (vllm/model_executor/models/utils.py `load_weights`).
     kv_scales_need_config=">=0.25",
-    # vllm/config/vllm.py `with_hf_config`; before, only where the language model's config had none.
-    tied_by_wrapper=">=0.20",
+    # vllm/config/vllm.py `with_hf_config`, with transformers 5, which 0.19.1 is the first to take;
+    # before, only where the language model's config had none.
+    tied_by_wrapper=">=0.19.1",
     builds_tied_heads=True,
     # vllm/model_executor/model_loader/default_loader.py `track_weights_loading`: not linears,
     # experts and embeddings, which have a method that runs after loading.

@@ -27,7 +27,7 @@ class _Row:
     since: str
 
 
-ROWS: Final = (_Row("0.5.10.post1"),)
+ROWS: Final = (_Row("0.5.10"),)
 
 
 @dataclass(frozen=True)

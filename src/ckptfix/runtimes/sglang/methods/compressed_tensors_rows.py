@@ -37,7 +37,7 @@ class CompressedRow:
     has no layer then."""
 
 
-_ROW_0_5_10: Final = CompressedRow("0.5.10.post1")
+_ROW_0_5_10: Final = CompressedRow("0.5.10")
 _ROW_0_5_14: Final = replace(_ROW_0_5_10, since="0.5.14", asymmetric_ints=True)
 _ROW_0_5_17: Final = replace(
     _ROW_0_5_14,

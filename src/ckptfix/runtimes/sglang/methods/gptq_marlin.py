@@ -36,7 +36,7 @@ class _Row:
     since: str
 
 
-ROWS: Final = (_Row("0.5.10.post1"),)
+ROWS: Final = (_Row("0.5.10"),)
 
 _Rules = tuple[tuple[str, UntrustedRegex, Mapping[str, Any] | None], ...]
 """(as written, expression, overrides or None if it leaves what it matches unquantized)."""

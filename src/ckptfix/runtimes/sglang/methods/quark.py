@@ -62,7 +62,7 @@ class _Row:
 
 
 ROWS: Final = (
-    _Row("0.5.10.post1", whole_excludes=False, finds_experts=False, maps_entries=False),
+    _Row("0.5.10", whole_excludes=False, finds_experts=False, maps_entries=False),
     _Row("0.5.23", whole_excludes=True, finds_experts=True, maps_entries=True),
 )
 

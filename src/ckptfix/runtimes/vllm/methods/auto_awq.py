@@ -41,12 +41,12 @@ class _Row:
     expert_tile: Tile = EXPERT_TILE
 
 
-_ROW_0_17: Final = _Row("0.17.1")
+_ROW_0_17: Final = _Row("0.17.0")
 _ROW_0_24: Final = replace(
     _ROW_0_17, since="0.24.0", listed_packed=True, only_marlin=True, tile=NO_TILE
 )
-_ROW_0_28: Final = replace(_ROW_0_24, since="0.28.0", expert_tile=NO_TILE)
-ROWS: Final = (_ROW_0_17, _ROW_0_24, _ROW_0_28)
+_ROW_0_25: Final = replace(_ROW_0_24, since="0.25.0", expert_tile=NO_TILE)
+ROWS: Final = (_ROW_0_17, _ROW_0_24, _ROW_0_25)
 
 
 @dataclass(frozen=True)

@@ -58,11 +58,12 @@ class _Row:
     expert_tile: Tile = EXPERT_TILE
 
 
-_ROW_0_17: Final = _Row("0.17.1")
+_ROW_0_17: Final = _Row("0.17.0")
 _ROW_0_24: Final = replace(_ROW_0_17, since="0.24.0", only_marlin=True, tile=NO_TILE)
 _ROW_0_28: Final = replace(_ROW_0_24, since="0.28.0", expert_tile=NO_TILE)
-_ROW_0_33: Final = replace(_ROW_0_28, since="0.33.0", reads_order=False, empty_is_all=True)
-ROWS: Final = (_ROW_0_17, _ROW_0_24, _ROW_0_28, _ROW_0_33)
+_ROW_0_30: Final = replace(_ROW_0_28, since="0.30.0", reads_order=False)
+_ROW_0_32: Final = replace(_ROW_0_30, since="0.32.0", empty_is_all=True)
+ROWS: Final = (_ROW_0_17, _ROW_0_24, _ROW_0_28, _ROW_0_30, _ROW_0_32)
 
 
 @dataclass(frozen=True)

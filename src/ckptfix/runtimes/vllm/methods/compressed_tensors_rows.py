@@ -36,20 +36,25 @@ class CompressedRow:
     expert_tile: Tile = EXPERT_TILE
 
 
-_ROW_0_17: Final = CompressedRow("0.17.1")
+_ROW_0_17: Final = CompressedRow("0.17.0")
 _ROW_0_20: Final = replace(_ROW_0_17, since="0.20.0", quantizes_heads=True, has_mxfp8=True)
-_ROW_0_24: Final = replace(
+_ROW_0_21: Final = replace(_ROW_0_20, since="0.21.0", needs_target=False)
+_ROW_0_22: Final = replace(
+    _ROW_0_21, since="0.22.0", experts_class="RoutedExperts", reads_sparsity=False
+)
+_ROW_0_23: Final = replace(_ROW_0_22, since="0.23.0", quantizes_embeddings=True)
+_ROW_0_24: Final = replace(_ROW_0_23, since="0.24.0", takes_half_of_kv_scheme=False, tile=NO_TILE)
+_ROW_0_27: Final = replace(
+    _ROW_0_24, since="0.27.0", class_before_members=False, expert_tile=NO_TILE
+)
+_ROW_0_30: Final = replace(_ROW_0_27, since="0.30.0", packed_ignores=True, reads_order=False)
+COMPRESSED_ROWS: Final = (
+    _ROW_0_17,
     _ROW_0_20,
-    since="0.24.0",
-    experts_class="RoutedExperts",
-    quantizes_embeddings=True,
-    needs_target=False,
-    takes_half_of_kv_scheme=False,
-    reads_sparsity=False,
-    tile=NO_TILE,
+    _ROW_0_21,
+    _ROW_0_22,
+    _ROW_0_23,
+    _ROW_0_24,
+    _ROW_0_27,
+    _ROW_0_30,
 )
-_ROW_0_28: Final = replace(
-    _ROW_0_24, since="0.28.0", class_before_members=False, expert_tile=NO_TILE
-)
-_ROW_0_33: Final = replace(_ROW_0_28, since="0.33.0", packed_ignores=True, reads_order=False)
-COMPRESSED_ROWS: Final = (_ROW_0_17, _ROW_0_20, _ROW_0_24, _ROW_0_28, _ROW_0_33)

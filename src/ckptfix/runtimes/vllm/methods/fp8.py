@@ -31,7 +31,7 @@ class _Row:
     """Experts may be in another format, which `store_dtype` names."""
 
 
-_ROW_0_17: Final = _Row("0.17.1")
+_ROW_0_17: Final = _Row("0.17.0")
 _ROW_0_24: Final = replace(_ROW_0_17, since="0.24.0", listed_packed=True, reads_store_dtype=True)
 ROWS: Final = (_ROW_0_17, _ROW_0_24)
 

@@ -69,7 +69,7 @@ class _Row:
     expert_tile: Tile = EXPERT_TILE
 
 
-_ROW_0_17: Final = _Row("0.17.1")
+_ROW_0_17: Final = _Row("0.17.0")
 _ROW_0_24: Final = replace(
     _ROW_0_17,
     since="0.24.0",
@@ -78,24 +78,24 @@ _ROW_0_24: Final = replace(
     awq_without_zeros=True,
     tile=NO_TILE,
 )
-_ROW_0_28: Final = replace(
+_ROW_0_27: Final = replace(
     _ROW_0_24,
-    since="0.28.0",
+    since="0.27.0",
     data_types=("int", "mx_fp"),
     packing=(*_INT_PACKING, "auto_round:llm_compressor"),
     finds_suffixes=True,
-    expert_tile=NO_TILE,
 )
-_ROW_0_33: Final = replace(
+_ROW_0_28: Final = replace(_ROW_0_27, since="0.28.0", expert_tile=NO_TILE)
+_ROW_0_29: Final = replace(
     _ROW_0_28,
-    since="0.33.0",
-    bits=frozenset({2, 3, 4, 5, 6, 7, 8}),
+    since="0.29.0",
     data_types=("int", "mx_fp", "fp"),
     read_types=("int", "mx_fp", "fp"),
     packing=(*_INT_PACKING, "auto_round:fp8", "auto_round:llm_compressor"),
     needs_sym=False,
 )
-ROWS: Final = (_ROW_0_17, _ROW_0_24, _ROW_0_28, _ROW_0_33)
+_ROW_0_30: Final = replace(_ROW_0_29, since="0.30.0", bits=frozenset({2, 3, 4, 5, 6, 7, 8}))
+ROWS: Final = (_ROW_0_17, _ROW_0_24, _ROW_0_27, _ROW_0_28, _ROW_0_29, _ROW_0_30)
 
 
 @dataclass(frozen=True)

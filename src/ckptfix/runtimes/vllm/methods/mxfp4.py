@@ -19,7 +19,7 @@ class _Row:
     since: str
 
 
-ROWS: Final = (_Row("0.17.1"),)
+ROWS: Final = (_Row("0.17.0"),)
 
 
 @dataclass(frozen=True)

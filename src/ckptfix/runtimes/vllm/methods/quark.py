@@ -59,17 +59,24 @@ class _Row:
     """The dtypes of experts of which it was read what they are built as."""
 
 
-_ROW_0_17: Final = _Row("0.17.1")
-_ROW_0_20: Final = replace(_ROW_0_17, since="0.20.0", packs_itself=False, int8_per_token=True)
-_ROW_0_28: Final = replace(_ROW_0_20, since="0.28.0", child_excludes=True)
+_ROW_0_17: Final = _Row("0.17.0")
+_ROW_0_19: Final = replace(_ROW_0_17, since="0.19.0", packs_itself=False)
+_ROW_0_20: Final = replace(_ROW_0_19, since="0.20.0", int8_per_token=True)
+_ROW_0_26: Final = replace(_ROW_0_20, since="0.26.0", child_excludes=True)
+_ROW_0_30: Final = replace(_ROW_0_26, since="0.30.0", packed_excludes=True)
+_ROW_0_31: Final = replace(_ROW_0_30, since="0.31.0", weight_only_int4=True)
 _ROW_0_33: Final = replace(
-    _ROW_0_28,
-    since="0.33.0",
-    packed_excludes=True,
-    weight_only_int4=True,
-    experts=("fp8_e4m3", "fp4", "int8", "int4", "uint4"),
+    _ROW_0_31, since="0.33.0", experts=("fp8_e4m3", "fp4", "int8", "int4", "uint4")
 )
-ROWS: Final = (_ROW_0_17, _ROW_0_20, _ROW_0_28, _ROW_0_33)
+ROWS: Final = (
+    _ROW_0_17,
+    _ROW_0_19,
+    _ROW_0_20,
+    _ROW_0_26,
+    _ROW_0_30,
+    _ROW_0_31,
+    _ROW_0_33,
+)
 
 
 @dataclass(frozen=True)
