@@ -9,7 +9,15 @@ import pytest
 from ckptfix.operations.check import check
 from tests.builders import Shapes, bf16, write_checkpoint
 from tests.conftest import DATA, SHARED
-from tests.runtimes.whole_models import GPTQ, LINEARS, METADATA, RELEASE, model
+from tests.runtimes.whole_models import (
+    CONFIG,
+    GPTQ,
+    LINEARS,
+    METADATA,
+    NORMS,
+    RELEASE,
+    model,
+)
 
 EXPORTS = SHARED / "quantizers" / "fixtures"
 EVERY = tuple(f"model.layers.0.{name}" for name in LINEARS)
@@ -133,6 +141,39 @@ def test_faults_of_exports_have_a_name(export: str, code: str, subject: str) -> 
     if not folders:
         pytest.skip("../shared is not here")
     assert (code, subject) in found(folders[0])
+
+
+def fused_experts(tmp_path: Path, *, skipped: tuple[str, ...]) -> Path:
+    """A Qwen3 MoE of one layer in FP8, whose experts are two BF16 tensors and whose router too."""
+    layer = "model.layers.0."
+    tensors: Shapes = {**bf16("model.embed_tokens", 64, 64), **bf16("lm_head", 64, 64)}
+    tensors |= bf16(f"{layer}mlp.gate", 4, 64)
+    tensors[f"{layer}mlp.experts.gate_up_proj"] = ("BF16", (4, 128, 64))
+    tensors[f"{layer}mlp.experts.down_proj"] = ("BF16", (4, 64, 64))
+    for part in "qkvo":
+        tensors |= blocks(f"{layer}self_attn.{part}_proj")
+    norms = (*NORMS, "self_attn.q_norm", "self_attn.k_norm")
+    for norm in ("model.norm", *(layer + n for n in norms)):
+        tensors[f"{norm}.weight"] = ("BF16", (64,))
+    sizes = {"num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 64, "num_experts": 4,
+             "num_experts_per_tok": 2, "moe_intermediate_size": 64, "decoder_sparse_step": 1,
+             "mlp_only_layers": [], "model_type": "qwen3_moe"}  # fmt: skip
+    metadata = FP8 | {"modules_to_not_convert": ["lm_head", "model.layers.0.mlp.gate", *skipped]}
+    return write_checkpoint(
+        tmp_path / "model", tensors, metadata, architecture="Qwen3MoeForCausalLM",
+        extra_config=CONFIG | sizes,
+    )  # fmt: skip
+
+
+def test_fused_experts_in_bf16_have_to_be_left_out(tmp_path: Path) -> None:
+    experts = "model.layers.0.mlp.experts"
+    assert check(fused_experts(tmp_path, skipped=(experts,)), runtimes=[RELEASE]).loads == "yes"
+    directory = fused_experts(tmp_path / "wrong", skipped=())
+    assert ("CKF206", experts) in found(directory)
+    checked = check(directory, runtimes=[RELEASE])
+    assert checked.loads == "no"
+    assert checked.advised is not None
+    assert [answer.loads for answer in checked.advised.then] == ["yes"]
 
 
 def layers(tmp_path: Path, *, left_out: tuple[int, ...], skipped: list[str]) -> Path:
