@@ -179,3 +179,10 @@ def test_two_classes_for_the_same_tensors_are_no_difference() -> None:
     assert stricter(Judged(False, (OTHER,)), before, after).loads
     other = before | {"mods": {"m": ["UnquantizedLinearMethod", None, None]}}
     assert stricter(Judged(False, (OTHER,)), before, other).loads is False
+
+
+def test_codes_that_are_cast_are_lost() -> None:
+    before = {"never": [], "partial": {}, "bcast": [], "cast": [["s", "bfloat16", "float32"]]}
+    after = before | {"cast": [["w", "int8", "float8_e4m3fn"]]}
+    assert stricter(Judged(True, ()), before, before).loads
+    assert stricter(Judged(True, ()), before, after).loads is False
