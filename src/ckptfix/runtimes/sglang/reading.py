@@ -50,9 +50,9 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
     config = files.documents[CONFIG_FILE].value if CONFIG_FILE in files.documents else {}
     named = found = _in_config(config)
     if found is not None and found.path != ("compression_config",):
-        if found.get("quant_method", "") in release.reading.corrects and (
-            parsed := _parsed(_unwrapped(found), release)
-        ):
+        method = found.get("quant_method", "")
+        corrects = isinstance(method, str) and method in release.reading.corrects
+        if corrects and (parsed := _parsed(_unwrapped(found), release)):
             named = found = replace(found, value={**found.value, **parsed})
     elif found is None and HF_QUANT_FILE in files.documents:
         file = JsonObject(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
