@@ -104,7 +104,7 @@ def effect_text(checked: CheckedCheckpoint, advised: Advised) -> str:
     if more:
         parts.append(f"then it loads on {ranges_where(then, more)}")
     elif any(answer.loads is not Answer.YES for answer in now):
-        parts.append("then it loads on no other release")
+        parts.append("none of these answers changes")
     if fewer:
         parts.append(f"no longer on {ranges_where(then, fewer)}")
     return "; ".join(parts)
