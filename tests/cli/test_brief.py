@@ -91,7 +91,7 @@ def test_a_shell_completes_codes_releases_and_architectures(typed: str, complete
 @pytest.mark.parametrize(
     ("typed", "proposed"),
     [
-        (["check", "--runtime", "vllm", "==", "0.2"], ["0.28.0", "0.25.0", "0.24.0", "0.20.0"]),
+        (["check", "--runtime", "vllm", "==", "0.20"], ["0.20.2", "0.20.1", "0.20.0"]),
         (["check", "--runtime", "=", "sglang", "==", "0.5.14"], ["0.5.14"]),
         (["resolve", "x", "--runtime", "vllm", "==", "0.33"], ["0.33.0"]),
         (["check", "--format", "=", "js"], ["json", "jsonl"]),

@@ -50,9 +50,4 @@ def test_names_alone_decide_most_of_what_names_can() -> None:
         for target in every_target():
             if judge(checkpoint, target).loads.answer is Answer.NO:
                 lost[name] += judge(by_names(checkpoint), target).loads.answer is not Answer.NO
-    assert lost == {
-        "nanovl-mixed": 0,
-        "nanovl-fp8": 0,
-        "qwen3vlmoe-nvfp4": 0,
-        "llama128-fp8-pb-wo": 8,
-    }
+    assert {name for name, releases in lost.items() if releases} == {"llama128-fp8-pb-wo"}

@@ -7,8 +7,7 @@ sglang/srt/layers/quantization/modelopt_quant.py, arg_groups/model_overrides/nem
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from dataclasses import replace
 from typing import Any, Final
 
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, CONFIG_ROOT, Statement
@@ -18,27 +17,24 @@ from ckptfix.runtimes.common.layer_maps import (
     ENTRIES,
     HF_QUANT_FILE,
     NESTED,
-    NVFP4_ALGOS,
     Files,
     first_group_size,
     mixed_entries,
 )
 from ckptfix.runtimes.common.objects import JsonObject, StopsError, json_object, kind_of
+from ckptfix.runtimes.sglang.correction import (
+    MIXED,
+    SglangRelease,
+    corrected,
+    is_corrected,
+    unwrapped,
+)
 from ckptfix.runtimes.sglang.deepseek_v4 import read_deepseek_v4
 from ckptfix.runtimes.sglang.releases import QUANT_METHODS, SglangReading
 
-_MIXED: Final = "MIXED_PRECISION"
 _OWN: Final = ("modelopt", "modelopt_fp8", "modelopt_fp4", "modelopt_mixed")
 _TEXT_CONFIGS: Final = ("thinker_config", "llm_config", "language_config", "text_config")
 """Keys of the language model's config; the first one fills in what the top level lacks."""
-
-
-@dataclass(frozen=True)
-class SglangRelease:
-    """What decides how a release reads the metadata of a checkpoint."""
-
-    reading: SglangReading
-    architecture: str
 
 
 def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | None:
@@ -50,15 +46,13 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
     config = files.documents[CONFIG_FILE].value if CONFIG_FILE in files.documents else {}
     named = found = _in_config(config)
     if found is not None and found.path != ("compression_config",):
-        method = found.get("quant_method", "")
-        corrects = isinstance(method, str) and method in release.reading.corrects
-        if corrects and (parsed := _parsed(_unwrapped(found), release)):
-            named = found = replace(found, value={**found.value, **parsed})
+        if is_corrected(found, release) and (added := corrected(unwrapped(found), release)):
+            named = found = replace(found, value={**found.value, **added})
     elif found is None and HF_QUANT_FILE in files.documents:
         file = JsonObject(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
         if NESTED not in file and not release.reading.flat_file:
             raise file.stop(f" has no {NESTED}")
-        named = replace(file, value=_parsed(_unwrapped(file), release) or {})
+        named = replace(file, value=corrected(unwrapped(file), release) or {})
         if not named.value:
             why = f"{file.place()} has no supported quant_algo; this runtime ignores the metadata"
             return EffectiveMetadata(file.file, file.path, "", ignored=why)
@@ -87,47 +81,11 @@ def _in_config(config: Mapping[str, Any]) -> JsonObject | None:
     return None
 
 
-def _unwrapped(found: JsonObject) -> JsonObject:
-    wrapped = found.get(NESTED)
-    if isinstance(wrapped, dict):
-        return JsonObject(found.file, (*found.path, NESTED), wrapped)
-    return replace(found, value={}) if NESTED in found else found
-
-
-def _parsed(fields: JsonObject, release: SglangRelease) -> Mapping[str, Any] | None:
-    """What SGLang adds to the object: the quant_method that follows from quant_algo."""
-    algo = fields.get("quant_algo")
-    if algo == _MIXED:
-        return {"quant_method": _mixed_method(fields, release), "quant_algo": algo}
-    if not algo:
-        return None
-    if not isinstance(algo, str):
-        raise fields.stop(f" is {kind_of(algo)}, not a string", "quant_algo")
-    if "FP4" in algo:
-        return {"quant_method": "modelopt_fp4", "quant_algo": algo}
-    if algo == "MXFP8" and release.reading.native_mxfp8:
-        return {"quant_method": "mxfp8", "quant_algo": algo}
-    older = not release.reading.native_mxfp8 and "FP8" in algo
-    return {"quant_method": "modelopt_fp8", "quant_algo": algo} if algo == "FP8" or older else None
-
-
-def _mixed_method(fields: JsonObject, release: SglangRelease) -> str:
-    layers = fields.get(ENTRIES) or {}
-    if not release.reading.mixed_needs_nvfp4:
-        patterns = release.reading.mixed_architectures
-        known = any(fnmatchcase(release.architecture, pattern) for pattern in patterns)
-        return "modelopt_mixed" if known else "w4afp8"
-    if not isinstance(layers, dict):
-        raise fields.stop(f" is {kind_of(layers)}, not an object", ENTRIES)
-    algos = (str(e.get("quant_algo", "")).upper() for e in layers.values() if isinstance(e, dict))
-    return "modelopt_mixed" if any(algo in NVFP4_ALGOS for algo in algos) else "w4afp8"
-
-
 def _method(named: JsonObject, release: SglangRelease) -> str:
     """The quant_method that SGLang ends up with."""
     method = named.string("quant_method").lower()
     named.string("quant_algo")  # every config class converts it to upper case
-    if method == "w4afp8" and named.get("quant_algo") == _MIXED:
+    if method == "w4afp8" and named.get("quant_algo") == MIXED:
         text = f"reads {_why_w4afp8(release)} as W4AFP8, not as a per-layer map"
         raise StopsError(at=named.at("quant_algo"), text=text)
     if method == "mxfp8" and named.get("quant_algo") == "MXFP8":
@@ -238,9 +196,9 @@ def _kv(fields: JsonObject, reading: SglangReading, *, flat: bool) -> object:
 def _mixed(
     files: Files, fields: JsonObject, release: SglangRelease, *, flat: bool
 ) -> EffectiveMetadata:
-    if fields.get("quant_algo") != _MIXED:
+    if fields.get("quant_algo") != MIXED:
         algo = fields.get("quant_algo")
-        cause = f"its class for {_MIXED} does not support quant_algo {algo}"
+        cause = f"its class for {MIXED} does not support quant_algo {algo}"
         raise StopsError(cause, fields.at("quant_algo"))
     entries = mixed_entries(files, fields, one_block_size=release.reading.one_block_size)
     size = first_group_size(fields, entries)
@@ -249,7 +207,7 @@ def _mixed(
     return _made(
         files,
         fields,
-        _MIXED,
+        MIXED,
         listed,
         kv=isinstance(fields.get("kv_cache_scheme"), dict)
         or _kv(fields, release.reading, flat=flat),

@@ -9,9 +9,10 @@ from ckptfix.runtimes.common.layer_maps import HF_QUANT_FILE, Files
 from ckptfix.runtimes.common.patterns import Packed, PatternTable
 from ckptfix.runtimes.common.rows import row_for
 from ckptfix.runtimes.interface import Runtime
+from ckptfix.runtimes.sglang.correction import SglangRelease
 from ckptfix.runtimes.sglang.exclusion import SglangExclusion
 from ckptfix.runtimes.sglang.methods import method_named
-from ckptfix.runtimes.sglang.reading import SglangRelease, read_sglang
+from ckptfix.runtimes.sglang.reading import read_sglang
 from ckptfix.runtimes.sglang.releases import CONFIG_CLASSES, EXCLUDING, LOOKUP, READING
 
 _NAME: Final = "sglang"
