@@ -5,17 +5,15 @@ companions of a 4-bit weight start with the name of the weight; its shape is in 
 bytes.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from ckptfix.checkpoint.dialects.fields import Fields
-from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Reading, Role
+from ckptfix.checkpoint.dialects.interface import Dialect, Reading, Role
 from ckptfix.checkpoint.dialects.reading import counted, in_whole_parts
-from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
+from ckptfix.checkpoint.dialects.sections import OneList
 from ckptfix.checkpoint.dialects.spelling import SKIP_LIST
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 
-_METHODS: Final = frozenset({"bitsandbytes"})
 _SKIPPED: Final = "llm_int8_skip_modules"
 
 
@@ -28,9 +26,10 @@ def _decides(metadata: MetadataFile, module: str) -> MetadataFile | None:
     return None if any(_matches(s, module) for s in skipped) else metadata
 
 
-class _Bitsandbytes:
+class _Bitsandbytes(OneList):
     quantizer = "bitsandbytes"
-    own_files = ()
+    methods = frozenset({"bitsandbytes"})
+    listed = _SKIPPED
     name_fields = (_SKIPPED,)
     roles = (
         Role("absmax", also="weight.absmax"),
@@ -46,17 +45,7 @@ class _Bitsandbytes:
     speller = SKIP_LIST
     reading = Reading(_decides, _matches)
 
-    def claim(self, documents: Documents) -> Claim:
-        return claim_by(documents, _METHODS)
-
-    def name_lists(self, documents: Documents) -> Iterator[NameList]:
-        for fields in sections_of(documents, _METHODS):
-            yield from names_under(fields, _SKIPPED)
-
-    def read(self, documents: Documents) -> tuple[MetadataFile, ...]:
-        return tuple(map(self._read, sections_of(documents, _METHODS)))
-
-    def _read(self, fields: Fields) -> MetadataFile:
+    def read_section(self, fields: Fields) -> MetadataFile:
         value, path = fields.value, (*fields.path, _SKIPPED)
         four = value.get("load_in_4bit", value.get("_load_in_4bit")) is True
         kind = "FP4" if value.get("bnb_4bit_quant_type") == "fp4" else "NF4"

@@ -4,16 +4,14 @@ Source: the published layout of gpt-oss, as transformers 5.17.0 `Mxfp4Config` re
 `modules_to_not_convert` holds shell patterns.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from ckptfix.checkpoint.dialects.fields import Fields
-from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Reading, Role
+from ckptfix.checkpoint.dialects.interface import Dialect, Reading, Role
 from ckptfix.checkpoint.dialects.reading import counted, fits_glob
-from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
+from ckptfix.checkpoint.dialects.sections import OneList
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 
-_METHODS: Final = frozenset({"mxfp4"})
 _SKIPPED: Final = "modules_to_not_convert"
 
 
@@ -31,26 +29,17 @@ def _decides(metadata: MetadataFile, module: str) -> MetadataFile | None:
     return None if any(_matches(s, module) for s in skipped) else metadata
 
 
-class _Mxfp4:
+class _Mxfp4(OneList):
     quantizer = "MXFP4 of gpt-oss"
-    own_files = ()
+    methods = frozenset({"mxfp4"})
+    listed = _SKIPPED
     name_fields = (_SKIPPED,)
     roles = (Role("blocks", is_weight=True, fused=True),)
     writer = None
     speller = None  # no runtime reads a name
     reading = Reading(_decides, _matches, _is_expression)
 
-    def claim(self, documents: Documents) -> Claim:
-        return claim_by(documents, _METHODS)
-
-    def name_lists(self, documents: Documents) -> Iterator[NameList]:
-        for fields in sections_of(documents, _METHODS):
-            yield from names_under(fields, _SKIPPED)
-
-    def read(self, documents: Documents) -> tuple[MetadataFile, ...]:
-        return tuple(map(self._read, sections_of(documents, _METHODS)))
-
-    def _read(self, fields: Fields) -> MetadataFile:
+    def read_section(self, fields: Fields) -> MetadataFile:
         path = (*fields.path, _SKIPPED)
         return MetadataFile(
             file=fields.document.file,

@@ -1,12 +1,14 @@
 """The quantization objects of a quantizer that names itself by `quant_method`."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Set
-from typing import Final
+from typing import ClassVar, Final
 
 from ckptfix.checkpoint.dialects.fields import Fields
-from ckptfix.checkpoint.dialects.interface import Claim, Documents, NameList
+from ckptfix.checkpoint.dialects.interface import Claim, Documents, NameList, OwnFile
 from ckptfix.checkpoint.dialects.statements import (
     CONFIG_FILE,
+    MetadataFile,
     config_root,
     named_quantizer,
     value_at,
@@ -63,6 +65,33 @@ def names_under(fields: Fields, key: str, *, as_keys: bool = False) -> Iterator[
     value = fields.value.get(key)
     if isinstance(value, dict if as_keys else list):
         yield NameList(fields.document.file, (*fields.path, key), value, are_patterns=as_keys)
+
+
+class OneList(ABC):
+    """Shared by dialects whose names are one list of the object in config.json."""
+
+    own_files: tuple[OwnFile, ...] = ()
+    methods: ClassVar[Set[str]]
+    """Values of `quant_method`."""
+    listed: ClassVar[str]
+    """Key of the list."""
+
+    def claim(self, documents: Documents) -> Claim:
+        """How surely files belong to this quantizer."""
+        return claim_by(documents, self.methods)
+
+    def name_lists(self, documents: Documents) -> Iterator[NameList]:
+        """The list."""
+        for fields in sections_of(documents, self.methods):
+            yield from names_under(fields, self.listed)
+
+    def read(self, documents: Documents) -> tuple[MetadataFile, ...]:
+        """What the object declares."""
+        return tuple(map(self.read_section, sections_of(documents, self.methods)))
+
+    @abstractmethod
+    def read_section(self, fields: Fields) -> MetadataFile:
+        """What one object declares."""
 
 
 def _names(document: JsonText | None, methods: Set[str]) -> bool:
