@@ -16,7 +16,7 @@ from ckptfix.checkpoint.dialects.statements import (
     named_quantizer,
     value_at,
 )
-from ckptfix.checkpoint.document import read_document
+from ckptfix.checkpoint.document import read_document, read_documents
 from ckptfix.checkpoint.expert_banks import Banks, expert_numbers
 from ckptfix.checkpoint.fold import Fold, fold_banks
 from ckptfix.checkpoint.formats.stored import StoredFormat
@@ -180,9 +180,7 @@ def load_checkpoint(
         UnsupportedError: it is something else, or nothing is quantized.
         CkptfixError: broken JSON or bad headers.
     """
-    documents = {
-        file: read_document(source, file) for file in registry.METADATA_FILES if source.has(file)
-    }
+    documents = read_documents(source, registry.METADATA_FILES)
     require_weights(source)
     if documents.keys().isdisjoint(registry.READABLE_ALONE):
         raise UnsupportedError(

@@ -1,4 +1,6 @@
-"""A JSON file of a checkpoint, read from its source."""
+"""JSON files of a checkpoint, read from its source."""
+
+from collections.abc import Iterable
 
 from ckptfix.checkpoint.file_kind import START_BYTES, other_than_text
 from ckptfix.checkpoint.source import Source
@@ -14,6 +16,15 @@ def read_document(source: Source, file: str) -> JsonText:
         CkptfixError: it cannot be read, or as `parse_document`.
     """
     return parse_document(file, source.read(file))
+
+
+def read_documents(source: Source, files: Iterable[str]) -> dict[str, JsonText]:
+    """Those of these files that are there, by name.
+
+    Raises:
+        CkptfixError: as `read_document`.
+    """
+    return {file: read_document(source, file) for file in files if source.has(file)}
 
 
 def parse_document(file: str, data: bytes) -> JsonText:
