@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
@@ -183,10 +184,7 @@ def _is_set(value: object) -> bool:
 
 
 def _value_at(key: str, config: ModelConfig) -> object:
-    value: object = config.values
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+    return find_at(config.values, key.split("."))
 
 
 def _every(spec: LayerKindsSpec, config: ModelConfig) -> list[str]:

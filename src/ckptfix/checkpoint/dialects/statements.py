@@ -1,6 +1,6 @@
 """The metadata as statements, each with its file and JSON pointer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal
@@ -37,6 +37,13 @@ def value_at(value: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401 - JSO
     for key in path:
         found = found[key]
     return found
+
+
+def find_at(value: object, path: Iterable[str | int]) -> Any:  # noqa: ANN401 - JSON
+    """The value at a path of objects; None where something on the way is missing or no object."""
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def named_quantizer(value: object) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.jsontext.text import Path
 
 FOLDER: Final = "settings"
@@ -77,7 +78,7 @@ class Settings:
         if values.get("model_type") != self.record.model_type:
             return
         for path, kinds in self._kinds_of.items():
-            holder = _at(values, path[:-1])
+            holder = find_at(values, path[:-1])
             if not isinstance(holder, dict) or self._is_other_rope(path, holder):
                 continue
             value = holder.get(path[-1], _ABSENT)
@@ -89,12 +90,6 @@ class Settings:
         tried = self.record.rope.get(".".join(map(str, path[:-1])))
         given = [holder[key] for key in _ROPE_TYPE if key in holder]
         return tried is not None and path[-1] not in _ROPE_TYPE and tried not in given
-
-
-def _at(values: object, path: Path) -> object:
-    for key in path:
-        values = values.get(key) if isinstance(values, dict) else None
-    return values
 
 
 def kind_of(value: object) -> str:
@@ -126,16 +121,16 @@ def _is_spelled(
 @cache
 def settings(runtime: str, version: str, architecture: str) -> Settings | None:
     """What stops the class of an architecture; None if that was not tried with this release."""
-    path = files("ckptfix.runtimes") / runtime / FOLDER / f"{version}.json"
-    if not path.is_file():
-        return None
-    recorded = _file(runtime, version).architectures.get(architecture)
+    known = _file(runtime, version)
+    recorded = known.architectures.get(architecture) if known else None
     if recorded is None:
         return None
     return Settings(msgspec.json.decode(recorded, type=SettingsRecord))
 
 
 @cache
-def _file(runtime: str, version: str) -> SettingsFile:
+def _file(runtime: str, version: str) -> SettingsFile | None:
     path = files("ckptfix.runtimes") / runtime / FOLDER / f"{version}.json"
+    if not path.is_file():
+        return None
     return msgspec.json.decode(path.read_bytes(), type=SettingsFile)

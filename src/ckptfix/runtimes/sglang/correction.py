@@ -7,13 +7,12 @@ Source: SGLang 0.5.8 to 0.5.23, sglang/srt/configs/model_config.py (`_parse_quan
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any
 
+from ckptfix.checkpoint.dialects.statements import MIXED
 from ckptfix.runtimes.common.layer_maps import ENTRIES, NESTED, NVFP4_ALGOS
 from ckptfix.runtimes.common.objects import JsonObject, kind_of
 from ckptfix.runtimes.sglang.releases import SglangReading
-
-MIXED: Final = "MIXED_PRECISION"
 
 
 @dataclass(frozen=True)

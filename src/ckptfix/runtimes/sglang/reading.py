@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, CONFIG_ROOT, Statement
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, CONFIG_ROOT, MIXED, Statement
 from ckptfix.runtimes.common.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
 from ckptfix.runtimes.common.foreign import NotModelledError, require_modelopt
 from ckptfix.runtimes.common.layer_maps import (
@@ -23,7 +23,6 @@ from ckptfix.runtimes.common.layer_maps import (
 )
 from ckptfix.runtimes.common.objects import JsonObject, StopsError, json_object, kind_of
 from ckptfix.runtimes.sglang.correction import (
-    MIXED,
     SglangRelease,
     corrected,
     is_corrected,
