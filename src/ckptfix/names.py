@@ -8,10 +8,12 @@ Pure: knows nothing of files, tensors or runtimes. Names are dotted paths
 import re
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
+from msgspec import Struct
+
+from ckptfix.search.effort import LONGEST_NAME, NameLengthError
 from ckptfix.search.grams import PieceIndex
 from ckptfix.search.regexes import required_pieces
 from ckptfix.text import visible
@@ -21,9 +23,6 @@ RuleKind = Literal["prefix", "substr", "suffix", "regex"]
 
 REGEX_MARK: Final = "re:"
 """Patterns that start with this are regular expressions (compressed-tensors' convention)."""
-
-LONGEST_NAME: Final = 2_000
-"""Characters. Rules that double a name would exhaust memory; real names are far shorter."""
 
 _FEW_RULES: Final = 16
 """Up to this many rules are tried in order; more are indexed by the text a name must contain."""
@@ -36,10 +35,6 @@ _CLASS_NAME: Final = re.compile(r"[A-Z][A-Za-z0-9_]*\Z")
 _SEGMENT_ENDS: Final = ".*"
 
 
-class NameLengthError(Exception):
-    """A rule produces a name longer than `LONGEST_NAME`."""
-
-
 def is_class_name(name: str) -> bool:
     """True for ``Linear``: a target that names a layer class, not a module."""
     return _CLASS_NAME.match(name) is not None
@@ -50,8 +45,7 @@ def is_regex(name: str) -> bool:
     return name.startswith(REGEX_MARK)
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Struct, frozen=True, dict=True):
     """One rewriting step.
 
     A ``prefix``, ``suffix`` or ``substr`` rule matches whole dotted segments: ``backbone``
@@ -148,8 +142,7 @@ class Rule:
         return required_pieces(self.old) or [] if self.kind == "regex" else [self.old]
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
+class Mapped(Struct, frozen=True):
     """The result of mapping one name."""
 
     name: str | None
@@ -158,8 +151,7 @@ class Mapped:
     """Indices of the rules that changed it, in order."""
 
 
-@dataclass(frozen=True)
-class NameMapper:
+class NameMapper(Struct, frozen=True, dict=True):
     """Ordered rules; each is applied to the result of the one before."""
 
     rules: tuple[Rule, ...] = ()

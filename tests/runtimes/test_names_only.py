@@ -1,10 +1,10 @@
 """An index without its shard files: what names alone decide agrees with what the tensors decide."""
 
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.index_names import table_of_names

@@ -7,11 +7,11 @@ and for fixtures whose metadata were changed so that lookups of releases differ.
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import fields, replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.operations.loading import load

@@ -2,10 +2,12 @@
 
 import fnmatch
 from collections.abc import Hashable, Mapping, Set
-from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.dialects import registry
 from ckptfix.checkpoint.dialects.interface import Dialect
@@ -38,8 +40,7 @@ _EMBEDDING_WORDS = ("embed", "wte", "wpe")
 """Parts of names of embedding tables, which no runtime builds as a linear layer."""
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True, dict=True):
     """Everything in the JSON files and safetensors headers; no weights."""
 
     name: str

@@ -6,17 +6,17 @@ file and end in the next, so a bank is defined by its head, wherever its names a
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Final, NamedTuple
+
+from msgspec import Struct
 
 EXPERTS: Final = ".experts."
 _KINDS_TRIED: Final = 4
 """Banks that a bank is compared with before its names are compared individually."""
 
 
-@dataclass(frozen=True)
-class Banks:
+class Banks(Struct, frozen=True):
     """Banks of which only expert 0 is left: it represents all, which are numbered from 0."""
 
     heads: frozenset[str]
@@ -68,8 +68,7 @@ def expert_blocks(names: Sequence[str]) -> list[Block]:
     return blocks
 
 
-@dataclass(frozen=True)
-class _Kind:
+class _Kind(Struct, frozen=True):
     """A regular bank that others are compared with."""
 
     template: str

@@ -5,8 +5,9 @@ as any magic: 896 is `80 03`, the beginning of a pickle. So safetensors is recog
 length together with the `{` after it, and only other files are looked up here.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 MAX_HEADER_BYTES: Final = 100_000_000
 """safetensors 0.8.0, `MAX_HEADER_SIZE`."""
@@ -43,8 +44,7 @@ _TEXT: Final = frozenset(b"\t\n\r" + bytes(range(0x20, 0x7F)))
 """Printable ASCII: a plain-text error message of a server."""
 
 
-@dataclass(frozen=True, slots=True)
-class OtherKind:
+class OtherKind(Struct, frozen=True):
     """The kind of a file that is not safetensors."""
 
     what: str

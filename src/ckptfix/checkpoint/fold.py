@@ -5,14 +5,17 @@ index. What holds for the first holds for each, so it is enough to check the fir
 which one expert differs, by a tensor, a shape, an entry or a pattern, is left as it is.
 """
 
+import dataclasses
 import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import accumulate, chain, repeat
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.dialects.interface import Documents, NameList
 from ckptfix.checkpoint.dialects.registry import name_lists
@@ -37,8 +40,7 @@ _MOST_LEFT: Final = 64
 """Banks that are left unfolded; each is compared with the name of every other one."""
 
 
-@dataclass(frozen=True)
-class Fold:
+class Fold(Struct, frozen=True, dict=True):
     """A checkpoint with fewer experts."""
 
     table: TensorTable
@@ -61,12 +63,11 @@ class Fold:
         head, _, last = (place.pointer or "").rpartition("/")
         for (file, path), positions in self.positions.items():
             if file == place.file and last.isdigit() and head == pointer(path):
-                return replace(place, pointer=f"{head}/{positions[int(last)]}")
+                return dataclasses.replace(place, pointer=f"{head}/{positions[int(last)]}")
         return place
 
 
-@dataclass(frozen=True)
-class _Names:
+class _Names(Struct, frozen=True):
     """Names in their order, and the positions of banks."""
 
     names: Sequence[str]

@@ -2,14 +2,14 @@
 
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from ckptfix.jsontext.text import JsonText, Path, pointer
 
 
-@dataclass(frozen=True)
-class DraftLayers:
+class DraftLayers(Struct, frozen=True):
     """The number of draft layers (MTP, NextN) that config.json declares."""
 
     number: int
@@ -17,8 +17,7 @@ class DraftLayers:
     """JSON pointer of the number."""
 
 
-@dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Struct, frozen=True):
     """The part of config.json that is not about quantization."""
 
     architectures: tuple[str, ...] = ()

@@ -5,8 +5,9 @@ whole checkpoint, never per shard file.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.roles import FUSED_SUFFIXES, SPELLINGS, WEIGHTS
 from ckptfix.checkpoint.safetensors import Tensor
@@ -19,8 +20,7 @@ _BY_LAST_PART: Final[Mapping[str, list[str]]] = {
 """Last dotted part of a spelling -> the spellings that end in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(Struct, frozen=True):
     """A module and its tensors by role."""
 
     name: str

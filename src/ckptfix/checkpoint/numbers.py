@@ -4,12 +4,12 @@ Nothing here reads: `verify` measures, and the rules of family CKF8 judge.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True)
-class ScaleNumbers:
+
+class ScaleNumbers(Struct, frozen=True):
     """One companion tensor."""
 
     count: int
@@ -28,8 +28,7 @@ class ScaleNumbers:
     """Equal for equal values; empty for tensors of many values."""
 
 
-@dataclass(frozen=True)
-class WeightNumbers:
+class WeightNumbers(Struct, frozen=True):
     """The codes of a weight and its dequantized values."""
 
     count: int
@@ -48,8 +47,7 @@ class WeightNumbers:
     variable if they do not. None if there are too few blocks."""
 
 
-@dataclass(frozen=True)
-class LowRankNumbers:
+class LowRankNumbers(Struct, frozen=True):
     """How the low-rank part of SVDQuant fits the quantized rest."""
 
     orthogonality: float
@@ -64,8 +62,7 @@ class LowRankNumbers:
     """True for a lora_b of zeros only."""
 
 
-@dataclass(frozen=True)
-class SourceNumbers:
+class SourceNumbers(Struct, frozen=True):
     """A weight compared with the unquantized one."""
 
     error: float
@@ -74,8 +71,7 @@ class SourceNumbers:
     """Factor of the unquantized weight that minimizes the error."""
 
 
-@dataclass(frozen=True)
-class ModuleNumbers:
+class ModuleNumbers(Struct, frozen=True):
     """One module of the checkpoint, or one expert of a stacked bank, `experts.up_proj[3]`."""
 
     name: str
@@ -93,8 +89,7 @@ class ModuleNumbers:
         return self.name.partition("[")[0]
 
 
-@dataclass(frozen=True)
-class JoinedNumbers:
+class JoinedNumbers(Struct, frozen=True):
     """Modules that a runtime fuses into one GEMM."""
 
     name: str
@@ -107,8 +102,7 @@ class JoinedNumbers:
     """Relative error of its weight, added by joining; None if nothing is requantized."""
 
 
-@dataclass(frozen=True)
-class Numbers:
+class Numbers(Struct, frozen=True):
     """Everything measured."""
 
     modules: Mapping[str, ModuleNumbers] = field(default_factory=dict)

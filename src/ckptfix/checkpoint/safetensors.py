@@ -5,13 +5,13 @@ https://huggingface.co/docs/safetensors (checked against safetensors 0.8.0).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from math import prod
 from operator import mul
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from ckptfix.checkpoint.file_kind import (
     MAX_HEADER_BYTES,
@@ -104,8 +104,7 @@ def _layout_problem(dtype: str, shape: tuple[int, ...]) -> str:
     return ""
 
 
-@dataclass(frozen=True)
-class RawHeader:
+class RawHeader(Struct, frozen=True):
     """The JSON of a header, not decoded yet."""
 
     file: str

@@ -1,10 +1,10 @@
 """The shard index: which file holds which tensor."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec import Struct
 
 from ckptfix.checkpoint.document import parse_document
 from ckptfix.checkpoint.source import Source
@@ -17,8 +17,7 @@ from ckptfix.text import visible
 INDEX_FILE: Final = "model.safetensors.index.json"
 
 
-@dataclass(frozen=True)
-class ShardIndex:
+class ShardIndex(Struct, frozen=True):
     """The content of the index; the headers may differ."""
 
     weight_map: Mapping[str, str]

@@ -9,9 +9,10 @@ from one shard file to another.
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.file_kind import START_BYTES, other_than_text
 from ckptfix.errors import CkptfixError, UnsupportedError, empty, reason_of
@@ -70,8 +71,7 @@ def require_json_size(name: str, size: int) -> None:
         )
 
 
-@dataclass(frozen=True)
-class DirectorySource:
+class DirectorySource(Struct, frozen=True):
     """A checkpoint in a local directory."""
 
     root: Path

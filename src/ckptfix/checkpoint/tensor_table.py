@@ -4,11 +4,13 @@ import re
 from collections import deque
 from collections.abc import Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, count, repeat
 from operator import attrgetter, eq
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.formats.stored import StoredFormat, format_by_names, stored_format
@@ -37,8 +39,7 @@ _BATCH: Final = 4 * MOST_READS
 _PART: Final = re.compile(r".*-(?P<part>\d{5})-of-(?P<total>\d{5})\.safetensors")
 
 
-@dataclass(frozen=True)
-class TensorTable:
+class TensorTable(Struct, frozen=True, dict=True):
     """All tensors of a checkpoint."""
 
     headers: Mapping[str, Header]

@@ -4,9 +4,10 @@ Some checkpoints with tied embeddings store the head anyway, for example Qwen3-0
 if a runtime skips such a copy. Shapes do not show it, so a few of their bytes are compared.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.safetensors import fetch_header, read_starts
 from ckptfix.checkpoint.source import Source
@@ -19,8 +20,7 @@ _SAMPLE: Final = 4096
 any of them."""
 
 
-@dataclass(frozen=True)
-class TiedHead:
+class TiedHead(Struct, frozen=True, dict=True):
     """The output head of a checkpoint whose config.json ties it to the embeddings."""
 
     source: Source

@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from ckptfix.cli.configuration import Configuration
 from ckptfix.errors import CkptfixError
@@ -17,8 +18,7 @@ from ckptfix.runtimes.name_maps import own_name_map
 from ckptfix.text import visible
 
 
-@dataclass(frozen=True)
-class CheckFlags:
+class CheckFlags(Struct, frozen=True):
     """Values from the command line; None for options that were not given."""
 
     maps: tuple[str, ...] = ()

@@ -5,13 +5,13 @@ wins.
 """
 
 import tomllib
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Struct, field
 
 from ckptfix.errors import CkptfixError
 from ckptfix.rules.selection import parse_codes
@@ -32,8 +32,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     allow_unknown: bool = False
 
 
-@dataclass(frozen=True)
-class Configuration:
+class Configuration(Struct, frozen=True):
     """Settings, and the file that contains them."""
 
     settings: Settings = field(default_factory=Settings)

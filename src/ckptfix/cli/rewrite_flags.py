@@ -1,8 +1,9 @@
 """The flags of `rewrite`, and which of them contradict each other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.errors import CkptfixError
 from ckptfix.installed.targets import targets_of
@@ -18,8 +19,7 @@ _UPLOAD: Final = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class RewriteFlags:
+class RewriteFlags(Struct, frozen=True, kw_only=True):
     """Values from the command line."""
 
     dry_run: bool = False

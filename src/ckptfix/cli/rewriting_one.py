@@ -1,8 +1,11 @@
 """`ckptfix rewrite` of one checkpoint: from flags to operations and their output."""
 
+import dataclasses
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.cli.rewrite_flags import RewriteFlags, require_possible
 from ckptfix.cli.streams import already_done
@@ -47,8 +50,7 @@ from ckptfix.rewriting.unmatched import unmatched_rules
 from ckptfix.text import visible
 
 
-@dataclass(frozen=True)
-class RewriteCall:
+class RewriteCall(Struct, frozen=True):
     """The rewrite of one checkpoint."""
 
     flags: RewriteFlags
@@ -192,7 +194,9 @@ class RewriteCall:
         with already_done(f"opened {opened.url}"):
             self._show([line(f"proposed to {visible(name)}")])
             self._show([*done_lines(planned, NOTHING_ELSE), *after_lines(name, planned)])
-            check = suggested("check", str(replace(repository, revision=opened.revision)))
+            check = suggested(
+                "check", str(dataclasses.replace(repository, revision=opened.revision))
+            )
             self._show(
                 [line("opened ", (opened.url, "bold")), line("check it with: ", (check, SHELL))]
             )

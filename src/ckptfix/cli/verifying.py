@@ -1,7 +1,8 @@
 """`ckptfix verify`: from flags to the operation, and its output."""
 
 import sys
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ckptfix.cli.listening import listening
 from ckptfix.errors import CkptfixError
@@ -13,8 +14,7 @@ from ckptfix.report.verify_json import verify_json
 from ckptfix.report.verify_text import verify_text
 
 
-@dataclass(frozen=True, kw_only=True)
-class VerifyFlags:
+class VerifyFlags(Struct, frozen=True, kw_only=True):
     """Values from the command line."""
 
     device: str | None = None

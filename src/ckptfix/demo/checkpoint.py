@@ -7,9 +7,10 @@ the weights are arbitrary bytes.
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from ckptfix.demo.config import (
     CONV,
@@ -37,8 +38,7 @@ LIBRARY_DTYPES = {
 }
 
 
-@dataclass(frozen=True)
-class _Tensor:
+class _Tensor(Struct, frozen=True):
     name: str
     dtype: str
     shape: tuple[int, ...]

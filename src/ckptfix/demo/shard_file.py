@@ -2,14 +2,13 @@
 
 import ctypes
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import safetensors
+from msgspec import Struct
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """One tensor."""
 
     dtype: str

@@ -1,7 +1,8 @@
 """Every change that can be made to a metadata file, as one list of text edits."""
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from ckptfix.jsontext.rename import edit_json
 from ckptfix.jsontext.set_values import set_values
@@ -9,8 +10,7 @@ from ckptfix.jsontext.spans import TextEdit, apply_edits, compose_edits
 from ckptfix.jsontext.text import JsonText, Path
 
 
-@dataclass(frozen=True)
-class DocumentEdit:
+class DocumentEdit(Struct, frozen=True):
     """Names are changed and removed, then values are set in the result."""
 
     renames: Mapping[Path, str] = field(default_factory=dict)

@@ -7,8 +7,9 @@ object, and the C scanner of the standard library skips the values between them.
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.jsontext.rename import encode_like
 from ckptfix.jsontext.spans import TextEdit
@@ -17,8 +18,7 @@ _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _decode = json.JSONDecoder().raw_decode
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """One key of an object, as a span of characters with its quotes, and where its value starts."""
 
     name: str

@@ -1,11 +1,11 @@
 """Edits of a text as spans of characters: made, applied, and joined."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class TextEdit:
+class TextEdit(Struct, frozen=True):
     """Replace the characters `start` to `end` by `text`."""
 
     start: int
@@ -38,8 +38,7 @@ def compose_edits(
     return tuple(_as_edits(len(text), final))
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(Struct, frozen=True):
     """Characters that stay from the first text, or new text."""
 
     new: str | None

@@ -9,9 +9,10 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ckptfix.errors import CkptfixError
 from ckptfix.jsontext.decode import decode_plain
@@ -30,8 +31,7 @@ Path = tuple[str | int, ...]
 """Keys and array positions from the root."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """A member of an object or an element of an array, as spans of characters."""
 
     path: Path
@@ -70,8 +70,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-@dataclass(frozen=True)
-class JsonText:
+class JsonText(Struct, frozen=True, dict=True):
     """A JSON file: its text and its value."""
 
     file: str

@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 
+from msgspec import structs
+
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.errors import CkptfixError, MissingShardsError, UnsupportedError
 from ckptfix.operations.check_one import (
@@ -137,6 +139,6 @@ def _check_apart(request: CheckRequest, name: str, listener: Listener) -> Checke
 
 def _short(answers: Iterable[ReleaseAnswer]) -> tuple[ReleaseAnswer, ...]:
     return tuple(
-        replace(answer, verdict=replace(answer.verdict, bound=None, metadata=None))
+        replace(answer, verdict=structs.replace(answer.verdict, bound=None, metadata=None))
         for answer in answers
     )

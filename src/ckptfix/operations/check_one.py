@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.registry import METADATA_FILES
@@ -37,8 +39,7 @@ from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.targets import Target
 
 
-@dataclass(frozen=True)
-class CheckRequest:
+class CheckRequest(Struct, frozen=True):
     """How to check."""
 
     own_map: NameMap | None = None

@@ -1,7 +1,10 @@
 """All rules on one checkpoint, for the releases that count."""
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.fold import Fold
@@ -15,8 +18,7 @@ from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict, judge_each
 
 
-@dataclass(frozen=True)
-class Examined:
+class Examined(Struct, frozen=True):
     """What was found in a checkpoint."""
 
     checkpoint: Checkpoint
@@ -73,8 +75,8 @@ def _unfolded(examined: Examined, whole: Checkpoint, *, every: bool) -> Examined
 
 
 def _placed(finding: Finding, fold: Fold) -> Finding:
-    related = tuple(replace(r, place=fold.place(r.place)) for r in finding.related)
-    return replace(finding, place=fold.place(finding.place), related=related)
+    related = tuple(dataclasses.replace(r, place=fold.place(r.place)) for r in finding.related)
+    return dataclasses.replace(finding, place=fold.place(finding.place), related=related)
 
 
 def _examine(

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ckptfix.errors import CkptfixError
-from ckptfix.names import NameLengthError
-from ckptfix.search.effort import MOST_COMPARISONS, EffortError, limited_effort
+from ckptfix.search.effort import MOST_COMPARISONS, EffortError, NameLengthError, limited_effort
 from ckptfix.text import visible
 from ckptfix.untrusted_regex import RegexTimeError, limited_regexes
 

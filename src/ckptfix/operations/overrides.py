@@ -12,8 +12,10 @@ SGLang `kv_cache_quant_algo` in sglang/srt/model_executor), so no other option i
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, CONFIG_ROOT, config_root
@@ -31,8 +33,7 @@ MOST_BYTES: Final = 131_071
 """Limit for one argument of a process on Linux (MAX_ARG_STRLEN, including the final NUL)."""
 
 
-@dataclass(frozen=True)
-class Served:
+class Served(Struct, frozen=True):
     """How one release is started with a checkpoint as stored."""
 
     before: ReleaseAnswer

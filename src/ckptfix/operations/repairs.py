@@ -7,8 +7,10 @@ finding.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
+
+from msgspec import Struct, field
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
@@ -44,8 +46,7 @@ _FOR_RELEASES: Final = {
 _NOTHING: Final = "no rewrite of the metadata repairs it"
 
 
-@dataclass(frozen=True)
-class OwnMap:
+class OwnMap(Struct, frozen=True):
     """The user's name map."""
 
     name_map: NameMap | None = None
@@ -60,8 +61,7 @@ def map_arguments(maps: Iterable[str], mapper: str | None) -> tuple[str, ...]:
     return (*named, f"maps={rules!r}") if rules else named
 
 
-@dataclass(frozen=True)
-class Repairs:
+class Repairs(Struct, frozen=True):
     """Rewrites of one checkpoint, each planned once, on demand."""
 
     checkpoint: Checkpoint
@@ -204,8 +204,7 @@ def _also(repair: Repair) -> tuple[Repair, ...]:
     return () if repair is Repair.NAMES else (repair,)
 
 
-@dataclass(frozen=True)
-class _Remaining:
+class _Remaining(Struct, frozen=True):
     """What remains wrong for the releases after a rewrite."""
 
     releases: frozenset[str]

@@ -5,9 +5,10 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.numbers import Numbers
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
     from ckptfix.verifying.ranks import Ranks
 
 
-@dataclass(frozen=True)
-class VerifyRequest:
+class VerifyRequest(Struct, frozen=True):
     """What to verify, and how."""
 
     device: str | None = None
@@ -105,8 +105,7 @@ def _require_utf8(source: DirectorySource) -> None:
         ) from error
 
 
-@dataclass(frozen=True)
-class _Subject:
+class _Subject(Struct, frozen=True):
     """Validate the request before a weight is read."""
 
     plan: Plan

@@ -14,10 +14,11 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
+
+from msgspec import Struct
 
 FORMAT: Final = 1
 
@@ -30,8 +31,7 @@ def cache_folder() -> Path:
     return (Path(shared) if shared else Path.home() / ".cache") / "ckptfix"
 
 
-@dataclass(frozen=True)
-class RepositoryCache:
+class RepositoryCache(Struct, frozen=True):
     """The part of the cache that belongs to one repository."""
 
     folder: Path

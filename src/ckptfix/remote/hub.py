@@ -2,11 +2,11 @@
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from huggingface_hub import constants
+from msgspec import Struct, field
 
 from ckptfix.checkpoint.dialects.registry import METADATA_FILES
 from ckptfix.checkpoint.shard_index import INDEX_FILE
@@ -26,8 +26,7 @@ FIRST_BYTES: Final = 1 << 17
 of a request exceeds the time that these bytes take."""
 
 
-@dataclass(frozen=True)
-class HubSource:
+class HubSource(Struct, frozen=True):
     """One commit of a repository."""
 
     repository: Repository
@@ -136,8 +135,7 @@ class HubSource:
         return self.client.fetch(self.commit, file, start, length)
 
 
-@dataclass(frozen=True)
-class CachedSnapshot:
+class CachedSnapshot(Struct, frozen=True):
     """A directory of huggingface_hub's cache, which needs no request."""
 
     source: DirectorySource

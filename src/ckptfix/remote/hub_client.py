@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from huggingface_hub import HfApi, constants, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, logging
+from msgspec import Struct
 
 from ckptfix import __version__
 from ckptfix.errors import CkptfixError
@@ -42,8 +43,7 @@ FAILURES: Final = (
 )
 
 
-@dataclass(frozen=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """What a revision currently is."""
 
     sha: str

@@ -1,6 +1,6 @@
 """From a checkpoint's name to its source."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ckptfix.checkpoint.source import DirectorySource, Source
 from ckptfix.errors import CkptfixError
@@ -9,8 +9,7 @@ from ckptfix.remote.reference import Directory, Reference, Repository
 from ckptfix.text import visible
 
 
-@dataclass(frozen=True)
-class NetworkPolicy:
+class NetworkPolicy(Struct, frozen=True):
     """Network access policy of a command."""
 
     revision: str | None = None
@@ -22,8 +21,7 @@ class NetworkPolicy:
 DEFAULT_POLICY = NetworkPolicy()
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """A source and its origin."""
 
     source: Source

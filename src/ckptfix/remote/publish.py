@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from huggingface_hub import CommitOperationAdd, get_token
 from huggingface_hub.errors import HfHubHTTPError
+from msgspec import Struct
 
 from ckptfix.errors import CkptfixError
 from ckptfix.remote.hub_client import FAILURES, HubClient
@@ -15,8 +15,7 @@ from ckptfix.remote.reference import Repository, is_commit
 from ckptfix.text import visible
 
 
-@dataclass(frozen=True)
-class PullRequest:
+class PullRequest(Struct, frozen=True):
     """A pull request that was opened."""
 
     url: str

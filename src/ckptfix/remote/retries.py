@@ -3,8 +3,9 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, TypeVar
+
+from msgspec import Struct
 
 from ckptfix.errors import CkptfixError
 
@@ -16,8 +17,7 @@ SLOWEST: Final = 10_000
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True):
     """Limits on the time that a request may take."""
 
     timeout: float

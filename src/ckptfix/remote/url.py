@@ -4,12 +4,12 @@ Nothing is cached: a URL has no commit that would show whether it has changed.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import fsspec
+from msgspec import Struct
 
 from ckptfix.checkpoint.source import require_json_size
 from ckptfix.errors import CkptfixError
@@ -28,8 +28,7 @@ _INSTALL: Final = {
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
-class UrlSource:
+class UrlSource(Struct, frozen=True, dict=True):
     """The files directly under a URL."""
 
     where: str

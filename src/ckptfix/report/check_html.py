@@ -5,10 +5,11 @@ cannot be imported, so that a user learns about it before the work.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix import __version__
 from ckptfix.errors import CkptfixError
@@ -53,8 +54,7 @@ _DIFF_LINES: Final = 4_000
 """Maximum number of patch lines on a page, shared by its checkpoints."""
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """The answers of the releases of one column for one checkpoint."""
 
     answer: str
@@ -62,8 +62,7 @@ class Cell:
     title: str
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(Struct, frozen=True):
     """One checkpoint."""
 
     anchor: str

@@ -1,7 +1,8 @@
 """`check --format jsonl`: one line per checkpoint, each a report of its own, in schema 2."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ckptfix.report.check_json import report_object
 from ckptfix.report.check_report import CheckReport

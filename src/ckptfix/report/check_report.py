@@ -1,15 +1,15 @@
 """What one call of `check` reports; every output format renders this."""
 
-from dataclasses import dataclass
 from pathlib import PurePath
+
+from msgspec import Struct
 
 from ckptfix.operations.checked import CheckedCheckpoint, ReleaseAnswer
 from ckptfix.rules.finding import Finding, Severity
 from ckptfix.runtimes.loads import Answer
 
 
-@dataclass(frozen=True)
-class CheckReport:
+class CheckReport(Struct, frozen=True):
     """All checkpoints of one call, in the order of the arguments."""
 
     checkpoints: tuple[CheckedCheckpoint, ...]

@@ -3,9 +3,11 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.dialects.registry import NAME_FIELDS
 from ckptfix.checkpoint.expert_banks import EXPERTS, Banks
@@ -110,8 +112,7 @@ def fold_experts(names: Iterable[str], banks: Banks | None = None) -> list[str]:
     return [fold_names(group, _experts(group, banks)) for group in similar.values()]
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(Struct, frozen=True):
     """Identical findings on several modules."""
 
     rule: Rule

@@ -1,9 +1,10 @@
 """The map of layers as shapes, which a template draws as SVG."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.expert_banks import Banks
 from ckptfix.operations.layer_map import Difference, LayerMap, Row, Spot, Stack
@@ -27,8 +28,7 @@ _COLOURS: Final = 8
 """Colours that the template has for formats."""
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """All cells of a row in the same state."""
 
     colour: str
@@ -41,8 +41,7 @@ class Shape:
     """Some release builds a different format."""
 
 
-@dataclass(frozen=True)
-class PictureRow:
+class PictureRow(Struct, frozen=True):
     """One kind of module."""
 
     name: str
@@ -51,8 +50,7 @@ class PictureRow:
     shapes: tuple[Shape, ...]
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """One stack of layers."""
 
     name: str
@@ -66,8 +64,7 @@ class Picture:
     """Rows that are not drawn."""
 
 
-@dataclass(frozen=True)
-class Built:
+class Built(Struct, frozen=True):
     """Modules that some releases build in a different format than stored, for the same reason."""
 
     releases: str
@@ -85,8 +82,7 @@ def colours(maps: Iterable[LayerMap]) -> dict[str, str]:
     return {**found, UNQUANTIZED: "plain"}
 
 
-@dataclass(frozen=True)
-class Words:
+class Words(Struct, frozen=True):
     """Formats a checkpoint's modules and releases as text."""
 
     banks: Banks | None

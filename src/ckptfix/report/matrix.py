@@ -1,7 +1,8 @@
 """Verdicts per release, for people: a matrix, and what is wrong in each release."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ckptfix.report.console import count, line
 from ckptfix.report.folding import fold_all, fold_names, mask_numbers
@@ -17,8 +18,7 @@ MOST_NAMES = 8
 """Groups of names shown under one reason."""
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """Modules that differ only in numbers and have the same result in every release."""
 
     names: tuple[str, ...]

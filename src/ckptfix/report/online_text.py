@@ -1,7 +1,6 @@
 """`check --online`, as text and as JSON."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import Final
 
 from ckptfix import __version__
@@ -50,7 +49,7 @@ def online_json(name: str, method: str, answers: Sequence[OnlineAnswer]) -> Iter
             "works": answer.works,
             "stops": answer.stops,
             "unknown": answer.unknown,
-            "modules": [asdict(module) for module in answer.modules],
+            "modules": list(answer.modules),
         }
         for answer in answers
     ]

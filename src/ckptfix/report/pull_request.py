@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix import __version__
 from ckptfix.report.commands import suggested
@@ -19,8 +20,7 @@ MOST_EXAMPLES: Final = 5
 _PROJECT: Final = "ckptfix"
 
 
-@dataclass(frozen=True)
-class ProposedChange:
+class ProposedChange(Struct, frozen=True):
     """A plan for a repository."""
 
     planned: ProvedPlan

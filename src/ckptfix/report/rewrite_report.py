@@ -1,8 +1,9 @@
 """What one call of `rewrite` reports; text and JSON render this."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from ckptfix.operations.overrides import Served
 from ckptfix.operations.plan import RewritePlan
@@ -26,8 +27,7 @@ class Outcome(StrEnum):
     FORGOTTEN = "backup deleted"
 
 
-@dataclass(frozen=True)
-class Rewritten:
+class Rewritten(Struct, frozen=True):
     """One checkpoint and its outcome."""
 
     name: str

@@ -1,7 +1,6 @@
 """`runtimes`, as text and as JSON."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
 from ckptfix.report.console import line
 from ckptfix.report.json_output import indented
@@ -67,4 +66,4 @@ def _looked_up(name: str | None) -> str:
 
 def rows_json(rows: Sequence[ReleaseRow | ArchitectureRow | LearnedArchitecture]) -> Iterator[Line]:
     """Rows as JSON."""
-    yield line(indented([asdict(row) for row in rows]))
+    yield line(indented(list(rows)))

@@ -1,7 +1,8 @@
 """`verify` for people: GEMMs in groups, why some are emulated, findings on values."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ckptfix.report.check_text import finding_lines
 from ckptfix.report.console import count, line, size
@@ -16,8 +17,7 @@ _HEADER = ("module", "algo", "kernel", "how", "error", "fusion error", "size", "
 _NEAR_ZERO = 5e-5
 
 
-@dataclass(frozen=True)
-class _Group:
+class _Group(Struct, frozen=True):
     """GEMMs that differ in numbers of their names only."""
 
     results: tuple[GemmResult, ...]

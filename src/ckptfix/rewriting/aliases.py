@@ -1,7 +1,8 @@
 """Aliases that let a release find entries it currently misses."""
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import MetadataFile
@@ -15,8 +16,7 @@ from ckptfix.runtimes.registry import read_by_runtimes
 from ckptfix.runtimes.verdict import TargetVerdict
 
 
-@dataclass(frozen=True)
-class AliasRequest:
+class AliasRequest(Struct, frozen=True):
     """An alias one release needs in one file."""
 
     place: Place

@@ -3,8 +3,9 @@
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from ckptfix.calls import call
 from ckptfix.checkpoint.source import DirectorySource, in_hub_blobs
@@ -35,8 +36,7 @@ from ckptfix.rewriting.tensors.shards import (
 VERSION = 1
 
 
-@dataclass(frozen=True)
-class Recovered:
+class Recovered(Struct, frozen=True):
     """A transaction of an earlier run that has just been completed."""
 
     files: tuple[str, ...]

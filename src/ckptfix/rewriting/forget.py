@@ -4,9 +4,10 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.durable import TEMPORARY, sync_folder
@@ -16,8 +17,7 @@ from ckptfix.rewriting.store import FOLDER, IGNORE, LOCK, UNDO, Store, require_w
 _KEPT: Final = re.compile("[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class Forgotten:
+class Forgotten(Struct, frozen=True):
     """What was removed."""
 
     originals: tuple[str, ...]

@@ -1,6 +1,6 @@
 """Copies the layer map to where every runtime reads it: config.json."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, MetadataFile, value_at

@@ -13,9 +13,10 @@ import tempfile
 from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.source import DirectorySource, Source
 from ckptfix.checkpoint.tensor_table import MOST_READS
@@ -38,8 +39,7 @@ _FICLONE: Final = 0x40049409
 LinkKind = Literal["hard link", "reflink", "symlink"]
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(Struct, frozen=True):
     """The result."""
 
     directory: Path

@@ -8,8 +8,10 @@ they are equal.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
@@ -25,8 +27,7 @@ from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.text import visible
 
 
-@dataclass(frozen=True)
-class FileChange:
+class FileChange(Struct, frozen=True):
     """One metadata file, before and after."""
 
     file: str
@@ -80,8 +81,7 @@ class FileChange:
         return self.renamed + self.removed + self.added + self.rebuilt + self.copied
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """A rewrite that can be shown, applied or refused."""
 
     name_map: NameMap
@@ -99,8 +99,7 @@ class Plan:
         return sum(file.changes for file in self.files)
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """The changes to one file, before they are proved."""
 
     renames: dict[Path, str]
@@ -110,8 +109,7 @@ class Draft:
     excludes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Aliases:
+class Aliases(Struct, frozen=True):
     """Names to add because a runtime looks them up."""
 
     entries: Mapping[Place, tuple[str, ...]] = field(default_factory=dict)

@@ -1,8 +1,9 @@
 """A rewrite for several releases at once: rename, alias, or both, proved by resolving it again."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.rewriting.aliases import AliasRequest, alias_requests, as_aliases
@@ -20,8 +21,7 @@ Strategy = Literal["auto", "rename", "alias"]
 _REFUSED: Final = 1_000_000_000
 
 
-@dataclass(frozen=True)
-class PortablePlan:
+class PortablePlan(Struct, frozen=True):
     """A plan, and the verdicts of every target before and after it."""
 
     plan: Plan

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.dialects.statements import Statement
 from ckptfix.place import Place
@@ -11,8 +12,7 @@ from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.text import visible
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why the rewrite would break something."""
 
     name: str

@@ -1,6 +1,10 @@
 """From a rewrite request to a plan, proved by its result. Pure."""
 
-from dataclasses import dataclass, replace
+import dataclasses
+from dataclasses import dataclass
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.interface import Speller
@@ -21,8 +25,7 @@ from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import TargetVerdict
 
 
-@dataclass(frozen=True)
-class RewriteRequest:
+class RewriteRequest(Struct, frozen=True):
     """What to rewrite."""
 
     own_map: NameMap | None = None
@@ -78,8 +81,7 @@ class ProvedPlan:
         return bool(self.plan.findings_after) or any(verdict.fails for verdict in after)
 
 
-@dataclass(frozen=True)
-class Planner:
+class Planner(Struct, frozen=True):
     """Makes the plan for a checkpoint as given; the caller decides whether it may be folded."""
 
     checkpoint: Checkpoint
@@ -145,7 +147,7 @@ class Planner:
         then = RewriteRequest(targets=self.request.targets, from_tensors=True)
         after = rewritten(named, planned.plan.files)
         more = replace(self, checkpoint=after, request=then).make()
-        return replace(planned, tensors_say_more=more.helps)
+        return dataclasses.replace(planned, tensors_say_more=more.helps)
 
     def _planned(
         self, named: Checkpoint, name_map: NameMap, targets: tuple[Target, ...]

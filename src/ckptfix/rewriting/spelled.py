@@ -6,9 +6,10 @@ incorrectly is replaced by names of the modules for which it is correct.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.interface import Reading, Speller, SpellingTask, Wanted
@@ -39,8 +40,7 @@ _SPELLINGS: Final[tuple[Spelling, ...]] = (
 """Tried in this order."""
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One set of changes and its result."""
 
     files: tuple[FileChange, ...]
@@ -56,8 +56,7 @@ class Attempt:
         return self.lost, self.wrong
 
 
-@dataclass(frozen=True)
-class SpelledPlanner:
+class SpelledPlanner(Struct, frozen=True, dict=True):
     """Plans for one checkpoint whose dialect has its own reading."""
 
     checkpoint: Checkpoint

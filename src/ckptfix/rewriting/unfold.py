@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import value_at
@@ -60,8 +62,7 @@ def _may_tell(rule: Rule) -> bool:
     return bool(_DIGIT_OR_UNKNOWN.search(_ANY_LENGTH.sub("", _LITERAL.sub("", rule.old))))
 
 
-@dataclass(frozen=True)
-class _Unfolding:
+class _Unfolding(Struct, frozen=True, dict=True):
     """One file."""
 
     fold: Fold

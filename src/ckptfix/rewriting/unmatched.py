@@ -1,15 +1,15 @@
 """Rules of a user's name map that match no name, most likely mistyped. Pure."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ckptfix.names import NameMapper, Rule
 from ckptfix.rewriting.proved import ProvedPlan
 from ckptfix.runtimes.name_maps import NameMap
 
 
-@dataclass(frozen=True)
-class Unmatched:
+class Unmatched(Struct, frozen=True):
     """Rules that match nothing."""
 
     rules: tuple[str, ...] = ()

@@ -5,9 +5,10 @@ For dialects with their own reading; `spelled.py` tries them in one spelling aft
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.interface import Reading, Wanted
@@ -32,8 +33,7 @@ Spelling = tuple[str, ...]
 spells the packed module (`looked up`)."""
 
 
-@dataclass(frozen=True)
-class WantedNames:
+class WantedNames(Struct, frozen=True, dict=True):
     """What the metadata of one checkpoint has to declare by name, and what it declares wrongly."""
 
     checkpoint: Checkpoint

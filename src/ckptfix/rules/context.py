@@ -1,8 +1,9 @@
 """What the function of a rule gets: the facts, and a way to report."""
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
@@ -17,8 +18,7 @@ from ckptfix.runtimes.placing import looked_up
 from ckptfix.runtimes.verdict import TargetVerdict
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(Struct, frozen=True, dict=True):
     """The input of all rules; what several of them use is computed once."""
 
     checkpoint: Checkpoint
@@ -80,8 +80,7 @@ class Facts:
         return find(Context(rule, self)) if find else ()
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """The facts as one rule sees them."""
 
     rule: Rule

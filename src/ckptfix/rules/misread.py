@@ -6,9 +6,11 @@ correctly and a release does not is misread; otherwise the metadata contradicts 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.interface import Reading
@@ -51,8 +53,7 @@ class Why(Enum):
     """It declares a scheme that differs from the stored one."""
 
 
-@dataclass(frozen=True)
-class Misread:
+class Misread(Struct, frozen=True):
     """One module in one release, and the statement that is why."""
 
     why: Why
@@ -111,8 +112,7 @@ def runs_on(statement: Statement, module: str) -> bool:
     return bool(begun) and number[1] not in parts
 
 
-@dataclass(frozen=True)
-class _Reader:
+class _Reader(Struct, frozen=True):
     """The metadata file that a release reads, as the quantizer reads it."""
 
     checkpoint: Checkpoint

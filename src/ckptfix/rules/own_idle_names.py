@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.dialects.interface import Reading
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement

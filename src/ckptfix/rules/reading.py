@@ -1,8 +1,9 @@
 """Shared by rules: which modules a file covers, excludes and declares."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
+
+from msgspec import Struct, field
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.interface import Reading
@@ -20,8 +21,7 @@ def place_of(checkpoint: Checkpoint, module: str, role: str = "weight") -> Place
     return Place(checkpoint.table.file_of[tensor], tensor=visible(tensor))
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(Struct, frozen=True):
     """A quant_algo that a file declares for a module."""
 
     module: str
@@ -42,8 +42,7 @@ class Declared:
         return self.metadata.place if self.entry is None else self.entry.place
 
 
-@dataclass(frozen=True)
-class Declarations:
+class Declarations(Struct, frozen=True, dict=True):
     """What the metadata declares for each module; every command reads it here.
 
     A file excludes a module by a pattern, or names it with a scheme, where the nearest name

@@ -1,8 +1,9 @@
 """Which rules count: codes and prefixes of codes; the longest match decides."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.errors import CkptfixError
 from ckptfix.rules.registry import RULES
@@ -12,8 +13,7 @@ EVERY = "CKF"
 """The prefix of every code."""
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """Codes and prefixes that are reported, and those that are not."""
 
     select: tuple[str, ...] = (EVERY,)

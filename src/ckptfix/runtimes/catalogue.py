@@ -1,7 +1,8 @@
 """What is known about the runtimes, as rows."""
 
-from dataclasses import dataclass
 from difflib import get_close_matches
+
+from msgspec import Struct
 
 from ckptfix.errors import CkptfixError
 from ckptfix.runtimes.learned.store import learned, why_not_learned
@@ -12,8 +13,7 @@ from ckptfix.runtimes.targets import Target
 from ckptfix.text import visible
 
 
-@dataclass(frozen=True)
-class ReleaseRow:
+class ReleaseRow(Struct, frozen=True):
     """One known release."""
 
     runtime: str
@@ -22,8 +22,7 @@ class ReleaseRow:
     source: str
 
 
-@dataclass(frozen=True)
-class ArchitectureRow:
+class ArchitectureRow(Struct, frozen=True):
     """An architecture in one release."""
 
     runtime: str
@@ -37,8 +36,7 @@ class ArchitectureRow:
     depends_on_config: bool
 
 
-@dataclass(frozen=True)
-class LearnedRow:
+class LearnedRow(Struct, frozen=True):
     """Where one release puts the tensors of a name, as observed from its class."""
 
     stored: str
@@ -52,8 +50,7 @@ class LearnedRow:
     """linear, head, embedding, experts or other."""
 
 
-@dataclass(frozen=True)
-class LearnedArchitecture:
+class LearnedArchitecture(Struct, frozen=True):
     """What was learned about an architecture's class in one release."""
 
     runtime: str

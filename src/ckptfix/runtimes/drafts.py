@@ -5,8 +5,10 @@ speculative decoding; the metadata are those of the whole checkpoint.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, replace
 from itertools import chain
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.draft_layers import draft_root
@@ -20,8 +22,7 @@ from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import judge
 
 
-@dataclass(frozen=True)
-class DraftAnswer:
+class DraftAnswer(Struct, frozen=True):
     """Whether a release loads the draft layers as they are stored."""
 
     target: Target

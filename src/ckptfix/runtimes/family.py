@@ -7,11 +7,11 @@ it builds the module that a tensor ends in. The result of that lookup depends on
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import translate
 from functools import cache, cached_property
 from typing import Any
 
+from msgspec import Struct
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from ckptfix.errors import CkptfixError
@@ -49,8 +49,7 @@ def _is_in_64s(tower: object) -> bool:
     return all(size % 64 == 0 for size in sizes if isinstance(size, int))
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(Struct, frozen=True, dict=True):
     """A family entry, ready to use."""
 
     spec: FamilySpec

@@ -9,8 +9,9 @@ sglang/srt/layers/quantization/{modelopt_quant,fp8}.py.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.formats.stored import StoredFormat
@@ -23,8 +24,7 @@ _BLOCK: Final = 128
 _SCALE: Final = "weight_scale"
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """A layer as a release builds it."""
 
     runtime: Runtime

@@ -5,9 +5,10 @@ Where its model classes put modules is data, in `families/*.toml`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.common.bound import BoundMetadata, bind, bind_names
@@ -39,8 +40,7 @@ def _config_json(_: Checkpoint) -> str:
     return ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Runtime:
+class Runtime(Struct, frozen=True, kw_only=True):
     """A serving runtime."""
 
     name: str

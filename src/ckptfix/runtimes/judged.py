@@ -4,8 +4,10 @@ Both are computed once for releases without relevant differences.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
@@ -70,8 +72,7 @@ def _config_class(checkpoint: Checkpoint, target: Target) -> ConfigClass | None:
     return class_for(rows, target.profile_version, document.value.get("model_type"))
 
 
-@dataclass(frozen=True)
-class _Judged:
+class _Judged(Struct, frozen=True):
     """What one release found."""
 
     judge: ModuleJudge

@@ -7,13 +7,13 @@ places below the language model, which the class calls `model`, `language_model.
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import chain
 from math import prod
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.checkpoint.model_config import ModelConfig
@@ -40,8 +40,7 @@ def matcher(patterns: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(split.sub(part, pattern) for pattern in patterns) or r"(?!)")
 
 
-@dataclass(frozen=True, eq=False)
-class Layout:
+class Layout(Struct, frozen=True, eq=False, dict=True):
     """A layout, ready to use; there is one object per layout."""
 
     spec: LayoutSpec

@@ -1,9 +1,10 @@
 """Will it load? The answer of one release, computed here and nowhere else."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 SHARDS_MISSING: Final = "its shard files are missing"
 
@@ -23,8 +24,7 @@ class Effect(StrEnum):
     WRONG_WEIGHTS = "loads and computes with the wrong weights"
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """One thing that keeps a release from loading the checkpoint as it is stored."""
 
     text: str
@@ -46,8 +46,7 @@ class Reason:
         return f"{self.module}: {self.text}" if self.module else self.text
 
 
-@dataclass(frozen=True)
-class Loads:
+class Loads(Struct, frozen=True):
     """The answer with its reasons."""
 
     answer: Answer

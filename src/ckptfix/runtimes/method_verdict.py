@@ -6,8 +6,9 @@ not report a parameter that no tensor fills (vllm 0.33.0, vllm/model_executor/mo
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.draft_layers import draft_root
@@ -29,8 +30,7 @@ _WITHOUT_PARAMETER: Final = frozenset({"bias", *KV_ROLES})
 """Tensors of a layer or its attention, quantized or not."""
 
 
-@dataclass(frozen=True)
-class MethodJudge:
+class MethodJudge(Struct, frozen=True):
     """Judges the modules of a checkpoint by the schemes that a class of a release finds."""
 
     checkpoint: Checkpoint

@@ -1,8 +1,9 @@
 """One runtime module: its stored format compared with what a release resolves for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.common.bound import BoundMetadata, Resolution
@@ -18,8 +19,7 @@ from ckptfix.text import visible
 UNQUANTIZED = "unquantized"
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleVerdict:
+class ModuleVerdict(Struct, frozen=True):
     """One runtime module in one release."""
 
     name: str
@@ -78,8 +78,7 @@ class ModuleVerdict:
         return self.name or f"{self.members[0]} (looked up without a name)"
 
 
-@dataclass(frozen=True, slots=True)
-class _Compared:
+class _Compared(Struct, frozen=True):
     """The stored formats of a module's members, compared with what a release resolves."""
 
     labels: tuple[str, ...]
@@ -91,8 +90,7 @@ class _Compared:
     effect: Effect
 
 
-@dataclass(frozen=True)
-class ModuleJudge:
+class ModuleJudge(Struct, frozen=True, dict=True):
     """Judges the modules of a checkpoint in one release."""
 
     checkpoint: Checkpoint

@@ -7,14 +7,16 @@ rarest part.
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from itertools import chain
 from typing import Final
 
-from ckptfix.names import LONGEST_NAME, REGEX_MARK, is_regex
+from msgspec import Struct
+
+from ckptfix.names import REGEX_MARK, is_regex
 from ckptfix.runtimes.common.patterns import BUILTIN_PACKED
+from ckptfix.search.effort import LONGEST_NAME
 from ckptfix.search.globs import SPECIAL, Glob
 from ckptfix.search.grams import TextIndex
 from ckptfix.search.prefixes import Sorted
@@ -167,8 +169,7 @@ class NameIndex:
         return close[0] if close else None
 
 
-@dataclass(frozen=True)
-class _Difference:
+class _Difference(Struct, frozen=True):
     """The dotted parts of a name that differ in a similar name."""
 
     start: int

@@ -5,10 +5,11 @@ permissive interpretation of patterns.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from operator import eq
 from typing import Literal
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.names import NameMapper
@@ -21,8 +22,7 @@ from ckptfix.runtimes.registry import known_runtimes
 Spelling = Literal["runtime", "checkpoint"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """What one name in the metadata matches."""
 
     spelling: Spelling | None
@@ -33,8 +33,7 @@ class Reading:
     """How the runtime spells it."""
 
 
-@dataclass(frozen=True)
-class Naming:
+class Naming(Struct, frozen=True, dict=True):
     """A checkpoint's names under a name map."""
 
     checkpoint: Checkpoint

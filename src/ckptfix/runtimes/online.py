@@ -4,8 +4,9 @@ There is no metadata: the class of each layer decides, and the model class, whic
 without a quantization config. No name is looked up.
 """
 
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, config_root
@@ -26,8 +27,7 @@ _MULTIPLE: Final = 16
 """Both sizes of an FP8 GEMM are multiples of this."""
 
 
-@dataclass(frozen=True)
-class OnlineModule:
+class OnlineModule(Struct, frozen=True):
     """One module of the runtime."""
 
     name: str
@@ -38,8 +38,7 @@ class OnlineModule:
     """Why it is not quantized, or a remark; may be empty."""
 
 
-@dataclass(frozen=True)
-class OnlineAnswer:
+class OnlineAnswer(Struct, frozen=True):
     """All modules in one release."""
 
     target: Target

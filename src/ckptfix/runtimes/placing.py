@@ -1,9 +1,10 @@
 """Modules of a checkpoint + family -> modules of the runtime, by looked-up name."""
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.draft_layers import draft_root
@@ -15,8 +16,7 @@ from ckptfix.runtimes.learned.placing import learned_modules
 from ckptfix.runtimes.runtime_module import RuntimeModule, RuntimeModuleKind
 
 
-@dataclass(frozen=True)
-class _Member:
+class _Member(Struct, frozen=True):
     name: str
     kind: RuntimeModuleKind
     order: int

@@ -4,14 +4,14 @@ Made by `tools/extract_profiles.py` from an unpacked wheel; never by importing a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 NameRule = tuple[str, str | None]
 """(old, new); None deletes the name."""
 
 
-@dataclass(frozen=True)
-class ConfigMapper:
+class ConfigMapper(Struct, frozen=True):
     """The class-level mapper that a runtime applies to the names in the metadata.
 
     Rules are in the order of the source; a release's lookup rules define how they combine.
@@ -23,8 +23,7 @@ class ConfigMapper:
     suffix: tuple[NameRule, ...] = ()
 
 
-@dataclass(frozen=True)
-class SubModel:
+class SubModel(Struct, frozen=True):
     """A part of the model that the class builds under a separate prefix."""
 
     attribute: str
@@ -34,8 +33,7 @@ class SubModel:
     """The function that builds it; `init_vllm_registered_model` builds another architecture."""
 
 
-@dataclass(frozen=True)
-class ArchitectureProfile:
+class ArchitectureProfile(Struct, frozen=True):
     """One registered architecture in one release."""
 
     architecture: str
@@ -53,8 +51,7 @@ class ArchitectureProfile:
     from the source alone; then there is none here."""
 
 
-@dataclass(frozen=True)
-class RuntimeProfile:
+class RuntimeProfile(Struct, frozen=True):
     """One release of a runtime."""
 
     runtime: str

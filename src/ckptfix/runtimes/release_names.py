@@ -1,7 +1,8 @@
 """The names that a release looks up in the metadata, and how it maps the names that are there."""
 
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
@@ -34,8 +35,7 @@ def bound_names(checkpoint: Checkpoint, target: Target, family: Family, outer: s
     return runtime_named(target.runtime).bind_names(profile, classes, added_packed=added)
 
 
-@dataclass(frozen=True)
-class ReleaseNames:
+class ReleaseNames(Struct, frozen=True, dict=True):
     """The modules of a checkpoint under the names that one release looks up."""
 
     names: BoundNames

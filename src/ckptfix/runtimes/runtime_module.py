@@ -1,14 +1,14 @@
 """One module of a runtime that tensors of a checkpoint end in."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 RuntimeModuleKind = Literal["linear", "experts", "head", "embedding", "other"]
 """`other` has a weight that is not a matrix, such as a convolution."""
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeModule:
+class RuntimeModule(Struct, frozen=True):
     """One module of the runtime that tensors of the checkpoint end in."""
 
     name: str

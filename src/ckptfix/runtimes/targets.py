@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
+from msgspec import Struct
+from msgspec.structs import replace
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
@@ -15,8 +16,7 @@ from ckptfix.text import visible
 _SPEC = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)\s*(.*?)\s*\Z", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Struct, frozen=True):
     """A target release, and the release whose profile is used."""
 
     runtime: str

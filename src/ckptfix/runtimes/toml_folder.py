@@ -6,14 +6,14 @@ a checkpoint needs what two or three files say.
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, eq=False)
-class TomlFolder:
+
+class TomlFolder(Struct, frozen=True, eq=False, dict=True):
     """The `*.toml` files of a folder next to this file."""
 
     name: str

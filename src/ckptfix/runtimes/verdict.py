@@ -6,9 +6,11 @@ or an architecture whose layout is not known, there is a reason instead of a ver
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.place import Place
@@ -53,8 +55,7 @@ _NAMES_FIT: Final = "nothing is wrong with the names, but dtypes and shapes deci
 _DTYPES_DECIDE: Final = "dtypes decide for this quantizer"
 
 
-@dataclass(frozen=True)
-class TargetVerdict:
+class TargetVerdict(Struct, frozen=True, dict=True):
     """All modules in one release."""
 
     target: Target

@@ -1,4 +1,4 @@
-"""How many comparisons of names and patterns a checkpoint may cost.
+"""How many comparisons of names and patterns a checkpoint may cost, and how long names may become.
 
 With the indexes of this package, few are needed. Names and patterns can be written so that an index
 does not help; individual comparisons are then counted and limited.
@@ -10,6 +10,13 @@ from typing import Final
 
 MOST_COMPARISONS: Final = 200_000_000
 """About ten seconds; an ordinary checkpoint costs thousands, a million tensors cost millions."""
+
+LONGEST_NAME: Final = 2_000
+"""Characters. Rules that double a name would exhaust memory; real names are far shorter."""
+
+
+class NameLengthError(Exception):
+    """A rule produces a name longer than `LONGEST_NAME`."""
 
 
 class EffortError(Exception):

@@ -6,12 +6,13 @@ from memory, and on one core, the same sums take ten times as long.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from functools import cache, partial, reduce
 from operator import add
 from typing import Final, TypeVar
 
 import torch
+from msgspec import Struct
+from msgspec.structs import replace
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -29,8 +30,7 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Counted:
+class Counted(Struct, frozen=True):
     """What the bytes of one weight, or of a part of it, add up to."""
 
     weight: Tensor
@@ -136,8 +136,7 @@ def _count_sixteens(stored: StoredWeight, columns: int) -> Counted:
     )
 
 
-@dataclass(frozen=True)
-class _Sixteens:
+class _Sixteens(Struct, frozen=True):
     """Counts blocks of FP4 codes, sixteen codes at a time."""
 
     columns: int

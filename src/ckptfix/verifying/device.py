@@ -2,16 +2,15 @@
 
 import os
 import warnings
-from dataclasses import dataclass
 
 import torch
+from msgspec import Struct
 
 from ckptfix.errors import CkptfixError
 from ckptfix.text import visible
 
 
-@dataclass(frozen=True)
-class Device:
+class Device(Struct, frozen=True):
     """A device and what it can do."""
 
     torch_device: torch.device

@@ -1,11 +1,11 @@
 """Run one layer and compare it with the reference."""
 
 import time
-from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
 import torch
+from msgspec import Struct
 from torch import Tensor
 
 from ckptfix.verifying.backends.choice import choose
@@ -20,8 +20,7 @@ FP8_ERROR = 0.045
 """Relative error of rounding normal values to FP8, with a margin; real exports: 0.025 to 0.028."""
 
 
-@dataclass(frozen=True)
-class GemmOutcome:
+class GemmOutcome(Struct, frozen=True):
     """Result of one layer."""
 
     how: Literal["native", "emulated", "failed"]
@@ -39,8 +38,7 @@ class GemmOutcome:
     """Seconds of the GEMM alone, run once without warm-up."""
 
 
-@dataclass(frozen=True)
-class _Product:
+class _Product(Struct, frozen=True):
     output: Tensor
     how: Literal["native", "emulated"]
     kernel: str

@@ -1,17 +1,16 @@
 """Random activations, in the range that the layer was calibrated for."""
 
 import zlib
-from dataclasses import dataclass
 
 import torch
+from msgspec import Struct
 from torch import Tensor
 
 from ckptfix.verifying.dequantize.activations import Activations
 from ckptfix.verifying.layer import Layer
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(Struct, frozen=True):
     """The input of a layer."""
 
     x: Tensor

@@ -1,8 +1,8 @@
 """One GEMM of the runtime: the members of a packed module side by side."""
 
-from dataclasses import dataclass, replace
-
 import torch
+from msgspec import Struct
+from msgspec.structs import replace
 from torch import Tensor
 
 from ckptfix.checkpoint.formats.format import Format
@@ -11,8 +11,7 @@ from ckptfix.verifying.dequantize.registry import Dequantizer, dequantize, dequa
 from ckptfix.verifying.stored import StoredWeight
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """Weights that a runtime multiplies with one input."""
 
     name: str
@@ -68,8 +67,7 @@ class Layer:
         return all(member.shape[0] % rows == 0 for member in self.members[:-1])
 
 
-@dataclass(frozen=True)
-class HeldLayer:
+class HeldLayer(Struct, frozen=True):
     """A layer as a runtime holds it after loading."""
 
     layer: Layer

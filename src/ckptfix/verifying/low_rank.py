@@ -1,10 +1,10 @@
 """The low-rank part of SVDQuant compared with the quantized residual."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from math import isfinite
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from ckptfix.checkpoint.numbers import LowRankNumbers

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from fnmatch import translate
 from math import prod
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.modules import Module
@@ -31,8 +33,7 @@ _EXPERT_PACKED: Final[Mapping[str, tuple[str, ...]]] = {
 _DIGITS: Final = re.compile(r"\d+")
 
 
-@dataclass(frozen=True)
-class PlannedGemm:
+class PlannedGemm(Struct, frozen=True):
     """Checkpoint modules that a runtime multiplies with one input."""
 
     name: str
@@ -66,8 +67,7 @@ class PlannedGemm:
         return _DIGITS.sub("*", self.name)
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """Everything that is read."""
 
     gemms: tuple[PlannedGemm, ...]

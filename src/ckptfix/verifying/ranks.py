@@ -4,10 +4,11 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 import torch.distributed as dist
+from msgspec import Struct
 
 from ckptfix.checkpoint.numbers import Numbers
 from ckptfix.errors import CkptfixError
@@ -18,8 +19,7 @@ _PATIENCE = timedelta(hours=12)
 """How long the first rank waits for the slowest; a rank that dies is noticed at once."""
 
 
-@dataclass(frozen=True)
-class Ranks:
+class Ranks(Struct, frozen=True):
     """The rank of this process, and the number of processes."""
 
     rank: int = 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.formats.table import format_named
@@ -28,8 +29,7 @@ Progress = Callable[[int, int], None]
 """Called with the bytes that were verified and those of the whole run."""
 
 
-@dataclass(frozen=True)
-class RunSettings:
+class RunSettings(Struct, frozen=True):
     """Settings of a run."""
 
     device: Device

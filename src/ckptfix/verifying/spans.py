@@ -1,8 +1,11 @@
 """Planned GEMMs -> the byte spans of files that they read."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.formats.stored import FLOAT_DTYPES
@@ -30,8 +33,7 @@ class _Files:
         return path, starts[tensor]
 
 
-@dataclass(frozen=True)
-class Unquantized:
+class Unquantized(Struct, frozen=True):
     """The unquantized checkpoint that the quantized one was made from."""
 
     table: TensorTable

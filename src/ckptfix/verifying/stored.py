@@ -1,8 +1,9 @@
 """One weight as it is stored, with its companions, on any device."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from torch import Tensor
 
 from ckptfix.checkpoint.formats.format import Format
@@ -15,8 +16,7 @@ ROW_BLOCK = 128
 """Rows per scale of the block formats; a slice of rows begins at a multiple of it."""
 
 
-@dataclass(frozen=True)
-class StoredWeight:
+class StoredWeight(Struct, frozen=True):
     """The tensors of one checkpoint module with a two-dimensional weight."""
 
     name: str

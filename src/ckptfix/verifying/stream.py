@@ -5,12 +5,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from msgspec import Struct
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -28,8 +28,7 @@ DECODED: Final = frozenset(
 """Dtypes that decoders take."""
 
 
-@dataclass(frozen=True)
-class TensorSpan:
+class TensorSpan(Struct, frozen=True):
     """The location of a tensor."""
 
     module: str
@@ -43,8 +42,7 @@ class TensorSpan:
     dtype: str
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """Tensors that are needed together."""
 
     key: int

@@ -5,9 +5,10 @@ inspecting, checking, folding experts and renaming follow from that.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.dialects.changes import Changes
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
@@ -30,8 +31,7 @@ class Claim(IntEnum):
     """The quantizer's own file decides, even if config.json keeps fields of another one."""
 
 
-@dataclass(frozen=True, slots=True)
-class OwnFile:
+class OwnFile(Struct, frozen=True):
     """A metadata file that a quantizer writes next to config.json."""
 
     name: str
@@ -39,8 +39,7 @@ class OwnFile:
     """It can be read without a config.json."""
 
 
-@dataclass(frozen=True, slots=True)
-class NameList:
+class NameList(Struct, frozen=True):
     """A list of names, or an object whose keys are names."""
 
     file: str
@@ -50,8 +49,7 @@ class NameList:
     """The keys of an object are patterns, like those in a list."""
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
+class Role(Struct, frozen=True):
     """The role of one tensor in its module."""
 
     name: str
@@ -119,8 +117,7 @@ class Writer(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What the metadata must declare for one module."""
 
     names: tuple[str, ...]
@@ -129,8 +126,7 @@ class Wanted:
     """None: it is unquantized."""
 
 
-@dataclass(frozen=True)
-class SpellingTask:
+class SpellingTask(Struct, frozen=True):
     """The names that one file must contain."""
 
     metadata: MetadataFile
@@ -143,8 +139,7 @@ class SpellingTask:
     """Statements to remove."""
 
 
-@dataclass(frozen=True)
-class Speller:
+class Speller(Struct, frozen=True):
     """Adds names in the spelling that a quantizer's own reading matches; for `rewrite`."""
 
     add: Callable[[Changes, SpellingTask], None]
@@ -161,8 +156,7 @@ class Speller:
         return changes
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """How a quantizer reads the names in its own metadata."""
 
     decides: Callable[[MetadataFile, str], Statement | MetadataFile | None]

@@ -1,9 +1,10 @@
 """The metadata as statements, each with its file and JSON pointer."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal
+
+from msgspec import Struct
 
 from ckptfix.jsontext.text import Path, pointer
 from ckptfix.place import Place
@@ -54,8 +55,7 @@ def named_quantizer(value: object) -> str | None:
     return next((name for name in named if isinstance(name, str) and name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """One place where metadata names a module or a pattern over modules."""
 
     kind: StatementKind
@@ -89,8 +89,7 @@ class Statement:
         return next(str(p) for p in reversed(self.path[:-1]) if isinstance(p, str))
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """A field whose JSON type is not the one that the quantizer writes; read as if absent."""
 
     place: Place
@@ -98,8 +97,7 @@ class Fault:
     """The type that the quantizer writes."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class MetadataFile:
+class MetadataFile(Struct, frozen=True, kw_only=True, dict=True):
     """The metadata of one file."""
 
     file: str

@@ -5,8 +5,9 @@ Parts that run on tensors are looked up by the names here: `verify/dequantize/re
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.safetensors import DTYPE_BITS
 
@@ -23,8 +24,7 @@ def is_scalar(weight: tuple[int, ...], scale: tuple[int, ...]) -> bool:
     return scale in ((), (1,), weight[:-2])
 
 
-@dataclass(frozen=True, slots=True)
-class Codes:
+class Codes(Struct, frozen=True):
     """The values of a weight before scaling."""
 
     name: str
@@ -69,8 +69,7 @@ class Codes:
         return (*stacked, out, columns * bits // self.bits) if self.packed == "in" else (2 * out, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class ScaleLayout:
+class ScaleLayout(Struct, frozen=True):
     """What `weight_scale` holds."""
 
     name: str
@@ -83,8 +82,7 @@ class ScaleLayout:
     """The scale of which a packed module keeps only one; empty if each member keeps its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class ZeroPoints:
+class ZeroPoints(Struct, frozen=True):
     """Where a format stores the code that represents zero."""
 
     role: str
@@ -94,8 +92,7 @@ class ZeroPoints:
     """Stored for symmetric codes too: then only the metadata shows whether the codes are."""
 
 
-@dataclass(frozen=True, slots=True)
-class InputKind:
+class InputKind(Struct, frozen=True):
     """How the input of a GEMM is quantized."""
 
     name: str
@@ -113,8 +110,7 @@ class InputKind:
         return self.codes == "BF16"
 
 
-@dataclass(frozen=True, slots=True)
-class GpuNeed:
+class GpuNeed(Struct, frozen=True):
     """The compute capability that a quantized GEMM needs."""
 
     oldest: tuple[int, int]
@@ -124,8 +120,7 @@ class GpuNeed:
     on_cpu: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Gemm:
+class Gemm(Struct, frozen=True):
     """A GEMM whose two sides are quantized the same way."""
 
     recipe: Literal["tensor", "channel", "blocks", "mxfp8", "nvfp4", "int8"]
@@ -134,8 +129,7 @@ class Gemm:
     """What its sizes are multiples of on a GPU."""
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(Struct, frozen=True):
     """How one quant_algo is stored: weight, scales and other companions."""
 
     quant_algo: str

@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
+
+from msgspec import Struct
 
 _EXPERT: Final = re.compile(r"(.*\.experts)\.\d+\.")
 
 
-@dataclass(frozen=True)
-class StoredLayer:
+class StoredLayer(Struct, frozen=True):
     """How one module is stored, as the table of stored formats spells it."""
 
     quant_algo: str
@@ -18,8 +18,7 @@ class StoredLayer:
     """None if the format has no groups, or blocks whose size the metadata does not declare."""
 
 
-@dataclass(frozen=True)
-class StoredLayers:
+class StoredLayers(Struct, frozen=True, dict=True):
     """Quantized and unquantized modules of a checkpoint."""
 
     quantized: Mapping[str, StoredLayer]

@@ -1,9 +1,10 @@
 """The stored format of a module, from dtypes, shapes and companion tensors alone."""
 
-from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.formats import table
 from ckptfix.checkpoint.formats.format import Format, is_scalar
@@ -15,8 +16,7 @@ _OF_TABLES: Final = ("I32", "U32")
 FLOAT_DTYPES: Final = frozenset({"BF16", "F16", "F32", "F64"})
 
 
-@dataclass(frozen=True)
-class Fit:
+class Fit(Struct, frozen=True):
     """A format whose tensors look exactly like the module's."""
 
     format: Format
@@ -31,8 +31,7 @@ class Fit:
         return self.format.quant_algo
 
 
-@dataclass(frozen=True)
-class StoredFormat:
+class StoredFormat(Struct, frozen=True, dict=True):
     """What a module's tensors prove."""
 
     fits: tuple[Fit, ...] = ()

@@ -1,7 +1,8 @@
 """Rebuild every metadata file from the tensors, and prove that nothing got worse."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.changes import Changes

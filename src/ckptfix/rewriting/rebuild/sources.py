@@ -1,7 +1,8 @@
 """The inputs of a rebuild: the tensors, and the modules that names match."""
 
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.formats.layers import StoredLayers
@@ -9,8 +10,7 @@ from ckptfix.rules.names import is_about_absent_modules
 from ckptfix.runtimes.naming import Naming
 
 
-@dataclass(frozen=True)
-class Sources:
+class Sources(Struct, frozen=True, dict=True):
     """The input of a dialect's writer: `Stored`."""
 
     checkpoint: Checkpoint

@@ -6,8 +6,9 @@ A safetensors header is 8 bytes of length N, N bytes of JSON that may end in spa
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.file_kind import MAX_HEADER_BYTES
 from ckptfix.errors import CkptfixError
@@ -21,8 +22,7 @@ GROWTH: Final = 4096
 keeps its offset within a block and can be shared instead of copied, if the file system can."""
 
 
-@dataclass(frozen=True)
-class ShardChange:
+class ShardChange(Struct, frozen=True):
     """One shard file whose tensors get new names."""
 
     file: str

@@ -5,8 +5,9 @@ exactly these modules; if there is none, the rename is refused.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.dialects.statements import Statement
 from ckptfix.jsontext.text import Path
@@ -23,8 +24,7 @@ _NO_SPELLING: Final = (
 )
 
 
-@dataclass(frozen=True)
-class Followed:
+class Followed(Struct, frozen=True):
     """The metadata files after the rename, and the statements that could not follow."""
 
     files: tuple[FileChange, ...]
@@ -60,8 +60,7 @@ def follow_tensors(renames: TensorRenames, name_map: NameMap) -> Followed:
     return Followed(tuple(files), new_names, tuple(refusals))
 
 
-@dataclass(frozen=True)
-class _Reader:
+class _Reader(Struct, frozen=True):
     renames: TensorRenames
     before: Naming
     after: Naming

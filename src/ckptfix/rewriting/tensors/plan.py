@@ -3,10 +3,13 @@
 Pure.
 """
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.rewriting.plan import FileChange, Plan, rewritten
@@ -24,8 +27,7 @@ from ckptfix.runtimes.tensor_maps import choose_tensor_map
 from ckptfix.runtimes.verdict import TargetVerdict
 
 
-@dataclass(frozen=True)
-class TensorChanges:
+class TensorChanges(Struct, frozen=True):
     """Files written besides the metadata."""
 
     shards: tuple[ShardChange, ...] = ()
@@ -40,8 +42,7 @@ class TensorChanges:
 NO_CHANGES: Final = TensorChanges()
 
 
-@dataclass(frozen=True)
-class TensorPlan:
+class TensorPlan(Struct, frozen=True, dict=True):
     """Renamed tensors, and the metadata that follows them."""
 
     renames: TensorRenames
@@ -70,7 +71,8 @@ class TensorPlan:
         if refusals or not self.renames.new_names:
             return refusals
         spelled = tuple(
-            replace(f, subject=self.new_subject(f.subject)) for f in self._findings_before
+            dataclasses.replace(f, subject=self.new_subject(f.subject))
+            for f in self._findings_before
         )
         after = find_all(self.checkpoint, self.name_map)
         return tuple(find_harm({}, self.name_map, spelled, after))

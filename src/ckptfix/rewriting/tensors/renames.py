@@ -1,8 +1,10 @@
 """Which tensors are renamed, and why a rename is refused. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.shard_index import INDEX_FILE
@@ -13,8 +15,7 @@ from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.text import visible
 
 
-@dataclass(frozen=True)
-class TensorRenames:
+class TensorRenames(Struct, frozen=True, dict=True):
     """Old tensor name -> new tensor name, for those that change."""
 
     name_map: NameMap

@@ -7,9 +7,10 @@ import contextlib
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.file_kind import MAX_HEADER_BYTES
 from ckptfix.durable import TEMPORARY, sync_folder
@@ -19,8 +20,7 @@ _CHUNK: Final = 1 << 24
 _NOT_OFFERED: Final = (errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM)
 
 
-@dataclass(frozen=True)
-class HeaderPair:
+class HeaderPair(Struct, frozen=True):
     """The heads of a shard file before and after, and the number of data bytes that follow."""
 
     before: bytes

@@ -1,8 +1,9 @@
 """Files that a rename of tensors writes besides the metadata: shard file heads and the index."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.source import DirectorySource, Source
 from ckptfix.jsontext.text import JsonText
@@ -13,8 +14,7 @@ from ckptfix.rewriting.tensors.renames import TensorRenames
 from ckptfix.rewriting.tensors.shards import copied_shards
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(Struct, frozen=True):
     """Files written besides the metadata."""
 
     changes: TensorChanges = NO_CHANGES

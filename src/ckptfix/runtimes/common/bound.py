@@ -1,11 +1,13 @@
 """Metadata bound to a release's model classes, ready for lookups."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from operator import eq
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.errors import CkptfixError
 from ckptfix.runtimes.common.entries import (
@@ -36,8 +38,7 @@ _UNMAPPED: Final = MappingRules(())
 MakeExclusion = Callable[[PatternTable, Packed], Exclusion]
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(Struct, frozen=True):
     """What a runtime finds for one module."""
 
     name: str
@@ -55,8 +56,7 @@ class Resolution:
         return self.resolved.entry.quant_algo if self.resolved else None
 
 
-@dataclass(frozen=True)
-class BoundMetadata:
+class BoundMetadata(Struct, frozen=True):
     """Entries and patterns as a release stores them after the model classes have mapped them."""
 
     rules: LookupRules

@@ -6,8 +6,10 @@ remaining rules are equal find the same for every module.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.runtimes.common.bound import BoundMetadata
 from ckptfix.runtimes.common.lookup_rules import LookupRules, MappingRules
@@ -17,8 +19,7 @@ _APPLIED: Final = MappingRules(())
 """The names were mapped when the metadata was bound, so the entries are compared instead."""
 
 
-@dataclass(frozen=True)
-class Names:
+class Names(Struct, frozen=True):
     """The names that a release looks up, as one text that is searched for their parts.
 
     A name with a line break in it can only make a rule count that does not.

@@ -1,6 +1,6 @@
 """The metadata as a release stores it."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ckptfix.checkpoint.dialects.statements import Statement
 from ckptfix.jsontext.text import Path
@@ -9,8 +9,7 @@ DEFAULT_GROUP_SIZE = 16
 """Input columns per NVFP4 scale where the metadata declares none."""
 
 
-@dataclass(frozen=True)
-class Experts:
+class Experts(Struct, frozen=True):
     """How expert banks are built, if differently from all other modules."""
 
     quant_algo: str
@@ -18,8 +17,7 @@ class Experts:
     """quant_algo of a bank that a pattern excludes; patterns concern no other modules."""
 
 
-@dataclass(frozen=True)
-class EffectiveMetadata:
+class EffectiveMetadata(Struct, frozen=True):
     """What a runtime uses of the metadata."""
 
     file: str

@@ -1,18 +1,18 @@
 """Which entry of quantized_layers a module gets."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.common.patterns import BUILTIN_PACKED, LookupDisagreementError, Packed
 from ckptfix.search.prefixes import FirstBelow
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """An entry of quantized_layers after mapping."""
 
     name: str
@@ -22,8 +22,7 @@ class Entry:
     """Upper case, as the runtimes compare it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """The entry that decides, and by which step."""
 
     how: str
@@ -32,8 +31,7 @@ class Resolved:
     entry: Entry
 
 
-@dataclass(frozen=True)
-class EntryTable:
+class EntryTable(Struct, frozen=True, dict=True):
     """All entries, indexed so that no lookup scans all of them."""
 
     entries: Mapping[str, Entry]
@@ -72,8 +70,7 @@ def find_entry(rules: LookupRules, table: EntryTable, packed: Packed, name: str)
     return None
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """One step of the lookup of an entry."""
 
     looked_for: tuple[str, ...]

@@ -1,9 +1,10 @@
 """quantized_layers and lists of excluded modules, as a release reads them from an object."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.jsontext.text import JsonText, Path
@@ -19,8 +20,7 @@ BLOCK_ALGOS: Final = frozenset({"FP8_PB_WO", "FP8_BLOCK_SCALES"})
 _BLOCK_SIZE: Final = 128
 
 
-@dataclass(frozen=True)
-class Files:
+class Files(Struct, frozen=True, dict=True):
     """The metadata files of a checkpoint, for a runtime to read."""
 
     documents: Mapping[str, JsonText]

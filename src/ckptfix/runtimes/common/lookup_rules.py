@@ -1,13 +1,13 @@
 """How a release looks names up: one row of a runtime's table."""
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct
 
 RuleKindName = Literal["regex", "substr", "prefix", "suffix"]
 
 
-@dataclass(frozen=True)
-class MappingRules:
+class MappingRules(Struct, frozen=True):
     """How a release applies the name mappers of its model classes to the metadata."""
 
     kinds: tuple[RuleKindName, ...]
@@ -22,14 +22,10 @@ class MappingRules:
     """A pattern below `language_model` is followed by a copy without that part."""
 
 
-@dataclass(frozen=True)
-class LookupRules:
-    """How a release, and every later one up to the next row, looks names up.
+class LookupRules(Struct, frozen=True):
+    """How a release, and every later one up to the next row, looks names up."""
 
-    Rows with equal content are equal.
-    """
-
-    since: str = field(compare=False)
+    since: str
     """The first release that was read and behaves this way."""
     mapping: MappingRules
     dispatched: frozenset[str]

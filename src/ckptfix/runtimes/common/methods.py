@@ -5,10 +5,11 @@ declares `METHOD`. This file has what several of these classes share.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol
+
+from msgspec import Struct
 
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject
@@ -20,8 +21,7 @@ LayerKind = Literal["linear", "head", "embedding", "experts"]
 """Type of the layer that looks up its scheme; the type decides as much as the name."""
 
 
-@dataclass(frozen=True)
-class Scheme:
+class Scheme(Struct, frozen=True):
     """What a release finds for a module that it quantizes."""
 
     fields: Mapping[str, object]
@@ -30,8 +30,7 @@ class Scheme:
     """The name, pattern or field of the metadata that decides, as written."""
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """What a release builds for a scheme."""
 
     formats: tuple[str, ...]
@@ -75,8 +74,7 @@ class Lookup(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Doubted:
+class Doubted(Struct, frozen=True):
     """A lookup of which it is not known what is built for its results."""
 
     why: str
@@ -137,24 +135,28 @@ def expression(text: str) -> UntrustedRegex:
     return UntrustedRegex(text)
 
 
-@dataclass(frozen=True)
-class Patterns:
+class Patterns(Struct, frozen=True):
     """Names, and regular expressions after `re:`, which match from the start of a name."""
 
     mapped: Mapping[str, str]
     """As the release stores it -> as written in the metadata, in its order."""
-    _regexes: list[tuple[str, UntrustedRegex]] = field(init=False)
+    regexes: tuple[tuple[str, UntrustedRegex], ...]
 
-    def __post_init__(self) -> None:
-        marked = [text for text in self.mapped if text.startswith("re:")]
-        made = [(text, expression(text.removeprefix("re:"))) for text in marked]
-        object.__setattr__(self, "_regexes", made)
+    @classmethod
+    def of(cls, mapped: Mapping[str, str]) -> "Patterns":
+        """The patterns of a list.
+
+        Raises:
+            re.error: an expression is not valid.
+        """
+        marked = [text for text in mapped if text.startswith("re:")]
+        return cls(mapped, tuple((text, expression(text.removeprefix("re:"))) for text in marked))
 
     def matching(self, name: str) -> str | None:
         """The first that equals or matches the name, as the release stores it."""
-        if not self._regexes:
+        if not self.regexes:
             return name if name in self.mapped and not name.startswith("re:") else None
-        regexes = (text for text, regex in self._regexes if regex.match(name))
+        regexes = (text for text, regex in self.regexes if regex.match(name))
         first = next(regexes, None)
         if first is None or name not in self.mapped:
             return first if first is not None else (name if name in self.mapped else None)
@@ -205,8 +207,7 @@ def parents(dtypes: Mapping[str, str], *, quantized: bool) -> dict[str, None]:
 MatchMode = Literal["exact", "substring", "suffix"]
 
 
-@dataclass(frozen=True)
-class SkippedLayers:
+class SkippedLayers(Struct, frozen=True):
     """A list of layers that are left unquantized, as vLLM's `is_layer_skipped` applies it.
 
     Source: vllm 0.33.0, vllm/model_executor/layers/quantization/utils/quant_utils.py.

@@ -1,7 +1,9 @@
 """The names of a checkpoint's metadata as the model classes of a release map them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.common.mapping import map_config_name
@@ -9,8 +11,7 @@ from ckptfix.runtimes.common.patterns import Packed
 from ckptfix.runtimes.profile import ConfigMapper
 
 
-@dataclass(frozen=True)
-class BoundNames:
+class BoundNames(Struct, frozen=True):
     """Mappers and packed tables of the relevant model classes."""
 
     rules: LookupRules

@@ -1,8 +1,9 @@
 """JSON objects, read as the runtimes read them: where they raise, `StopsError` is raised."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from ckptfix.jsontext.text import JsonText, Path, pointer
 from ckptfix.place import Place
@@ -41,8 +42,7 @@ class StopsError(Exception):
         return Place(file, pointer(there))
 
 
-@dataclass(frozen=True)
-class JsonObject:
+class JsonObject(Struct, frozen=True):
     """A JSON object and its location."""
 
     file: str

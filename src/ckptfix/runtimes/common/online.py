@@ -1,11 +1,11 @@
 """What a release quantizes while loading."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True)
-class OnlineRow:
+class OnlineRow(Struct, frozen=True):
     """What a release, and those after it up to the next row, quantizes while loading."""
 
     since: str

@@ -1,9 +1,10 @@
 """Patterns of the exclude list, indexed, and why one of them excludes a module."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Final, TypeVar
+
+from msgspec import Struct
 
 from ckptfix.search.globs import SPECIAL, GlobTable, glob_table
 from ckptfix.search.grams import TextIndex
@@ -22,8 +23,7 @@ class LookupDisagreementError(Exception):
     """The runtime raises: members are treated differently, or a pattern cannot be compiled."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(Struct, frozen=True):
     """A pattern after mapping."""
 
     text: str
@@ -31,8 +31,7 @@ class Pattern:
     """As spelled in the metadata."""
 
 
-@dataclass(frozen=True)
-class Excluded:
+class Excluded(Struct, frozen=True):
     """Why a module is excluded."""
 
     how: str
@@ -44,8 +43,7 @@ IndexT = TypeVar("IndexT")
 FindPattern = Callable[[str], Pattern | None]
 
 
-@dataclass(frozen=True)
-class PatternTable:
+class PatternTable(Struct, frozen=True, dict=True):
     """All patterns, indexed so that a lookup does not scan them.
 
     If several patterns match, the methods return the first in the order of the metadata.

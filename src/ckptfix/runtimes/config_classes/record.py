@@ -1,13 +1,14 @@
 """The recorded classes, by model_type."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.model_config import DRAFT_KEYS, DraftLayers, ModelConfig
 from ckptfix.jsontext.text import Path
@@ -42,8 +43,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Read where a class is asked for: there are hundreds."""
 
 
-@dataclass(frozen=True)
-class ConfigClassesRow:
+class ConfigClassesRow(Struct, frozen=True):
     """With which config classes some releases of a runtime read config.json."""
 
     since: str
@@ -55,8 +55,7 @@ class ConfigClassesRow:
     """model_type -> that of the class which reads it."""
 
 
-@dataclass(frozen=True, eq=False)
-class ConfigClass:
+class ConfigClass(Struct, frozen=True, eq=False, dict=True):
     """A class and those of the configs within it; there is one object per class and row."""
 
     record: ClassRecord

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.roles import KV_ROLES, WEIGHTS
@@ -28,8 +29,7 @@ _CODES: Final = frozenset({"uint8", "int8", "int32", "float8_e4m3fn", "float8_e5
 _ALL: Final = "*"
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """What happened to one tensor or parameter."""
 
     what: str
@@ -61,8 +61,7 @@ def _reason_of(group: Sequence[Fault]) -> Reason:
     return Reason(f"{first.what} {named}{more}{detail}", first.effect, tensor=first.tensor)
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(Struct, frozen=True, dict=True):
     """One checkpoint, and what a runtime answered about it."""
 
     checkpoint: Checkpoint

@@ -1,8 +1,9 @@
 """From the answer of an installed runtime to the verdict that every other release gets."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.common.bound import BoundMetadata, Resolution
@@ -20,8 +21,7 @@ _POWERS: Final = frozenset({"uint8", "float8_e8m0fnu"})
 """dtypes of scales that are powers of two."""
 
 
-@dataclass(frozen=True)
-class InstalledVerdict:
+class InstalledVerdict(Struct, frozen=True):
     """What an answer means for one checkpoint."""
 
     unknown_because: str = ""

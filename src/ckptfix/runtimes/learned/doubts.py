@@ -7,9 +7,10 @@ and modules stored quantized were seen to load that way.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.modules import Module
@@ -34,8 +35,7 @@ _OF_MODEL: Final = re.compile(r"(?:^|\.)(?:embed_tokens|lm_head|shared_head\.hea
 _QUANTIZABLE: Final = ("linear", "experts", "head")
 
 
-@dataclass(frozen=True)
-class StoredBlocks:
+class StoredBlocks(Struct, frozen=True):
     """A checkpoint's tensors by block."""
 
     names: Mapping[str, frozenset[str]]
@@ -65,8 +65,7 @@ def _plain_tensors(modules: Iterable[Module]) -> Iterator[str]:
         yield from (name for role, name in module.tensor_names.items() if role not in left_out)
 
 
-@dataclass(frozen=True)
-class Doubts:
+class Doubts(Struct, frozen=True, dict=True):
     """A checkpoint compared with what was tried for a class."""
 
     checkpoint: Checkpoint

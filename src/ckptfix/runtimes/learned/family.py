@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
@@ -15,8 +14,7 @@ _BANK: Final = "experts"
 _NOTHING: Final = Table()
 
 
-@dataclass(frozen=True)
-class LearnedMapper(NameMapper):
+class LearnedMapper(NameMapper, frozen=True, dict=True):
     """Checkpoint module name -> looked-up name or place, before packing, by the table.
 
     A name that is not in the table stays unchanged.

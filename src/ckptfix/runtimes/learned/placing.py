@@ -1,8 +1,9 @@
 """Modules of a checkpoint + learned table -> modules of the runtime, by looked-up name."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.learned.table import Row, Table, fill, mask, numbers_of

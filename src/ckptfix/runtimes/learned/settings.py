@@ -6,12 +6,12 @@ config, one value at a time, and builds the class. A config class of transformer
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.jsontext.text import Path
@@ -52,8 +52,7 @@ class SettingsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Read where an architecture is asked for."""
 
 
-@dataclass(frozen=True, eq=False)
-class Settings:
+class Settings(Struct, frozen=True, eq=False, dict=True):
     """What stops a class; there is one object per release and architecture."""
 
     record: SettingsRecord

@@ -1,12 +1,12 @@
 """Reads what was learned: the list of a release, and one line of the tables for an architecture."""
 
-from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 from packaging.version import Version
 
 from ckptfix.runtimes.learned.records import ArchitectureRecord, ReleaseRecord, TableRecord
@@ -20,8 +20,7 @@ _releases: Final = msgspec.json.Decoder(ReleaseRecord)
 _tables: Final = msgspec.json.Decoder(TableRecord)
 
 
-@dataclass(frozen=True)
-class Learned:
+class Learned(Struct, frozen=True, dict=True):
     """What is known about an architecture in a release."""
 
     runtime: str

@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ckptfix.runtimes.learned.records import BlockRecord, NameRecord, TableRecord
 
@@ -49,8 +50,7 @@ def split(tensor: str) -> tuple[str, str]:
     return (found[0], tensor[found.end() + 1 :]) if found else ("", tensor)
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Struct, frozen=True):
     """Where the tensors of a name end."""
 
     stored: str
@@ -64,8 +64,7 @@ class Row:
     """Among the tensors of the table."""
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(Struct, frozen=True, dict=True):
     """The behaviour of a class, by names of a checkpoint."""
 
     record: TableRecord = _EMPTY

@@ -5,9 +5,11 @@ Source: SGLang 0.5.8 to 0.5.23, sglang/srt/configs/model_config.py (`_parse_quan
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.dialects.statements import MIXED
 from ckptfix.runtimes.common.layer_maps import ENTRIES, NESTED, NVFP4_ALGOS
@@ -15,8 +17,7 @@ from ckptfix.runtimes.common.objects import JsonObject, kind_of
 from ckptfix.runtimes.sglang.releases import SglangReading
 
 
-@dataclass(frozen=True)
-class SglangRelease:
+class SglangRelease(Struct, frozen=True):
     """What decides how a release reads the metadata of a checkpoint."""
 
     reading: SglangReading

@@ -1,6 +1,6 @@
 """Whether SGLang excludes a module: two functions, called in two orders."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ckptfix.runtimes.common.exclusion import excluded
 from ckptfix.runtimes.common.patterns import (
@@ -15,8 +15,7 @@ from ckptfix.runtimes.sglang.regexes import RegexTable
 from ckptfix.runtimes.sglang.releases import SglangExcluding
 
 
-@dataclass(frozen=True)
-class SglangExclusion:
+class SglangExclusion(Struct, frozen=True):
     """The patterns as one release applies them."""
 
     excluding: SglangExcluding

@@ -7,8 +7,9 @@ sglang/srt/layers/quantization/modelopt_quant.py, arg_groups/model_overrides/nem
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, CONFIG_ROOT, MIXED, Statement
 from ckptfix.runtimes.common.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata

@@ -6,10 +6,11 @@ Source: SGLang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/modelopt_q
 
 import re
 from collections.abc import Set
-from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.runtimes.common.patterns import (
     Excluded,
@@ -37,8 +38,7 @@ def _expression(text: str) -> str:
     return text.replace(".", r"\.").replace("*", ".*")
 
 
-@dataclass(frozen=True)
-class RegexTable:
+class RegexTable(Struct, frozen=True, dict=True):
     """The patterns of a table as SGLang compiles them, each once."""
 
     table: PatternTable

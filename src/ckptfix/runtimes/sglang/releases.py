@@ -8,9 +8,11 @@ The rows of lookups are compared with the answers of the real functions by `tool
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.runtimes.common.lookup_rules import VL_SWAP, LookupRules, MappingRules
 from ckptfix.runtimes.config_classes import ConfigClassesRow
@@ -72,11 +74,10 @@ LOOKUP: Final = (
 )
 
 
-@dataclass(frozen=True)
-class SglangExcluding:
+class SglangExcluding(Struct, frozen=True):
     """How a release, and those after it up to the next row, applies exclude patterns."""
 
-    since: str = field(compare=False)
+    since: str
     by_substring: bool = False
     """A pattern matches anywhere in a name, not only whole dotted parts."""
     ignores_trailing_dots: bool = False
@@ -95,8 +96,7 @@ EXCLUDING: Final = (
 )
 
 
-@dataclass(frozen=True)
-class SglangReading:
+class SglangReading(Struct, frozen=True):
     """How a release, and those after it up to the next row, reads the metadata."""
 
     since: str

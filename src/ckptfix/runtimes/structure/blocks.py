@@ -1,8 +1,9 @@
 """The blocks that the layers of a checkpoint consist of; layers of one kind are looked at once."""
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.modules import Module
@@ -15,8 +16,7 @@ Blocks = Mapping[str, Mapping[str, str]]
 """Place of a block in its layer -> its modules and parameters -> one stored name for each."""
 
 
-@dataclass(frozen=True)
-class Parted:
+class Parted(Struct, frozen=True):
     """What is below the base of a tree, by layers."""
 
     layers: Mapping[int, Mapping[str, str]]
@@ -27,8 +27,7 @@ class Parted:
     """Checkpoint name -> its kind."""
 
 
-@dataclass(frozen=True)
-class LayerBlocks:
+class LayerBlocks(Struct, frozen=True, dict=True):
     """The blocks of every layer."""
 
     modules: Mapping[str, Module]

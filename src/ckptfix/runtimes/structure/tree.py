@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
@@ -28,8 +30,7 @@ _VECTORS: Final = ("norm", "norm_f", "norm1", "norm2", "A_log", "dt_bias")
 _SHOWN: Final = 3
 
 
-@dataclass(frozen=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """What the classes build in addition to what their family describes."""
 
     layout: Layout | None
@@ -48,8 +49,7 @@ class Expected:
     """Values of config.json that stop the class, where they were tried."""
 
 
-@dataclass(frozen=True)
-class Tree:
+class Tree(Struct, frozen=True, dict=True):
     """The modules of a checkpoint, compared with those that a release builds."""
 
     checkpoint: Checkpoint

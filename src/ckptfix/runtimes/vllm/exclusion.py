@@ -1,14 +1,13 @@
 """Whether vLLM excludes a module: by name, by a part of a name, by shell wildcards."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ckptfix.runtimes.common.exclusion import excluded
 from ckptfix.runtimes.common.patterns import Excluded, Packed, PatternTable, by_members
 from ckptfix.runtimes.vllm.releases import VllmExcluding
 
 
-@dataclass(frozen=True)
-class VllmExclusion:
+class VllmExclusion(Struct, frozen=True):
     """The patterns as one release applies them."""
 
     excluding: VllmExcluding

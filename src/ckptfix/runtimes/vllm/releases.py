@@ -11,9 +11,11 @@ The rows of lookups are compared with the answers of the real functions by `tool
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.runtimes.common.lookup_rules import VL_SWAP, LookupRules, MappingRules
 from ckptfix.runtimes.common.online import OnlineRow
@@ -81,11 +83,10 @@ LOOKUP: Final = (
 )
 
 
-@dataclass(frozen=True)
-class VllmExcluding:
+class VllmExcluding(Struct, frozen=True):
     """How a release, and those after it up to the next row, applies exclude patterns."""
 
-    since: str = field(compare=False)
+    since: str
     honours_listed_packed_name: bool
     """A packed name in the exclude list excludes the packed module; before, only members did."""
 
@@ -96,8 +97,7 @@ EXCLUDING: Final = (
 )
 
 
-@dataclass(frozen=True)
-class VllmReading:
+class VllmReading(Struct, frozen=True):
     """How a release, and those after it up to the next row, reads the metadata."""
 
     since: str

@@ -1,7 +1,8 @@
 """Which backend runs a layer."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.errors import CkptfixError
 from ckptfix.verifying.backends.flashinfer_gemm import FlashInferBackend
@@ -29,8 +30,7 @@ def requested_backends(name: str) -> tuple[Backend, ...]:
     return (chosen,)
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """The backend for a layer, or why there is none."""
 
     backend: Backend | None

@@ -5,9 +5,9 @@ runtimes do.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
+from msgspec import Struct
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -19,8 +19,7 @@ _TINY = 1e-12
 """Keeps a row of zeros from dividing by zero."""
 
 
-@dataclass(frozen=True)
-class Activations:
+class Activations(Struct, frozen=True):
     """An input as a GEMM takes it, and the values that it represents."""
 
     dequantized: Tensor

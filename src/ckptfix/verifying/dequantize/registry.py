@@ -5,9 +5,9 @@ on real exports against their unquantized sources.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 from torch import Tensor
 
 from ckptfix.checkpoint.formats.format import Format
@@ -52,8 +52,7 @@ INPUTS: Final[Mapping[str, QuantizeActivations]] = {
 """Name of `InputKind` -> how the input is quantized."""
 
 
-@dataclass(frozen=True)
-class Dequantizer:
+class Dequantizer(Struct, frozen=True):
     """How the weight of one format is decoded and its input quantized."""
 
     codes: Callable[[StoredWeight], Tensor]

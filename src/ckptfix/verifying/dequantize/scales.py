@@ -1,14 +1,12 @@
 """Scales of every format as a grid of blocks."""
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from torch import Tensor
 
 from ckptfix.verifying.stored import StoredWeight
 
 
-@dataclass(frozen=True)
-class Scales:
+class Scales(Struct, frozen=True):
     """One factor for each block of a weight."""
 
     values: Tensor

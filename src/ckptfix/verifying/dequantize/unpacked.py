@@ -6,10 +6,10 @@ packed by two. Sources: compressed-tensors 0.19.0 (compressors/), gptqmodel 7.7.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from ckptfix.checkpoint.formats.format import Codes, Format, InputKind, ScaleLayout

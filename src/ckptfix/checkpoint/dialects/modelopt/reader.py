@@ -6,8 +6,9 @@ Three files carry quantization metadata (nvidia-modelopt 0.23.0 to 0.47.0, see `
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.dialects.fields import Fields
 from ckptfix.checkpoint.dialects.interface import Claim, Documents, NameList
@@ -59,8 +60,7 @@ def _quant_method(config: JsonText | None) -> str | None:
     return named.lower() if named else None
 
 
-@dataclass(frozen=True)
-class _Section:
+class _Section(Struct, frozen=True):
     """One quantization object."""
 
     document: JsonText
@@ -90,8 +90,7 @@ def _sections(documents: Documents) -> Iterator[_Section]:
         yield _Section(quant_cfg, (), "old")
 
 
-@dataclass(frozen=True)
-class _Named:
+class _Named(Struct, frozen=True):
     """A value that should name modules."""
 
     kind: StatementKind

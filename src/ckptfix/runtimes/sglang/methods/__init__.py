@@ -6,11 +6,12 @@ release does, oldest first, and `METHOD`, which makes the class of a row.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Final
 
+from msgspec import Struct
+from msgspec.structs import replace
 from packaging.version import Version
 
 from ckptfix.runtimes.common.methods import Doubted, Lookup, QuantMethod
@@ -46,8 +47,7 @@ _READ_FOR_ALL: Final = "0.5.23"
 of `NEVER_BY_GPU` that they do not."""
 
 
-@dataclass(frozen=True)
-class _OnSomeGpus:
+class _OnSomeGpus(Struct, frozen=True):
     """A class that is used on some GPUs only: the names that it finds are known, no layer is."""
 
     method: QuantMethod
@@ -61,8 +61,7 @@ class _OnSomeGpus:
         return Doubted(why, self.method.bind(found, names, dtypes))
 
 
-@dataclass(frozen=True)
-class _WithoutPacked:
+class _WithoutPacked(Struct, frozen=True):
     """A class that never gets the packed table of the model class."""
 
     method: QuantMethod

@@ -4,8 +4,9 @@ Source: sglang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/auto_round
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ckptfix.runtimes.common.auto_round import (
     Raw,
@@ -37,8 +38,7 @@ _SUPPORTED: Final[Mapping[str, tuple[object, ...]]] = {
 _DEFAULTS: Final = {"data_type": "int", "packing_format": "auto_round:auto_gptq"}
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """How a release, and those after it up to the next row, reads AutoRound."""
 
     since: str
@@ -50,8 +50,7 @@ class _Row:
 ROWS: Final = (_Row("0.5.10", (128, 128)), _Row("0.5.20", (1, 1)))
 
 
-@dataclass(frozen=True)
-class _Lookup:
+class _Lookup(Struct, frozen=True):
     row: _Row
     names: BoundNames
     default: Raw
@@ -114,8 +113,7 @@ class _Lookup:
         return own, key
 
 
-@dataclass(frozen=True)
-class AutoRound:
+class AutoRound(Struct, frozen=True):
     """The class of one release."""
 
     row: _Row

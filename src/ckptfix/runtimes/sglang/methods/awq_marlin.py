@@ -1,8 +1,9 @@
 """`AWQMarlinConfig`: sglang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/awq/awq.py."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.runtimes.common.methods import (
     Layer,
@@ -20,8 +21,7 @@ from ckptfix.runtimes.sglang.methods.marlin import marlin_group
 _BITS: Final = 4
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """How a release, and those after it up to the next row, reads AWQ."""
 
     since: str
@@ -30,8 +30,7 @@ class _Row:
 ROWS: Final = (_Row("0.5.10"),)
 
 
-@dataclass(frozen=True)
-class _Lookup:
+class _Lookup(Struct, frozen=True):
     skipped: tuple[str, ...]
     scheme: Scheme
     quantizes_head: bool
@@ -48,8 +47,7 @@ class _Lookup:
         return Layer(("AWQ_INT4",), frozenset({"qweight", "qzeros", "scales"}), group_size=size)
 
 
-@dataclass(frozen=True)
-class AwqMarlin:
+class AwqMarlin(Struct, frozen=True):
     """The class of one release."""
 
     row: _Row

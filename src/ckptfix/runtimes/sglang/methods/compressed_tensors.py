@@ -6,8 +6,9 @@ Source: sglang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/compressed
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ckptfix.runtimes.common.compressed import (
     REGEX_MARK,
@@ -55,8 +56,7 @@ def _is_part(text: str, name: str) -> bool:
     return _is(text, name) if text.startswith(REGEX_MARK) else text.lower() in name.lower()
 
 
-@dataclass(frozen=True)
-class _Lookup:
+class _Lookup(Struct, frozen=True):
     row: CompressedRow
     names: BoundNames
     ignored: tuple[str, ...]
@@ -128,8 +128,7 @@ class _Lookup:
         return _is(text, name) or (not text.startswith(REGEX_MARK) and name.endswith(f".{text}"))
 
 
-@dataclass(frozen=True)
-class CompressedTensors:
+class CompressedTensors(Struct, frozen=True):
     """The class of one release."""
 
     row: CompressedRow

@@ -4,8 +4,10 @@ Source: sglang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/compressed
 (`compressed_tensors.py`, `utils.py`).
 """
 
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 _WITH_ACTIVATIONS: Final = (
     "naive-quantized",
@@ -15,8 +17,7 @@ _WITH_ACTIVATIONS: Final = (
 )
 
 
-@dataclass(frozen=True)
-class CompressedRow:
+class CompressedRow(Struct, frozen=True):
     """What a release, and those after it up to the next row, does."""
 
     since: str

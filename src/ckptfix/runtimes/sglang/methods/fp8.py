@@ -4,8 +4,9 @@ Source: sglang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/fp8.py and
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.runtimes.common.methods import (
     Layer,
@@ -30,8 +31,7 @@ _FUSED: Final[Mapping[str, tuple[str, ...]]] = {
 """Members of packed modules that the class knows if the model class has no table for them."""
 
 
-@dataclass(frozen=True)
-class _Lookup:
+class _Lookup(Struct, frozen=True):
     row: SglangExcluding
     names: BoundNames
     listed: tuple[str, ...]
@@ -75,8 +75,7 @@ class _Lookup:
         return any(f".{listed.rstrip('.')}." in found for listed in self.listed)
 
 
-@dataclass(frozen=True)
-class Fp8:
+class Fp8(Struct, frozen=True):
     """The class of one release."""
 
     row: SglangExcluding

@@ -5,8 +5,9 @@ Source: sglang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/gptq/gptq.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ckptfix.runtimes.common.methods import (
     Layer,
@@ -29,8 +30,7 @@ _SUPPORTED: Final = ((4, True), (8, True))
 _LEAVES: Final = "-:"
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """How a release, and those after it up to the next row, reads GPTQ."""
 
     since: str
@@ -42,8 +42,7 @@ _Rules = tuple[tuple[str, UntrustedRegex, Mapping[str, Any] | None], ...]
 """(as written, expression, overrides or None if it leaves what it matches unquantized)."""
 
 
-@dataclass(frozen=True)
-class _Lookup:
+class _Lookup(Struct, frozen=True):
     fields: Mapping[str, Any]
     rules: _Rules
     quantizes_head: bool
@@ -77,8 +76,7 @@ class _Lookup:
         return Layer((f"GPTQ_INT{bits}",), takes, frozenset({"g_idx"}), size)
 
 
-@dataclass(frozen=True)
-class GptqMarlin:
+class GptqMarlin(Struct, frozen=True):
     """The class of one release."""
 
     row: _Row

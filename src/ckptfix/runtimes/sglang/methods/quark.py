@@ -5,10 +5,12 @@ Source: sglang 0.5.10.post1 to 0.5.23, sglang/srt/layers/quantization/quark/ (`q
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from fnmatch import translate
 from types import MappingProxyType
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.runtimes.common.methods import (
     Layer,
@@ -47,8 +49,7 @@ _CLASSES: Final[Mapping[LayerKind, tuple[str, ...]]] = {
 _BEGINNING: Final = "language_model."
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """How a release, and those after it up to the next row, reads Quark."""
 
     since: str
@@ -67,8 +68,7 @@ ROWS: Final = (
 )
 
 
-@dataclass(frozen=True)
-class _Lookup:
+class _Lookup(Struct, frozen=True):
     row: _Row
     names: BoundNames
     excluded: Patterns
@@ -163,8 +163,7 @@ def _of_experts(name: str, entries: Mapping[str, _Config]) -> _Config:
     return configs[0]
 
 
-@dataclass(frozen=True)
-class Quark:
+class Quark(Struct, frozen=True):
     """The class of one release."""
 
     row: _Row
@@ -201,7 +200,13 @@ class Quark:
         if self.row.maps_entries:
             entries = {new: stripped[old] for new, old in names.mapped(stripped).items()}
         return _Lookup(
-            self.row, names, Patterns(both), entries, by_class or {}, default or {}, found.place()
+            self.row,
+            names,
+            Patterns.of(both),
+            entries,
+            by_class or {},
+            default or {},
+            found.place(),
         )
 
 

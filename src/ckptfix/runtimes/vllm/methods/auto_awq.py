@@ -5,8 +5,10 @@ and awq.py.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.runtimes.common.methods import (
     Doubted,
@@ -28,8 +30,7 @@ from ckptfix.runtimes.vllm.methods.marlin import EXPERT_TILE, NO_TILE, TILE, Til
 _BITS: Final = 4
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """How a release, and those after it up to the next row, reads AWQ."""
 
     since: str
@@ -49,8 +50,7 @@ _ROW_0_25: Final = replace(_ROW_0_24, since="0.25.0", expert_tile=NO_TILE)
 ROWS: Final = (_ROW_0_17, _ROW_0_24, _ROW_0_25)
 
 
-@dataclass(frozen=True)
-class _Lookup:
+class _Lookup(Struct, frozen=True):
     row: _Row
     skipped: SkippedLayers
     scheme: Scheme
@@ -69,8 +69,7 @@ class _Lookup:
         return Layer(("AWQ_INT4",), takes, group_size=size, tile=tile)
 
 
-@dataclass(frozen=True)
-class AutoAwq:
+class AutoAwq(Struct, frozen=True):
     """The class of one release."""
 
     row: _Row

@@ -6,8 +6,10 @@ gptq_marlin.py, gptq.py and utils/gptq_utils.py.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.runtimes.common.methods import (
     Doubted,
@@ -42,8 +44,7 @@ _OVERRIDDEN: Final = (("bits", int), ("group_size", int), ("sym", bool), ("desc_
 """Fields that an expression may set."""
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """How a release, and those after it up to the next row, reads GPTQ."""
 
     since: str
@@ -66,16 +67,14 @@ _ROW_0_32: Final = replace(_ROW_0_30, since="0.32.0", empty_is_all=True)
 ROWS: Final = (_ROW_0_17, _ROW_0_24, _ROW_0_28, _ROW_0_30, _ROW_0_32)
 
 
-@dataclass(frozen=True)
-class _Rule:
+class _Rule(Struct, frozen=True):
     text: str
     regex: UntrustedRegex
     values: Mapping[str, Any] | None
     """None: the rule leaves what it matches unquantized."""
 
 
-@dataclass(frozen=True)
-class _Lookup:
+class _Lookup(Struct, frozen=True):
     row: _Row
     names: BoundNames
     fields: Mapping[str, Any]
@@ -122,8 +121,7 @@ class _Lookup:
         return any(each in name for each in self.listed)
 
 
-@dataclass(frozen=True)
-class AutoGptq:
+class AutoGptq(Struct, frozen=True):
     """The class of one release."""
 
     row: _Row

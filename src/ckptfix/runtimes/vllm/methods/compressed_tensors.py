@@ -6,8 +6,9 @@ Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/compresse
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ckptfix.runtimes.common.compressed import (
     REGEX_MARK,
@@ -53,8 +54,7 @@ _WITH_ACTIVATIONS: Final = (
 """Formats whose groups have quantized inputs, declared or not."""
 
 
-@dataclass(frozen=True)
-class _Lookup:
+class _Lookup(Struct, frozen=True):
     row: CompressedRow
     names: BoundNames
     ignored: Patterns
@@ -118,8 +118,7 @@ def _is_plain_int(fields: Mapping[str, object]) -> bool:
     return weight_only and fields["strategy"] in ("channel", "group")
 
 
-@dataclass(frozen=True)
-class CompressedTensors:
+class CompressedTensors(Struct, frozen=True):
     """The class of one release."""
 
     row: CompressedRow
@@ -143,8 +142,8 @@ class CompressedTensors:
         if "Linear" in mapped:
             mapped.setdefault(self.row.experts_class, mapped["Linear"])
         try:
-            ignored = Patterns(_mapped(names, strings(found, "ignore")))
-            targets = Patterns({target: target for target in mapped})
+            ignored = Patterns.of(_mapped(names, strings(found, "ignore")))
+            targets = Patterns.of({target: target for target in mapped})
         except re.error as error:
             raise found.stop(": an expression is not valid") from error
         _require_kv_scheme(self.row, found)

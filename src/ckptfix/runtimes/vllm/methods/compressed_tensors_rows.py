@@ -4,14 +4,15 @@ Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/compresse
 (`compressed_tensors.py`, `utils.py`, compressed_tensors_moe/).
 """
 
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.runtimes.vllm.methods.marlin import EXPERT_TILE, NO_TILE, TILE, Tile
 
 
-@dataclass(frozen=True)
-class CompressedRow:
+class CompressedRow(Struct, frozen=True):
     """What a release, and those after it up to the next row, does."""
 
     since: str

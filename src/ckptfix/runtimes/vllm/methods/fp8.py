@@ -1,8 +1,10 @@
 """`Fp8Config`: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/fp8.py."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.runtimes.common.methods import (
     Layer,
@@ -20,8 +22,7 @@ from ckptfix.runtimes.common.objects import JsonObject
 _SCHEMES: Final = ("static", "dynamic")
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """How a release, and those after it up to the next row, reads FP8."""
 
     since: str
@@ -36,8 +37,7 @@ _ROW_0_24: Final = replace(_ROW_0_17, since="0.24.0", listed_packed=True, reads_
 ROWS: Final = (_ROW_0_17, _ROW_0_24)
 
 
-@dataclass(frozen=True)
-class _Lookup:
+class _Lookup(Struct, frozen=True):
     skipped: SkippedLayers
     scheme: Scheme
     store_dtype: object
@@ -60,8 +60,7 @@ class _Lookup:
         return Layer(("FP8_TENSOR", "FP8"), frozenset({"weight", "weight_scale", *static}))
 
 
-@dataclass(frozen=True)
-class Fp8:
+class Fp8(Struct, frozen=True):
     """The class of one release."""
 
     row: _Row

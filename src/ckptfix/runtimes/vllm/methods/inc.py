@@ -5,8 +5,10 @@ Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/inc.py, s
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.runtimes.common.auto_round import (
     Raw,
@@ -45,8 +47,7 @@ _INT_PACKING: Final = ("auto_round:auto_gptq", "auto_round:auto_awq")
 _MX_GROUP: Final = 32
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """How a release, and those after it up to the next row, reads AutoRound."""
 
     since: str
@@ -98,8 +99,7 @@ _ROW_0_30: Final = replace(_ROW_0_29, since="0.30.0", bits=frozenset({2, 3, 4, 5
 ROWS: Final = (_ROW_0_17, _ROW_0_24, _ROW_0_27, _ROW_0_28, _ROW_0_29, _ROW_0_30)
 
 
-@dataclass(frozen=True)
-class _Lookup:
+class _Lookup(Struct, frozen=True):
     row: _Row
     names: BoundNames
     default: Raw
@@ -200,8 +200,7 @@ def _size(value: object, where: str) -> Any:  # noqa: ANN401 - int or a pair
     raise LookupDisagreementError(f"{visible(where)}: group_size is {kind_of(value)}")
 
 
-@dataclass(frozen=True)
-class Inc:
+class Inc(Struct, frozen=True):
     """The class of one release."""
 
     row: _Row

@@ -4,16 +4,16 @@ Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/mxfp4.py.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.runtimes.common.methods import Layer, LayerKind, QuantMethod, Scheme
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """How a release, and those after it up to the next row, reads MXFP4."""
 
     since: str
@@ -22,8 +22,7 @@ class _Row:
 ROWS: Final = (_Row("0.17.0"),)
 
 
-@dataclass(frozen=True)
-class _Lookup:
+class _Lookup(Struct, frozen=True):
     scheme: Scheme
 
     def find(self, name: str, kind: LayerKind) -> Scheme | None:  # noqa: ARG002 - no name is read
@@ -33,8 +32,7 @@ class _Lookup:
         return Layer(("MXFP4_BLOCKS",), frozenset({"blocks", "scales"}))
 
 
-@dataclass(frozen=True)
-class Mxfp4:
+class Mxfp4(Struct, frozen=True):
     """The class of one release."""
 
     row: _Row

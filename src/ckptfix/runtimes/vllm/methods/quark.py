@@ -5,9 +5,11 @@ Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/quark/ (`
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from fnmatch import translate
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.runtimes.common.methods import (
     Layer,
@@ -40,8 +42,7 @@ _ROWS: Final[Mapping[tuple[object, object], tuple[str, ...]]] = {
 _INTS: Final = ("int4", "uint4")
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """How a release, and those after it up to the next row, reads Quark."""
 
     since: str
@@ -79,8 +80,7 @@ ROWS: Final = (
 )
 
 
-@dataclass(frozen=True)
-class _Lookup:
+class _Lookup(Struct, frozen=True):
     row: _Row
     names: BoundNames
     excluded: Patterns
@@ -173,8 +173,7 @@ class _Lookup:
         return Scheme(fields, by or self.place)
 
 
-@dataclass(frozen=True)
-class Quark:
+class Quark(Struct, frozen=True):
     """The class of one release."""
 
     row: _Row
@@ -198,7 +197,7 @@ class Quark:
         return _Lookup(
             self.row,
             names,
-            Patterns(names.mapped(excluded)),
+            Patterns.of(names.mapped(excluded)),
             {new: config if isinstance(config, dict) else {} for new, config in stripped.items()},
             default,
             found.place(),
