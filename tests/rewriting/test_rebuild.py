@@ -225,3 +225,26 @@ def test_a_pattern_for_what_is_below_a_module_does_not_match_the_module(tmp_path
     assert ckptfix.check(directory, runtimes=runtimes).runtimes[0].loads == "no"
     ckptfix.rewrite(directory, runtimes=runtimes, from_tensors=True)
     assert ckptfix.check(directory, runtimes=runtimes).runtimes[0].loads == "yes"
+
+
+@pytest.mark.parametrize("pattern", ["re:.*lm_head", "base.lm_head", "lm_head.*", ""])
+def test_a_tied_head_that_is_not_stored_is_excluded_again(
+    pattern: str, copy_of: Callable[[str], Path]
+) -> None:
+    """vLLM builds it in NVFP4, because no tensor shows that it is none."""
+    directory = copy_of("llama-nvfp4-tied")
+    for name, key in (("config.json", "ignore"), ("hf_quant_config.json", "exclude_modules")):
+        value = json.loads((directory / name).read_text())
+        section = value.get("quantization_config") or value["quantization"]
+        section[key] = [*([pattern] if pattern else []), "model.embed_tokens"]
+        (directory / name).write_text(json.dumps(value, indent=2))
+    before = ckptfix.check(directory, runtimes=["vllm==0.33.0"])
+    assert before.loads == "no"
+    assert before.advised is not None
+    assert "from_tensors=True" in before.advised.arguments
+    ckptfix.rewrite(directory, from_tensors=True)
+    after = ckptfix.check(directory, runtimes=["vllm==0.33.0"])
+    assert after.loads == "yes"
+    assert not after.findings
+    assert "lm_head" in quantization_of(load(directory))["ignore"]
+    assert not ckptfix.plan(directory, from_tensors=True).changes_something

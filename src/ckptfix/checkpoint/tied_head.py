@@ -1,9 +1,10 @@
-"""Whether a stored output head repeats the embeddings.
+"""Output heads tied to the embeddings: what a stored one repeats, how an absent one is named.
 
 Some checkpoints with tied embeddings store the head anyway, for example Qwen3-0.6B. Nothing is lost
 if a runtime skips such a copy. Shapes do not show it, so a few of their bytes are compared.
 """
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Final
 
@@ -60,6 +61,29 @@ def _repeats(source: Source, table: TensorTable) -> bool:
             return False
         seen = seen or any(first)
     return seen
+
+
+def absent_head(modules: Iterable[str]) -> str | None:
+    """The name of a tied head that is not stored, as the checkpoint would spell it.
+
+    The head is next to the base model, which transformers calls `model`. None if a head is stored,
+    or if there are no embeddings, or several.
+
+    >>> absent_head(["model.embed_tokens", "model.layers.0.mlp.up_proj"])
+    'lm_head'
+    >>> absent_head(["language_model.model.embed_tokens"])
+    'language_model.lm_head'
+    >>> absent_head(["model.language_model.embed_tokens"])
+    'lm_head'
+    """
+    names = list(modules)
+    head, embeddings = (name.removesuffix(".weight") for name in (_HEAD, _EMBEDDINGS))
+    tables = [name for name in names if name.rpartition(".")[2] == embeddings]
+    if len(tables) != 1 or any(name.rpartition(".")[2] == head for name in names):
+        return None
+    parts = tables[0].split(".")
+    above = parts[: parts.index("model")] if "model" in parts else parts[:-2]
+    return ".".join((*above, head))
 
 
 def _named(table: TensorTable, last: str) -> list[str]:

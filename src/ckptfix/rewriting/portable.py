@@ -12,6 +12,7 @@ from ckptfix.rewriting.plan import Plan, plan_rewrite, rewritten
 from ckptfix.rewriting.rebuild.plan import join_plans
 from ckptfix.rules.finding import number_of
 from ckptfix.rules.names import is_corrupt
+from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.name_maps import NO_MAP, NameMap, damage_map
 from ckptfix.runtimes.targets import Target
@@ -38,6 +39,15 @@ class PortablePlan(Struct, frozen=True):
             new
             for old, new in zip(self.before, self.after, strict=True)
             if (new.refused and not old.fails) or not _names(new.wrong) <= _names(old.wrong)
+        )
+
+    @property
+    def cured(self) -> tuple[TargetVerdict, ...]:
+        """Targets that load the checkpoint afterwards, and do not now."""
+        return tuple(
+            new
+            for old, new in zip(self.before, self.after, strict=True)
+            if new.loads.answer is Answer.YES and old.loads.answer is not Answer.YES
         )
 
     @property

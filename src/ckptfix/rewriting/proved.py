@@ -71,7 +71,9 @@ class ProvedPlan:
         if self.refused or not self.changes_something:
             return False
         portable = self.portable
-        rights = portable is not None and portable.failing_after < portable.failing_before
+        rights = portable is not None and (
+            portable.failing_after < portable.failing_before or bool(portable.cured)
+        )
         return rights or number_of(self.plan.findings_after) < number_of(self.plan.findings_before)
 
     @property

@@ -32,5 +32,5 @@ def tied_head_reasons(judge: ModuleJudge, family: Family, expected: Expected) ->
     head = RuntimeModule(name, (), "head", takes_quant_config=True)
     resolved, why = judge.resolved(head)
     if resolved not in (UNQUANTIZED, "error"):
-        text = f"{visible(name)} is tied to the embeddings, but built in {resolved}: {why}"
+        text = f"builds {visible(name)} in {resolved}, but it is tied to the embeddings: {why}"
         yield Reason(text, Effect.WRONG_WEIGHTS)

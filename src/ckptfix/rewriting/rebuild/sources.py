@@ -1,11 +1,13 @@
 """The inputs of a rebuild: the tensors, and the modules that names match."""
 
+from fnmatch import fnmatchcase
 from functools import cached_property
 
 from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.formats.layers import StoredLayers
+from ckptfix.rewriting.rebuild.stored_layers import tied_head_to_exclude
 from ckptfix.rules.names import is_about_absent_modules
 from ckptfix.runtimes.naming import Naming
 
@@ -43,11 +45,21 @@ class Sources(Struct, frozen=True, dict=True):
         vLLM does not exclude `lm_head` by `lm_head.*`.
         """
         covered = self.naming.read_pattern(pattern).modules
+        head = self._absent_head
+        if head and any(fnmatchcase(name, pattern) for name in self._spellings(head)):
+            covered = (*covered, head)
         if not pattern.endswith(".*"):
             return covered
         indexes = self.naming.runtime_names, self.naming.checkpoint_names
         itself = {index.module_of.get(pattern.removesuffix(".*")) for index in indexes}
         return tuple(module for module in covered if module not in itself)
+
+    @cached_property
+    def _absent_head(self) -> str | None:
+        return tied_head_to_exclude(self.checkpoint)
+
+    def _spellings(self, name: str) -> set[str]:
+        return {name, self.naming.name_map.mapper.map(name) or name}
 
     def is_sound(self, pattern: str) -> bool:
         """False for a pattern over a quantized module, or over none.

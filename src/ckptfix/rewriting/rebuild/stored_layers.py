@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.formats.layers import StoredLayer, StoredLayers
 from ckptfix.checkpoint.formats.stored import StoredFormat
+from ckptfix.checkpoint.tied_head import absent_head
 
 
 def stored_layers(checkpoint: Checkpoint, declared: Mapping[str, str]) -> StoredLayers:
@@ -23,7 +24,16 @@ def stored_layers(checkpoint: Checkpoint, declared: Mapping[str, str]) -> Stored
     }
     shared = _shared(found.values())
     quantized = {name: _layer(stored, declared.get(name), shared) for name, stored in found.items()}
-    return StoredLayers(quantized, tuple(checkpoint.unquantized_linears))
+    head = tied_head_to_exclude(checkpoint)
+    return StoredLayers(quantized, (*checkpoint.unquantized_linears, *([head] if head else [])))
+
+
+def tied_head_to_exclude(checkpoint: Checkpoint) -> str | None:
+    """A head that is not stored, but that vLLM builds in the format of the other layers.
+
+    ModelOpt excludes it, too (`runtimes/tied_head.py`).
+    """
+    return absent_head(checkpoint.modules) if checkpoint.config.tied_embeddings else None
 
 
 def _shared(formats: Iterable[StoredFormat]) -> str | None:
