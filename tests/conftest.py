@@ -1,5 +1,6 @@
 """Real checkpoints and a real command line for every test."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -29,10 +30,16 @@ SHARED = Path(__file__).parents[2] / "shared"
 FIXTURES = SHARED / "fixtures" if (SHARED / "fixtures").is_dir() else DATA
 FIXTURE_NAMES = sorted(path.parent.name for path in FIXTURES.glob("*/config.json"))
 
+with contextlib.suppress(ImportError):
+    import readline  # noqa: F401 - so that nothing imports it later
+
 SHOWING = ("FORCE_COLOR", "NO_COLOR", "COLUMNS")
 """Variables of a user's terminal that change what is printed."""
 for name in SHOWING:
     os.environ.pop(name, None)  # also those that a runner of tests sets for its workers
+    # Importing readline, as pdb of Python 3.13 does, sets COLUMNS for child processes, but not in
+    # os.environ.
+    os.unsetenv(name)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
