@@ -181,6 +181,29 @@ def test_two_classes_for_the_same_tensors_are_no_difference() -> None:
     assert stricter(Judged(False, (OTHER,)), before, other).loads is False
 
 
+PLACEHOLDER = "model.layers.0.self_attn.attn.k_zero_point"
+LACKING = "model.layers.0.mlp.down_proj.weight"
+
+
+@pytest.mark.parametrize(
+    ("never", "unused", "loads"),
+    [
+        ([PLACEHOLDER], [], True),
+        ([PLACEHOLDER, LACKING], [], None),
+        ([PLACEHOLDER], ["model.norm.bias"], None),
+        ([PLACEHOLDER, "model.norm.weight"], [], False),
+    ],
+)
+def test_placeholders_of_a_cache_are_not_missed(
+    never: list[str], unused: list[str], loads: bool | None
+) -> None:
+    """The untouched fixture builds nothing quantized, so that it has none of them."""
+    before = {"never": [LACKING], "partial": {}, "bcast": [], "unused": ["model.norm.bias"]}
+    after = before | {"never": never, "unused": unused}
+    why = (f"never: {len(never)}, {never[-1]}",)
+    assert stricter(Judged(loads=False, why=why), before, after).loads is loads
+
+
 def test_codes_that_are_cast_are_lost() -> None:
     before = {"never": [], "partial": {}, "bcast": [], "cast": [["s", "bfloat16", "float32"]]}
     after = before | {"cast": [["w", "int8", "float8_e4m3fn"]]}
