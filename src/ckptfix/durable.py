@@ -1,6 +1,5 @@
 """Files written whole or not at all."""
 
-import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,8 @@ TEMPORARY: Final = ".ckptfix-tmp"
 
 def digest(data: bytes) -> str:
     """SHA-256 in hex."""
+    import hashlib  # noqa: PLC0415 - loads OpenSSL, which a check does not need
+
     return hashlib.sha256(data).hexdigest()
 
 

@@ -3,7 +3,6 @@
 import re
 from collections import deque
 from collections.abc import Hashable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import chain, count, repeat
 from operator import attrgetter, eq
@@ -162,6 +161,10 @@ def _read_headers(source: Source, files: list[str], listener: Listener) -> dict[
         return raw
 
     listener.step(Step("reading headers", source.where, 0, len(files)))
+    if len(files) == 1:
+        return {file: read_header(fetch(file), layouts) for file in files}
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 4 ms, not for one file
+
     with ThreadPoolExecutor(MOST_READS) as pool:
         try:
             for first in range(0, len(files), _BATCH):

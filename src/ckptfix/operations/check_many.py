@@ -1,7 +1,6 @@
 """`check` of many checkpoints: remote ones are prefetched, local ones shared among processes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -76,6 +75,12 @@ def _read_ahead(
 
     Threads only read: the time of untrusted expressions can only be limited in the main thread.
     """
+    from concurrent.futures import (  # noqa: PLC0415 - not for a local checkpoint, 4 ms
+        Future,
+        ThreadPoolExecutor,
+        as_completed,
+    )
+
     left = iter(names)
     with ThreadPoolExecutor(request.jobs) as pool:
 

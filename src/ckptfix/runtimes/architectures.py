@@ -4,12 +4,12 @@ import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.runtimes.common.objects import StopsError
+from ckptfix.runtimes.facts import FACTS
 from ckptfix.runtimes.profile import RuntimeProfile
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.text import visible
@@ -27,7 +27,7 @@ class UnregisteredError(Exception):
 
 @cache
 def _transformers() -> Mapping[str, Any]:
-    path = files("ckptfix.runtimes") / "transformers.toml"
+    path = FACTS / "transformers.toml"
     return tomllib.loads(path.read_text("utf-8"))
 
 

@@ -6,13 +6,14 @@
 import tomllib
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
+
+from ckptfix.runtimes.facts import FACTS
 
 
 @cache
 def draft_classes(runtime: str) -> Mapping[str, str]:
     """Architecture -> class; empty for a runtime of which none is known."""
-    path = files("ckptfix.runtimes") / runtime / "drafts.toml"
+    path = FACTS / runtime / "drafts.toml"
     return tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 

@@ -12,12 +12,11 @@ from functools import cache, cached_property
 from typing import Any
 
 from msgspec import Struct
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from ckptfix.errors import CkptfixError
 from ckptfix.names import NameMapper
 from ckptfix.place import Place
-from ckptfix.runtimes.common.rows import covers
+from ckptfix.runtimes.common.rows import bounds, covers
 from ckptfix.runtimes.family_files import (
     builtin_family_files,
     family_file,
@@ -188,8 +187,8 @@ class Family(Struct, frozen=True, dict=True):
 
 def _compile(spec: FamilySpec, origin: str) -> Family:
     try:
-        SpecifierSet(spec.versions)
-    except InvalidSpecifier as error:
+        bounds(spec.versions)
+    except ValueError as error:
         raise CkptfixError(
             f"{spec.versions!r} is not a version specifier", place=Place(origin)
         ) from error

@@ -8,7 +8,6 @@ import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +17,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.errors import CkptfixError
 from ckptfix.names import NameMapper, Rule
 from ckptfix.place import Place
+from ckptfix.runtimes.facts import FACTS, toml_files
 from ckptfix.text import visible
 from ckptfix.untrusted_regex import UntrustedRegex
 
@@ -173,8 +173,7 @@ def parse_map_option(option: str) -> Rule:
 @cache
 def builtin_maps() -> tuple[NameMapSpec, ...]:
     """Every map under `runtimes/name_maps/`, in file name order."""
-    folder = files("ckptfix.runtimes") / "name_maps"
-    paths = sorted((p for p in folder.iterdir() if p.name.endswith(".toml")), key=lambda p: p.name)
+    paths = toml_files(FACTS / "name_maps")
     return tuple(parse_name_map(path.read_text("utf-8"), path.name) for path in paths)
 
 

@@ -7,14 +7,14 @@ files of a release's chain are read, and an architecture's objects are built on 
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Final
 
 import msgspec
 from packaging.version import Version
 
 from ckptfix.errors import CkptfixError
+from ckptfix.runtimes.facts import FACTS
 from ckptfix.runtimes.profile import (
     ArchitectureProfile,
     ConfigMapper,
@@ -57,8 +57,8 @@ class ReleaseFile(msgspec.Struct, frozen=True, omit_defaults=True):
 _decoder: Final = msgspec.json.Decoder(ReleaseFile)
 
 
-def _folder(runtime: str) -> Traversable:
-    return files("ckptfix.runtimes") / runtime / "profiles"
+def _folder(runtime: str) -> Path:
+    return FACTS / runtime / "profiles"
 
 
 @cache

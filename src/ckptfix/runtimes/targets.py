@@ -6,7 +6,6 @@ from difflib import get_close_matches
 
 from msgspec import Struct
 from msgspec.structs import replace
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from ckptfix.errors import CkptfixError
@@ -60,6 +59,8 @@ def parse_target(spec: str, known: Mapping[str, Sequence[str]]) -> tuple[Target,
     Raises:
         CkptfixError: unknown runtime, malformed spec, or no known release can be used for it.
     """
+    from packaging.specifiers import SpecifierSet  # noqa: PLC0415 - 8 ms, for `--runtime` alone
+
     match = _SPEC.match(spec)
     runtime = match.group(1).lower() if match else ""
     if runtime not in known:

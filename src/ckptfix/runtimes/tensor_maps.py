@@ -7,17 +7,16 @@ are proposed without being requested.
 
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
 
 from ckptfix.names import NameMapper
+from ckptfix.runtimes.facts import FACTS, toml_files
 from ckptfix.runtimes.name_maps import NameMap, NameMapSpec, compile_rules, parse_name_map
 
 
 @cache
 def builtin_tensor_maps() -> tuple[NameMapSpec, ...]:
     """Every map under `runtimes/tensor_maps/`, in file name order."""
-    folder = files("ckptfix.runtimes") / "tensor_maps"
-    paths = sorted((p for p in folder.iterdir() if p.name.endswith(".toml")), key=lambda p: p.name)
+    paths = toml_files(FACTS / "tensor_maps")
     return tuple(parse_name_map(path.read_text("utf-8"), path.name) for path in paths)
 
 

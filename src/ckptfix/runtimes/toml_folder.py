@@ -7,10 +7,11 @@ a checkpoint needs what two or three files say.
 import tomllib
 from collections.abc import Mapping
 from functools import cached_property
-from importlib.resources import files
 from typing import Any
 
 from msgspec import Struct
+
+from ckptfix.runtimes.facts import FACTS, toml_files
 
 
 class TomlFolder(Struct, frozen=True, eq=False, dict=True):
@@ -21,12 +22,7 @@ class TomlFolder(Struct, frozen=True, eq=False, dict=True):
     @cached_property
     def texts(self) -> Mapping[str, str]:
         """File name -> text, in the order of the names."""
-        folder = files("ckptfix.runtimes") / self.name
-        paths = sorted(
-            (path for path in folder.iterdir() if path.name.endswith(".toml")),
-            key=lambda path: path.name,
-        )
-        return {path.name: path.read_text("utf-8") for path in paths}
+        return {path.name: path.read_text("utf-8") for path in toml_files(FACTS / self.name)}
 
     def holding(self, part: str) -> tuple[str, ...]:
         """Names of the files whose text has this part."""

@@ -1,11 +1,12 @@
 """Which releases a fact holds for: a row of a table up to the next one, or a specifier."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
-from typing import Protocol, TypeVar
+from operator import ge, le, lt
+from typing import Final, Protocol, TypeVar
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from ckptfix.errors import CkptfixError
 
@@ -17,6 +18,9 @@ class Row(Protocol):
     def since(self) -> str:
         """The first release read that behaves this way."""
 
+
+_CLAUSE: Final = re.compile(r"(>=|<=|<)([0-9][0-9.]*(?:\.post[0-9]+)?)")
+_HOLDS: Final[Mapping[str, Callable[[Version, Version], bool]]] = {">=": ge, "<=": le, "<": lt}
 
 _version = lru_cache(maxsize=256)(Version)
 """Every checkpoint uses the same few releases."""
@@ -50,5 +54,28 @@ def covers(versions: str, release: str) -> bool:
     """True if a specifier of our data, as `>=0.17,<0.20`, contains a release.
 
     Cached: every checkpoint asks the same of the same releases.
+
+    Raises:
+        ValueError: as `bounds`.
     """
-    return SpecifierSet(versions).contains(release, prereleases=True)
+    wanted = _version(release)
+    return all(holds(wanted, bound) for holds, bound in bounds(versions))
+
+
+@cache
+def bounds(versions: str) -> tuple[tuple[Callable[[Version, Version], bool], Version], ...]:
+    """What a specifier compares a release with: nothing where it is empty.
+
+    Our data says `>=`, `<=` and `<` of final releases. For these, this is what packaging.specifiers
+    says, whose import takes twice as long as that of all our data.
+
+    Raises:
+        ValueError: it says anything else.
+    """
+    found = []
+    for clause in filter(None, versions.split(",")):
+        match = _CLAUSE.fullmatch(clause)
+        if match is None:
+            raise InvalidVersion(f"{clause!r} is not a version after >=, <= or <")
+        found.append((_HOLDS[match[1]], _version(match[2])))
+    return tuple(found)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from msgspec.structs import replace
 from ckptfix.checkpoint.model_config import DRAFT_KEYS, DraftLayers, ModelConfig
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.rows import known_row
+from ckptfix.runtimes.facts import FACTS
 
 _KINDS: Final = (
     (bool, "bool"),
@@ -142,7 +142,7 @@ _made: Final[dict[tuple[int, str], ConfigClass | None]] = {}
 
 @cache
 def _file(transformers: str) -> _File:
-    path = files("ckptfix.runtimes.config_classes") / f"transformers-{transformers}.json"
+    path = FACTS / "config_classes" / f"transformers-{transformers}.json"
     return msgspec.json.decode(path.read_bytes(), type=_File)
 
 

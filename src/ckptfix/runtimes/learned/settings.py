@@ -7,7 +7,6 @@ config, one value at a time, and builds the class. A config class of transformer
 
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
-from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +14,7 @@ from msgspec import Struct
 
 from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.jsontext.text import Path
+from ckptfix.runtimes.facts import FACTS
 
 FOLDER: Final = "settings"
 _ABSENT: Final = object()
@@ -129,7 +129,7 @@ def settings(runtime: str, version: str, architecture: str) -> Settings | None:
 
 @cache
 def _file(runtime: str, version: str) -> SettingsFile | None:
-    path = files("ckptfix.runtimes") / runtime / FOLDER / f"{version}.json"
+    path = FACTS / runtime / FOLDER / f"{version}.json"
     if not path.is_file():
         return None
     return msgspec.json.decode(path.read_bytes(), type=SettingsFile)

@@ -1,14 +1,14 @@
 """Reads what was learned: the list of a release, and one line of the tables for an architecture."""
 
 from functools import cache, cached_property
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 from packaging.version import Version
 
+from ckptfix.runtimes.facts import FACTS
 from ckptfix.runtimes.learned.records import ArchitectureRecord, ReleaseRecord, TableRecord
 from ckptfix.runtimes.learned.table import Table
 from ckptfix.runtimes.profile import ConfigMapper
@@ -63,8 +63,8 @@ class Learned(Struct, frozen=True, dict=True):
         return f"{self.runtime} {self.version}: {self.origin.class_file}, learned from the class"
 
 
-def _folder(runtime: str) -> Traversable:
-    return files("ckptfix.runtimes") / runtime / FOLDER
+def _folder(runtime: str) -> Path:
+    return FACTS / runtime / FOLDER
 
 
 @cache
