@@ -11,11 +11,11 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 import pytest
 from typer.main import get_command
 
-from ckptfix.cli.app import app
+from ckptfix.cli.app import command_line
 from generate_docs import COMMANDS
 from tests.conftest import Call, files_of
 
-GROUP: Any = get_command(app)
+GROUP: Any = get_command(command_line())
 BLANKS = ("", " ", "\t \n", "\u3000")
 
 
@@ -52,7 +52,7 @@ def lines(command: str, parameter: Any, blank: str) -> Iterator[list[str]]:
 
 def walk() -> Iterator[tuple[str, Any]]:
     """(command, parameter) for whatever takes a name, a path or another text."""
-    for registered in app.registered_commands:
+    for registered in command_line().registered_commands:
         function = cast("Callable[..., None]", registered.callback)
         hints = get_type_hints(function)
         for parameter in GROUP.commands[function.__name__].params:

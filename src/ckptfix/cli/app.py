@@ -2,46 +2,33 @@
 
 import os
 import sys
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from ckptfix.cli.check import check
 from ckptfix.cli.command import Command, Commands
-from ckptfix.cli.compare import compare
 from ckptfix.cli.completion import bash_words
-from ckptfix.cli.demo import demo
 from ckptfix.cli.ending import exit_code
-from ckptfix.cli.explain import explain
-from ckptfix.cli.inspect import inspect
-from ckptfix.cli.resolve import resolve
-from ckptfix.cli.rewrite import rewrite
-from ckptfix.cli.rules import rules
-from ckptfix.cli.runtimes import runtimes
 from ckptfix.cli.streams import open_streams
-from ckptfix.cli.verify import verify
 from ckptfix.cli.version import print_version
 from ckptfix.operations.limits import limited
 from ckptfix.text import printable
 
-app = typer.Typer(
-    name="ckptfix",
-    cls=Commands,
-    help=(
-        "Check and fix the metadata of quantized checkpoints so that vLLM and SGLang load them "
-        "correctly.\n\nExit codes: 0 loads, or done; 1 does not load, findings, or a refused "
-        "rewrite; 2 could not run."
-    ),
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+COMMANDS: Final = (
+    "rewrite",
+    "check",
+    "verify",
+    "compare",
+    "inspect",
+    "resolve",
+    "rules",
+    "explain",
+    "runtimes",
+    "demo",
 )
-COMMANDS = (rewrite, check, verify, compare, inspect, resolve, rules, explain, runtimes, demo)
-for command in COMMANDS:
-    app.command(cls=Command)(command)
-
+"""In the order of `--help`; each is a function of that name in a file of that name."""
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
 """The exceptions of Click, which Typer bundles or depends on, depending on its release."""
@@ -62,7 +49,6 @@ def _colour(when: str) -> str:
     return when
 
 
-@app.callback()
 def _root(
     color: Annotated[
         Literal["auto", "always", "never"],
@@ -84,7 +70,33 @@ def main() -> None:
     sys.exit(exit_code(_run))
 
 
+def command_line(words: Sequence[str] = ()) -> typer.Typer:
+    """The command line, with the command that the first word names, or else with all of them.
+
+    Typer looks at every parameter of every command before it runs one.
+    """
+    app = typer.Typer(
+        name="ckptfix",
+        cls=Commands,
+        help=(
+            "Check and fix the metadata of quantized checkpoints so that vLLM and SGLang load them "
+            "correctly.\n\nExit codes: 0 loads, or done; 1 does not load, findings, or a refused "
+            "rewrite; 2 could not run."
+        ),
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
+        app.command(cls=Command)(getattr(import_module(f"ckptfix.cli.{name}"), name))
+    return app
+
+
 def _run() -> int:
+    app = command_line(sys.argv[1:])
     try:
         with limited(), bash_words():
             return int(app(prog_name="ckptfix", standalone_mode=False) or 0)

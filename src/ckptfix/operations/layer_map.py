@@ -6,8 +6,9 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.expert_banks import Banks
@@ -27,8 +28,7 @@ _LAYER: Final = re.compile(r"(?:^|\.)([0-9]{1,9})\.")
 _NUMBER: Final = re.compile(r"(?<=\.)[0-9]+(?=\.|$)")
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """A format that some releases build instead of the stored one."""
 
     releases: tuple[Target, ...]
@@ -37,8 +37,7 @@ class Difference:
     reason: str
 
 
-@dataclass(frozen=True)
-class Spot:
+class Spot(Struct, frozen=True):
     """The modules of one kind in one layer: one, or all experts."""
 
     modules: tuple[str, ...]
@@ -53,8 +52,7 @@ class Spot:
         return " and ".join(self.formats)
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Struct, frozen=True):
     """One kind of module through all layers of a stack."""
 
     name: str
@@ -65,8 +63,7 @@ class Row:
     """One for each layer."""
 
 
-@dataclass(frozen=True)
-class Stack:
+class Stack(Struct, frozen=True):
     """Layers that are numbered under one name."""
 
     name: str
@@ -76,16 +73,14 @@ class Stack:
     rows: tuple[Row, ...]
 
 
-@dataclass(frozen=True)
-class Legend:
+class Legend(Struct, frozen=True):
     """The letter of a stored format."""
 
     letter: str
     format: str
 
 
-@dataclass(frozen=True)
-class LayerMap:
+class LayerMap(Struct, frozen=True):
     """Every module with a weight of two or more dimensions, or one that is quantized."""
 
     stacks: tuple[Stack, ...]

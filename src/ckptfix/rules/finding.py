@@ -6,6 +6,8 @@ from enum import Enum
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Final, Literal
 
+from msgspec import Struct
+
 from ckptfix.checkpoint.expert_banks import Banks
 from ckptfix.place import Place
 
@@ -117,8 +119,7 @@ def number_of(findings: Iterable[Finding]) -> int:
 Find = Callable[["Context"], Iterable[Finding]]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Rule:
+class Rule(Struct, frozen=True, eq=False):
     """Everything about a rule, declared next to the function that finds."""
 
     code: str
@@ -175,8 +176,7 @@ class Rule:
         return _in_own_reading.get(self.code, None if self.reads_names else self.find)
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(Struct, frozen=True):
     """Rules about one thing; several files may declare the same."""
 
     prefix: str
