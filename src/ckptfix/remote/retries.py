@@ -35,8 +35,9 @@ class RetryPolicy(Struct, frozen=True):
         Raises:
             CkptfixError: one of them is not a number.
         """
-        retries = _number(RETRIES, cls.retries)
-        return cls(timeout, int(retries), _number(FIRST_WAIT, cls.first_wait))
+        usual = cls(timeout)
+        retries = _number(RETRIES, usual.retries)
+        return cls(timeout, int(retries), _number(FIRST_WAIT, usual.first_wait))
 
     def deadline(self, nbytes: int) -> float:
         """When `nbytes` must have arrived, on the monotonic clock."""
