@@ -155,11 +155,11 @@ def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
         return TargetVerdict(target, refusal=stop.reason, at=at)
     except UnregisteredError as unknown:
         return TargetVerdict(target, str(unknown), unregistered=True)
+    except NotModelledError as own:
+        return TargetVerdict(target, str(own))
     except NotModelOptError as foreign:
         reason = f"reads the metadata as that of another quantizer: {foreign}"
-        if isinstance(foreign, NotModelledError):
-            reason = str(foreign)
-        elif checkpoint.dialect.reading is not None:
+        if checkpoint.dialect.reading is not None:
             quantizer = checkpoint.dialect.quantizer
             reason = f"how this release reads metadata of {quantizer} is not known to ckptfix"
         return _not_read(checkpoint, target, reason)
