@@ -34,14 +34,6 @@ _FILES: Final[Mapping[str, str]] = {
     "quark": "quark",
 }
 """quant_method -> file."""
-_READ: Final = frozenset(
-    {
-        *("0.5.10", "0.5.10.post1", "0.5.12", "0.5.12.post1", "0.5.14", "0.5.17", "0.5.20"),
-        "0.5.23",
-    }
-)
-"""The releases whose classes were read, and those with the same functions; no other release gets
-an answer, up to the newest of them."""
 _READ_FOR_ALL: Final = "0.5.23"
 """The release for which it was read which architectures depend on the GPU; for those before, only
 of `NEVER_BY_GPU` that they do not."""
@@ -77,7 +69,7 @@ class _WithoutPacked(Struct, frozen=True):
 def method_named(name: str, version: str, architecture: str) -> QuantMethod | None:
     """The class that reads a quant_method in a release; None where no file describes it."""
     file = _FILES.get(name)
-    if file is None or not _is_read(version) or _lists(OWN_CLASSES, name, architecture):
+    if file is None or _lists(OWN_CLASSES, name, architecture):
         return None
     read = import_module(f"{__name__}.{file}")
     row = known_row(version, read.ROWS)
@@ -87,10 +79,6 @@ def method_named(name: str, version: str, architecture: str) -> QuantMethod | No
     if name in WITHOUT_PACKED and not _lists(WITHOUT_PACKED, name, architecture):
         method = _WithoutPacked(method)
     return _OnSomeGpus(method) if _by_gpu(name, version, architecture) else method
-
-
-def _is_read(version: str) -> bool:
-    return version in _READ or Version(version) > max(map(Version, _READ))
 
 
 def _by_gpu(name: str, version: str, architecture: str) -> bool:

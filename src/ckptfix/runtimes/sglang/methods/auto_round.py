@@ -47,7 +47,7 @@ class _Row(Struct, frozen=True):
     that depends on the release."""
 
 
-ROWS: Final = (_Row("0.5.10", (128, 128)), _Row("0.5.20", (1, 1)))
+ROWS: Final = (_Row("0.5.10", (128, 128)), _Row("0.5.18", (1, 1)))
 
 
 class _Lookup(Struct, frozen=True):

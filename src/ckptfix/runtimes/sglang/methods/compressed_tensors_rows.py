@@ -39,17 +39,25 @@ class CompressedRow(Struct, frozen=True):
 
 
 _ROW_0_5_10: Final = CompressedRow("0.5.10")
-_ROW_0_5_14: Final = replace(_ROW_0_5_10, since="0.5.14", asymmetric_ints=True)
-_ROW_0_5_17: Final = replace(
-    _ROW_0_5_14,
-    since="0.5.17",
-    ignores_parts=False,
-    formats_of_groups=True,
+_ROW_0_5_13: Final = replace(_ROW_0_5_10, since="0.5.13", asymmetric_ints=True)
+_ROW_0_5_16: Final = replace(
+    _ROW_0_5_13,
+    since="0.5.16",
     with_activations=(*_WITH_ACTIVATIONS, "pack-quantized"),
     weight_only=("float", "int"),
 )
-_ROW_0_5_20: Final = replace(_ROW_0_5_17, since="0.5.20", quantizes_heads=True)
-_ROW_0_5_23: Final = replace(
-    _ROW_0_5_20, since="0.5.23", has_weight_only_nvfp4=True, floats_as_ints=False
+_ROW_0_5_17: Final = replace(
+    _ROW_0_5_16, since="0.5.17", ignores_parts=False, formats_of_groups=True
 )
-COMPRESSED_ROWS: Final = (_ROW_0_5_10, _ROW_0_5_14, _ROW_0_5_17, _ROW_0_5_20, _ROW_0_5_23)
+_ROW_0_5_19: Final = replace(_ROW_0_5_17, since="0.5.19", quantizes_heads=True)
+_ROW_0_5_22: Final = replace(
+    _ROW_0_5_19, since="0.5.22", has_weight_only_nvfp4=True, floats_as_ints=False
+)
+COMPRESSED_ROWS: Final = (
+    _ROW_0_5_10,
+    _ROW_0_5_13,
+    _ROW_0_5_16,
+    _ROW_0_5_17,
+    _ROW_0_5_19,
+    _ROW_0_5_22,
+)

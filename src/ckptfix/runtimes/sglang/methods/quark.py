@@ -64,7 +64,7 @@ class _Row(Struct, frozen=True):
 
 ROWS: Final = (
     _Row("0.5.10", whole_excludes=False, finds_experts=False, maps_entries=False),
-    _Row("0.5.23", whole_excludes=True, finds_experts=True, maps_entries=True),
+    _Row("0.5.21", whole_excludes=True, finds_experts=True, maps_entries=True),
 )
 
 

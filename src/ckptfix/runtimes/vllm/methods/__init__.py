@@ -25,14 +25,12 @@ _FILES: Final[Mapping[str, str]] = {
     "mxfp4": "mxfp4",
 }
 """quant_method -> file."""
-_NOT_READ: Final[Mapping[str, tuple[str, ...]]] = {"auto-round": ("0.22.0", "0.22.1", "0.23.0")}
-"""quant_method -> releases between two rows of which it was not read which of them fits."""
 
 
 def method_named(name: str, version: str, architecture: str) -> QuantMethod | None:
     """The class that reads a quant_method in a release; None where no file describes it."""
     file = _FILES.get(name)
-    if file is None or version in _NOT_READ.get(name, ()) or _has_own_class(architecture, name):
+    if file is None or _has_own_class(architecture, name):
         return None
     read = import_module(f"{__name__}.{file}")
     row = known_row(version, read.ROWS)

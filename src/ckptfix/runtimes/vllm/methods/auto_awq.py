@@ -1,6 +1,6 @@
 """`AutoAWQConfig`, before 0.24.0 `AWQMarlinConfig`.
 
-Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/auto_awq.py, awq_marlin.py
+Source: vllm 0.15.1 to 0.33.0, vllm/model_executor/layers/quantization/auto_awq.py, awq_marlin.py
 and awq.py.
 """
 
@@ -42,12 +42,12 @@ class _Row(Struct, frozen=True):
     expert_tile: Tile = EXPERT_TILE
 
 
-_ROW_0_17: Final = _Row("0.17.0")
+_ROW_0_15: Final = _Row("0.15.0")
 _ROW_0_24: Final = replace(
-    _ROW_0_17, since="0.24.0", listed_packed=True, only_marlin=True, tile=NO_TILE
+    _ROW_0_15, since="0.24.0", listed_packed=True, only_marlin=True, tile=NO_TILE
 )
 _ROW_0_25: Final = replace(_ROW_0_24, since="0.25.0", expert_tile=NO_TILE)
-ROWS: Final = (_ROW_0_17, _ROW_0_24, _ROW_0_25)
+ROWS: Final = (_ROW_0_15, _ROW_0_24, _ROW_0_25)
 
 
 class _Lookup(Struct, frozen=True):

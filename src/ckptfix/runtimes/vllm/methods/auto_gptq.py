@@ -1,6 +1,6 @@
 """`AutoGPTQConfig`, before 0.24.0 `GPTQMarlinConfig`, which reads GPTQ.
 
-Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/auto_gptq.py,
+Source: vllm 0.15.1 to 0.33.0, vllm/model_executor/layers/quantization/auto_gptq.py,
 gptq_marlin.py, gptq.py and utils/gptq_utils.py.
 """
 
@@ -59,12 +59,12 @@ class _Row(Struct, frozen=True):
     expert_tile: Tile = EXPERT_TILE
 
 
-_ROW_0_17: Final = _Row("0.17.0")
-_ROW_0_24: Final = replace(_ROW_0_17, since="0.24.0", only_marlin=True, tile=NO_TILE)
+_ROW_0_15: Final = _Row("0.15.0")
+_ROW_0_24: Final = replace(_ROW_0_15, since="0.24.0", only_marlin=True, tile=NO_TILE)
 _ROW_0_28: Final = replace(_ROW_0_24, since="0.28.0", expert_tile=NO_TILE)
 _ROW_0_30: Final = replace(_ROW_0_28, since="0.30.0", reads_order=False)
 _ROW_0_32: Final = replace(_ROW_0_30, since="0.32.0", empty_is_all=True)
-ROWS: Final = (_ROW_0_17, _ROW_0_24, _ROW_0_28, _ROW_0_30, _ROW_0_32)
+ROWS: Final = (_ROW_0_15, _ROW_0_24, _ROW_0_28, _ROW_0_30, _ROW_0_32)
 
 
 class _Rule(Struct, frozen=True):

@@ -1,6 +1,6 @@
 """`CompressedTensorsConfig`.
 
-Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/compressed_tensors/
+Source: vllm 0.15.1 to 0.33.0, vllm/model_executor/layers/quantization/compressed_tensors/
 (`compressed_tensors.py`, `utils.py`, compressed_tensors_moe/).
 """
 

@@ -1,6 +1,6 @@
 """What each release of vLLM does with metadata of compressed-tensors.
 
-Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/compressed_tensors/
+Source: vllm 0.15.1 to 0.33.0, vllm/model_executor/layers/quantization/compressed_tensors/
 (`compressed_tensors.py`, `utils.py`, compressed_tensors_moe/).
 """
 
@@ -37,8 +37,8 @@ class CompressedRow(Struct, frozen=True):
     expert_tile: Tile = EXPERT_TILE
 
 
-_ROW_0_17: Final = CompressedRow("0.17.0")
-_ROW_0_20: Final = replace(_ROW_0_17, since="0.20.0", quantizes_heads=True, has_mxfp8=True)
+_ROW_0_15: Final = CompressedRow("0.15.0")
+_ROW_0_20: Final = replace(_ROW_0_15, since="0.20.0", quantizes_heads=True, has_mxfp8=True)
 _ROW_0_21: Final = replace(_ROW_0_20, since="0.21.0", needs_target=False)
 _ROW_0_22: Final = replace(
     _ROW_0_21, since="0.22.0", experts_class="RoutedExperts", reads_sparsity=False
@@ -50,7 +50,7 @@ _ROW_0_27: Final = replace(
 )
 _ROW_0_30: Final = replace(_ROW_0_27, since="0.30.0", packed_ignores=True, reads_order=False)
 COMPRESSED_ROWS: Final = (
-    _ROW_0_17,
+    _ROW_0_15,
     _ROW_0_20,
     _ROW_0_21,
     _ROW_0_22,

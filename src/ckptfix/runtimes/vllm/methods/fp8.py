@@ -1,4 +1,4 @@
-"""`Fp8Config`: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/fp8.py."""
+"""`Fp8Config`: vllm 0.15.1 to 0.33.0, vllm/model_executor/layers/quantization/fp8.py."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -32,9 +32,9 @@ class _Row(Struct, frozen=True):
     """Experts may be in another format, which `store_dtype` names."""
 
 
-_ROW_0_17: Final = _Row("0.17.0")
-_ROW_0_24: Final = replace(_ROW_0_17, since="0.24.0", listed_packed=True, reads_store_dtype=True)
-ROWS: Final = (_ROW_0_17, _ROW_0_24)
+_ROW_0_15: Final = _Row("0.15.0")
+_ROW_0_24: Final = replace(_ROW_0_15, since="0.24.0", listed_packed=True, reads_store_dtype=True)
+ROWS: Final = (_ROW_0_15, _ROW_0_24)
 
 
 class _Lookup(Struct, frozen=True):

@@ -1,6 +1,6 @@
 """`INCConfig`, which reads AutoRound.
 
-Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/inc.py, since 0.24.0 inc/
+Source: vllm 0.15.1 to 0.33.0, vllm/model_executor/layers/quantization/inc.py, since 0.24.0 inc/
 (`inc.py`, `config_parser.py`).
 """
 
@@ -70,9 +70,9 @@ class _Row(Struct, frozen=True):
     expert_tile: Tile = EXPERT_TILE
 
 
-_ROW_0_17: Final = _Row("0.17.0")
+_ROW_0_15: Final = _Row("0.15.0")
 _ROW_0_24: Final = replace(
-    _ROW_0_17,
+    _ROW_0_15,
     since="0.24.0",
     experts_by_beginning=False,
     packs_always=False,
@@ -96,7 +96,7 @@ _ROW_0_29: Final = replace(
     needs_sym=False,
 )
 _ROW_0_30: Final = replace(_ROW_0_29, since="0.30.0", bits=frozenset({2, 3, 4, 5, 6, 7, 8}))
-ROWS: Final = (_ROW_0_17, _ROW_0_24, _ROW_0_27, _ROW_0_28, _ROW_0_29, _ROW_0_30)
+ROWS: Final = (_ROW_0_15, _ROW_0_24, _ROW_0_27, _ROW_0_28, _ROW_0_29, _ROW_0_30)
 
 
 class _Lookup(Struct, frozen=True):

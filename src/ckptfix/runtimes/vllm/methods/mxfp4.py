@@ -1,6 +1,6 @@
 """`Mxfp4Config` and `GptOssMxfp4Config`: experts are MXFP4, nothing else is quantized.
 
-Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/mxfp4.py. No name is read.
+Source: vllm 0.15.1 to 0.33.0, vllm/model_executor/layers/quantization/mxfp4.py. No name is read.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ class _Row(Struct, frozen=True):
     since: str
 
 
-ROWS: Final = (_Row("0.17.0"),)
+ROWS: Final = (_Row("0.15.0"),)
 
 
 class _Lookup(Struct, frozen=True):

@@ -1,6 +1,6 @@
 """`QuarkConfig`.
 
-Source: vllm 0.17.1 to 0.33.0, vllm/model_executor/layers/quantization/quark/ (`quark.py`,
+Source: vllm 0.15.1 to 0.33.0, vllm/model_executor/layers/quantization/quark/ (`quark.py`,
 `quark_moe.py`, `utils.py`) and utils/config_utils.py.
 """
 
@@ -60,8 +60,8 @@ class _Row(Struct, frozen=True):
     """The dtypes of experts of which it was read what they are built as."""
 
 
-_ROW_0_17: Final = _Row("0.17.0")
-_ROW_0_19: Final = replace(_ROW_0_17, since="0.19.0", packs_itself=False)
+_ROW_0_15: Final = _Row("0.15.0")
+_ROW_0_19: Final = replace(_ROW_0_15, since="0.19.0", packs_itself=False)
 _ROW_0_20: Final = replace(_ROW_0_19, since="0.20.0", int8_per_token=True)
 _ROW_0_26: Final = replace(_ROW_0_20, since="0.26.0", child_excludes=True)
 _ROW_0_30: Final = replace(_ROW_0_26, since="0.30.0", packed_excludes=True)
@@ -70,7 +70,7 @@ _ROW_0_33: Final = replace(
     _ROW_0_31, since="0.33.0", experts=("fp8_e4m3", "fp4", "int8", "int4", "uint4")
 )
 ROWS: Final = (
-    _ROW_0_17,
+    _ROW_0_15,
     _ROW_0_19,
     _ROW_0_20,
     _ROW_0_26,
