@@ -16,7 +16,7 @@ from ckptfix.operations.examine import examine
 from ckptfix.operations.loading import load
 from ckptfix.rules.finding import Finding
 from ckptfix.runtimes.releases import requested_targets
-from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.text import visible
 from tests.mutations import of_entries, of_files, of_patterns, of_tensors
 from tests.mutations.editable import Editable, read_editable

@@ -11,7 +11,7 @@ import pytest
 from ckptfix.rewriting.portable import PortablePlan, Strategy, plan_for_targets
 from ckptfix.runtimes.name_maps import choose_name_map
 from ckptfix.runtimes.releases import requested_targets
-from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from tests.builders import bf16, fp8, mixed, nvfp4, write_checkpoint
 from tests.conftest import FIXTURE_NAMES, FIXTURES, Run, files_but_the_backup, files_of, load
 

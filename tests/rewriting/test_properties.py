@@ -18,7 +18,8 @@ from ckptfix.rewriting.portable import PortablePlan, plan_for_targets
 from ckptfix.rewriting.rebuild.plan import plan_rebuild
 from ckptfix.runtimes.name_maps import NameMap, choose_name_map
 from ckptfix.runtimes.releases import known_targets
-from ckptfix.runtimes.verdict import TargetVerdict, judge
+from ckptfix.runtimes.target_verdict import TargetVerdict
+from ckptfix.runtimes.verdict import judge
 from tests.conftest import DATA, load
 
 NAMES = ["nanovl-mixed", "llama-fp8-kv8", "qwen3vlmoe-nvfp4", "nanovl-fp8"]

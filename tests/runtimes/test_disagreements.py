@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from ckptfix.runtimes.profile_store import known_releases
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict, judge
+from ckptfix.runtimes.verdict import judge
 from tests.builders import bf16, fp8, mixed, nvfp4, write_checkpoint
 from tests.conftest import load
 

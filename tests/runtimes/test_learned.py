@@ -12,8 +12,9 @@ from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.profile_store import known_releases, load_profile
 from ckptfix.runtimes.registry import known_runtimes
 from ckptfix.runtimes.releases import is_known
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict, judge
+from ckptfix.runtimes.verdict import judge
 from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, write_checkpoint
 from tests.conftest import Call, load
 

@@ -7,6 +7,7 @@ and for fixtures whose metadata were changed so that lookups of releases differ.
 import json
 import random
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from msgspec.structs import fields, replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.operations.loading import load
+from ckptfix.runtimes import judged
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
 from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.common.objects import StopsError
@@ -164,3 +166,34 @@ def test_a_verdict_is_that_of_the_release_alone(name: str) -> None:
             shared, alone = judge(together, target), judge(fresh(checkpoint), target)
             assert shared.modules == alone.modules, target
             assert shared.loads == alone.loads, target
+
+
+def configured(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
+    """Values of config.json that only some releases look at."""
+    document = checkpoint.documents["config.json"]
+    inner = next((key for key in ("text_config", "llm_config") if key in document.value), None)
+    changes: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"model_type": None}, {}),
+        ({}, {"num_nextn_predict_layers": 1}),
+    ]
+    for outside, inside in product((True, False, None), (True, False)):
+        changes.append(({"tie_word_embeddings": outside}, {"tie_word_embeddings": inside}))
+    for outer, within in changes:
+        value = document.value | ({} if inner else within) | outer
+        if inner is not None:
+            value[inner] = value[inner] | within
+        value = {key: found for key, found in value.items() if found is not None}
+        changed = type(document).parse("config.json", json.dumps(value).encode())
+        yield replace(checkpoint, documents={**checkpoint.documents, "config.json": changed})
+
+
+@pytest.mark.parametrize("name", FIXTURE_NAMES)
+def test_what_is_left_out_of_a_release_makes_no_difference(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = load(str(Path(FIXTURES / name)))
+    for checkpoint in (whole, *configured(whole)):
+        found = [judge(fresh(checkpoint), target).loads for target in TARGETS]
+        with monkeypatch.context() as patched:
+            patched.setattr(judged, "_that_counts", lambda expected, *_: expected)
+            assert found == [judge(fresh(checkpoint), target).loads for target in TARGETS]

@@ -9,8 +9,9 @@ import pytest
 from ckptfix.place import Place
 from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.releases import known_targets
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict, judge
+from ckptfix.runtimes.verdict import judge
 from tests.builders import bf16, fp8, mixed, write_checkpoint
 from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, load
 

@@ -13,8 +13,9 @@ from ckptfix.rules.finding import Finding, Rule, Severity
 from ckptfix.runtimes.drafts import DraftAnswer
 from ckptfix.runtimes.loads import Answer, Effect, Loads, of_all
 from ckptfix.runtimes.releases import is_known
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict, judge
+from ckptfix.runtimes.verdict import judge
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from ckptfix.rules.folded import holds_for_all, tells_of_banks, with_all_experts
 from ckptfix.rules.registry import find_all, find_in_releases
 from ckptfix.runtimes.name_maps import NameMap, builtin_name_map
 from ckptfix.runtimes.releases import counted_targets, every_target
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict, judge_each
+from ckptfix.runtimes.verdict import judge_each
 
 
 class Examined(Struct, frozen=True):

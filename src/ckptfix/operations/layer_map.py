@@ -15,8 +15,8 @@ from ckptfix.checkpoint.expert_banks import Banks
 from ckptfix.rules.reading import Declarations
 from ckptfix.runtimes.module_verdict import UNQUANTIZED
 from ckptfix.runtimes.name_maps import NameMap
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict
 
 ABSENT: Final = " "
 """The letter for a layer without such a module."""

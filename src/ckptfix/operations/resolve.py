@@ -16,8 +16,8 @@ from ckptfix.progress import SILENT, Listener
 from ckptfix.remote.opening import NetworkPolicy
 from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.releases import judge_all, newest_targets
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict
 
 MOST_NEAREST: Final = 3
 """Number of names suggested for one that matches nothing."""

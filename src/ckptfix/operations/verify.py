@@ -26,8 +26,8 @@ from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.name_maps import builtin_name_map
 from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.releases import is_known, judge_all, known_targets
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 from ckptfix.verifying.outcome import VerifyReport
 from ckptfix.verifying.plan import GENERIC_FAMILY, Plan, plan_gemms, sampled, share_of

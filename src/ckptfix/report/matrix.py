@@ -10,8 +10,8 @@ from ckptfix.report.layout import Block, Line, table
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.rules.runtimes import not_loaded, refused_metadata, wrong_module
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
 MOST_NAMES = 8

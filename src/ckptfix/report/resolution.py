@@ -8,7 +8,7 @@ from ckptfix.report.folding import fold_all
 from ckptfix.report.layout import Line
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.runtimes.common.bound import Resolution
-from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.text import visible
 
 

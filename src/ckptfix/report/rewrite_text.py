@@ -20,8 +20,8 @@ from ckptfix.rewriting.proved import ProvedPlan
 from ckptfix.rewriting.tensors.written import Written
 from ckptfix.rules.finding import Rule, number_of
 from ckptfix.runtimes.loads import Answer
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
 

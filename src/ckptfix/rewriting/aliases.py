@@ -13,7 +13,7 @@ from ckptfix.rules.reading import Declarations
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.registry import read_by_runtimes
-from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.runtimes.target_verdict import TargetVerdict
 
 
 class AliasRequest(Struct, frozen=True):

@@ -15,8 +15,9 @@ from ckptfix.rules.names import is_corrupt
 from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.name_maps import NO_MAP, NameMap, damage_map
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict, judge_each
+from ckptfix.runtimes.verdict import judge_each
 
 Strategy = Literal["auto", "rename", "alias"]
 _REFUSED: Final = 1_000_000_000

@@ -21,8 +21,8 @@ from ckptfix.rewriting.tensors.plan import TensorPlan, harmed_by, plan_names_of_
 from ckptfix.rules.finding import number_of
 from ckptfix.runtimes.name_maps import NameMap, builtin_name_map, damage_map
 from ckptfix.runtimes.releases import judge_all, known_targets
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict
 
 
 class RewriteRequest(Struct, frozen=True):

@@ -23,8 +23,9 @@ from ckptfix.rewriting.wanted_names import Spelling, WantedNames
 from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import NameMap
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict, judge_each
+from ckptfix.runtimes.verdict import judge_each
 
 _ROUNDS: Final = 3
 """A list that a release derives from the tensors if it is missing has to be written completely:

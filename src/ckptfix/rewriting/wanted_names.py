@@ -22,7 +22,7 @@ from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.placing import looked_up
-from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.runtimes.target_verdict import TargetVerdict
 
 _BANK: Final = re.compile(r"(.*\.experts)\.\d+\..*")
 _NAMING: Final = frozenset({Why.SPELLING, Why.PARENT, Why.REACH})

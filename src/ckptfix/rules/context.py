@@ -15,7 +15,7 @@ from ckptfix.rules.misread import Misread, misread
 from ckptfix.rules.reading import Declarations, Declared
 from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.placing import looked_up
-from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.runtimes.target_verdict import TargetVerdict
 
 
 class Facts(Struct, frozen=True, dict=True):

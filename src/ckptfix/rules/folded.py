@@ -11,7 +11,7 @@ from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.rules.finding import Finding
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.module_verdict import ModuleVerdict
-from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.runtimes.target_verdict import TargetVerdict
 
 _EXPERT: Final = re.compile(rf"{re.escape(EXPERTS)}\d")
 

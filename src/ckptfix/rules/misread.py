@@ -21,8 +21,8 @@ from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
 from ckptfix.runtimes.release_names import ReleaseNames
 from ckptfix.runtimes.runtime_module import RuntimeModule
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict
 
 Decision = Statement | MetadataFile | None
 _Cause = tuple["Why", Statement | None, str]

@@ -11,7 +11,7 @@ from ckptfix.rules.context import Facts
 from ckptfix.rules.finding import Family, Finding, Needs, Rule, declared_rules
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.naming import Naming
-from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.runtimes.target_verdict import TargetVerdict
 
 _MACHINERY: Final = frozenset(
     {"catalogue", "context", "finding", "folded", "misread", "reading", "registry", "selection"}

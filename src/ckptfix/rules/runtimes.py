@@ -10,8 +10,8 @@ from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.module_verdict import ModuleVerdict
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict
 from ckptfix.text import visible
 
 FAMILY: Final = Family("CKF7", "runtimes")

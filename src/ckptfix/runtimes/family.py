@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from fnmatch import translate
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -247,15 +247,19 @@ def family_for(runtime: str, version: str, architectures: Sequence[str]) -> Fami
     return None
 
 
-@cache
 def _learned_family(runtime: str, version: str, architecture: str) -> Family | None:
     """What was learned about an architecture without an entry."""
     known = learned(runtime, version, architecture)
     if known is None:
         return None
-    spec = spec_of(known, drops_strays=runtime_named(runtime).drops_strays)
-    lookup, places = (LearnedMapper(table=known.names, looked_up=up) for up in (True, False))
-    return Family(spec, lookup, places, known)
+    if id(known) not in _of_learned:  # which lives as long as the program
+        spec = spec_of(known, drops_strays=runtime_named(runtime).drops_strays)
+        lookup, places = (LearnedMapper(table=known.names, looked_up=up) for up in (True, False))
+        _of_learned[id(known)] = Family(spec, lookup, places, known)
+    return _of_learned[id(known)]
+
+
+_of_learned: Final[dict[int, Family]] = {}
 
 
 def families_of(architectures: Sequence[str]) -> tuple[Family, ...]:

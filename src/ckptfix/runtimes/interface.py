@@ -5,7 +5,7 @@ Where its model classes put modules is data, in `families/*.toml`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from types import MappingProxyType
 
 from msgspec import Struct, field
@@ -20,7 +20,7 @@ from ckptfix.runtimes.common.methods import QuantMethod
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.online import OnlineRow
 from ckptfix.runtimes.common.patterns import Packed, PatternTable
-from ckptfix.runtimes.common.rows import row_for
+from ckptfix.runtimes.common.rows import Row, row_for
 from ckptfix.runtimes.config_classes import ConfigClassesRow
 from ckptfix.runtimes.profile import ConfigMapper, RuntimeProfile
 
@@ -40,7 +40,7 @@ def _config_json(_: Checkpoint) -> str:
     return ""
 
 
-class Runtime(Struct, frozen=True, kw_only=True):
+class Runtime(Struct, frozen=True, kw_only=True, dict=True):
     """A serving runtime."""
 
     name: str
@@ -59,6 +59,9 @@ class Runtime(Struct, frozen=True, kw_only=True):
     """How its releases look names up, a row for each that changed it."""
     read: Read
     exclusion: MakeExclusion
+    other_rows: tuple[Sequence[Row], ...] = ()
+    """The other tables that `read` and `exclusion` look a release up in. Releases with the same row
+    of each, and equal profiles of the classes, get one verdict; without any, each gets its own."""
     other_config: Callable[[Checkpoint], str] = _config_json
     """Why it does not use config.json, so that there is no verdict; empty if it does. Raises
     StopsError if it stops at the file that it uses instead."""
@@ -103,6 +106,22 @@ class Runtime(Struct, frozen=True, kw_only=True):
             CkptfixError: the release is older than its first row.
         """
         return row_for(self.name, version, self.lookup_rules)
+
+    def rows_of(self, version: str) -> tuple[int, ...] | None:
+        """Ids of the rows that say what a release does; None where the tables are not declared.
+
+        Raises:
+            CkptfixError: the release is older than the first row of a table.
+        """
+        if version not in self._rows_of:
+            tables = (self.lookup_rules, *self.other_rows)
+            rows = tuple(id(row_for(self.name, version, table)) for table in tables)
+            self._rows_of[version] = rows if self.other_rows else None
+        return self._rows_of[version]
+
+    @cached_property
+    def _rows_of(self) -> dict[str, tuple[int, ...] | None]:
+        return {}
 
     def online_row(self, version: str) -> OnlineRow | None:
         """What a release quantizes while loading; None if not known."""

@@ -32,11 +32,24 @@ _HEAD: Final = ".lm_head"
 
 
 def expected_for(
-    checkpoint: Checkpoint, family: Family, target: Target, classes: Sequence[str]
+    checkpoint: Checkpoint,
+    family: Family,
+    target: Target,
+    classes: Sequence[str],
+    *,
+    has_config: bool,
 ) -> Expected:
     """What the classes build in addition to what the family describes.
 
-    The layout of a wrapper is that of the class that it builds inside.
+    The layout of a wrapper is that of the class that it builds inside. What makes no difference for
+    this checkpoint is left out, so that releases that differ in nothing else are equal.
+
+    Args:
+        checkpoint: for its config.json.
+        family: how the release lays it out.
+        target: the release.
+        classes: the outer model class, then those that it builds inside.
+        has_config: whether the release has a quantization config.
     """
     spec, runtime = family.spec, runtime_named(target.runtime)
     built = tuple(
@@ -53,14 +66,30 @@ def expected_for(
         inner = family_for(target.runtime, target.profile_version, classes[1:])
         layout = inner.layout_of(classes[1]) if inner else None
     ties = bool(runtime.tied_by_wrapper) and covers(runtime.tied_by_wrapper, target.profile_version)
-    return Expected(
+    expected = Expected(
         layout,
         built,
-        kv_scales_need_config=needs and not spec.passes_over_kv_scales,
+        kv_scales_need_config=not has_config and needs and not spec.passes_over_kv_scales,
         tied_by_wrapper=(ties and not spec.tied_by_text) or spec.tied_by_wrapper,
         config_class=_config_class(checkpoint, target),
         needs_model_type=requires_model_type(runtime.config_classes, target.profile_version),
         settings=settings(target.runtime, target.profile_version, classes[0]),
+    )
+    return _that_counts(expected, checkpoint, family)
+
+
+def _that_counts(expected: Expected, checkpoint: Checkpoint, family: Family) -> Expected:
+    """Without what says nothing about this config.json."""
+    document = checkpoint.documents.get(CONFIG_FILE)
+    is_typed = document is None or isinstance(document.value.get("model_type"), str)
+    config = Tree(checkpoint, family, expected, has_config=True, kv_cache=True).config
+    outer = checkpoint.config.tied_by_wrapper
+    decides = outer is not None and outer != config.tied_embeddings
+    return replace(
+        expected,
+        built=tuple(built for built in expected.built if config.number(built.key)),
+        tied_by_wrapper=expected.tied_by_wrapper and decides,
+        needs_model_type=expected.needs_model_type and not is_typed,
     )
 
 
@@ -133,8 +162,6 @@ def faults_of(
 ) -> tuple[Reason, ...]:
     """What is wrong with the tensors as a whole, which hardly depends on the metadata."""
     has_config = not metadata.ignored
-    if has_config:
-        expected = replace(expected, kv_scales_need_config=False)
     key = "faults", id(family), expected, has_config, metadata.kv_cache
     made_for, faults = checkpoint.table.derived.get(key, (None, ()))
     if made_for is not checkpoint.config:

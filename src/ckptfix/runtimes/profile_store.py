@@ -105,17 +105,21 @@ def expand(
     return {name: record for name, record in changed.items() if name not in release.removed}
 
 
+_built: Final[dict[tuple[str, int], ArchitectureProfile]] = {}
+
+
 class _Architectures(Mapping[str, ArchitectureProfile]):
-    """Builds a profile on first use."""
+    """Builds a profile on first use; releases that did not change one share it."""
 
     def __init__(self, records: Mapping[str, ArchitectureRecord]) -> None:
         self._records = records
-        self._built: dict[str, ArchitectureProfile] = {}
 
     def __getitem__(self, architecture: str) -> ArchitectureProfile:
-        if architecture not in self._built:
-            self._built[architecture] = _profile(architecture, self._records[architecture])
-        return self._built[architecture]
+        record = self._records[architecture]
+        key = architecture, id(record)  # records live as long as the program
+        if key not in _built:
+            _built[key] = _profile(architecture, record)
+        return _built[key]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._records)

@@ -1,5 +1,7 @@
 """Which of a checkpoint's metadata a release uses, and how it reads it."""
 
+from typing import Final
+
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.layer_maps import Files
@@ -20,7 +22,15 @@ def read_metadata(
     if key not in checkpoint.derived:
         checkpoint.derived[key] = Files.of(checkpoint.documents, checkpoint.metadata)
     files: Files = checkpoint.derived[key]
-    found = runtime_named(profile.runtime).read(files, profile.version, architecture)
-    if found is None:
-        return EffectiveMetadata("", (), "", ignored="this runtime finds no quantization metadata")
-    return found
+    runtime = runtime_named(profile.runtime)
+    read = "read", runtime.name, runtime.rows_of(profile.version) or profile.version, architecture
+    if read not in checkpoint.derived:
+        found = runtime.read(files, profile.version, architecture)
+        checkpoint.derived[read] = found or _FINDS_NONE
+    metadata: EffectiveMetadata = checkpoint.derived[read]
+    return metadata
+
+
+_FINDS_NONE: Final = EffectiveMetadata(
+    "", (), "", ignored="this runtime finds no quantization metadata"
+)

@@ -13,8 +13,9 @@ from ckptfix.runtimes.family import family_for
 from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.profile_store import known_releases, load_profile
 from ckptfix.runtimes.registry import known_runtimes
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target, parse_target
-from ckptfix.runtimes.verdict import TargetVerdict, judge, judge_each
+from ckptfix.runtimes.verdict import judge, judge_each
 
 MOST_NAMED: Final = 2
 """More neighbouring releases of a runtime than this become one specifier."""

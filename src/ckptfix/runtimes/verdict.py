@@ -6,119 +6,48 @@ or an architecture whose layout is not known, there is a reason instead of a ver
 
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cached_property
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.place import Place
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
-from ckptfix.runtimes.common.bound import BoundMetadata
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.foreign import NotModelledError, NotModelOptError
 from ckptfix.runtimes.common.methods import NotKnownError
-from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.family import Family, family_for, why_unknown
 from ckptfix.runtimes.installed.answer import Installed
 from ckptfix.runtimes.installed.bound import bound_of
 from ckptfix.runtimes.installed.verdict import verdict_of
+from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.judged import expected_for, faults_of, judge_all
 from ckptfix.runtimes.learned.doubts import Doubts
 from ckptfix.runtimes.learned.store import Learned
 from ckptfix.runtimes.loads import (
     SHARDS_MISSING,
-    YES,
     Answer,
     Effect,
-    Loads,
     Reason,
-    no,
-    unknown,
 )
 from ckptfix.runtimes.method_verdict import KNOWN_ROLES, MethodJudge
-from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleJudge, ModuleVerdict
+from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleJudge
 from ckptfix.runtimes.placing import placed
+from ckptfix.runtimes.profile import ArchitectureProfile, RuntimeProfile
 from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.reading import read_metadata
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.release_names import bound_names
-from ckptfix.runtimes.structure import Tree, class_reasons, structure_reasons
+from ckptfix.runtimes.structure import Expected, Tree, class_reasons, structure_reasons
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.tied_head import tied_head_reasons
 from ckptfix.text import visible
 
 _NAMES_FIT: Final = "nothing is wrong with the names, but dtypes and shapes decide too"
 _DTYPES_DECIDE: Final = "dtypes decide for this quantizer"
-
-
-class TargetVerdict(Struct, frozen=True, dict=True):
-    """All modules in one release."""
-
-    target: Target
-    unknown_because: str = ""
-    """Why there is no verdict; empty if there is one, or a refusal."""
-    modules: tuple[ModuleVerdict, ...] = ()
-    unregistered: bool = False
-    """The release does not register the architecture."""
-    refusal: Reason | None = None
-    """Why the release stops before it builds a layer."""
-    at: Place | None = None
-    """The value at which it does."""
-    faults: tuple[Reason, ...] = ()
-    """Tensors for which the release has no module, and modules that no tensor fills."""
-    metadata: EffectiveMetadata | None = None
-    """The metadata that the release uses, if it got that far."""
-    bound: BoundMetadata | None = None
-    """The same, mapped and indexed as the release does it."""
-    names: BoundNames | None = None
-    """How it maps the names in metadata of another quantizer than ModelOpt."""
-    notes: tuple[str, ...] = ()
-    """How an installed runtime was queried, and where its profile gives a different answer."""
-
-    @property
-    def problem(self) -> str:
-        """Why there are no verdicts for modules; empty if there are."""
-        return self.refusal.text if self.refusal else self.unknown_because
-
-    @property
-    def refused(self) -> bool:
-        """True when the release stops before it builds a layer."""
-        return self.refusal is not None
-
-    @property
-    def loads(self) -> Loads:
-        """Whether the release loads the checkpoint as it is stored; every output uses this."""
-        if self.refusal:
-            return no([self.refusal])
-        if self.unknown_because:
-            return unknown(self.unknown_because)
-        if not self.wrong:
-            return no(self.faults) if self.faults else YES
-        modules = [Reason(m.reason, m.effect, m.label) for m in self.wrong]
-        return no([*modules, *self.faults], self.wrong_in_short)
-
-    @property
-    def wrong_in_short(self) -> str:
-        """The number of modules built in a different format than stored, as a phrase."""
-        modules = "module" if len(self.modules) == 1 else "modules"
-        return (
-            f"{len(self.wrong):,} of {len(self.modules):,} {modules} built in a different format "
-            "than stored"
-        )
-
-    @property
-    def fails(self) -> bool:
-        """True when serving on this release is known to go wrong."""
-        return self.refused or bool(self.wrong)
-
-    @cached_property
-    def wrong(self) -> tuple[ModuleVerdict, ...]:
-        """The modules that are built in a different format than stored."""
-        return tuple(module for module in self.modules if not module.agrees)
 
 
 def judge_each(
@@ -204,15 +133,59 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
         metadata = read_metadata(checkpoint, profile, outer)
     except NotModelOptError as foreign:
         return _judge_method(checkpoint, target, family, outer, foreign)
-    entries = {s.name: s.quant_algo or "" for s in metadata.entries}
-    excludes = [statement.name for statement in metadata.excludes]
-    config = checkpoint.config
-    classes = [outer, *family.inner_of(config.nested)]
-    added = family.added_packed(config.values)
+    classes = [outer, *family.inner_of(checkpoint.config.nested)]
+    expected = expected_for(checkpoint, family, target, classes, has_config=not metadata.ignored)
+    release = _Release(runtime, profile, family, classes, metadata, expected)
+    key = release.likeness
+    if key is None:
+        return _judged(checkpoint, target, release)
+    if key not in checkpoint.derived:
+        checkpoint.derived[key] = _judged(checkpoint, target, release)
+    alike: TargetVerdict = checkpoint.derived[key]
+    return replace(alike, target=target)
+
+
+class _Release(Struct, frozen=True):
+    """All that a verdict on ModelOpt's metadata takes from a release."""
+
+    runtime: Runtime
+    profile: RuntimeProfile
+    family: Family
+    classes: Sequence[str]
+    """The outer model class, then those that it builds inside."""
+    metadata: EffectiveMetadata
+    expected: Expected
+
+    @property
+    def own(self) -> list[ArchitectureProfile]:
+        """The profiles of the classes that it registers."""
+        known = self.profile.architectures
+        return [known[name] for name in self.classes if name in known]
+
+    @property
+    def likeness(self) -> tuple[object, ...] | None:
+        """Equal for releases that get the same verdict; None if that is not known.
+
+        Families, profiles and rows live as long as the program, metadata as long as the checkpoint.
+        """
+        rows = self.runtime.rows_of(self.profile.version)
+        if rows is None:
+            return None
+        parts = map(id, (self.family, self.metadata, *self.own))
+        return "alike", self.runtime.name, rows, *parts, self.expected
+
+
+def _judged(checkpoint: Checkpoint, target: Target, release: _Release) -> TargetVerdict:
+    runtime, family = release.runtime, release.family
+    metadata, expected = release.metadata, release.expected
     bound = runtime.bind(
-        profile, classes, entries, excludes, added_packed=added, mappers=family.mappers
+        release.profile,
+        release.classes,
+        {s.name: s.quant_algo or "" for s in metadata.entries},
+        [statement.name for statement in metadata.excludes],
+        added_packed=family.added_packed(checkpoint.config.values),
+        mappers=family.mappers,
     )
-    expected = expected_for(checkpoint, family, target, classes)
     judge_ = ModuleJudge(checkpoint, runtime, metadata, bound, family.spec.reads_scales)
     every = judge_all(judge_, family)
     faults = faults_of(checkpoint, family, metadata, expected)
@@ -223,8 +196,7 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     stops = tuple(class_reasons(checkpoint, expected))
     if stops:  # wherever the class, which is not built, would put the modules
         return replace(verdict, modules=tuple(m for m in every if m.agrees), faults=stops)
-    own = [profile.architectures[name] for name in classes if name in profile.architectures]
-    is_mapped = family.mappers is not None or not any(known.depends_on_config for known in own)
+    is_mapped = family.mappers is not None or not any(p.depends_on_config for p in release.own)
     return _if_certain(checkpoint, verdict, family.learned, is_mapped=is_mapped)
 
 
@@ -279,7 +251,7 @@ def _judge_method(
         return _not_read(checkpoint, target, reason)
     metadata = EffectiveMetadata(found.file, found.path, "", kv_cache=True)
     classes = [outer, *family.inner_of(checkpoint.config.nested)]
-    expected = expected_for(checkpoint, family, target, classes)
+    expected = expected_for(checkpoint, family, target, classes, has_config=True)
     tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=True, takes=KNOWN_ROLES)
     faults = tuple(structure_reasons(tree))
     return TargetVerdict(target, modules=modules, faults=faults, metadata=metadata, names=reached)

@@ -9,8 +9,9 @@ from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.loads import SHARDS_MISSING
 from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.reading import read_metadata
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.verdict import TargetVerdict, judge
+from ckptfix.runtimes.verdict import judge
 
 
 def judge_without_shards(checkpoint: Checkpoint, target: Target) -> TargetVerdict:

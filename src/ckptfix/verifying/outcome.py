@@ -6,7 +6,7 @@ from typing import Literal
 
 from ckptfix.checkpoint.numbers import NOT_MEASURED, Numbers
 from ckptfix.rules.finding import Finding, Severity
-from ckptfix.runtimes.verdict import TargetVerdict
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.verifying.plan import PlannedGemm
 
 How = Literal["native", "emulated", "failed", "measured"]

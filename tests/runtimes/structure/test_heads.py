@@ -69,7 +69,7 @@ def test_weights_are_compared_only_where_the_answer_depends_on_them(
     assert len(weights) == reads
 
 
-@pytest.mark.parametrize(("ignore", "reason"), [(["lm_head"], ""), ([], "built in FP8")])
+@pytest.mark.parametrize(("ignore", "reason"), [(["lm_head"], ""), ([], "builds lm_head in FP8")])
 def test_a_tied_head_that_vllm_would_quantize(
     tmp_path: Path, ignore: list[str], reason: str
 ) -> None:

@@ -22,9 +22,9 @@ from ckptfix.rules.finding import Finding
 from ckptfix.rules.registry import find_all
 from ckptfix.runtimes.name_maps import NameMap, builtin_name_map
 from ckptfix.runtimes.releases import judge_all
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.tensor_maps import choose_tensor_map
-from ckptfix.runtimes.verdict import TargetVerdict
 
 
 class TensorChanges(Struct, frozen=True):

@@ -113,10 +113,15 @@ def learned(runtime: str, version: str, architecture: str) -> Learned | None:
         architecture: an entry of `architectures` in config.json.
     """
     used = nearest_release(runtime, version)
-    origin = release(runtime, used).architectures.get(architecture) if used else None
-    if used is None or origin is None:
+    return _learned_in(runtime, used, architecture, other=used != version) if used else None
+
+
+@cache
+def _learned_in(runtime: str, used: str, architecture: str, *, other: bool) -> Learned | None:
+    """The same object for all releases for which one that was learned is used."""
+    origin = release(runtime, used).architectures.get(architecture)
+    if origin is None:
         return None
-    other = used != version
     return Learned(runtime, used, other, architecture, origin, table(runtime, origin.table))
 
 

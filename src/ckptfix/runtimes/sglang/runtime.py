@@ -36,6 +36,7 @@ RUNTIME: Final = Runtime(
     lookup_rules=LOOKUP,
     read=_read,
     exclusion=_exclusion,
+    other_rows=(READING, EXCLUDING),
     method_named=method_named,
     drops_strays=True,
     # sglang/srt/layers/parameter.py, `pad_or_narrow_weight`, and sglang/srt/layers/linear.py.

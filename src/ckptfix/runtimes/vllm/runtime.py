@@ -43,6 +43,7 @@ RUNTIME: Final = Runtime(
     lookup_rules=LOOKUP,
     read=_read,
     exclusion=_exclusion,
+    other_rows=(READING, EXCLUDING),
     method_named=method_named,
     online=ONLINE,
     config_classes=CONFIG_CLASSES,
