@@ -130,10 +130,6 @@ def test_an_invented_config_gives_no_verdict_but_what_is_likely(
     origin = msgspec.structs.replace(known.origin, source="invented", config="")
     made_up = store.Learned("vllm", "0.33.0", False, APERTUS, origin, known.table)
     monkeypatch.setattr("ckptfix.runtimes.family.learned", lambda *_: made_up)
-    monkeypatch.setattr(
-        "ckptfix.runtimes.family._learned_family",
-        __import__("ckptfix.runtimes.family", fromlist=["x"])._learned_family.__wrapped__,
-    )
     loads = judged(tmp_path, apertus(), uniform("FP8")).loads
     assert loads.answer is Answer.UNKNOWN
     assert "invented config; likely yes" in loads.unknown_because

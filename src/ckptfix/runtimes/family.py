@@ -252,7 +252,7 @@ def _learned_family(runtime: str, version: str, architecture: str) -> Family | N
     known = learned(runtime, version, architecture)
     if known is None:
         return None
-    if id(known) not in _of_learned:  # which lives as long as the program
+    if id(known) not in _of_learned:  # the family keeps it, so that no other gets its id
         spec = spec_of(known, drops_strays=runtime_named(runtime).drops_strays)
         lookup, places = (LearnedMapper(table=known.names, looked_up=up) for up in (True, False))
         _of_learned[id(known)] = Family(spec, lookup, places, known)

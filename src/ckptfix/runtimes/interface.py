@@ -5,7 +5,7 @@ Where its model classes put modules is data, in `families/*.toml`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from types import MappingProxyType
 
 from msgspec import Struct, field
@@ -20,7 +20,7 @@ from ckptfix.runtimes.common.methods import QuantMethod
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.online import OnlineRow
 from ckptfix.runtimes.common.patterns import Packed, PatternTable
-from ckptfix.runtimes.common.rows import Row, row_for
+from ckptfix.runtimes.common.rows import Row, known_row, row_for
 from ckptfix.runtimes.config_classes import ConfigClassesRow
 from ckptfix.runtimes.profile import ConfigMapper, RuntimeProfile
 
@@ -40,7 +40,7 @@ def _config_json(_: Checkpoint) -> str:
     return ""
 
 
-class Runtime(Struct, frozen=True, kw_only=True, dict=True):
+class Runtime(Struct, frozen=True, kw_only=True):
     """A serving runtime."""
 
     name: str
@@ -59,9 +59,11 @@ class Runtime(Struct, frozen=True, kw_only=True, dict=True):
     """How its releases look names up, a row for each that changed it."""
     read: Read
     exclusion: MakeExclusion
-    other_rows: tuple[Sequence[Row], ...] = ()
-    """The other tables that `read` and `exclusion` look a release up in. Releases with the same row
-    of each, and equal profiles of the classes, get one verdict; without any, each gets its own."""
+    reading_rows: Sequence[Row] = ()
+    """The table that `read` looks a release up in; empty if it does not, or in none."""
+    excluding_rows: Sequence[Row] = ()
+    """That of `exclusion`. Releases with the same rows read and judge a checkpoint alike, so it is
+    done once; without tables, it is done for each."""
     other_config: Callable[[Checkpoint], str] = _config_json
     """Why it does not use config.json, so that there is no verdict; empty if it does. Raises
     StopsError if it stops at the file that it uses instead."""
@@ -107,21 +109,15 @@ class Runtime(Struct, frozen=True, kw_only=True, dict=True):
         """
         return row_for(self.name, version, self.lookup_rules)
 
-    def rows_of(self, version: str) -> tuple[int, ...] | None:
-        """Ids of the rows that say what a release does; None where the tables are not declared.
+    def reads_as(self, version: str) -> str:
+        """The first release that reads metadata in the same way."""
+        row = known_row(version, self.reading_rows)
+        return row.since if row is not None else version
 
-        Raises:
-            CkptfixError: the release is older than the first row of a table.
-        """
-        if version not in self._rows_of:
-            tables = (self.lookup_rules, *self.other_rows)
-            rows = tuple(id(row_for(self.name, version, table)) for table in tables)
-            self._rows_of[version] = rows if self.other_rows else None
-        return self._rows_of[version]
-
-    @cached_property
-    def _rows_of(self) -> dict[str, tuple[int, ...] | None]:
-        return {}
+    def looks_up_as(self, version: str) -> tuple[str, str]:
+        """The first releases that look names up, and apply exclude patterns, in the same way."""
+        row = known_row(version, self.excluding_rows)
+        return self.lookup_rules_of(version).since, row.since if row is not None else version
 
     def online_row(self, version: str) -> OnlineRow | None:
         """What a release quantizes while loading; None if not known."""

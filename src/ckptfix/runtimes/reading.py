@@ -12,7 +12,7 @@ from ckptfix.runtimes.registry import runtime_named
 def read_metadata(
     checkpoint: Checkpoint, profile: RuntimeProfile, architecture: str
 ) -> EffectiveMetadata:
-    """The metadata of a checkpoint as a release reads it.
+    """The metadata of a checkpoint as a release reads it; what is equal is one object.
 
     Raises:
         StopsError: the release stops before it builds a layer.
@@ -23,10 +23,13 @@ def read_metadata(
         checkpoint.derived[key] = Files.of(checkpoint.documents, checkpoint.metadata)
     files: Files = checkpoint.derived[key]
     runtime = runtime_named(profile.runtime)
-    read = "read", runtime.name, runtime.rows_of(profile.version) or profile.version, architecture
+    read = "read", runtime.name, runtime.reads_as(profile.version), architecture
     if read not in checkpoint.derived:
-        found = runtime.read(files, profile.version, architecture)
-        checkpoint.derived[read] = found or _FINDS_NONE
+        found = runtime.read(files, profile.version, architecture) or _FINDS_NONE
+        every: list[EffectiveMetadata] = checkpoint.derived.setdefault("read", [])
+        equal = next((other for other in every if other == found), None)
+        every.extend([found] if equal is None else [])
+        checkpoint.derived[read] = found if equal is None else equal
     metadata: EffectiveMetadata = checkpoint.derived[read]
     return metadata
 

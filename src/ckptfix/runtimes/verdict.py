@@ -137,8 +137,6 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     expected = expected_for(checkpoint, family, target, classes, has_config=not metadata.ignored)
     release = _Release(runtime, profile, family, classes, metadata, expected)
     key = release.likeness
-    if key is None:
-        return _judged(checkpoint, target, release)
     if key not in checkpoint.derived:
         checkpoint.derived[key] = _judged(checkpoint, target, release)
     alike: TargetVerdict = checkpoint.derived[key]
@@ -163,16 +161,14 @@ class _Release(Struct, frozen=True):
         return [known[name] for name in self.classes if name in known]
 
     @property
-    def likeness(self) -> tuple[object, ...] | None:
-        """Equal for releases that get the same verdict; None if that is not known.
+    def likeness(self) -> tuple[object, ...]:
+        """Equal for releases that get the same verdict.
 
-        Families, profiles and rows live as long as the program, metadata as long as the checkpoint.
+        Families and profiles live as long as the program, metadata as long as the checkpoint.
         """
-        rows = self.runtime.rows_of(self.profile.version)
-        if rows is None:
-            return None
         parts = map(id, (self.family, self.metadata, *self.own))
-        return "alike", self.runtime.name, rows, *parts, self.expected
+        looks_up_as = self.runtime.looks_up_as(self.profile.version)
+        return "alike", self.runtime.name, looks_up_as, *parts, self.expected
 
 
 def _judged(checkpoint: Checkpoint, target: Target, release: _Release) -> TargetVerdict:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from operator import ge, le, lt
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from packaging.version import InvalidVersion, Version
 
@@ -43,10 +43,21 @@ def row_for(runtime: str, version: str, rows: Sequence[RowT]) -> RowT:
 
 
 def known_row(version: str, rows: Sequence[RowT]) -> RowT | None:
-    """The same; None for a release that is older than every row."""
-    wanted = _version(version)
-    found = [row for row in rows if _version(row.since) <= wanted]
-    return max(found, key=lambda row: _version(row.since), default=None)
+    """The same; None for a release that is older than every row.
+
+    Looked for once: every checkpoint asks for the same releases.
+    """
+    key = id(rows), version  # the table is kept, so that no other gets its id
+    if key not in _known_rows:
+        wanted = _version(version)
+        found = [row for row in rows if _version(row.since) <= wanted]
+        newest = max(found, key=lambda row: _version(row.since), default=None)
+        _known_rows[key] = rows, newest
+    row: RowT | None = _known_rows[key][1]
+    return row
+
+
+_known_rows: Final[dict[tuple[int, str], tuple[Any, Any]]] = {}
 
 
 @cache

@@ -36,7 +36,8 @@ RUNTIME: Final = Runtime(
     lookup_rules=LOOKUP,
     read=_read,
     exclusion=_exclusion,
-    other_rows=(READING, EXCLUDING),
+    reading_rows=READING,
+    excluding_rows=EXCLUDING,
     method_named=method_named,
     drops_strays=True,
     # sglang/srt/layers/parameter.py, `pad_or_narrow_weight`, and sglang/srt/layers/linear.py.
