@@ -9,41 +9,23 @@ of transformers is known to refuse. Architectures that were learned in another r
 A run that was cut off goes on where it was. Exit code 0; 2 if the environment cannot be used.
 """
 
-import argparse
 import copy
-import json
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import learn_again
 from ckptfix.runtimes.config_classes import ConfigClass, class_for
 from ckptfix.runtimes.learned.settings import FOLDER
 from ckptfix.runtimes.registry import runtime_named
-from learn_places import PATHS, REPOSITORY, pinned_transformers, unpacked, used_transformers
-from place_learner import sandbox
 from place_learner.settings_values import VALUES
 
 NOT_OF_THE_VALUE: Final = re.compile(
     r"does not support the context manager protocol|no module or parameter named|required when"
 )
 """Errors of the learner's stand-ins, of the tensors that are stored, or of two values together."""
-
-
-def learn(arguments: argparse.Namespace, root: Path, pin: str) -> None:
-    """Run the learner in its own environment."""
-    command: list[str | Path] = [sandbox.home() / "venv" / "bin" / "python", "-m", "place_learner"]
-    command += [arguments.runtime, root, arguments.learned, "--settings", arguments.results]
-    command += ["--seconds", "1500"]
-    if pin:
-        command += ["--transformers", sandbox.home() / "transformers" / pin]
-    for architecture in arguments.architectures:
-        command += ["--only", architecture]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
-    subprocess.run(command, check=True, env=environment)
 
 
 def record(result: Mapping[str, Any], known: ConfigClass | None) -> dict[str, Any]:
@@ -92,48 +74,10 @@ def _is_refused(config: Mapping[str, Any], name: str, kind: str, known: ConfigCl
 def records(runtime: str, version: str, results: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Architecture -> what stops its class, of all that were built."""
     rows = runtime_named(runtime).config_classes
-    for path in sorted(results.glob("*.json")):
-        result = json.loads(path.read_text("utf-8"))
-        if result["status"] == "built":
-            known = class_for(rows, version, result["config"].get("model_type"))
-            yield result["architecture"], record(result, known)
-
-
-def write(path: Path, head: Mapping[str, str], found: Mapping[str, Any]) -> None:
-    """An architecture a line, so that a diff can be read."""
-    before = json.loads(path.read_text("utf-8"))["architectures"] if path.exists() else {}
-    lines = [f"{json.dumps(n)}: {json.dumps(r)}" for n, r in sorted({**before, **found}.items())]
-    start = json.dumps(head)[:-1]
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f'{start}, "architectures": {{\n' + ",\n".join(lines) + "\n}}\n", "utf-8")
-
-
-def main() -> int:
-    """Learn and write; the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("runtime", choices=("vllm", "sglang"))
-    parser.add_argument("version")
-    parser.add_argument("architectures", nargs="*", metavar="ARCHITECTURE")
-    parser.add_argument("--learned", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--results", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--write-only", action="store_true", help="take the results as they are")
-    arguments = parser.parse_args()
-    runtime, version = arguments.runtime, arguments.version
-    try:
-        root = unpacked(runtime, version)
-        pin = pinned_transformers(root)
-        if not arguments.write_only:
-            learn(arguments, root, pin)
-    except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    head = {"runtime": runtime, "version": version, "transformers": used_transformers(pin)}
-    found = dict(records(runtime, version, arguments.results))
-    folder = REPOSITORY / "src" / "ckptfix" / "runtimes" / runtime / FOLDER
-    write(folder / f"{version}.json", head, found)
-    print(f"{len(found)} architectures")
-    return 0
+    for result in learn_again.built(results):
+        known = class_for(rows, version, result["config"].get("model_type"))
+        yield result["architecture"], record(result, known)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(learn_again.run(__doc__ or "", FOLDER, records))

@@ -7,6 +7,7 @@ left alone, so a run that was cut off goes on.
 """
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -32,13 +33,16 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="rows only: one config, unquantized")
     parser.add_argument("--only", action="append", default=[], metavar="ARCHITECTURE")
     parser.add_argument("--settings", type=Path, metavar="FOLDER", help="values that stop a class")
+    parser.add_argument("--sizes", type=Path, metavar="FOLDER", help="sizes that a class expects")
     arguments = parser.parse_args()
     sandbox.prepare(arguments.transformers)
     from place_learner import configs, forks
 
     runtime = _runtime(arguments.runtime, arguments.root.resolve())
     if arguments.settings:
-        folder, one = arguments.settings, partial(_settings, runtime, arguments.results)
+        folder, one = arguments.settings, partial(_again, "settings", runtime, arguments.results)
+    elif arguments.sizes:
+        folder, one = arguments.sizes, partial(_again, "sizes", runtime, arguments.results)
     else:
         real = configs.published(arguments.configs)
         folder, one = arguments.results, partial(_learn, runtime, real, arguments)
@@ -56,13 +60,13 @@ def _learn(
     return learning.learn(runtime, architecture, real, other, quick=arguments.quick)
 
 
-def _settings(runtime: Any, results: Path, architecture: str) -> dict[str, Any]:
-    from place_learner import settings
-
+def _again(what: str, runtime: Any, results: Path, architecture: str) -> dict[str, Any]:
     known = json.loads((results / f"{architecture}.json").read_text("utf-8"))
     if known["status"] != "built" or known["source"] == "invented":
         return {"architecture": architecture, "status": "skipped", "error": "no config of its own"}
-    return settings.learn(runtime, known)
+    learn = importlib.import_module(f"place_learner.{what}").learn
+    found: dict[str, Any] = learn(runtime, known)
+    return found
 
 
 def _runtime(name: str, root: Path) -> Any:

@@ -44,10 +44,10 @@ def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
     architecture = known["architecture"]
     out = {key: known[key] for key in ("architecture", "source", "config_from")}
     time.sleep = lambda _: None  # releases wait before they read a config again
-    config = forks.apart(partial(_completed, runtime, architecture, known["config"]))
+    config = forks.apart(partial(completed, runtime, architecture, known["config"]))
     out["config"] = config
-    with _watched() as read:
-        built = _build(runtime, config, architecture)
+    with watched() as read:
+        built = build_plain(runtime, config, architecture)
     run, stored = learning.ask_and_load(
         runtime, architecture, built, copy.deepcopy(config), repair.Notes()
     )
@@ -55,7 +55,7 @@ def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
     if not best:
         return {**out, "status": "failed", "error": "does not load in one pass"}
     tensors = stored[best]
-    base = _signature(_build(runtime, config, architecture), tensors)
+    base = _signature(build_plain(runtime, config, architecture), tensors)
     found: dict[str, Any] = {"stops": {}, "differs": {}, "why": {}}
     for path, kind, changed in _changed(config, read):
         outcome, why = forks.apart(
@@ -79,7 +79,7 @@ def _outcome(
     """`stops`, `differs` or nothing, and the error."""
     is_missing = value_at(changed, path) is ABSENT
     try:
-        found = _signature(_build(runtime, changed, architecture), tensors)
+        found = _signature(build_plain(runtime, changed, architecture), tensors)
     except Exception as error:
         filled_in = is_missing and _filled_in(runtime, changed, path)
         return ("differs" if filled_in else "stops"), short(error, 200)
@@ -88,7 +88,7 @@ def _outcome(
     return ("differs", found["error"]) if found != base else ("", "")
 
 
-def _completed(runtime: Any, architecture: str, config: Config) -> Config:
+def completed(runtime: Any, architecture: str, config: Config) -> Config:
     """The config with the values that the learner has to guess; changes config classes.
 
     Raises:
@@ -127,7 +127,8 @@ def value_at(values: Any, path: Path_) -> Any:
     return values
 
 
-def _build(runtime: Any, config: Config, architecture: str) -> Built:
+def build_plain(runtime: Any, config: Config, architecture: str) -> Built:
+    """What the runtime builds with a config as it is; that stays as it was."""
     folder = Path(tempfile.mkdtemp(prefix="learn_"))
     config = copy.deepcopy(config)
     configs.write(config, architecture, folder, runtime.config_extra)
@@ -161,7 +162,7 @@ def _loaded(runtime: Any, config: Config) -> Any:
 
 
 def _changed(config: Config, read: set[str]) -> Iterator[tuple[Path_, str, Config]]:
-    for path, value in _values(config, ()):
+    for path, value in values_in(config, ()):
         if read.isdisjoint(path):
             continue
         for kind, tried in VALUES.items():
@@ -180,17 +181,23 @@ def _changed(config: Config, read: set[str]) -> Iterator[tuple[Path_, str, Confi
             yield path, kind, changed
 
 
-def _values(config: Config, start: Path_) -> Iterator[tuple[Path_, Any]]:
+def values_in(config: Config, start: Path_) -> Iterator[tuple[Path_, Any]]:
+    """(Path, value) of everything in a config that a class may read.
+
+    Args:
+        config: the config, or a part of it.
+        start: path of the part.
+    """
     for key, value in config.items():
         if key in _LEFT_OUT or key.isdigit():
             continue
         yield (*start, key), value
         if isinstance(value, dict) and len(start) + 1 < _DEPTH:
-            yield from _values(value, (*start, key))
+            yield from values_in(value, (*start, key))
 
 
 @contextmanager
-def _watched() -> Iterator[set[str]]:
+def watched() -> Iterator[set[str]]:
     """Names of attributes that code of the runtime, of a model or of a config class reads."""
     from transformers import PretrainedConfig
 

@@ -19,6 +19,7 @@ from ckptfix.runtimes.config_classes import ConfigClass, class_for, requires_mod
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.learned.placing import without_dropped
 from ckptfix.runtimes.learned.settings import settings
+from ckptfix.runtimes.learned.sizes import sizes
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
 from ckptfix.runtimes.placing import placed
@@ -74,6 +75,7 @@ def expected_for(
         config_class=_config_class(checkpoint, target),
         needs_model_type=requires_model_type(runtime.config_classes, target.profile_version),
         settings=settings(target.runtime, target.profile_version, classes[0]),
+        sizes=sizes(target.runtime, target.profile_version, classes[0]),
     )
     return _that_counts(expected, checkpoint, family)
 

@@ -9,7 +9,8 @@ from ckptfix.runtimes.config_classes.record import (
     ConfigClass,
     ConfigClassesRow,
     class_for,
+    flattened,
     requires_model_type,
 )
 
-__all__ = ["ConfigClass", "ConfigClassesRow", "class_for", "requires_model_type"]
+__all__ = ["ConfigClass", "ConfigClassesRow", "class_for", "flattened", "requires_model_type"]

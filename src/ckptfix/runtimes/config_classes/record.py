@@ -43,6 +43,9 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Read where a class is asked for: there are hundreds."""
 
 
+_QUANTIZATION: Final = "quantization_config"
+
+
 class ConfigClassesRow(Struct, frozen=True):
     """With which config classes some releases of a runtime read config.json."""
 
@@ -105,6 +108,34 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
             num_hidden_layers=absent.get("num_hidden_layers", config.num_hidden_layers),
             draft_layers=config.draft_layers or (DraftLayers(absent[draft], "") if draft else None),
         )
+
+    def flat(self, values: Mapping[str, Any], start: str = "") -> dict[str, Any]:
+        """As `flattened`, keys under their own names, with the numbers that are there by default.
+
+        Args:
+            values: the config.
+            start: its path, with a dot at the end.
+        """
+        own = {self.record.aliases.get(key, key): value for key, value in values.items()}
+        nested = dict(self._nested(values))
+        absent = {k: number for k, number in self.record.numbers.items() if k not in own}
+        plain = {**absent, **{key: value for key, value in own.items() if key not in nested}}
+        out = dict(flattened(plain, start))
+        for key, class_ in nested.items():
+            out |= class_.flat(values[key], f"{start}{key}.")
+        return out
+
+
+def flattened(values: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
+    """Path, joined by dots, -> value of everything in a config that is not an object.
+
+    Without its quantization, which may name every module.
+    """
+    for key, value in values.items():
+        if not isinstance(value, dict):
+            yield f"{start}{key}", value
+        elif key != _QUANTIZATION:
+            yield from flattened(value, f"{start}{key}.")
 
 
 def requires_model_type(rows: Sequence[ConfigClassesRow], version: str) -> bool:

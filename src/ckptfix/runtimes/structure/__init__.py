@@ -13,6 +13,7 @@ from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.conditions import condition_reasons
 from ckptfix.runtimes.structure.experts import expert_reasons
 from ckptfix.runtimes.structure.layers import layer_reasons
+from ckptfix.runtimes.structure.learned_sizes import learned_size_reasons
 from ckptfix.runtimes.structure.parts import incomplete_reasons, part_reasons
 from ckptfix.runtimes.structure.settings import class_reasons, setting_reasons
 from ckptfix.runtimes.structure.sizes import size_reasons
@@ -39,5 +40,7 @@ def structure_reasons(tree: Tree) -> Iterator[Reason]:
         yield from part_reasons(part)
         if shapes_are_known:
             yield from size_reasons(part)
+    if shapes_are_known:
+        yield from learned_size_reasons(tree)
     for tower in tree.towers:
         yield from layer_reasons(tower)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.runtimes.layout import size_in
 from ckptfix.runtimes.loads import Reason
@@ -25,21 +26,27 @@ def size_reasons(tree: Tree) -> Iterator[Reason]:
     yield from _biases(tree)
     seen: set[tuple[str, ...]] = set()
     for (within, _), module in tree.firsts.items():
-        sizes, weight = _sizes_of(tree, within), module.weight
-        if not sizes or weight is None or sizes in seen or _is_packed(tree, weight):
+        sizes, stored = sizes_of(tree, within), stored_shape(tree, module)
+        if not sizes or stored is None or sizes in seen:
             continue
-        stored = tree.checkpoint.formats[module.name].logical_shape or weight.shape
         expected = tuple(size_in(size, tree.config) for size in sizes)
         if len(stored) == len(expected) and all(
-            _fits(tree, *sized) for sized in zip(sizes, stored, expected, strict=True)
+            fits(tree, *sized) for sized in zip(sizes, stored, expected, strict=True)
         ):
             continue
         seen.add(sizes)
-        shapes = f"is {_shown(stored)}, but config.json implies {_shown(expected)}"
-        yield Reason.stop(f"{visible(module.name)} {shapes}", tensor=module.name)
+        yield Reason.stop(mismatch(module.name, stored, expected), tensor=module.name)
 
 
-def _sizes_of(tree: Tree, within: str) -> tuple[str, ...]:
+def stored_shape(tree: Tree, module: Module) -> tuple[int, ...] | None:
+    """Shape of a module's weight; None without one, or where it is not known."""
+    weight = module.weight
+    if weight is None or _is_packed(tree, weight):
+        return None
+    return tree.checkpoint.formats[module.name].logical_shape or weight.shape
+
+
+def sizes_of(tree: Tree, within: str) -> tuple[str, ...]:
     """How config.json defines each dimension of a weight; empty if that is not known."""
     if tree.layout is not None:
         return tree.layout.sizes_of(within)
@@ -66,9 +73,15 @@ def _is_packed(tree: Tree, weight: Tensor) -> bool:
     return bool(tree.takes) and weight.dtype not in _UNPACKED
 
 
-def _fits(tree: Tree, size: str, stored: int, expected: int | None) -> bool:
+def fits(tree: Tree, size: str, stored: int, expected: int | None) -> bool:
+    """Whether a dimension is as config.json implies, or does no harm."""
     padded = tree.runtime.pads_short_mlps and "intermediate_size" in size
     return expected is None or stored == expected or (padded and stored < expected)
+
+
+def mismatch(name: str, stored: tuple[int, ...], expected: tuple[int | None, ...]) -> str:
+    """What is said of a tensor or a module of another size."""
+    return f"{visible(name)} is {_shown(stored)}, but config.json implies {_shown(expected)}"
 
 
 def _shown(shape: tuple[int | None, ...]) -> str:

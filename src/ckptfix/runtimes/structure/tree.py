@@ -19,6 +19,7 @@ from ckptfix.runtimes.family_spec import BuiltWhenSpec
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.layout import Layout, layout_named
 from ckptfix.runtimes.learned.settings import Settings
+from ckptfix.runtimes.learned.sizes import Sizes
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.structure.blocks import Kind, LayerBlocks, Parted
@@ -47,6 +48,8 @@ class Expected(Struct, frozen=True):
     """It stops where config.json has no `model_type`."""
     settings: Settings | None = None
     """Values of config.json that stop the class, where they were tried."""
+    sizes: Sizes | None = None
+    """Sizes that follow from config.json, where they were learned from the class."""
 
 
 class Tree(Struct, frozen=True, dict=True):

@@ -1,0 +1,132 @@
+"""Sizes of tensors that a class expects, as expressions of config.json, learned from the class.
+
+The files `<runtime>/sizes/<version>.json` are written by `tools/learn_sizes.py`: it changes a
+config, one value at a time, builds the class and loads the tensors of such a model. It also loads
+tensors of other sizes, to see which of them stop the loader.
+"""
+
+from collections.abc import Mapping
+from functools import cache, cached_property
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from ckptfix.checkpoint.model_config import ModelConfig
+from ckptfix.runtimes.config_classes import ConfigClass, flattened
+from ckptfix.runtimes.facts import FACTS
+from ckptfix.runtimes.layout import size_in
+from ckptfix.runtimes.loads import Effect
+
+FOLDER: Final = "sizes"
+_MODEL_TYPE: Final = "model_type"
+EFFECTS: Final[Mapping[str, Effect]] = {"s": Effect.STOPS, "w": Effect.WRONG_WEIGHTS}
+"""Letter of `SizeRow` -> the effect; any other letter: none."""
+
+
+class SizeRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Tensors of the same sizes."""
+
+    sizes: tuple[str, ...]
+    """Of each dimension: as in `LayoutSpec.sizes`, keys with the path that they have in
+    config.json; `?` if it is not known."""
+    names: tuple[str, ...]
+    """Of the tensors, every number as `#`."""
+    larger: str
+    """For each dimension what becomes of a tensor that is larger: `s`: the loader stops; `w`: part
+    of it is left out."""
+    smaller: str
+    """The same for one that is smaller; `w`: part of the parameter is not written."""
+    given: dict[str, Any] = {}
+    """Path -> the value that it had; with another value the sizes differ."""
+
+
+class SizesRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One class, as the file has it."""
+
+    config: str
+    """The repository or the config class whose values were changed."""
+    model_types: dict[str, str]
+    """Path of every `model_type` -> its value: other config classes have other defaults."""
+    rows: tuple[SizeRow, ...]
+    given: dict[str, Any] = {}
+    """Path -> the value that it had; nothing is known for other values."""
+    of_library: bool = False
+    """The config is the default of its class, so these values also hold where a key is missing."""
+
+
+class SizesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One release."""
+
+    runtime: str
+    version: str
+    transformers: str
+    architectures: dict[str, msgspec.Raw]
+    """Read where an architecture is asked for."""
+
+
+class Sizes(Struct, frozen=True, eq=False, dict=True):
+    """What a class expects; there is one object per release and architecture."""
+
+    record: SizesRecord
+
+    @cached_property
+    def row_of(self) -> Mapping[str, SizeRow]:
+        """Name of a tensor, masked -> its row."""
+        return {name: row for row in self.record.rows for name in row.names}
+
+    def for_config(self, values: Mapping[str, Any], known: ConfigClass | None) -> "SizesFor | None":
+        """The sizes for a config; None if what was tried does not cover it.
+
+        Args:
+            values: config.json.
+            known: the class that reads it, if that is recorded.
+        """
+        found = SizesFor(self, known.flat(values) if known else dict(flattened(values)))
+        record = self.record
+        return found if found.has(record.model_types) and found.has(record.given) else None
+
+
+class SizesFor(Struct, frozen=True, eq=False, dict=True):
+    """The sizes for one config."""
+
+    sizes: Sizes
+    flat: Mapping[str, Any]
+    """Path -> value."""
+
+    def has(self, given: Mapping[str, Any]) -> bool:
+        """Whether the config has these values, or does not set what is so by default."""
+        return all(self._has(path, value) for path, value in given.items())
+
+    def _has(self, path: str, value: object) -> bool:
+        if path in self.flat:
+            return bool(self.flat[path] == value)
+        is_default = self.sizes.record.of_library and path != _MODEL_TYPE
+        return value is None or is_default
+
+    def shape_of(self, masked: str) -> tuple[SizeRow, tuple[int | None, ...]] | None:
+        """The row of a tensor name and the shape that the class expects; None if not known."""
+        row = self.sizes.row_of.get(masked)
+        if row is None or not self.has(row.given):
+            return None
+        return row, tuple(size_in(size, self._config) for size in row.sizes)
+
+    @cached_property
+    def _config(self) -> ModelConfig:
+        return ModelConfig(values=self.flat)
+
+
+@cache
+def sizes(runtime: str, version: str, architecture: str) -> Sizes | None:
+    """What the class of an architecture expects; None if that was not learned of this release."""
+    known = _file(runtime, version)
+    recorded = known.architectures.get(architecture) if known else None
+    return Sizes(msgspec.json.decode(recorded, type=SizesRecord)) if recorded else None
+
+
+@cache
+def _file(runtime: str, version: str) -> SizesFile | None:
+    path = FACTS / runtime / FOLDER / f"{version}.json"
+    if not path.is_file():
+        return None
+    return msgspec.json.decode(path.read_bytes(), type=SizesFile)

@@ -1,0 +1,84 @@
+"""Tensors whose size differs from the one that was learned from the class."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
+from ckptfix.checkpoint.modules import Module
+from ckptfix.runtimes.learned.sizes import EFFECTS, SizeRow
+from ckptfix.runtimes.learned.table import mask
+from ckptfix.runtimes.loads import Effect, Reason
+from ckptfix.runtimes.structure.sizes import fits, mismatch, sizes_of, stored_shape
+from ckptfix.runtimes.structure.tree import Tree
+
+_PLAIN: Final = ("BF16", "F16", "F32")
+Expected = tuple[int | None, ...]
+
+
+def learned_size_reasons(tree: Tree) -> Iterator[Reason]:
+    """The first tensor of each row that does not have the size of its class.
+
+    Modules that have a size in a layout are left to it.
+    """
+    document = tree.checkpoint.documents.get(CONFIG_FILE)
+    learned = tree.expected.sizes
+    if learned is None or document is None:
+        return
+    known = learned.for_config(document.value, tree.expected.config_class)
+    if known is None:
+        return
+    in_layout = _in_layouts(tree)
+    seen: set[tuple[str, int]] = set()
+    said: set[Sequence[str]] = set()
+    for name, module in tree.checkpoint.modules.items():
+        kind = mask(name), id(module.tensors)
+        if kind in seen:
+            continue
+        seen.add(kind)
+        for role, tensor in module.tensor_names.items():
+            if role == "weight" and name in in_layout:
+                continue
+            found = known.shape_of(mask(tensor))
+            if found is None or found[0].sizes in said:
+                continue
+            reason = _misfit(tree, module, role, *found)
+            if reason is not None:
+                said.add(found[0].sizes)
+                yield reason
+
+
+def _in_layouts(tree: Tree) -> frozenset[str]:
+    return frozenset(
+        name
+        for part in (tree, *tree.towers)
+        for name, (within, _) in part.kinds.items()
+        if sizes_of(part, within)
+    )
+
+
+def _misfit(
+    tree: Tree, module: Module, role: str, row: SizeRow, expected: Expected
+) -> Reason | None:
+    stored = stored_shape(tree, module) if role == "weight" else _plain_shape(module, role)
+    if stored is None:
+        return None
+    name = module.name if role == "weight" else module.tensor_names[role]
+    if len(stored) != len(expected):
+        return None
+    effects = []
+    for axis, (size, found, wanted) in enumerate(zip(row.sizes, stored, expected, strict=True)):
+        if wanted is not None and not fits(tree, size, found, wanted):
+            letters = row.larger if found > wanted else row.smaller
+            effects.append(EFFECTS.get(letters[axis]))
+    worst = [effect for effect in effects if effect is not None]
+    if not worst:
+        return None
+    text = mismatch(name, stored, expected)
+    if Effect.STOPS in worst:
+        return Reason.stop(text, tensor=name)
+    return Reason(f"loads only a part: {text}", Effect.WRONG_WEIGHTS, tensor=name)
+
+
+def _plain_shape(module: Module, role: str) -> tuple[int, ...] | None:
+    tensor = module.tensors[role]
+    return tensor.shape if tensor.dtype in _PLAIN else None

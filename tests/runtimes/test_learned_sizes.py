@@ -1,0 +1,60 @@
+"""Sizes that were learned from classes, for values of config.json that they cover."""
+
+from typing import Any
+
+from ckptfix.runtimes.config_classes import class_for
+from ckptfix.runtimes.learned.sizes import SizeRow, Sizes, SizesRecord, sizes
+from ckptfix.runtimes.registry import runtime_named
+
+HEADS = SizeRow(
+    ("heads*text.dim", "text.hidden"), ("q.#.weight",), "ws", "ss", {"text.gated": True}
+)
+TEXT: dict[str, Any] = {"dim": 8, "hidden": 16, "gated": True}
+CONFIG: dict[str, Any] = {"model_type": "mine", "heads": 4, "text": TEXT}
+
+
+def made(**more: Any) -> Sizes:
+    return Sizes(SizesRecord("MineConfig", {"model_type": "mine"}, (HEADS,), **more))
+
+
+def shape(sizes_: Sizes, config: dict[str, Any]) -> tuple[int | None, ...] | None:
+    known = sizes_.for_config(config, None)
+    found = known.shape_of("q.#.weight") if known else None
+    return found[1] if found else None
+
+
+def test_a_shape_follows_from_values_anywhere_in_the_config() -> None:
+    assert shape(made(), CONFIG) == (32, 16)
+    assert shape(made(), CONFIG | {"heads": 2}) == (16, 16)
+    assert shape(made(), CONFIG | {"heads": None}) == (None, 16)
+
+
+def test_nothing_is_known_of_another_config_class_or_for_values_that_were_not_tried() -> None:
+    assert shape(made(), CONFIG | {"model_type": "other"}) is None
+    assert shape(made(given={"depth": 2}), CONFIG | {"depth": 3}) is None
+    assert shape(made(), CONFIG | {"text": {**TEXT, "gated": False}}) is None
+
+
+def test_a_value_that_is_missing_is_the_default_only_if_the_default_was_learned() -> None:
+    text = {key: value for key, value in TEXT.items() if key != "gated"}
+    missing = CONFIG | {"text": text}
+    assert shape(made(), missing) is None
+    assert shape(made(of_library=True), missing) == (32, 16)
+    assert shape(made(given={"rank": None}), CONFIG) == (32, 16)
+    assert (
+        shape(made(of_library=True), {k: v for k, v in CONFIG.items() if k != "model_type"}) is None
+    )
+
+
+def test_numbers_have_the_default_of_the_config_class_and_go_by_several_names() -> None:
+    rows = runtime_named("vllm").config_classes
+    known = class_for(rows, "0.33.0", "gpt2")
+    assert known is not None
+    flat = known.flat({"n_head": 3, "hidden_size": 96, "quantization_config": {"a": 1}})
+    assert (flat["n_embd"], flat["n_head"], flat["n_positions"]) == (96, 3, 1024)
+    assert not any(path.startswith("quantization_config") for path in flat)
+
+
+def test_those_of_another_release_are_not_known() -> None:
+    assert sizes("vllm", "0.28.0", "OlmoeForCausalLM") is None
+    assert sizes("nobody", "0.33.0", "OlmoeForCausalLM") is None

@@ -1,0 +1,231 @@
+"""Which sizes a class expects of a checkpoint's tensors, for changed values of config.json.
+
+A config that the learner built a class with is changed in one value at a time. Each time the class
+is built again, and the tensors of the library's model of that config are loaded: where that fills
+every parameter, their shapes are those that the class expects. For the unchanged config, tensors
+are also loaded with one dimension doubled or halved, to see whether the loader objects.
+"""
+
+import copy
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, Final
+
+from place_learner import forks, learning, repair, variants
+from place_learner.masks import mask
+from place_learner.settings import build_plain, completed, values_in, watched
+from place_learner.tables import is_whole
+from place_learner.variants import Config
+from runtime_probe import trace
+from runtime_probe.built import Built
+from runtime_probe.texts import short
+from runtime_probe.trace import Tensors
+
+Path_ = tuple[str, ...]
+_FACTORS: Final = ((2, 1), (3, 1), (4, 1), (3, 2), (1, 4), (1, 2))
+"""A number is multiplied by these in turn, until the class is built with one."""
+_ACTIVATIONS: Final = ("silu", "gelu", "swiglu")
+_NOT_A_SIZE: Final = re.compile(
+    r"(?:_token|_token_id|_id|_ids|_index|_seed|_start|_end|_experts_per_tok|_indexes|_indices)\Z"
+    r"|_(?:layers|replace|freq|step|interval|offset|period)\Z|top_?k|mrope_section"
+    r"|^(?:depth|layers|n_layer|use_cache|return_dict|is_(?:encoder_)?decoder)\Z"
+    r"|^(?:output_(?!dim|size)\w+|add_cross_attention|tie_word_embeddings|tie_encoder_decoder)\Z"
+    r"|_(?:theta|window|length|weight|chunk_size|max_position_embeddings)\Z"
+)
+"""Keys of the vocabulary, of generation and training, and the number of layers."""
+_OF_SIZES: Final = re.compile(
+    r"dim(?:s|ension)?\Z|_size\Z|_rank\Z|heads?|groups|width|channels|inner|ffn|expand|experts"
+)
+"""Keys that may decide sizes where they are set."""
+_SCALES_SIZES: Final = re.compile(r"ratio|mult|expan|factor|dim|size")
+"""Names of numbers with a fraction that sizes are computed from."""
+_READ_BY_ALL: Final = frozenset(
+    {"attention_chunk_size", "head_dtype", "hidden_size_per_head", "n_head_kv", "num_kv_heads"}
+    | {"num_heads", "n_heads", "max_model_dim"}
+)
+"""Keys that the runtimes read of every config, whatever the class."""
+
+
+def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
+    """What was built and loaded for each changed config.
+
+    Args:
+        runtime: see `learning`.
+        known: result of the learner for the architecture.
+
+    Returns:
+        `base`: shapes for the config itself; `fewer`: for one with a layer less; `runs`: `change`,
+        path -> value, and `shapes` or the `error`; `refuses`: tensor -> for every dimension what
+        becomes of a doubled and of a halved one.
+    """
+    architecture = known["architecture"]
+    out = {key: known[key] for key in ("architecture", "source", "config_from")}
+    time.sleep = lambda _: None  # releases wait before they read a config again
+    config = forks.apart(partial(completed, runtime, architecture, known["config"]))
+    with watched() as read:
+        build_plain(runtime, config, architecture)
+    base = _observed(runtime, architecture, config)
+    if "shapes" not in base:
+        return {**out, "status": "failed", "error": base["error"]}
+    refuses = _refuses(runtime, architecture, config)
+    fewer = _tried(runtime, architecture, variants.shrink(config, variants.LAYERS - 1))
+    runs = list(_runs(runtime, architecture, config, read))
+    found = {"base": base, "fewer": fewer, "runs": runs, "refuses": refuses}
+    return {**out, "status": "built", "config": config, **found}
+
+
+def _runs(
+    runtime: Any, architecture: str, config: Config, read: set[str]
+) -> Iterator[dict[str, Any]]:
+    def observe(changes: Mapping[Path_, Any]) -> dict[str, Any]:
+        changed = with_values(config, changes)
+        named = {".".join(path): value for path, value in changes.items()}
+        return {"change": named, **_tried(runtime, architecture, changed)}
+
+    numbers: dict[Path_, int] = {}
+    stuck: list[Path_] = []
+    for path, value in _read_values(config, read):
+        runs = list(_until_built(map(observe, ({path: v} for v in _others(path[-1], value)))))
+        if isinstance(value, int) and not isinstance(value, bool):
+            numbers[path] = value
+            if not any("shapes" in run for run in runs):
+                stuck.append(path)
+        yield from runs
+    for path in stuck:
+        beside = [other for other in numbers if other != path and other[:-1] == path[:-1]]
+        pairs = ({path: numbers[path] * 2, other: numbers[other] * 2} for other in beside)
+        yield from (run for run in _until_built(map(observe, pairs)) if "shapes" in run)
+
+
+def _until_built(runs: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Up to the first value with which the class is built and filled."""
+    for run in runs:
+        yield run
+        if "shapes" in run:
+            return
+
+
+def _read_values(config: Config, read: set[str]) -> Iterator[tuple[Path_, Any]]:
+    """Values that may decide sizes; None for those that are read and are not there."""
+    holders: dict[Path_, set[str]] = {}
+    for path, value in values_in(config, ()):
+        holders.setdefault(path[:-1], set()).add(path[-1])
+        if read.isdisjoint(path) or _NOT_A_SIZE.search(path[-1]):
+            continue
+        yield path, value
+    for start, keys in holders.items():
+        if "hidden_size" in keys or not start:
+            absent = {key for key in read - keys - _READ_BY_ALL if _OF_SIZES.search(key)}
+            yield from (((*start, key), None) for key in sorted(absent))
+
+
+def _others(key: str, value: Any) -> Iterator[Any]:
+    """Other values for a key, the first of which that build are of use."""
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int) and value > 0:
+        for times, by in reversed(_FACTORS) if "kv" in key or "key_value" in key else _FACTORS:
+            if value * times % by == 0 and value * times // by > 0:
+                yield value * times // by
+        if value == 1:
+            yield 5
+    elif isinstance(value, str) and value in _ACTIVATIONS:
+        yield from (other for other in _ACTIVATIONS if other != value)
+    elif isinstance(value, float) and _SCALES_SIZES.search(key):
+        yield value * 2
+    elif isinstance(value, list) and value and all(type(each) is int for each in value):
+        yield [each * 2 for each in value]
+    elif value is None:
+        yield 64
+
+
+def with_values(config: Config, changes: Mapping[Path_, Any]) -> Config:
+    """A copy of the config with other values at some paths."""
+    out = copy.deepcopy(config)
+    for path, value in changes.items():
+        holder = out
+        for key in path[:-1]:
+            holder = holder[key]
+        holder[path[-1]] = value
+    return out
+
+
+def _tried(runtime: Any, architecture: str, config: Config) -> dict[str, Any]:
+    """As `_observed`; the error where the class does not take the config."""
+    try:
+        return _observed(runtime, architecture, config)
+    except Exception as error:
+        return {"error": short(error, 200)}
+
+
+def _observed(runtime: Any, architecture: str, config: Config) -> dict[str, Any]:
+    built = build_plain(runtime, config, architecture)
+    run, _ = learning.ask_and_load(
+        runtime, architecture, built, copy.deepcopy(config), repair.Notes()
+    )
+    shapes: dict[str, set[tuple[int, ...]]] = {}
+    cut: set[str] = set()
+    for load in run["loads"].values():
+        for name, shape in load["tensors"].items() if is_whole(load) else ():
+            if load["copied"].get(name, 0) >= math.prod(shape):
+                shapes.setdefault(mask(name), set()).add(tuple(shape))
+            else:
+                cut.add(mask(name))
+    if shapes:
+        found = {name: [list(s) for s in sorted(each)] for name, each in shapes.items()}
+        return {"shapes": found, "cut": sorted(cut)}
+    errors = (load["errors"].get("*", "") for load in run["loads"].values())
+    return {"error": next(filter(None, errors), "does not fill every parameter")}
+
+
+def _refuses(runtime: Any, architecture: str, config: Config) -> dict[str, list[list[str]]]:
+    built = build_plain(runtime, config, architecture)
+    run, stored = learning.ask_and_load(
+        runtime, architecture, built, copy.deepcopy(config), repair.Notes()
+    )
+    refuses: dict[str, list[list[str]]] = {}
+    for kind, load in run["loads"].items():
+        for name in load["lands"] if is_whole(load) else ():
+            if mask(name) not in refuses:
+                refuses[mask(name)] = _outcomes(built, stored[kind], name, load)
+    return refuses
+
+
+def _outcomes(
+    built: Built, tensors: Tensors, name: str, whole: Mapping[str, Any]
+) -> list[list[str]]:
+    """For every dimension: what becomes of a doubled one, and of a halved one.
+
+    `stops`: the loader raises; `cut`: only some of the tensor is copied; `part`: it fills less of
+    its parameter; `takes`: no difference.
+    """
+    import torch
+
+    tensor = tensors[name]
+    alone = trace.load(built, {name: tensor})
+    is_alone = alone["single_pass"] and alone["copied"].get(name) == whole["copied"].get(name)
+    base = alone if is_alone else whole
+    rows = []
+    for axis, size in enumerate(tensor.shape):
+        row = []
+        for other in (size * 2, size // 2 if size % 2 == 0 else size - 1):
+            shape = [*tensor.shape[:axis], other, *tensor.shape[axis + 1 :]]
+            changed = torch.empty(shape, dtype=tensor.dtype, device="meta")
+            sent = {name: changed} if is_alone else {**tensors, name: changed}
+            row.append(_outcome(trace.load(built, sent), base, name, changed.numel()))
+        rows.append(row)
+    return rows
+
+
+def _outcome(loaded: Mapping[str, Any], base: Mapping[str, Any], name: str, number: int) -> str:
+    if not loaded["single_pass"]:
+        return "stops"
+    if loaded["copied"].get(name, 0) < number:
+        return "cut"
+    reached = [parameter for parameter, _ in base["lands"][name]]
+    if any(loaded["filled"].get(p) != base["filled"].get(p) for p in reached):
+        return "part"
+    return "takes"
