@@ -15,7 +15,7 @@ from ckptfix.runtimes.name_maps import choose_name_map
 from ckptfix.verifying.measure import measure
 from ckptfix.verifying.stored import SOURCE, StoredWeight
 from tests.conftest import DATA, load
-from tests.verifying.modules import stored_weights
+from tests.verifying.modules import format_row, stored_weights
 
 Change = Callable[[Tensor], Tensor]
 DOWN, Q, K = (
@@ -124,6 +124,37 @@ def test_a_wrong_tensor_is_found_and_its_module_named(
     first = next(f for f in found[code] if f.subject == module)
     assert first.place.file == "model.safetensors"
     assert (first.place.tensor or "").startswith(module)
+
+
+def row_by_row(weight: Tensor) -> StoredWeight:
+    """FP8 with a scale for each row."""
+    scale = weight.abs().amax(1) / 448
+    tensors = {
+        "weight": (weight / scale[:, None]).to(torch.float8_e4m3fn),
+        "weight_scale": scale,
+    }
+    row = format_row("FP8_PER_CHANNEL_PER_TOKEN")
+    return StoredWeight("out_proj", row, (weight.shape[0], weight.shape[1]), tensors)
+
+
+def pairing(stored: StoredWeight) -> float | None:
+    (numbers,) = measure([stored])
+    assert numbers.weight is not None
+    return numbers.weight.pairing
+
+
+def test_scales_that_hardly_differ_prove_nothing() -> None:
+    """The rows of a uniform initial weight, as of NemotronH's out_proj, have nearly one maximum."""
+    generator = torch.Generator().manual_seed(0)
+    trained = row_by_row(torch.randn(64, 128, generator=generator))
+    initial = row_by_row(torch.rand(64, 128, generator=generator) * 2 - 1)
+    belongs = pairing(trained)
+    assert belongs is not None
+    assert belongs < -3
+    swapped = pairing(trained.with_tensors(weight_scale=trained.tensors["weight_scale"].flip(0)))
+    assert swapped is not None
+    assert swapped > -3
+    assert pairing(initial) is None
 
 
 @pytest.mark.parametrize("fixture", ["llama-nvfp4-tied", "llama-fp8-kv8", "llama-w4a16-nvfp4"])

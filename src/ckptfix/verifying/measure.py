@@ -23,6 +23,12 @@ from ckptfix.verifying.stored import SOURCE, StoredWeight
 
 _FEWEST_BLOCKS = 32
 """Fewer blocks than this prove nothing about scales and codes."""
+_LEAST_POWER = 5.0
+"""Standard deviations below zero that are expected of scales that belong to the codes: if those
+are rms / scale, the deviation of the logarithms of the scales over that of the codes, times the
+root of the number of blocks. Where the scales hardly differ, as those of rows of uniform initial
+weights (NemotronH's out_proj: 1.5), belonging and unrelated scales look alike. Real exports have
+5.8 and more."""
 _MOST_DIGESTED = 1 << 16
 
 
@@ -121,10 +127,12 @@ def _correlation(pairs: list[float]) -> float | None:
     number, x, y, xx, yy, xy = pairs
     if number < _FEWEST_BLOCKS:
         return None
-    spread = (xx - x * x / number) * (yy - y * y / number)
-    if spread <= 1e-12 * number * number:
+    of_scales, of_codes = xx - x * x / number, yy - y * y / number
+    if of_scales * of_codes <= 1e-12 * number * number:
         return None  # all scales or all blocks are equal: no correlation
-    return float((xy - x * y / number) / spread**0.5 * number**0.5)
+    if of_scales / of_codes * number < _LEAST_POWER**2:
+        return None
+    return float((xy - x * y / number) / (of_scales * of_codes) ** 0.5 * number**0.5)
 
 
 def _source(stored: StoredWeight) -> SourceNumbers | None:
