@@ -27,6 +27,8 @@ NOT_OF_THE_VALUE: Final = re.compile(
 )
 """Errors of the learner's stand-ins, of the tensors that are stored, or of two values together."""
 
+_NUMBERS: Final = ("float", "int")
+
 
 def record(result: Mapping[str, Any], known: ConfigClass | None) -> dict[str, Any]:
     """One class, as the file has it: `SettingsRecord`."""
@@ -36,7 +38,7 @@ def record(result: Mapping[str, Any], known: ConfigClass | None) -> dict[str, An
             if NOT_OF_THE_VALUE.search(result["why"].get(f"{kind} {name}", "")):
                 continue
             if known is None or not _is_refused(result["config"], name, kind, known):
-                kinds.setdefault(name, []).append(kind)
+                kinds.setdefault(name, []).extend(_NUMBERS if kind == "number" else (kind,))
     stops: dict[str, list[str]] = {}
     for name, found in sorted(kinds.items()):
         stops.setdefault("|".join(sorted(found)), []).append(name)

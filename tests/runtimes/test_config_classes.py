@@ -50,6 +50,9 @@ def reasons(directory: Path, runtime: str, version: str, config: dict[str, Any])
         ({"attention_bias": None}, "stops: attention_bias of config.json is null"),
         ({"hidden_size": "32"}, "stops: hidden_size of config.json is a value of type string"),
         ({"num_hidden_layers": True}, "num_hidden_layers of config.json is a value of type bool"),
+        ({"rms_norm_eps": []}, "stops: rms_norm_eps of config.json is an empty list"),
+        ({"use_cache": {"use_cache": True}}, "use_cache of config.json is a value of type object"),
+        ({"eos_token_id": [1, 2]}, ""),
     ],
 )
 def test_a_value_that_the_field_of_the_class_refuses(
@@ -58,6 +61,22 @@ def test_a_value_that_the_field_of_the_class_refuses(
     found = reasons(tmp_path, runtime, version, LLAMA | change)
     assert found.startswith(expected) if expected.startswith("stops") else expected in found
     assert bool(found) == bool(expected)
+
+
+YARN = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 16}
+
+
+@pytest.mark.parametrize(("runtime", "version"), RELEASES)
+@pytest.mark.parametrize("key", ["rope_scaling", "rope_parameters"])
+@pytest.mark.parametrize("missing", ["", "factor", "original_max_position_embeddings"])
+def test_rotary_settings_without_what_their_type_needs(
+    tmp_path: Path, runtime: str, version: str, key: str, missing: str
+) -> None:
+    """The length before the extension is taken from `max_position_embeddings`."""
+    settings = {name: value for name, value in YARN.items() if name != missing}
+    found = reasons(tmp_path, runtime, version, LLAMA | {key: settings})
+    stops = f"stops: {key}.factor of config.json is missing, which its config class refuses"
+    assert found == (stops if missing == "factor" else "")
 
 
 @pytest.mark.parametrize(("runtime", "version"), RELEASES)
@@ -112,6 +131,16 @@ def test_no_published_config_has_one() -> None:
     if not paths:
         pytest.skip("../shared/real-configs is not there")
     assert [refused(json.loads(path.read_text())) for path in paths] == [[]] * len(paths)
+
+
+def test_the_config_within_is_read_by_a_class_of_its_own() -> None:
+    """A checkpoint brings the outer class along for vLLM; SGLang has one."""
+    inner = {"model_type": "nemotron_h", "hidden_size": None}
+    for runtime, version in RELEASES:
+        known = class_for(runtime_named(runtime).config_classes, version, "NemotronH_Nano_VL_V2")
+        assert known is not None
+        found = list(known.refusals({"llm_config": inner}))
+        assert (found == [(("llm_config", "hidden_size"), "null")]) == (runtime == "vllm")
 
 
 @pytest.mark.parametrize(("runtime", "version"), RELEASES)

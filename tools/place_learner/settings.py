@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from place_learner import configs, forks, learning, repair
+from place_learner.settings_proof import Doubts, Path_, put, value_at
 from place_learner.settings_values import ABSENT, MEANS_SOMETHING, VALUES
 from place_learner.variants import Config
 from runtime_probe import trace
@@ -27,7 +28,6 @@ _LEFT_OUT: Final = frozenset(
     | {"quantization_config", "_name_or_path", "id2label", "label2id"}
 )
 _DEPTH: Final = 3
-Path_ = tuple[str, ...]
 
 
 def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,7 +39,8 @@ def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         `stops`: kind -> paths, where the class or its loader raises; `differs`: kind -> paths,
-        where other parameters are built or filled; `why`: kind and path -> error.
+        where other parameters are built or filled; `depends`: kind -> paths, where it stops
+        only next to other values; `why`: kind and path -> error.
     """
     architecture = known["architecture"]
     out = {key: known[key] for key in ("architecture", "source", "config_from")}
@@ -56,11 +57,14 @@ def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
         return {**out, "status": "failed", "error": "does not load in one pass"}
     tensors = stored[best]
     base = _signature(build_plain(runtime, config, architecture), tensors)
-    found: dict[str, Any] = {"stops": {}, "differs": {}, "why": {}}
+    found: dict[str, Any] = {"stops": {}, "differs": {}, "depends": {}, "why": {}}
+    doubts = Doubts(config, read, lambda tried: _error(runtime, architecture, tried))
     for path, kind, changed in _changed(config, read):
         outcome, why = forks.apart(
             partial(_outcome, runtime, architecture, changed, path, tensors, base)
         )
+        if outcome == "stops" and doubts.depends(path, kind, changed):
+            outcome = "depends"
         name = ".".join(path)
         if outcome:
             found[outcome].setdefault(kind, []).append(name)
@@ -120,19 +124,28 @@ def _holders(loaded: Any, values: Any, name: str) -> Iterator[tuple[type, Config
             yield from _holders(part, values.get(key), name)
 
 
-def value_at(values: Any, path: Path_) -> Any:
-    """The value at a path; `ABSENT` where there is none."""
-    for key in path:
-        values = values.get(key, ABSENT) if isinstance(values, dict) else ABSENT
-    return values
-
-
 def build_plain(runtime: Any, config: Config, architecture: str) -> Built:
     """What the runtime builds with a config as it is; that stays as it was."""
     folder = Path(tempfile.mkdtemp(prefix="learn_"))
     config = copy.deepcopy(config)
     configs.write(config, architecture, folder, runtime.config_extra)
     return runtime.build(folder, config, architecture)
+
+
+def _error(runtime: Any, architecture: str, config: Config) -> str:
+    """Why a class cannot be built with a config; empty where it can."""
+    try:
+        return str(forks.apart(partial(_tried, runtime, config, architecture)))
+    except RuntimeError as died:
+        return str(died) or "died"
+
+
+def _tried(runtime: Any, config: Config, architecture: str) -> str:
+    try:
+        build_plain(runtime, config, architecture)
+    except Exception as error:
+        return short(error, 200) or type(error).__name__
+    return ""
 
 
 def _signature(built: Built, tensors: Tensors) -> dict[str, Any]:
@@ -170,15 +183,7 @@ def _changed(config: Config, read: set[str]) -> Iterator[tuple[Path_, str, Confi
                 isinstance(value, MEANS_SOMETHING.get(kind, ())) and not isinstance(value, bool)
             ):
                 continue
-            changed = copy.deepcopy(config)
-            holder = changed
-            for key in path[:-1]:
-                holder = holder[key]
-            if tried is ABSENT:
-                del holder[path[-1]]
-            else:
-                holder[path[-1]] = copy.deepcopy(tried)
-            yield path, kind, changed
+            yield path, kind, put(config, path, tried)
 
 
 def values_in(config: Config, start: Path_) -> Iterator[tuple[Path_, Any]]:

@@ -18,7 +18,6 @@ from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.config_classes import ConfigClass, class_for, requires_model_type
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.learned.placing import without_dropped
-from ckptfix.runtimes.learned.settings import settings
 from ckptfix.runtimes.learned.sizes import sizes
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
@@ -27,6 +26,7 @@ from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.runtimes.structure import Expected, Tree, structure_reasons
 from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.tried import tried_for
 
 _HEAD: Final = ".lm_head"
 """Some releases look a name with this end up without what comes before it."""
@@ -74,7 +74,7 @@ def expected_for(
         tied_by_wrapper=(ties and not spec.tied_by_text) or spec.tied_by_wrapper,
         config_class=_config_class(checkpoint, target),
         needs_model_type=requires_model_type(runtime.config_classes, target.profile_version),
-        settings=settings(target.runtime, target.profile_version, classes[0]),
+        tried=tried_for(checkpoint, target, classes),
         sizes=sizes(target.runtime, target.profile_version, classes[0]),
     )
     return _that_counts(expected, checkpoint, family)

@@ -184,12 +184,12 @@ def _judged(checkpoint: Checkpoint, target: Target, release: _Release) -> Target
     )
     judge_ = ModuleJudge(checkpoint, runtime, metadata, bound, family.spec.reads_scales)
     every = judge_all(judge_, family)
-    faults = faults_of(checkpoint, family, metadata, expected)
+    stops = tuple(class_reasons(checkpoint, expected))
+    faults = (*stops, *faults_of(checkpoint, family, metadata, expected))
     faults += tuple(tied_head_reasons(judge_, family, expected))
     verdict = TargetVerdict(target, modules=every, faults=faults, metadata=metadata, bound=bound)
     if family.learned is None:
         return verdict
-    stops = tuple(class_reasons(checkpoint, expected))
     if stops:  # wherever the class, which is not built, would put the modules
         return replace(verdict, modules=tuple(m for m in every if m.agrees), faults=stops)
     is_mapped = family.mappers is not None or not any(p.depends_on_config for p in release.own)
@@ -249,7 +249,7 @@ def _judge_method(
     classes = [outer, *family.inner_of(checkpoint.config.nested)]
     expected = expected_for(checkpoint, family, target, classes, has_config=True)
     tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=True, takes=KNOWN_ROLES)
-    faults = tuple(structure_reasons(tree))
+    faults = (*class_reasons(checkpoint, expected), *structure_reasons(tree))
     return TargetVerdict(target, modules=modules, faults=faults, metadata=metadata, names=reached)
 
 

@@ -11,17 +11,15 @@ from msgspec.structs import replace
 
 from ckptfix.checkpoint.model_config import DRAFT_KEYS, DraftLayers, ModelConfig
 from ckptfix.jsontext.text import Path
+from ckptfix.runtimes.common.kinds import KINDS, kind_of
 from ckptfix.runtimes.common.rows import known_row
 from ckptfix.runtimes.facts import FACTS
 
-_KINDS: Final = (
-    (bool, "bool"),
-    (int, "int"),
-    (float, "float"),
-    (str, "string"),
-    (list, "list"),
-    (dict, "object"),
+_NOT_AN_OBJECT: Final = "|".join(
+    kind for kind in KINDS if kind not in ("missing", "null", "object", "empty object")
 )
+_ROPE: Final = ("rope_scaling", "rope_parameters")
+"""Keys of rotary settings, the one that counts first."""
 
 
 class ClassRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,17 +28,27 @@ class ClassRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     aliases: dict[str, str] = {}
     """Another name of a key -> the key."""
     nested: dict[str, str] = {}
-    """Key of a config within it -> model_type of its class; empty where the config names it."""
+    """Key of a config within it -> name of its class; empty where the config names it."""
     numbers: dict[str, int] = {}
     """Key -> the whole number that it has by default."""
     refuses: dict[str, tuple[str, ...]] = {}
     """Kinds of values, joined by `|` -> keys that the class refuses them for."""
+    checks_rope: bool = False
+    """It refuses rotary settings that lack what their type needs."""
+
+    def reads_like(self, other: "ClassRecord") -> bool:
+        """Whether another class makes the same of every key."""
+        return self == msgspec.structs.replace(other, checks_rope=self.checks_rope)
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transformers: str
     classes: dict[str, msgspec.Raw]
-    """Read where a class is asked for: there are hundreds."""
+    """By model_type, or by name where another class has that model_type. Read where a class is
+    asked for: there are hundreds. Null for one that cannot be built without a config."""
+    runtime: str = ""
+    rope: dict[str, tuple[str, ...]] = {}
+    """Type of rotary settings -> keys without which they are refused."""
 
 
 _QUANTIZATION: Final = "quantization_config"
@@ -52,10 +60,11 @@ class ConfigClassesRow(Struct, frozen=True):
     since: str
     transformers: str
     """Release of transformers whose classes they are."""
-    own: frozenset[str] = frozenset()
-    """model_type of classes that the runtime has itself, which are not recorded."""
-    same: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """model_type -> that of the class which reads it."""
+    own: str
+    """Runtime and release whose own classes are read first."""
+    remote: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    """model_type of classes that checkpoints bring along, which are not run -> key of a config
+    within them -> model_type of the class that reads it."""
 
 
 class ConfigClass(Struct, frozen=True, eq=False, dict=True):
@@ -75,17 +84,32 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
     def refusals(self, values: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, str]]:
         """(Path of a value that it refuses, kind of the value), those in nested configs too."""
         for key, value in values.items():
-            kind = _kind(value)
+            kind = kind_of(value)
             if kind in self._refused.get(key, ()):
                 yield (*path, key), kind
+        if self.record.checks_rope:
+            yield from self._rope_refusals(values, path)
         for key, inner in self._nested(values):
             yield from inner.refusals(values[key], (*path, key))
 
+    def _rope_refusals(self, values: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, str]]:
+        key = next((key for key in _ROPE if values.get(key)), "")
+        settings = values.get(key)
+        if not isinstance(settings, dict):
+            return
+        within = {name: part for name, part in settings.items() if isinstance(part, dict)}
+        for place, part in [((), settings), *(((name,), part) for name, part in within.items())]:
+            type_ = part.get("rope_type", part.get("type"))
+            needed = _file(_library(self.row)).rope.get(type_, ()) if isinstance(type_, str) else ()
+            for name in needed:
+                if name not in part:
+                    yield (*path, key, *place, name), "missing"
+
     def _nested(self, values: Mapping[str, Any]) -> Iterator[tuple[str, "ConfigClass"]]:
-        for key, model_type in self.record.nested.items():
+        for key, name in self.record.nested.items():
             inner = values.get(key)
             if isinstance(inner, dict):
-                found = _class_of(self.row, inner.get("model_type") or model_type)
+                found = _class_of(self.row, name or inner.get("model_type"))
                 if found is not None:
                     yield key, found
 
@@ -157,25 +181,32 @@ def class_for(
     return _class_of(row, model_type) if row is not None else None
 
 
-def _class_of(row: ConfigClassesRow, model_type: object) -> ConfigClass | None:
-    if not isinstance(model_type, str) or model_type in row.own:
+def _class_of(row: ConfigClassesRow, name: object) -> ConfigClass | None:
+    if not isinstance(name, str):
         return None
-    key = id(row), row.same.get(model_type, model_type)  # rows live as long as the program
+    key = id(row), name  # rows live as long as the program
     if key not in _made:
-        recorded = _file(row.transformers).classes.get(key[1])
-        known = msgspec.json.decode(recorded, type=ClassRecord) if recorded else None
+        known = _record_of(row, name)
         _made[key] = ConfigClass(known, row) if known else None
     return _made[key]
+
+
+def _record_of(row: ConfigClassesRow, name: str) -> ClassRecord | None:
+    if name in row.remote:
+        nested = dict(row.remote[name])
+        return ClassRecord(nested=nested, refuses={_NOT_AN_OBJECT: tuple(nested)})
+    recorded = _file(row.own).classes.get(name) or _file(_library(row)).classes.get(name)
+    return msgspec.json.decode(recorded, type=ClassRecord | None) if recorded else None
 
 
 _made: Final[dict[tuple[int, str], ConfigClass | None]] = {}
 
 
+def _library(row: ConfigClassesRow) -> str:
+    return f"transformers-{row.transformers}"
+
+
 @cache
-def _file(transformers: str) -> _File:
-    path = FACTS / "config_classes" / f"transformers-{transformers}.json"
+def _file(name: str) -> _File:
+    path = FACTS / "config_classes" / f"{name}.json"
     return msgspec.json.decode(path.read_bytes(), type=_File)
-
-
-def _kind(value: object) -> str:
-    return next((kind for type_, kind in _KINDS if isinstance(value, type_)), "null")

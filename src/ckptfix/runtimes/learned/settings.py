@@ -14,16 +14,10 @@ from msgspec import Struct
 
 from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.jsontext.text import Path
+from ckptfix.runtimes.common.kinds import ABSENT, kind_of
 from ckptfix.runtimes.facts import FACTS
 
 FOLDER: Final = "settings"
-_ABSENT: Final = object()
-_KINDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
-    (str, "string"),
-    (list, "list"),
-    (dict, "object"),
-    ((int, float), "number"),
-)
 _ROPE: Final = frozenset({"rope_theta", "rope_scaling", "rope_parameters"})
 """Spellings of one setting."""
 _ROPE_TYPE: Final = ("rope_type", "type")
@@ -39,7 +33,7 @@ class SettingsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rope: dict[str, str]
     """Path of rotary settings -> their type: another type reads other keys of them."""
     stops: dict[str, tuple[str, ...]]
-    """Kinds of values, joined by `|` -> paths of keys. `missing` is one of the kinds."""
+    """Kinds of values, joined by `|` -> paths of keys."""
 
 
 class SettingsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,16 +65,14 @@ class Settings(Struct, frozen=True, eq=False, dict=True):
         """(Path, kind of the value there) of what it cannot be built with.
 
         Args:
-            values: config.json.
+            values: config.json, or the part of it that the class is built with.
             aliases: another name of a key -> the key.
         """
-        if values.get("model_type") != self.record.model_type:
-            return
         for path, kinds in self._kinds_of.items():
             holder = find_at(values, path[:-1])
             if not isinstance(holder, dict) or self._is_other_rope(path, holder):
                 continue
-            value = holder.get(path[-1], _ABSENT)
+            value = holder.get(path[-1], ABSENT)
             kind = kind_of(value)
             if kind in kinds and not _is_spelled(path[-1], value, holder, aliases):
                 yield path, kind
@@ -91,25 +83,13 @@ class Settings(Struct, frozen=True, eq=False, dict=True):
         return tried is not None and path[-1] not in _ROPE_TYPE and tried not in given
 
 
-def kind_of(value: object) -> str:
-    """The kind of a value, as the files name it; empty where none of them counts."""
-    if value is _ABSENT:
-        return "missing"
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return ""
-    kind = next((kind for type_, kind in _KINDS if isinstance(value, type_)), "")
-    return f"empty {kind}" if value in ("", [], {}) else kind
-
-
 def _is_spelled(
     key: str, value: object, holder: Mapping[str, Any], aliases: Mapping[str, str]
 ) -> bool:
     """Whether the setting is there under another key."""
     if value is None:
         return key in _ROPE and bool(holder.get("rope_parameters"))
-    if value is not _ABSENT:
+    if value is not ABSENT:
         return False
     if key in _ROPE:
         return not _ROPE.isdisjoint(holder)

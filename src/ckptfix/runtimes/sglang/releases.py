@@ -8,7 +8,6 @@ The rows of lookups are compared with the answers of the real functions by `tool
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -243,53 +242,7 @@ auto_round.py `from_config`, and `packed_modules_mapping` in sglang/srt/models/)
 
 CONFIG_CLASSES: Final = (
     # It pins transformers 5.19.0. Its own classes: `_CONFIG_REGISTRY` in
-    # sglang/srt/utils/hf_transformers/common.py, but for those that derive from the library's.
-    ConfigClassesRow(
-        "0.5.23",
-        "5.19.0",
-        own=frozenset(
-            (
-                *(
-                    "afmoe",
-                    "bailing_hybrid",
-                    "chatglm",
-                    "dbrx",
-                    "deepseek_vl2",
-                    "deepseek_vl_v2",
-                    "exaone",
-                ),
-                *(
-                    "falcon_h1",
-                    "falcon_mamba",
-                    "glm5_next",
-                    "glm5_next_text",
-                    "granitemoehybrid",
-                    "hy_v4",
-                ),
-                *(
-                    "inkling_mm_model",
-                    "inkling_model",
-                    "kimi_k25",
-                    "kimi_k3",
-                    "kimi_linear",
-                    "kimi_vl",
-                ),
-                *("laguna", "longcat_flash", "mamba", "mamba2", "minicpmv4_6", "minicpmv4_7"),
-                *("minimax_m3_vl", "multi_modality", "nemotron_h", "nemotron_h_puzzle", "olmo3"),
-                *(
-                    "qwen3_5",
-                    "qwen3_5_moe",
-                    "qwen3_5_moe_text",
-                    "qwen3_5_text",
-                    "qwen3_next",
-                    "step3_vl",
-                ),
-                *("step3p5", "step3p7"),
-            )
-        ),
-        same=MappingProxyType(
-            dict.fromkeys(("deepseek_v32", "deepseek_v4", "kimi_k2"), "deepseek_v3")
-            | {"gemma4_unified": "gemma4"}
-        ),
-    ),
+    # sglang/srt/utils/hf_transformers/common.py. Where the library has the type too, its class
+    # reads config.json first (`HfModelConfigParser` in config.py): that is not recorded.
+    ConfigClassesRow("0.5.23", "5.19.0", own="sglang-0.5.23"),
 )

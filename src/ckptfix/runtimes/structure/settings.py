@@ -1,10 +1,11 @@
 """Values of config.json that the classes require or restrict."""
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, find_at
+from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.tree import Expected, Tree
 from ckptfix.text import visible
@@ -12,7 +13,6 @@ from ckptfix.text import visible
 
 def setting_reasons(tree: Tree) -> Iterator[Reason]:
     """Required keys that are missing, and values that no class supports."""
-    yield from class_reasons(tree.checkpoint, tree.expected)
     values = tree.config.values
     for key in tree.family.spec.needs:
         if values and key not in values:
@@ -51,17 +51,30 @@ def class_reasons(checkpoint: Checkpoint, expected: Expected) -> Iterator[Reason
         return
     if expected.needs_model_type and not isinstance(document.value.get("model_type"), str):
         yield Reason.stop("config.json has no model_type, which names its config class")
-    known, tried = expected.config_class, expected.settings
-    path, kind = next(known.refusals(document.value), ((), "")) if known else ((), "")
+    path, kind = _stop(document.value, expected)
     refuses = "which its config class refuses"
-    if not path and tried is not None:
-        aliases = known.record.aliases if known else {}
-        path, kind = next(tried.stopped_by(document.value, aliases), ((), ""))
+    if not path:
+        path, kind = _tried_stop(document.value, expected)
         refuses = "which stops its class"
     if path:
         name = visible(".".join(map(str, path)))
         given = _GIVEN.get(kind) or f"a value of type {kind}"
         yield Reason.stop(f"{name} of config.json is {given}, {refuses}")
+
+
+def _stop(values: Mapping[str, Any], expected: Expected) -> tuple[Path, str]:
+    """Path and kind of the first value that the config classes refuse; empty if there is none."""
+    known = expected.config_class
+    return next(known.refusals(values), ((), "")) if known else ((), "")
+
+
+def _tried_stop(values: Mapping[str, Any], expected: Expected) -> tuple[Path, str]:
+    """The same of the first value that stops a model class."""
+    for tried in expected.tried:
+        aliases = tried.config_class.record.aliases if tried.config_class else {}
+        for path, kind in tried.settings.stopped_by(find_at(values, tried.path), aliases):
+            return (*tried.path, *path), kind
+    return (), ""
 
 
 _GIVEN: Final = {kind: kind for kind in ("missing", "null")} | {

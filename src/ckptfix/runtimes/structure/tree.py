@@ -18,11 +18,11 @@ from ckptfix.runtimes.family import Family
 from ckptfix.runtimes.family_spec import BuiltWhenSpec
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.layout import Layout, layout_named
-from ckptfix.runtimes.learned.settings import Settings
 from ckptfix.runtimes.learned.sizes import Sizes
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.structure.blocks import Kind, LayerBlocks, Parted
+from ckptfix.runtimes.tried import Tried
 from ckptfix.text import visible
 
 _LAYER: Final = re.compile(r"layers\.(\d{1,9})\.(.+)")
@@ -46,8 +46,8 @@ class Expected(Struct, frozen=True):
     """The class that reads config.json, where it is recorded."""
     needs_model_type: bool = False
     """It stops where config.json has no `model_type`."""
-    settings: Settings | None = None
-    """Values of config.json that stop the class, where they were tried."""
+    tried: tuple[Tried, ...] = ()
+    """Values of config.json that stop the classes, where they were tried."""
     sizes: Sizes | None = None
     """Sizes that follow from config.json, where they were learned from the class."""
 

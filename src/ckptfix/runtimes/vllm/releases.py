@@ -230,18 +230,16 @@ and vllm/model_executor/models/bailing_moe_v3.py)."""
 
 CONFIG_CLASSES: Final = (
     # It takes transformers 5.16.1 to 5.20. Its own classes: `_CONFIG_REGISTRY` in
-    # vllm/transformers_utils/config.py, but for those that are the library's.
+    # vllm/transformers_utils/config.py. The remote ones make `NemotronHConfig` of `llm_config`.
     ConfigClassesRow(
         "0.33.0",
         "5.19.0",
-        own=frozenset(
-            (
-                *("chatglm", "deepseek_vl_v2", "dots3_note", "hy_v4", "hyperclovax", "isaac"),
-                *("kimi_linear", "kimi_vl", "kimi_k3", "minimax_m3_vl", "moondream3", "ovis"),
-                *("ultravox", "step3_vl", "step3_text", "step3p5", "step5", "qwen3_asr"),
-                *("inkling_mm_model", "inkling_model", "bailing_moe_v3_vl", "muse_spark"),
+        own="vllm-0.33.0",
+        remote=MappingProxyType(
+            dict.fromkeys(
+                ("NemotronH_Nano_VL_V2", "NemotronH_Nano_Omni_Reasoning_V3"),
+                MappingProxyType({"llm_config": "nemotron_h", "vision_config": ""}),
             )
         ),
-        same=MappingProxyType({"deepseek_v32": "deepseek_v3", "kimi_k2": "deepseek_v3"}),
     ),
 )
