@@ -207,7 +207,6 @@ def check(
     )
     from ckptfix.cli.configuration import configuration
     from ckptfix.cli.listening import listening
-    from ckptfix.cli.online import check_online
     from ckptfix.cli.output_file import require_writable, write_report
     from ckptfix.operations.check_many import check_each, in_order
     from ckptfix.remote.folders import every_checkpoint
@@ -226,6 +225,8 @@ def check(
     )
     names = all_names(checkpoints or (), from_file)
     if online is not None:
+        from ckptfix.cli.online import check_online
+
         raise typer.Exit(
             check_online(
                 names,

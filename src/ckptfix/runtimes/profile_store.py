@@ -121,6 +121,9 @@ class _Architectures(Mapping[str, ArchitectureProfile]):
             _built[key] = _profile(architecture, record)
         return _built[key]
 
+    def __contains__(self, architecture: object) -> bool:  # Mapping's own builds the profile
+        return architecture in self._records
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._records)
 

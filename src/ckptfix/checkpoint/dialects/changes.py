@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ckptfix.jsontext.text import JsonText, Path
 
 
-@dataclass
-class Changes:
+class Changes(Struct):
     """Changes collected while a file is processed; edits are made from them at the end."""
 
     removals: set[Path] = field(default_factory=set)
