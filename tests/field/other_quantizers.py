@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.builders import Shapes, bf16, write_checkpoint
 from tests.checkpoint.test_quantizers import mlx
-from tests.rules.test_own_names import ROUND, groups, packed
+from tests.rules.test_own_names import FP8, ROUND, blocks, groups, packed
 from tests.runtimes.whole_models import CONFIG, GPTQ, LINEARS, METADATA, NORMS, model
 
 QUARK_INT4 = {
@@ -123,6 +123,18 @@ def mxfp8_that_names_itself(at: Path) -> Path:
     return model(at, metadata, mxfp8)
 
 
+def part_of_a_name_in_modules_to_not_convert(at: Path) -> Path:
+    """A part of the name: transformers searches for it, vLLM compares whole names."""
+    metadata = FP8 | {"modules_to_not_convert": ["mlp.down_proj", "lm_head"]}
+    return model(at, metadata, blocks, ("mlp.down_proj",))
+
+
+def ignored_in_the_spelling_of_a_wrapper(at: Path) -> Path:
+    """`ignore` has the names of the classes at export, and the tensors those of the source."""
+    metadata = groups("Linear", ignore=("lm_head", "language_model.model.layers.0.mlp.down_proj"))
+    return model(at, metadata, packed, ("mlp.down_proj",))
+
+
 MECHANISMS: dict[str, Callable[[Path], Path]] = {
     made.__name__: made
     for made in (
@@ -135,5 +147,7 @@ MECHANISMS: dict[str, Callable[[Path], Path]] = {
         target_in_the_group_of_another_format,
         sizes_without_a_method,
         mxfp8_that_names_itself,
+        part_of_a_name_in_modules_to_not_convert,
+        ignored_in_the_spelling_of_a_wrapper,
     )
 }
