@@ -150,3 +150,16 @@ def test_a_config_that_names_no_class(
 ) -> None:
     found = reasons(tmp_path, runtime, version, LLAMA | {"model_type": named})
     assert found == "stops: config.json has no model_type, which names its config class"
+
+
+@pytest.mark.parametrize(("runtime", "version"), RELEASES)
+@pytest.mark.parametrize("size", [32, [32]])
+def test_a_value_that_is_refused_stops_a_class_whose_layout_is_not_known(
+    tmp_path: Path, runtime: str, version: str, size: object
+) -> None:
+    config = LLAMA | {"hidden_size": size}
+    name = "PixtralForConditionalGeneration"
+    write_checkpoint(tmp_path, tensors(), FP8, extra_config=config, architecture=name)
+    loads = judge(load(tmp_path), Target(runtime, version, version)).loads
+    assert loads.answer is (Answer.UNKNOWN if size == 32 else Answer.NO)
+    assert ("hidden_size of config.json is a value of type list" in str(loads)) == (size == [32])

@@ -24,7 +24,7 @@ from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
 from ckptfix.runtimes.placing import placed
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.runtime_module import RuntimeModule
-from ckptfix.runtimes.structure import Expected, Tree, structure_reasons
+from ckptfix.runtimes.structure import Expected, Tree, class_reasons, structure_reasons
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.tried import tried_for
 
@@ -78,6 +78,19 @@ def expected_for(
         sizes=sizes(target.runtime, target.profile_version, classes[0]),
     )
     return _that_counts(expected, checkpoint, family)
+
+
+def config_reasons(checkpoint: Checkpoint, target: Target) -> tuple[Reason, ...]:
+    """What stops the config class of a release, whatever the model class and the metadata are."""
+    runtime = runtime_named(target.runtime)
+    if runtime.other_config(checkpoint):
+        return ()
+    expected = Expected(
+        None,
+        config_class=_config_class(checkpoint, target),
+        needs_model_type=requires_model_type(runtime.config_classes, target.profile_version),
+    )
+    return tuple(class_reasons(checkpoint, expected))
 
 
 def _that_counts(expected: Expected, checkpoint: Checkpoint, family: Family) -> Expected:

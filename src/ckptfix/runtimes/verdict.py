@@ -23,7 +23,7 @@ from ckptfix.runtimes.installed.answer import Installed
 from ckptfix.runtimes.installed.bound import bound_of
 from ckptfix.runtimes.installed.verdict import verdict_of
 from ckptfix.runtimes.interface import Runtime
-from ckptfix.runtimes.judged import expected_for, faults_of, judge_all
+from ckptfix.runtimes.judged import config_reasons, expected_for, faults_of, judge_all
 from ckptfix.runtimes.learned.doubts import Doubts
 from ckptfix.runtimes.learned.store import Learned
 from ckptfix.runtimes.loads import (
@@ -77,6 +77,14 @@ def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
 def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     if target.installed is not None:
         return _judge_installed(checkpoint, target, target.installed)
+    found = _judge_recorded(checkpoint, target)
+    if found.loads.answer is not Answer.UNKNOWN:
+        return found
+    stop = next(iter(config_reasons(checkpoint, target)), None)  # comes before all that is unknown
+    return found if stop is None else TargetVerdict(target, refusal=stop)
+
+
+def _judge_recorded(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     try:
         return _judge(checkpoint, target)
     except StopsError as stop:
