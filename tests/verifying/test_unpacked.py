@@ -1,6 +1,7 @@
 """Exports of other quantizers decode to the weights that they were made from."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -84,12 +85,39 @@ def test_two_quantizers_decode_to_one_model() -> None:
         ("fp8-llama-block-tied", 0.99),
         ("qk-llama-int8", 0.99),
         ("qk-llama-ptpc-fp8", 0.99),
+        ("qk-llama-int4wo", 0.98),
+        ("bnb-llama-int8", 0.999),
     ],
 )
 def test_an_export_decodes_to_its_source(export: str, atol: float) -> None:
     """All were made from one model, of which another export kept its layers unquantized."""
     source = weight(EXPORTS / "ct-llama-attn-fp8", LLAMA)
     assert similarity(weight(EXPORTS / export, LLAMA), source) > atol
+
+
+@pytest.mark.parametrize("order", [(0, 2, 4, 6, 1, 3, 5, 7), range(8)])
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_the_order_of_quarks_nibbles_is_seen_in_the_tensors(
+    order: Sequence[int], *, is_signed: bool
+) -> None:
+    """Packed here as Quark packs them, by either `pack_method`."""
+    source = torch.randn(64, 128, generator=torch.Generator().manual_seed(1)) * 0.02
+    groups = source.reshape(64, 2, 64)
+    scale = groups.abs().amax(-1) / 7
+    signed = (groups / scale[:, :, None]).round().reshape(64, 128).int().T
+    codes, zero = (signed & 0xF, 0) if is_signed else (signed + 8, 0x88888888 - (1 << 32))
+    packed = torch.zeros(128, 8, dtype=torch.int32)
+    for nibble, column in enumerate(order):
+        packed |= codes[:, column::8] << (4 * nibble)
+    row = format_named("QUARK_INT4")
+    assert row is not None
+    tensors = {
+        "weight": packed,
+        "weight_scale": scale.T.contiguous(),
+        "weight_zero_point": torch.full((2, 8), zero, dtype=torch.int32),
+    }
+    decoded = dequantize(unpacked(StoredWeight("m", row, (64, 128), tensors)))
+    assert similarity(decoded, source) > 0.99
 
 
 @pytest.mark.parametrize(

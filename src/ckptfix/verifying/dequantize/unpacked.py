@@ -2,10 +2,11 @@
 
 Integers become I8 with their zero point taken away, so that a scale is all that is left; FP4 stays
 packed by two. Sources: compressed-tensors 0.19.0 (compressors/), gptqmodel 7.7.0
-(nn_modules/qlinear/), AutoAWQ 0.2.9 (awq/utils/packing_utils.py), and the layout of gpt-oss.
+(nn_modules/qlinear/), AutoAWQ 0.2.9 (awq/utils/packing_utils.py), exports of amd-quark 0.13 and of
+bitsandbytes 0.50.2, and the layout of gpt-oss.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import torch
@@ -142,18 +143,53 @@ def _gptq(stored: StoredWeight) -> StoredWeight:
     return _ints(stored, codes.contiguous(), one, scale.T)
 
 
+def _along_output(packed: Tensor, out: int, order: Sequence[int] = _AWQ_ORDER) -> Tensor:
+    """The unsigned codes, `[out, in]`, of a tensor `[in, out / 8]`."""
+    places = torch.tensor(order).argsort().to(packed.device)
+    apart = _split(packed, 4, 1).view(packed.shape[0], -1, len(order))
+    return apart[:, :, places].reshape(packed.shape[0], -1)[:, :out].T.contiguous()
+
+
 def _awq(stored: StoredWeight) -> StoredWeight:
     """AWQ: packed along the output, which is the second dimension, in an order of its own."""
     out, columns = stored.shape
-    order = torch.tensor(_AWQ_ORDER).argsort().to(stored.tensors["qweight"].device)
+    codes = _along_output(stored.tensors["qweight"][:columns], out)
+    zeros = _along_output(stored.tensors["qzeros"], out)
+    return _ints(stored, codes, zeros, stored.tensors["scales"].T)
 
-    def in_order(packed: Tensor) -> Tensor:
-        apart = _split(packed, 4, 1).view(packed.shape[0], -1, len(_AWQ_ORDER))
-        return apart[:, :, order].reshape(packed.shape[0], -1)[:, :out]
 
-    codes = in_order(stored.tensors["qweight"])[:columns].T
-    zeros = in_order(stored.tensors["qzeros"]).T
-    return _ints(stored, codes.contiguous(), zeros.contiguous(), stored.tensors["scales"].T)
+def _quark_int4(stored: StoredWeight) -> StoredWeight:
+    """Quark: as AWQ, but signed codes have zero points of 0, and their order is in the metadata.
+
+    `pack_method` is `reorder`, the default, or `order`. The tensors show it too: in the order that
+    is meant, large scales belong to columns of small codes.
+    """
+    out, columns = stored.shape
+    scale = stored.tensors["weight_scale"].T
+    zeros = stored.tensors["weight_zero_point"]
+    is_signed = not bool(zeros.any())
+    read = []
+    for order in (_AWQ_ORDER, range(8)):
+        codes = _along_output(stored.tensors["weight"][:columns], out, order)
+        points = _along_output(zeros, out, order)
+        if is_signed:  # two's complement, which is 8 less than the code with its first bit turned
+            codes, points = codes ^ 8, points + 8
+        read.append(_ints(stored, codes, points, scale))
+    return min(read, key=_belonging)
+
+
+def _belonging(stored: StoredWeight) -> float:
+    """The correlation of the scales with the mean size of their codes."""
+    scale = stored.tensors["weight_scale"]
+    size = stored.tensors["weight"].float().abs().view(*scale.shape, -1).mean(-1)
+    pairs = torch.stack([scale.log().flatten(), size.flatten()])
+    return float(torch.corrcoef(pairs)[0, 1].nan_to_num())
+
+
+def _bitsandbytes_int8(stored: StoredWeight) -> StoredWeight:
+    """bitsandbytes: the largest weight of a row, which is 127 (bitsandbytes 0.50.2)."""
+    scale = stored.tensors["SCB"].float() / INT8.largest
+    return _with(stored, INT8, CHANNEL, weight=stored.tensors["weight"], weight_scale=scale)
 
 
 def _mxfp4(stored: StoredWeight) -> StoredWeight:
@@ -178,6 +214,8 @@ UNPACK: Final[Mapping[str, Callable[[StoredWeight], StoredWeight]]] = {
     **dict.fromkeys(("GPTQ_INT4", "GPTQ_INT8"), _gptq),
     **dict.fromkeys(("MXFP4_PACKED", "MXFP4_BLOCKS"), _mxfp4),
     "AWQ_INT4": _awq,
+    "QUARK_INT4": _quark_int4,
+    "BNB_INT8": _bitsandbytes_int8,
     "NVFP4_PACKED": _nvfp4,
 }
 """Name of the format -> how it is unpacked."""
