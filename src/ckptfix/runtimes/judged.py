@@ -141,8 +141,8 @@ def judge_all(judge_: ModuleJudge, family: Family) -> tuple[ModuleVerdict, ...]:
     """The verdict on every module; releases that find the same share it."""
     checkpoint = judge_.checkpoint
     seen: list[_Judged] = checkpoint.derived.setdefault(("judged", id(family)), [])
-    modules = _looked_at(judge_, family)
-    rules = judge_.counting(Names.of(module.name for module in modules))
+    looked_at = _looked_at(judge_, family)
+    modules, rules = looked_at.modules, judge_.counting(looked_at.names)
     for earlier in seen:
         if earlier.serves(judge_, rules):
             return earlier.verdicts
@@ -158,18 +158,42 @@ def judge_all(judge_: ModuleJudge, family: Family) -> tuple[ModuleVerdict, ...]:
     return verdicts
 
 
-def _looked_at(judge_: ModuleJudge, family: Family) -> Sequence[RuntimeModule]:
-    """Embeddings and convolutions come last, and only where they are stored quantized."""
+class _LookedAt(Struct, frozen=True):
+    """The modules that are judged."""
+
+    placed: Sequence[RuntimeModule]
+    """All modules; these are chosen from them."""
+    modules: Sequence[RuntimeModule]
+    names: Names
+
+
+def _looked_at(judge_: ModuleJudge, family: Family) -> _LookedAt:
+    """Chosen once for all metadata of the same tensors that is read alike."""
     checkpoint = judge_.checkpoint
-    modules = placed(checkpoint, family)
-    if family.learned is not None:
-        modules = without_dropped(modules, family.learned.names, judge_.metadata.quant_algo)
+    every = placed(checkpoint, family)
+    algo = judge_.metadata.quant_algo if family.learned is not None else ""
+    key = "looked at", id(family), algo
+    found: _LookedAt | None = checkpoint.table.derived.get(key)
+    if found is None or found.placed is not every:
+        modules = every
+        if family.learned is not None:
+            modules = without_dropped(modules, family.learned.names, algo)
+        modules = _tables_last(checkpoint, modules)
+        found = _LookedAt(every, modules, Names.of(module.name for module in modules))
+        checkpoint.table.derived[key] = found
+    return found
+
+
+def _tables_last(
+    checkpoint: Checkpoint, modules: tuple[RuntimeModule, ...]
+) -> tuple[RuntimeModule, ...]:
+    """Embeddings and convolutions come last, and only where they are stored quantized."""
     tables = [m for m in modules if m.kind in ("embedding", "other")]
     if not tables:
         return modules
     formats = checkpoint.formats
-    stored = [m for m in tables if any(formats[member].is_quantized for member in m.members)]
-    return [*(m for m in modules if m.kind not in ("embedding", "other")), *stored]
+    stored = (m for m in tables if any(formats[member].is_quantized for member in m.members))
+    return (*(m for m in modules if m.kind not in ("embedding", "other")), *stored)
 
 
 def faults_of(
