@@ -15,6 +15,7 @@ import pytest
 from msgspec.structs import fields, replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.model_config import parse_model_config
 from ckptfix.operations.loading import load
 from ckptfix.runtimes import judged
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
@@ -184,7 +185,11 @@ def configured(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
             value[inner] = value[inner] | within
         value = {key: found for key, found in value.items() if found is not None}
         changed = type(document).parse("config.json", json.dumps(value).encode())
-        yield replace(checkpoint, documents={**checkpoint.documents, "config.json": changed})
+        yield replace(
+            checkpoint,
+            config=parse_model_config(changed),
+            documents={**checkpoint.documents, "config.json": changed},
+        )
 
 
 @pytest.mark.parametrize("name", FIXTURE_NAMES)
