@@ -80,6 +80,31 @@ def test_a_size_that_config_json_does_not_imply_is_never_a_yes(
     assert "but config.json implies" in " ".join(answered.reasons)
 
 
+UNBIASED = [
+    ("Gemma2ForCausalLM-mixed", "model.layers.0.self_attn.o_proj"),
+    ("Qwen3NextForCausalLM-nvfp4", "model.layers.0.linear_attn.out_proj"),
+]
+"""(Export, module whose class has `bias=False` with its config)."""
+
+
+@pytest.mark.parametrize(("slug", "module"), UNBIASED)
+def test_a_bias_that_the_class_does_not_build_is_never_a_yes(
+    slug: str, module: str, tmp_path: Path
+) -> None:
+    line = LINES[slug]
+    (file, (text, length)), *_ = line["shards"].items()
+    header = json.loads(text)
+    rows = header[f"{module}.weight"]["shape"][0]
+    offsets = [length, length + 2 * rows]
+    bias = {"dtype": "BF16", "shape": [rows], "data_offsets": offsets}
+    shards = {file: (json.dumps({**header, f"{module}.bias": bias}), offsets[1])}
+    release = "vllm==0.33.0"
+    assert ask(write(line, tmp_path / "whole"), (release,))[release].answer == "yes"
+    got = ask(write({**line, "shards": shards}, tmp_path / "biased"), (release,))[release]
+    assert got.answer == "no"
+    assert f"{module}.bias" in " ".join(got.reasons)
+
+
 def without_last_layer(line: dict[str, Any]) -> dict[str, Any]:
     """The same checkpoint without the tensors of its last layer."""
     (file, (text, length)), *_ = line["shards"].items()

@@ -38,9 +38,10 @@ def structure_reasons(tree: Tree) -> Iterator[Reason]:
     for part in (tree, *tree.towers):
         yield from beside_reasons(part)
         yield from part_reasons(part)
-        if shapes_are_known:
-            yield from size_reasons(part)
     if shapes_are_known:
-        yield from learned_size_reasons(tree)
+        by_layout = [reason for part in (tree, *tree.towers) for reason in size_reasons(part)]
+        yield from by_layout
+        said = {reason.tensor for reason in by_layout}
+        yield from (r for r in learned_size_reasons(tree) if r.tensor not in said)
     for tower in tree.towers:
         yield from layer_reasons(tower)

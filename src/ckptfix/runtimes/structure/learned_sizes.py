@@ -8,7 +8,7 @@ from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.learned.sizes import EFFECTS, SizeRow
 from ckptfix.runtimes.learned.table import mask
 from ckptfix.runtimes.loads import Effect, Reason
-from ckptfix.runtimes.structure.sizes import fits, mismatch, sizes_of, stored_shape
+from ckptfix.runtimes.structure.sizes import fits, mismatch, stored_shape
 from ckptfix.runtimes.structure.tree import Tree
 
 _PLAIN: Final = ("BF16", "F16", "F32")
@@ -16,10 +16,7 @@ Expected = tuple[int | None, ...]
 
 
 def learned_size_reasons(tree: Tree) -> Iterator[Reason]:
-    """The first tensor of each row that does not have the size of its class.
-
-    Modules that have a size in a layout are left to it.
-    """
+    """The first tensor of each row that does not have the size of its class."""
     document = tree.checkpoint.documents.get(CONFIG_FILE)
     learned = tree.expected.sizes
     if learned is None or document is None:
@@ -27,7 +24,6 @@ def learned_size_reasons(tree: Tree) -> Iterator[Reason]:
     known = learned.for_config(document.value, tree.expected.config_class)
     if known is None:
         return
-    in_layout = _in_layouts(tree)
     seen: set[tuple[str, int]] = set()
     said: set[Sequence[str]] = set()
     for name, module in tree.checkpoint.modules.items():
@@ -36,8 +32,6 @@ def learned_size_reasons(tree: Tree) -> Iterator[Reason]:
             continue
         seen.add(kind)
         for role, tensor in module.tensor_names.items():
-            if role == "weight" and name in in_layout:
-                continue
             found = known.shape_of(mask(tensor))
             if found is None or found[0].sizes in said:
                 continue
@@ -45,15 +39,6 @@ def learned_size_reasons(tree: Tree) -> Iterator[Reason]:
             if reason is not None:
                 said.add(found[0].sizes)
                 yield reason
-
-
-def _in_layouts(tree: Tree) -> frozenset[str]:
-    return frozenset(
-        name
-        for part in (tree, *tree.towers)
-        for name, (within, _) in part.kinds.items()
-        if sizes_of(part, within)
-    )
 
 
 def _misfit(

@@ -26,7 +26,7 @@ def size_reasons(tree: Tree) -> Iterator[Reason]:
     yield from _biases(tree)
     seen: set[tuple[str, ...]] = set()
     for (within, _), module in tree.firsts.items():
-        sizes, stored = sizes_of(tree, within), stored_shape(tree, module)
+        sizes, stored = _sizes_of(tree, within), stored_shape(tree, module)
         if not sizes or stored is None or sizes in seen:
             continue
         expected = tuple(size_in(size, tree.config) for size in sizes)
@@ -46,7 +46,7 @@ def stored_shape(tree: Tree, module: Module) -> tuple[int, ...] | None:
     return tree.checkpoint.formats[module.name].logical_shape or weight.shape
 
 
-def sizes_of(tree: Tree, within: str) -> tuple[str, ...]:
+def _sizes_of(tree: Tree, within: str) -> tuple[str, ...]:
     """How config.json defines each dimension of a weight; empty if that is not known."""
     if tree.layout is not None:
         return tree.layout.sizes_of(within)
