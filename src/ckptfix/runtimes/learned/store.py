@@ -27,7 +27,7 @@ class Learned(Struct, frozen=True, dict=True):
     version: str
     """The release that it was learned from."""
     is_nearest: bool
-    """It was learned from a release other than the requested one."""
+    """It was learned from a release other than the requested one, where it may differ."""
     architecture: str
     origin: ArchitectureRecord
     table: TableRecord
@@ -122,7 +122,35 @@ def _learned_in(runtime: str, used: str, architecture: str, *, other: bool) -> L
     origin = release(runtime, used).architectures.get(architecture)
     if origin is None:
         return None
-    return Learned(runtime, used, other, architecture, origin, table(runtime, origin.table))
+    record = table(runtime, origin.table)
+    if used == version:
+        return Learned(runtime, used, False, architecture, origin, record)
+    same = _unchanged(runtime, version, architecture, record)
+    return Learned(runtime, used, same is None, architecture, origin, same or record)
+
+
+def _unchanged(
+    runtime: str, version: str, architecture: str, newer: TableRecord
+) -> TableRecord | None:
+    """What a class does that did not change from the learned release before to the one after.
+
+    None if it did, or if there is none before. A mapper that was observed in one of the two only
+    is left to the profile of the release.
+    """
+    known = learned_releases(runtime)
+    before = [release_ for release_ in known if Version(release_) < Version(version)]
+    if not before or before[-1] == known[-1]:
+        return None
+    origin = release(runtime, before[-1]).architectures.get(architecture)
+    if origin is None or origin.source == "invented":
+        return None
+    older = table(runtime, origin.table)
+    if older == newer:
+        return newer
+    unmapped = msgspec.structs.replace(newer, mappers=None)
+    is_seen_once = None in (older.mappers, newer.mappers)
+    is_same = is_seen_once and msgspec.structs.replace(older, mappers=None) == unmapped
+    return unmapped if is_same else None
 
 
 def why_not_learned(runtime: str, version: str, architecture: str) -> str:
