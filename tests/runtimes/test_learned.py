@@ -144,6 +144,35 @@ def test_another_release_than_the_learned_one_is_only_likely(tmp_path: Path) -> 
     assert "likely yes" in loads.unknown_because
 
 
+def test_a_release_between_two_in_which_the_class_does_the_same_is_answered(
+    tmp_path: Path,
+) -> None:
+    """As learned from vLLM 0.28.0 and 0.33.0."""
+    loads = judged(tmp_path, apertus(), uniform("FP8"), Target("vllm", "0.30.0", "0.30.0")).loads
+    assert loads.answer is Answer.YES, loads
+
+
+def test_a_release_between_two_in_which_the_class_changed_is_only_likely() -> None:
+    """vLLM 0.28.0 loads a stored head into tied embeddings, 0.33.0 does not."""
+    qwen = "Qwen2MoeForCausalLM"
+    asked = [store.learned("vllm", version, qwen) for version in ("0.28.0", "0.30.0", "0.33.0")]
+    assert [known and known.is_certain for known in asked] == [True, False, True]
+
+
+def test_what_stops_the_newest_release_leaves_older_ones_open(tmp_path: Path) -> None:
+    """The sizes of its tensors were learned from the class of the newest one."""
+    config = {"hidden_size": 32, "intermediate_size": 96, "model_type": "apertus"}
+    write_checkpoint(
+        tmp_path, apertus(), uniform("FP8"), architecture=APERTUS, extra_config=CONFIG | config
+    )
+    checkpoint = load(tmp_path)
+    newest = judge(checkpoint, VLLM).loads
+    older = judge(checkpoint, Target("vllm", "0.28.0", "0.28.0")).loads
+    assert newest.answer is Answer.NO, newest
+    assert older.answer is Answer.UNKNOWN, older
+    assert "vllm 0.33.0 does not load it" in older.unknown_because
+
+
 @pytest.mark.parametrize("runtime", known_runtimes())
 def test_every_learned_architecture_is_registered_and_has_rows(runtime: str) -> None:
     for version in store.learned_releases(runtime):

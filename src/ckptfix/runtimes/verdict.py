@@ -24,6 +24,7 @@ from ckptfix.runtimes.installed.bound import bound_of
 from ckptfix.runtimes.installed.verdict import verdict_of
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.judged import config_reasons, expected_for, faults_of, judge_all
+from ckptfix.runtimes.later import later_stop
 from ckptfix.runtimes.learned.doubts import Doubts
 from ckptfix.runtimes.learned.store import Learned
 from ckptfix.runtimes.loads import (
@@ -146,7 +147,8 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     release = _Release(runtime, profile, family, classes, metadata, expected)
     key = release.likeness
     if key not in checkpoint.derived:
-        checkpoint.derived[key] = _judged(checkpoint, target, release)
+        found = _judged(checkpoint, target, release)
+        checkpoint.derived[key] = _unless_later_stops(checkpoint, target, release, found)
     alike: TargetVerdict = checkpoint.derived[key]
     return replace(alike, target=target)
 
@@ -202,6 +204,16 @@ def _judged(checkpoint: Checkpoint, target: Target, release: _Release) -> Target
         return replace(verdict, modules=tuple(m for m in every if m.agrees), faults=stops)
     is_mapped = family.mappers is not None or not any(p.depends_on_config for p in release.own)
     return _if_certain(checkpoint, verdict, family.learned, is_mapped=is_mapped)
+
+
+def _unless_later_stops(
+    checkpoint: Checkpoint, target: Target, release: _Release, found: TargetVerdict
+) -> TargetVerdict:
+    """The verdict; unknown instead of yes if a later release would stop, and this was not tried."""
+    if found.loads.answer is not Answer.YES or checkpoint.table.names_only:
+        return found
+    why = later_stop(checkpoint, release.family, target, release.classes)
+    return TargetVerdict(target, why) if why else found
 
 
 def _if_certain(

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from packaging.version import Version
 
 from ckptfix.runtimes.facts import FACTS
@@ -113,44 +114,45 @@ def learned(runtime: str, version: str, architecture: str) -> Learned | None:
         architecture: an entry of `architectures` in config.json.
     """
     used = nearest_release(runtime, version)
-    return _learned_in(runtime, used, architecture, other=used != version) if used else None
+    if used is None or used == version:
+        return _learned_in(runtime, version, architecture) if used else None
+    before = [known for known in learned_releases(runtime) if Version(known) < Version(version)]
+    return _learned_near(runtime, before[-1] if before else "", used, architecture)
 
 
 @cache
-def _learned_in(runtime: str, used: str, architecture: str, *, other: bool) -> Learned | None:
-    """The same object for all releases for which one that was learned is used."""
-    origin = release(runtime, used).architectures.get(architecture)
+def _learned_in(runtime: str, version: str, architecture: str) -> Learned | None:
+    origin = release(runtime, version).architectures.get(architecture)
     if origin is None:
         return None
     record = table(runtime, origin.table)
-    if used == version:
-        return Learned(runtime, used, False, architecture, origin, record)
-    same = _unchanged(runtime, version, architecture, record)
-    return Learned(runtime, used, same is None, architecture, origin, same or record)
+    return Learned(runtime, version, False, architecture, origin, record)
 
 
-def _unchanged(
-    runtime: str, version: str, architecture: str, newer: TableRecord
-) -> TableRecord | None:
-    """What a class does that did not change from the learned release before to the one after.
+@cache
+def _learned_near(runtime: str, before: str, used: str, architecture: str) -> Learned | None:
+    """The same object for all releases between two that were learned."""
+    known = _learned_in(runtime, used, architecture)
+    if known is None:
+        return None
+    earlier = _learned_in(runtime, before, architecture) if before not in ("", used) else None
+    same = _unchanged(earlier, known.table) if earlier else None
+    return replace(known, is_nearest=same is None, table=same or known.table)
 
-    None if it did, or if there is none before. A mapper that was observed in one of the two only
-    is left to the profile of the release.
+
+def _unchanged(earlier: Learned, newer: TableRecord) -> TableRecord | None:
+    """What a class does in two releases, so in those between them too; None if it does not.
+
+    A mapper that was observed in one of the two only is left to the profile of the release.
     """
-    known = learned_releases(runtime)
-    before = [release_ for release_ in known if Version(release_) < Version(version)]
-    if not before or before[-1] == known[-1]:
+    older = earlier.table
+    if earlier.origin.source == "invented":
         return None
-    origin = release(runtime, before[-1]).architectures.get(architecture)
-    if origin is None or origin.source == "invented":
-        return None
-    older = table(runtime, origin.table)
     if older == newer:
         return newer
-    unmapped = msgspec.structs.replace(newer, mappers=None)
+    unmapped = replace(newer, mappers=None)
     is_seen_once = None in (older.mappers, newer.mappers)
-    is_same = is_seen_once and msgspec.structs.replace(older, mappers=None) == unmapped
-    return unmapped if is_same else None
+    return unmapped if is_seen_once and replace(older, mappers=None) == unmapped else None
 
 
 def why_not_learned(runtime: str, version: str, architecture: str) -> str:

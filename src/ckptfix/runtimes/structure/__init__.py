@@ -21,7 +21,13 @@ from ckptfix.runtimes.structure.strays import stray_reasons
 from ckptfix.runtimes.structure.tables import beside_reasons, table_reasons
 from ckptfix.runtimes.structure.tree import Expected, Tree
 
-__all__ = ["Expected", "Tree", "class_reasons", "structure_reasons"]
+__all__ = [
+    "Expected",
+    "Tree",
+    "class_reasons",
+    "learned_size_reasons",
+    "structure_reasons",
+]
 
 
 def structure_reasons(tree: Tree) -> Iterator[Reason]:
