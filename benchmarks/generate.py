@@ -154,6 +154,12 @@ def generate(directory: Path, size: Size, state: State = "clean") -> int:
             "architectures": ["NemotronHForCausalLM"],
             "model_type": "nemotron_h",
             "num_hidden_layers": size.layers,
+            "hidden_size": size.hidden,
+            "intermediate_size": size.intermediate,
+            "moe_intermediate_size": size.intermediate,
+            "num_attention_heads": size.hidden // 128,
+            "num_key_value_heads": size.hidden // 128,
+            "head_dim": 128,
             "tie_word_embeddings": False,
             "vocab_size": 32_000,
         }

@@ -5,14 +5,16 @@ exception but a value, and ends in exit code 1.
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from ckptfix.place import Place
+if TYPE_CHECKING:  # what prints help and the version imports this file
+    from ckptfix.place import Place
 
 
 class CkptfixError(Exception):
     """The operation could not run; the message is one sentence for the user."""
 
-    def __init__(self, problem: str, *, place: Place | None = None, advice: str = "") -> None:
+    def __init__(self, problem: str, *, place: "Place | None" = None, advice: str = "") -> None:
         super().__init__(problem)
         self.problem = problem
         self.place = place

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
 
-from ckptfix.progress import Step
 from ckptfix.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+    from ckptfix.progress import Step
 
 PATIENCE: Final = 0.5
 """Seconds that a command may run without a bar."""
@@ -40,7 +41,7 @@ def erase() -> None:
 
 
 @contextmanager
-def showing(stream: TextIO) -> Iterator[Callable[[Step], None]]:
+def showing(stream: TextIO) -> Iterator[Callable[["Step"], None]]:
     """Show the steps that the function is called with, from `PATIENCE` seconds on."""
     if not is_terminal(stream):
         yield lambda _: None
@@ -54,7 +55,7 @@ def showing(stream: TextIO) -> Iterator[Callable[[Step], None]]:
         display.close()
 
 
-def _part(step: Step) -> str:
+def _part(step: "Step") -> str:
     if step.total is None:
         return ""
     from rich.filesize import decimal  # noqa: PLC0415 - loaded by the bar that shows it
@@ -79,7 +80,7 @@ class _Display:
         self._timer.daemon = True
         self._timer.start()
 
-    def step(self, step: Step) -> None:
+    def step(self, step: "Step") -> None:
         with self._lock:
             before = self._steps.get(step.checkpoint)
             if before is not None and before.what == step.what and before.done > step.done:
@@ -125,7 +126,7 @@ class _Display:
             for step in self._steps.values():
                 self._draw(step)
 
-    def _draw(self, step: Step) -> None:
+    def _draw(self, step: "Step") -> None:
         assert self._bar is not None  # noqa: S101 - only called while it is open
         if step.checkpoint not in self._tasks:
             self._tasks[step.checkpoint] = self._bar.add_task("", total=None, part="")
