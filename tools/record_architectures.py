@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from truth_loop.answers import ask
+from truth_loop.case import header_text
 from truth_loop.judges import JUDGES, STUBS, batch
 
 OUT: Final = Path(__file__).resolve().parents[1] / "tests" / "data" / "architectures.jsonl.gz"
@@ -62,13 +63,8 @@ def recorded(directory: Path) -> dict[str, Any]:
     files = {
         name: (directory / name).read_text() for name in ("config.json", "hf_quant_config.json")
     }
-    return {"slug": directory.name, "files": files, "shards": dict(map(_header, shards))}
-
-
-def _header(path: Path) -> tuple[str, tuple[str, int]]:
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        return path.name, (file.read(length).decode(), path.stat().st_size - 8 - length)
+    headers = {path.name: header_text(path) for path in shards}
+    return {"slug": directory.name, "files": files, "shards": headers}
 
 
 def main() -> None:

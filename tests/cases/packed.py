@@ -1,6 +1,6 @@
 """The cases of `../shared/cases` as one small file, for where that folder is not: no weights.
 
-    python -m tests.cases.packed    # makes it again from ../shared/cases
+    PYTHONPATH=tools python -m tests.cases.packed    # makes it again from ../shared/cases
 
 What a case comes to is decided by JSON and headers, so a shard file keeps its header and is filled
 with zeros. Cases that no runtime judged are left out.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import DATA, SHARED
+from truth_loop.case import header_text
 
 PACKED = DATA / "cases.jsonl.gz"
 SHARED_CASES = SHARED / "cases"
@@ -55,13 +56,6 @@ def write(case: dict[str, Any], directory: Path) -> Path:
     return directory
 
 
-def _header(path: Path) -> tuple[str, int]:
-    """The header as it is, and the number of bytes after it."""
-    data = path.read_bytes()
-    end = 8 + int.from_bytes(data[:8], "little")
-    return data[8:end].decode(), len(data) - end
-
-
 def pack() -> None:
     """Make the file again."""
     lines = []
@@ -69,7 +63,7 @@ def pack() -> None:
         directory = SHARED_CASES / slug
         kept = {key: case[key] for key in ("slug", "did", "runtimes")}
         files = {p.name: p.read_text() for p in sorted(directory.glob("*.json"))}
-        shards = {p.name: _header(p) for p in sorted(directory.glob("*.safetensors"))}
+        shards = {p.name: header_text(p) for p in sorted(directory.glob("*.safetensors"))}
         lines.append(json.dumps({**kept, "files": files, "shards": shards}))
     PACKED.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
 

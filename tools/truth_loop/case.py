@@ -110,10 +110,16 @@ def _copy_or_link(source: str, target: str) -> str:
     return shutil.copyfile(source, target)
 
 
+def header_text(path: Path) -> tuple[str, int]:
+    """The header of a safetensors file as it is, and the number of bytes after it."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return file.read(length).decode(), path.stat().st_size - 8 - length
+
+
 def read_header(path: Path) -> dict[str, Any]:
     """Header of a safetensors file, without its metadata."""
-    with path.open("rb") as file:
-        header: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    header: dict[str, Any] = json.loads(header_text(path)[0])
     header.pop("__metadata__", None)
     return header
 
