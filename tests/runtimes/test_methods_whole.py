@@ -11,6 +11,7 @@ from ckptfix.operations.check import check
 from ckptfix.runtimes.loads import Answer, Effect
 from tests.builders import Shapes, bf16
 from tests.conftest import DATA, Call
+from tests.rules.test_own_names import AWQ, awq
 from tests.runtimes.whole_models import (
     EVERY_LINEAR,
     GPTQ,
@@ -48,6 +49,18 @@ def test_metadata_that_the_class_refuses_stop_the_release(
     verdict = checked.verdicts[0]
     assert verdict.refused
     assert message in verdict.problem
+
+
+@pytest.mark.parametrize(
+    ("size", "answer"),
+    [(64, "yes"), (None, "no"), ("64", "no"), (64.0, "unknown")],
+)
+def test_a_group_size_of_awq_that_is_no_number_stops_the_release(
+    tmp_path: Path, size: object, answer: str
+) -> None:
+    """vLLM divides the size of a layer by it (`make truth`, seed 1618: null)."""
+    checked, loads_ = loads(model(tmp_path, AWQ | {"group_size": size}, awq))
+    assert loads_ == answer, checked.verdicts[0]
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ LACKING = "model.layers.0.mlp.down_proj.weight"
 @pytest.mark.parametrize(
     ("never", "unused", "loads"),
     [
-        ([PLACEHOLDER], [], True),
+        ([PLACEHOLDER, "model.layers.0.self_attn.attn.k_scale"], [], True),
         ([PLACEHOLDER, LACKING], [], None),
         ([PLACEHOLDER], ["model.norm.bias"], None),
         ([PLACEHOLDER, "model.norm.weight"], [], False),

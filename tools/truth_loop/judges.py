@@ -159,11 +159,7 @@ def stricter(judged: Judged, before: Mapping[str, Any], after: Mapping[str, Any]
         judged = Judged(True if whole or not lacking else None, ())
     if not judged.loads or "never" not in before:
         return judged
-    never = [
-        name
-        for name in after["never"]
-        if name not in before["never"] and not (_KV.search(name) or _PLACEHOLDER.search(name))
-    ]
+    never = [name for name in after["never"] if name not in before["never"] and not _of_cache(name)]
     less = [
         name
         for name, (written, whole) in after["partial"].items()
@@ -184,12 +180,11 @@ def _misses_nothing(
     """Whether all that a recorder complains about is so with the untouched fixture too.
 
     The order of GPTQ (g_idx) is not missed either: a release that has no parameter for it does not
-    need it. Nor are placeholders.
+    need it. Nor are scales of a KV cache, which the recorders leave aside, and placeholders.
     """
     if "never" not in before or "never" not in after:
         return False
-    left = set(after["never"]) - set(before["never"])
-    never = {name for name in left if not _PLACEHOLDER.search(name)}
+    never = {name for name in after["never"] if not _of_cache(name)} - set(before["never"])
     unused = {name for name in after["unused"] if not name.endswith(".g_idx")}
     complaints = {reason.partition(":")[0] for reason in why}
     return not never and unused <= set(before["unused"]) and complaints <= {"never", "unused"}
@@ -223,6 +218,11 @@ _PLACEHOLDER: Final = re.compile(r"\.attn\.[kvq]_zero_point$")
 """vLLM 0.33.0 makes them for every attention layer of a compressed-tensors checkpoint, and deletes
 them after loading without a look (vllm/model_executor/layers/quantization/compressed_tensors/
 compressed_tensors.py, `CompressedTensorsKVCacheMethod`)."""
+
+
+def _of_cache(name: str) -> bool:
+    """True for a parameter of a KV cache that need not be stored."""
+    return bool(_KV.search(name) or _PLACEHOLDER.search(name))
 
 
 def _timed_out(raw: Mapping[str, Any]) -> bool:

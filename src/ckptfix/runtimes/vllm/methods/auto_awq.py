@@ -15,6 +15,7 @@ from ckptfix.runtimes.common.methods import (
     Layer,
     LayerKind,
     Lookup,
+    NotKnownError,
     QuantMethod,
     Scheme,
     SkippedLayers,
@@ -65,6 +66,8 @@ class _Lookup(Struct, frozen=True):
     def layer(self, scheme: Scheme, kind: LayerKind) -> Layer:
         takes = frozenset({"qweight", "qzeros", "scales"})
         size = number(scheme.fields["group_size"])
+        if size is None:
+            raise NotKnownError(f"groups of {scheme.fields['group_size']}")
         tile = self.row.expert_tile if kind == "experts" else self.row.tile
         return Layer(("AWQ_INT4",), takes, group_size=size, tile=tile)
 
@@ -80,6 +83,9 @@ class AutoAwq(Struct, frozen=True):
         bits = require(found, "w_bit", "bits")
         group_size = require(found, "q_group_size", "group_size")
         zero_point = require(found, "zero_point")
+        if not isinstance(group_size, int | float):  # it divides the size of the first layer by it
+            problem = f" has {kind_of(group_size)} as group_size, which must be a number"
+            raise found.stop(problem)
         if not self.row.only_marlin and (bits != _BITS or not zero_point):
             if "BF16" in dtypes.values():
                 problem = " is read by a class for float16 only, and the model is in bfloat16"
