@@ -60,26 +60,6 @@ def test_a_lost_layer_is_never_a_yes(slug: str, release: str, tmp_path: Path) ->
     assert answer != "yes"
 
 
-SIZED = [
-    ("GemmaForCausalLM-nvfp4", "intermediate_size", 2048),
-    ("OlmoeForCausalLM-nvfp4", "num_key_value_heads", 8),
-]
-"""(Export, key of config.json, another value); vllm 0.33.0 loaded none of them."""
-
-
-@pytest.mark.parametrize(("slug", "key", "value"), SIZED)
-def test_a_size_that_config_json_does_not_imply_is_never_a_yes(
-    slug: str, key: str, value: int, tmp_path: Path
-) -> None:
-    line = LINES[slug]
-    config = {**json.loads(line["files"]["config.json"]), key: value}
-    files = {**line["files"], "config.json": json.dumps(config)}
-    written = write({**line, "files": files}, tmp_path / slug)
-    answered = ask(written, ("vllm==0.33.0",))["vllm==0.33.0"]
-    assert answered.answer == "no"
-    assert "but config.json implies" in " ".join(answered.reasons)
-
-
 UNBIASED = [
     ("Gemma2ForCausalLM-mixed", "model.layers.0.self_attn.o_proj"),
     ("Qwen3NextForCausalLM-nvfp4", "model.layers.0.linear_attn.out_proj"),

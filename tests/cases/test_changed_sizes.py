@@ -1,0 +1,66 @@
+"""Exports of `test_architectures.py` with another size in config.json or in a tensor.
+
+`tests/data/changed_sizes.json` has what a release did with each: whether every tensor was loaded
+whole and filled what it should, and if not, why. `open` marks answers that are still wrong, because
+the sizes of that class were not learned.
+"""
+
+import json
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cases.packed import write
+from tests.cases.test_architectures import LINES
+from tests.conftest import DATA
+from tests.replay import ask, complaint
+
+CHANGED: list[dict[str, Any]] = json.loads((DATA / "changed_sizes.json").read_text())
+BITS = {"U8": 8, "F8_E4M3": 8, "BF16": 16, "F32": 32, "I64": 64}
+
+
+def _named(case: dict[str, Any]) -> str:
+    change = case.get("config") or next(iter(case["shapes"]))
+    return f"{case['export']}-{case['release']}-{change}"
+
+
+def _parameter(case: dict[str, Any]) -> Any:
+    marks = [pytest.mark.xfail(strict=True)] if case.get("open") else []
+    return pytest.param(case, id=_named(case), marks=marks)
+
+
+@pytest.mark.parametrize("case", [*map(_parameter, CHANGED)])
+def test_no_answer_contradicts_what_a_release_did(case: dict[str, Any], tmp_path: Path) -> None:
+    line, release = LINES[case["export"]], case["release"]
+    config = json.loads(line["files"]["config.json"])
+    for path, value in case.get("config", {}).items():
+        *parts, key = path.split(".")
+        holder = config
+        for part in parts:
+            holder = holder[part]
+        holder[key] = value
+    files = {**line["files"], "config.json": json.dumps(config)}
+    shards = dict(_reshaped(shard, case.get("shapes", {})) for shard in line["shards"].items())
+    got = ask(write({**line, "files": files, "shards": shards}, tmp_path / "case"), (release,))
+    if got[release].answer != "unknown":
+        loads, why = case["loads"], case["why"]
+        wrong = complaint(release, _named(case), "", loads=loads, why=why, got=got[release])
+        assert not wrong, wrong
+
+
+def _reshaped(
+    shard: tuple[str, tuple[str, int]], shapes: dict[str, list[int]]
+) -> tuple[str, tuple[str, int]]:
+    """The shard file with other shapes, of the same dtypes, without holes."""
+    name, (text, _) = shard
+    end, header = 0, {}
+    for tensor, entry in json.loads(text).items():
+        if tensor == "__metadata__":
+            header[tensor] = entry
+            continue
+        shape = shapes.get(tensor, entry["shape"])
+        start, end = end, end + prod(shape) * BITS[entry["dtype"]] // 8
+        header[tensor] = {**entry, "shape": shape, "data_offsets": [start, end]}
+    return name, (json.dumps(header), end)
