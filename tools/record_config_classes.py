@@ -116,6 +116,7 @@ def record(config_class: Any, base: frozenset[str], name_of: Any) -> dict[str, A
         "numbers": {k: v for k, v in numbers.items() if type(v) is int and "token" not in k},
         "refuses": refuses,
         "checks_rope": _checks_rope(config_class),
+        "follows": follows(config_class),
     }
 
 
@@ -158,6 +159,29 @@ def _checks_rope(config_class: Any) -> bool:
     whole.pop("rope_parameters", None)
     lacking = {"rope_type": "yarn", "rope_theta": 10000.0}
     return _error(config_class, {**whole, "rope_scaling": lacking}) == "KeyError"
+
+
+def follows(config_class: Any) -> dict[str, str]:
+    """Key that has no default -> the one whose number it takes where it is missing or null."""
+    made, found = config_class(), {}
+    numbers = {k: v for k in _defaults(config_class) if type(v := vars(made).get(k)) is int}
+    for key, default in _defaults(config_class).items():
+        for other in numbers if default is None and key in numbers else ():
+            if other != key and all(
+                _number(config_class, key, {other: times * numbers[other]})
+                == times * numbers[other]
+                for times in (1, 2, 4)
+            ):
+                found[key] = other
+    return found
+
+
+def _number(config_class: Any, key: str, values: dict[str, Any]) -> Any:
+    """What a class has for a key; None where it refuses the values."""
+    try:
+        return vars(config_class.from_dict(values)).get(key)
+    except Exception:
+        return None
 
 
 def rope(config_class: Any) -> dict[str, list[str]]:

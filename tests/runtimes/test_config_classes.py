@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.runtimes.config_classes import class_for
 from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.registry import runtime_named
@@ -61,6 +62,30 @@ def test_a_value_that_the_field_of_the_class_refuses(
     found = reasons(tmp_path, runtime, version, LLAMA | change)
     assert found.startswith(expected) if expected.startswith("stops") else expected in found
     assert bool(found) == bool(expected)
+
+
+@pytest.mark.parametrize(("runtime", "version"), RELEASES)
+@pytest.mark.parametrize("given", [{}, {"num_key_value_heads": None}])
+@pytest.mark.parametrize("heads", [4, 8])
+def test_a_key_that_takes_its_number_from_another(
+    tmp_path: Path, runtime: str, version: str, given: dict[str, Any], heads: int
+) -> None:
+    """As many heads of keys as of queries, of the size that `head_dim` says."""
+    config = {key: value for key, value in LLAMA.items() if key != "num_key_value_heads"}
+    more = {"num_attention_heads": heads, "head_dim": 8}
+    found = reasons(tmp_path, runtime, version, config | more | given)
+    assert ("k_proj is 32 x 32, but config.json implies 64 x 32" in found) == (heads == 8)
+
+
+def test_a_tower_whose_config_is_null_has_the_sizes_of_its_class() -> None:
+    for runtime, version in RELEASES:
+        known = class_for(runtime_named(runtime).config_classes, version, "qwen2_5_vl")
+        assert known is not None
+        for vision, depth in ((None, 32), ({}, 32), ({"depth": 2}, 2)):
+            values = {"vision_config": vision}
+            made = known.completed(values, ModelConfig(values=values)).values["vision_config"]
+            assert made["depth"] == depth
+        assert "vision_config" not in known.completed({}, ModelConfig()).values
 
 
 YARN = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 16}

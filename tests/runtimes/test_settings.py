@@ -79,6 +79,31 @@ def test_a_config_class_of_another_type_may_have_other_values(
         assert ("rope_theta" in found) == (model_type == "llama")
 
 
+@pytest.mark.parametrize("key", ["rope_scaling", "rope_parameters"])
+def test_rotary_settings_under_either_name(key: str) -> None:
+    """It was tried on `rope_scaling`; a missing one says nothing where another may be there."""
+    known = settings("sglang", "0.5.23", "LlamaForCausalLM")
+    assert known is not None
+    rope = LLAMA3 | {"original_max_position_embeddings": 16}
+    found = list(known.stopped_by(LLAMA | {key: rope | {"rope_type": None}}, {}))
+    assert found == [((key, "rope_type"), "null")]
+    assert not list(known.stopped_by(LLAMA | {key: rope}, {}))
+
+
+@pytest.mark.parametrize("experts", [4, {"made up": 1}])
+def test_the_class_within_a_wrapper_is_stopped_too(tmp_path: Path, experts: object) -> None:
+    """SGLang's wrapper was not tried; what it builds for `llm_config` was, as NemotronH."""
+    config = {
+        "model_type": "NemotronH_Nano_VL_V2",
+        "llm_config": {"model_type": "nemotron_h", "n_routed_experts": experts},
+    }
+    name = "NemotronH_Nano_VL_V2"
+    write_checkpoint(tmp_path, tensors(), FP8, extra_config=config, architecture=name)
+    loads = judge(load(tmp_path), Target("sglang", "0.5.23", "0.5.23")).loads
+    stops = "llm_config.n_routed_experts of config.json is a value of type object"
+    assert (stops in str(loads.reasons)) == isinstance(experts, dict)
+
+
 def stopped(config: dict[str, Any]) -> list[str]:
     found = []
     for runtime, version in RELEASES:

@@ -1,15 +1,17 @@
 """What was learned of values that stop a class, for the parts of a config.json."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, find_at
 from ckptfix.checkpoint.model_config import NESTED_CONFIGS
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.config_classes import ConfigClass, class_for
-from ckptfix.runtimes.learned.settings import Settings, settings
+from ckptfix.runtimes.learned.settings import Settings, of_model_type, settings
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.targets import Target
 
@@ -21,10 +23,19 @@ class Tried(Struct, frozen=True):
     settings: Settings
     config_class: ConfigClass | None
     """The class that reads this part, where it is recorded."""
+    completes: bool = False
+    """The wrapper may put values into this part: none is missed."""
+
+    def stops(self, values: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+        """(Path in config.json, kind of the value there) of what the class cannot be built with."""
+        aliases = self.config_class.record.aliases if self.config_class else {}
+        for path, kind in self.settings.stopped_by(find_at(values, self.path), aliases):
+            if kind != "missing" or not self.completes:
+                yield (*self.path, *path), kind
 
 
 def tried_for(checkpoint: Checkpoint, target: Target, classes: Sequence[str]) -> tuple[Tried, ...]:
-    """What was tried of the outermost class, else of those that it builds for a language model.
+    """What was tried of the outermost class, else of the one that it builds for a language model.
 
     Args:
         checkpoint: with a config.json.
@@ -34,24 +45,37 @@ def tried_for(checkpoint: Checkpoint, target: Target, classes: Sequence[str]) ->
     document = checkpoint.documents.get(CONFIG_FILE)
     if document is None:
         return ()
-    outer = tuple(_tried(document.value, (), target, classes[:1]))
+    outer = _tried(document.value, (), target, settings(*_release(target), classes[0]))
+    if outer is not None:
+        return (outer,)
     within = [(key,) for key, _ in NESTED_CONFIGS if isinstance(document.value.get(key), dict)]
-    return outer or tuple(
-        found for path in within for found in _tried(document.value, path, target, classes[1:])
-    )
+    inner = (_inner(document.value, path, target, classes[1:]) for path in within)
+    return tuple(found for found in inner if found is not None)
 
 
-def _tried(values: object, path: Path, target: Target, classes: Sequence[str]) -> Iterator[Tried]:
-    """Those whose config class is the one that reads the part: another has other defaults."""
-    rows = runtime_named(target.runtime).config_classes
-    part = find_at(values, path)
-    model_type = part.get("model_type") if isinstance(part, dict) else None
-    own = class_for(rows, target.profile_version, model_type)
+def _inner(values: object, path: Path, target: Target, classes: Sequence[str]) -> Tried | None:
+    """Of a class that is named, else of the only one that was tried with such a config."""
     for name in classes:
-        known = settings(target.runtime, target.profile_version, name)
-        if known is None:
-            continue
-        other = class_for(rows, target.profile_version, known.record.model_type)
-        is_same = own is not None and other is not None and own.record.reads_like(other.record)
-        if model_type == known.record.model_type or is_same:
-            yield Tried(path, known, own)
+        if found := _tried(values, path, target, settings(*_release(target), name)):
+            return replace(found, completes=True)
+    model_type = find_at(values, (*path, "model_type"))
+    if not isinstance(model_type, str):
+        return None
+    found = _tried(values, path, target, of_model_type(*_release(target), model_type))
+    return replace(found, completes=True) if found else None
+
+
+def _tried(values: object, path: Path, target: Target, known: Settings | None) -> Tried | None:
+    """None if another config class reads the part: it has other defaults."""
+    if known is None:
+        return None
+    rows = runtime_named(target.runtime).config_classes
+    model_type = find_at(values, (*path, "model_type"))
+    own = class_for(rows, target.profile_version, model_type)
+    other = class_for(rows, target.profile_version, known.record.model_type)
+    is_same = own is not None and other is not None and own.record.reads_like(other.record)
+    return Tried(path, known, own) if model_type == known.record.model_type or is_same else None
+
+
+def _release(target: Target) -> tuple[str, str]:
+    return target.runtime, target.profile_version

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from ckptfix.checkpoint.model_config import DRAFT_KEYS, DraftLayers, ModelConfig
+from ckptfix.checkpoint.model_config import DRAFT_KEYS, NESTED_CONFIGS, DraftLayers, ModelConfig
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.kinds import KINDS, kind_of
 from ckptfix.runtimes.common.rows import known_row
@@ -18,6 +18,7 @@ from ckptfix.runtimes.facts import FACTS
 _NOT_AN_OBJECT: Final = "|".join(
     kind for kind in KINDS if kind not in ("missing", "null", "object", "empty object")
 )
+_LANGUAGE: Final = frozenset(key for key, _ in NESTED_CONFIGS)
 _ROPE: Final = ("rope_scaling", "rope_parameters")
 """Keys of rotary settings, the one that counts first."""
 
@@ -35,10 +36,12 @@ class ClassRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Kinds of values, joined by `|` -> keys that the class refuses them for."""
     checks_rope: bool = False
     """It refuses rotary settings that lack what their type needs."""
+    follows: dict[str, str] = {}
+    """Key -> the one whose number it takes where it is missing or null."""
 
     def reads_like(self, other: "ClassRecord") -> bool:
         """Whether another class makes the same of every key."""
-        return self == msgspec.structs.replace(other, checks_rope=self.checks_rope)
+        return self == replace(other, checks_rope=self.checks_rope, follows=self.follows)
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,18 +123,42 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
             values: config.json.
             config: what was read of it.
         """
+        towers = dict(self._towers(values))
         for key, inner in self._nested(values):
-            if key in ("text_config", "llm_config"):
-                return inner.completed(values[key], config)
-        set_ = config.values.keys() | {self.record.aliases.get(k, k) for k in config.values}
-        absent = {key: n for key, n in self.record.numbers.items() if key not in set_}
-        draft = next((key for key in DRAFT_KEYS if absent.get(key)), "")
+            if key in _LANGUAGE:
+                config = inner.completed(values[key], config)
+                return replace(config, values={**config.values, **towers})
+        known = self.with_defaults(config.values)
+        number = None if "num_hidden_layers" in config.values else known.get("num_hidden_layers")
+        draft = next((key for key in DRAFT_KEYS if key not in config.values and known.get(key)), "")
         return replace(
             config,
-            values={**absent, **config.values},
-            num_hidden_layers=absent.get("num_hidden_layers", config.num_hidden_layers),
-            draft_layers=config.draft_layers or (DraftLayers(absent[draft], "") if draft else None),
+            values={**known, **towers},
+            num_hidden_layers=config.num_hidden_layers if number is None else number,
+            draft_layers=config.draft_layers or (DraftLayers(known[draft], "") if draft else None),
         )
+
+    def with_defaults(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values with the numbers that are missing, and those that follow from others."""
+        set_ = values.keys() | {self.record.aliases.get(k, k) for k in values}
+        known = {key: n for key, n in self.record.numbers.items() if key not in set_} | dict(values)
+        followed = {
+            key: known[other]
+            for key, other in self.record.follows.items()
+            if known.get(key) is None and other in known
+        }
+        return known | followed
+
+    def _towers(self, values: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Key -> what the class within reads there; it has its defaults where that is null."""
+        for key, name in self.record.nested.items():
+            inner = values.get(key, {})
+            if key in _LANGUAGE or key not in values or not isinstance(inner, dict | None):
+                continue
+            given = inner or {}
+            found = _class_of(self.row, name or given.get("model_type"))
+            if found is not None:
+                yield key, found.with_defaults(given)
 
     def flat(self, values: Mapping[str, Any], start: str = "") -> dict[str, Any]:
         """As `flattened`, keys under their own names, with the numbers that are there by default.

@@ -68,19 +68,30 @@ class Settings(Struct, frozen=True, eq=False, dict=True):
             values: config.json, or the part of it that the class is built with.
             aliases: another name of a key -> the key.
         """
-        for path, kinds in self._kinds_of.items():
-            holder = find_at(values, path[:-1])
-            if not isinstance(holder, dict) or self._is_other_rope(path, holder):
-                continue
-            value = holder.get(path[-1], ABSENT)
-            kind = kind_of(value)
-            if kind in kinds and not _is_spelled(path[-1], value, holder, aliases):
-                yield path, kind
+        for tried, kinds in self._kinds_of.items():
+            for path in _spellings(tried):
+                holder = find_at(values, path[:-1])
+                if not isinstance(holder, dict) or self._is_other_rope(tried, holder):
+                    continue
+                value = holder.get(path[-1], ABSENT)
+                kind = kind_of(value)
+                if kind not in kinds or (kind == "missing" and path != tried):
+                    continue
+                if not _is_spelled(path[-1], value, holder, aliases):
+                    yield path, kind
 
-    def _is_other_rope(self, path: Path, holder: Mapping[str, Any]) -> bool:
-        tried = self.record.rope.get(".".join(map(str, path[:-1])))
+    def _is_other_rope(self, path: tuple[str, ...], holder: Mapping[str, Any]) -> bool:
+        tried = self.record.rope.get(".".join(path[:-1]))
         given = [holder[key] for key in _ROPE_TYPE if key in holder]
         return tried is not None and path[-1] not in _ROPE_TYPE and tried not in given
+
+
+def _spellings(path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """A path, and that of the same rotary setting in an object of another name."""
+    yield path
+    if path[-2:-1] in (("rope_scaling",), ("rope_parameters",)):
+        other = "rope_parameters" if path[-2] == "rope_scaling" else "rope_scaling"
+        yield (*path[:-2], other, path[-1])
 
 
 def _is_spelled(
@@ -105,6 +116,15 @@ def settings(runtime: str, version: str, architecture: str) -> Settings | None:
     if recorded is None:
         return None
     return Settings(msgspec.json.decode(recorded, type=SettingsRecord))
+
+
+@cache
+def of_model_type(runtime: str, version: str, model_type: str) -> Settings | None:
+    """The same of the only class that was tried with configs of a type; None if there are more."""
+    known = _file(runtime, version)
+    tried = [settings(runtime, version, name) for name in known.architectures] if known else []
+    found = [one for one in tried if one is not None and one.record.model_type == model_type]
+    return found[0] if len(found) == 1 else None
 
 
 @cache

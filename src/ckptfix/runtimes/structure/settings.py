@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, find_at
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.tree import Expected, Tree
@@ -70,11 +70,8 @@ def _stop(values: Mapping[str, Any], expected: Expected) -> tuple[Path, str]:
 
 def _tried_stop(values: Mapping[str, Any], expected: Expected) -> tuple[Path, str]:
     """The same of the first value that stops a model class."""
-    for tried in expected.tried:
-        aliases = tried.config_class.record.aliases if tried.config_class else {}
-        for path, kind in tried.settings.stopped_by(find_at(values, tried.path), aliases):
-            return (*tried.path, *path), kind
-    return (), ""
+    stops = (found for tried in expected.tried for found in tried.stops(values))
+    return next(stops, ((), ""))
 
 
 _GIVEN: Final = {kind: kind for kind in ("missing", "null")} | {
