@@ -54,6 +54,8 @@ def reasons(directory: Path, runtime: str, version: str, config: dict[str, Any])
         ({"rms_norm_eps": []}, "stops: rms_norm_eps of config.json is an empty list"),
         ({"use_cache": {"use_cache": True}}, "use_cache of config.json is a value of type object"),
         ({"eos_token_id": [1, 2]}, ""),
+        ({"rope_scaling": [1]}, "stops: rope_scaling of config.json is a value of type list"),
+        ({"rope_scaling": None}, ""),
     ],
 )
 def test_a_value_that_the_field_of_the_class_refuses(

@@ -99,6 +99,9 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
         key = next((key for key in _ROPE if values.get(key)), "")
         settings = values.get(key)
         if not isinstance(settings, dict):
+            kind = kind_of(settings)
+            if key == _ROPE[0] and kind in self._refused.get(_ROPE[1], ()):
+                yield (*path, key), kind  # it is renamed
             return
         within = {name: part for name, part in settings.items() if isinstance(part, dict)}
         for place, part in [((), settings), *(((name,), part) for name, part in within.items())]:
