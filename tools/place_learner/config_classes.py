@@ -1,0 +1,179 @@
+"""What a config class makes of values: tried on the class, one value at a time."""
+
+import dataclasses
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+KINDS: Final[Mapping[str, tuple[Any, ...]]] = {
+    "null": (None,),
+    "bool": (True,),
+    "int": (1,),
+    "float": (0.5,),
+    "string": ("made up",),
+    "empty string": ("",),
+    "list": ([1], ["made up"], [0.5], [True], [[1]], [{}]),
+    "empty list": ([],),
+    "object": ({"made up": 1}, {"made up": "made up"}, {"made up": {}}),
+    "empty object": ({},),
+}
+"""Kind of JSON value -> some that are tried; a kind is refused where all of them are."""
+STRICT: Final = "StrictDataclassFieldValidationError"
+IGNORED: Final = {"architectures", "model_type", "transformers_version", "_name_or_path", "dtype"}
+"""Keys that every config has, or that are no settings of a model."""
+_SCALARS: Final = {"bool", "int", "float", "string"}
+_ROPE: Final[Mapping[str, Any]] = {
+    "factor": 2.0,
+    "original_max_position_embeddings": 64,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "short_factor": [1.0],
+    "long_factor": [1.0],
+}
+_ROPE_TYPES: Final = ("default", "linear", "dynamic", "yarn", "longrope", "llama3", "proportional")
+
+
+def refused(config_class: Any, whole: dict[str, Any], key: str, *, within: bool) -> list[str]:
+    """The kinds of value that the class refuses for a key.
+
+    For null every exception counts; of the others only what the type of the field refuses, because
+    the value that is tried means nothing.
+
+    Args:
+        config_class: of the library or a runtime.
+        whole: its defaults.
+        key: the field.
+        within: a config is there, for which every exception counts; objects mean nothing.
+    """
+    found = []
+    for kind, values in KINDS.items():
+        errors = [_error(config_class, {**whole, key: value}) for value in values]
+        counts = kind == "null" or (within and kind != "object")
+        if all(error == STRICT or (counts and error) for error in errors):
+            found.append(kind)
+    if not within and set(found) >= _SCALARS:
+        found.remove("string")  # others may be among the strings that it names
+    return found
+
+
+def _error(config_class: Any, values: dict[str, Any]) -> str:
+    """Name of the exception; empty where it takes the values."""
+    try:
+        config_class.from_dict(values)
+    except Exception as error:
+        return type(error).__name__
+    return ""
+
+
+def record(config_class: Any, base: frozenset[str], name_of: Any) -> dict[str, Any]:
+    """What one class does.
+
+    Args:
+        config_class: of the library or a runtime.
+        base: fields that every class has.
+        name_of: class -> name in the file.
+
+    Raises:
+        Exception: the class has no defaults.
+    """
+    defaults = _defaults(config_class)
+    nested = {key: name_of(inner) for key, inner in _nested(config_class)}
+    refuses: dict[str, list[str]] = {}
+    whole = config_class().to_dict()
+    for key in sorted((defaults.keys() | nested.keys()) - IGNORED):
+        kinds = "|".join(sorted(refused(config_class, whole, key, within=key in nested)))
+        if kinds:
+            refuses.setdefault(kinds, []).append(key)
+    own = defaults.keys() - nested.keys() - IGNORED
+    own -= base - {key for c in config_class.__mro__[:-1] for key in _declared(c)}
+    aliases = dict(sorted((getattr(config_class, "attribute_map", {}) or {}).items()))
+    numbers = {aliases.get(key, key): defaults[key] for key in sorted(own)}
+    return {
+        "aliases": aliases,
+        "nested": nested,
+        "numbers": {k: v for k, v in numbers.items() if type(v) is int and "token" not in k},
+        "refuses": refuses,
+        "checks_rope": _checks_rope(config_class),
+        "follows": follows(config_class),
+    }
+
+
+def _defaults(config_class: Any) -> dict[str, Any]:
+    """Fields of a class, or arguments of one that has its own way to be made."""
+    found = {field.name: field.default for field in dataclasses.fields(config_class)}
+    for ancestor in reversed(config_class.__mro__):
+        if "__init__" in vars(ancestor) and ancestor.__module__.partition(".")[0] not in _LIBRARY:
+            arguments = inspect.signature(ancestor.__init__).parameters.values()
+            found |= {
+                argument.name: argument.default
+                for argument in arguments
+                if argument.name != "self"
+                and argument.kind not in (argument.VAR_KEYWORD, argument.VAR_POSITIONAL)
+            }
+    return found
+
+
+_LIBRARY: Final = ("transformers", "builtins", "huggingface_hub")
+
+
+def _nested(config_class: Any) -> Iterator[tuple[str, Any]]:
+    """Key -> class of every config within; a class of no type where the config names it."""
+    from transformers import PreTrainedConfig
+
+    declared = getattr(config_class, "sub_configs", {}) or {}
+    yield from declared.items()
+    for key in _defaults(config_class).keys() - declared.keys():
+        value = vars(config_class()).get(key)  # attributes of Gemma 4 may raise
+        if isinstance(value, PreTrainedConfig):
+            yield key, type(value)
+
+
+def _checks_rope(config_class: Any) -> bool:
+    """Whether it refuses rotary settings without what their type needs."""
+    fields = _defaults(config_class)
+    if "rope_parameters" not in fields and "rope_scaling" not in fields:
+        return False
+    whole = config_class().to_dict()
+    whole.pop("rope_parameters", None)
+    lacking = {"rope_type": "yarn", "rope_theta": 10000.0}
+    return _error(config_class, {**whole, "rope_scaling": lacking}) == "KeyError"
+
+
+def follows(config_class: Any) -> dict[str, str]:
+    """Key that has no default -> the one whose number it takes where it is missing or null."""
+    made, found = config_class(), {}
+    numbers = {k: v for k in _defaults(config_class) if type(v := vars(made).get(k)) is int}
+    for key, default in _defaults(config_class).items():
+        for other in numbers if default is None and key in numbers else ():
+            if other != key and all(
+                _number(config_class, key, {other: times * numbers[other]})
+                == times * numbers[other]
+                for times in (1, 2, 4)
+            ):
+                found[key] = other
+    return found
+
+
+def _number(config_class: Any, key: str, values: dict[str, Any]) -> Any:
+    """What a class has for a key; None where it refuses the values."""
+    try:
+        return vars(config_class.from_dict(values)).get(key)
+    except Exception:
+        return None
+
+
+def rope(config_class: Any) -> dict[str, list[str]]:
+    """Type of rotary settings -> keys without which they are refused."""
+    found: dict[str, list[str]] = {}
+    for type_ in _ROPE_TYPES:
+        for key in _ROPE:
+            settings = {"rope_type": type_, **{k: v for k, v in _ROPE.items() if k != key}}
+            if _error(config_class, {"rope_scaling": settings, "rope_theta": 1e4}) == "KeyError":
+                found.setdefault(type_, []).append(key)
+    return found
+
+
+def _declared(config_class: Any) -> set[str]:
+    if config_class.__name__ == "PreTrainedConfig":
+        return set()
+    return set(inspect.get_annotations(config_class))
