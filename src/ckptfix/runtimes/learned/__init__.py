@@ -6,4 +6,6 @@ what it was learned from. Equal tables are stored once for all releases.
 
     records.py  the content of the files; store.py reads them, line by line
     table.py    one table, ready for lookups
+    settings.py, sizes.py  values that stop a class and sizes that it expects, of releases in files
+                of their own (release_file.py)
 """

@@ -15,7 +15,7 @@ from msgspec import Struct
 from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.kinds import ABSENT, kind_of
-from ckptfix.runtimes.facts import FACTS
+from ckptfix.runtimes.learned.release_file import release_file
 
 FOLDER: Final = "settings"
 _ROPE: Final = frozenset({"rope_theta", "rope_scaling", "rope_parameters"})
@@ -34,16 +34,6 @@ class SettingsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Path of rotary settings -> their type: another type reads other keys of them."""
     stops: dict[str, tuple[str, ...]]
     """Kinds of values, joined by `|` -> paths of keys."""
-
-
-class SettingsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One release."""
-
-    runtime: str
-    version: str
-    transformers: str
-    architectures: dict[str, msgspec.Raw]
-    """Read where an architecture is asked for."""
 
 
 class Settings(Struct, frozen=True, eq=False, dict=True):
@@ -111,7 +101,7 @@ def _is_spelled(
 @cache
 def settings(runtime: str, version: str, architecture: str) -> Settings | None:
     """What stops the class of an architecture; None if that was not tried with this release."""
-    known = _file(runtime, version)
+    known = release_file(runtime, FOLDER, version)
     recorded = known.architectures.get(architecture) if known else None
     if recorded is None:
         return None
@@ -121,15 +111,7 @@ def settings(runtime: str, version: str, architecture: str) -> Settings | None:
 @cache
 def of_model_type(runtime: str, version: str, model_type: str) -> Settings | None:
     """The same of the only class that was tried with configs of a type; None if there are more."""
-    known = _file(runtime, version)
+    known = release_file(runtime, FOLDER, version)
     tried = [settings(runtime, version, name) for name in known.architectures] if known else []
     found = [one for one in tried if one is not None and one.record.model_type == model_type]
     return found[0] if len(found) == 1 else None
-
-
-@cache
-def _file(runtime: str, version: str) -> SettingsFile | None:
-    path = FACTS / runtime / FOLDER / f"{version}.json"
-    if not path.is_file():
-        return None
-    return msgspec.json.decode(path.read_bytes(), type=SettingsFile)

@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.runtimes.config_classes import ConfigClass, flattened
-from ckptfix.runtimes.facts import FACTS
 from ckptfix.runtimes.layout import size_in
+from ckptfix.runtimes.learned.release_file import release_file
 from ckptfix.runtimes.loads import Effect
 
 FOLDER: Final = "sizes"
@@ -53,16 +53,6 @@ class SizesRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     """Path -> the value that it had; nothing is known for other values."""
     of_library: bool = False
     """The config is the default of its class, so these values also hold where a key is missing."""
-
-
-class SizesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One release."""
-
-    runtime: str
-    version: str
-    transformers: str
-    architectures: dict[str, msgspec.Raw]
-    """Read where an architecture is asked for."""
 
 
 class Sizes(Struct, frozen=True, eq=False, dict=True):
@@ -119,14 +109,6 @@ class SizesFor(Struct, frozen=True, eq=False, dict=True):
 @cache
 def sizes(runtime: str, version: str, architecture: str) -> Sizes | None:
     """What the class of an architecture expects; None if that was not learned of this release."""
-    known = _file(runtime, version)
+    known = release_file(runtime, FOLDER, version)
     recorded = known.architectures.get(architecture) if known else None
     return Sizes(msgspec.json.decode(recorded, type=SizesRecord)) if recorded else None
-
-
-@cache
-def _file(runtime: str, version: str) -> SizesFile | None:
-    path = FACTS / runtime / FOLDER / f"{version}.json"
-    if not path.is_file():
-        return None
-    return msgspec.json.decode(path.read_bytes(), type=SizesFile)
