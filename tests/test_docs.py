@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from ckptfix.checkpoint.formats.table import FORMATS
-from ckptfix.cli.app import COMMANDS
 from ckptfix.runtimes.name_maps import builtin_maps, compile_rules, parse_name_map
 from ckptfix.runtimes.profile_store import known_releases
 from docs_families import answered
-from generate_docs import GENERATED
+from generate_docs import COMMANDS, GENERATED
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 
 import ckptfix
-from ckptfix.cli.app import COMMANDS
 from ckptfix.report.check_json import check_schema
 from ckptfix.report.check_text import below_first_screen
 from ckptfix.report.compare_json import compare_schema
@@ -45,6 +44,18 @@ a warning, that the effect depends on the runtime. `check` exits with 1 on eithe
 `--fail-on error` or the [configuration](../configuration.md) changes that. CKF8 rules need the
 weights: only [`ckptfix verify`](../verify.md) finds them.
 """
+COMMANDS = (
+    "rewrite",
+    "check",
+    "verify",
+    "compare",
+    "inspect",
+    "resolve",
+    "rules",
+    "explain",
+    "runtimes",
+    "demo",
+)
 EXAMPLE_RUNTIMES = ("vllm==0.17.1",)
 """Releases for the examples of rules that depend on one."""
 

@@ -12,6 +12,7 @@ import pytest
 from typer.main import get_command
 
 from ckptfix.cli.app import command_line
+from generate_docs import COMMANDS
 from tests.conftest import Call, files_of
 
 GROUP: Any = get_command(command_line())
@@ -62,7 +63,8 @@ def walk() -> Iterator[tuple[str, Any]]:
 WALK = tuple(walk())
 
 
-def test_the_walk_reaches_what_is_known_to_take_a_path() -> None:
+def test_the_walk_reaches_every_command_and_what_is_known_to_take_a_path() -> None:
+    assert set(GROUP.commands) == set(COMMANDS)
     reached = {(command, parameter.opts[0]) for command, parameter in WALK}
     assert {
         ("check", "checkpoints"),

@@ -1,7 +1,7 @@
 """The profile of a release: every architecture that it registers, and what could not be read."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from ckptfix.errors import CkptfixError
@@ -26,7 +26,7 @@ from profile_extractor.writer import Records
 _Part = TypeVar("_Part")
 
 _PACKED: Final = "packed_modules_mapping"
-_KINDS: Final = tuple(field.name for field in fields(ConfigMapper))
+_KINDS: Final = ConfigMapper.__struct_fields__
 _WITHOUT_PLACE: Final = "renaming"
 """A kind of rule that vLLM applies to names as well and that a profile cannot hold."""
 

@@ -97,7 +97,7 @@ class Planner(Struct, frozen=True):
             CkptfixError: no release registers the architecture, the rules contradict each other, or
                 the names in this metadata cannot be renamed.
         """
-        self._require_speller()
+        self._require_plain_names()
         request = self.request
         tensors = None
         own = request.own_map
@@ -121,22 +121,21 @@ class Planner(Struct, frozen=True):
                 portable = replace(portable, plan=plan, before=before)
         return ProvedPlan(self.checkpoint, plan, portable, harmed, tensors)
 
-    def _require_speller(self) -> None:
-        dialect = self.checkpoint.dialect
-        if dialect.reading is None:
+    def _require_plain_names(self) -> None:
+        dialect, request = self.checkpoint.dialect, self.request
+        if dialect.reading is None or request.own_map is None or request.tensors:
             return
         name, quantizer = self.checkpoint.name, dialect.quantizer
         if dialect.speller is None:
             raise CkptfixError(
                 f"{name}: no runtime reads a name in metadata of {quantizer}",
-                advice="run `check` to see what is wrong with the checkpoint",
+                advice="leave the name map out",
             )
-        if self.request.own_map is not None and not self.request.tensors:
-            raise CkptfixError(
-                f"{name}: names in metadata of {quantizer} are not plain names, so a name map "
-                "cannot rename them",
-                advice="name the releases instead; their names are added",
-            )
+        raise CkptfixError(
+            f"{name}: names in metadata of {quantizer} are not plain names, so a name map cannot "
+            "rename them",
+            advice="name the releases instead; their names are added",
+        )
 
     def make_with_advice(self) -> ProvedPlan:
         """The plan, and whether rebuilding from the tensors would fix what remains."""
