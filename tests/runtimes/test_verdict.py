@@ -159,7 +159,7 @@ def test_the_pattern_that_excludes_a_quantized_module_is_named(tmp_path: Path) -
     )
 
 
-@pytest.mark.parametrize("fixture", ["llama-fp8", "llama-nvfp4"])
+@pytest.mark.parametrize("fixture", ["llama-fp8-kv8", "llama-nvfp4-awq"])
 def test_what_was_not_modelled_is_unknown_whatever_is_stored(fixture: str) -> None:
     """SGLang 0.5.8 reads ModelOpt's metadata, in a way that nobody wrote down."""
     judged = verdict(FIXTURES / fixture, "sglang", "0.5.8")

@@ -114,6 +114,15 @@ def test_less_written_than_with_the_untouched_fixture_is_a_failure(
 
 LOST = ("unused: 2, model.layers.0.self_attn.k_proj.k_scale",)
 SCALES = [f"model.layers.0.self_attn.{part}_proj.{part}_scale" for part in "kv"]
+FOUR_BITS = json.dumps(
+    {
+        "quantization_config": {
+            "quant_algo": "FP8",
+            "kv_cache_quant_algo": "NVFP4",
+            "kv_cache_scheme": {"type": "float", "num_bits": 4},
+        }
+    }
+)
 FP8_CACHE = json.dumps({"quantization_config": {"kv_cache_quant_algo": "FP8"}})
 
 
@@ -123,6 +132,7 @@ FP8_CACHE = json.dumps({"quantization_config": {"kv_cache_quant_algo": "FP8"}})
         ("sglang==0.5.23", "{}", LOST, SCALES, True),
         ("vllm==0.33.0", "{}", LOST, SCALES, False),
         ("sglang==0.5.23", FP8_CACHE, LOST, SCALES, False),
+        ("sglang==0.5.23", FOUR_BITS, LOST, SCALES, True),
         ("sglang==0.5.23", "{}", LOST, SCALES[:1], False),
         ("sglang==0.5.23", "{}", ("unused: 2, model.norm.weight",), SCALES, False),
         ("sglang==0.5.23", "{}", (*LOST, "never: 1, model.norm.weight"), SCALES, False),

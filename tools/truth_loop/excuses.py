@@ -43,10 +43,15 @@ def announces_cache(case: Case) -> bool:
     """True where a file that SGLang reads has a name or an object for the KV cache.
 
     It reads hf_quant_config.json only without `quantization_config` in config.json, and passes over
-    numbers (sglang 0.5.23, sglang/srt/layers/quantization/modelopt_quant.py `from_config`).
+    numbers. With FP8 in config.json, an object for the cache decides, and is passed over unless it
+    says 8-bit floats (sglang 0.5.23, sglang/srt/layers/quantization/modelopt_quant.py
+    `from_config`).
     """
     config, hf_quant = _object(case.config), _object(case.hf_quant)
     own = config.get("quantization_config")
+    scheme = own.get("kv_cache_scheme") if isinstance(own, dict) else None
+    if isinstance(own, dict) and own.get("quant_algo") == "FP8" and isinstance(scheme, dict):
+        return (scheme.get("type"), scheme.get("num_bits")) == ("float", 8)
     sections = [own] if isinstance(own, dict) else [hf_quant, hf_quant.get("quantization")]
     return any(
         isinstance(section.get(key), str | dict)

@@ -93,7 +93,20 @@ def _method(named: JsonObject, release: SglangRelease) -> str:
     require_modelopt(named, method, own=_OWN, known=QUANT_METHODS)
     if release.reading.unknown:
         raise NotModelledError(release.reading.unknown, named, method)
-    return method
+    asks_algo = release.architecture in release.reading.mixed_asks_config
+    return _asked(named) if method == "modelopt" and asks_algo else method
+
+
+def _asked(found: JsonObject) -> str:
+    """The method that NemotronH derives from quant_algo, where the spelling hid `modelopt`.
+
+    Source: sglang 0.5.23, sglang/srt/arg_groups/model_overrides/nemotron_h.py
+    `_nemotron_h_overrides`; in server_args.py of 0.5.10.
+    """
+    algo = found.get("quant_algo")
+    if algo == MIXED:
+        return "modelopt_mixed"
+    return "modelopt_fp4" if algo == "NVFP4" else "modelopt_fp8"
 
 
 def _why_w4afp8(release: SglangRelease) -> str:
