@@ -11,6 +11,7 @@ from tests.conftest import (
     DATA,
     Run,
 )
+from tests.terminal import read_all
 
 NANO_VL = DATA / "nanovl-mixed"
 
@@ -25,19 +26,7 @@ def in_terminal(*arguments: object, **environment: str) -> str:
         stdin=terminal,
         env={**os.environ, "TERM": "xterm-256color", **environment},
     ) as process:
-        os.close(terminal)
-        shown = b""
-        while True:
-            try:
-                data = os.read(controller, 65536)
-            except OSError:
-                break
-            if not data:
-                break
-            shown += data
-        process.wait()
-    os.close(controller)
-    return shown.decode()
+        return read_all(controller, terminal, process)
 
 
 def test_a_terminal_gets_colour_and_a_pipe_none(run: Run) -> None:

@@ -17,6 +17,7 @@ import pytest
 from ckptfix.report.layout import cells
 from tests.builders import bf16, fp8, mixed, write_checkpoint
 from tests.conftest import DATA, Run
+from tests.terminal import read_all
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 CHECKPOINTS = {
@@ -71,19 +72,9 @@ def on_terminal(directory: Path, width: int, *arguments: str, term: str = "dumb"
         stdout=theirs,
         stderr=subprocess.STDOUT,
         env={**os.environ, "TERM": term},
-    ):
-        os.close(theirs)
-        made = b""
-        while True:
-            try:
-                part = os.read(ours, 65536)
-            except OSError:  # the other end is closed
-                break
-            if not part:
-                break
-            made += part
-    os.close(ours)
-    return COLOUR.sub("", made.decode()).replace("\r\n", "\n")
+    ) as process:
+        made = read_all(ours, theirs, process)
+    return COLOUR.sub("", made).replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.conftest import DATA
 from tests.hub.repositories import blobs_of
 from tests.hub.state import Fault, Hub
+from tests.terminal import read_all
 
 
 def test_a_terminal_sees_which_headers_are_read(hub: Hub, environment: dict[str, str]) -> None:
@@ -24,11 +25,9 @@ def test_a_terminal_sees_which_headers_are_read(hub: Hub, environment: dict[str,
         text=True,
         env={**os.environ, **environment, **terminal},
     ) as process:
-        os.close(follower)
-        shown = b"".join(iter(lambda: _read(leader), b"")).decode()
+        shown = read_all(leader, follower, process)
         assert process.stdout is not None
         stdout = process.stdout.read()
-    os.close(leader)
     assert process.returncode == 0
     assert "org/nano: reading headers" in shown
     assert "16/17" in shown
@@ -56,19 +55,10 @@ def test_a_download_is_reported_to_the_caller_and_drawn_nowhere(
         stderr=follower,
         env={**os.environ, **environment, "TERM": "xterm"},
     ) as process:
-        os.close(follower)
-        shown = b"".join(iter(lambda: _read(leader), b"")).decode()
-    os.close(leader)
+        shown = read_all(leader, follower, process)
     assert (process.returncode, shown) == (0, "")
     steps = json.loads((tmp_path / "steps").read_text())
     downloads = [tuple(step) for step in steps if step[0] == "downloading weights"]
     number = downloads[0][2]
     assert number > 17
     assert downloads == [("downloading weights", n, number) for n in range(number + 1)]
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 1 << 16)
-    except OSError:  # Linux says so when the other side is closed
-        return b""
