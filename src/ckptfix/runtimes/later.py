@@ -32,7 +32,7 @@ def later_stop(
     if not known or Version(target.profile_version) >= Version(known[-1]):
         return ""
     newest = Target(target.runtime, known[-1], known[-1])
-    key = "later stop", newest, tuple(classes)
+    key = "later stop", newest, id(family), tuple(classes)  # families live as long as the program
     if key not in checkpoint.derived:
         found = _reasons(checkpoint, family, newest, classes)
         checkpoint.derived[key] = next(found, None)
