@@ -114,8 +114,10 @@ def learned(runtime: str, version: str, architecture: str) -> Learned | None:
         architecture: an entry of `architectures` in config.json.
     """
     used = nearest_release(runtime, version)
-    if used is None or used == version:
-        return _learned_in(runtime, version, architecture) if used else None
+    if used is None:
+        return None
+    if used == version:
+        return _learned_in(runtime, version, architecture)
     before = [known for known in learned_releases(runtime) if Version(known) < Version(version)]
     return _learned_near(runtime, before[-1] if before else "", used, architecture)
 

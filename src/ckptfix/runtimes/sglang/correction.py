@@ -23,6 +23,11 @@ class SglangRelease(Struct, frozen=True):
     reading: SglangReading
     architecture: str
 
+    @property
+    def asks_config(self) -> bool:
+        """Whether its class reads quant_algo in `quantization_config` of config.json itself."""
+        return self.architecture in self.reading.mixed_asks_config
+
 
 def is_corrected(found: JsonObject, release: SglangRelease) -> bool:
     """Whether quant_algo decides instead of quant_method, or because there is none."""

@@ -61,8 +61,7 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
     if hybrid := read_deepseek_v4(named, release.architecture, release.reading):
         return hybrid
     method = _method(named, release)
-    asks_config = release.architecture in release.reading.mixed_asks_config
-    if method == "modelopt_mixed" and found is None and asks_config:
+    if method == "modelopt_mixed" and found is None and release.asks_config:
         cause = "it requires quantization_config in config.json, which is missing"
         raise StopsError(cause, (CONFIG_FILE, CONFIG_ROOT))
     if found is None or not _is_complete(found, method, release.reading):
@@ -93,8 +92,7 @@ def _method(named: JsonObject, release: SglangRelease) -> str:
     require_modelopt(named, method, own=_OWN, known=QUANT_METHODS)
     if release.reading.unknown:
         raise NotModelledError(release.reading.unknown, named, method)
-    asks_algo = release.architecture in release.reading.mixed_asks_config
-    return _asked(named) if method == "modelopt" and asks_algo else method
+    return _asked(named) if method == "modelopt" and release.asks_config else method
 
 
 def _asked(found: JsonObject) -> str:
