@@ -11,8 +11,9 @@ ROLES: Final = (
     Role("weight_scale", is_scale=True, by_row=True, fused=True),
     Role("weight_scale_2", "scalar", is_scale=True, optional=True, fused=True),
     Role("input_scale", "scalar", is_scale=True, optional=True, fused=True),
-    # Of formats that models are published in: DeepSeek V4.
-    Role("scale", by_row=True),
+    # Of formats that models are published in: DeepSeek V4. Routers of Gemma 4 and hyper-connections
+    # have a `scale` of their own (transformers 5.19.0, modeling_gemma4.py, modeling_deepseek_v4.py).
+    Role("scale", by_row=True, of_models=True),
     Role("k_scale", is_scale=True, of_kv_cache=True),
     Role("v_scale", is_scale=True, of_kv_cache=True),
     Role("k_bias", of_kv_cache=True),
@@ -38,6 +39,7 @@ WEIGHTS: Final = tuple(role.name for role in ROLES if role.is_weight)
 KV_ROLES: Final = tuple(role.name for role in ROLES if role.of_kv_cache)
 KV_SCALES: Final = tuple(role.name for role in ROLES if role.of_kv_cache and role.is_scale)
 SCALES: Final = tuple(role.name for role in ROLES if role.is_scale)
+NAMES_OF_MODELS: Final = tuple(role.name for role in ROLES if role.of_models)
 OPTIONAL_COMPANIONS: Final = tuple(role for role in ROLES if role.optional)
 SPELLINGS: Final[Mapping[str, str]] = {role.also: role.name for role in ROLES if role.also}
 """Another spelling -> role."""

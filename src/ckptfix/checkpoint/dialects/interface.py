@@ -69,6 +69,8 @@ class Role(Struct, frozen=True):
     """It holds the codes of a weight, or the weight itself."""
     also: str = ""
     """Another spelling."""
+    of_models: bool = False
+    """Model classes have parameters of this name that scale no weight; those are 1-D."""
 
 
 class Stored(Protocol):

@@ -9,7 +9,7 @@ from msgspec import Struct
 from ckptfix.checkpoint.formats import table
 from ckptfix.checkpoint.formats.format import Format, is_scalar
 from ckptfix.checkpoint.modules import Module
-from ckptfix.checkpoint.roles import OPTIONAL_COMPANIONS, WEIGHTS
+from ckptfix.checkpoint.roles import NAMES_OF_MODELS, OPTIONAL_COMPANIONS, WEIGHTS
 from ckptfix.checkpoint.safetensors import Tensor
 
 _OF_TABLES: Final = ("I32", "U32")
@@ -158,7 +158,15 @@ def _scale_of(module: Module) -> str:
         return "weight_scale"
     if len(module.tensors) < 2:
         return ""
-    return next((row.scale for row in table.FORMATS if row.scale in module.tensors), "")
+    return next((row.scale for row in table.FORMATS if _has_scale(row, module)), "")
+
+
+def _has_scale(row: Format, module: Module) -> bool:
+    scale = module.tensors.get(row.scale)
+    if scale is None:
+        return False
+    its_own = row.scale in NAMES_OF_MODELS and row.weight not in module.tensors
+    return not its_own or len(scale.shape) > 1
 
 
 def _match(module: Module, weight: Tensor) -> StoredFormat:
