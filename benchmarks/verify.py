@@ -78,7 +78,7 @@ def generate(directory: Path, nbytes: int) -> int:
         one |= fp8(f"self_attn.{part}", out, HIDDEN)
     for part, (out, columns) in MLP.items():
         one |= nvfp4(f"mlp.{part}", out, columns)
-    each = sum(tensor.nbytes for tensor in one.values())
+    each: int = sum(tensor.nbytes for tensor in one.values())
     layers = -(-nbytes // each)
     weight_map: dict[str, str] = {}
     entries: dict[str, object] = {}
