@@ -10,6 +10,7 @@ from typing import Any
 from tests.builders import Shapes, bf16, write_checkpoint
 from tests.checkpoint.test_quantizers import mlx
 from tests.rules.test_own_names import FP8, ROUND, blocks, groups, packed
+from tests.runtimes.gemma_4 import gemma_4
 from tests.runtimes.whole_models import CONFIG, GPTQ, LINEARS, METADATA, NORMS, model
 
 QUARK_INT4 = {
@@ -135,6 +136,16 @@ def ignored_in_the_spelling_of_a_wrapper(at: Path) -> Path:
     return model(at, metadata, packed, ("mlp.down_proj",))
 
 
+def ignored_and_packed_all_the_same(at: Path) -> Path:
+    """An expression in `ignore` names modules that were packed when the model was saved."""
+    return model(at, groups("Linear", ignore=("lm_head", r"re:.*mlp\.down_proj$")), packed)
+
+
+def experts_of_gemma_4_one_by_one(at: Path) -> Path:
+    """A text model whose experts are stored as `experts.0.gate_proj` and so on."""
+    return gemma_4(at, bank="experts")
+
+
 MECHANISMS: dict[str, Callable[[Path], Path]] = {
     made.__name__: made
     for made in (
@@ -149,5 +160,7 @@ MECHANISMS: dict[str, Callable[[Path], Path]] = {
         mxfp8_that_names_itself,
         part_of_a_name_in_modules_to_not_convert,
         ignored_in_the_spelling_of_a_wrapper,
+        ignored_and_packed_all_the_same,
+        experts_of_gemma_4_one_by_one,
     )
 }

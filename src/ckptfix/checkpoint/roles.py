@@ -11,8 +11,8 @@ ROLES: Final = (
     Role("weight_scale", is_scale=True, by_row=True, fused=True),
     Role("weight_scale_2", "scalar", is_scale=True, optional=True, fused=True),
     Role("input_scale", "scalar", is_scale=True, optional=True, fused=True),
-    # Of formats that models are published in: DeepSeek V4. Routers of Gemma 4 and hyper-connections
-    # have a `scale` of their own (transformers 5.19.0, modeling_gemma4.py, modeling_deepseek_v4.py).
+    # Of formats that models are published in: DeepSeek V4. Gemma 4's routers and hyper-connections
+    # have a `scale` of their own (transformers 5.19.0: modeling_{gemma4,deepseek_v4}.py).
     Role("scale", by_row=True, of_models=True),
     Role("k_scale", is_scale=True, of_kv_cache=True),
     Role("v_scale", is_scale=True, of_kv_cache=True),
