@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 import torch
-from msgspec.structs import replace
 from torch import Tensor
 
 from ckptfix.checkpoint.numbers import (
@@ -17,7 +16,7 @@ from ckptfix.checkpoint.numbers import (
 from ckptfix.checkpoint.roles import SCALES
 from ckptfix.verifying.blocks import count_weight
 from ckptfix.verifying.dequantize.mxfp import e8m0
-from ckptfix.verifying.dequantize.registry import dequantize, dequantizer, in_chunks
+from ckptfix.verifying.dequantize.registry import dequantize, in_chunks
 from ckptfix.verifying.low_rank import low_ranks
 from ckptfix.verifying.stored import SOURCE, StoredWeight
 
@@ -96,31 +95,16 @@ def _of(stored: StoredWeight, low_rank: LowRankNumbers | None) -> ModuleNumbers:
 def _weight(stored: StoredWeight) -> WeightNumbers:
     """From the count of each byte value: nothing is decoded twice."""
     out, columns = stored.shape
-    meanings = _meanings(stored)
-    size = meanings.abs()
-    per_byte = torch.stack(
-        [meanings.isnan(), meanings == 0, size >= stored.format.codes.largest]
-    ).sum(-1)
-    counted = count_weight(stored)
-    not_a_number, zeros, at_limit = (per_byte * counted.weight).sum(-1).tolist()
-    largest = counted.largest_scale * float(size[counted.weight > 0].nan_to_num().amax())
+    codes, pairing = count_weight(stored)
     return WeightNumbers(
         out * columns,
-        not_a_number,
-        zeros,
-        at_limit,
-        counted.blocks,
-        largest,
-        _correlation(counted.pairs.tolist()),
+        codes.not_a_number,
+        codes.zeros,
+        codes.at_limit,
+        pairing.blocks,
+        pairing.largest * codes.largest,
+        _correlation(pairing.pairs.tolist()),
     )
-
-
-def _meanings(stored: StoredWeight) -> Tensor:
-    """The codes that each byte holds, `[256, 1 or 2]`."""
-    weight = stored.tensors["weight"]
-    every = torch.arange(256, dtype=torch.uint8, device=weight.device).view(weight.dtype)
-    one_column = replace(stored, tensors={"weight": every.reshape(256, 1)})
-    return dequantizer(stored.format).codes(one_column).reshape(256, -1)
 
 
 def _correlation(pairs: list[float]) -> float | None:

@@ -8,6 +8,8 @@ from ckptfix.verifying.stored import StoredWeight
 E2M1_MAX = 6.0
 _E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 """Values of the codes 0 to 7; bit 3 of a code is the sign."""
+ZEROS, SIXES = 12, 17
+"""Where numbers begin in `table_of_fours`."""
 
 
 def _values(device: torch.device) -> Tensor:
@@ -30,25 +32,27 @@ def codes(stored: StoredWeight) -> Tensor:
 
 
 def table_of_fours(device: torch.device) -> Tensor:
-    """Int16 `[65536]`: four times the sum of the squares of the four values of two bytes.
+    """Int32 `[65536]`: what the four values of two bytes add up to, three numbers in one.
 
-    They are looked up as a number from -32768, plus 32768: masking it would take far longer.
+    The lowest is four times the sum of their squares, then come how many are 0, from bit `ZEROS`
+    on, and how many are 6 or -6, from bit `SIXES` on; there is room for those of sixteen values.
     """
-    squares = (4 * _values(device).square()).to(torch.int16)
-    two = squares.repeat(16) + squares.repeat_interleave(16)
-    return (two.repeat(256) + two.repeat_interleave(256)).roll(1 << 15)
+    values = _values(device)
+    squares, zeros, sixes = 4 * values.square(), values == 0, values.abs() == E2M1_MAX
+    one = squares.int() + zeros.int() * (1 << ZEROS) + sixes.int() * (1 << SIXES)
+    two = one.repeat(16) + one.repeat_interleave(16)
+    return two.repeat(256) + two.repeat_interleave(256)
 
 
-def squares_of_sixteens(data: Tensor, table: Tensor) -> Tensor:
-    """`[8 n]` bytes -> `[n]`, int64: four times the sum of the squares of sixteen values each.
+def totals_of_sixteens(data: Tensor, table: Tensor) -> Tensor:
+    """`[8 n]` bytes -> int32 `[n]`: what sixteen values each add up to, as in the table.
 
     Args:
         data: bytes.
         table: `table_of_fours`.
     """
-    fours = table.index_select(0, data.view(torch.int16).int().add_(1 << 15))
-    # Four sums lie in one number of 64 bits; this product has their total in its upper 16 bits.
-    return fours.view(torch.int64).mul_(0x0001_0001_0001_0001).bitwise_right_shift_(48)
+    fours = table.index_select(0, data.view(torch.uint16).int())
+    return fours.reshape(-1, 4).sum(1, dtype=torch.int32)
 
 
 def pack(values: Tensor) -> Tensor:
