@@ -161,6 +161,15 @@ def add_an_expert(draft: Draft, choose: random.Random) -> None:
     draft["tensors"] |= nvfp4(name)
 
 
+def declare_sizes(draft: Draft, choose: random.Random) -> None:
+    """Some that experts may not have."""
+    draft["sizes"] = {
+        "hidden_size": choose.choice((32, 64)),
+        "intermediate_size": choose.choice((32, 96)),
+        "moe_intermediate_size": choose.choice((32, 96)),
+    }
+
+
 CHANGES: tuple[Callable[[Draft, random.Random], None], ...] = (
     drop_a_tensor,
     change_a_shape,
@@ -174,6 +183,7 @@ CHANGES: tuple[Callable[[Draft, random.Random], None], ...] = (
     sort_tensors,
     name_targets,
     add_an_expert,
+    declare_sizes,
 )
 
 
@@ -211,10 +221,12 @@ def write(directory: Path, draft: Draft, architecture: str, files: int) -> None:
     config = {
         "architectures": [architecture],
         "num_hidden_layers": 2,
+        **draft["sizes"],
         "quantization_config": {**first, "quant_method": "modelopt"},
     }
     if architecture == NANO:
         config, second = json.loads(as_nano(json.dumps([config, second])))
+        config["llm_config"] = {"model_type": "nemotron_h", **draft["sizes"]}
     for file, value in (
         ("model.safetensors.index.json", {"weight_map": weight_map}),
         ("config.json", config),
@@ -232,6 +244,7 @@ def made(seed: int, changes: int, architecture: str, prefix: str) -> Iterator[Pa
         "entries": (dict(entries), dict(entries)),
         "patterns": (["lm_head"], ["lm_head"]),
         "targets": [],
+        "sizes": {},
     }
     for _ in range(changes):
         choose.choice(CHANGES)(draft, choose)

@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 import pytest
 
+import ckptfix
 from ckptfix.__main__ import main
 from ckptfix.checkpoint.modules import group_modules
 from ckptfix.names import NameMapper
@@ -31,8 +32,11 @@ CALLS = {
 TRUNK = "language_model.backbone"
 
 
-def write(directory: Path, experts: int, lost: str) -> Path:
-    """Two layers of experts and one of attention; without the tensor `lost`."""
+def write(directory: Path, experts: int, lost: str = "", **sizes: int) -> Path:
+    """Two layers of experts and one of attention; without the tensor `lost`.
+
+    `sizes` are those that config.json declares.
+    """
     attention = [f"{TRUNK}.layers.1.mixer.{part}_proj" for part in "qkvo"]
     entries: dict[str, str] = dict.fromkeys(attention, "FP8")
     tensors = bf16("language_model.lm_head", 64, 32) | bf16(f"{TRUNK}.embeddings", 64, 32)
@@ -56,6 +60,7 @@ def write(directory: Path, experts: int, lost: str) -> Path:
     (directory / "model.safetensors").write_bytes(safetensors_bytes(stored))
     config = {
         "architectures": ["NemotronH_Nano_VL_V2"],
+        "llm_config": {"model_type": "nemotron_h", **sizes},
         "quantization_config": {**mixed(entries), "quant_method": "modelopt"},
     }
     (directory / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
@@ -129,6 +134,22 @@ def test_no_work_is_done_for_each_expert(tmp_path: Path, arguments: tuple[str, .
     assert few["judgements"] > 0
     assert few["passes of the rules"] > 0
     assert few["tensors in tables"] < 100
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("check",), ("check", "--runtime", "vllm==0.33.0"), ("rewrite", "--dry-run")],
+    ids=" ".join,
+)
+def test_experts_of_another_size_than_declared_stay_folded(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    few = work(write(tmp_path / "few", 8, moe_intermediate_size=48), *arguments)
+    many = write(tmp_path / "many", 40, moe_intermediate_size=48)
+    assert few == work(many, *arguments)
+    assert few["tensors in tables"] < 100
+    (answer,) = ckptfix.check(many, runtimes=["vllm==0.33.0"]).runtimes
+    assert "implies 48 x ?" in " ".join(map(str, answer.reasons))
 
 
 def test_one_broken_expert_leaves_the_other_banks_folded(tmp_path: Path) -> None:

@@ -148,6 +148,7 @@ class Context(Struct, frozen=True):
         fixed_by: Repair | None = None,
         depends_on_experts: bool = False,
         count: int = 1,
+        for_each_expert: bool = True,
     ) -> Finding:
         """A finding of this rule.
 
@@ -164,6 +165,8 @@ class Context(Struct, frozen=True):
             fixed_by: the rewrite, if it differs from that of the rule.
             depends_on_experts: whether its text depends on experts that it does not name.
             count: number of places it represents.
+            for_each_expert: whether one about an expert stands for one about each of its bank,
+                where those are identical.
         """
         repair = self.rule.fixed_by if fixed_by is None else fixed_by
         dialect = self.checkpoint.dialect
@@ -171,7 +174,7 @@ class Context(Struct, frozen=True):
             repair = None
         if effect is not None and not advice:
             advice = BY_HAND if repair is None else to_rewrite(repair.value, effect)
-        banks = self.checkpoint.banks
+        banks = self.checkpoint.banks if for_each_expert else None
         return Finding(
             self.rule,
             subject,

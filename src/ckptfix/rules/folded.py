@@ -21,19 +21,21 @@ def holds_for_all(
 ) -> bool:
     """True when expert 0 of each folded bank represents all experts in every finding.
 
-    A finding about expert 0 is then one about each expert. A text that mentions experts in another
-    way, for example the first few of a list, depends on their number.
+    A finding about expert 0 is then one about each expert, and a fault of the first tensor of many
+    is one of expert 0, if that comes first. A text that mentions experts in another way, for
+    example the first few of a list, depends on their number.
     """
     fold = folded.fold
     if fold is None:
         return True
-    findings = tuple(findings)
-    if any(map(tells_of_banks, findings)) and not fold.keeps_order:
+    findings, verdicts = tuple(findings), tuple(verdicts)
+    of_experts = [r for v in verdicts for r in v.faults if _tells_of_an_expert(r)]
+    if (of_experts or any(map(tells_of_banks, findings))) and not fold.keeps_order:
         return False
     return (
         all(_stands_for_all(f) for f in findings)
         and all(_bank_holds(folded, module) for verdict in verdicts for module in verdict.modules)
-        and not any(map(_tells_of_an_expert, (r for v in verdicts for r in v.faults)))
+        and all(reason.of_first for reason in of_experts)
     )
 
 

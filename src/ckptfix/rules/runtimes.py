@@ -169,6 +169,7 @@ def not_loaded(context: Context) -> Iterable[Finding]:
             place=place,
             advice="export the checkpoint again, or make config.json match what is stored",
             releases=tuple(map(str, targets)),
+            for_each_expert=not fault.of_first,
         )
 
 

@@ -36,11 +36,14 @@ class Reason(Struct, frozen=True):
     """Name of the first tensor or stored module concerned; empty when config.json is at fault."""
     cause: str = ""
     """Why it stops, as a sentence of its own; empty where `text` says what the release does."""
+    of_first: bool = False
+    """It is about the first tensor or module with a fault, in the order of the checkpoint, and
+    would be the same if there were more."""
 
     @classmethod
-    def stop(cls, cause: str, tensor: str = "") -> "Reason":
+    def stop(cls, cause: str, tensor: str = "", *, of_first: bool = False) -> "Reason":
         """The release stops, for a cause that is a sentence of its own."""
-        return cls(f"stops: {cause}", Effect.STOPS, tensor=tensor, cause=cause)
+        return cls(f"stops: {cause}", Effect.STOPS, tensor=tensor, cause=cause, of_first=of_first)
 
     def __str__(self) -> str:
         return f"{self.module}: {self.text}" if self.module else self.text

@@ -60,8 +60,9 @@ def _misfit(
         return None
     text = mismatch(name, stored, expected)
     if Effect.STOPS in worst:
-        return Reason.stop(text, tensor=name)
-    return Reason(f"loads only a part: {text}", Effect.WRONG_WEIGHTS, tensor=name)
+        return Reason.stop(text, tensor=name, of_first=True)
+    text = f"loads only a part: {text}"
+    return Reason(text, Effect.WRONG_WEIGHTS, tensor=name, of_first=True)
 
 
 def _plain_shape(module: Module, role: str) -> tuple[int, ...] | None:

@@ -35,7 +35,8 @@ def size_reasons(tree: Tree) -> Iterator[Reason]:
         ):
             continue
         seen.add(sizes)
-        yield Reason.stop(mismatch(module.name, stored, expected), tensor=module.name)
+        text = mismatch(module.name, stored, expected)
+        yield Reason.stop(text, tensor=module.name, of_first=True)
 
 
 def stored_shape(tree: Tree, module: Module) -> tuple[int, ...] | None:
@@ -64,7 +65,8 @@ def _biases(tree: Tree) -> Iterator[Reason]:
         if _is_packed(tree, weight):
             continue
         shape = f"{visible(module.tensor_names['bias'])} is {_shown(bias.shape)}"
-        yield Reason.stop(f"{shape}, but its weight has {weight.shape[0]:,} rows")
+        text = f"{shape}, but its weight has {weight.shape[0]:,} rows"
+        yield Reason.stop(text, of_first=True)
         return
 
 

@@ -60,6 +60,7 @@ def _codes(tree: Tree) -> Iterator[Reason]:
                     f"casts quantized codes without scaling them: {stored}",
                     Effect.WRONG_WEIGHTS,
                     tensor=module.name,
+                    of_first=True,
                 )
                 return
 
