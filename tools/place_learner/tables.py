@@ -262,4 +262,24 @@ def provenance(result: Result) -> dict[str, Any]:
         "guessed": result["guessed"],
         "names": {"own": "runtime", "": ""}.get(spelled, "library"),
         "single_pass": bool(whole),
+        "heads": [] if is_draft else heads(result),
     }
+
+
+def heads(result: Result) -> list[str]:
+    """Names that output heads look up, of those that stand in every run of a class.
+
+    The runs include the values of `tie_word_embeddings`, of which most classes of vLLM build the
+    head in both cases.
+    """
+    runs = [
+        {
+            name
+            for module in run["modules"]
+            if module["kind"] == "head"
+            for name in module["asked"] or ()
+        }
+        for run in result["runs"]
+        if "modules" in run
+    ]
+    return sorted(set.intersection(*runs))

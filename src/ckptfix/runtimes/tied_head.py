@@ -1,7 +1,7 @@
-"""A head that is not stored, because it is tied to the embeddings, but that a release quantizes.
+"""A head that is not stored, although a release builds one.
 
-vLLM builds the head anyway, asks its quantization config for it, and then hands it the weight
-of the embeddings: the scales of a quantized one are filled by nothing (vllm 0.33.0,
+vLLM builds the head of a tied model anyway, asks its quantization config for it, and then hands it
+the weight of the embeddings: the scales of a quantized one are filled by nothing (vllm 0.33.0,
 vllm/model_executor/models/llama.py; vllm/model_executor/layers/vocab_parallel_embedding.py
 `ParallelLMHead.tie_weights`). SGLang takes the embeddings themselves for the head.
 """
@@ -19,18 +19,42 @@ from ckptfix.text import visible
 
 def tied_head_reasons(judge: ModuleJudge, family: Family, expected: Expected) -> Iterator[Reason]:
     """Why a head that is not stored stops a release or computes something else."""
-    if not judge.runtime.builds_tied_heads or not family.spec.base:
+    if not judge.runtime.builds_tied_heads:
+        return
+    names = _looked_up(family)
+    if not names:
         return
     tree = Tree(judge.checkpoint, family, expected, has_config=True, kv_cache=True)
-    above = family.spec.base.rpartition(".")[0]
-    name = f"{above}.lm_head" if above else "lm_head"
-    known = family.is_head(name) and not family.is_never_quantized(
-        name, judge.checkpoint.config.values
-    )
-    if not known or not is_tied(tree) or tree.heads:
+    if tree.heads:
         return
-    head = RuntimeModule(name, (), "head", takes_quant_config=True)
-    resolved, why = judge.resolved(head)
+    tied = is_tied(tree)
+    if tied is False and family.learned is not None and not judge.checkpoint.config.may_tie:
+        why = "the head is not stored, and tie_word_embeddings is false"
+        yield Reason(f"leaves weights uninitialised: {why}", Effect.WRONG_WEIGHTS)
+    for name in names if tied else ():
+        yield from _quantized(judge, family, name)
+
+
+def _looked_up(family: Family) -> tuple[str, ...]:
+    """The names that heads look up, of those that the classes build in any case."""
+    if family.learned is not None:
+        return family.learned.origin.heads
+    if not family.spec.base:
+        return ()
+    above = family.spec.base.rpartition(".")[0]
+    place = f"{above}.lm_head" if above else "lm_head"
+    for stored in ("lm_head", place):
+        if family.places.map(stored) == place:
+            place = family.mapper.map(stored) or ""
+            break
+    return (place,) if family.is_head(place) else ()
+
+
+def _quantized(judge: ModuleJudge, family: Family, name: str) -> Iterator[Reason]:
+    if family.is_never_quantized(name, judge.checkpoint.config.values):
+        return
+    resolved, why = judge.resolved(RuntimeModule(name, (), "head", takes_quant_config=True))
     if resolved not in (UNQUANTIZED, "error"):
-        text = f"builds {visible(name)} in {resolved}, but it is tied to the embeddings: {why}"
-        yield Reason(text, Effect.WRONG_WEIGHTS)
+        text = f"builds {visible(name) or 'the head'} in {resolved}"
+        why = f"but it is tied to the embeddings: {why}"
+        yield Reason(f"{text}, {why}", Effect.WRONG_WEIGHTS)

@@ -87,6 +87,7 @@ class Doubts(Struct, frozen=True, dict=True):
             self._whole(),
             self._names(),
             self._shapes(),
+            self._head(),
             self._quantized(quantized, mixed=mixed),
         )
         return next((reason for reasons in every for reason in reasons), "")
@@ -142,6 +143,16 @@ class Doubts(Struct, frozen=True, dict=True):
                 seen.add((pattern, shape))
                 yield from self._shape(pattern, shape, config)
         yield from self._numbers(numbers)
+
+    def _head(self) -> Iterator[str]:
+        """Which of two values ties the head differs from class to class."""
+        config = self.checkpoint.config
+        outer, inner = config.tied_by_wrapper, config.tied_embeddings
+        if outer is None or inner is None or outer == inner or not self.learned.origin.heads:
+            return
+        rows = (row_of(module, self.table) for module in self.checkpoint.modules.values())
+        if not any(row and row.kind == "head" for row in rows):
+            yield "tie_word_embeddings is true in one part of config.json and false in another"
 
     def _shape(
         self, pattern: str, shape: frozenset[str], config: Mapping[str, Any]

@@ -73,7 +73,7 @@ def spec_of(learned: Learned, *, drops_strays: bool) -> FamilySpec:
         drops_strays: the runtime skips tensors that it has no parameter for.
     """
     table = learned.names
-    names = unpacked(table, looked_up=False)
+    places, asked = (unpacked(table, looked_up=asked) for asked in (False, True))
     rows = table.rows.values()
     heads = [row.stored for row in rows if row.kind == "head"]
     left_out = {name.removesuffix(".weight") for name in table.record.unused}
@@ -82,8 +82,8 @@ def spec_of(learned: Learned, *, drops_strays: bool) -> FamilySpec:
         architectures=(learned.architecture,),
         source=learned.source,
         inner=table.record.inner,
-        heads=_patterns(names[stored] for stored in heads),
-        embeddings=_patterns(names[row.stored] for row in rows if row.kind == "embedding"),
+        heads=_patterns(names[stored] for stored in heads for names in (places, asked)),
+        embeddings=_patterns(places[row.stored] for row in rows if row.kind == "embedding"),
         kv_scales=table.record.kv_scales is not False,
         leaves_out_tied_head=drops_strays and not left_out.isdisjoint(heads),
     )

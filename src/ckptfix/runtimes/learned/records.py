@@ -101,6 +101,9 @@ class ArchitectureRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whose names were sent through the loader: transformers' or the runtime's own."""
     single_pass: bool = False
     """All of them load in one pass and fill every parameter."""
+    heads: tuple[str, ...] = ()
+    """Names that output heads look up, of those that the class builds whatever
+    `tie_word_embeddings` is; not of draft layers, which have the head of their model."""
 
 
 class ReleaseRecord(msgspec.Struct, frozen=True, omit_defaults=True):
