@@ -125,7 +125,7 @@ def test_the_patch_of_an_edit_leads_from_the_old_text_to_the_new(
     made = edit_json(document, renames, removed)
     assume(made)
     after = apply_edits(document.text, made)
-    change = FileChange("config.json", document.text, after, made, len(renames), len(removed))
+    change = FileChange(document, made, len(renames), len(removed))
     assert patched(document.text, unified_diff(change)) == after
 
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Annotated, Any, Final, Literal
 
@@ -73,7 +73,7 @@ def main() -> None:
 def command_line(words: Sequence[str] = ()) -> typer.Typer:
     """The command line, with the command that the first word names, or else with all of them.
 
-    Typer looks at every parameter of every command before it runs one.
+    Typer looks at every parameter of every command before it runs one, or lists them.
     """
     app = typer.Typer(
         name="ckptfix",
@@ -90,9 +90,19 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
+    lists_them = bool(words) and set(words).isdisjoint(COMMANDS)
     for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
-        app.command(cls=Command)(getattr(import_module(f"ckptfix.cli.{name}"), name))
+        function = getattr(import_module(f"ckptfix.cli.{name}"), name)
+        app.command(cls=Command)(_without_parameters(function) if lists_them else function)
     return app
+
+
+def _without_parameters(function: Callable[..., Any]) -> Callable[[], None]:
+    def command() -> None:
+        """Stands in a list, and is never run."""
+
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    return command
 
 
 def _run() -> int:

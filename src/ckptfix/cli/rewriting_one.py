@@ -43,7 +43,7 @@ from ckptfix.report.rewrite_text import (
 from ckptfix.report.serving import serving_lines
 from ckptfix.report.tensors_text import tensor_diff_lines
 from ckptfix.rewriting.apply import undo
-from ckptfix.rewriting.diff import unified_diff
+from ckptfix.rewriting.diff import diff_parts
 from ckptfix.rewriting.forget import forget
 from ckptfix.rewriting.tensors.written import NOTHING_ELSE, Written, read_written
 from ckptfix.rewriting.unmatched import unmatched_rules
@@ -189,7 +189,7 @@ class RewriteCall(Struct, frozen=True):
             return self._would_be(made)
         from ckptfix.remote.publish import open_pull_request
 
-        files = {file.file: file.after.encode("utf-8") for file in planned.plan.files}
+        files = {file.file: file.after for file in planned.plan.files}
         opened = open_pull_request(repository, commit, files, title, body)
         with already_done(f"opened {opened.url}"):
             self._show([line(f"proposed to {visible(name)}")])
@@ -207,8 +207,9 @@ class RewriteCall(Struct, frozen=True):
     ) -> None:
         """The patch alone on stdout, so that it can be piped; the summary on stderr."""
         self._show(tensor_diff_lines(written.changes))
-        for patch in () if self.flags.json else map(unified_diff, planned.plan.files):
-            show_exactly(patch, diff_lines, sys.stdout)
+        for change in () if self.flags.json else planned.plan.files:
+            for part in diff_parts(change):
+                show_exactly(part, diff_lines, sys.stdout)
         self._tell(dry_run_lines(name, planned, written))
         self._tell(after_lines(name, planned))
 

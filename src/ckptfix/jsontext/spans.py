@@ -1,11 +1,15 @@
 """Edits of a text as spans of characters: made, applied, and joined."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from msgspec import Struct
 
+_JOINED: Final = 1_000
+"""Pieces of a text that are joined to one part."""
 
-class TextEdit(Struct, frozen=True):
+
+class TextEdit(Struct, frozen=True, gc=False):
     """Replace the characters `start` to `end` by `text`."""
 
     start: int
@@ -15,11 +19,20 @@ class TextEdit(Struct, frozen=True):
 
 def apply_edits(text: str, edits: Iterable[TextEdit]) -> str:
     """The text with the edits made; edits are sorted and do not overlap."""
-    parts, position = [], 0
+    return "".join(edited_parts(text, edits))
+
+
+def edited_parts(text: str, edits: Iterable[TextEdit]) -> Iterator[str]:
+    """The same in parts: the pieces between a hundred thousand edits take more memory than it."""
+    pieces: list[str] = []
+    position = 0
     for edit in edits:
-        parts += [text[position : edit.start], edit.text]
+        pieces += (text[position : edit.start], edit.text)
         position = edit.end
-    return "".join([*parts, text[position:]])
+        if len(pieces) > _JOINED:
+            yield "".join(pieces)
+            pieces = []
+    yield from (*pieces, text[position:])
 
 
 def compose_edits(

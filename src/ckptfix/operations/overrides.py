@@ -163,7 +163,7 @@ def _values_to_pass(planned: ProvedPlan) -> Iterator[dict[str, Any]]:
 
 
 def _parsed(change: FileChange) -> dict[str, Any]:
-    return JsonText.parse(change.file, change.after.encode("utf-8")).value
+    return JsonText.parse(change.file, change.after).value
 
 
 def _with_value(checkpoint: Checkpoint, value: dict[str, Any]) -> Checkpoint:

@@ -179,23 +179,28 @@ def _stage(
     store: Store, root: Path, change: FileChange, before_first: dict[str, FileRecord]
 ) -> FileRecord:
     path = root / change.file
+    kept = _keep_unchanged(store, path, change)
+    earlier = before_first.get(change.file)
+    continues = earlier is not None and earlier.after == kept
+    return FileRecord(
+        change.file,
+        kept,
+        store.keep(change.after),
+        earlier.original if earlier is not None and continues else kept,
+        stat.S_IMODE(path.stat().st_mode),
+    )
+
+
+def _keep_unchanged(store: Store, path: Path, change: FileChange) -> str:
+    """Keep the file as it was when the change was planned."""
     before = _read(path)
-    if before != change.before.encode("utf-8"):
+    if before != change.document.data:
         raise CkptfixError(
             "changed during the rewrite; nothing was written",
             place=Place(change.file),
             advice="run again",
         )
-    earlier = before_first.get(change.file)
-    kept = store.keep(before)
-    continues = earlier is not None and earlier.after == kept
-    return FileRecord(
-        change.file,
-        kept,
-        store.keep(change.after.encode("utf-8")),
-        earlier.original if earlier is not None and continues else kept,
-        stat.S_IMODE(path.stat().st_mode),
-    )
+    return store.keep(before)
 
 
 def _carry_out(store: Store, transaction: Transaction, undoable: Transaction) -> None:
@@ -205,7 +210,7 @@ def _carry_out(store: Store, transaction: Transaction, undoable: Transaction) ->
     for record in transaction.files:
         path = store.root / record.file
         data = store.bytes_of(record.after)
-        if not path.is_file() or _read(path) != data:
+        if not path.is_file() or path.stat().st_size != len(data) or _read(path) != data:
             write_durably(path, data, record.mode)
     if transaction.undo:
         store.remove(UNDO)

@@ -1,126 +1,163 @@
 """Unified diffs that `git apply` takes, made from the edits themselves.
 
-The edits are known, so no lines are compared: a file of a million lines costs one pass.
+The edits are known, so no lines are compared: a file of a million lines costs one pass, and neither
+its lines nor those of the patch are in memory at once as strings of their own.
 """
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from ckptfix.jsontext.spans import TextEdit, apply_edits
 from ckptfix.rewriting.plan import FileChange
 
 CONTEXT_LINES = 3
 _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
+_JOINED: Final = 1_000
+"""Pieces of a patch that are joined to one part."""
 
 
 class _Block(NamedTuple):
-    """Old lines `start` to `end` (0-based, half-open) and their replacement."""
+    """Whole lines of the old text, as characters `start` to `end`, and what replaces them."""
 
     start: int
     end: int
-    new: tuple[str, ...]
+    new: str
 
 
 def unified_diff(change: FileChange) -> str:
     """The patch for one file, relative to the checkpoint directory."""
-    lines = _lines(change.before)
-    blocks = _blocks(change.before, lines, change.edits)
-    parts = [f"--- a/{change.file}\n+++ b/{change.file}\n"]
-    shift = 0
-    for hunk in _hunks(blocks):
-        text, shift = _render(lines, hunk, shift)
-        parts += text
-    return "".join(parts)
+    return "".join(diff_parts(change))
 
 
-def _lines(text: str) -> list[str]:
-    return _LINE.findall(text)
+def diff_parts(change: FileChange) -> Iterator[str]:
+    """The same in parts, each of which ends with a line."""
+    yield f"--- a/{change.file}\n+++ b/{change.file}\n"
+    text = change.before
+    position = number = shift = 0
+    for hunk in _hunks(text, _blocks(text, change.edits)):
+        number += text.count("\n", position, hunk.start)
+        position = hunk.start
+        old = _lines_in(text, hunk.start, hunk.end)
+        ranges = f"-{_range(number, old)} +{_range(number + shift, old + hunk.grown)}"
+        yield f"@@ {ranges} @@\n"
+        yield from hunk.body
+        shift += hunk.grown
 
 
-def _blocks(text: str, lines: list[str], edits: Sequence[TextEdit]) -> list[_Block]:
-    starts = list(accumulate(map(len, lines), initial=0))
-    spans: list[tuple[int, int, list[TextEdit]]] = []
-    current = 0
+def _blocks(text: str, edits: Iterable[TextEdit]) -> Iterator[_Block]:
+    """Edits of adjacent lines are one block."""
+    start = end = -1
+    alone: TextEdit | None = None
+    group: list[TextEdit] = []
     for edit in edits:
-        current = bisect_right(starts, edit.start, current) - 1
-        # An edit that removes a line break joins the next line to this one.
-        end = min(current + 1, len(lines))
-        if edit.end >= starts[end]:
-            end = min(bisect_right(starts, edit.end, end), len(lines))
-        if spans and current <= spans[-1][1]:
-            first, earlier, group = spans.pop()
+        first = text.rfind("\n", 0, edit.start) + 1
+        last = text.find("\n", edit.start) + 1 or len(text)
+        within = edit.end < last
+        if not within:  # an edit that removes a line break joins the next line to this one
+            last = text.find("\n", edit.end) + 1 or len(text)
+        if first <= end:
+            alone, end = None, max(end, last)
             group.append(edit)
-            spans.append((first, max(earlier, end), group))
-        else:
-            spans.append((current, end, [edit]))
-    blocks = []
-    for first, end, group in spans:
-        offset = starts[first]
-        if len(group) == 1 and end == first + 1 and "\n" not in group[0].text:
-            edit, line = group[0], lines[first]  # as nearly all are
-            new_line = line[: edit.start - offset] + edit.text + line[edit.end - offset :]
-            blocks.append(_Block(first, end, (new_line,)))
             continue
-        local = [TextEdit(e.start - offset, e.end - offset, e.text) for e in group]
-        new = _lines(apply_edits(text[offset : starts[end]], local))
-        blocks.append(_trimmed(lines, _Block(first, end, tuple(new))))
-    return blocks
+        if group:
+            yield from _block(text, start, end, group, alone)
+        start, end, group = first, last, [edit]
+        alone = edit if within and "\n" not in edit.text else None
+    if group:
+        yield from _block(text, start, end, group, alone)
 
 
-def _trimmed(lines: Sequence[str], block: _Block) -> _Block:
-    """Without unchanged lines at both ends of an edit."""
-    start, end, first, last = block.start, block.end, 0, len(block.new)
-    while start < end and first < last and lines[start] == block.new[first]:
-        start, first = start + 1, first + 1
-    while start < end and first < last and lines[end - 1] == block.new[last - 1]:
-        end, last = end - 1, last - 1
-    return _Block(start, end, block.new[first:last])
+def _block(
+    text: str, start: int, end: int, group: list[TextEdit], alone: TextEdit | None
+) -> Iterator[_Block]:
+    """The lines without those at both ends that stay; `alone` changes one, as nearly all do."""
+    if alone is not None:
+        new = f"{text[start : alone.start]}{alone.text}{text[alone.end : end]}"
+        yield _Block(start, end, new)
+        return
+    local = [TextEdit(e.start - start, e.end - start, e.text) for e in group]
+    old = _LINE.findall(text[start:end])
+    made = _LINE.findall(apply_edits(text[start:end], local))
+    while old and made and old[0] == made[0]:
+        start += len(old.pop(0))
+        made.pop(0)
+    while old and made and old[-1] == made[-1]:
+        end -= len(old.pop())
+        made.pop()
+    yield _Block(start, end, "".join(made))
 
 
-def _hunks(blocks: list[_Block]) -> Iterator[list[_Block]]:
-    hunk: list[_Block] = []
-    for block in blocks:
-        if hunk and block.start - hunk[-1].end > 2 * CONTEXT_LINES:
-            yield hunk
-            hunk = []
-        hunk.append(block)
-    if hunk:
-        yield hunk
+class _Hunk(NamedTuple):
+    """Characters `start` to `end` of the old text, with the lines around its blocks."""
+
+    start: int
+    end: int
+    grown: int
+    """How many lines the new text has more."""
+    body: list[str]
+    """Parts of the patch."""
 
 
-def _render(lines: list[str], hunk: list[_Block], shift: int) -> tuple[list[str], int]:
-    """The text of a hunk in pieces, and by how much later lines have moved."""
-    start = max(0, hunk[0].start - CONTEXT_LINES)
-    end = min(len(lines), hunk[-1].end + CONTEXT_LINES)
+def _hunks(text: str, blocks: Iterable[_Block]) -> Iterator[_Hunk]:
+    start, position, grown = -1, 0, 0
     body: list[str] = []
-    position = start
-    grown = 0
-    for block in hunk:
-        if position < block.start:
-            body.append(_marked(" ", lines[position : block.start]))
-        if len(block.new) == 1 and block.end == block.start + 1 < len(lines):
-            body.append(f"-{lines[block.start]}+{block.new[0]}")  # as nearly all are
-        else:
-            body.append(_marked("-", lines[block.start : block.end]))
-            body.append(_marked("+", block.new))
+    pieces: list[str] = []
+    for block in blocks:
+        if start >= 0 and text.count("\n", position, block.start) > 2 * CONTEXT_LINES:
+            end = _after(text, position)
+            body.append("".join((*pieces, _marked(" ", text[position:end]))))
+            yield _Hunk(start, end, grown, body)
+            start = -1
+        if start < 0:
+            start = position = _before(text, block.start)
+            grown, body, pieces = 0, [], []
+        pieces += (
+            _marked(" ", text[position : block.start]),
+            _marked("-", text[block.start : block.end]),
+            _marked("+", block.new),
+        )
+        grown += _lines_in(block.new) - _lines_in(text, block.start, block.end)
         position = block.end
-        grown += len(block.new) - (block.end - block.start)
-    body.append(_marked(" ", lines[position:end]))
-    old, new = end - start, end - start + grown
-    header = f"@@ -{_range(start, old)} +{_range(start + shift, new)} @@\n"
-    return [header, *body], shift + grown
+        if len(pieces) > _JOINED:
+            body.append("".join(pieces))
+            pieces = []
+    if start >= 0:
+        end = _after(text, position)
+        body.append("".join((*pieces, _marked(" ", text[position:end]))))
+        yield _Hunk(start, end, grown, body)
+
+
+def _before(text: str, position: int) -> int:
+    """The first character of the lines before a line."""
+    for _ in range(CONTEXT_LINES):
+        position = text.rfind("\n", 0, max(0, position - 1)) + 1
+    return position
+
+
+def _after(text: str, position: int) -> int:
+    """One past the lines after a line."""
+    for _ in range(CONTEXT_LINES):
+        position = text.find("\n", position) + 1 or len(text)
+    return position
+
+
+def _lines_in(text: str, start: int = 0, end: int | None = None) -> int:
+    """The number of lines; only the last line of a file can lack its line break."""
+    end = len(text) if end is None else end
+    return text.count("\n", start, end) + (end > start and text[end - 1] != "\n")
 
 
 def _range(start: int, count: int) -> str:
     return f"{start if count == 0 else start + 1},{count}"
 
 
-def _marked(mark: str, lines: Sequence[str]) -> str:
-    """Lines after a marker; only the last line of a file can lack its line break."""
+def _marked(mark: str, lines: str) -> str:
+    """Lines after a marker."""
     if not lines:
         return ""
-    text = mark + (lines[0] if len(lines) == 1 else mark.join(lines))
-    return text if text[-1] == "\n" else f"{text}\n\\ No newline at end of file\n"
+    if lines[-1] != "\n":
+        return f"{mark}{lines.replace(chr(10), chr(10) + mark)}\n\\ No newline at end of file\n"
+    if lines.find("\n") == len(lines) - 1:
+        return mark + lines
+    return f"{mark}{lines[:-1].replace(chr(10), chr(10) + mark)}\n"

@@ -130,7 +130,7 @@ def _staging(output: Path, changes: Sequence[FileChange], mode: int) -> Iterator
             for change in changes:
                 path = staging / change.file
                 file_mode = stat.S_IMODE(path.stat().st_mode)
-                write_durably(path, change.after.encode("utf-8"), file_mode)
+                write_durably(path, change.after, file_mode)
             staging.chmod(mode)
             os.replace(staging, output)
             sync_folder(output.parent)

@@ -8,6 +8,7 @@ they are equal.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from io import BytesIO
 from typing import Final
 
 from msgspec import Struct, field
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.jsontext.edit import DocumentEdit, edit_document
-from ckptfix.jsontext.spans import TextEdit, apply_edits
+from ckptfix.jsontext.spans import TextEdit, edited_parts
 from ckptfix.jsontext.text import JsonText, Path
 from ckptfix.names import Mapped, Rule
 from ckptfix.place import Place
@@ -30,9 +31,8 @@ from ckptfix.text import visible
 class FileChange(Struct, frozen=True):
     """One metadata file, before and after."""
 
-    file: str
-    before: str
-    after: str
+    document: JsonText
+    """The file before it."""
     edits: tuple[TextEdit, ...]
     renamed: int
     """Statements with a new name."""
@@ -60,20 +60,33 @@ class FileChange(Struct, frozen=True):
         draft: "Draft | None" = None,
     ) -> "FileChange":
         """The result of editing a file."""
-        edits = edit_document(document, edit)
-        after = apply_edits(document.text, edits)
-        renamed, removed = len(edit.renames), len(edit.removals)
         return cls(
-            document.file,
-            document.text,
-            after,
-            edits,
-            renamed,
-            removed,
+            document,
+            edit_document(document, edit),
+            len(edit.renames),
+            len(edit.removals),
             added=added,
             rebuilt=rebuilt,
             draft=draft,
         )
+
+    @property
+    def file(self) -> str:
+        """Its name."""
+        return self.document.file
+
+    @property
+    def before(self) -> str:
+        """Its text before the change, decoded when it is needed: it is large."""
+        return self.document.data.decode("utf-8")
+
+    @property
+    def after(self) -> bytes:
+        """The file after the change, made when it is needed: it is large."""
+        made = BytesIO()
+        for part in edited_parts(self.before, self.edits):
+            made.write(part.encode("utf-8"))
+        return made.getvalue()
 
     @property
     def changes(self) -> int:
@@ -246,7 +259,7 @@ def rewritten(checkpoint: Checkpoint, changes: Iterable[FileChange]) -> Checkpoi
         return checkpoint
     documents = dict(checkpoint.documents)
     for change in changes:
-        documents[change.file] = JsonText.parse(change.file, change.after.encode("utf-8"))
+        documents[change.file] = JsonText.parse(change.file, change.after)
     return replace(checkpoint, documents=documents)
 
 

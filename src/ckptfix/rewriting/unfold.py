@@ -9,12 +9,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.statements import value_at
+from ckptfix.checkpoint.dialects.statements import MetadataFile, value_at
 from ckptfix.checkpoint.expert_banks import EXPERTS, Banks
 from ckptfix.checkpoint.fold import Fold, may_tell_experts_apart
-from ckptfix.jsontext.text import Path
+from ckptfix.jsontext.text import JsonText, Path
 from ckptfix.names import NameMapper, Rule
-from ckptfix.rewriting.plan import Draft, Plan, change_file
+from ckptfix.rewriting.plan import Draft, FileChange, Plan, change_file
 
 _LITERAL: Final = re.compile(r"\\x00|\\[-./]")
 _ANY_LENGTH: Final = re.compile(r"(?:\.|\[\^[^\]\d\\-]*\])[*+]")
@@ -38,15 +38,18 @@ def unfolded_plan(plan: Plan, folded: Checkpoint, whole: Checkpoint) -> Plan:
     if _tells_apart(plan.name_map.mapper, folded):
         raise NotForAllError
     of_file = {metadata.file: metadata for metadata in folded.metadata}
-    files = []
-    for change in plan.files:
-        if change.draft is None:
-            raise NotForAllError
-        document = whole.documents[change.file]
-        draft = _Unfolding(fold, change.file, document.value).draft(change.draft)
-        made = change_file(document, of_file[change.file], draft)
-        files.append(replace(made, draft=None))  # as large as the file
-    return replace(plan, files=tuple(files))
+    changes = (_unfolded(fold, of_file[c.file], whole.documents[c.file], c) for c in plan.files)
+    return replace(plan, files=tuple(changes))
+
+
+def _unfolded(
+    fold: Fold, metadata: MetadataFile, document: JsonText, change: FileChange
+) -> FileChange:
+    if change.draft is None:
+        raise NotForAllError
+    draft = _Unfolding(fold, change.file, document.value).draft(change.draft)
+    # The text, what is found in it and the draft are each as large as the file: none is kept.
+    return replace(change_file(replace(document), metadata, draft), document=document, draft=None)
 
 
 def _tells_apart(mapper: NameMapper, folded: Checkpoint) -> bool:

@@ -133,13 +133,13 @@ def join_changes(
     for change in second:
         earlier = joined.get(change.file)
         joined[change.file] = change if earlier is None else _join(earlier, change)
-    return tuple(change for change in joined.values() if change.after != change.before)
+    return tuple(change for change in joined.values() if change.after != change.document.data)
 
 
 def _join(first: FileChange, second: FileChange) -> FileChange:
     return replace(
         second,
-        before=first.before,
+        document=first.document,
         edits=compose_edits(first.before, first.edits, second.edits),
         renamed=first.renamed + second.renamed,
         removed=first.removed + second.removed,

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from ckptfix.jsontext.keys import key_edits, keys_of
-from ckptfix.jsontext.spans import apply_edits
 from ckptfix.jsontext.text import JsonText
 from ckptfix.rewriting.plan import FileChange
 
@@ -13,4 +12,4 @@ def rename_in_index(document: JsonText, renames: Mapping[str, str]) -> FileChang
     text = document.text
     brace = next(k.value_start for k in keys_of(text, text.index("{")) if k.name == "weight_map")
     edits = key_edits(text, brace, renames)
-    return FileChange(document.file, text, apply_edits(text, edits), edits, len(edits), removed=0)
+    return FileChange(document, edits, len(edits), removed=0)
