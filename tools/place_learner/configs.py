@@ -156,9 +156,10 @@ def library(
             continue
         if value is not base:
             out.append((name, value))
-    return list(
-        {config_class: (how, config_class) for how, config_class in reversed(out)}.values()
-    )[::-1]
+    first: dict[Any, str] = {}
+    for how, config_class in out:
+        first.setdefault(config_class, how)
+    return [(how, config_class) for config_class, how in first.items()]
 
 
 def transformers_class(architecture: str) -> Any:

@@ -96,7 +96,10 @@ def _runs(
         yield from runs
     for path in stuck:
         beside = [other for other in numbers if other != path and other[:-1] == path[:-1]]
-        pairs = ({path: numbers[path] * 2, other: numbers[other] * 2} for other in beside)
+        elsewhere = [other for other in stuck if other[:-1] != path[:-1]]
+        pairs = (
+            {path: numbers[path] * 2, other: numbers[other] * 2} for other in (*beside, *elsewhere)
+        )
         yield from (run for run in _until_built(map(observe, pairs)) if "shapes" in run)
 
 
