@@ -21,6 +21,8 @@ KINDS: Final[Mapping[str, tuple[Any, ...]]] = {
 STRICT: Final = "StrictDataclassFieldValidationError"
 IGNORED: Final = {"architectures", "model_type", "transformers_version", "_name_or_path", "dtype"}
 """Keys that every config has, or that are no settings of a model."""
+_SETTINGS: Final = ("rope_parameters", "rope_scaling")
+"""Keys of objects: no string is one."""
 _SCALARS: Final = {"bool", "int", "float", "string"}
 _ROPE: Final[Mapping[str, Any]] = {
     "factor": 2.0,
@@ -51,7 +53,7 @@ def refused(config_class: Any, whole: dict[str, Any], key: str, *, within: bool)
         counts = kind == "null" or (within and kind != "object")
         if all(error == STRICT or (counts and error) for error in errors):
             found.append(kind)
-    if not within and set(found) >= _SCALARS:
+    if not within and key not in _SETTINGS and set(found) >= _SCALARS:
         found.remove("string")  # others may be among the strings that it names
     return found
 

@@ -23,6 +23,7 @@ from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
 from ckptfix.runtimes.placing import placed
 from ckptfix.runtimes.registry import runtime_named
+from ckptfix.runtimes.rotary import rotary_for
 from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.runtimes.structure import Expected, Tree, class_reasons, structure_reasons
 from ckptfix.runtimes.targets import Target
@@ -75,6 +76,7 @@ def expected_for(
         config_class=_config_class(checkpoint, target),
         needs_model_type=requires_model_type(runtime.config_classes, target.profile_version),
         tried=tried_for(checkpoint, target, classes),
+        rotary=rotary_for(target.runtime, target.profile_version, classes[0]),
         sizes=sizes(target.runtime, target.profile_version, classes[0]),
     )
     return _that_counts(expected, checkpoint, family)

@@ -54,7 +54,7 @@ def class_reasons(checkpoint: Checkpoint, expected: Expected) -> Iterator[Reason
     path, kind = _stop(document.value, expected)
     refuses = "which its config class refuses"
     if not path:
-        path, kind = _tried_stop(document.value, expected)
+        path, kind = _class_stop(document.value, expected)
         refuses = "which stops its class"
     if path:
         name = visible(".".join(map(str, path)))
@@ -68,10 +68,11 @@ def _stop(values: Mapping[str, Any], expected: Expected) -> tuple[Path, str]:
     return next(known.refusals(values), ((), "")) if known else ((), "")
 
 
-def _tried_stop(values: Mapping[str, Any], expected: Expected) -> tuple[Path, str]:
+def _class_stop(values: Mapping[str, Any], expected: Expected) -> tuple[Path, str]:
     """The same of the first value that stops a model class."""
-    stops = (found for tried in expected.tried for found in tried.stops(values))
-    return next(stops, ((), ""))
+    tried = (found for tried in expected.tried for found in tried.stops(values))
+    rotary = expected.rotary.stop(values) if expected.rotary else None
+    return next(tried, rotary) or ((), "")
 
 
 _GIVEN: Final = {kind: kind for kind in ("missing", "null")} | {

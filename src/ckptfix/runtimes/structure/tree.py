@@ -21,6 +21,7 @@ from ckptfix.runtimes.layout import Layout, layout_named
 from ckptfix.runtimes.learned.sizes import Sizes
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.registry import runtime_named
+from ckptfix.runtimes.rotary import Rotary
 from ckptfix.runtimes.structure.blocks import Kind, LayerBlocks, Parted
 from ckptfix.runtimes.tried import Tried
 from ckptfix.text import visible
@@ -48,6 +49,8 @@ class Expected(Struct, frozen=True):
     """It stops where config.json has no `model_type`."""
     tried: tuple[Tried, ...] = ()
     """Values of config.json that stop the classes, where they were tried."""
+    rotary: Rotary | None = None
+    """What the rotary embedding takes, where the class passes its settings on as they are."""
     sizes: Sizes | None = None
     """Sizes that follow from config.json, where they were learned from the class."""
 

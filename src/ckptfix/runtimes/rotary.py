@@ -1,0 +1,80 @@
+"""Rotary settings of config.json that a release's rotary embedding cannot be made of.
+
+The files `<runtime>/rotary.toml` were written by reading the releases. Classes of transformers
+refuse more, of the types that they know (`runtimes/config_classes/`).
+"""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from itertools import chain
+from typing import Any, Final
+
+import msgspec
+
+from ckptfix.jsontext.text import Path
+from ckptfix.runtimes.common.kinds import ABSENT, kind_of
+from ckptfix.runtimes.common.rows import covers
+from ckptfix.runtimes.facts import FACTS
+
+_KEYS: Final = ("rope_scaling", "rope_parameters")
+"""Keys of rotary settings, the one that counts first."""
+_TYPES: Final = ("rope_type", "type")
+_NUMBERS: Final = ("int", "float", "bool")
+
+
+class Rotary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False):
+    """What the releases of a runtime make of rotary settings."""
+
+    since: str
+    """The release that was read; others may take more, or less."""
+    source: str
+    architectures: tuple[str, ...]
+    """Classes that pass on the rotary settings of their config as they are."""
+    numbers: dict[str, tuple[str, ...]]
+    """Every type that is known -> keys that must be numbers where they are set."""
+    needs: dict[str, tuple[str, ...]] = {}
+    """Type -> keys that it cannot do without, and that no config class fills in."""
+    renamed: dict[str, str] = {}
+    """Another name of a type -> the type."""
+
+    def stop(self, values: Mapping[str, Any]) -> tuple[Path, str] | None:
+        """(Path of a value that stops it, kind of that value); None if it takes what is there.
+
+        Args:
+            values: config of the class.
+        """
+        key = next((key for key in _KEYS if values.get(key)), "")
+        settings = values.get(key)
+        if not isinstance(settings, dict) or self._is_nested(settings):
+            return None
+        spelled = next((name for name in _TYPES if name in settings), _TYPES[0])
+        given = settings.get(spelled, "default")
+        type_ = self.renamed.get(given, given) if isinstance(given, str) else None
+        if type_ not in self.numbers:
+            return (key, spelled), kind_of(given)
+        for name in (*self.needs.get(given, ()), *self.needs.get(type_, ())):
+            if name not in settings:
+                return (key, name), "missing"
+        kinds = ((name, kind_of(settings.get(name, ABSENT))) for name in self.numbers[type_])
+        wrong = (((key, name), kind) for name, kind in kinds if kind not in (*_NUMBERS, "missing"))
+        return next(wrong, None)
+
+    def _is_nested(self, settings: Mapping[str, Any]) -> bool:
+        """Whether they hold settings for each kind of layer, which classes read in their ways."""
+        own = {*_TYPES, *chain.from_iterable(self.numbers.values())}
+        return any(isinstance(value, dict) for key, value in settings.items() if key not in own)
+
+
+@cache
+def rotary_for(runtime: str, version: str, architecture: str) -> Rotary | None:
+    """What a release makes of the rotary settings of a class; None if that was not read.
+
+    A language model in a wrapper has none: the config class of the wrapper changes the settings.
+    """
+    path = FACTS / runtime / "rotary.toml"
+    if not path.is_file():
+        return None
+    known = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Rotary)
+    is_read = covers(f">={known.since}", version) and architecture in known.architectures
+    return known if is_read else None

@@ -1,0 +1,71 @@
+"""Rotary settings that the rotary embedding of a release does not take."""
+
+import pytest
+
+from ckptfix.runtimes.rotary import Rotary, rotary_for
+
+THETA = {"rope_theta": 10000.0}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+
+
+def known(runtime: str) -> Rotary:
+    found = rotary_for(runtime, {"vllm": "0.33.0", "sglang": "0.5.23"}[runtime], "LlamaForCausalLM")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("runtime", ["vllm", "sglang"])
+@pytest.mark.parametrize("key", ["rope_parameters", "rope_scaling"])
+@pytest.mark.parametrize(
+    ("changed", "name", "kind"),
+    [
+        ({"rope_type": None}, "rope_type", "null"),
+        ({"rope_type": "made up"}, "rope_type", "string"),
+        ({"rope_type": {}}, "rope_type", "empty object"),
+        ({"high_freq_factor": [1]}, "high_freq_factor", "list"),
+        ({"factor": {"made up": 1}}, "factor", "object"),
+    ],
+)
+def test_a_value_that_stops_it_is_named(
+    runtime: str, key: str, changed: dict[str, object], name: str, kind: str
+) -> None:
+    assert known(runtime).stop({key: LLAMA3 | changed}) == ((key, name), kind)
+
+
+@pytest.mark.parametrize("runtime", ["vllm", "sglang"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"rope_parameters": None, "rope_scaling": {}},
+        {"rope_parameters": THETA},
+        {"rope_parameters": THETA | {"rope_type": "default"}},
+        {"rope_scaling": LLAMA3},
+        {"rope_scaling": {"type": "linear", "factor": 2}},
+        {"rope_parameters": {"full_attention": LLAMA3, "sliding_attention": THETA}},
+    ],
+)
+def test_what_published_configs_have_is_taken(runtime: str, config: dict[str, object]) -> None:
+    assert known(runtime).stop(config) is None
+
+
+def test_types_differ_between_runtimes() -> None:
+    ntk = {"rope_parameters": THETA | {"rope_type": "ntk", "factor": 2.0}}
+    assert known("vllm").stop(ntk) is None
+    assert known("sglang").stop(ntk) == (("rope_parameters", "rope_type"), "string")
+
+
+def test_a_type_under_its_old_name_needs_what_the_type_needs() -> None:
+    old = {"rope_scaling": {"type": "su", "long_factor": [1.0]}}
+    assert known("vllm").stop(old) == (("rope_scaling", "short_factor"), "missing")
+
+
+def test_other_classes_and_releases_were_not_read() -> None:
+    assert rotary_for("vllm", "0.33.0", "DeepseekV3ForCausalLM") is None
+    assert rotary_for("vllm", "0.32.0", "LlamaForCausalLM") is None
