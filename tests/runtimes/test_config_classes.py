@@ -79,15 +79,28 @@ def test_a_key_that_takes_its_number_from_another(
     assert ("k_proj is 32 x 32, but config.json implies 64 x 32" in found) == (heads == 8)
 
 
-def test_a_tower_whose_config_is_null_has_the_sizes_of_its_class() -> None:
+def test_a_tower_whose_config_is_null_or_missing_has_the_sizes_of_its_class() -> None:
     for runtime, version in RELEASES:
         known = class_for(runtime_named(runtime).config_classes, version, "qwen2_5_vl")
         assert known is not None
-        for vision, depth in ((None, 32), ({}, 32), ({"depth": 2}, 2)):
-            values = {"vision_config": vision}
+        given = ({"vision_config": vision} for vision in (None, {}, {"depth": 2}))
+        for values, depth in zip(({}, *given), (32, 32, 32, 2), strict=True):
             made = known.completed(values, ModelConfig(values=values)).values["vision_config"]
             assert made["depth"] == depth
-        assert "vision_config" not in known.completed({}, ModelConfig()).values
+
+
+@pytest.mark.parametrize("given", [{}, {"text_config": None}])
+def test_a_language_model_whose_config_is_null_or_missing_has_the_numbers_of_its_class(
+    given: dict[str, object],
+) -> None:
+    """Or those of the config around it, where older releases of transformers put them."""
+    for runtime, version in RELEASES:
+        known = class_for(runtime_named(runtime).config_classes, version, "qwen2_5_vl")
+        assert known is not None
+        for flat, hidden in (({}, 8192), ({"hidden_size": 64}, 64)):
+            values = given | flat
+            made = known.completed(values, ModelConfig(values=values)).values
+            assert made["hidden_size"] == hidden
 
 
 YARN = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 16}

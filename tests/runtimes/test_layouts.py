@@ -51,6 +51,8 @@ def test_what_a_layout_promises_is_among_its_modules(name: str) -> None:
         ("heads*dim|hidden_size", {"heads": 2, "dim": 2, "hidden_size": 8}, 4),
         ("2*hidden_size/heads", {"hidden_size": 8, "heads": 4}, 4),
         ("hidden_size/heads", {"hidden_size": 8, "heads": 0}, None),
+        ("hidden_size/ratio/ratio", {"hidden_size": 8, "ratio": 0.5}, 32),
+        ("hidden_size/ratio", {"hidden_size": 8, "ratio": 0.0}, None),
         ("?", {"hidden_size": 8}, None),
         ("hidden_size", {"hidden_size": [8]}, None),
     ],

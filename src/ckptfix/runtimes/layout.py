@@ -212,14 +212,19 @@ def _product(text: str, config: ModelConfig) -> int | None:
 
 
 def _quotient(text: str, config: ModelConfig) -> int | None:
-    first, *divisors = (
-        int(part) if part.isdecimal() else config.number(part) for part in text.split("/")
-    )
+    first, *divisors = text.split("/")
+    size = int(first) if first.isdecimal() else config.number(first)
     for divisor in divisors:
-        if first is None or not divisor:
-            return None
-        first //= divisor
-    return first
+        size = None if size is None else _divided(size, divisor, config)
+    return size
+
+
+def _divided(size: int, divisor: str, config: ModelConfig) -> int | None:
+    number = int(divisor) if divisor.isdecimal() else config.number(divisor)
+    if number is not None:
+        return size // number if number else None
+    fraction = config.values.get(divisor)
+    return size * round(1 / fraction) if isinstance(fraction, float) and fraction > 0 else None
 
 
 @cache

@@ -2,22 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
-from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from ckptfix.checkpoint.model_config import DRAFT_KEYS, NESTED_CONFIGS, DraftLayers, ModelConfig
 from ckptfix.jsontext.text import Path
-from ckptfix.runtimes.common.kinds import KINDS, kind_of
+from ckptfix.runtimes.common.kinds import kind_of
 from ckptfix.runtimes.common.rows import known_row
 from ckptfix.runtimes.facts import FACTS
 
-_NOT_AN_OBJECT: Final = "|".join(
-    kind for kind in KINDS if kind not in ("missing", "null", "object", "empty object")
-)
 _LANGUAGE: Final = frozenset(key for key, _ in NESTED_CONFIGS)
 _ROPE: Final = ("rope_scaling", "rope_parameters")
 """Keys of rotary settings, the one that counts first."""
@@ -50,6 +46,8 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """By model_type, or by name where another class has that model_type. Read where a class is
     asked for: there are hundreds. Null for one that cannot be built without a config."""
     runtime: str = ""
+    source: str = ""
+    """Where facts come from that no tool recorded."""
     rope: dict[str, tuple[str, ...]] = {}
     """Type of rotary settings -> keys without which they are refused."""
 
@@ -65,9 +63,9 @@ class ConfigClassesRow(Struct, frozen=True):
     """Release of transformers whose classes they are."""
     own: str
     """Runtime and release whose own classes are read first."""
-    remote: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
-    """model_type of classes that checkpoints bring along, which are not run -> key of a config
-    within them -> model_type of the class that reads it."""
+    written: str = ""
+    """File that is read first, of classes that no tool can record alone: those that checkpoints
+    bring along, which are not run, and those whose values stop a model class."""
 
 
 class ConfigClass(Struct, frozen=True, eq=False, dict=True):
@@ -127,10 +125,10 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
             config: what was read of it.
         """
         towers = dict(self._towers(values))
-        for key, inner in self._nested(values):
-            if key in _LANGUAGE:
-                config = inner.completed(values[key], config)
-                return replace(config, values={**config.values, **towers})
+        for inner, part in self._languages(values):
+            config = inner.completed(part, config)
+            own = {k: n for k, n in self.record.numbers.items() if k not in values}
+            return replace(config, values={**own, **config.values, **towers})
         known = self.with_defaults(config.values)
         number = None if "num_hidden_layers" in config.values else known.get("num_hidden_layers")
         draft = next((key for key in DRAFT_KEYS if key not in config.values and known.get(key)), "")
@@ -152,11 +150,26 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
         }
         return known | followed
 
+    def _languages(
+        self, values: Mapping[str, Any]
+    ) -> Iterator[tuple["ConfigClass", Mapping[str, Any]]]:
+        """(Class, what it reads) of a language model's config.
+
+        Where it is missing or null, the class takes what it knows from the config around it, in
+        which older releases of transformers put everything.
+        """
+        for key, name in self.record.nested.items():
+            part = values.get(key)
+            if key in _LANGUAGE and isinstance(part, dict | None):
+                found = _class_of(self.row, name or (part or {}).get("model_type"))
+                if found is not None:
+                    yield found, part or {}
+
     def _towers(self, values: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Key -> what the class within reads there; it has its defaults where that is null."""
         for key, name in self.record.nested.items():
-            inner = values.get(key, {})
-            if key in _LANGUAGE or key not in values or not isinstance(inner, dict | None):
+            inner = values.get(key)
+            if key in _LANGUAGE or not isinstance(inner, dict | None):
                 continue
             given = inner or {}
             found = _class_of(self.row, name or given.get("model_type"))
@@ -222,10 +235,8 @@ def _class_of(row: ConfigClassesRow, name: object) -> ConfigClass | None:
 
 
 def _record_of(row: ConfigClassesRow, name: str) -> ClassRecord | None:
-    if name in row.remote:
-        nested = dict(row.remote[name])
-        return ClassRecord(nested=nested, refuses={_NOT_AN_OBJECT: tuple(nested)})
-    recorded = _file(row.own).classes.get(name) or _file(_library(row)).classes.get(name)
+    files = (*filter(None, (row.written, row.own)), _library(row))
+    recorded = next((known for file in files if (known := _file(file).classes.get(name))), None)
     return msgspec.json.decode(recorded, type=ClassRecord | None) if recorded else None
 
 

@@ -244,5 +244,5 @@ CONFIG_CLASSES: Final = (
     # It pins transformers 5.19.0. Its own classes: `_CONFIG_REGISTRY` in
     # sglang/srt/utils/hf_transformers/common.py. Where the library has the type too, its class
     # reads config.json first (`HfModelConfigParser` in config.py): that is not recorded.
-    ConfigClassesRow("0.5.23", "5.19.0", own="sglang-0.5.23"),
+    ConfigClassesRow("0.5.23", "5.19.0", own="sglang-0.5.23", written="sglang-0.5.23-written"),
 )

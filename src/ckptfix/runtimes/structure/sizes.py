@@ -50,7 +50,8 @@ def stored_shape(tree: Tree, module: Module) -> tuple[int, ...] | None:
 def _sizes_of(tree: Tree, within: str) -> tuple[str, ...]:
     """How config.json defines each dimension of a weight; empty if that is not known."""
     if tree.layout is not None:
-        return tree.layout.sizes_of(within)
+        others = any(tree.config.values.get(key) is False for key in tree.layout.spec.sizes_need)
+        return () if others else tree.layout.sizes_of(within)
     if any(tree.config.values.get(key) for key in _OTHER_EMBEDDING):
         return ()
     return _EVERYWHERE.get(within, ())

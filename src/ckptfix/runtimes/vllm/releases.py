@@ -11,7 +11,6 @@ The rows of lookups are compared with the answers of the real functions by `tool
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -230,16 +229,11 @@ and vllm/model_executor/models/bailing_moe_v3.py)."""
 
 CONFIG_CLASSES: Final = (
     # It takes transformers 5.16.1 to 5.20. Its own classes: `_CONFIG_REGISTRY` in
-    # vllm/transformers_utils/config.py. The remote ones make `NemotronHConfig` of `llm_config`.
+    # vllm/transformers_utils/config.py.
     ConfigClassesRow(
         "0.33.0",
         "5.19.0",
         own="vllm-0.33.0",
-        remote=MappingProxyType(
-            dict.fromkeys(
-                ("NemotronH_Nano_VL_V2", "NemotronH_Nano_Omni_Reasoning_V3"),
-                MappingProxyType({"llm_config": "nemotron_h", "vision_config": ""}),
-            )
-        ),
+        written="vllm-0.33.0-written",
     ),
 )
