@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from place_learner import configs, forks, learning, repair
 from place_learner.settings_proof import Doubts, Path_, put, value_at
-from place_learner.settings_values import ABSENT, MEANS_SOMETHING, VALUES
+from place_learner.settings_values import ABSENT, VALUES, tells
 from place_learner.variants import Config
 from runtime_probe import trace
 from runtime_probe.built import Built
@@ -179,9 +179,7 @@ def _changed(config: Config, read: set[str]) -> Iterator[tuple[Path_, str, Confi
         if read.isdisjoint(path):
             continue
         for kind, tried in VALUES.items():
-            if (kind != "missing" and tried == value) or (
-                isinstance(value, MEANS_SOMETHING.get(kind, ())) and not isinstance(value, bool)
-            ):
+            if (kind != "missing" and tried == value) or not tells(kind, value):
                 continue
             yield path, kind, put(config, path, tried)
 

@@ -1,5 +1,7 @@
 """The files under `runtimes/families/`: the tables that describe model classes."""
 
+from typing import Literal
+
 import msgspec
 
 from ckptfix.runtimes.name_maps import RuleSpec
@@ -87,6 +89,13 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     is none."""
     leaves_out_tied_head: bool = False
     """A stored head is not loaded if config.json ties it to the embeddings."""
+    leaves_out_head: bool = False
+    """A stored head is never loaded."""
+    ties: Literal["always", "never", ""] = ""
+    """Whether the head is tied to the embeddings in classes that do not read
+    `tie_word_embeddings`."""
+    must_tie: bool = False
+    """The classes stop if config.json does not tie the head to the embeddings."""
     tied_by_wrapper: bool = False
     """`tie_word_embeddings` at the top of config.json decides, not the language model's own."""
     tied_by_text: bool = False

@@ -40,24 +40,35 @@ def _rows(tree: Tree) -> Iterator[Reason]:
 
 
 def _ties(tree: Tree) -> Iterator[Reason]:
-    tied = is_tied(tree)
-    either = tree.family.spec.tied_by_either and tree.checkpoint.config.may_tie
-    if tied is False and not either and not tree.heads and tree.layout is not None:
-        why = "the head is not stored, and tie_word_embeddings is false"
+    spec, tied = tree.family.spec, is_tied(tree)
+    either = spec.tied_by_either and tree.checkpoint.config.may_tie
+    if tied is False and spec.must_tie:
+        yield Reason.stop("tie_word_embeddings is false, and its class has no head of its own")
+    elif tied is False and not either and not tree.heads and tree.layout is not None:
+        untied = "its class does not tie it" if spec.ties else "tie_word_embeddings is false"
+        why = f"the head is not stored, and {untied}"
         yield Reason(f"leaves weights uninitialised: {why}", Effect.WRONG_WEIGHTS)
-    elif tied and tree.heads and tree.family.spec.leaves_out_tied_head:
-        config = tree.checkpoint.config
-        unties = tree.family.spec.tied_by_text and config.tied_by_wrapper is True
-        stored = tree.checkpoint.tied_head
-        if unties or (stored is not None and stored.repeats_embeddings):
-            return
-        why = "tie_word_embeddings is true, so it uses the embeddings for the head"
-        head = tree.heads[0]
-        yield Reason(f"does not load {visible(head)}: {why}", Effect.WRONG_WEIGHTS, tensor=head)
+    elif tree.heads and (spec.leaves_out_head or (tied and spec.leaves_out_tied_head)):
+        yield from _left_out(tree, tied=tied)
+
+
+def _left_out(tree: Tree, *, tied: bool | None) -> Iterator[Reason]:
+    """Why a stored head that is not loaded makes a difference."""
+    config, stored = tree.checkpoint.config, tree.checkpoint.tied_head
+    unties = tree.family.spec.tied_by_text and config.tied_by_wrapper is True
+    if tied is not False and (unties or (stored is not None and stored.repeats_embeddings)):
+        return
+    head = tree.heads[0]
+    why = "tie_word_embeddings is true, so it uses the embeddings for the head"
+    if not tied:
+        why = "its class skips it"
+    yield Reason(f"does not load {visible(head)}: {why}", Effect.WRONG_WEIGHTS, tensor=head)
 
 
 def is_tied(tree: Tree) -> bool | None:
     """Whether the head is tied to the embeddings; None if config.json does not declare it."""
+    if tree.family.spec.ties:
+        return tree.family.spec.ties == "always"
     outer = tree.checkpoint.config.tied_by_wrapper
     return (
         outer
