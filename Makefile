@@ -99,10 +99,12 @@ learn: $(VENV)/.installed-dev ## learn where RUNTIME VERSION puts modules, from 
 	tools/place_learner/setup.sh
 	$(BIN)/python tools/learn_places.py $(RUNTIME) $(VERSION)
 
-architectures: $(VENV)/.installed-dev ## record what the real loaders of ../shared/oracle do with an export of every architecture (an hour)
+architectures: $(VENV)/.installed-dev ## record what the real loaders of ../shared/oracle do with an export of every architecture, and with changed ones (hours)
 	../shared/oracle/setup.sh && ../shared/oracle/learn/setup.sh
 	PYTHONPATH=../shared/oracle/published:../shared/oracle/learn $${ORACLE_HOME:-$$HOME/.cache/ckptfix-oracle}/venv/bin/python tools/architecture_exports.py build/architectures
 	$(BIN)/python tools/record_architectures.py build/architectures
+	PYTHONPATH=../shared/oracle/published:../shared/oracle/learn $${ORACLE_HOME:-$$HOME/.cache/ckptfix-oracle}/venv/bin/python tools/architecture_exports.py --changes build/changed-architectures
+	$(BIN)/python tools/record_architectures.py build/changed-architectures changed_architectures
 
 published: $(VENV)/.installed-dev ## check published releases, tensors made up, against what the real classes of ../shared/oracle did (minutes)
 	@if [ -d ../shared/oracle ]; then ../shared/oracle/setup.sh && ../shared/oracle/learn/setup.sh; fi

@@ -1,6 +1,9 @@
 """Make a small ModelOpt export of every architecture that the transformers library builds.
 
-    make architectures    # runs this, then record_architectures.py
+    make architectures    # runs this twice, then record_architectures.py
+
+With `--changes` before OUT there is one for each change of the config (`architecture_changes.py`)
+that changes the names, dtypes or shapes of the tensors, in the first style only.
 
 Runs in the environment of `../shared/oracle`, with its `published` and `learn` on the path:
 `synthesize.py` there turns the names of the library into those of checkpoints, and names in
@@ -10,13 +13,17 @@ are headers with holes. OUT gets a folder for each architecture and style.
 
 import json
 import re
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Final
 
 import synthesize
 import transformers
 from core import configs, environment
+
+from architecture_changes import PARTS, changes, merged
 
 STYLES: Final = ("nvfp4", "mixed")
 LAYERS: Final = 4
@@ -26,7 +33,6 @@ SMALL: Final = {
     "head_dim": 64, "vocab_size": 1024,
 }  # fmt: skip
 """Sizes of a language model, except one with a state space, whose sizes depend on each other."""
-TEXT: Final = ("text_config", "llm_config", "language_config", "thinker_config")
 EXPERTS: Final = re.compile(r"(num_experts|n_routed_experts|num_local_experts)$")
 ROUTERS: Final = re.compile(
     r"(\brouter\b.*|\.gate|shared_expert_gate|conv1d|lm_head|embed_\w+|indexer\.weights_proj)$"
@@ -42,7 +48,7 @@ def small(config: dict[str, Any]) -> dict[str, Any]:
     """A config with small sizes, few experts and layers."""
     depends = any("mamba" in key or key in {"expand", "state_size"} for key in config)
     for key, value in config.items():
-        if key in TEXT and isinstance(value, dict):
+        if key in PARTS and isinstance(value, dict):
             config[key] = small(value)
         elif EXPERTS.search(key) and isinstance(value, int):
             config[key] = 8
@@ -106,9 +112,8 @@ def flat(quantization: dict[str, Any]) -> dict[str, Any]:
     return {**out, "config_groups": {"group_0": group}}
 
 
-def export(architecture: str, out: Path) -> None:
-    """Write one architecture in every style."""
-    config = config_of(architecture)
+def export(config: dict[str, Any], out: Path, style: str) -> list[Any]:
+    """Write one model in a style; its tensors, as rows of `synthesize`."""
     tensors = synthesize.library(config)
     counted = config if "num_hidden_layers" in config.get("text_config", config) else None
     if counted is not None:
@@ -118,19 +123,39 @@ def export(architecture: str, out: Path) -> None:
         for name, (shape, is_linear) in tensors.items()
         if is_linear and len(shape) == 2
     ]
-    for style in STYLES:
-        quantization = metadata(style, linears)
-        producer = {"name": "modelopt", "version": "0.44.0"}
-        hf = {"producer": producer, "quantization": quantization}
-        given = {**config, "quantization_config": flat(quantization)}
-        counts = given if counted is not None else {**given, "num_hidden_layers": LAYERS}
-        table = [
-            row
-            for row in synthesize.rows(counts, hf, tensors, kv=True)
-            if not (TOWERS.match(row[0]) and row[0].endswith(("k_scale", "v_scale")))
-        ]
-        files = {"config.json": given, "hf_quant_config.json": hf}
-        synthesize.write(files, str(out / f"{architecture}-{style}"), table, "full", 0)
+    quantization = metadata(style, linears)
+    producer = {"name": "modelopt", "version": "0.44.0"}
+    hf = {"producer": producer, "quantization": quantization}
+    given = {**config, "quantization_config": flat(quantization)}
+    counts = given if counted is not None else {**given, "num_hidden_layers": LAYERS}
+    table = [
+        row
+        for row in synthesize.rows(counts, hf, tensors, kv=True)
+        if not (TOWERS.match(row[0]) and row[0].endswith(("k_scale", "v_scale")))
+    ]
+    files = {"config.json": given, "hf_quant_config.json": hf}
+    synthesize.write(files, str(out), table, "full", 0)
+    return table
+
+
+def export_changes(architecture: str, out: Path) -> None:
+    """Write one architecture with every change of its config that its tensors show."""
+    config, style = config_of(architecture), STYLES[0]
+    with tempfile.TemporaryDirectory() as scratch:
+        before = export(config, Path(scratch) / "before", style)
+        for name, change in changes(architecture, config):
+            made = Path(scratch) / name
+            try:
+                table = export(merged(config, change), made, style)
+            except Exception as error:  # whatever the library raises for a made-up config
+                _report(f"{architecture} {name}", error)
+                continue
+            if table != before:
+                shutil.move(made, out / f"{architecture}-{style}-{name}")
+
+
+def _report(what: str, error: Exception) -> None:
+    print(f"{what}: {type(error).__name__}: {str(error)[:120]}", flush=True)
 
 
 def architectures() -> list[str]:
@@ -141,15 +166,20 @@ def architectures() -> list[str]:
 
 def main() -> None:
     """Make all, or those that are named; what the library cannot build is reported."""
-    out, *named = sys.argv[1:]
+    changed = "--changes" in sys.argv
+    out, *named = (argument for argument in sys.argv[1:] if argument != "--changes")
     environment.prepare()
     environment.overlay()
     environment.prepare = environment.overlay = lambda *_, **__: None  # once is enough
     for architecture in named or architectures():
         try:
-            export(architecture, Path(out))
+            if changed:
+                export_changes(architecture, Path(out))
+            else:
+                for style in STYLES:
+                    export(config_of(architecture), Path(out) / f"{architecture}-{style}", style)
         except Exception as error:  # whatever the library raises for a made-up config
-            print(f"{architecture}: {type(error).__name__}: {str(error)[:120]}", flush=True)
+            _report(architecture, error)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Show the exports of `architecture_exports.py` to the real runtimes, and record what they did.
 
-    tools/record_architectures.py FOLDER
+    tools/record_architectures.py FOLDER [NAME]
 
 Each checkpoint of FOLDER that `check` answers with yes or no is loaded by vLLM 0.33.0 and SGLang
 0.5.23 of `../shared/oracle`, as `check` claims to know what happens then. Every line of
-`tests/data/architectures.jsonl.gz` is a checkpoint: its metadata, the header of its weights, and
-for each release whether it loads and why not, or null where the stubs of the oracle stopped it.
-FOLDER keeps the answers of the runtimes, so that a run that was cut off goes on where it stopped.
+`tests/data/NAME.jsonl.gz`, `architectures` without NAME, is a checkpoint: its metadata, the header
+of its weights, and for each release whether it loads and why not, or null where the stubs of the
+oracle stopped it. FOLDER keeps the answers of the runtimes, so that a run that was cut off goes on
+where it stopped.
 """
 
 import gzip
@@ -21,7 +22,7 @@ from truth_loop.answers import ask
 from truth_loop.case import header_text
 from truth_loop.judges import JUDGES, STUBS, batch
 
-OUT: Final = Path(__file__).resolve().parents[1] / "tests" / "data" / "architectures.jsonl.gz"
+DATA: Final = Path(__file__).resolve().parents[1] / "tests" / "data"
 OPTIONAL: Final = re.compile(r"(\w*_scale|ls1|ls2|w\d+_blockscale_swizzled|_scale_inv)$")
 """Parameters that have a value of their own: scales of a cache, of inputs that a weight-only format
 does not store, and of layers."""
@@ -70,6 +71,7 @@ def recorded(directory: Path) -> dict[str, Any]:
 def main() -> None:
     """Ask, show, record."""
     folder = Path(sys.argv[1])
+    name = sys.argv[2] if len(sys.argv) > 2 else "architectures"
     work = folder.with_name(folder.name + "-judged")
     work.mkdir(exist_ok=True)
     answers = {path: ask(path) for path in sorted(folder.iterdir())}
@@ -77,11 +79,11 @@ def main() -> None:
     for judge in JUDGES:
         known = [path for path, said in answers.items() if said[judge.release].answer != "unknown"]
         registered = [path for path in known if "register" not in str(answers[path][judge.release])]
-        out = batch(registered, work, "architectures", judge)
+        out = batch(registered, work, name, judge)
         for raw in map(json.loads, out.read_text(encoding="utf-8").splitlines()):
             done.setdefault(Path(raw["dir"]), {})[judge.release] = judged(raw)
     lines = (json.dumps({**recorded(path), "runtimes": of}) for path, of in sorted(done.items()))
-    OUT.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
+    (DATA / f"{name}.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Judge:
     release: str
     """As `vllm==0.33.0`."""
     batch: str
-    """Script that loads the checkpoints of a list."""
+    """Script that loads the checkpoints of a list; in the oracle, unless its path is absolute."""
     recorder: str
     """Script that reports whether each loaded."""
     environment: Mapping[str, str]
@@ -52,7 +52,7 @@ KERNELS: Final = (frozenset({"AutoAWQLinearMethod", "AutoAWQMarlinLinearMethod"}
 """Classes that read the same tensors in the same way, for different kernels (vllm 0.33.0,
 vllm/model_executor/layers/quantization/auto_awq.py)."""
 JUDGES: Final = (
-    Judge("vllm==0.33.0", "vllm_batch.py", "record.py", {}),
+    Judge("vllm==0.33.0", str(Path(__file__).with_name("vllm_batch.py")), "record.py", {}),
     Judge(
         "sglang==0.5.23",
         "sglang_batch.py",
