@@ -1,11 +1,13 @@
 import json
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ckptfix.errors import CkptfixError
+from ckptfix.jsontext import text as text_module
 from ckptfix.jsontext.text import JsonText, pointer
 
 values = st.recursive(
@@ -25,9 +27,9 @@ def value_at(value: Any, path: tuple[str | int, ...]) -> Any:
     return value
 
 
-@given(document=documents, indent=indents, ascii_only=st.booleans())
+@given(document=documents, indent=indents, ascii_only=st.booleans(), large=st.booleans())
 def test_every_member_is_found_at_its_position(
-    document: dict[str, Any], indent: int | str | None, *, ascii_only: bool
+    document: dict[str, Any], indent: int | str | None, *, ascii_only: bool, large: bool
 ) -> None:
     text = json.dumps(document, indent=indent, ensure_ascii=ascii_only)
     try:
@@ -36,7 +38,9 @@ def test_every_member_is_found_at_its_position(
         return
     parsed = JsonText.parse("config.json", data)
     found = 0
-    for member in parsed.walk():
+    with patch.object(text_module, "_LARGE", 0 if large else 1 << 16):
+        members = list(parsed.walk())
+    for member in members:
         path = member.path
         found += 1
         written = json.loads(text[member.value_start : member.end])
@@ -44,6 +48,13 @@ def test_every_member_is_found_at_its_position(
         if isinstance(path[-1], str):
             assert json.loads(text[member.start : member.key_end]) == path[-1]
     assert found == count_members(document)
+
+
+def test_a_duplicate_key_is_found_behind_many_others() -> None:
+    many = "".join(f'"k{number}": {number},\n' for number in range(10_000))
+    data = b'{"a": {' + many.encode() + b'"b": 1, "b": [2, 3]}}'
+    with pytest.raises(CkptfixError, match=r'config.json:10001:9 /a/b: duplicate key "b"'):
+        JsonText.parse("config.json", data)
 
 
 def count_members(value: Any) -> int:

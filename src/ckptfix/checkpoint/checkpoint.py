@@ -31,7 +31,7 @@ from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.checkpoint.source import Source
 from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
 from ckptfix.checkpoint.tied_head import TiedHead
-from ckptfix.errors import MissingShardsError, UnsupportedError
+from ckptfix.errors import CkptfixError, MissingShardsError, UnsupportedError
 from ckptfix.jsontext.text import JsonText
 from ckptfix.progress import SILENT, Listener
 
@@ -181,29 +181,29 @@ def load_checkpoint(
         UnsupportedError: it is something else, or nothing is quantized.
         CkptfixError: broken JSON or bad headers.
     """
-    documents = read_documents(source, registry.METADATA_FILES)
     require_weights(source)
-    if documents.keys().isdisjoint(registry.READABLE_ALONE):
+    if not any(map(source.has, registry.READABLE_ALONE)):
         raise UnsupportedError(
             f"{source.where}: found neither {' nor '.join(registry.READABLE_ALONE)}",
             advice="name a Hugging Face checkpoint",
         )
+    tensors = _tensors_or_error(source, listener)
+    documents = read_documents(source, registry.METADATA_FILES)
     config = ModelConfig()
     if CONFIG_FILE in documents:
         config = parse_model_config(documents[CONFIG_FILE])
-    try:
-        table = read_tensors(source, listener)
-    except MissingShardsError as error:
-        named = table_of_names(error.weight_map or {})
-        error.without_tensors = Checkpoint(name, config, documents, named)
-        raise
+    if isinstance(tensors, MissingShardsError):
+        named = table_of_names(tensors.weight_map or {})
+        tensors.without_tensors = Checkpoint(name, config, documents, named)
+    if isinstance(tensors, CkptfixError):
+        raise tensors
     checkpoint = Checkpoint(
         name,
         config,
         documents,
-        table,
+        tensors,
         mistral=_mistral(source),
-        tied_head=TiedHead(source, table) if config.may_tie else None,
+        tied_head=TiedHead(source, tensors) if config.may_tie else None,
     )
     small = checkpoint.folded
     if quantized and not small.metadata and not _stores_quantization(small):
@@ -213,6 +213,17 @@ def load_checkpoint(
             advice=f"ckptfix works on checkpoints quantized by {registry.QUANTIZERS}",
         )
     return checkpoint
+
+
+def _tensors_or_error(source: Source, listener: Listener) -> TensorTable | CkptfixError:
+    """The tensors, or what is wrong with them: what is wrong with the metadata is said first.
+
+    They are read first, because the index, which is as large, is gone when the metadata is decoded.
+    """
+    try:
+        return read_tensors(source, listener)
+    except CkptfixError as error:
+        return error
 
 
 def _stores_quantization(checkpoint: Checkpoint) -> bool:

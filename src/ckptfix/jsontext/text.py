@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Final
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from ckptfix.errors import CkptfixError
 from ckptfix.jsontext.decode import decode_plain
@@ -22,6 +23,8 @@ from ckptfix.text import visible
 _SPACE: Final = " \t\r\n"
 DECODER: Final = json.JSONDecoder()
 
+_LARGE: Final = 1 << 16
+"""Characters of a container whose values are skipped without creating them."""
 MAX_VALUES: Final = 4_000_000
 """Upper bound on the number of values; an index of a million tensors has a million."""
 MAX_DEPTH: Final = 100
@@ -136,8 +139,23 @@ class JsonText(Struct, frozen=True, dict=True):
             whole = self.member(path)
             start = self._start if whole is None else whole.value_start
             known = path == () or whole is not None
-            self._children[path] = tuple(_scan(self.text, start, path)) if known else ()
+            lengths = self._lengths(start, len(self.data) if whole is None else whole.end)
+            self._children[path] = tuple(_scan(self.text, start, path, lengths)) if known else ()
         return self._children[path]
+
+    def _lengths(self, start: int, end: int) -> Iterator[int]:
+        """Characters of each value in a large container; nothing for any other."""
+        # Without a value it is a text with two equal keys, of which msgspec keeps one.
+        if end - start < _LARGE or not self.value or not self.data.isascii():
+            return iter(())
+        kind: Any = {"{": dict[str, Raw], "[": list[Raw]}.get(self.text[start])
+        if kind is None:
+            return iter(())
+        try:
+            values = msgspec.json.decode(memoryview(self.data)[start:end], type=kind)
+        except (msgspec.DecodeError, RecursionError):  # it is stricter than the standard library
+            return iter(())
+        return map(len, values.values() if isinstance(values, dict) else values)
 
     def member(self, path: Path) -> Member | None:
         """The span of a member or element; None for the document itself and for a missing path."""
@@ -194,8 +212,11 @@ class JsonText(Struct, frozen=True, dict=True):
         return Place(self.file, pointer(path), line=line)
 
 
-def _scan(text: str, start: int, path: Path) -> Iterator[Member]:
-    """The direct children of the container that begins at `start`; values are skipped in C."""
+def _scan(text: str, start: int, path: Path, lengths: Iterator[int]) -> Iterator[Member]:
+    """The direct children of the container that begins at `start`; values are skipped in C.
+
+    `lengths` are those of the values, where they are known: decoding them takes longer.
+    """
     if text[start] not in "{[":
         return
     is_object = text[start] == "{"
@@ -207,7 +228,8 @@ def _scan(text: str, start: int, path: Path) -> Iterator[Member]:
         if is_object:
             key, key_end = DECODER.raw_decode(text, at)
             at = after_space(text, after_space(text, key_end) + 1)
-        _, end = DECODER.raw_decode(text, at)
+        length = next(lengths, 0)
+        end = at + length if length else DECODER.raw_decode(text, at)[1]
         yield Member((*path, key), begin, key_end, at, end)
         index += 1
         at = after_space(text, end)

@@ -44,7 +44,8 @@ def expected_for(
     """What the classes build in addition to what the family describes.
 
     The layout of a wrapper is that of the class that it builds inside. What makes no difference for
-    this checkpoint is left out, so that releases that differ in nothing else are equal.
+    this checkpoint is left out, so that releases that differ in nothing else are equal. It is found
+    once for all metadata of the same tensors: no rewrite changes the rest of config.json.
 
     Args:
         checkpoint: for its config.json.
@@ -53,6 +54,23 @@ def expected_for(
         classes: the outer model class, then those that it builds inside.
         has_config: whether the release has a quantization config.
     """
+    key = "expected", id(family), target, tuple(classes), has_config
+    made_for, expected = checkpoint.table.derived.get(key, (None, None))
+    if made_for is not checkpoint.config or expected is None:
+        expected = _expected(checkpoint, family, target, classes, has_config=has_config)
+        checkpoint.table.derived[key] = checkpoint.config, expected
+    found: Expected = expected
+    return found
+
+
+def _expected(
+    checkpoint: Checkpoint,
+    family: Family,
+    target: Target,
+    classes: Sequence[str],
+    *,
+    has_config: bool,
+) -> Expected:
     spec, runtime = family.spec, runtime_named(target.runtime)
     built = tuple(
         when

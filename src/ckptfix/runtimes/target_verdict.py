@@ -47,7 +47,7 @@ class TargetVerdict(Struct, frozen=True, dict=True):
         """True when the release stops before it builds a layer."""
         return self.refusal is not None
 
-    @property
+    @cached_property
     def loads(self) -> Loads:
         """Whether the release loads the checkpoint as it is stored; every output uses this."""
         if self.refusal:
