@@ -136,6 +136,25 @@ def test_an_invented_config_gives_no_verdict_but_what_is_likely(
     assert not is_known(load(tmp_path), VLLM)
 
 
+@pytest.mark.parametrize("key", ["made_up", "num_hidden_layers"])
+def test_a_key_that_the_class_needs_and_no_config_class_has_must_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    import msgspec
+
+    known = store.learned("vllm", "0.33.0", APERTUS)
+    assert known is not None
+    needing = msgspec.structs.replace(known.origin, needs=(key,))
+    made = store.Learned("vllm", "0.33.0", False, APERTUS, needing, known.table)
+    monkeypatch.setattr("ckptfix.runtimes.family.learned", lambda *_: made)
+    loads = judged(tmp_path, apertus(), uniform("FP8")).loads
+    if key in CONFIG:
+        assert "made_up" not in loads.unknown_because
+    else:
+        assert loads.answer is Answer.UNKNOWN
+        assert "made_up in config.json, which is missing" in loads.unknown_because
+
+
 def test_another_release_than_the_learned_one_is_only_likely(tmp_path: Path) -> None:
     older = next(v for v in known_releases("vllm") if v not in store.learned_releases("vllm"))
     target = Target("vllm", older, older)

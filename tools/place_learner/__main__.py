@@ -54,10 +54,13 @@ def main() -> int:
 def _learn(
     runtime: Any, real: Any, arguments: argparse.Namespace, architecture: str
 ) -> dict[str, Any]:
-    from place_learner import learning
+    from place_learner import learning, needs
 
     other = _other(arguments.other, architecture)
-    return learning.learn(runtime, architecture, real, other, quick=arguments.quick)
+    found = learning.learn(runtime, architecture, real, other, quick=arguments.quick)
+    if found.get("made_up") and found["source"] != "invented":
+        found["needs"] = needs.paths(runtime, found["config"], found["made_up"])
+    return found
 
 
 def _again(what: str, runtime: Any, results: Path, architecture: str) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def learn(
         shown = [a for a in out["attempts"] if a.get("source") in ("real", "library")]
         return {**out, "error": (shown or out["attempts"])[0]["error"]}
     built, config, notes = first
-    out.update(status="built", config=config, guessed=notes.count)
+    out.update(status="built", config=config, guessed=notes.count, made_up=[*notes.guessed])
     run, stored = ask_and_load(runtime, architecture, built, config, notes)
     out["runs"] = [{"variant": "", **run}]
     out["values"] = {}

@@ -100,10 +100,10 @@ def completed(runtime: Any, architecture: str, config: Config) -> Config:
     """
     config, notes = copy.deepcopy(config), repair.Notes()
     repair.build(runtime, config, architecture, runtime.config_extra, notes)
-    loaded = _loaded(runtime, config)
+    read = loaded(runtime, config)
     for key in notes.guessed:
         owner, _, name = key.rpartition(".")
-        holders = list(_holders(loaded, config, owner))
+        holders = list(_holders(read, config, owner))
         if not holders:
             raise ValueError(f"no place for {key}")
         for config_class, holder in holders:
@@ -159,7 +159,7 @@ def _signature(built: Built, tensors: Tensors) -> dict[str, Any]:
 def _filled_in(runtime: Any, config: Config, path: Path_) -> bool:
     """Whether the config class has a value for a key that is missing: that one stops it, then."""
     try:
-        value = _loaded(runtime, config)
+        value = loaded(runtime, config)
     except Exception:  # what it fills in does not go with the rest
         return True
     for key in path:
@@ -167,7 +167,8 @@ def _filled_in(runtime: Any, config: Config, path: Path_) -> bool:
     return value is not None
 
 
-def _loaded(runtime: Any, config: Config) -> Any:
+def loaded(runtime: Any, config: Config) -> Any:
+    """The config as the class reads it that the runtime has for its type."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     own, name = runtime.config_registry(), config.get("model_type")

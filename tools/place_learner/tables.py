@@ -260,6 +260,7 @@ def provenance(result: Result) -> dict[str, Any]:
         "source": result["source"],
         "config": result["config_from"].replace("--", "/", 1),
         "guessed": result["guessed"],
+        **({"needs": result["needs"]} if result.get("needs") else {}),
         "names": {"own": "runtime", "": ""}.get(spelled, "library"),
         "single_pass": bool(whole),
         "heads": [] if is_draft else heads(result),

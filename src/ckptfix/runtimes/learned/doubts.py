@@ -13,6 +13,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, find_at
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.runtimes.draft_classes import is_draft
@@ -85,6 +86,7 @@ class Doubts(Struct, frozen=True, dict=True):
         """
         every = (
             self._whole(),
+            self._needs(),
             self._names(),
             self._shapes(),
             self._head(),
@@ -95,6 +97,14 @@ class Doubts(Struct, frozen=True, dict=True):
     def _whole(self) -> Iterator[str]:
         if not self.learned.origin.single_pass:
             yield "its loader left parameters unfilled when it was learned"
+
+    def _needs(self) -> Iterator[str]:
+        document = self.checkpoint.documents.get(CONFIG_FILE)
+        for name in self.learned.origin.needs if document else ():
+            *path, key = name.split(".")
+            holder = find_at(document.value, path) if document else None
+            if not isinstance(holder, dict) or key not in holder:
+                yield f"it was observed only with {visible(name)} in config.json, which is missing"
 
     def _names(self) -> Iterator[str]:
         known, unused = self.table.tensors, frozenset(self.table.record.unused)

@@ -97,6 +97,8 @@ class ArchitectureRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """The repository or the config class; empty for an invented one."""
     guessed: int = 0
     """Values that were made up because the class needs them and the config lacks them."""
+    needs: tuple[str, ...] = ()
+    """Their keys, each with its path in config.json, if the config class has no value for it."""
     names: Literal["library", "runtime", ""] = "library"
     """Whose names were sent through the loader: transformers' or the runtime's own."""
     single_pass: bool = False
