@@ -66,15 +66,21 @@ class Rotary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False):
         return any(isinstance(value, dict) for key, value in settings.items() if key not in own)
 
 
-@cache
 def rotary_for(runtime: str, version: str, architecture: str) -> Rotary | None:
     """What a release makes of the rotary settings of a class; None if that was not read.
 
     A language model in a wrapper has none: the config class of the wrapper changes the settings.
     """
+    known = _read(runtime)
+    if known is None or architecture not in known.architectures:
+        return None
+    return known if covers(f">={known.since}", version) else None
+
+
+@cache
+def _read(runtime: str) -> Rotary | None:
+    """One object for all releases, which are judged once where they expect the same."""
     path = FACTS / runtime / "rotary.toml"
     if not path.is_file():
         return None
-    known = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Rotary)
-    is_read = covers(f">={known.since}", version) and architecture in known.architectures
-    return known if is_read else None
+    return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Rotary)
