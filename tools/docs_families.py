@@ -7,6 +7,7 @@ from typing import Final
 from packaging.specifiers import SpecifierSet
 
 from ckptfix.runtimes.family_files import builtin_family_files
+from ckptfix.runtimes.family_spec import FamilySpec
 from ckptfix.runtimes.learned.store import Learned, learned, learned_releases, release
 from ckptfix.runtimes.profile_store import known_releases, load_profile
 from ckptfix.runtimes.registry import known_runtimes, runtime_named
@@ -19,8 +20,9 @@ module is looked up in the quantization config. Made by `tools/generate_docs.py`
 
 Most of it was learned: `tools/learn_places.py` builds every class that a release registers, on a
 CPU and without weights, and records the names it looks up and where its loader puts tensors. An
-entry in `src/ckptfix/runtimes/families/`, written by reading the classes, takes precedence.
-`ckptfix runtimes ARCHITECTURE --runtime vllm==0.33.0` lists the learned rows.
+entry in `src/ckptfix/runtimes/families/`, written by reading the classes, adds what cannot be
+learned like that, such as which modules a layer must have, and for which other releases the learned
+places hold. `ckptfix runtimes ARCHITECTURE --runtime vllm==0.33.0` lists the learned rows.
 
 - written: it has an entry. `ckptfix check --runtime` answers yes or no.
 - learned: it was built with a published config or with the default of its config class, its loader
@@ -32,6 +34,12 @@ entry in `src/ckptfix/runtimes/families/`, written by reading the classes, takes
 - likely: it was built with an invented config. Answer: unknown, with the likely answer.
 - undetermined: its names depend on more than those in the checkpoint. Answer: unknown.
 - not built: its class could not be built. Answer: unknown.
+"""
+_WRITTEN: Final = """\
+# Written entries
+
+Each says what was not learned. Modules go where the learned table puts them, unless an entry says
+that they are placed by hand, and why; a test fails where the table has caught up with it.
 """
 _ORDER: Final = (
     *("written", "learned", "unquantized only", "in part", "likely", "undetermined", "not built"),
@@ -45,7 +53,7 @@ def families_reference() -> str:
     parts = [_HEAD]
     for runtime in known_runtimes():
         parts += _of_runtime(runtime)
-    parts.append("# Written entries\n")
+    parts.append(_WRITTEN)
     parts += _written()
     return "\n".join(parts)
 
@@ -122,13 +130,18 @@ def _cell(text: str) -> str:
     return shown if len(shown) <= 90 else f"{shown[:90].rstrip()}..."
 
 
+def _said(family: FamilySpec) -> str:
+    by_hand = f"; placed by hand: {family.places.reason}" if family.places else ""
+    return f"Not learned: {family.reason}{by_hand}."
+
+
 def _written() -> Iterator[str]:
     for file in builtin_family_files().values():
         yield f"## {file.description}\n"
         for family in file.families:
             versions = f" {family.versions}" if family.versions else ""
             names = ", ".join(family.architectures)
-            yield f"- {family.runtime}{versions}: {names}\n  ({family.source})"
+            yield f"- {family.runtime}{versions}: {names}\n  ({family.source})\n  {_said(family)}"
         for unknown in file.unknown:
             versions = f" {unknown.versions}" if unknown.versions else ""
             names = ", ".join(unknown.architectures)

@@ -141,7 +141,11 @@ def test_a_mixed_nemotron_whose_config_declares_nothing(
 
 
 def test_files_that_disagree_on_the_cache(tmp_path: Path, call: Call) -> None:
-    """A published release declared FP8 in one file; a rewrite declares it in both."""
+    """A published release declared FP8 in one file; a rewrite declares it in both.
+
+    Then SGLang quantizes the cache too, and its Qwen3 has no place for the scales (sglang 0.5.23:
+    sglang/srt/models/qwen3.py builds RadixAttention without a config).
+    """
     quantization = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head"]}
     directory = write_checkpoint(
         tmp_path / "c",
@@ -155,4 +159,4 @@ def test_files_that_disagree_on_the_cache(tmp_path: Path, call: Call) -> None:
     assert ask_codes(directory) == {"CKF401": 1}
     assert "rewrite" in call("check", directory, "--no-config").stdout
     call("rewrite", directory, "--from-tensors")
-    assert ask_codes(directory) == {}
+    assert ask_codes(directory) == {"CKF703": 1}

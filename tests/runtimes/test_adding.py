@@ -147,7 +147,9 @@ description = "An architecture that nobody has"
 runtime = "vllm"
 architectures = ["NeverSeenForCausalLM"]
 source = "a test"
-heads = ["lm_head"]
+reason = "a test"
+[families.places]
+reason = "it was not learned"
 packed = { gate_up_proj = ["gate_proj", "up_proj"] }
 rules = [{ kind = "prefix", old = "trunk", new = "model" }]
 """

@@ -88,3 +88,15 @@ def test_every_architecture_is_found_in_the_files_that_name_it() -> None:
         described += [spec.architectures for spec in file.unknown]
         for architectures in described:
             assert all(name in files_naming(architecture) for architecture in architectures)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "loads"), [("LlamaForCausalLM", True), ("Qwen3ForCausalLM", False)]
+)
+def test_whether_scales_of_the_cache_are_loaded_is_what_the_class_did(
+    architecture: str, loads: bool
+) -> None:
+    """sglang 0.5.23: sglang/srt/models/qwen3.py builds RadixAttention without a config."""
+    family = family_for("sglang", "0.5.23", [architecture])
+    assert family is not None
+    assert family.loads_kv_scales is loads

@@ -20,6 +20,7 @@ from ckptfix.checkpoint.modules import Module, group_modules
 from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.errors import CkptfixError
 from ckptfix.runtimes.family import builtin_families, family_for, parse_families
+from ckptfix.runtimes.family_files import builtin_family_files
 from ckptfix.runtimes.placing import runtime_modules
 from ckptfix.runtimes.runtime_module import RuntimeModule
 from tests.conftest import DATA, FIXTURES, load
@@ -169,7 +170,10 @@ description = "packs"
 runtime = "vllm"
 architectures = ["Any"]
 source = "none"
-[families.packed]
+reason = "none"
+[families.places]
+reason = "none"
+[families.places.packed]
 qkv_proj = ["q_proj", "k_proj", "v_proj"]
 fused_a = ["q_a", "kv_a"]
 """
@@ -209,7 +213,7 @@ def test_an_architecture_without_family_is_unknown() -> None:
 
 
 def test_versions_choose_between_entries() -> None:
-    (old,) = parse_families(PACKING.replace('"none"', '"none"\nversions = "<0.20"'), "test.toml")
+    (old,) = parse_families(PACKING.replace('"none"', '"none"\nversions = "<0.20"', 1), "test.toml")
     assert old.holds_for("0.17.1")
     assert not old.holds_for("0.20.0")
 
@@ -219,7 +223,7 @@ def test_versions_choose_between_entries() -> None:
     [
         ("nonsense", "not a family file"),
         (PACKING + "surprise = 1\n", "not a family file"),
-        (PACKING.replace('"none"', '"none"\nversions = "new"'), "not a version specifier"),
+        (PACKING.replace('"none"', '"none"\nversions = "new"', 1), "not a version specifier"),
     ],
 )
 def test_a_broken_family_file_is_one_sentence(text: str, problem: str) -> None:
@@ -229,9 +233,10 @@ def test_a_broken_family_file_is_one_sentence(text: str, problem: str) -> None:
 
 def test_every_family_names_its_source_and_no_two_claim_an_architecture() -> None:
     claimed = [
-        (family.spec.runtime, family.spec.versions, architecture)
-        for family in builtin_families()
-        for architecture in family.spec.architectures
+        (spec.runtime, spec.versions, architecture)
+        for file in builtin_family_files().values()
+        for spec in file.families
+        for architecture in spec.architectures
     ]
     assert len(claimed) == len(set(claimed))
     for family in builtin_families():

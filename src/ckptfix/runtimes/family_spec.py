@@ -22,32 +22,22 @@ class BuiltWhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Releases that it holds for, a PEP 440 specifier; empty for all."""
 
 
-class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One `[[families]]` table: model classes of one runtime with the same layout."""
+class PlacesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[families.places]` table: where modules go, where the learned table does not say so."""
 
-    runtime: str
-    """Its name, as `vllm`."""
-    architectures: tuple[str, ...]
-    """Entries of `architectures` in config.json."""
-    source: str
-    """Source: project, version, files."""
-    versions: str = ""
-    """Releases that it holds for, a PEP 440 specifier; empty for all."""
-    inner: tuple[str, ...] = ()
-    """Architectures built inside whose tables reach the metadata too, outermost first."""
-    inner_from_config: bool = False
-    """The language model's own `architectures` in config.json take precedence over `inner`."""
+    reason: str
+    """Why not."""
+    differs_at: tuple[str, ...] = ()
+    """Checkpoint modules that the table places in another way, or does not know; empty where the
+    class was not learned, or with an invented config only."""
+    asks_otherwise: bool = False
+    """A module that was tried is looked up under another name than in the table, or not at all."""
     rules: tuple[RuleSpec, ...] = ()
     """Checkpoint module name -> place in the runtime's module tree."""
     looked_up: tuple[RuleSpec, ...] = ()
     """Place -> name looked up in the config, if the class passes a different prefix."""
     packed: dict[str, tuple[str, ...]] = {}
     """Last part of a packed module's name -> last parts of its members', in order."""
-    adds_packed: dict[str, tuple[str, ...]] = {}
-    """Last part of the name of a module in `packed` that `__init__` adds to the packed table of the
-    class -> keys of the language model's config, one of which must be set for that."""
-    banks: tuple[str, ...] = ("experts",)
-    """Last parts of the name of an expert bank; everything below belongs to the bank."""
     heads: tuple[str, ...] = ("lm_head", "*.lm_head")
     """Runtime names of output heads; `*` matches any characters."""
     embeddings: tuple[str, ...] = ("embed_tokens", "*.embed_tokens")
@@ -57,6 +47,35 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unquantized_unless_64: dict[str, tuple[str, ...]] = {}
     """Key of a tower's config -> runtime names of modules that get a quantization config only if
     hidden_size and intermediate_size of the tower are multiples of 64."""
+
+
+class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[[families]]` table: model classes of one runtime with the same layout."""
+
+    runtime: str
+    """Its name, as `vllm`."""
+    architectures: tuple[str, ...]
+    """Entries of `architectures` in config.json."""
+    source: str
+    """Source: project, version, files."""
+    reason: str
+    """What is said here that was not learned from the classes."""
+    places: PlacesSpec | None = None
+    """Where modules go; None: where the learned table of the newest release that `versions` covers
+    puts them, in all of these releases."""
+    skips: tuple[str, ...] = ()
+    """First parts of checkpoint names that the classes leave to another class."""
+    spellings: tuple[RuleSpec, ...] = ()
+    """Checkpoint names in a spelling that was not tried -> the same in one that was."""
+    versions: str = ""
+    """Releases that it holds for, a PEP 440 specifier; empty for all."""
+    inner: tuple[str, ...] = ()
+    """Architectures built inside whose tables reach the metadata too, outermost first."""
+    inner_from_config: bool = False
+    """The language model's own `architectures` in config.json take precedence over `inner`."""
+    adds_packed: dict[str, tuple[str, ...]] = {}
+    """Last part of the name of a packed module that `__init__` adds to the packed table of the
+    class -> keys of the language model's config, one of which must be set for that."""
     base: str = ""
     """Place of the language model that has embeddings and layers, as `model`."""
     layout: str = ""
@@ -79,8 +98,9 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Unquantized experts stored as one tensor stop the release if it has a config."""
     reads_scales: tuple[str, ...] = ()
     """Roles of scales that the classes rename to the one that the layer has."""
-    kv_scales: bool = True
-    """False: `k_scale` and `v_scale` of the checkpoint are not loaded."""
+    kv_scales: bool | None = None
+    """False: `k_scale` and `v_scale` of the checkpoint are not loaded; None: as in the table, and
+    where they were not tried, they are."""
     stops_at_kv_scales: bool = False
     """The classes stop at a `k_scale` or `v_scale` for which they have no parameter, which
     `kv_scales = false` declares for all."""

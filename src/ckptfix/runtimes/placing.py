@@ -13,6 +13,7 @@ from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.draft_classes import is_draft
 from ckptfix.runtimes.family import Family, families_of
 from ckptfix.runtimes.learned.placing import learned_modules
+from ckptfix.runtimes.places import bank_of
 from ckptfix.runtimes.runtime_module import RuntimeModule, RuntimeModuleKind
 
 
@@ -94,11 +95,11 @@ def runtime_modules(
     # Modules that are looked up without a name have nothing in common.
     grouped: dict[tuple[str, str], list[_Member]] = {}
     for name, module in places:
-        bank = family.bank_of(name)
+        bank = bank_of(name)
         kind = "experts" if bank else _kind(name, module, family)
         looked_up_as, order = bank or name, 0
         if kind == "linear":
-            looked_up_as, order = _packed(name, family, names)
+            looked_up_as, order = family.modules.packed(name, names)
         alone = "" if looked_up_as else module.name
         grouped.setdefault((looked_up_as, alone), []).append(_Member(module.name, kind, order))
     values = config.values if config else {}
@@ -113,8 +114,9 @@ def _join(
     # vLLM and SGLang hand embeddings their config, which answers for linears, heads and expert
     # banks only (vllm 0.33.0 vllm/model_executor/layers/quantization/modelopt.py, sglang 0.5.23
     # sglang/srt/layers/quantization/modelopt_quant.py: get_quant_method).
-    takes = kind not in ("embedding", "other") and not family.is_never_quantized(name, config)
-    return RuntimeModule(name, tuple(member.name for member in in_order), kind, takes)
+    never = kind in ("embedding", "other") or family.modules.is_never_quantized(name, config)
+    names = tuple(member.name for member in in_order)
+    return RuntimeModule(name, names, kind, takes_quant_config=not never)
 
 
 def _has_matrix(module: Module) -> bool:
@@ -127,22 +129,9 @@ def _has_matrix(module: Module) -> bool:
     return any(len(tensor.shape) == 3 for tensor in module.tensors.values())
 
 
-def _packed(name: str, family: Family, names: Set[str]) -> tuple[str, int]:
-    """The packed module that a linear is part of, and its order there.
-
-    A model without the first member builds the others separately: DeepSeek without q_a_proj.
-    """
-    parent, dot, last = name.rpartition(".")
-    if last not in family.packed_into:
-        return name, 0
-    packed, order = family.packed_into[last]
-    first = family.spec.packed[packed][0]
-    return (f"{parent}{dot}{packed}", order) if f"{parent}{dot}{first}" in names else (name, 0)
-
-
 def _kind(name: str, module: Module, family: Family) -> RuntimeModuleKind:
-    if family.is_head(name):
+    if family.modules.is_head(name):
         return "head"
-    if family.is_embedding(name):
+    if family.modules.is_embedding(name):
         return "embedding"
     return "linear" if module.weight is not None and len(module.weight.shape) == 2 else "other"

@@ -47,11 +47,11 @@ def _looked_up(family: Family) -> tuple[str, ...]:
         if family.places.map(stored) == place:
             place = family.mapper.map(stored) or ""
             break
-    return (place,) if family.is_head(place) else ()
+    return (place,) if family.modules.is_head(place) else ()
 
 
 def _quantized(judge: ModuleJudge, family: Family, name: str) -> Iterator[Reason]:
-    if family.is_never_quantized(name, judge.checkpoint.config.values):
+    if family.modules.is_never_quantized(name, judge.checkpoint.config.values):
         return
     resolved, why = judge.resolved(RuntimeModule(name, (), "head", takes_quant_config=True))
     if resolved not in (UNQUANTIZED, "error"):

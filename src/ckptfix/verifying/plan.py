@@ -17,8 +17,9 @@ from ckptfix.names import NameMapper
 from ckptfix.rules.reading import Declarations
 from ckptfix.runtimes.common.patterns import BUILTIN_PACKED
 from ckptfix.runtimes.family import Family
-from ckptfix.runtimes.family_spec import FamilySpec
+from ckptfix.runtimes.family_spec import FamilySpec, PlacesSpec
 from ckptfix.runtimes.naming import Naming
+from ckptfix.runtimes.places import WrittenPlaces
 from ckptfix.runtimes.placing import runtime_modules
 from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.text import visible
@@ -84,9 +85,8 @@ class Plan(Struct, frozen=True):
 
 
 GENERIC_FAMILY: Final = Family(
-    FamilySpec("", (), "modules keep the names of the checkpoint", packed=dict(BUILTIN_PACKED)),
-    NameMapper(),
-    NameMapper(),
+    FamilySpec("", (), "modules keep the names of the checkpoint", ""),
+    WrittenPlaces(PlacesSpec("", packed=dict(BUILTIN_PACKED)), NameMapper(), ""),
 )
 """For architectures whose model classes have not been read."""
 

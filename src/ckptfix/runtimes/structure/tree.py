@@ -114,7 +114,7 @@ class Tree(Struct, frozen=True, dict=True):
     @cached_property
     def heads(self) -> Sequence[str]:
         """Checkpoint names of output heads."""
-        is_head, mapper = self.family.is_head, self.family.mapper
+        is_head, mapper = self.family.modules.is_head, self.family.mapper
         return [name for name in self.places if is_head(mapper.map(name) or "")]
 
     @cached_property
@@ -125,7 +125,7 @@ class Tree(Struct, frozen=True, dict=True):
         found = {
             place.rpartition(".")[0]
             for place in self.places.values()
-            if self.family.is_embedding(place) and "embed" in place.rpartition(".")[2]
+            if self.family.modules.is_embedding(place) and "embed" in place.rpartition(".")[2]
         }
         numbered = [base for base in found if base and self._has_layers(base)]
         return numbered[0] if len(numbered) == 1 else ""
