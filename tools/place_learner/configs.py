@@ -52,6 +52,7 @@ _HINTS: Final[Mapping[str, Config]] = {
 _IN_VISION: Final = frozenset({"use_rope2d"})
 _GENERIC_BACKEND: Final = (("TransformersMoE", "MixtralConfig"), ("Transformers", "LlamaConfig"))
 """The generic backend takes any library model: a plain one and one with experts represent it."""
+_MISTRAL_TOWERS: Final = ("vision_encoder", "multimodal")
 _DECODER: Final[Config] = {
     "hidden_size": 4096,
     "num_hidden_layers": 4,
@@ -78,13 +79,36 @@ class Candidate:
 
 
 def published(folders: Sequence[Path]) -> Mapping[str, tuple[Candidate, ...]]:
-    """Architecture -> published configs, `FOLDER/config.json` or `FOLDER/<name>/config.json`."""
+    """Architecture -> published configs, `FOLDER/config.json` or `FOLDER/<name>/config.json`.
+
+    For classes that read Mistral's own format only, also `params.json`.
+    """
     found: dict[str, tuple[Candidate, ...]] = {}
-    globs = ("config.json", "*/config.json")
+    globs = ("config.json", "*/config.json", "params.json", "*/params.json")
     for path in [p for folder in folders for glob in globs for p in sorted(folder.glob(glob))]:
         config = json.loads(path.read_text("utf-8"))
-        for name in config.get("architectures") or []:
-            found[name] = (*found.get(name, ()), Candidate("real", path.parent.name, config))
+        named = dict.fromkeys(config.get("architectures") or [], config)
+        for name, own in (_of_mistral(config) if is_mistral(config) else named).items():
+            found[name] = (*found.get(name, ()), Candidate("real", path.parent.name, own))
+    return found
+
+
+def is_mistral(config: Config) -> bool:
+    """True for a params.json, the config of Mistral's own format."""
+    return "dim" in config and "n_layers" in config
+
+
+def _of_mistral(config: Config) -> Mapping[str, Config]:
+    """Classes that read such a config; Mistral and Mixtral have configs of the library too.
+
+    vLLM 0.33.0, vllm/transformers_utils/configs/mistral.py `adapt_config_dict`.
+    """
+    text = {k: v for k, v in config.items() if k not in _MISTRAL_TOWERS}
+    found = {}
+    if (config.get("moe") or {}).get("num_shared_experts"):
+        found["MistralLarge3ForCausalLM"] = text
+    if config.get("vision_encoder"):
+        found["PixtralForConditionalGeneration"] = config
     return found
 
 
@@ -214,6 +238,8 @@ def register_absent_class(
     Some name no model_type, which that class would have.
     """
     config = published_config.config
+    if is_mistral(config):
+        return
     config.setdefault("model_type", f"plain_{architecture.lower()}")
     register_plain_config({**config, "auto_map": {}}, registry)
 
@@ -236,14 +262,16 @@ def hinted(architecture: str, config: Config) -> Config:
 
 
 def write(config: Config, architecture: str, folder: Path, extra: Config) -> None:
-    """config.json for one architecture, without dtype, its own quantization and remote code.
+    """The config of one architecture, without dtype, its own quantization and remote code.
 
     Metadata of ModelOpt in `extra` goes to hf_quant_config.json too, as ModelOpt writes it.
     """
     left_out = ("dtype", "torch_dtype", "quantization_config", "auto_map")
     kept = {k: v for k, v in config.items() if k not in left_out}
-    text = json.dumps({**kept, "architectures": [architecture], **extra}, default=str)
-    (folder / "config.json").write_text(text, "utf-8")
+    name = "params.json" if is_mistral(config) else "config.json"
+    named = {} if is_mistral(config) else {"architectures": [architecture]}
+    text = json.dumps({**kept, **named, **extra}, default=str)
+    (folder / name).write_text(text, "utf-8")
     metadata = dict(extra.get("quantization_config", {}))
     if metadata.pop("quant_method", "") == "modelopt":
         metadata["exclude_modules"] = metadata.pop("ignore")

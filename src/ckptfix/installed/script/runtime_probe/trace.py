@@ -111,11 +111,11 @@ def _follow(  # noqa: C901 - a class that needs torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_flatten
 
-    owners: dict[int, str] = {}
+    owners: dict[int, list[tuple[int, str]]] = {}
     tags: dict[int, set[str]] = {}
     keep: list[Any] = []  # a storage that is freed may be another's next
     for name, parameter in [*model.named_parameters(), *model.named_buffers()]:
-        owners.setdefault(_storage(parameter), name)
+        owners.setdefault(_storage(parameter), []).append((parameter.storage_offset(), name))
         keep.append(parameter)
 
     def flat(value: Any) -> list[Any]:
@@ -154,20 +154,24 @@ def _follow(  # noqa: C901 - a class that needs torch
             return out
 
         def write(self, target: Any, source: Any, names: set[str]) -> None:
-            parameter = owners.get(_storage(target))
-            if parameter is None:
+            shared = owners.get(_storage(target))
+            if shared is None:
                 return
+            # Of several in one storage the last that starts before; of those the first.
+            offset = target.storage_offset()
+            start = max((known for known, _ in shared if known <= offset), default=shared[0][0])
+            parameter = next(name for known, name in shared if known == start)
             for name in names:
                 reached = lands.setdefault(name, [])
                 if parameter not in [known for known, _ in reached]:
-                    reached.append((parameter, target.storage_offset()))
+                    reached.append((parameter, offset))
                 if source is not None and source.dtype != target.dtype:
                     dtypes = str(source.dtype)[6:], str(target.dtype)[6:]
                     self.casts.append((name, parameter, *dtypes))
                 number = target.numel() if source is None else source.numel()
                 self.copied[name] = self.copied.get(name, 0) + number
             if names:
-                part = target.storage_offset(), target.numel()
+                part = offset, target.numel()
                 self.filled.setdefault(parameter, set()).add(part)
 
     items = []

@@ -121,6 +121,7 @@ class VllmModels:
             enforce_eager=True,
             trust_remote_code=False,
             limit_mm_per_prompt={},
+            config_format="auto" if Path(folder, "config.json").is_file() else "mistral",
         )
         scheduler = vllm_config.SchedulerConfig(
             max_num_batched_tokens=128,

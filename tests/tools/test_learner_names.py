@@ -1,0 +1,105 @@
+"""Which names the learner offers, where they end, and which configs it takes."""
+
+import json
+import re
+from collections.abc import Iterable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from place_learner import configs
+
+torch: Any = pytest.importorskip("torch")
+TorchModule: Any = torch.nn.Module
+
+from place_learner import state_names  # noqa: E402
+from runtime_probe import trace  # noqa: E402
+from runtime_probe.built import Built  # noqa: E402
+
+SIZE = 8
+
+
+class SharedStorage(TorchModule):
+    """Two parameters that are parts of one tensor, as fused projections of SGLang are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        whole = torch.empty(2 * SIZE, SIZE)
+        for number, name in enumerate(("first", "second")):
+            part = whole[number * SIZE : (number + 1) * SIZE]
+            self.register_parameter(name, torch.nn.Parameter(part, requires_grad=False))
+
+    def load_weights(self, weights: Iterable[tuple[str, Any]]) -> None:
+        parameters = dict(self.named_parameters())
+        for name, tensor in weights:
+            parameters[name.removesuffix(".weight")].copy_(tensor)
+
+
+def test_a_tensor_ends_in_the_part_of_a_shared_storage_that_it_fills() -> None:
+    with torch.device("meta"):
+        model = SharedStorage()
+        tensors = {f"{name}.weight": torch.empty(SIZE, SIZE) for name in ("first", "second")}
+    loaded = trace.load(Built(model, {}, {}, None, nullcontext, "", None), tensors)
+    reached = {
+        name: [parameter for parameter, _ in lands] for name, lands in loaded["lands"].items()
+    }
+    assert reached == {"first.weight": ["first"], "second.weight": ["second"]}
+    assert not loaded["never_written"]
+
+
+class Mapper:
+    """As MistralLarge3ForCausalLM of vLLM has it."""
+
+    orig_to_new_regex = {  # noqa: RUF012 - of vLLM
+        re.compile(r"\Alayers\.(\d+)\.experts\.(\d+)\.w1\.(\w+)\Z"): (
+            r"model.layers.\1.mlp.experts.\2.gate_proj.\3"
+        ),
+        re.compile(r"\Aoutput\.weight\Z"): "lm_head.weight",
+        re.compile(r"\A(a|b)\.weight\Z"): r"c.\1.weight",
+    }
+
+    def _map_name(self, name: str) -> str:
+        for old, new in self.orig_to_new_regex.items():
+            name = old.sub(new, name)
+        return name
+
+
+@pytest.mark.parametrize(
+    ("own", "stored"),
+    [
+        ("model.layers.3.mlp.experts.7.gate_proj.weight", "layers.3.experts.7.w1.weight"),
+        ("lm_head.weight", "output.weight"),
+        ("c.a.weight", "c.a.weight"),
+        ("model.norm.weight", "model.norm.weight"),
+    ],
+)
+def test_names_that_an_expression_turns_into_those_of_the_runtime(own: str, stored: str) -> None:
+    mapper = Mapper()
+    assert state_names.native(mapper.orig_to_new_regex, mapper, own) == stored
+
+
+PARAMS = {"dim": 64, "n_layers": 2, "moe": {"num_shared_experts": 1}}
+
+
+def test_a_params_json_is_for_the_classes_that_read_that_format_only(tmp_path: Path) -> None:
+    tower = {"hidden_size": 64}
+    for name, params in {
+        "large": {**PARAMS, "vision_encoder": tower},
+        "small": {"dim": 64, "n_layers": 2},
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "params.json").write_text(json.dumps(params))
+    found = configs.published([tmp_path])
+    assert found.keys() == {"MistralLarge3ForCausalLM", "PixtralForConditionalGeneration"}
+    assert found["MistralLarge3ForCausalLM"][0].config == PARAMS
+    [pixtral] = found["PixtralForConditionalGeneration"]
+    assert (pixtral.source, pixtral.origin) == ("real", "large")
+
+    written = tmp_path / "written"
+    written.mkdir()
+    quantization = {"quantization_config": {"quant_method": "any"}}
+    configs.write(pixtral.config, "PixtralForConditionalGeneration", written, quantization)
+    assert [path.name for path in written.iterdir()] == ["params.json"]
+    assert json.loads((written / "params.json").read_text()) == {**pixtral.config, **quantization}
