@@ -94,7 +94,11 @@ record: ## record again what the real vLLM objects of ../shared/oracle hold (min
 	../shared/oracle/setup.sh
 	$${ORACLE_HOME:-$$HOME/.cache/ckptfix-oracle}/venv/bin/python tools/record_oracle.py
 
-.PHONY: learn
+release: $(VENV)/.installed-dev ## add a release of a runtime, from its wheel: make release RUNTIME=vllm VERSION=0.33.0 (an hour)
+	tools/place_learner/setup.sh
+	$(BIN)/python tools/add_release.py $(RUNTIME) $(VERSION)
+
+.PHONY: learn release
 learn: $(VENV)/.installed-dev ## learn where RUNTIME VERSION puts modules, from its own classes: make learn RUNTIME=vllm VERSION=0.33.0 (half an hour)
 	tools/place_learner/setup.sh
 	$(BIN)/python tools/learn_places.py $(RUNTIME) $(VERSION)

@@ -3,10 +3,10 @@
     tools/record_modelopt_lookups.py CASES OUT DIRECTORY... [--every N]
 
 CASES holds cases of other releases (../shared/conformance/lookup.jsonl); each N-th is put to every
-release, unpacked in DIRECTORY (`vllm-0.19.1`), that registers its architectures. Nothing of a
-runtime is imported: the functions are taken out of the source and run by themselves, with the rules
-of our profiles as their mappers. OUT is what tools/conformance.py replays; it keeps what it has of
-other releases.
+release, unpacked in DIRECTORY (`vllm-0.19.1`), that registers its architectures. It may be OUT:
+then those of the newest release there are put again. Nothing of a runtime is imported: the
+functions are taken out of the source and run by themselves, with the rules of our profiles as their
+mappers. OUT is what tools/conformance.py replays; it keeps what it has of other releases.
 """
 
 import argparse
@@ -21,6 +21,8 @@ from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
+
+from packaging.version import Version
 
 from ckptfix.runtimes.profile import ArchitectureProfile, RuntimeProfile
 from ckptfix.runtimes.profile_store import load_profile
@@ -157,6 +159,15 @@ def recorded(release: Functions, cases: list[dict[str, Any]]) -> Iterator[dict[s
             yield asked(release, case)
 
 
+def newest(cases: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The cases of the newest release of each runtime."""
+    versions: dict[str, str] = {}
+    for case in cases:
+        known = versions.setdefault(case["runtime"], case["version"])
+        versions[case["runtime"]] = max(known, case["version"], key=Version)
+    yield from (case for case in cases if case["version"] == versions[case["runtime"]])
+
+
 def main() -> int:
     """Record; the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -165,14 +176,17 @@ def main() -> int:
     parser.add_argument("releases", nargs="+", type=Path, metavar="DIRECTORY")
     parser.add_argument("--every", type=int, default=1, metavar="N")
     arguments = parser.parse_args()
-    lines = arguments.cases.read_text("utf-8").splitlines()
-    cases = [json.loads(line) for line in lines[:: arguments.every]]
     named = {tuple(root.name.split("-", 1)) for root in arguments.releases}
     out: Path = arguments.out
     kept = []
     if out.exists():
         with gzip.open(out, "rt", encoding="utf-8") as old:
             kept = [c for c in map(json.loads, old) if (c["runtime"], c["version"]) not in named]
+    if arguments.cases == out:
+        cases = list(newest(kept))
+    else:
+        lines = arguments.cases.read_text("utf-8").splitlines()
+        cases = [json.loads(line) for line in lines[:: arguments.every]]
     new = [case for root in arguments.releases for case in recorded(functions(root), cases)]
     with gzip.GzipFile(out, "wb", mtime=0) as file:
         for case in (*kept, *new):

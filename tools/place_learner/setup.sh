@@ -16,6 +16,8 @@ mkdir -p "$H/learn" "$H/wheels"
 root="$H/releases/$1-$2"
 if [ ! -d "$root/$1" ]; then
   "$P" -m pip download -q --no-deps --only-binary=:all: "$1==$2" -d "$H/wheels"
+  mkdir -p "$H/releases"
+  (cd "$H/wheels" && sha256sum "$1-$2"-*.whl) > "$root.sha256"
   "$P" - "$H/wheels" "$root" "$1-$2-" <<'PYTHON'
 import sys, zipfile
 from pathlib import Path

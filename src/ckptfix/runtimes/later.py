@@ -1,4 +1,4 @@
-"""What stops the newest learned release, and may stop an older one of which it was not tried."""
+"""What stops the newest release that was tried, and may stop an older one that was not."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -8,7 +8,8 @@ from packaging.version import Version
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.family import Family
 from ckptfix.runtimes.judged import expected_for
-from ckptfix.runtimes.learned.store import learned_releases
+from ckptfix.runtimes.learned import settings, sizes
+from ckptfix.runtimes.learned.release_file import releases_in
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure import Tree, class_reasons, learned_size_reasons
 from ckptfix.runtimes.targets import Target
@@ -19,8 +20,8 @@ def later_stop(
 ) -> str:
     """Why a yes of an older release is not certain, as a sentence; empty if it is.
 
-    Values and sizes were tried on the classes of the newest learned release only. An older one may
-    take what that refuses.
+    Values and sizes were tried on the classes of one release only, or a few: the newest of them
+    counts. An older one may take what that refuses.
 
     Args:
         checkpoint: that loads as far as is known.
@@ -28,10 +29,10 @@ def later_stop(
         target: the release.
         classes: that it builds, outermost first.
     """
-    known = learned_releases(target.runtime)
-    if not known or Version(target.profile_version) >= Version(known[-1]):
+    tried = max(_tried_releases(target.runtime), key=Version, default="")
+    if not tried or Version(target.profile_version) >= Version(tried):
         return ""
-    newest = Target(target.runtime, known[-1], known[-1])
+    newest = Target(target.runtime, tried, tried)
     key = "later stop", newest, id(family), tuple(classes)  # families live as long as the program
     if key not in checkpoint.derived:
         found = _reasons(checkpoint, family, newest, classes)
@@ -40,6 +41,11 @@ def later_stop(
     if reason is None:
         return ""
     return f"{newest} does not load it: {reason.cause or reason}; this release was not tried"
+
+
+def _tried_releases(runtime: str) -> Iterator[str]:
+    for folder in (settings.FOLDER, sizes.FOLDER):
+        yield from releases_in(runtime, folder)
 
 
 def _reasons(

@@ -3,6 +3,7 @@
 from functools import cache
 
 import msgspec
+from packaging.version import Version
 
 from ckptfix.runtimes.facts import FACTS
 
@@ -16,6 +17,15 @@ class ReleaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The release of the library whose config classes were used."""
     architectures: dict[str, msgspec.Raw]
     """Read where an architecture is asked for."""
+
+
+@cache
+def releases_in(runtime: str, folder: str) -> tuple[str, ...]:
+    """The releases with a file there, oldest first."""
+    path = FACTS / runtime / folder
+    names = [file.name for file in path.iterdir()] if path.is_dir() else []
+    known = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+    return tuple(sorted(known, key=Version))
 
 
 @cache

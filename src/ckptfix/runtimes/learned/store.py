@@ -11,6 +11,7 @@ from packaging.version import Version
 
 from ckptfix.runtimes.facts import FACTS
 from ckptfix.runtimes.learned.records import ArchitectureRecord, ReleaseRecord, TableRecord
+from ckptfix.runtimes.learned.release_file import releases_in
 from ckptfix.runtimes.learned.table import Table
 from ckptfix.runtimes.profile import ConfigMapper
 from ckptfix.text import visible
@@ -68,14 +69,9 @@ def _folder(runtime: str) -> Path:
     return FACTS / runtime / FOLDER
 
 
-@cache
 def learned_releases(runtime: str) -> tuple[str, ...]:
     """The releases with learned classes, oldest first."""
-    folder = _folder(runtime)
-    if not folder.is_dir():
-        return ()
-    names = [path.name for path in folder.iterdir() if path.name.endswith(".json")]
-    return tuple(sorted((name.removesuffix(".json") for name in names), key=Version))
+    return releases_in(runtime, FOLDER)
 
 
 @cache
