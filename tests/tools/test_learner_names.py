@@ -1,7 +1,6 @@
-"""Which names the learner offers, where they end, and which configs it takes."""
+"""Where names end that the learner offers, and which configs it takes."""
 
 import json
-import re
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,7 +13,6 @@ from place_learner import configs
 torch: Any = pytest.importorskip("torch")
 TorchModule: Any = torch.nn.Module
 
-from place_learner import state_names  # noqa: E402
 from runtime_probe import trace  # noqa: E402
 from runtime_probe.built import Built  # noqa: E402
 
@@ -47,37 +45,6 @@ def test_a_tensor_ends_in_the_part_of_a_shared_storage_that_it_fills() -> None:
     }
     assert reached == {"first.weight": ["first"], "second.weight": ["second"]}
     assert not loaded["never_written"]
-
-
-class Mapper:
-    """As MistralLarge3ForCausalLM of vLLM has it."""
-
-    orig_to_new_regex = {  # noqa: RUF012 - of vLLM
-        re.compile(r"\Alayers\.(\d+)\.experts\.(\d+)\.w1\.(\w+)\Z"): (
-            r"model.layers.\1.mlp.experts.\2.gate_proj.\3"
-        ),
-        re.compile(r"\Aoutput\.weight\Z"): "lm_head.weight",
-        re.compile(r"\A(a|b)\.weight\Z"): r"c.\1.weight",
-    }
-
-    def _map_name(self, name: str) -> str:
-        for old, new in self.orig_to_new_regex.items():
-            name = old.sub(new, name)
-        return name
-
-
-@pytest.mark.parametrize(
-    ("own", "stored"),
-    [
-        ("model.layers.3.mlp.experts.7.gate_proj.weight", "layers.3.experts.7.w1.weight"),
-        ("lm_head.weight", "output.weight"),
-        ("c.a.weight", "c.a.weight"),
-        ("model.norm.weight", "model.norm.weight"),
-    ],
-)
-def test_names_that_an_expression_turns_into_those_of_the_runtime(own: str, stored: str) -> None:
-    mapper = Mapper()
-    assert state_names.native(mapper.orig_to_new_regex, mapper, own) == stored
 
 
 PARAMS = {"dim": 64, "n_layers": 2, "moe": {"num_shared_experts": 1}}

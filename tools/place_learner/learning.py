@@ -228,16 +228,14 @@ def _spellings(
         yield "own", tensors
         reached = out["loads"].get("own", {}).get("lands", ())
         if len(reached) > len(tensors) / 2:
-            break
-    if configs.is_mistral(config) and (tensors := state_names.native_of_runtime(built)):
-        yield "native", tensors
+            return
 
 
 def best_spelling(run: Mapping[str, Any]) -> str:
     """The spelling of which all tensors load in one pass; of two, the one with more matrices."""
     whole = [
         kind
-        for kind in ("legacy", "saved", "own", "native")
+        for kind in ("legacy", "saved", "own")
         if kind in run["loads"] and run["loads"][kind]["single_pass"]
     ]
     return max(whole, key=lambda kind: len(run["loads"][kind]["lands"]), default="")

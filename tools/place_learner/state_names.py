@@ -18,7 +18,6 @@ _USUAL_PACKS: Final = {
     "wk_weights_proj": ("wk", "weights_proj"),
     "w13": ("w1", "w3"),
 }
-_GROUP: Final = re.compile(r"\((\\[dw]\+)\)")
 _EXPERT: Final = re.compile(
     r"^(?P<bank>.*experts)(\.\w+)*?\.(?P<part>w13|w2)_(?P<leaf>weight|bias)$"
 )
@@ -81,41 +80,6 @@ def of_runtime(built: Built) -> Tensors:
         for own, tensor in of_parameter(built, name, parameter).items()
         for stored in before(built.mapper, own)
     }
-
-
-def native_of_runtime(built: Built) -> Tensors:
-    """The same in names that only expressions of its mapper take; empty where it has none."""
-    rules = _rules(built.mapper, "orig_to_new_regex")
-    tensors = of_runtime(built) if rules else {}
-    out = {native(rules, built.mapper, name): tensor for name, tensor in tensors.items()}
-    return out if set(out) != set(tensors) else {}
-
-
-def native(rules: Mapping[Any, Any], mapper: Any, name: str) -> str:
-    """The stored name that an expression turns into `name`; `name` if there is none.
-
-    Only expressions are undone whose groups are digits or words, in the order of the new name.
-    """
-    for old, new in rules.items():
-        pattern = str(getattr(old, "pattern", old)).removeprefix(r"\A").removesuffix(r"\Z")
-        groups = _GROUP.findall(pattern)
-        if not isinstance(new, str) or "(" in _GROUP.sub("", pattern):
-            continue
-        made = re.escape(new)
-        for number, group in enumerate(groups, 1):
-            made = made.replace(rf"\\{number}", f"({group})")
-        found = re.fullmatch(made, name)
-        if found is None:
-            continue
-        stored = pattern.replace(r"\.", ".")
-        for group, text in zip(groups, found.groups(), strict=True):
-            stored = stored.replace(f"({group})", text, 1)
-        try:
-            if mapper._map_name(stored) == name:
-                return stored
-        except Exception:  # a rule that takes names of another form
-            continue
-    return name
 
 
 def of_parameter(built: Built, name: str, parameter: Any) -> Tensors:

@@ -18,7 +18,7 @@ Outcome = tuple[str, str | None, str]
 
 ALWAYS: Final = ""
 """The condition of what the first config showed."""
-_SPELLINGS: Final = ("saved", "legacy", "own", "native", "with_tied")
+_SPELLINGS: Final = ("saved", "legacy", "own", "with_tied")
 _KINDS: Final[Mapping[str, str]] = {
     "torch.linear": "linear",
     "torch.embedding": "embedding",
