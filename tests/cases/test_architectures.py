@@ -4,7 +4,6 @@ Recorded by `tools/record_architectures.py`: the configs are the transformers li
 weights zeros, what the runtimes did is real.
 """
 
-import gzip
 import json
 import re
 from pathlib import Path
@@ -12,37 +11,18 @@ from typing import Any
 
 import pytest
 
+from tests.cases.exports import contradictions, exports
 from tests.cases.packed import write
-from tests.conftest import DATA
-from tests.replay import RELEASES, ask, complaint
+from tests.replay import ask
 
-
-def _lines() -> dict[str, dict[str, Any]]:
-    packed = gzip.decompress((DATA / "architectures.jsonl.gz").read_bytes()).decode()
-    return {line["slug"]: line for line in map(json.loads, packed.splitlines())}
-
-
-LINES = _lines()
+LINES = exports("architectures")
 _LAYER = re.compile(r"(.*(?:layers|h|blocks|block))\.(\d+)\.")
 
 
 @pytest.mark.parametrize("slug", sorted(LINES))
 def test_no_answer_contradicts_what_a_release_did(slug: str, tmp_path: Path) -> None:
-    line = LINES[slug]
-    got = ask(write(line, tmp_path / slug))
-    complaints = [
-        complaint(
-            release,
-            slug,
-            "exported whole",
-            loads=line["runtimes"][release]["loads"],
-            why=" | ".join(line["runtimes"][release]["why"]),
-            got=got[release],
-        )
-        for release in RELEASES
-        if release in line["runtimes"] and got[release].answer != "unknown"
-    ]
-    assert not any(complaints), "\n".join(filter(None, complaints))
+    wrong = contradictions(LINES[slug], tmp_path)
+    assert not wrong, wrong
 
 
 WHOLE = [

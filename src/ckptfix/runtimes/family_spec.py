@@ -104,6 +104,9 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stops_at_kv_scales: bool = False
     """The classes stop at a `k_scale` or `v_scale` for which they have no parameter, which
     `kv_scales = false` declares for all."""
+    stops_at_kv_scales_in: dict[str, str] = {}
+    """Architecture -> the releases, a PEP 440 specifier, whose class stops at `k_scale` of `k_proj`
+    and `v_scale` of `v_proj`."""
     passes_over_kv_scales: bool = False
     """The classes look for the place of `k_scale` and `v_scale` themselves, and skip them if there
     is none."""

@@ -85,10 +85,13 @@ def _expected(
     if spec.base and not spec.layout:
         inner = family_for(target.runtime, target.profile_version, classes[1:])
         layout = inner.layout_of(classes[1]) if inner else None
+    stopping = spec.stops_at_kv_scales_in.get(classes[0], "")
+    stops = bool(stopping) and covers(stopping, target.profile_version)
     ties = bool(runtime.tied_by_wrapper) and covers(runtime.tied_by_wrapper, target.profile_version)
     expected = Expected(
         layout,
         built,
+        stops_at_kv_scales=spec.stops_at_kv_scales or stops,
         kv_scales_need_config=not has_config and needs and not spec.passes_over_kv_scales,
         tied_by_wrapper=(ties and not spec.tied_by_text) or spec.tied_by_wrapper,
         config_class=_config_class(checkpoint, target),

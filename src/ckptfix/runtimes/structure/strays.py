@@ -93,7 +93,7 @@ def _needs_kv_scales(tree: Tree) -> bool:
     the dtype of the model and needs no scales.
     """
     takes = tree.runtime.always_takes_kv_scales or tree.family.loads_kv_scales
-    return tree.kv_cache and not takes and not tree.family.spec.stops_at_kv_scales
+    return tree.kv_cache and not takes and not tree.expected.stops_at_kv_scales
 
 
 def _kv_scales(tree: Tree) -> Iterator[Reason]:
@@ -101,7 +101,7 @@ def _kv_scales(tree: Tree) -> Iterator[Reason]:
 
     If it takes quantized weights for unquantized ones, it already stops at their scales.
     """
-    stops, without = tree.family.spec.stops_at_kv_scales, ""
+    stops, without = tree.expected.stops_at_kv_scales, ""
     if not tree.has_config and tree.expected.kv_scales_need_config:
         formats = tree.checkpoint.formats.values()
         stops = stops or not any(stored.is_quantized for stored in formats)
