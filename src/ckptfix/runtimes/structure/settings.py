@@ -13,9 +13,9 @@ from ckptfix.text import visible
 
 def setting_reasons(tree: Tree) -> Iterator[Reason]:
     """Required keys that are missing, and values that no class supports."""
-    values = tree.config.values
-    for key in tree.family.spec.needs:
-        if values and key not in values:
+    values, given = tree.config.values, tree.checkpoint.config.values
+    for key in tree.family.spec.needs:  # also where the class of a part would fill it in
+        if given and key not in given and not isinstance(values.get(key), (int, float, str, list)):
             yield Reason.stop(f"config.json has no {key}, which this architecture needs")
     if tree.family.spec.refuses_metadata and tree.has_config:
         yield Reason.stop(tree.family.spec.refuses_metadata)
