@@ -93,6 +93,32 @@ def test_a_tied_head_that_nothing_excludes_is_quantized(slug: str, tmp_path: Pat
     assert got.answer == TIED[slug]
 
 
+OLDER = [
+    ("Exaone4ForCausalLM-nvfp4", "0.24.0", "0.25.0"),
+    ("Gemma2ForCausalLM-nvfp4", "0.24.0", "0.25.0"),
+    ("GraniteForCausalLM-nvfp4", "0.24.0", "0.25.0"),
+    ("MixtralForCausalLM-nvfp4", "0.24.0", "0.25.0"),
+    ("Qwen2MoeForCausalLM-nvfp4", "0.24.0", "0.25.0"),
+    ("Qwen2ForCausalLM-nvfp4", "0.24.0", "0.25.0"),
+    ("Qwen2ForCausalLM-nvfp4", "0.23.0", "0.22.1"),
+    ("Qwen3ForCausalLM-nvfp4", "0.24.0", "0.25.0"),
+    ("Qwen3ForCausalLM-nvfp4", "0.23.0", "0.22.1"),
+    ("Qwen2_5_VLForConditionalGeneration-nvfp4", "0.23.0", "0.22.1"),
+    ("Qwen3VLForConditionalGeneration-nvfp4", "0.23.0", "0.22.1"),
+    ("ExaoneMoeForCausalLM-mixed", "0.30.0", "0.33.0"),
+]
+"""(Export, a release of vLLM whose loader stops at it, one whose loader does not)."""
+
+
+@pytest.mark.parametrize(("slug", "stops", "loads"), OLDER)
+def test_an_older_release_is_answered_as_its_loader_behaved(
+    slug: str, stops: str, loads: str, tmp_path: Path
+) -> None:
+    releases = f"vllm=={stops}", f"vllm=={loads}"
+    got = ask(write(LINES[slug], tmp_path / slug), releases)
+    assert [got[release].answer for release in releases] == ["no", "yes"]
+
+
 def without_last_layer(line: dict[str, Any]) -> dict[str, Any]:
     """The same checkpoint without the tensors of its last layer."""
     (file, (text, length)), *_ = line["shards"].items()
