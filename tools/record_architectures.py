@@ -48,8 +48,8 @@ def why_not(raw: Mapping[str, Any]) -> list[str]:
     if stopped:
         return [str(stopped).splitlines()[0][:200]]
     unused = [name for name in raw["unused"] if not UNUSED.search(name) and not CACHE.search(name)]
-    unread = UNREAD.get(raw.get("model_class", ""), OPTIONAL)
-    never = [name for name in raw["never"] if not OPTIONAL.search(name) and not unread.search(name)]
+    harmless = (OPTIONAL, *filter(None, [UNREAD.get(raw.get("model_class", ""))]))
+    never = [name for name in raw["never"] if not any(one.search(name) for one in harmless)]
     found = {"unused": unused, "never written": never, "fails": list(raw["errors"])}
     return [f"{what}: {len(names)}, {names[0]}" for what, names in found.items() if names]
 
