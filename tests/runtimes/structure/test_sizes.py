@@ -19,6 +19,15 @@ def test_embeddings_and_head_have_vocab_size_rows(tmp_path: Path, runtime: str, 
 
 
 @pytest.mark.parametrize("runtime", BOTH)
+def test_a_head_has_two_dimensions(tmp_path: Path, runtime: str) -> None:
+    """As many rows and columns as it should, and one dimension more."""
+    tensors = llama() | {"lm_head.weight": ("BF16", (32, 32, 1))}
+    found = loads(tmp_path, runtime, tensors)
+    assert "lm_head has 3 dimensions, and a head has two" in reasons_of(found)
+    assert found.effect is Effect.STOPS
+
+
+@pytest.mark.parametrize("runtime", BOTH)
 @pytest.mark.parametrize(
     ("config", "reason"),
     [

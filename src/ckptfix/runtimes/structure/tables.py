@@ -34,7 +34,12 @@ def _rows(tree: Tree) -> Iterator[Reason]:
     tables = [name for name, place in tree.below.items() if place == "embed_tokens"]
     for name in (*tables, *tree.heads):
         weight = tree.checkpoint.modules[name].weight
-        if rows is not None and weight is not None and weight.shape[:1] not in ((), (rows,)):
+        if weight is None:
+            continue
+        if name in tree.heads and len(weight.shape) > 2:  # layouts have the sizes of the others
+            found = f"{visible(name)} has {len(weight.shape)} dimensions, and a head has two"
+            yield Reason.stop(found, tensor=name)
+        elif rows is not None and weight.shape[:1] not in ((), (rows,)):
             mismatch = f"{visible(name)} has {weight.shape[0]:,} rows, but vocab_size is {rows:,}"
             yield Reason.stop(mismatch, tensor=name)
 
