@@ -15,7 +15,7 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
     """Required keys that are missing, and values that no class supports."""
     values, given = tree.config.values, tree.checkpoint.config.values
     for key in tree.family.spec.needs:  # also where the class of a part would fill it in
-        if given and key not in given and not isinstance(values.get(key), (int, float, str, list)):
+        if given and key not in given:
             yield Reason.stop(f"config.json has no {key}, which this architecture needs")
     if tree.family.spec.refuses_metadata and tree.has_config:
         yield Reason.stop(tree.family.spec.refuses_metadata)
