@@ -78,16 +78,13 @@ def _expected(
         if (not when.architectures or classes[0] in when.architectures)
         and covers(when.versions, target.profile_version)
     )
-    needs = bool(runtime.kv_scales_need_config) and covers(
-        runtime.kv_scales_need_config, target.profile_version
-    )
+    needs = _among(runtime.kv_scales_need_config, target)
     layout = family.layout_of(classes[0])
     if spec.base and not spec.layout:
         inner = family_for(target.runtime, target.profile_version, classes[1:])
         layout = inner.layout_of(classes[1]) if inner else None
-    stopping = spec.stops_at_kv_scales_in.get(classes[0], "")
-    stops = bool(stopping) and covers(stopping, target.profile_version)
-    ties = bool(runtime.tied_by_wrapper) and covers(runtime.tied_by_wrapper, target.profile_version)
+    stops = _among(spec.stops_at_kv_scales_in.get(classes[0], ""), target)
+    ties = _among(runtime.tied_by_wrapper, target)
     expected = Expected(
         layout,
         built,
@@ -101,6 +98,11 @@ def _expected(
         sizes=sizes(target.runtime, target.profile_version, classes[0]),
     )
     return _that_counts(expected, checkpoint, family)
+
+
+def _among(versions: str, target: Target) -> bool:
+    """Whether a release is one of these; no release is where the specifier is empty."""
+    return bool(versions) and covers(versions, target.profile_version)
 
 
 def config_reasons(checkpoint: Checkpoint, target: Target) -> tuple[Reason, ...]:
