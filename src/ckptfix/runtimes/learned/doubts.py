@@ -100,9 +100,11 @@ class Doubts(Struct, frozen=True, dict=True):
 
     def _needs(self) -> Iterator[str]:
         document = self.checkpoint.documents.get(CONFIG_FILE)
-        for name in self.learned.origin.needs if document else ():
+        if document is None:
+            return
+        for name in self.learned.origin.needs:
             *path, key = name.split(".")
-            holder = find_at(document.value, path) if document else None
+            holder = find_at(document.value, path)
             if not isinstance(holder, dict) or key not in holder:
                 yield f"it was observed only with {visible(name)} in config.json, which is missing"
 
