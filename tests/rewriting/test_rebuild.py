@@ -24,6 +24,21 @@ from tests.rewriting.rebuilding import (
 )
 
 
+def test_metadata_in_a_place_that_few_releases_read_moves_to_where_all_do(
+    copy_of: Callable[[str], Path],
+) -> None:
+    directory = copy_of("nanovl-fp8")
+    (directory / "hf_quant_config.json").unlink()
+    config = json.loads((directory / "config.json").read_text())
+    config["llm_config"]["quantization_config"] = config.pop("quantization_config")
+    config["llm_config"]["quantization_config"]["ignore"].remove("language_model.lm_head")
+    (directory / "config.json").write_text(json.dumps(config))
+    ckptfix.rewrite(directory, from_tensors=True)
+    after = json.loads((directory / "config.json").read_text())
+    assert "language_model.lm_head" in after["quantization_config"]["ignore"]
+    assert "quantization_config" not in after["llm_config"]
+
+
 @pytest.mark.parametrize("name", FIXTURE_NAMES)
 def test_lost_metadata_comes_back_from_the_tensors(
     name: str, copy_of: Callable[[str], Path]

@@ -22,7 +22,6 @@ from ckptfix.checkpoint.dialects.interface import (
 )
 from ckptfix.checkpoint.dialects.reading import REGEX_MARK, counted, matches
 from ckptfix.checkpoint.dialects.sections import (
-    COMPRESSION,
     claim_by,
     method_in_config,
     names_under,
@@ -30,6 +29,7 @@ from ckptfix.checkpoint.dialects.sections import (
 )
 from ckptfix.checkpoint.dialects.spelling import leave_out, like, quantized
 from ckptfix.checkpoint.dialects.statements import (
+    COMPRESSION,
     CONFIG_FILE,
     CONFIG_ROOT,
     MIXED,

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Set
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from ckptfix.checkpoint.dialects.fields import Fields
 from ckptfix.checkpoint.dialects.interface import Claim, Documents, NameList, OwnFile
@@ -14,9 +14,6 @@ from ckptfix.checkpoint.dialects.statements import (
     value_at,
 )
 from ckptfix.jsontext.text import JsonText
-
-COMPRESSION: Final = ("compression_config",)
-"""Where compressed-tensors wrote before 0.6, wrapped or not."""
 
 
 def method_in_config(documents: Documents) -> str | None:

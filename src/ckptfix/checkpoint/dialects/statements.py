@@ -11,25 +11,38 @@ from ckptfix.place import Place
 
 CONFIG_FILE: Final = "config.json"
 CONFIG_ROOT: Final = ("quantization_config",)
+COMPRESSION: Final = ("compression_config",)
+"""Where compressed-tensors wrote before 0.6, wrapped or not."""
 MIXED: Final = "MIXED_PRECISION"
 """quant_algo of a file with an entry per module."""
 
 StatementKind = Literal["entry", "exclude", "target"]
 
 
+TEXT_CONFIGS: Final = (
+    ("thinker_config", "text_config"),
+    ("thinker_config",),
+    ("llm_config",),
+    ("language_config",),
+    ("text_config",),
+)
+"""Where config.json may have the config of a language model, in the order in which SGLang looks
+(sglang 0.5.23 sglang/srt/utils/hf_transformers/common.py, `get_hf_text_config`)."""
+
+
 def config_root(config: Mapping[str, Any]) -> Path | None:
     """Path of the quantization object in config.json; None if there is none.
 
-    In the order in which vLLM and SGLang look (vllm 0.33.0
+    In the order in which vLLM and SGLang look; null is the same as absent. Which of these places a
+    release reads is in `runtimes/<runtime>/reading.py`. Sources: vllm 0.33.0
     vllm/transformers_utils/model_arch_config_convertor.py, sglang 0.5.23
-    sglang/srt/model_loader/checkpoint_quantization.py); null is the same as absent.
+    sglang/srt/utils/hf_transformers/config.py, sglang/srt/model_loader/checkpoint_quantization.py.
     """
-    if config.get(CONFIG_ROOT[0]) is not None:
-        return CONFIG_ROOT
-    text = config.get("text_config")
-    if isinstance(text, dict) and text.get(CONFIG_ROOT[0]) is not None:
-        return ("text_config", *CONFIG_ROOT)
-    return ("compression_config",) if config.get("compression_config") is not None else None
+    for key in (CONFIG_ROOT[0], COMPRESSION[0]):
+        for at in ((), *TEXT_CONFIGS):
+            if find_at(config, (*at, key)) is not None:
+                return (*at, key)
+    return None
 
 
 def value_at(value: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401 - JSON

@@ -43,12 +43,16 @@ def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange,
     alone = not sources.quantized and sources.kv_cache_quant_algo is not None
     if not (sources.layers.quantized or alone):
         return ()
+    read = read_by_runtimes(checkpoint.metadata)
+    elsewhere = [m for m in read if m.file == CONFIG_FILE and m.root != CONFIG_ROOT]
     changes = [
         changed_file(checkpoint.documents[metadata.file], _rebuild(sources, metadata, writer))
-        for metadata in read_by_runtimes(checkpoint.metadata)
+        for metadata in read
+        if metadata not in elsewhere
     ]
     if _lacks_quantization_config(checkpoint):
-        new = Changes()
+        # What is in another place moves: only there do all releases read it.
+        new = Changes(removals={metadata.root for metadata in elsewhere})
         new.set(
             CONFIG_ROOT, writer.new_config(sources), statements=len(sources.layers.as_entries())
         )

@@ -6,8 +6,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
+from ckptfix.checkpoint.dialects.statements import (
+    CONFIG_FILE,
+    MetadataFile,
+    Statement,
+    config_root,
+)
 from ckptfix.jsontext.text import JsonText, Path
+from ckptfix.runtimes.common.foreign import NotModelledError
 from ckptfix.runtimes.common.objects import JsonObject, StopsError, kind_of
 from ckptfix.text import visible
 
@@ -31,6 +37,20 @@ class Files(Struct, frozen=True, dict=True):
     def of(cls, documents: Mapping[str, JsonText], parsed: tuple[MetadataFile, ...]) -> "Files":
         """The files with the statements that were read from them."""
         return cls(documents, tuple(s for metadata in parsed for s in metadata.statements))
+
+    def known(self, found: JsonObject) -> JsonObject:
+        """An object of config.json, whose statements are those that were read from the file.
+
+        Raises:
+            NotModelledError: the statements are of an object in another place, which a release of
+                another kind reads first.
+        """
+        root = config_root(self.documents[CONFIG_FILE].value)
+        if root not in (None, found.path):
+            other = JsonObject(CONFIG_FILE, root, {}).place()
+            why = f"it reads {found.place()}, and ckptfix {other}"
+            raise NotModelledError(why, found, "")
+        return found
 
     def entries(self, of: JsonObject) -> tuple[Statement, ...]:
         """The entries of quantized_layers, in the order of the file."""

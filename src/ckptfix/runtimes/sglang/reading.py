@@ -11,7 +11,15 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, CONFIG_ROOT, MIXED, Statement
+from ckptfix.checkpoint.dialects.statements import (
+    COMPRESSION,
+    CONFIG_FILE,
+    CONFIG_ROOT,
+    MIXED,
+    Statement,
+    find_at,
+)
+from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
 from ckptfix.runtimes.common.foreign import NotModelledError, require_modelopt
 from ckptfix.runtimes.common.layer_maps import (
@@ -23,6 +31,7 @@ from ckptfix.runtimes.common.layer_maps import (
     mixed_entries,
 )
 from ckptfix.runtimes.common.objects import JsonObject, StopsError, json_object, kind_of
+from ckptfix.runtimes.sglang.config_object import shown_text_config
 from ckptfix.runtimes.sglang.correction import (
     SglangRelease,
     corrected,
@@ -33,8 +42,6 @@ from ckptfix.runtimes.sglang.deepseek_v4 import read_deepseek_v4
 from ckptfix.runtimes.sglang.releases import QUANT_METHODS, SglangReading
 
 _OWN: Final = ("modelopt", "modelopt_fp8", "modelopt_fp4", "modelopt_mixed")
-_TEXT_CONFIGS: Final = ("thinker_config", "llm_config", "language_config", "text_config")
-"""Keys of the language model's config; the first one fills in what the top level lacks."""
 
 
 def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | None:
@@ -44,11 +51,11 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
         StopsError: the release stops.
     """
     config = files.documents[CONFIG_FILE].value if CONFIG_FILE in files.documents else {}
-    named = found = _in_config(config)
-    if found is not None and found.path != ("compression_config",):
-        if is_corrected(found, release) and (added := corrected(unwrapped(found), release)):
-            named = found = replace(found, value={**found.value, **added})
-    elif found is None and HF_QUANT_FILE in files.documents:
+    named = shown = _shown(files, config, release)
+    if shown is not None and shown.path[-1:] != COMPRESSION:
+        if is_corrected(shown, release) and (added := corrected(unwrapped(shown), release)):
+            named = shown = replace(shown, value={**shown.value, **added})
+    elif shown is None and HF_QUANT_FILE in files.documents:
         file = JsonObject(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
         if NESTED not in file and not release.reading.flat_file:
             raise file.stop(f" has no {NESTED}")
@@ -61,23 +68,36 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
     if hybrid := read_deepseek_v4(named, release.architecture, release.reading):
         return hybrid
     method = _method(named, release)
-    if method == "modelopt_mixed" and found is None and release.asks_config:
+    if method == "modelopt_mixed" and shown is None and release.asks_config:
         cause = "it requires quantization_config in config.json, which is missing"
         raise StopsError(cause, (CONFIG_FILE, CONFIG_ROOT))
+    found = shown or _unshown(files, config)
     if found is None or not _is_complete(found, method, release.reading):
         found = _file(files, method)
     return _from_config(files, found, _class_of(found, method), release)
 
 
-def _in_config(config: Mapping[str, Any]) -> JsonObject | None:
-    name = next((k for k in _TEXT_CONFIGS if isinstance(config.get(k), dict)), "")
-    text = config[name] if name else {}
-    for key in (CONFIG_ROOT[0], "compression_config"):
-        if config.get(key) is not None:
-            return json_object(CONFIG_FILE, (key,), config[key])
-        if text.get(key) is not None:
-            return json_object(CONFIG_FILE, (name, key), text[key])
+def _shown(files: Files, config: Mapping[str, Any], release: SglangRelease) -> JsonObject | None:
+    """What the config object has under a key at its top: its own, else that of the language model.
+
+    A null hides what the language model has.
+    """
+    text = shown_text_config(config, release)
+    for key in (*CONFIG_ROOT, *COMPRESSION):
+        at: Path | None = () if key in config else text
+        if at is None:
+            continue
+        path = (*at, key)
+        if (value := find_at(config, path)) is not None:
+            return files.known(json_object(CONFIG_FILE, path, value))
     return None
+
+
+def _unshown(files: Files, config: Mapping[str, Any]) -> JsonObject | None:
+    """What gives the fields where hf_quant_config.json gave the method, if config.json has it."""
+    path = ("text_config", *CONFIG_ROOT)
+    value = find_at(config, path)
+    return None if value is None else files.known(json_object(CONFIG_FILE, path, value))
 
 
 def _method(named: JsonObject, release: SglangRelease) -> str:

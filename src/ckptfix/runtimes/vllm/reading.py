@@ -9,7 +9,13 @@ vllm/config/model.py (`_verify_quantization`), vllm/model_executor/model_loader/
 from collections.abc import Mapping
 from typing import Final
 
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, CONFIG_ROOT, Statement
+from ckptfix.checkpoint.dialects.statements import (
+    COMPRESSION,
+    CONFIG_FILE,
+    CONFIG_ROOT,
+    Statement,
+    find_at,
+)
 from ckptfix.runtimes.common.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
 from ckptfix.runtimes.common.foreign import require_modelopt
 from ckptfix.runtimes.common.layer_maps import (
@@ -24,6 +30,14 @@ from ckptfix.runtimes.common.objects import JsonObject, StopsError, json_object,
 from ckptfix.runtimes.vllm.deepseek_v4 import read_deepseek_v4
 from ckptfix.runtimes.vllm.releases import QUANT_METHODS, VllmReading
 
+_TEXT_CONFIGS: Final = {
+    "deepseek_vl_v2": "language_config",
+    "NemotronH_Nano_VL_V2": "llm_config",
+    "ovis": "llm_config",
+}
+"""model_type -> key of what its config class calls `text_config`; others have it under that key
+(vllm 0.33.0 vllm/transformers_utils/configs/{deepseek_vl2,ovis}.py, and what
+vllm/model_executor/models/nano_nemotron_vl.py reads of the class in the checkpoint)."""
 _FP8: Final = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO")
 _MXFP8: Final = "mxfp8"
 _OWNED: Final = {
@@ -116,11 +130,10 @@ def _found(files: Files) -> JsonObject | None:
         return json_object(CONFIG_FILE, CONFIG_ROOT, config[CONFIG_ROOT[0]])
     if HF_QUANT_FILE in files.documents:
         return JsonObject(HF_QUANT_FILE, (), files.documents[HF_QUANT_FILE].value)
-    text = config.get("text_config")
-    for path, at in ((("text_config",), text), ((), config)):
-        key = CONFIG_ROOT[0] if path else "compression_config"
-        if isinstance(at, dict) and at.get(key) is not None:
-            return json_object(CONFIG_FILE, (*path, key), at[key])
+    text = _TEXT_CONFIGS.get(str(config.get("model_type")), "text_config")
+    for path in ((text, *CONFIG_ROOT), COMPRESSION):
+        if (value := find_at(config, path)) is not None:
+            return files.known(json_object(CONFIG_FILE, path, value))
     return None
 
 
@@ -129,7 +142,7 @@ def _method(found: JsonObject, reading: VllmReading) -> str:
     method = (
         found.string("quant_method").lower().replace("compressed_tensors", "compressed-tensors")
     )
-    wrapped = _wrapped_method(found, reading) if found.path != ("compression_config",) else ""
+    wrapped = _wrapped_method(found, reading) if found.path != COMPRESSION else ""
     method = wrapped or method
     is_modelopt = method.startswith("modelopt") if reading.own_names_override else False
     if not (is_modelopt or method == "modelopt"):
