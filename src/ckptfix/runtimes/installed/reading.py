@@ -153,7 +153,8 @@ class Reading(Struct, frozen=True, dict=True):
             place = self.place_of(parameter)
             row = self.rows.get(place)
             if row is not None and row.kind in ("linear", "experts"):
-                what = "experts of" if row.kind == "experts" else "elements of"
+                _, shape = row.parameters.get(parameter.rpartition(".")[2], ("", ()))
+                what = "experts of" if len(shape) == 3 else "elements of"
                 yield place, Fault(f"fills {written:,} of {every:,} {what}", parameter, wrong)
 
     def _of(self, tensor: str, what: str, effect: Effect, *, detail: str = "") -> tuple[str, Fault]:

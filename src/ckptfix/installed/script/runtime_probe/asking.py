@@ -162,16 +162,27 @@ def _partial(built: Built, filled: dict[str, list[tuple[int, int]]]) -> Any:
         parts = filled.get(name)
         if not parts or parameter.dim() not in (2, 3):
             continue
-        each = parameter[0].numel() if parameter.dim() == 3 else 1
-        start = parameter.storage_offset()
         if parameter.dim() == 3:
-            experts = {
-                number
-                for offset, size in parts
-                for number in range((offset - start) // each, -(-(offset - start + size) // each))
-            }
-            written, every = len(experts), parameter.shape[0]
+            start = parameter.storage_offset()
+            relative = [(offset - start, size) for offset, size in parts]
+            every = parameter.shape[0]
+            written = whole_experts(relative, parameter[0].numel(), every)
         else:
             written, every = sum(size for _, size in parts), parameter.numel()
         if written < every:
             yield name, [written, every]
+
+
+def whole_experts(parts: list[tuple[int, int]], each: int, number: int) -> int:
+    """How many experts are written as far as the one that is written most.
+
+    Not as far as they reach: a runtime may pad them. `parts` are [offset, elements] of the copies,
+    `each` the elements of an expert.
+    """
+    most = [0] * number
+    end = 0
+    for offset, size in sorted(parts):
+        start, end = max(offset, end), max(end, offset + size)
+        for expert in range(start // each, min(-(-end // each), number)):
+            most[expert] += min(end, (expert + 1) * each) - max(start, expert * each)
+    return most.count(max(most))
