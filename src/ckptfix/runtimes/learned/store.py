@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from packaging.version import Version
 
 from ckptfix.runtimes.facts import FACTS
+from ckptfix.runtimes.learned.agreed import agreed_origin, agreed_table
 from ckptfix.runtimes.learned.records import ArchitectureRecord, ReleaseRecord, TableRecord
 from ckptfix.runtimes.learned.release_file import releases_in
 from ckptfix.runtimes.learned.table import Table
@@ -134,23 +135,10 @@ def _learned_near(runtime: str, before: str, used: str, architecture: str) -> Le
     if known is None:
         return None
     earlier = _learned_in(runtime, before, architecture) if before not in ("", used) else None
-    same = _unchanged(earlier, known.table) if earlier else None
-    return replace(known, is_nearest=same is None, table=same or known.table)
-
-
-def _unchanged(earlier: Learned, newer: TableRecord) -> TableRecord | None:
-    """What a class does in two releases, so in those between them too; None if it does not.
-
-    A mapper that was observed in one of the two only is left to the profile of the release.
-    """
-    older = earlier.table
-    if earlier.origin.source == "invented":
-        return None
-    if older == newer:
-        return newer
-    unmapped = replace(newer, mappers=None)
-    is_seen_once = None in (older.mappers, newer.mappers)
-    return unmapped if is_seen_once and replace(older, mappers=None) == unmapped else None
+    same = agreed_table(earlier.table, known.table) if earlier else None
+    if earlier is None or same is None or earlier.origin.heads != known.origin.heads:
+        return replace(known, is_nearest=True)
+    return replace(known, origin=agreed_origin(earlier.origin, known.origin), table=same)
 
 
 def why_not_learned(runtime: str, version: str, architecture: str) -> str:

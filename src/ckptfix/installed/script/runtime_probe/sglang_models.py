@@ -194,7 +194,11 @@ class SglangModels:
 
 
 def _publish(folder: str, backend: str | None) -> tuple[Any, bool]:
-    """The server's arguments where models look for them; whether the release has a context."""
+    """The server's arguments where models look for them; whether the release has a context.
+
+    Without fusion of shared experts, which depends on the GPU and on the kernels: it puts them into
+    the bank of the routed ones.
+    """
     from sglang.srt.server_args import ServerArgs
 
     arguments = ServerArgs(
@@ -205,6 +209,7 @@ def _publish(folder: str, backend: str | None) -> tuple[Any, bool]:
         dtype="bfloat16",
         device="cuda",
         disable_cuda_graph=True,
+        disable_shared_experts_fusion=True,
     )
     try:
         from sglang.srt import runtime_context
