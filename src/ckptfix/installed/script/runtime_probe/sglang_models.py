@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import importlib
+import inspect
 import json
 import sys
 import tempfile
@@ -182,7 +183,7 @@ class SglangModels:
         errors = []
         for backend in _BACKENDS:
             try:
-                arguments, has_context = _publish(folder, backend)
+                arguments = _publish(folder, backend)
                 break
             except Exception as error:
                 errors.append(error)
@@ -190,11 +191,11 @@ class SglangModels:
             raise errors[0]
         self.started = True
         with mode():
-            _groups(arguments, has_context=has_context)
+            _groups(arguments)
 
 
-def _publish(folder: str, backend: str | None) -> tuple[Any, bool]:
-    """The server's arguments where models look for them; whether the release has a context.
+def _publish(folder: str, backend: str | None) -> Any:
+    """The server's arguments where models look for them.
 
     Without fusion of shared experts, which depends on the GPU and on the kernels: it puts them into
     the bank of the routed ones.
@@ -221,13 +222,13 @@ def _publish(folder: str, backend: str | None) -> tuple[Any, bool]:
         from sglang.srt.server_args import set_global_server_args_for_scheduler
 
         set_global_server_args_for_scheduler(arguments)
-        return arguments, False
+        return arguments
     zeros = dict.fromkeys(fields, 0)
     runtime_context.publish(arguments, role="scheduler", ranks=ranks(**zeros))
-    return arguments, True
+    return arguments
 
 
-def _groups(arguments: Any, *, has_context: bool) -> None:
+def _groups(arguments: Any) -> None:
     from sglang.srt.distributed import parallel_state as state
     from sglang.srt.layers.dp_attention import initialize_dp_attention
 
@@ -241,14 +242,20 @@ def _groups(arguments: Any, *, has_context: bool) -> None:
         )
     state.initialize_model_parallel()
     moe = importlib.import_module("sglang.srt.layers.moe")
-    if has_context:
-        moe.initialize_moe_config()
-        initialize_dp_attention(server_args=arguments)
-        return
+    for start in (moe.initialize_moe_config, initialize_dp_attention):
+        _call(start, arguments)
+
+
+def _call(function: Callable[..., Any], arguments: Any) -> None:
+    """Call it with those of two parameters that the release gave it."""
     from sglang.srt.configs.model_config import ModelConfig
 
-    moe.initialize_moe_config(arguments)
-    initialize_dp_attention(arguments, ModelConfig.from_server_args(arguments))
+    made = {
+        "server_args": lambda: arguments,
+        "model_config": lambda: ModelConfig.from_server_args(arguments),
+    }
+    taken = inspect.signature(function).parameters
+    function(**{name: make() for name, make in made.items() if name in taken})
 
 
 def _loading() -> contextlib.AbstractContextManager[Any]:
