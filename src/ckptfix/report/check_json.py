@@ -100,6 +100,10 @@ class ReleaseObject(_Object, frozen=True):
     installed: Annotated[
         str | None, Meta(description="The Python whose runtime was queried; null for a profile.")
     ]
+    options: Annotated[
+        list[str],
+        Meta(description="Options that its server needs so that it loads the checkpoint."),
+    ]
     notes: Annotated[
         list[str],
         Meta(description="How it was queried, and where its profile gives a different answer."),
@@ -274,6 +278,7 @@ def release_object(
         verdict.problem or None,
         [_module(m, members(m.members)) for m in verdict.modules] if members else [],
         answer.target.installed.python if answer.target.installed else None,
+        list(answer.answer.options),
         list(verdict.notes),
         answer.counts,
     )

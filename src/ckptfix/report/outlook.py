@@ -86,7 +86,8 @@ def _commands(
         yield from _rewrites(checked, advised)
         return
     for releases in loading[:1]:
-        command = serve_command(checked.name, checked.kind, releases[0])
+        options = next(a.answer.options for a in checked.runtimes if a.target == releases[0])
+        command = serve_command(checked.name, checked.kind, releases[0], *options)
         yield command, f"# {release_range(releases)}"
     if advised:
         dry_run = spelled(f"`plan({advised.arguments})`", checked.name)

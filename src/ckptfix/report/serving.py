@@ -37,7 +37,7 @@ def served_command(name: str, kind: str, served: Served) -> str:
     if not served.loads:
         return ""
     options = (served.flag, served.override) if served.override else ()
-    return serve_command(name, kind, served.target, *options)
+    return serve_command(name, kind, served.target, *options, *served.after.answer.options)
 
 
 def serving_lines(name: str, kind: str, ways: Iterable[Served]) -> Iterator[Line]:

@@ -32,6 +32,17 @@ MakeExclusion = Callable[[str, PatternTable, Packed], Exclusion]
 """(version, exclude patterns, packed tables) -> the patterns as the release applies them."""
 
 
+NeededOptions = Callable[[str, str, str, Mapping[str, str]], tuple[str, ...]]
+"""(version, architecture, quant_algo of the metadata as a whole, module -> its stored format) ->
+options without which the server does not load the modules as they are stored."""
+
+
+def _no_options(
+    _version: str, _architecture: str, _algo: str, _stored: Mapping[str, str]
+) -> tuple[str, ...]:
+    return ()
+
+
 def _no_method(_name: str, _version: str, _architecture: str) -> QuantMethod | None:
     return None
 
@@ -70,6 +81,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     method_named: Callable[[str, str, str], QuantMethod | None] = _no_method
     """(quant_method of another quantizer, version, architecture) -> the class that reads it; None
     if that is not known."""
+    needed_options: NeededOptions = _no_options
+    """What its server has to be told."""
     online: tuple[OnlineRow, ...] = ()
     """What its releases quantize while loading, oldest first; empty if not known."""
     drops_strays: bool = False

@@ -61,6 +61,8 @@ class Loads(Struct, frozen=True):
     """All reasons as one phrase; empty if it loads."""
     after_effect: str = ""
     """The same where the effect is named before it; empty unless the answer is no."""
+    options: tuple[str, ...] = ()
+    """Options that its server needs for that; empty unless the answer is yes."""
 
     @property
     def effect(self) -> Effect | None:
@@ -69,6 +71,8 @@ class Loads(Struct, frozen=True):
         return next((effect for effect in Effect if effect in effects), None)
 
     def __str__(self) -> str:
+        if self.options:
+            return f"{self.answer}, with {' '.join(self.options)}"
         if self.answer is not Answer.NO:
             return ", ".join(filter(None, (self.answer, self.in_short)))
         return f"no, {self.effect}: {self.after_effect}"
@@ -87,6 +91,11 @@ class Loads(Struct, frozen=True):
 
 
 YES = Loads(Answer.YES)
+
+
+def yes(options: tuple[str, ...]) -> Loads:
+    """The answer yes, for a server that is started with these options."""
+    return Loads(Answer.YES, options=options) if options else YES
 
 
 def unknown(because: str) -> Loads:

@@ -8,7 +8,7 @@ from ckptfix.place import Place
 from ckptfix.runtimes.common.bound import BoundMetadata
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.loads import YES, Loads, Reason, no, unknown
+from ckptfix.runtimes.loads import Loads, Reason, no, unknown, yes
 from ckptfix.runtimes.module_verdict import ModuleVerdict
 from ckptfix.runtimes.targets import Target
 
@@ -34,6 +34,8 @@ class TargetVerdict(Struct, frozen=True, dict=True):
     """The same, mapped and indexed as the release does it."""
     names: BoundNames | None = None
     """How it maps the names in metadata of another quantizer than ModelOpt."""
+    options: tuple[str, ...] = ()
+    """What the server has to be told so that it loads the modules as they are stored."""
     notes: tuple[str, ...] = ()
     """How an installed runtime was queried, and where its profile gives a different answer."""
 
@@ -55,7 +57,7 @@ class TargetVerdict(Struct, frozen=True, dict=True):
         if self.unknown_because:
             return unknown(self.unknown_because)
         if not self.wrong:
-            return no(self.faults) if self.faults else YES
+            return no(self.faults) if self.faults else yes(self.options)
         modules = [Reason(m.reason, m.effect, m.label) for m in self.wrong]
         return no([*modules, *self.faults], self.wrong_in_short)
 

@@ -35,6 +35,7 @@ from ckptfix.runtimes.loads import (
 )
 from ckptfix.runtimes.method_verdict import KNOWN_ROLES, MethodJudge
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleJudge
+from ckptfix.runtimes.options import with_options
 from ckptfix.runtimes.placing import placed
 from ckptfix.runtimes.profile import ArchitectureProfile, RuntimeProfile
 from ckptfix.runtimes.profile_store import load_profile
@@ -70,7 +71,7 @@ def judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
         found = _judge_or_stop(checkpoint, target)
         if checkpoint.table.names_only and found.loads.answer is Answer.YES:
             found = TargetVerdict(target, f"{SHARDS_MISSING}; {_NAMES_FIT}")
-        checkpoint.derived[key] = found
+        checkpoint.derived[key] = with_options(checkpoint, found)
     verdict: TargetVerdict = checkpoint.derived[key]
     return verdict
 

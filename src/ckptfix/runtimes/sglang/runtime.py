@@ -14,6 +14,7 @@ from ckptfix.runtimes.sglang.exclusion import SglangExclusion
 from ckptfix.runtimes.sglang.methods import method_named
 from ckptfix.runtimes.sglang.reading import read_sglang
 from ckptfix.runtimes.sglang.releases import CONFIG_CLASSES, EXCLUDING, LOOKUP, READING
+from ckptfix.runtimes.sglang.shared_experts import sglang_options
 
 _NAME: Final = "sglang"
 
@@ -39,6 +40,7 @@ RUNTIME: Final = Runtime(
     reading_rows=READING,
     excluding_rows=EXCLUDING,
     method_named=method_named,
+    needed_options=sglang_options,
     drops_strays=True,
     # sglang/srt/layers/parameter.py, `pad_or_narrow_weight`, and sglang/srt/layers/linear.py.
     pads_short_mlps=True,
