@@ -225,6 +225,38 @@ def test_every_learned_architecture_is_registered_and_has_rows(runtime: str) -> 
             assert Table(known.table).tensors or not known.origin.single_pass
 
 
+def llama() -> Shapes:
+    """A layer in FP8, of an architecture that is written by hand."""
+    tensors = bf16("model.embed_tokens", 64, 32) | bf16("lm_head", 64, 32)
+    for part in (*LINEARS, "mlp.gate_proj"):
+        tensors |= fp8(f"model.layers.0.{part}")
+    for norm in ("layers.0.input_layernorm", "layers.0.post_attention_layernorm", "norm"):
+        tensors[f"model.{norm}.weight"] = ("BF16", (32,))
+    return tensors
+
+
+@pytest.mark.parametrize("key", ["made_up.within", "num_hidden_layers"])
+def test_a_written_entry_counts_on_the_keys_that_the_class_was_seen_to_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setattr("ckptfix.runtimes.judged.needs_of", lambda *_: (key,))
+    loads = judged(tmp_path, llama(), uniform("FP8"), architecture="LlamaForCausalLM").loads
+    if key in CONFIG:
+        assert loads.answer is Answer.YES
+    else:
+        assert loads.answer is Answer.UNKNOWN
+        assert "made_up.within in config.json, which is missing" in loads.unknown_because
+
+
+def test_needed_keys_are_known_for_releases_that_were_not_learned() -> None:
+    """SGLang 0.5.23 stops without each of them; no config class fills one in."""
+    needed = ("moe_layer_freq", "scoring_func", "topk_method")
+    for version in ("0.5.23", "0.5.20"):
+        assert store.needs_of("sglang", version, "DeepseekV32ForCausalLM") == needed
+    assert store.needs_of("sglang", "0.5.14", "DeepseekV32ForCausalLM") == needed[::2]
+    assert store.needs_of("sglang", "0.5.23", "LlamaForCausalLM") == ()
+
+
 def test_the_rows_of_an_architecture_are_printed(call: Call) -> None:
     done = call("runtimes", APERTUS, "--runtime", "vllm==0.33.0", "--json")
     assert done.returncode == 0

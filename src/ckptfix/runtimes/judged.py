@@ -17,8 +17,10 @@ from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.config_classes import ConfigClass, class_for, requires_model_type
 from ckptfix.runtimes.family import Family, family_for
+from ckptfix.runtimes.learned.doubts import lacked
 from ckptfix.runtimes.learned.placing import without_dropped
 from ckptfix.runtimes.learned.sizes import sizes
+from ckptfix.runtimes.learned.store import needs_of
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
 from ckptfix.runtimes.placing import placed
@@ -96,8 +98,16 @@ def _expected(
         tried=tried_for(checkpoint, target, classes),
         rotary=rotary_for(target.runtime, target.profile_version, classes[0]),
         sizes=sizes(target.runtime, target.profile_version, classes[0]),
+        lacks=lacked(checkpoint, _needs(family, target, classes[0])),
     )
     return _that_counts(expected, checkpoint, family)
+
+
+def _needs(family: Family, target: Target, architecture: str) -> tuple[str, ...]:
+    """Keys that a class was seen to need, however the family of its modules is known."""
+    if family.learned is not None:
+        return family.learned.origin.needs
+    return needs_of(target.runtime, target.profile_version, architecture)
 
 
 def _among(versions: str, target: Target) -> bool:

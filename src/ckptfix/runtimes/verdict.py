@@ -25,8 +25,7 @@ from ckptfix.runtimes.installed.verdict import verdict_of
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.judged import config_reasons, expected_for, faults_of, judge_all
 from ckptfix.runtimes.later import later_stop
-from ckptfix.runtimes.learned.doubts import Doubts
-from ckptfix.runtimes.learned.store import Learned
+from ckptfix.runtimes.learned.doubts import Doubts, never_without
 from ckptfix.runtimes.loads import (
     SHARDS_MISSING,
     Answer,
@@ -200,11 +199,19 @@ def _judged(checkpoint: Checkpoint, target: Target, release: _Release) -> Target
     faults += tuple(tied_head_reasons(judge_, family, expected))
     verdict = TargetVerdict(target, modules=every, faults=faults, metadata=metadata, bound=bound)
     if family.learned is None:
-        return verdict
+        return _unless_lacking(verdict, expected)
     if stops:  # wherever the class, which is not built, would put the modules
         return replace(verdict, modules=tuple(m for m in every if m.agrees), faults=stops)
     is_mapped = family.mappers is not None or not any(p.depends_on_config for p in release.own)
-    return _if_certain(checkpoint, verdict, family.learned, is_mapped=is_mapped)
+    doubts = Doubts(checkpoint, family.learned, expected.lacks)
+    return _if_certain(verdict, doubts, is_mapped=is_mapped)
+
+
+def _unless_lacking(verdict: TargetVerdict, expected: Expected) -> TargetVerdict:
+    """The verdict; unknown instead of yes without a key that the class was seen to need."""
+    if not expected.lacks or verdict.loads.answer is not Answer.YES:
+        return verdict
+    return TargetVerdict(verdict.target, never_without(expected.lacks[0]))
 
 
 def _unless_later_stops(
@@ -217,10 +224,9 @@ def _unless_later_stops(
     return TargetVerdict(target, why) if why else found
 
 
-def _if_certain(
-    checkpoint: Checkpoint, verdict: TargetVerdict, known: Learned, *, is_mapped: bool
-) -> TargetVerdict:
+def _if_certain(verdict: TargetVerdict, doubts: Doubts, *, is_mapped: bool) -> TargetVerdict:
     """The verdict, if what was learned about the class is enough for one."""
+    known = doubts.learned
     reason = f"how it lays out {visible(known.architecture)} is not known for certain"
     if not is_mapped:
         why = "its name mapper may depend on config.json and was not recorded"
@@ -232,7 +238,7 @@ def _if_certain(
         for member in module.members
     }
     mixed = verdict.metadata is not None and verdict.metadata.is_mixed
-    why = Doubts(checkpoint, known).first(quantized, mixed=mixed)
+    why = doubts.first(quantized, mixed=mixed)
     if not why and known.is_certain:
         return verdict
     if not why:
@@ -271,7 +277,10 @@ def _judge_method(
     expected = expected_for(checkpoint, family, target, classes, has_config=True)
     tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=True, takes=KNOWN_ROLES)
     faults = (*class_reasons(checkpoint, expected), *structure_reasons(tree))
-    return TargetVerdict(target, modules=modules, faults=faults, metadata=metadata, names=reached)
+    verdict = TargetVerdict(
+        target, modules=modules, faults=faults, metadata=metadata, names=reached
+    )
+    return _unless_lacking(verdict, expected)
 
 
 def _not_read(checkpoint: Checkpoint, target: Target, reason: str) -> TargetVerdict:

@@ -71,6 +71,8 @@ class Doubts(Struct, frozen=True, dict=True):
 
     checkpoint: Checkpoint
     learned: Learned
+    lacks: tuple[str, ...] = ()
+    """As in `Expected`."""
 
     @property
     def table(self) -> Table:
@@ -86,7 +88,7 @@ class Doubts(Struct, frozen=True, dict=True):
         """
         every = (
             self._whole(),
-            self._needs(),
+            map(never_without, self.lacks),
             self._names(),
             self._shapes(),
             self._head(),
@@ -97,16 +99,6 @@ class Doubts(Struct, frozen=True, dict=True):
     def _whole(self) -> Iterator[str]:
         if not self.learned.origin.single_pass:
             yield "its loader left parameters unfilled when it was learned"
-
-    def _needs(self) -> Iterator[str]:
-        document = self.checkpoint.documents.get(CONFIG_FILE)
-        if document is None:
-            return
-        for name in self.learned.origin.needs:
-            *path, key = name.split(".")
-            holder = find_at(document.value, path)
-            if not isinstance(holder, dict) or key not in holder:
-                yield f"it was observed only with {visible(name)} in config.json, which is missing"
 
     def _names(self) -> Iterator[str]:
         known, unused = self.table.tensors, frozenset(self.table.record.unused)
@@ -213,6 +205,25 @@ class Doubts(Struct, frozen=True, dict=True):
         has_scales = any(not m.tensors.keys().isdisjoint(KV_ROLES) for m in modules.values())
         if has_scales and self.table.record.kv_scales is None:
             yield "loading scales of the KV cache was not observed"
+
+
+def never_without(name: str) -> str:
+    """Why there is no verdict without a key of config.json that a class was seen to need."""
+    return f"it was observed only with {visible(name)} in config.json, which is missing"
+
+
+def lacked(checkpoint: Checkpoint, needs: Iterable[str]) -> tuple[str, ...]:
+    """Those of the keys, each with its path, that config.json does not have."""
+    document = checkpoint.documents.get(CONFIG_FILE)
+    if document is None:
+        return ()
+    paths = {name: name.split(".") for name in needs}
+    holders = {name: find_at(document.value, path[:-1]) for name, path in paths.items()}
+    return tuple(
+        name
+        for name, holder in holders.items()
+        if not isinstance(holder, dict) or paths[name][-1] not in holder
+    )
 
 
 def _from_zero(numbers: set[int]) -> set[int]:

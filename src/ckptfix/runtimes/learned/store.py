@@ -141,6 +141,13 @@ def _learned_near(runtime: str, before: str, used: str, architecture: str) -> Le
     return replace(known, origin=agreed_origin(earlier.origin, known.origin), table=same)
 
 
+def needs_of(runtime: str, version: str, architecture: str) -> tuple[str, ...]:
+    """Keys of config.json that its class was seen to need, as in `ArchitectureRecord.needs`."""
+    used = nearest_release(runtime, version)
+    origin = release(runtime, used).architectures.get(architecture) if used else None
+    return origin.needs if origin else ()
+
+
 def why_not_learned(runtime: str, version: str, architecture: str) -> str:
     """Why there are no rows for an architecture, for the user."""
     used = nearest_release(runtime, version)

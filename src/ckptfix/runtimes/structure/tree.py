@@ -55,6 +55,8 @@ class Expected(Struct, frozen=True):
     """What the rotary embedding takes, where the class passes its settings on as they are."""
     sizes: Sizes | None = None
     """Sizes that follow from config.json, where they were learned from the class."""
+    lacks: tuple[str, ...] = ()
+    """Keys, each with its path, that the class was seen to need and config.json lacks."""
 
 
 class Tree(Struct, frozen=True, dict=True):
