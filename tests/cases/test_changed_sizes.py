@@ -1,5 +1,8 @@
 """Exports of `test_architectures.py` with another size in config.json or in a tensor.
 
+Some have other rotary settings instead: a rotary embedding has no tensors, so that only values
+which it cannot be made of do harm.
+
 `tests/data/changed_sizes.json` has what a release did with each: whether every tensor was loaded
 whole and filled what it should, and if not, why. `open` marks answers that are still wrong, because
 the sizes of that class were not learned.

@@ -14,8 +14,8 @@ LLAMA3 = {
 }
 
 
-def known(runtime: str) -> Rotary:
-    found = rotary_for(runtime, {"vllm": "0.33.0", "sglang": "0.5.23"}[runtime], "LlamaForCausalLM")
+def known(runtime: str, architecture: str = "LlamaForCausalLM") -> Rotary:
+    found = rotary_for(runtime, {"vllm": "0.33.0", "sglang": "0.5.23"}[runtime], architecture)
     assert found is not None
     return found
 
@@ -64,6 +64,24 @@ def test_types_differ_between_runtimes() -> None:
 def test_a_type_under_its_old_name_needs_what_the_type_needs() -> None:
     old = {"rope_scaling": {"type": "su", "long_factor": [1.0]}}
     assert known("vllm").stop(old) == (("rope_scaling", "short_factor"), "missing")
+
+
+@pytest.mark.parametrize("runtime", ["vllm", "sglang"])
+def test_a_wrapper_passes_on_the_settings_of_its_language_model(runtime: str) -> None:
+    wrapper = known(runtime, "Mistral3ForConditionalGeneration")
+    wrong = {"rope_parameters": THETA | {"rope_type": "made up"}}
+    within = ("text_config", "rope_parameters", "rope_type")
+    assert wrapper.stop({"text_config": wrong}) == (within, "string")
+    assert wrapper.stop({"text_config": {"rope_parameters": LLAMA3}}) is None
+    assert wrapper.stop(wrong) is None  # its config class does not read them there
+
+
+@pytest.mark.parametrize("runtime", ["vllm", "sglang"])
+def test_a_config_class_may_put_another_type(runtime: str) -> None:
+    """Qwen2.5-VL was published with `mrope`, which SGLang's embedding does not know."""
+    config = {"text_config": {"rope_scaling": {"type": "mrope"}}}
+    assert known(runtime, "Qwen2_5_VLForConditionalGeneration").stop(config) is None
+    assert known(runtime, "Qwen3VLMoeForConditionalGeneration").stop(config) is not None
 
 
 def test_other_classes_and_releases_were_not_read() -> None:

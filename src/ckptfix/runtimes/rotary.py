@@ -5,13 +5,15 @@ refuse more, of the types that they know (`runtimes/config_classes/`).
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import chain
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
+from ckptfix.checkpoint.model_config import NESTED_CONFIGS
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.kinds import ABSENT, kind_of
 from ckptfix.runtimes.common.rows import covers
@@ -23,7 +25,7 @@ _TYPES: Final = ("rope_type", "type")
 _NUMBERS: Final = ("int", "float", "bool")
 
 
-class Rotary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False):
+class RotaryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the releases of a runtime make of rotary settings."""
 
     since: str
@@ -31,56 +33,88 @@ class Rotary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False):
     source: str
     architectures: tuple[str, ...]
     """Classes that pass on the rotary settings of their config as they are."""
+    wrappers: tuple[str, ...]
+    """Classes that do so with those of the language model's config within theirs."""
     numbers: dict[str, tuple[str, ...]]
     """Every type that is known -> keys that must be numbers where they are set."""
     needs: dict[str, tuple[str, ...]] = {}
     """Type -> keys that it cannot do without, and that no config class fills in."""
     renamed: dict[str, str] = {}
     """Another name of a type -> the type."""
+    made_default: dict[str, tuple[str, ...]] = {}
+    """Class -> types for which its config class puts `default`."""
+
+
+class Rotary(Struct, frozen=True, eq=False):
+    """What a class takes; there is one object for all releases, which are judged once."""
+
+    file: RotaryFile
+    architecture: str
 
     def stop(self, values: Mapping[str, Any]) -> tuple[Path, str] | None:
         """(Path of a value that stops it, kind of that value); None if it takes what is there.
 
         Args:
-            values: config of the class.
+            values: config.json.
         """
+        for path, part in self._parts(values):
+            if found := self._stop(part):
+                where, kind = found
+                return (*path, *where), kind
+        return None
+
+    def _parts(self, values: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+        """(Path, config) of every language model."""
+        if self.architecture in self.file.architectures:
+            yield (), values
+            return
+        for key, _ in NESTED_CONFIGS:
+            if isinstance(part := values.get(key), dict):
+                yield (key,), part
+
+    def _stop(self, values: Mapping[str, Any]) -> tuple[Path, str] | None:
         key = next((key for key in _KEYS if values.get(key)), "")
         settings = values.get(key)
         if not isinstance(settings, dict) or self._is_nested(settings):
             return None
         spelled = next((name for name in _TYPES if name in settings), _TYPES[0])
         given = settings.get(spelled, "default")
-        type_ = self.renamed.get(given, given) if isinstance(given, str) else None
-        if type_ not in self.numbers:
+        if given in self.file.made_default.get(self.architecture, ()):
+            given = "default"
+        type_ = self.file.renamed.get(given, given) if isinstance(given, str) else None
+        if type_ not in self.file.numbers:
             return (key, spelled), kind_of(given)
-        for name in (*self.needs.get(given, ()), *self.needs.get(type_, ())):
+        for name in (*self.file.needs.get(given, ()), *self.file.needs.get(type_, ())):
             if name not in settings:
                 return (key, name), "missing"
-        kinds = ((name, kind_of(settings.get(name, ABSENT))) for name in self.numbers[type_])
+        numbers = self.file.numbers[type_]
+        kinds = ((name, kind_of(settings.get(name, ABSENT))) for name in numbers)
         wrong = (((key, name), kind) for name, kind in kinds if kind not in (*_NUMBERS, "missing"))
         return next(wrong, None)
 
     def _is_nested(self, settings: Mapping[str, Any]) -> bool:
         """Whether they hold settings for each kind of layer, which classes read in their ways."""
-        own = {*_TYPES, *chain.from_iterable(self.numbers.values())}
+        own = {*_TYPES, *chain.from_iterable(self.file.numbers.values())}
         return any(isinstance(value, dict) for key, value in settings.items() if key not in own)
 
 
 def rotary_for(runtime: str, version: str, architecture: str) -> Rotary | None:
-    """What a release makes of the rotary settings of a class; None if that was not read.
-
-    A language model in a wrapper has none: the config class of the wrapper changes the settings.
-    """
-    known = _read(runtime)
-    if known is None or architecture not in known.architectures:
-        return None
-    return known if covers(f">={known.since}", version) else None
+    """What a release makes of the rotary settings of a class; None if that was not read."""
+    known = _rotary(runtime, architecture)
+    return known if known and covers(f">={known.file.since}", version) else None
 
 
 @cache
-def _read(runtime: str) -> Rotary | None:
-    """One object for all releases, which are judged once where they expect the same."""
+def _rotary(runtime: str, architecture: str) -> Rotary | None:
+    known = _read(runtime)
+    if known is None or architecture not in (*known.architectures, *known.wrappers):
+        return None
+    return Rotary(known, architecture)
+
+
+@cache
+def _read(runtime: str) -> RotaryFile | None:
     path = FACTS / runtime / "rotary.toml"
     if not path.is_file():
         return None
-    return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Rotary)
+    return msgspec.convert(tomllib.loads(path.read_text("utf-8")), RotaryFile)

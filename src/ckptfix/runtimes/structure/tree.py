@@ -52,7 +52,7 @@ class Expected(Struct, frozen=True):
     tried: tuple[Tried, ...] = ()
     """Values of config.json that stop the classes, where they were tried."""
     rotary: Rotary | None = None
-    """What the rotary embedding takes, where the class passes its settings on as they are."""
+    """What the rotary embedding takes, where the class passes the settings on as they are."""
     sizes: Sizes | None = None
     """Sizes that follow from config.json, where they were learned from the class."""
     lacks: tuple[str, ...] = ()
