@@ -19,8 +19,8 @@ def made(**more: Any) -> Sizes:
 
 def shape(sizes_: Sizes, config: dict[str, Any]) -> tuple[int | None, ...] | None:
     known = sizes_.for_config(config, None)
-    found = known.shape_of("q.#.weight") if known else None
-    return found[1] if found else None
+    row = known.row_of("q.#.weight") if known else None
+    return known.shape(row.sizes) if known and row else None
 
 
 def test_a_shape_follows_from_values_anywhere_in_the_config() -> None:

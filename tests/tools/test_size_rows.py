@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from place_learner import size_rows
-from place_learner.size_rows import Observation, expression
+from place_learner.size_expressions import Observation, expression
 
-STRICT = ["stops", "stops"]
+STRICT = ["stops", "stops", "stops"]
 
 
 def result(
@@ -46,9 +46,10 @@ def test_a_row_has_an_expression_for_every_dimension_that_numbers_of_the_config_
 @pytest.mark.parametrize(
     ("outcomes", "sizes", "larger", "smaller"),
     [
-        ([["cut", "part"], STRICT], ("2*inner", "hidden"), "ws", "ws"),
-        ([["takes", "stops"], STRICT], ("?", "hidden"), "-s", "ss"),
-        ([["stops", "takes"], STRICT], ("?", "hidden"), "ss", "-s"),
+        ([["cut", "part", "cut"], STRICT], ("2*inner", "hidden"), "ws", "ws"),
+        ([["takes", "stops", "takes"], STRICT], ("?", "hidden"), "-s", "ss"),
+        ([["stops", "takes", "takes"], STRICT], ("?", "hidden"), "ss", "-s"),
+        ([["cut", "takes", "cut"], STRICT], ("2*inner", "hidden"), "ws", "-s"),
     ],
 )
 def test_what_a_loader_takes_in_another_size_is_not_a_fault(
@@ -79,6 +80,40 @@ def test_a_dimension_that_no_number_of_the_config_changes_is_not_known() -> None
 def test_what_does_not_follow_from_the_config_is_not_known(more: dict[str, Any]) -> None:
     rows = size_rows.rows(result({"w": [48, 12]}, [WIDER, HIGHER, more], CONFIG))
     assert [row["sizes"] for row in rows] in ([], [("?", "hidden")])
+
+
+def test_an_expression_is_proved_by_configs_with_many_other_numbers() -> None:
+    config = {**CONFIG, "kinds": 2, "groups": 3}
+    many = {"hidden": 24, "heads": 8, "inner": 48}
+    fits, differs = run(many, w=[96, 24]), run(many, w=[72, 24])
+    for more, sizes in ((fits, ("2*inner", "hidden")), (differs, ("?", "hidden"))):
+        (row,) = size_rows.rows(result({"w": [48, 12]}, [WIDER, HIGHER, more], config))
+        assert row["sizes"] == sizes
+
+
+def test_layers_of_several_kinds_have_several_sizes() -> None:
+    def kinds(change: dict[str, Any], low: int, high: int, width: int) -> dict[str, Any]:
+        several = {"w.0": [low, width], "w.1": [high, width], "w.2": [low, width]}
+        shapes = {"w.#": [list(s) for s in sorted({(low, width), (high, width)})]}
+        found = {"shapes": shapes, "several": {"w.#": several} if len(shapes["w.#"]) > 1 else {}}
+        return {"change": change, "cut": [], **found}
+
+    config = {"hidden": 12, "dim": 4, "global": 8}
+    changes = ({"hidden": 24}, 4, 8, 24), ({"dim": 8}, 8, 8, 12), ({"global": 16}, 4, 16, 12)
+    made = {
+        "config": config,
+        "base": kinds({}, 4, 8, 12),
+        "refuses": {"w.#": [STRICT] * 2},
+        "runs": [kinds(*change) for change in changes],
+    }
+    (row,) = size_rows.rows(made)
+    assert (row["sizes"], row["others"]) == (("dim", "hidden"), (("global", "hidden"),))
+
+
+def test_a_dimension_that_is_always_one_is_known() -> None:
+    runs = [run({"hidden": 24}, w=[24, 1]), run({"inner": 48}, w=[12, 1])]
+    (row,) = size_rows.rows(result({"w": [12, 1]}, runs, CONFIG))
+    assert row["sizes"] == ("hidden", "1")
 
 
 @pytest.mark.parametrize(

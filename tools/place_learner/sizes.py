@@ -7,10 +7,12 @@ are also loaded with one dimension doubled or halved, to see whether the loader 
 """
 
 import copy
+import itertools
 import math
+import random
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -27,6 +29,11 @@ from runtime_probe.trace import Tensors
 Path_ = tuple[str, ...]
 _FACTORS: Final = ((2, 1), (3, 1), (4, 1), (3, 2), (1, 4), (1, 2))
 """A number is multiplied by these in turn, until the class is built with one."""
+_UNSET: Final = (80, 64)
+"""Values for a key that is not set: one of them may be what the class computes without it."""
+_TOGETHER: Final = 3
+_TRIES: Final = 12
+"""How often many numbers are changed together, and how often that is tried."""
 _ACTIVATIONS: Final = ("silu", "gelu", "swiglu")
 _NOT_A_SIZE: Final = re.compile(
     r"(?:_token|_token_id|_id|_ids|_index|_seed|_start|_end|_experts_per_tok|_indexes|_indices)\Z"
@@ -34,8 +41,9 @@ _NOT_A_SIZE: Final = re.compile(
     r"|^(?:depth|layers|n_layer|use_cache|return_dict|is_(?:encoder_)?decoder)\Z"
     r"|^(?:output_(?!dim|size)\w+|add_cross_attention|tie_word_embeddings|tie_encoder_decoder)\Z"
     r"|_(?:theta|window|length|weight|chunk_size|max_position_embeddings)\Z"
+    r"|^rope_(?:scaling|parameters)\Z"
 )
-"""Keys of the vocabulary, of generation and training, and the number of layers."""
+"""Keys of the vocabulary, of generation and training, of positions, and the number of layers."""
 _OF_SIZES: Final = re.compile(
     r"dim(?:s|ension)?\Z|_size\Z|_rank\Z|heads?|groups|width|channels|inner|ffn|expand|experts"
 )
@@ -57,9 +65,10 @@ def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
         known: result of the learner for the architecture.
 
     Returns:
-        `base`: shapes for the config itself; `fewer`: for one with a layer less; `runs`: `change`,
+        `base`: shapes for the config itself, and `several`, the shape of each tensor where layers
+        differ; `fewer`: for one with a layer less; `runs`: `change`,
         path -> value, and `shapes` or the `error`; `refuses`: tensor -> for every dimension what
-        becomes of a doubled and of a halved one.
+        becomes of a doubled one, a halved one, and one that is larger by one.
     """
     architecture = known["architecture"]
     out = {key: known[key] for key in ("architecture", "source", "config_from")}
@@ -86,12 +95,16 @@ def _runs(
         return {"change": named, **_tried(runtime, architecture, changed)}
 
     numbers: dict[Path_, int] = {}
+    others: dict[Path_, int] = {}
     stuck: list[Path_] = []
     for path, value in _read_values(config, read):
-        runs = list(_until_built(map(observe, ({path: v} for v in _others(path[-1], value)))))
+        tried = map(observe, ({path: v} for v in _others(path[-1], value)))
+        runs = list(tried if value is None else _until_built(tried))
         if isinstance(value, int) and not isinstance(value, bool):
             numbers[path] = value
-            if not any("shapes" in run for run in runs):
+            if runs and "shapes" in runs[-1]:
+                others[path] = runs[-1]["change"][".".join(path)]
+            else:
                 stuck.append(path)
         yield from runs
     for path in stuck:
@@ -101,6 +114,40 @@ def _runs(
             {path: numbers[path] * 2, other: numbers[other] * 2} for other in (*beside, *elsewhere)
         )
         yield from (run for run in _until_built(map(observe, pairs)) if "shapes" in run)
+    for together in (others, switches(config, read, observe)):
+        several = (run for run in map(observe, _together(together)) if "shapes" in run)
+        yield from itertools.islice(several, _TOGETHER)
+
+
+def switches(
+    config: Config, read: set[str], observe: Callable[[Mapping[Path_, Any]], Mapping[str, Any]]
+) -> dict[Path_, Any]:
+    """Other values for switches, and for numbers of 0, which say that there is no such part.
+
+    One may count where another is set, as the width of an MLP where keys are shared.
+    """
+    found: dict[Path_, Any] = {}
+    for path, value in values_in(config, ()):
+        is_off = value == 0 and not re.search(r"token|_id|_seed|_index|dropout|drop\Z", path[-1])
+        if type(value) not in (bool, int) or read.isdisjoint(path) or not (value is True or is_off):
+            continue
+        other = not value if isinstance(value, bool) else 2
+        if "shapes" in observe({path: other}):
+            found[path] = other
+    return found
+
+
+def _together(others: Mapping[Path_, Any]) -> Iterator[dict[Path_, Any]]:
+    """Many values changed at once, as other models of the class have them; fewer each time.
+
+    What was found for single ones is proved or refuted by these.
+    """
+    if len(others) < 2:
+        return
+    draw = random.Random(0)
+    for number in range(_TRIES):
+        size = max(2, len(others) * 2 // (2 + number))
+        yield {path: others[path] for path in draw.sample(sorted(others), min(size, len(others)))}
 
 
 def _until_built(runs: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -142,7 +189,7 @@ def _others(key: str, value: Any) -> Iterator[Any]:
     elif isinstance(value, list) and value and all(type(each) is int for each in value):
         yield [each * 2 for each in value]
     elif value is None:
-        yield 64
+        yield from _UNSET
 
 
 def with_values(config: Config, changes: Mapping[Path_, Any]) -> Config:
@@ -170,16 +217,19 @@ def _observed(runtime: Any, architecture: str, config: Config) -> dict[str, Any]
         runtime, architecture, built, copy.deepcopy(config), repair.Notes()
     )
     shapes: dict[str, set[tuple[int, ...]]] = {}
+    each: dict[str, dict[str, list[int]]] = {}
     cut: set[str] = set()
     for load in run["loads"].values():
         for name, shape in load["tensors"].items() if is_whole(load) else ():
             if load["copied"].get(name, 0) >= math.prod(shape):
                 shapes.setdefault(mask(name), set()).add(tuple(shape))
+                each.setdefault(mask(name), {})[name] = shape
             else:
                 cut.add(mask(name))
     if shapes:
-        found = {name: [list(s) for s in sorted(each)] for name, each in shapes.items()}
-        return {"shapes": found, "cut": sorted(cut)}
+        found = {name: [list(s) for s in sorted(every)] for name, every in shapes.items()}
+        several = {name: each[name] for name, every in found.items() if len(every) > 1}
+        return {"shapes": found, "several": several, "cut": sorted(cut)}
     errors = (load["errors"].get("*", "") for load in run["loads"].values())
     return {"error": next(filter(None, errors), "does not fill every parameter")}
 
@@ -200,7 +250,7 @@ def _refuses(runtime: Any, architecture: str, config: Config) -> dict[str, list[
 def _outcomes(
     built: Built, tensors: Tensors, name: str, whole: Mapping[str, Any]
 ) -> list[list[str]]:
-    """For every dimension: what becomes of a doubled one, and of a halved one.
+    """For every dimension: what becomes of a doubled one, a halved one, and one larger by one.
 
     `stops`: the loader raises; `cut`: only some of the tensor is copied; `part`: it fills less of
     its parameter; `takes`: no difference.
@@ -214,7 +264,7 @@ def _outcomes(
     rows = []
     for axis, size in enumerate(tensor.shape):
         row = []
-        for other in (size * 2, size // 2 if size % 2 == 0 else size - 1):
+        for other in (size * 2, size // 2 if size % 2 == 0 else size - 1, size + 1):
             shape = [*tensor.shape[:axis], other, *tensor.shape[axis + 1 :]]
             changed = torch.empty(shape, dtype=tensor.dtype, device="meta")
             sent = {name: changed} if is_alone else {**tensors, name: changed}
@@ -229,6 +279,5 @@ def _outcome(loaded: Mapping[str, Any], base: Mapping[str, Any], name: str, numb
     if loaded["copied"].get(name, 0) < number:
         return "cut"
     reached = [parameter for parameter, _ in base["lands"][name]]
-    if any(loaded["filled"].get(p) != base["filled"].get(p) for p in reached):
-        return "part"
-    return "takes"
+    less = [p for p in reached if loaded["filled"].get(p) != base["filled"].get(p)]
+    return "part" if any(not loaded["zeroed"].get(p) for p in less) else "takes"

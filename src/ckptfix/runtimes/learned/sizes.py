@@ -39,6 +39,8 @@ class SizeRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """The same for one that is smaller; `w`: part of the parameter is not written."""
     given: dict[str, Any] = {}
     """Path -> the value that it had; with another value the sizes differ."""
+    others: tuple[tuple[str, ...], ...] = ()
+    """Sizes in layers of other kinds."""
 
 
 class SizesRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -94,12 +96,14 @@ class SizesFor(Struct, frozen=True, eq=False, dict=True):
         is_default = self.sizes.record.of_library and path != _MODEL_TYPE
         return value is None or is_default
 
-    def shape_of(self, masked: str) -> tuple[SizeRow, tuple[int | None, ...]] | None:
-        """The row of a tensor name and the shape that the class expects; None if not known."""
+    def row_of(self, masked: str) -> SizeRow | None:
+        """The row of a tensor name; None if its sizes are not known."""
         row = self.sizes.row_of.get(masked)
-        if row is None or not self.has(row.given):
-            return None
-        return row, tuple(size_in(size, self._config) for size in row.sizes)
+        return row if row is not None and self.has(row.given) else None
+
+    def shape(self, sizes: tuple[str, ...]) -> tuple[int | None, ...]:
+        """The shape that the class expects; None for a dimension that is not known."""
+        return tuple(size_in(size, self._config) for size in sizes)
 
     @cached_property
     def _config(self) -> ModelConfig:

@@ -32,18 +32,21 @@ def learned_size_reasons(tree: Tree) -> Iterator[Reason]:
             continue
         seen.add(kind)
         for role, tensor in module.tensor_names.items():
-            found = known.shape_of(mask(tensor))
-            if found is None or found[0].sizes in said:
+            row = known.row_of(mask(tensor))
+            if row is None or row.sizes in said:
                 continue
-            reason = _misfit(tree, module, role, *found)
-            if reason is not None:
-                said.add(found[0].sizes)
+            kinds = ((sizes, known.shape(sizes)) for sizes in (row.sizes, *row.others))
+            reasons = [_misfit(tree, module, role, row, *kind) for kind in kinds]
+            reason = reasons[0]
+            if reason is not None and all(reasons):
+                said.add(row.sizes)
                 yield reason
 
 
 def _misfit(
-    tree: Tree, module: Module, role: str, row: SizeRow, expected: Expected
+    tree: Tree, module: Module, role: str, row: SizeRow, sizes: Sequence[str], expected: Expected
 ) -> Reason | None:
+    """What is wrong with a tensor, if its layer is of the kind that has these sizes."""
     stored = stored_shape(tree, module) if role == "weight" else _plain_shape(module, role)
     if stored is None:
         return None
@@ -51,7 +54,7 @@ def _misfit(
     if len(stored) != len(expected):
         return None
     effects = []
-    for axis, (size, found, wanted) in enumerate(zip(row.sizes, stored, expected, strict=True)):
+    for axis, (size, found, wanted) in enumerate(zip(sizes, stored, expected, strict=True)):
         if wanted is not None and not fits(tree, size, found, wanted):
             letters = row.larger if found > wanted else row.smaller
             effects.append(EFFECTS.get(letters[axis]))

@@ -21,7 +21,7 @@ def load(built: Built, tensors: Tensors) -> dict[str, Any]:
     accepted and go nowhere; `untried`: the rest, after many errors; `never_written`:
     parameters that keep their initial value; `tensors`: name -> shape; `casts`: [tensor, parameter,
     dtype of the tensor, of the parameter]; `copied`: tensor -> elements; `filled`: parameter ->
-    [offset, elements] of every copy.
+    [offset, elements] of every copy; `zeroed`: parameter -> the same of what the loader sets to 0.
     """
     import torch
 
@@ -66,6 +66,7 @@ def load(built: Built, tensors: Tensors) -> dict[str, Any]:
         "casts": tracer.casts,
         "copied": tracer.copied,
         "filled": {name: sorted(parts) for name, parts in tracer.filled.items()},
+        "zeroed": {name: sorted(parts) for name, parts in tracer.zeroed.items()},
     }
 
 
@@ -103,6 +104,10 @@ def _storage(tensor: Any) -> int:
     return key
 
 
+def _part(tensor: Any) -> tuple[int, int]:
+    return tensor.storage_offset(), tensor.numel()
+
+
 def _follow(  # noqa: C901 - a class that needs torch
     model: Any, tensors: Tensors, lands: dict[str, list[tuple[str, int]]]
 ) -> tuple[Any, list[tuple[str, Any]]]:
@@ -127,6 +132,7 @@ def _follow(  # noqa: C901 - a class that needs torch
             self.casts: list[tuple[str, str, str, str]] = []
             self.copied: dict[str, int] = {}
             self.filled: dict[str, set[tuple[int, int]]] = {}
+            self.zeroed: dict[str, set[tuple[int, int]]] = {}
 
         def __torch_dispatch__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -146,6 +152,8 @@ def _follow(  # noqa: C901 - a class that needs torch
                 if not sources and last_read:
                     sources = tags.get(_storage(last_read[0]), set())
                 self.write(given[0], given[1] if len(given) > 1 else None, sources)
+            if func.__name__.startswith("zero_") and (name := self.parameter(given[0])):
+                self.zeroed.setdefault(name, set()).add(_part(given[0]))
             for made in flat(out):
                 known = sources | tags.get(_storage(given[0]), set()) if given else set()
                 if known and _storage(made) not in owners:
@@ -153,26 +161,29 @@ def _follow(  # noqa: C901 - a class that needs torch
                     tags[_storage(made)] = tags.get(_storage(made), set()) | known
             return out
 
-        def write(self, target: Any, source: Any, names: set[str]) -> None:
-            shared = owners.get(_storage(target))
-            if shared is None:
-                return
-            # Of several in one storage the last that starts before; of those the first.
+        def parameter(self, target: Any) -> str:
+            """Of several in one storage the last that starts before; of those the first."""
+            shared = owners.get(_storage(target), ())
             offset = target.storage_offset()
-            start = max((known for known, _ in shared if known <= offset), default=shared[0][0])
-            parameter = next(name for known, name in shared if known == start)
+            start = max((known for known, _ in shared if known <= offset), default=None)
+            first = shared[0][0] if shared and start is None else start
+            return next((name for known, name in shared if known == first), "")
+
+        def write(self, target: Any, source: Any, names: set[str]) -> None:
+            parameter = self.parameter(target)
+            if not parameter:
+                return
             for name in names:
                 reached = lands.setdefault(name, [])
                 if parameter not in [known for known, _ in reached]:
-                    reached.append((parameter, offset))
+                    reached.append((parameter, target.storage_offset()))
                 if source is not None and source.dtype != target.dtype:
                     dtypes = str(source.dtype)[6:], str(target.dtype)[6:]
                     self.casts.append((name, parameter, *dtypes))
                 number = target.numel() if source is None else source.numel()
                 self.copied[name] = self.copied.get(name, 0) + number
             if names:
-                part = offset, target.numel()
-                self.filled.setdefault(parameter, set()).add(part)
+                self.filled.setdefault(parameter, set()).add(_part(target))
 
     items = []
     for name, tensor in tensors.items():
