@@ -103,6 +103,30 @@ def test_a_language_model_whose_config_is_null_or_missing_has_the_numbers_of_its
             assert made["hidden_size"] == hidden
 
 
+@pytest.mark.parametrize("text", [{}, {"num_hidden_layers": 2}])
+def test_a_language_model_of_its_own_takes_nothing_from_the_config_around_it(
+    text: dict[str, int],
+) -> None:
+    for runtime, version in RELEASES:
+        known = class_for(runtime_named(runtime).config_classes, version, "qwen2_5_vl")
+        assert known is not None
+        values = {"hidden_size": 64, "num_hidden_layers": 3, "text_config": text}
+        around = {key: value for key, value in values.items() if key != "text_config"}
+        layers = text.get("num_hidden_layers", 3)
+        config = ModelConfig(values={**around, **text}, num_hidden_layers=layers)
+        made = known.completed(values, config)
+        assert made.values["hidden_size"] == 8192
+        assert made.num_hidden_layers == text.get("num_hidden_layers", 80)
+
+
+def test_not_every_class_takes_what_is_around_a_missing_language_model() -> None:
+    for runtime, version in RELEASES:
+        known = class_for(runtime_named(runtime).config_classes, version, "qwen3_vl_moe")
+        assert known is not None
+        made = known.completed({"hidden_size": 64}, ModelConfig(values={"hidden_size": 64}))
+        assert made.values["hidden_size"] != 64
+
+
 YARN = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 16}
 
 

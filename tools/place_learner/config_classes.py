@@ -97,6 +97,7 @@ def record(config_class: Any, base: frozenset[str], name_of: Any) -> dict[str, A
         "refuses": refuses,
         "checks_rope": _checks_rope(config_class),
         "follows": follows(config_class),
+        "from_around": from_around(config_class),
     }
 
 
@@ -154,6 +155,30 @@ def follows(config_class: Any) -> dict[str, str]:
             ):
                 found[key] = other
     return found
+
+
+def from_around(config_class: Any) -> list[str]:
+    """Keys of configs that have the values around them where they are missing or null."""
+    return sorted(key for key, _ in _nested(config_class) if _takes(config_class, key))
+
+
+def _takes(config_class: Any, key: str) -> bool:
+    inner = vars(config_class()).get(key)
+    known = vars(inner) if inner is not None else {}
+    number = next((k for k in ("hidden_size", "vocab_size") if type(known.get(k)) is int), "")
+    told = {number: 2 * known[number]} if number else {}
+    return bool(told) and all(
+        _within(config_class, key, number, {**told, **given}) == told[number]
+        for given in ({}, {key: None})
+    )
+
+
+def _within(config_class: Any, key: str, number: str, values: dict[str, Any]) -> Any:
+    """What the config under a key has of a number; None where the class refuses the values."""
+    try:
+        return vars(vars(config_class.from_dict(values))[key]).get(number)
+    except Exception:
+        return None
 
 
 def _number(config_class: Any, key: str, values: dict[str, Any]) -> Any:

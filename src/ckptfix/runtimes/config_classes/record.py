@@ -34,6 +34,9 @@ class ClassRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """It refuses rotary settings that lack what their type needs."""
     follows: dict[str, str] = {}
     """Key -> the one whose number it takes where it is missing or null."""
+    from_around: tuple[str, ...] = ()
+    """Keys of configs within it that have its own values where they are missing or null: older
+    releases of transformers put everything there. Others have their defaults then."""
 
     def reads_like(self, other: "ClassRecord") -> bool:
         """Whether another class makes the same of every key."""
@@ -117,21 +120,25 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
                 if found is not None:
                     yield key, found
 
-    def completed(self, values: Mapping[str, Any], config: ModelConfig) -> ModelConfig:
+    def completed(
+        self, values: Mapping[str, Any], config: ModelConfig, *, apart: bool = False
+    ) -> ModelConfig:
         """The language model's config, with the numbers that its class has by default.
 
         Args:
             values: config.json.
             config: what was read of it.
+            apart: values are all that the class reads, not also what is around them.
         """
         towers = dict(self._towers(values))
         for inner, part in self._languages(values):
-            config = inner.completed(part, config)
+            config = inner.completed(part, config, apart=part is not values)
             own = {k: n for k, n in self.record.numbers.items() if k not in values}
             return replace(config, values={**own, **config.values, **towers})
-        known = self.with_defaults(config.values)
-        number = None if "num_hidden_layers" in config.values else known.get("num_hidden_layers")
-        draft = next((key for key in DRAFT_KEYS if key not in config.values and known.get(key)), "")
+        given = values if apart else config.values
+        known = {**config.values, **self.with_defaults(given)}
+        number = None if "num_hidden_layers" in given else known.get("num_hidden_layers")
+        draft = next((key for key in DRAFT_KEYS if key not in given and known.get(key)), "")
         return replace(
             config,
             values={**known, **towers},
@@ -153,28 +160,31 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
     def _languages(
         self, values: Mapping[str, Any]
     ) -> Iterator[tuple["ConfigClass", Mapping[str, Any]]]:
-        """(Class, what it reads) of a language model's config.
-
-        Where it is missing or null, the class takes what it knows from the config around it, in
-        which older releases of transformers put everything.
-        """
+        """(Class, what it reads) of a language model's config: these values, or what is within."""
         for key, name in self.record.nested.items():
-            part = values.get(key)
-            if key in _LANGUAGE and isinstance(part, dict | None):
-                found = _class_of(self.row, name or (part or {}).get("model_type"))
+            part = self._part(key, values)
+            if key in _LANGUAGE and part is not None:
+                own = part.get("model_type") if part is not values else None
+                found = _class_of(self.row, name or own)
                 if found is not None:
-                    yield found, part or {}
+                    yield found, part
 
     def _towers(self, values: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Key -> what the class within reads there; it has its defaults where that is null."""
         for key, name in self.record.nested.items():
-            inner = values.get(key)
-            if key in _LANGUAGE or not isinstance(inner, dict | None):
+            given = self._part(key, values)
+            if key in _LANGUAGE or given is None:
                 continue
-            given = inner or {}
             found = _class_of(self.row, name or given.get("model_type"))
             if found is not None:
                 yield key, found.with_defaults(given)
+
+    def _part(self, key: str, values: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What the class of a config within reads; None where that is no object."""
+        part = values.get(key)
+        if part is None:
+            return values if key in self.record.from_around else {}
+        return part if isinstance(part, dict) else None
 
     def flat(self, values: Mapping[str, Any], start: str = "") -> dict[str, Any]:
         """As `flattened`, keys under their own names, with the numbers that are there by default.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.runtimes.layout import size_in
@@ -30,8 +31,10 @@ def size_reasons(tree: Tree) -> Iterator[Reason]:
         if not sizes or stored is None or sizes in seen:
             continue
         expected = tuple(size_in(size, tree.config) for size in sizes)
+        alone = _is_alone(tree, module.name)
         if len(stored) == len(expected) and all(
-            fits(tree, *sized) for sized in zip(sizes, stored, expected, strict=True)
+            fits(tree, *sized, alone=alone and not number)
+            for number, sized in enumerate(zip(sizes, stored, expected, strict=True))
         ):
             continue
         seen.add(sizes)
@@ -76,10 +79,26 @@ def _is_packed(tree: Tree, weight: Tensor) -> bool:
     return bool(tree.takes) and weight.dtype not in _UNPACKED
 
 
-def fits(tree: Tree, size: str, stored: int, expected: int | None) -> bool:
-    """Whether a dimension is as config.json implies, or does no harm."""
-    padded = tree.runtime.pads_short_mlps and "intermediate_size" in size
+def fits(tree: Tree, size: str, stored: int, expected: int | None, *, alone: bool = False) -> bool:
+    """Whether a dimension is as config.json implies, or does no harm.
+
+    Args:
+        tree: the checkpoint.
+        size: how config.json defines it.
+        stored: what it is.
+        expected: what it should be, if that is known.
+        alone: it is the rows of a projection that is built without a gate next to it: SGLang does
+            not pad those (sglang 0.5.23: sglang/srt/layers/parameter.py,
+            `load_column_parallel_weight`).
+    """
+    padded = tree.runtime.pads_short_mlps and "intermediate_size" in size and not alone
     return expected is None or stored == expected or (padded and stored < expected)
+
+
+def _is_alone(tree: Tree, name: str) -> bool:
+    parent, _, last = name.rpartition(".")
+    gated = f"{parent}.gate_proj" in tree.checkpoint.modules
+    return last == "up_proj" and not gated and EXPERTS not in name
 
 
 def mismatch(name: str, stored: tuple[int, ...], expected: tuple[int | None, ...]) -> str:
