@@ -28,6 +28,7 @@ def agreed_origin(older: ArchitectureRecord, newer: ArchitectureRecord) -> Archi
         newer,
         needs=tuple(dict.fromkeys((*newer.needs, *older.needs))),
         single_pass=older.single_pass and newer.single_pass,
+        heads=tuple(head for head in newer.heads if head in older.heads),
         source="invented" if "invented" in (older.source, newer.source) else newer.source,
     )
 
@@ -35,13 +36,11 @@ def agreed_origin(older: ArchitectureRecord, newer: ArchitectureRecord) -> Archi
 def agreed_table(older: TableRecord, newer: TableRecord) -> TableRecord | None:
     """The part that is alike; None if they differ in what holds for the class as a whole.
 
-    A mapper that was observed in one of the two only is left to the profile of the release.
+    A mapper that is not the same in both is left to the profile of the release.
     """
-    mappers = newer.mappers if older.mappers == newer.mappers else None
     if older == newer:
         return newer
-    is_seen_twice = None not in (older.mappers, newer.mappers)
-    if (is_seen_twice and mappers is None) or not _is_alike(older, newer):
+    if not _is_alike(older, newer):
         return None
     blocks = _blocks(older.blocks, newer.blocks)
     return TableRecord(
@@ -52,7 +51,7 @@ def agreed_table(older: TableRecord, newer: TableRecord) -> TableRecord | None:
         dropped=_common_places(older.dropped, newer.dropped),
         kv_scales=newer.kv_scales if older.kv_scales == newer.kv_scales else None,
         packed=newer.packed,
-        mappers=mappers,
+        mappers=newer.mappers if older.mappers == newer.mappers else None,
         inner=newer.inner,
     )
 

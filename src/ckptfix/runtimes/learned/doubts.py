@@ -152,6 +152,8 @@ class Doubts(Struct, frozen=True, dict=True):
         """Which of two values ties the head differs from class to class."""
         config = self.checkpoint.config
         outer, inner = config.tied_by_wrapper, config.tied_embeddings
+        if self.learned.unsettled_heads and (outer or inner is not False):
+            yield "whether it builds a tied head changed between the releases that were learned"
         if outer is None or inner is None or outer == inner or not self.learned.origin.heads:
             return
         rows = (row_of(module, self.table) for module in self.checkpoint.modules.values())

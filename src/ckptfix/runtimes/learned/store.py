@@ -34,6 +34,8 @@ class Learned(Struct, frozen=True, dict=True):
     architecture: str
     origin: ArchitectureRecord
     table: TableRecord
+    unsettled_heads: tuple[str, ...] = ()
+    """Names of heads that one of the two releases around it builds also when they are tied."""
 
     @cached_property
     def names(self) -> Table:
@@ -136,9 +138,11 @@ def _learned_near(runtime: str, before: str, used: str, architecture: str) -> Le
         return None
     earlier = _learned_in(runtime, before, architecture) if before not in ("", used) else None
     same = agreed_table(earlier.table, known.table) if earlier else None
-    if earlier is None or same is None or earlier.origin.heads != known.origin.heads:
+    if earlier is None or same is None:
         return replace(known, is_nearest=True)
-    return replace(known, origin=agreed_origin(earlier.origin, known.origin), table=same)
+    origin = agreed_origin(earlier.origin, known.origin)
+    unsettled = tuple(sorted({*earlier.origin.heads} ^ {*known.origin.heads}))
+    return replace(known, origin=origin, table=same, unsettled_heads=unsettled)
 
 
 def needs_of(runtime: str, version: str, architecture: str) -> tuple[str, ...]:
