@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import learn_again
-from ckptfix.runtimes.learned.sizes import FOLDER
+from ckptfix.runtimes.config_classes import flattened
+from ckptfix.runtimes.learned.sizes import FOLDER, sized
 from place_learner import size_rows
 
 
@@ -29,6 +30,7 @@ def records(_: str, __: str, results: Path) -> Iterator[tuple[str, dict[str, Any
             "config": result["config_from"].replace("--", "/"),
             "model_types": dict(size_rows.model_types(result["config"])),
             "rows": rows,
+            "keys": sorted(_keys(result)),
             "given": size_rows.conditions(result),
             "of_library": result["source"] == "library",
         }
@@ -36,6 +38,13 @@ def records(_: str, __: str, results: Path) -> Iterator[tuple[str, dict[str, Any
             result["architecture"],
             {key: value for key, value in record.items() if value not in ({}, False)},
         )
+
+
+def _keys(result: dict[str, Any]) -> set[str]:
+    """Keys that may decide sizes, of the config and of those with other values."""
+    flat = dict(flattened(result["config"]))
+    changed = {key: True for run in result["runs"] for key in run["change"]}
+    return {*sized(dict.fromkeys(flat, True)), *sized(changed)}
 
 
 if __name__ == "__main__":

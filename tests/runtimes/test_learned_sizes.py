@@ -14,7 +14,8 @@ CONFIG: dict[str, Any] = {"model_type": "mine", "heads": 4, "text": TEXT}
 
 
 def made(**more: Any) -> Sizes:
-    return Sizes(SizesRecord("MineConfig", {"model_type": "mine"}, (HEADS,), **more))
+    keys = ("heads", "text.dim", "text.hidden")
+    return Sizes(SizesRecord("MineConfig", {"model_type": "mine"}, (HEADS,), keys, **more))
 
 
 def shape(sizes_: Sizes, config: dict[str, Any]) -> tuple[int | None, ...] | None:
@@ -35,6 +36,14 @@ def test_nothing_is_known_of_another_config_class_or_for_values_that_were_not_tr
     assert shape(made(), CONFIG | {"text": {**TEXT, "gated": False}}) is None
 
 
+def test_nothing_is_known_of_a_config_with_a_key_that_may_decide_sizes_and_was_not_there() -> None:
+    """As `global_head_dim` of Gemma 4, which only the config class reads."""
+    text = {**TEXT, "global_head_dim": 16}
+    assert shape(made(), CONFIG | {"text": text}) is None
+    assert shape(made(), CONFIG | {"text": {**text, "global_head_dim": None}}) == (32, 16)
+    assert shape(made(), CONFIG | {"text": {**TEXT, "dropout": 0.5}}) == (32, 16)
+
+
 def test_a_value_that_is_missing_is_the_default_only_if_the_default_was_learned() -> None:
     text = {key: value for key, value in TEXT.items() if key != "gated"}
     missing = CONFIG | {"text": text}
@@ -53,6 +62,20 @@ def test_numbers_have_the_default_of_the_config_class_and_go_by_several_names() 
     flat = known.flat({"n_head": 3, "hidden_size": 96, "quantization_config": {"a": 1}})
     assert (flat["n_embd"], flat["n_head"], flat["n_positions"]) == (96, 3, 1024)
     assert not any(path.startswith("quantization_config") for path in flat)
+
+
+def test_a_size_that_a_class_computes_is_not_known_where_it_is_given() -> None:
+    """Of GLM-OCR, whose heads have hidden_size / num_attention_heads only by default."""
+    known = sizes("vllm", "0.33.0", "GlmOcrForConditionalGeneration")
+    assert known is not None
+    query = "model.language_model.layers.#.self_attn.q_proj.weight"
+    text = {"model_type": "glm_ocr_text", "hidden_size": 1536, "num_attention_heads": 16}
+    for more, is_known in (({}, True), ({"head_dim": 128}, False)):
+        config = {"text_config": text | more} | known.record.model_types
+        config = {key: value for key, value in config.items() if "." not in key}
+        found = known.for_config(config, None)
+        assert found is not None
+        assert (found.row_of(query) is not None) is is_known
 
 
 def test_those_of_another_release_are_not_known() -> None:

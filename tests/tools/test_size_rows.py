@@ -140,6 +140,13 @@ def test_another_value_that_changes_a_size_is_a_condition() -> None:
     assert row["given"] == {"gated": True}
 
 
+@pytest.mark.parametrize("shapes", [{}, {"w": [[48, 12]]}, {"w": [[48, 12], [24, 12]]}])
+def test_a_key_with_which_a_tensor_is_cut_is_a_condition(shapes: dict[str, Any]) -> None:
+    runs = [WIDER, HIGHER, {"change": {"rank": 64}, "shapes": shapes, "cut": ["w"]}]
+    (row,) = size_rows.rows(result({"w": [48, 12]}, runs, {**CONFIG, "rank": None}))
+    assert row["given"] == {"rank": None}
+
+
 def test_a_value_with_which_nothing_was_built_is_a_condition_of_all_rows() -> None:
     config = {"part": {"heads": 4, "act": "silu"}, "hidden": 12}
     failed = [

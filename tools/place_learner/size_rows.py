@@ -149,18 +149,18 @@ def _observed(
     """(Values, shape) wherever only numbers are changed; path -> value of other keys that count."""
     seen: list[tuple[Values, Sequence[int]]] = [(numbers, shape)]
     own: dict[str, Any] = {}
-    for run in result["runs"]:
-        if "shapes" not in run:
-            continue
+    built = (run for run in result["runs"] if "shapes" in run)
+    for run in sorted(built, key=lambda run: len(run["change"])):
         found, change = _shapes_in(run, name, alike), run["change"]
         values = {key: value_at(result["config"], key) for key in change}
         is_number = all(type(value) is int for value in values.values())
-        if name in run["cut"] or (not found and is_number) or len(found) > 1:
+        is_cut = name in run["cut"]
+        if is_number and (is_cut or len(found) != 1):
             raise _UnsettledError
-        if found and is_number and len(found[0]) == len(shape):
+        if is_number and len(found[0]) == len(shape):
             seen.append(({**numbers, **change}, found[0]))
-        elif found and found[0] != shape:
-            own |= values
+        elif (is_cut or any(each != shape for each in found)) and own.keys().isdisjoint(values):
+            own |= values  # what counts by itself is known where it is changed with others
     return seen, own
 
 

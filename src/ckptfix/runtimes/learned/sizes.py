@@ -5,7 +5,8 @@ config, one value at a time, builds the class and loads the tensors of such a mo
 tensors of other sizes, to see which of them stop the loader.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from typing import Any, Final
 
@@ -20,6 +21,10 @@ from ckptfix.runtimes.loads import Effect
 
 FOLDER: Final = "sizes"
 _MODEL_TYPE: Final = "model_type"
+_MAY_SIZE: Final = re.compile(
+    r"(?:dims?|dimension|_size|_rank|heads?|groups|width|channels|inner|ffn|expand|experts)\Z"
+)
+"""Keys of config.json that may decide sizes."""
 EFFECTS: Final[Mapping[str, Effect]] = {"s": Effect.STOPS, "w": Effect.WRONG_WEIGHTS}
 """Letter of `SizeRow` -> the effect; any other letter: none."""
 
@@ -51,6 +56,8 @@ class SizesRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     model_types: dict[str, str]
     """Path of every `model_type` -> its value: other config classes have other defaults."""
     rows: tuple[SizeRow, ...]
+    keys: tuple[str, ...] = ()
+    """Paths of all keys that may decide sizes and were there or were put there."""
     given: dict[str, Any] = {}
     """Path -> the value that it had; nothing is known for other values."""
     of_library: bool = False
@@ -74,9 +81,14 @@ class Sizes(Struct, frozen=True, eq=False, dict=True):
             values: config.json.
             known: the class that reads it, if that is recorded.
         """
-        found = SizesFor(self, known.flat(values) if known else dict(flattened(values)))
+        own = dict(flattened(values))
+        found = SizesFor(self, known.flat(values) if known else own)
         record = self.record
-        return found if found.has(record.model_types) and found.has(record.given) else None
+        if not found.has(record.model_types) or not found.has(record.given):
+            return None
+        tried = frozenset(record.keys)
+        named = (path for path in sized(own) if path in found.flat)  # others are aliases
+        return found if tried.issuperset(named) else None
 
 
 class SizesFor(Struct, frozen=True, eq=False, dict=True):
@@ -108,6 +120,15 @@ class SizesFor(Struct, frozen=True, eq=False, dict=True):
     @cached_property
     def _config(self) -> ModelConfig:
         return ModelConfig(values=self.flat)
+
+
+def sized(flat: Mapping[str, Any]) -> Iterator[str]:
+    """Paths of the keys that are set and may decide sizes.
+
+    Args:
+        flat: path -> value.
+    """
+    return (path for path, value in flat.items() if value is not None and _MAY_SIZE.search(path))
 
 
 @cache
