@@ -87,6 +87,8 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Modules that it always has, as `norm`."""
     top_parameters: tuple[str, ...] = ()
     """Parameters outside of modules that the checkpoint always has."""
+    sizes_of_parameters: dict[str, tuple[str, ...]] = {}
+    """Parameter outside of modules -> as `sizes`."""
     in_every_layer: tuple[str, ...] = ()
     """Modules and parameters that every layer has; `a|b` where it may have either."""
     together: tuple[tuple[str, ...], ...] = ()

@@ -40,6 +40,22 @@ def size_reasons(tree: Tree) -> Iterator[Reason]:
         seen.add(sizes)
         text = mismatch(module.name, stored, expected)
         yield Reason.stop(text, tensor=module.name, of_first=True)
+    yield from _parameters(tree)
+
+
+def _parameters(tree: Tree) -> Iterator[Reason]:
+    """Parameters outside of modules."""
+    named = tree.layout.spec.sizes_of_parameters if tree.layout else {}
+    holder = next((n for n, place in tree.places.items() if place == tree.base), "")
+    for name, sizes in named.items() if holder else ():
+        module = tree.checkpoint.modules[holder]
+        tensor = module.tensors.get(name)
+        expected = tuple(size_in(size, tree.config) for size in sizes)
+        if tensor is None or all(
+            wanted in (None, found) for wanted, found in zip(expected, tensor.shape, strict=False)
+        ):
+            continue
+        yield Reason.stop(mismatch(module.tensor_names[name], tensor.shape, expected))
 
 
 def stored_shape(tree: Tree, module: Module) -> tuple[int, ...] | None:
