@@ -16,6 +16,7 @@ from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.config_classes import ConfigClass, class_for, requires_model_type
+from ckptfix.runtimes.equations import equations
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.learned.doubts import lacked
 from ckptfix.runtimes.learned.placing import without_dropped
@@ -92,12 +93,14 @@ def _expected(
         built,
         stops_at_kv_scales=spec.stops_at_kv_scales or stops,
         kv_scales_need_config=not has_config and needs and not spec.passes_over_kv_scales,
+        skips_kv_scales=runtime.towers_skip_kv_scales.get(classes[0], ""),
         tied_by_wrapper=(ties and not spec.tied_by_text) or spec.tied_by_wrapper,
         config_class=_config_class(checkpoint, target),
         needs_model_type=requires_model_type(runtime.config_classes, target.profile_version),
         tried=tried_for(checkpoint, target, classes),
         rotary=rotary_for(target.runtime, target.profile_version, classes[0]),
         sizes=sizes(target.runtime, target.profile_version, classes[0]),
+        equations=equations(target.runtime, target.profile_version, classes[0]),
         lacks=lacked(checkpoint, _needs(family, target, classes[0])),
     )
     return _that_counts(expected, checkpoint, family)

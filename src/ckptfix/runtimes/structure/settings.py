@@ -6,6 +6,7 @@ from typing import Any, Final
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.jsontext.text import Path
+from ckptfix.runtimes.equations import unequal
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.tree import Expected, Tree
 from ckptfix.text import visible
@@ -29,6 +30,9 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
             found = f"{key} in config.json contains {visible(str(others[0]))}"
             yield Reason.stop(f"{found}, which it does not support")
     yield from _tower_reasons(tree)
+    document = tree.checkpoint.documents.get(CONFIG_FILE)
+    if document is not None:
+        yield from unequal(tree.expected.equations, document.value, tree.expected.config_class)
 
 
 def _tower_reasons(tree: Tree) -> Iterator[Reason]:

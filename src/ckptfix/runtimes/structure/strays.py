@@ -1,6 +1,7 @@
 """Tensors for which a release has no module or no parameter."""
 
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
@@ -10,6 +11,8 @@ from ckptfix.runtimes.structure.parameters import stray_tensors
 from ckptfix.runtimes.structure.tree import Tree, ordered, some
 from ckptfix.text import visible
 
+_CROSS: Final = ".encoder_attn."
+"""Attention of a decoder to an encoder."""
 _CODES: Final = ("F8_E4M3", "F8_E5M2", "U8", "I8")
 
 
@@ -27,6 +30,7 @@ def stray_reasons(tree: Tree) -> Iterator[Reason]:
     yield from _codes(tree)
     yield from _scales(tree)
     yield from _kv_scales(tree)
+    yield from _kv_scales_of_towers(tree)
     if tree.family.spec.refuses_stacked_experts and tree.has_config:
         yield from _stacked_experts(tree)
 
@@ -112,6 +116,30 @@ def _kv_scales(tree: Tree) -> Iterator[Reason]:
     names = [m.tensor_names[role] for m in modules for role in m.tensors if role in KV_SCALES]
     if names:
         cause = f"{without}it has no parameter for {some(names)}"
+        yield Reason.stop(cause, tensor=ordered(names)[0])
+
+
+def _kv_scales_of_towers(tree: Tree) -> Iterator[Reason]:
+    """Scales of a KV cache where there is none, at which a release stops that drops no tensor.
+
+    The attention of a tower has no cache, and that of a decoder to its encoder no parameter for the
+    scales of one (vllm 0.33.0, vllm/model_executor/layers/attention/mm_encoder_attention.py,
+    vllm/model_executor/models/whisper.py).
+    """
+    if tree.runtime.drops_strays or not tree.base:
+        return
+    within = f"{tree.base}."
+    modules = tree.checkpoint.modules
+    names = [
+        modules[name].tensor_names[role]
+        for name, place in tree.places.items()
+        if not (place.startswith(within) and _CROSS not in place)
+        and not fnmatchcase(name, tree.expected.skips_kv_scales)
+        for role in modules[name].tensors
+        if role in KV_SCALES
+    ]
+    if names:
+        cause = f"it has no KV cache there, so no parameter for {some(names)}"
         yield Reason.stop(cause, tensor=ordered(names)[0])
 
 

@@ -14,6 +14,7 @@ from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.config_classes import ConfigClass
+from ckptfix.runtimes.equations import Equation
 from ckptfix.runtimes.family import Family
 from ckptfix.runtimes.family_spec import BuiltWhenSpec
 from ckptfix.runtimes.interface import Runtime
@@ -43,6 +44,8 @@ class Expected(Struct, frozen=True):
     """The classes stop at scales of a KV cache, whatever the metadata declares."""
     kv_scales_need_config: bool = False
     """Scales of a KV cache stop it if it has no quantization config."""
+    skips_kv_scales: str = ""
+    """Shell pattern of checkpoint names outside of the language model, as in `Runtime`."""
     tied_by_wrapper: bool = False
     """`tie_word_embeddings` at the top of config.json decides, not the language model's own."""
     config_class: ConfigClass | None = None
@@ -55,6 +58,8 @@ class Expected(Struct, frozen=True):
     """What the rotary embedding takes, where the class passes the settings on as they are."""
     sizes: Sizes | None = None
     """Sizes that follow from config.json, where they were learned from the class."""
+    equations: tuple[Equation, ...] = ()
+    """Numbers of config.json that the class compares with each other."""
     lacks: tuple[str, ...] = ()
     """Keys, each with its path, that the class was seen to need and config.json lacks."""
 

@@ -52,6 +52,13 @@ RUNTIME: Final = Runtime(
     # Since vllm 0.25.0, AutoWeightsLoader loads most classes, and gets the names of these scales
     # from the quantization config (vllm/model_executor/models/utils.py `load_weights`).
     kv_scales_need_config=">=0.25",
+    # vllm 0.33.0: what the loaders did with such a scale next to the keys of twelve towers.
+    towers_skip_kv_scales={
+        "WhisperForConditionalGeneration": "model.encoder.*",
+        "PaddleOCRVLForConditionalGeneration": "visual.*",
+        "MiniCPMV4_6ForConditionalGeneration": "*.vit_merger.*",
+        "MiniCPMV4_7ForConditionalGeneration": "*.vit_merger.*",
+    },
     # vllm/config/vllm.py `with_hf_config`, with transformers 5, which 0.19.1 is the first to take;
     # before, only where the language model's config had none.
     tied_by_wrapper=">=0.19.1",

@@ -1,0 +1,72 @@
+"""Values of config.json that a class compares with each other, and stops where they differ.
+
+The files `<runtime>/equations.toml` were written by reading the releases.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from ckptfix.checkpoint.model_config import ModelConfig
+from ckptfix.runtimes.common.rows import covers
+from ckptfix.runtimes.config_classes import ConfigClass, flattened
+from ckptfix.runtimes.facts import FACTS
+from ckptfix.runtimes.layout import size_in
+from ckptfix.runtimes.loads import Reason
+
+
+class Equation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[[equations]]` table."""
+
+    source: str
+    """Source: project, version, file."""
+    architectures: tuple[str, ...]
+    versions: str
+    """Releases that compare them, a PEP 440 specifier."""
+    key: str
+    """Path of a number in config.json, joined by dots."""
+    equals: str
+    """What it must be, as sizes in layouts."""
+
+
+class EquationsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the classes of a runtime compare."""
+
+    equations: tuple[Equation, ...]
+
+
+@cache
+def equations(runtime: str, version: str, architecture: str) -> tuple[Equation, ...]:
+    """What the class of an architecture compares in a release."""
+    path = FACTS / runtime / "equations.toml"
+    if not path.is_file():
+        return ()
+    known = msgspec.convert(tomllib.loads(path.read_text("utf-8")), EquationsFile)
+    return tuple(
+        equation
+        for equation in known.equations
+        if architecture in equation.architectures and covers(equation.versions, version)
+    )
+
+
+def unequal(
+    compared: tuple[Equation, ...], values: Mapping[str, Any], known: ConfigClass | None
+) -> Iterator[Reason]:
+    """Equations that do not hold.
+
+    Args:
+        compared: by the class.
+        values: config.json.
+        known: the class that reads it, if that is recorded.
+    """
+    if not compared:
+        return
+    config = ModelConfig(values=known.flat(values) if known else dict(flattened(values)))
+    for equation in compared:
+        found, wanted = (size_in(text, config) for text in (equation.key, equation.equals))
+        if found is not None and wanted is not None and found != wanted:
+            is_ = f"{equation.key} of config.json is {found:,}"
+            yield Reason.stop(f"{is_}, but it must be {wanted:,}: {equation.equals}")
