@@ -12,7 +12,7 @@ A run that was cut off goes on where it was. Exit code 0; 2 if the environment c
 import copy
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,22 +32,39 @@ _NUMBERS: Final = ("float", "int")
 
 def record(result: Mapping[str, Any], known: ConfigClass | None) -> dict[str, Any]:
     """One class, as the file has it: `SettingsRecord`."""
-    kinds: dict[str, list[str]] = {}
-    for kind, names in result["stops"].items():
-        for name in names:
-            if NOT_OF_THE_VALUE.search(result["why"].get(f"{kind} {name}", "")):
-                continue
-            if known is None or not _is_refused(result["config"], name, kind, known):
-                kinds.setdefault(name, []).extend(_NUMBERS if kind == "number" else (kind,))
-    stops: dict[str, list[str]] = {}
-    for name, found in sorted(kinds.items()):
-        stops.setdefault("|".join(sorted(found)), []).append(name)
+    of_windows = {
+        "windowed": _by_kinds(_found(result, "windowed", known)),
+        "windows": sorted(name for _, name in _found(result, "windows", known)),
+    }
     return {
         "config": result["config_from"].replace("--", "/"),
         "model_type": result["config"]["model_type"],
         "rope": dict(_rope_types(result["config"], "")),
-        "stops": stops,
+        "stops": _by_kinds(_found(result, "stops", known)),
+        **{key: value for key, value in of_windows.items() if value},
     }
+
+
+def _by_kinds(found: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    kinds: dict[str, list[str]] = {}
+    for kind, name in found:
+        kinds.setdefault(name, []).extend(_NUMBERS if kind == "number" else (kind,))
+    stops: dict[str, list[str]] = {}
+    for name, all_ in sorted(kinds.items()):
+        stops.setdefault("|".join(sorted(all_)), []).append(name)
+    return stops
+
+
+def _found(
+    result: Mapping[str, Any], outcome: str, known: ConfigClass | None
+) -> Iterator[tuple[str, str]]:
+    """(Kind, path) of what had an outcome that the value itself is the cause of."""
+    for kind, names in result.get(outcome, {}).items():
+        for name in names:
+            if NOT_OF_THE_VALUE.search(result["why"].get(f"{kind} {name}", "")):
+                continue
+            if known is None or not _is_refused(result["config"], name, kind, known):
+                yield kind, name
 
 
 def _rope_types(values: Mapping[str, Any], start: str) -> Iterator[tuple[str, str]]:

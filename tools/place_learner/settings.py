@@ -28,6 +28,7 @@ _LEFT_OUT: Final = frozenset(
     | {"quantization_config", "_name_or_path", "id2label", "label2id"}
 )
 _DEPTH: Final = 3
+_OUTCOMES: Final = ("stops", "differs", "depends", "windows", "windowed")
 
 
 def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,7 +41,9 @@ def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         `stops`: kind -> paths, where the class or its loader raises; `differs`: kind -> paths,
         where other parameters are built or filled; `depends`: kind -> paths, where it stops
-        only next to other values; `why`: kind and path -> error.
+        only next to other values; `windows`: kind -> paths, where it stops if a layer has a sliding
+        window; `windowed`: kind -> paths, where it stops unless `sliding_window` is null; `why`:
+        kind and path -> error.
     """
     architecture = known["architecture"]
     out = {key: known[key] for key in ("architecture", "source", "config_from")}
@@ -57,7 +60,7 @@ def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
         return {**out, "status": "failed", "error": "does not load in one pass"}
     tensors = stored[best]
     base = _signature(build_plain(runtime, config, architecture), tensors)
-    found: dict[str, Any] = {"stops": {}, "differs": {}, "depends": {}, "why": {}}
+    found: dict[str, Any] = {key: {} for key in (*_OUTCOMES, "why")}
     doubts = Doubts(config, read, lambda tried: _error(runtime, architecture, tried))
     for path, kind, changed in _changed(config, read):
         outcome, why = forks.apart(
@@ -65,6 +68,10 @@ def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
         )
         if outcome == "stops" and doubts.depends(path, kind, changed):
             outcome = "depends"
+        if outcome == "stops" and kind == "null" and doubts.needs_window(path, changed):
+            outcome = "windows"
+        if outcome == "stops" and doubts.is_windowed(path, changed):
+            outcome = "windowed"
         name = ".".join(path)
         if outcome:
             found[outcome].setdefault(kind, []).append(name)

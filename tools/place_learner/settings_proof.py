@@ -55,6 +55,22 @@ class Doubts:
             for other in self._built(path)
         )
 
+    def needs_window(self, path: Path_, changed: Config) -> bool:
+        """Whether the class can be built if no layer of the changed config has a window."""
+        within = path[:-1]
+        layers = value_at(self._config, (*within, "num_hidden_layers"))
+        if not isinstance(layers, int):
+            return False
+        without = put(changed, (*within, "layer_types"), ["full_attention"] * layers)
+        return not self._error(without)
+
+    def is_windowed(self, path: Path_, changed: Config) -> bool:
+        """Whether the class does not read a value where `sliding_window` is null."""
+        window = (*path[:-1], "sliding_window")
+        if path == window or value_at(changed, window) in (None, ABSENT):
+            return False
+        return not self._error(put(changed, window, None))
+
     def _built(self, path: Path_) -> Iterator[Config]:
         return (other for at, other in self._builds if at != path)
 

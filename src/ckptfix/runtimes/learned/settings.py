@@ -34,6 +34,10 @@ class SettingsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Path of rotary settings -> their type: another type reads other keys of them."""
     stops: dict[str, tuple[str, ...]]
     """Kinds of values, joined by `|` -> paths of keys."""
+    windows: tuple[str, ...] = ()
+    """Paths of keys whose null stops it only if a layer has a sliding window."""
+    windowed: dict[str, tuple[str, ...]] = {}
+    """As `stops`, of keys that are not read where `sliding_window` next to them is null."""
 
 
 class Settings(Struct, frozen=True, eq=False, dict=True):
@@ -43,11 +47,11 @@ class Settings(Struct, frozen=True, eq=False, dict=True):
 
     @cached_property
     def _kinds_of(self) -> Mapping[tuple[str, ...], frozenset[str]]:
-        return {
-            tuple(name.split(".")): frozenset(kinds.split("|"))
-            for kinds, names in self.record.stops.items()
-            for name in names
-        }
+        return _by_path(self.record.stops)
+
+    @cached_property
+    def _windowed(self) -> Mapping[tuple[str, ...], frozenset[str]]:
+        return _by_path(self.record.windowed)
 
     def stopped_by(
         self, values: Mapping[str, Any], aliases: Mapping[str, str]
@@ -69,11 +73,46 @@ class Settings(Struct, frozen=True, eq=False, dict=True):
                     continue
                 if not _is_spelled(path[-1], value, holder, aliases):
                     yield path, kind
+        yield from self._by_window(values)
+
+    def _by_window(self, values: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+        for path in map(_split, self.record.windows):
+            holder = find_at(values, path[:-1])
+            if (
+                isinstance(holder, dict)
+                and holder.get(path[-1], ABSENT) is None
+                and _slides(holder)
+            ):
+                yield path, "null"
+        for path, kinds in self._windowed.items():
+            holder = find_at(values, path[:-1])
+            if not isinstance(holder, dict) or holder.get("sliding_window", ABSENT) is None:
+                continue
+            if (kind := kind_of(holder.get(path[-1], ABSENT))) in kinds:
+                yield path, kind
 
     def _is_other_rope(self, path: tuple[str, ...], holder: Mapping[str, Any]) -> bool:
         tried = self.record.rope.get(".".join(path[:-1]))
         given = [holder[key] for key in _ROPE_TYPE if key in holder]
         return tried is not None and path[-1] not in _ROPE_TYPE and tried not in given
+
+
+def _by_path(of_kinds: Mapping[str, tuple[str, ...]]) -> Mapping[tuple[str, ...], frozenset[str]]:
+    return {
+        _split(name): frozenset(kinds.split("|"))
+        for kinds, names in of_kinds.items()
+        for name in names
+    }
+
+
+def _split(name: str) -> tuple[str, ...]:
+    return tuple(name.split("."))
+
+
+def _slides(config: Mapping[str, Any]) -> bool:
+    """Whether a layer has a sliding window: without layer_types, some do in such classes."""
+    layers = config.get("layer_types")
+    return not isinstance(layers, list) or "sliding_attention" in layers
 
 
 def _spellings(path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
