@@ -16,6 +16,8 @@ from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import judge
 from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, write_checkpoint
+from tests.cases.exports import exports
+from tests.cases.packed import write
 from tests.conftest import Call, load
 
 VLLM = Target("vllm", "0.33.0", "0.33.0")
@@ -279,3 +281,11 @@ def test_rows_need_an_architecture_that_the_release_registers(call: Call) -> Non
     done = call("runtimes", "NeverHeardOf", "--runtime", "vllm==0.33.0")
     assert done.returncode == 2
     assert "NeverHeardOf: not registered in vllm 0.33.0" in done.stderr
+
+
+def test_a_config_of_a_type_that_the_class_was_not_built_with_is_unknown(tmp_path: Path) -> None:
+    """vLLM 0.24.0 builds Olmo3ForCausalLM with a config of OLMo 2; at one of OLMo 3 it stops."""
+    directory = write(exports("architectures")["Olmo3ForCausalLM-mixed"], tmp_path / "m")
+    loads = judge(load(directory), Target("vllm", "0.24.0", "0.24.0")).loads
+    assert loads.answer is Answer.UNKNOWN, loads
+    assert "model_type olmo2" in loads.unknown_because

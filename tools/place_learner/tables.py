@@ -261,10 +261,23 @@ def provenance(result: Result) -> dict[str, Any]:
         "config": result["config_from"].replace("--", "/", 1),
         "guessed": result["guessed"],
         **({"needs": result["needs"]} if result.get("needs") else {}),
+        **({"only_type": only} if (only := _only_type(result)) else {}),
         "names": {"own": "runtime", "": ""}.get(spelled, "library"),
         "single_pass": bool(whole),
         "heads": [] if is_draft else heads(result),
     }
+
+
+def _only_type(result: Result) -> str:
+    """The model_type it was built with, if that is not the only one and another one failed."""
+    if result["source"] == "invented":
+        return ""
+    failed = any(
+        attempt.get("source") == "library" and attempt.get("config") != result["config_from"]
+        for attempt in result.get("attempts", ())
+        if attempt.get("config")
+    )
+    return str(result["config"].get("model_type", "")) if failed else ""
 
 
 def heads(result: Result) -> list[str]:

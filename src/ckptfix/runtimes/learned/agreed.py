@@ -26,6 +26,7 @@ def agreed_origin(older: ArchitectureRecord, newer: ArchitectureRecord) -> Archi
     """The newer one, with what the older one adds against a verdict."""
     return replace(
         newer,
+        only_type=newer.only_type or older.only_type,
         needs=tuple(dict.fromkeys((*newer.needs, *older.needs))),
         single_pass=older.single_pass and newer.single_pass,
         heads=tuple(head for head in newer.heads if head in older.heads),

@@ -99,6 +99,9 @@ class Doubts(Struct, frozen=True, dict=True):
     def _whole(self) -> Iterator[str]:
         if not self.learned.origin.single_pass:
             yield "its loader left parameters unfilled when it was learned"
+        used = self.learned.origin.only_type
+        if used and self.checkpoint.config.values.get("model_type") != used:
+            yield f"it was observed only with a config.json of model_type {visible(used)}"
 
     def _names(self) -> Iterator[str]:
         known, unused = self.table.tensors, frozenset(self.table.record.unused)

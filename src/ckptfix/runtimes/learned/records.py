@@ -99,6 +99,8 @@ class ArchitectureRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """Values that were made up because the class needs them and the config lacks them."""
     needs: tuple[str, ...] = ()
     """Their keys, each with its path in config.json, if the config class has no value for it."""
+    only_type: str = ""
+    """The `model_type` that it was built with, if it failed with a config of another type."""
     names: Literal["library", "runtime", ""] = "library"
     """Whose names were sent through the loader: transformers' or the runtime's own."""
     single_pass: bool = False
