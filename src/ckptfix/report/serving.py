@@ -53,8 +53,7 @@ def serving_lines(name: str, kind: str, ways: Iterable[Served]) -> Iterator[Line
 
 
 def _comment(served: Served) -> str:
-    if served.override:
-        return f"loads with {served.flag}"
     if served.loads:
-        return "loads as it is"
+        options = (*((served.flag,) if served.override else ()), *served.after.answer.options)
+        return f"loads with {' and '.join(options)}" if options else "loads as it is"
     return visible(f"does not load: {served.problem}")
