@@ -8,7 +8,7 @@ from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.learned.sizes import EFFECTS, SizeRow
 from ckptfix.runtimes.learned.table import mask
 from ckptfix.runtimes.loads import Effect, Reason
-from ckptfix.runtimes.structure.sizes import fits, mismatch, stored_shape
+from ckptfix.runtimes.structure.sizes import mismatch, stored_shape
 from ckptfix.runtimes.structure.tree import Tree
 
 _PLAIN: Final = ("BF16", "F16", "F32")
@@ -35,8 +35,8 @@ def learned_size_reasons(tree: Tree) -> Iterator[Reason]:
             row = known.row_of(mask(tensor))
             if row is None or row.sizes in said:
                 continue
-            kinds = ((sizes, known.shape(sizes)) for sizes in (row.sizes, *row.others))
-            reasons = [_misfit(tree, module, role, row, *kind) for kind in kinds]
+            kinds = (known.shape(sizes) for sizes in (row.sizes, *row.others))
+            reasons = [_misfit(tree, module, role, row, expected) for expected in kinds]
             reason = reasons[0]
             if reason is not None and all(reasons):
                 said.add(row.sizes)
@@ -44,7 +44,7 @@ def learned_size_reasons(tree: Tree) -> Iterator[Reason]:
 
 
 def _misfit(
-    tree: Tree, module: Module, role: str, row: SizeRow, sizes: Sequence[str], expected: Expected
+    tree: Tree, module: Module, role: str, row: SizeRow, expected: Expected
 ) -> Reason | None:
     """What is wrong with a tensor, if its layer is of the kind that has these sizes."""
     stored = stored_shape(tree, module) if role == "weight" else _plain_shape(module, role)
@@ -54,8 +54,8 @@ def _misfit(
     if len(stored) != len(expected):
         return None
     effects = []
-    for axis, (size, found, wanted) in enumerate(zip(sizes, stored, expected, strict=True)):
-        if wanted is not None and not fits(tree, size, found, wanted):
+    for axis, (found, wanted) in enumerate(zip(stored, expected, strict=True)):
+        if wanted is not None and found != wanted:  # the letters tell what is padded
             letters = row.larger if found > wanted else row.smaller
             effects.append(EFFECTS.get(letters[axis]))
     worst = [effect for effect in effects if effect is not None]
