@@ -57,9 +57,9 @@ class Doubts:
 
     def needs_window(self, path: Path_, changed: Config) -> bool:
         """Whether the class can be built if no layer of the changed config has a window."""
-        within = path[:-1]
+        within, key = path[:-1], path[-1]
         layers = value_at(self._config, (*within, "num_hidden_layers"))
-        if not isinstance(layers, int):
+        if key == "layer_types" or not isinstance(layers, int):
             return False
         without = put(changed, (*within, "layer_types"), ["full_attention"] * layers)
         return not self._error(without)
