@@ -93,6 +93,7 @@ def _expected(
         built,
         stops_at_kv_scales=spec.stops_at_kv_scales or stops,
         kv_scales_need_config=not has_config and needs and not spec.passes_over_kv_scales,
+        drops_role="g_idx" if _among(runtime.drops_g_idx, target) else "",
         skips_kv_scales=runtime.towers_skip_kv_scales.get(classes[0], ""),
         tied_by_wrapper=(ties and not spec.tied_by_text) or spec.tied_by_wrapper,
         config_class=_config_class(checkpoint, target),

@@ -14,7 +14,7 @@ from ckptfix.runtimes.structure.conditions import condition_reasons
 from ckptfix.runtimes.structure.experts import expert_reasons
 from ckptfix.runtimes.structure.layers import layer_reasons
 from ckptfix.runtimes.structure.learned_sizes import learned_size_reasons
-from ckptfix.runtimes.structure.parts import incomplete_reasons, part_reasons
+from ckptfix.runtimes.structure.parts import foreign_reasons, incomplete_reasons, part_reasons
 from ckptfix.runtimes.structure.settings import class_reasons, setting_reasons
 from ckptfix.runtimes.structure.sizes import size_reasons
 from ckptfix.runtimes.structure.strays import stray_reasons
@@ -41,6 +41,7 @@ def structure_reasons(tree: Tree) -> Iterator[Reason]:
         yield from table_reasons(tree)
         yield from expert_reasons(tree)
     yield from incomplete_reasons(tree)
+    yield from foreign_reasons(tree)
     for part in (tree, *tree.towers):
         yield from beside_reasons(part)
         yield from part_reasons(part)

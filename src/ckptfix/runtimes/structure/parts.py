@@ -1,14 +1,17 @@
 """Blocks without one of their modules; modules without a weight, a bias or a parameter."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.layout import Layout
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.blocks import Blocks, LayerKind
-from ckptfix.runtimes.structure.tree import Tree
+from ckptfix.runtimes.structure.tree import Tree, ordered, some
 from ckptfix.text import visible
 
+_FOREIGN: Final = frozenset({"qzeros", "scales", "g_idx", "weight_g_idx", "weight_zero_point"})
+"""Roles of tensors that ModelOpt does not store."""
 Names = Sequence[Sequence[str]]
 """Parts that a block has all of or none of, each by the names that it may have."""
 
@@ -21,6 +24,27 @@ def incomplete_reasons(tree: Tree) -> Iterator[Reason]:
         if module.weight is None and module.tensors.keys() & scales:
             text = f"leaves weights uninitialised: {visible(name)} has scales but no weight"
             yield Reason(text, Effect.WRONG_WEIGHTS, tensor=name)
+
+
+def foreign_reasons(tree: Tree) -> Iterator[Reason]:
+    """What another quantizer stores next to its codes, without them.
+
+    vLLM has no parameter for it, nor has SGLang: some of its classes stop, others pass over it.
+    Since 0.30.0 vLLM drops the order of columns whatever quantized the checkpoint
+    (vllm/model_executor/layers/quantization/base_config.py, `get_checkpoint_weight_mapper`).
+    """
+    roles = _FOREIGN - tree.takes - {tree.expected.drops_role}
+    modules = (tree.checkpoint.modules[name] for name in tree.places)
+    names = [
+        module.tensor_names[role]
+        for module in modules
+        if module.weight is None
+        for role in module.tensors
+        if role in roles
+    ]
+    if names:
+        text = f"has no parameter for {some(names)}"
+        yield Reason(text, tree.stops, tensor=ordered(names)[0])
 
 
 def part_reasons(tree: Tree) -> Iterator[Reason]:

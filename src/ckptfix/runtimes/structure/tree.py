@@ -44,6 +44,8 @@ class Expected(Struct, frozen=True):
     """The classes stop at scales of a KV cache, whatever the metadata declares."""
     kv_scales_need_config: bool = False
     """Scales of a KV cache stop it if it has no quantization config."""
+    drops_role: str = ""
+    """Role of tensors that the release drops before any class loads them."""
     skips_kv_scales: str = ""
     """Shell pattern of checkpoint names outside of the language model, as in `Runtime`."""
     tied_by_wrapper: bool = False

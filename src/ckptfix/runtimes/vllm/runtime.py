@@ -52,6 +52,8 @@ RUNTIME: Final = Runtime(
     # Since vllm 0.25.0, AutoWeightsLoader loads most classes, and gets the names of these scales
     # from the quantization config (vllm/model_executor/models/utils.py `load_weights`).
     kv_scales_need_config=">=0.25",
+    # vllm/model_executor/layers/quantization/base_config.py `get_checkpoint_weight_mapper`
+    drops_g_idx=">=0.30",
     # vllm 0.33.0: what the loaders did with such a scale next to the keys of twelve towers.
     towers_skip_kv_scales={
         "WhisperForConditionalGeneration": "model.encoder.*",
