@@ -19,7 +19,7 @@ def test_the_language_models_own_config_counts(
     config: dict[str, Any], nested: tuple[str, ...] | None, *, tied: bool | None
 ) -> None:
     text = json.dumps({"architectures": ["A"], **config})
-    parsed = parse_model_config(JsonText.parse("config.json", text.encode()))
+    parsed = parse_model_config(JsonText.parse("config.json", text.encode()).value)
     assert parsed.architectures == ("A",)
     assert parsed.nested == (() if nested is None else (("language_model", nested),))
     assert parsed.tied_embeddings is tied

@@ -146,4 +146,4 @@ def test_metadata_of_published_checkpoints_is_read() -> None:
         files = parse_metadata(read)
         assert any(metadata.quant_algo for metadata in files), directory.name
         assert any(metadata.producer.startswith("modelopt ") for metadata in files), directory.name
-        assert parse_model_config(read["config.json"]).architectures, directory.name
+        assert parse_model_config(read["config.json"].value).architectures, directory.name

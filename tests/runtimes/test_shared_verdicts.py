@@ -187,7 +187,7 @@ def configured(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
         changed = type(document).parse("config.json", json.dumps(value).encode())
         yield replace(
             checkpoint,
-            config=parse_model_config(changed),
+            config=parse_model_config(changed.value),
             documents={**checkpoint.documents, "config.json": changed},
         )
 

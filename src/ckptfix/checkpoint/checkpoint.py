@@ -1,6 +1,5 @@
 """A checkpoint: its tensors and its metadata."""
 
-import fnmatch
 from collections.abc import Hashable, Mapping, Set
 from functools import cached_property
 from itertools import chain
@@ -9,16 +8,19 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ckptfix.checkpoint import mistral
 from ckptfix.checkpoint.dialects import registry
 from ckptfix.checkpoint.dialects.interface import Dialect
 from ckptfix.checkpoint.dialects.statements import (
     CONFIG_FILE,
+    PARAMS_FILE,
     MetadataFile,
-    config_root,
+    config_in,
     named_quantizer,
+    quantization_root,
     value_at,
 )
-from ckptfix.checkpoint.document import read_document, read_documents
+from ckptfix.checkpoint.document import read_documents
 from ckptfix.checkpoint.expert_banks import Banks, expert_numbers
 from ckptfix.checkpoint.fold import Fold, fold_banks
 from ckptfix.checkpoint.formats.stored import StoredFormat
@@ -28,6 +30,7 @@ from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.other_folders import require_weights
 from ckptfix.checkpoint.roles import KV_SCALES
 from ckptfix.checkpoint.safetensors import Tensor
+from ckptfix.checkpoint.shard_index import SHARDS, ShardNames
 from ckptfix.checkpoint.source import Source
 from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
 from ckptfix.checkpoint.tied_head import TiedHead
@@ -35,7 +38,6 @@ from ckptfix.errors import CkptfixError, MissingShardsError, UnsupportedError
 from ckptfix.jsontext.text import JsonText
 from ckptfix.progress import SILENT, Listener
 
-_MISTRAL_FILE = "params.json"
 _EMBEDDING_WORDS = ("embed", "wte", "wpe")
 """Parts of names of embedding tables, which no runtime builds as a linear layer."""
 
@@ -53,10 +55,27 @@ class Checkpoint(Struct, frozen=True, dict=True):
     """How a folded checkpoint was folded."""
     whole: "Checkpoint | None" = None
     """The checkpoint that a folded one was made from."""
-    mistral: JsonText | None = None
-    """params.json, if the weights are also stored in Mistral's own files."""
+    made_config: Mapping[str, Any] | None = None
+    """params.json in the keys of config.json, if this is Mistral's own format."""
+    in_mistral: "Checkpoint | None" = None
+    """The same model in Mistral's own format, where the files hold it in both."""
+    where: str = ""
+    """Where its files are, as their source spells it."""
     tied_head: TiedHead | None = None
     """None if config.json does not tie the output head to the embeddings."""
+
+    @property
+    def is_mistral(self) -> bool:
+        """True in Mistral's own format, whose config is params.json."""
+        return self.made_config is not None
+
+    @property
+    def config_values(self) -> Mapping[str, Any] | None:
+        """config.json, or what runtimes make of params.json; None without either."""
+        if self.made_config is not None:
+            return self.made_config
+        document = self.documents.get(CONFIG_FILE)
+        return document.value if document is not None else None
 
     @cached_property
     def metadata(self) -> tuple[MetadataFile, ...]:
@@ -130,10 +149,10 @@ class Checkpoint(Struct, frozen=True, dict=True):
         ModelOpt's exports of DeepSeek V4 quantize the experts, keep `fp8` in config.json for the
         rest, and list the experts in hf_quant_config.json.
         """
-        config = self.documents.get(CONFIG_FILE)
-        root = config_root(config.value) if config else None
+        config = config_in(self.documents)
+        root = quantization_root(config) if config else None
         named = named_quantizer(value_at(config.value, root)) if config and root else None
-        if named is None or any(m.file == CONFIG_FILE for m in self.metadata):
+        if config is None or named is None or any(m.file == config.file for m in self.metadata):
             return frozenset()
         return frozenset(name for name, stored in self.formats.items() if stored.is_native)
 
@@ -155,17 +174,6 @@ class Checkpoint(Struct, frozen=True, dict=True):
         return next((m.producer for m in self.metadata if m.producer), "")
 
 
-def _mistral(source: Source) -> JsonText | None:
-    """Mistral's own config: vLLM prefers it if there is a `consolidated*.safetensors`.
-
-    (vLLM 0.33.0, vllm/transformers_utils/repo_utils.py `is_mistral_model_repo`.)
-    """
-    consolidated = fnmatch.filter(source.names(), "consolidated*.safetensors")
-    if not consolidated or not source.has(_MISTRAL_FILE):
-        return None
-    return read_document(source, _MISTRAL_FILE)
-
-
 def load_checkpoint(
     source: Source, name: str, listener: Listener = SILENT, *, quantized: bool = True
 ) -> Checkpoint:
@@ -182,31 +190,19 @@ def load_checkpoint(
         CkptfixError: broken JSON or bad headers.
     """
     require_weights(source)
-    if not any(map(source.has, registry.READABLE_ALONE)):
+    is_mistral = mistral.is_stored_in(source)
+    if is_mistral and not source.has(CONFIG_FILE):
+        checkpoint = _load_mistral(source, name, listener)
+    elif any(map(source.has, registry.READABLE_ALONE)):
+        checkpoint = _load(source, name, listener)
+        if is_mistral:
+            checkpoint = replace(checkpoint, in_mistral=_load_mistral(source, name, listener))
+    else:
         raise UnsupportedError(
             f"{source.where}: found neither {' nor '.join(registry.READABLE_ALONE)}",
             advice="name a Hugging Face checkpoint",
         )
-    tensors = _tensors_or_error(source, listener)
-    documents = read_documents(source, registry.METADATA_FILES)
-    config = ModelConfig()
-    if CONFIG_FILE in documents:
-        config = parse_model_config(documents[CONFIG_FILE])
-    if isinstance(tensors, MissingShardsError):
-        named = table_of_names(tensors.weight_map or {})
-        tensors.without_tensors = Checkpoint(name, config, documents, named)
-    if isinstance(tensors, CkptfixError):
-        raise tensors
-    checkpoint = Checkpoint(
-        name,
-        config,
-        documents,
-        tensors,
-        mistral=_mistral(source),
-        tied_head=TiedHead(source, tensors) if config.may_tie else None,
-    )
-    small = checkpoint.folded
-    if quantized and not small.metadata and not _stores_quantization(small):
+    if quantized and not any(map(_is_quantized, (checkpoint, checkpoint.in_mistral))):
         raise UnsupportedError(
             f"{source.where}: not a quantized checkpoint: no quantization metadata and no scale "
             "tensors",
@@ -215,19 +211,68 @@ def load_checkpoint(
     return checkpoint
 
 
-def _tensors_or_error(source: Source, listener: Listener) -> TensorTable | CkptfixError:
+def _load(source: Source, name: str, listener: Listener) -> Checkpoint:
+    """As transformers stores it."""
+    tensors = _tensors_or_error(source, listener, SHARDS)
+    documents = read_documents(source, registry.METADATA_FILES)
+    config = ModelConfig()
+    if CONFIG_FILE in documents:
+        config = parse_model_config(documents[CONFIG_FILE].value)
+    if isinstance(tensors, MissingShardsError):
+        named = table_of_names(tensors.weight_map or {})
+        tensors.without_tensors = Checkpoint(name, config, documents, named)
+    if isinstance(tensors, CkptfixError):
+        raise tensors
+    return Checkpoint(
+        name,
+        config,
+        documents,
+        tensors,
+        where=source.where,
+        tied_head=TiedHead(source, tensors) if config.may_tie else None,
+    )
+
+
+def _load_mistral(source: Source, name: str, listener: Listener) -> Checkpoint:
+    """In Mistral's own format; what params.json does not declare is taken from config.json."""
+    tensors = _tensors_or_error(source, listener, mistral.OWN_SHARDS)
+    documents = read_documents(source, (*registry.METADATA_FILES, PARAMS_FILE))
+    defaults = documents[CONFIG_FILE].value if CONFIG_FILE in documents else {}
+    if config_in(documents) is not documents.get(CONFIG_FILE):
+        documents.pop(CONFIG_FILE, None)  # params.json has all that is looked up there
+    if isinstance(tensors, CkptfixError):
+        raise tensors
+    values = mistral.config_made_of(documents[PARAMS_FILE].value, defaults)
+    return Checkpoint(
+        name,
+        parse_model_config(values),
+        documents,
+        tensors,
+        made_config=values,
+        where=source.where,
+    )
+
+
+def _tensors_or_error(
+    source: Source, listener: Listener, shards: ShardNames
+) -> TensorTable | CkptfixError:
     """The tensors, or what is wrong with them: what is wrong with the metadata is said first.
 
     They are read first, because the index, which is as large, is gone when the metadata is decoded.
     """
     try:
-        return read_tensors(source, listener)
+        return read_tensors(source, listener, shards=shards)
     except CkptfixError as error:
         return error
 
 
-def _stores_quantization(checkpoint: Checkpoint) -> bool:
-    """True with a quantized weight, or scales for a quantized KV cache."""
-    return any(stored.is_quantized for stored in checkpoint.formats.values()) or any(
-        not module.tensors.keys().isdisjoint(KV_SCALES) for module in checkpoint.modules.values()
+def _is_quantized(checkpoint: Checkpoint | None) -> bool:
+    """True with metadata, a quantized weight, or scales for a quantized KV cache."""
+    if checkpoint is None:
+        return False
+    small = checkpoint.folded
+    return (
+        bool(small.metadata)
+        or any(stored.is_quantized for stored in small.formats.values())
+        or any(not module.tensors.keys().isdisjoint(KV_SCALES) for module in small.modules.values())
     )

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from ckptfix.jsontext.text import JsonText, Path, pointer
+from ckptfix.jsontext.text import Path, pointer
 
 
 class DraftLayers(Struct, frozen=True):
@@ -48,18 +48,22 @@ NESTED_CONFIGS: Final = (("llm_config", "language_model"), ("text_config", "lang
 """Key of a language model's config inside a wrapper's -> its attribute in the wrapper."""
 
 
-def parse_model_config(document: JsonText) -> ModelConfig:
-    """Architectures and ties; tolerant, because every architecture has its own config."""
-    value = document.value
+def parse_model_config(value: Mapping[str, Any]) -> ModelConfig:
+    """Architectures and ties; tolerant, because every architecture has its own config.
+
+    Args:
+        value: the content of config.json.
+    """
     nested = []
     tied = by_wrapper = value.get("tie_word_embeddings")
-    places: list[tuple[Path, dict[str, Any]]] = [((), value)]
+    places: list[tuple[Path, Mapping[str, Any]]] = [((), value)]
     for key, prefix in NESTED_CONFIGS:
         inner = value.get(key)
         if isinstance(inner, dict):
             nested.append((prefix, _strings(inner.get("architectures"))))
             tied = inner.get("tie_word_embeddings", tied)
             places.insert(0, ((key,), inner))
+    values: Mapping[str, Any] = ChainMap(*(dict(found) for _, found in places))
     return ModelConfig(
         _strings(value.get("architectures")),
         tuple(nested),
@@ -67,7 +71,7 @@ def parse_model_config(document: JsonText) -> ModelConfig:
         by_wrapper if isinstance(by_wrapper, bool) else None,
         next(_counts(places, ("num_hidden_layers",)), (None, ""))[0],
         next((DraftLayers(n, p) for n, p in _counts(places, DRAFT_KEYS)), None),
-        dict(ChainMap(*(values for _, values in places))),
+        dict(values),
     )
 
 

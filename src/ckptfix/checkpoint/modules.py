@@ -14,10 +14,10 @@ from ckptfix.checkpoint.safetensors import Tensor
 
 _FUSED_ENDS: Final = tuple(FUSED_SUFFIXES)
 _BY_LAST_PART: Final[Mapping[str, list[str]]] = {
-    last: [s for s in SPELLINGS if s.rpartition(".")[2] == last]
+    last: sorted((s for s in SPELLINGS if s.rpartition(".")[2] == last), key=len, reverse=True)
     for last in {s.rpartition(".")[2] for s in SPELLINGS}
 }
-"""Last dotted part of a spelling -> the spellings that end in it."""
+"""Last dotted part of a spelling -> the spellings that end in it, longest first."""
 
 
 class Module(Struct, frozen=True):

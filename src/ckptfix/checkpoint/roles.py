@@ -8,14 +8,15 @@ from ckptfix.checkpoint.dialects.interface import Role
 
 ROLES: Final = (
     Role("weight", by_row=True, is_weight=True),
-    Role("weight_scale", is_scale=True, by_row=True, fused=True),
+    # `also`: as Mistral's own format spells them (vllm 0.33.0, models/mistral.py).
+    Role("weight_scale", is_scale=True, by_row=True, fused=True, also="qscale_weight"),
     Role("weight_scale_2", "scalar", is_scale=True, optional=True, fused=True),
-    Role("input_scale", "scalar", is_scale=True, optional=True, fused=True),
+    Role("input_scale", "scalar", is_scale=True, optional=True, fused=True, also="qscale_act"),
     # Of formats that models are published in: DeepSeek V4. Gemma 4's routers and hyper-connections
     # have a `scale` of their own (transformers 5.19.0: modeling_{gemma4,deepseek_v4}.py).
     Role("scale", by_row=True, of_models=True),
-    Role("k_scale", is_scale=True, of_kv_cache=True),
-    Role("v_scale", is_scale=True, of_kv_cache=True),
+    Role("k_scale", is_scale=True, of_kv_cache=True, also="k_fake_quantizer.qscale_act"),
+    Role("v_scale", is_scale=True, of_kv_cache=True, also="v_fake_quantizer.qscale_act"),
     Role("k_bias", of_kv_cache=True),
     Role("v_bias", of_kv_cache=True),
     # Packed along the input or output in I32, a layout that AutoGPTQ and AutoAWQ introduced.
@@ -43,5 +44,9 @@ NAMES_OF_MODELS: Final = tuple(role.name for role in ROLES if role.of_models)
 OPTIONAL_COMPANIONS: Final = tuple(role for role in ROLES if role.optional)
 SPELLINGS: Final[Mapping[str, str]] = {role.also: role.name for role in ROLES if role.also}
 """Another spelling -> role."""
+OWN_CACHE_SPELLING: Final = "_fake_quantizer.qscale_act"
+"""End of the name of a scale of a KV cache in Mistral's own format."""
+OWN_SPELLINGS: Final = (".qscale_weight", ".qscale_act")
+"""Ends of names of scales in Mistral's own format."""
 FUSED_SUFFIXES: Final[Mapping[str, str]] = {f"_{r.name}": r.name for r in ROLES if r.fused}
 """End of the name of a fused parameter's companion -> role."""

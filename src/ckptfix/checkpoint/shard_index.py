@@ -15,6 +15,25 @@ from ckptfix.place import Place
 from ckptfix.text import visible
 
 INDEX_FILE: Final = "model.safetensors.index.json"
+SINGLE_FILE: Final = "model.safetensors"
+
+
+class ShardNames(Struct, frozen=True):
+    """How the files of a checkpoint with its weights are called."""
+
+    index_file: str
+    single_file: str = ""
+    """The one that is read alone where there is no index; empty: all of them are."""
+    start: str = ""
+    """What all names begin with."""
+
+    def covers(self, file: str) -> bool:
+        """True for a shard file of this name."""
+        return file.startswith(self.start) and file.endswith(".safetensors")
+
+
+SHARDS: Final = ShardNames(INDEX_FILE, SINGLE_FILE)
+"""Those that transformers writes."""
 
 
 class ShardIndex(Struct, frozen=True):
@@ -26,14 +45,14 @@ class ShardIndex(Struct, frozen=True):
     """`metadata.total_size`, in bytes; None if missing or not an integer."""
 
 
-def read_index(source: Source) -> ShardIndex:
-    """Read `model.safetensors.index.json`.
+def read_index(source: Source, file: str = INDEX_FILE) -> ShardIndex:
+    """Read `model.safetensors.index.json`, or an index of another name.
 
     Raises:
         CkptfixError: not an index, or it names a missing file or one in another directory.
     """
-    data = source.read(INDEX_FILE)
-    return _plain_index(data, source) or _checked_index(parse_document(INDEX_FILE, data), source)
+    data = source.read(file)
+    return _plain_index(data, source) or _checked_index(parse_document(file, data), source)
 
 
 def _plain_index(data: bytes, source: Source) -> ShardIndex | None:
@@ -59,7 +78,7 @@ def _checked_index(index: JsonText, source: Source) -> ShardIndex:
     weight_map = index.value.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CkptfixError(
-            "weight_map is missing, empty or not an object", place=Place(INDEX_FILE, "/weight_map")
+            "weight_map is missing, empty or not an object", place=Place(index.file, "/weight_map")
         )
 
     def path_of(file: object) -> Path:

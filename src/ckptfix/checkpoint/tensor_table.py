@@ -23,14 +23,13 @@ from ckptfix.checkpoint.safetensors import (
     fetch_header,
     read_header,
 )
-from ckptfix.checkpoint.shard_index import INDEX_FILE, read_index
+from ckptfix.checkpoint.shard_index import SHARDS, ShardNames, read_index
 from ckptfix.checkpoint.source import Source
 from ckptfix.errors import CkptfixError, MissingShardsError
 from ckptfix.place import Place
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.text import visible
 
-SINGLE_FILE: Final = "model.safetensors"
 MOST_READS: Final = 16
 """Headers read concurrently: remote reads wait for the network, not for this machine."""
 _BATCH: Final = 4 * MOST_READS
@@ -121,29 +120,32 @@ def _flat(scale: Tensor) -> Tensor:
     return Tensor(scale.dtype, (), scale.nbytes) if set(scale.shape) == {1} else scale
 
 
-def read_tensors(source: Source, listener: Listener = SILENT) -> TensorTable:
+def read_tensors(
+    source: Source, listener: Listener = SILENT, *, shards: ShardNames = SHARDS
+) -> TensorTable:
     """The table of all tensors, by the index if there is one.
 
     Without an index: `model.safetensors`, otherwise every `*.safetensors` file, as vLLM 0.33.0 does
     (vllm/model_executor/model_loader/default_loader.py).
     """
-    index = read_index(source) if source.has(INDEX_FILE) else None
+    index_file = shards.index_file
+    index = read_index(source, index_file) if source.has(index_file) else None
+    stored = [name for name in source.names() if shards.covers(name)]
     if index is not None:
         files = sorted(set(index.weight_map.values()))
-    elif source.has(SINGLE_FILE):
-        files = [SINGLE_FILE]
+    elif shards.single_file and source.has(shards.single_file):
+        files = [shards.single_file]
     else:
-        files = [name for name in source.names() if name.endswith(".safetensors")]
+        files = stored
         if not files:
             require_weights(source)
             raise _no_safetensors(source)
-        _require_all_parts(source, files)
+        _require_all_parts(source, files, index_file)
     headers = _read_headers(source, files, listener)
     if index is None:
-        return _joined(headers)
-    stored = (name for name in source.names() if name.endswith(".safetensors"))
+        return _joined(headers, index_file)
     return replace(
-        _indexed(headers, index.weight_map),
+        _indexed(headers, index.weight_map, index_file),
         unlisted_files=tuple(sorted(set(stored) - set(files))),
         total_size=index.total_size,
     )
@@ -179,20 +181,20 @@ def _read_headers(source: Source, files: list[str], listener: Listener) -> dict[
     return headers
 
 
-def _require_all_parts(source: Source, files: list[str]) -> None:
+def _require_all_parts(source: Source, files: list[str], index_file: str) -> None:
     """Refuse a part of a sharded checkpoint: without an index, only the file names show it."""
     parts = [match for file in files if (match := _PART.fullmatch(file))]
     for total in {match["total"] for match in parts}:
         here = {match["part"] for match in parts if match["total"] == total}
         if len(here) < int(total):
             raise CkptfixError(
-                f"{source.where}: no {INDEX_FILE}; the file names declare {int(total)} "
+                f"{source.where}: no {index_file}; the file names declare {int(total)} "
                 f"shards, but only {len(here)} are present",
                 advice="add the missing files, or the index",
             )
 
 
-def _joined(headers: dict[str, Header]) -> TensorTable:
+def _joined(headers: dict[str, Header], index_file: str) -> TensorTable:
     """Without an index, nothing decides between two copies of a tensor."""
     file_of: dict[str, str] = {}
     for file, header in headers.items():
@@ -200,19 +202,21 @@ def _joined(headers: dict[str, Header]) -> TensorTable:
             raise CkptfixError(
                 f"also stored in {file_of[name]}",
                 place=Place(file, tensor=visible(name)),
-                advice=f"remove one of the files, or add {INDEX_FILE}",
+                advice=f"remove one of the files, or add {index_file}",
             )
         file_of |= dict.fromkeys(header, file)
     return TensorTable(headers, _bytes_of(headers))
 
 
-def _indexed(headers: dict[str, Header], weight_map: Mapping[str, str]) -> TensorTable:
+def _indexed(
+    headers: dict[str, Header], weight_map: Mapping[str, str], index_file: str
+) -> TensorTable:
     if _agree(headers, weight_map):
-        return TensorTable(headers, _bytes_of(headers), INDEX_FILE)
+        return TensorTable(headers, _bytes_of(headers), index_file)
     missing = [(n, f) for n, f in weight_map.items() if n not in headers[f]]
     unindexed = [(n, f) for f, header in headers.items() for n in header if weight_map.get(n) != f]
     chosen = _chosen(headers, weight_map)
-    return TensorTable(chosen, _bytes_of(chosen), INDEX_FILE, tuple(missing), tuple(unindexed))
+    return TensorTable(chosen, _bytes_of(chosen), index_file, tuple(missing), tuple(unindexed))
 
 
 def _agree(headers: Mapping[str, Header], weight_map: Mapping[str, str]) -> bool:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.registry import METADATA_FILES
+from ckptfix.checkpoint.mistral import JSON_FILES
 from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.checked import CheckedCheckpoint, answers_after, answers_of, cured
@@ -111,7 +112,7 @@ def checkpoint_of(name: str) -> str:
     except CkptfixError:
         return name  # reported where it is opened
     named = Path(path)
-    is_file = named.name in (*METADATA_FILES, INDEX_FILE) and not named.is_dir()
+    is_file = named.name in (*METADATA_FILES, INDEX_FILE, *JSON_FILES) and not named.is_dir()
     return str(named.parent) if is_file and "://" not in path else path
 
 

@@ -79,7 +79,9 @@ def answers_of(
             verdict,
             # A release that stops at the metadata never reaches the tensors, and what is wrong for
             # the known releases may be correct for an unknown one.
-            verdict.loads if verdict.problem else verdict.loads.with_bad_tensors(bad),
+            verdict.loads
+            if verdict.problem or verdict.is_of_other_format
+            else verdict.loads.with_bad_tensors(bad),
             verdict.target in those,
         )
         for verdict in verdicts

@@ -94,7 +94,7 @@ def _with_draft(
         documents = read_documents(opened.source, registry.METADATA_FILES)
         config = ModelConfig()
         if CONFIG_FILE in documents:
-            config = parse_model_config(documents[CONFIG_FILE])
+            config = parse_model_config(documents[CONFIG_FILE].value)
         metadata = registry.parse_metadata(documents)
         table = read_tensors(opened.source, listener)
     return pair_up(checkpoint.config, Drafter(name, config, metadata, table))

@@ -9,9 +9,9 @@ from huggingface_hub import constants
 from msgspec import Struct, field
 
 from ckptfix.checkpoint.dialects.registry import METADATA_FILES
-from ckptfix.checkpoint.shard_index import INDEX_FILE
+from ckptfix.checkpoint.mistral import JSON_FILES
+from ckptfix.checkpoint.shard_index import INDEX_FILE, SINGLE_FILE
 from ckptfix.checkpoint.source import DirectorySource, require_json_size
-from ckptfix.checkpoint.tensor_table import SINGLE_FILE
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
 from ckptfix.remote.cache import RepositoryCache
@@ -82,7 +82,9 @@ class HubSource(Struct, frozen=True):
             if self._prefetched.is_set() or self.client is None:
                 return
             self._prefetched.set()
-            files = [name for name in (*METADATA_FILES, INDEX_FILE) if name in self.files]
+            files = [
+                name for name in (*METADATA_FILES, INDEX_FILE, *JSON_FILES) if name in self.files
+            ]
             pool = ThreadPoolExecutor(len(files) + 1)
             self._ahead.update((name, pool.submit(self._read, name)) for name in files)
             if SINGLE_FILE in self.files and INDEX_FILE not in self.files:

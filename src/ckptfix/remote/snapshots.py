@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from ckptfix.checkpoint.dialects.registry import METADATA_FILES
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
-from ckptfix.checkpoint.shard_index import INDEX_FILE
-from ckptfix.checkpoint.tensor_table import SINGLE_FILE
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, PARAMS_FILE
+from ckptfix.checkpoint.mistral import JSON_FILES, OWN_SHARDS, OWN_SINGLE_FILE
+from ckptfix.checkpoint.shard_index import INDEX_FILE, SINGLE_FILE
 
-_NEEDED: Final = (*METADATA_FILES, INDEX_FILE)
+_NEEDED: Final = (*METADATA_FILES, INDEX_FILE, *JSON_FILES)
 
 
 def repository_folder(cache: Path, name: str) -> Path:
@@ -52,11 +52,14 @@ def _listed(tree: Path) -> set[str] | None:
 
 def _indexed(snapshot: Path) -> set[str] | None:
     """The files that the index requires, or the single weight file; None if neither exists."""
+    config, index_file, single_file = CONFIG_FILE, INDEX_FILE, SINGLE_FILE
+    if not (snapshot / config).exists() and (snapshot / PARAMS_FILE).exists():
+        config, index_file, single_file = PARAMS_FILE, OWN_SHARDS.index_file, OWN_SINGLE_FILE
     try:
-        index = json.loads((snapshot / INDEX_FILE).read_bytes())
-        return {CONFIG_FILE, *map(str, index["weight_map"].values())}
+        index = json.loads((snapshot / index_file).read_bytes())
+        return {config, *map(str, index["weight_map"].values())}
     except FileNotFoundError:
-        return {CONFIG_FILE, SINGLE_FILE}
+        return {config, single_file}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

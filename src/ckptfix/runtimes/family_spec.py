@@ -11,7 +11,7 @@ class BuiltWhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Modules that are built, and must be stored, if a number in config.json is above 0."""
 
     key: str
-    """Key of the language model's config."""
+    """Key of the language model's config; a dot descends into an object."""
     modules: tuple[str, ...]
     """Their names in the checkpoint."""
     source: str
@@ -20,6 +20,9 @@ class BuiltWhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of the family's; empty for all of them."""
     versions: str = ""
     """Releases that it holds for, a PEP 440 specifier; empty for all."""
+    values: tuple[str | bool, ...] = ()
+    """Values of the key, instead of numbers above 0: without one of them, the modules are not built
+    and stored ones are skipped."""
 
 
 class PlacesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,6 +97,16 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transformers writes them."""
     without_scales: tuple[str, ...] = ()
     """Shell patterns of checkpoint names of modules of which only weight and bias are loaded."""
+    own_scales: bool = False
+    """The classes load scales under the names of Mistral's own format: `qscale_weight`."""
+    own_cache_scales_stop: tuple[str, ...] = ()
+    """Architectures, of the class or of one inside, that stop at scales of a KV cache under such a
+    name: `k_fake_quantizer.qscale_act`."""
+    turned: tuple[str, ...] = ()
+    """Shell patterns of checkpoint names of modules whose rows the loader reorders, but only those
+    of `weight` and `qscale_weight`."""
+    drops_below: tuple[str, ...] = ()
+    """Places below which the loader skips a tensor for which there is no parameter."""
     refuses_stacked_experts: bool = False
     """Unquantized experts stored as one tensor stop the release if it has a config."""
     reads_scales: tuple[str, ...] = ()

@@ -47,8 +47,8 @@ def _no_method(_name: str, _version: str, _architecture: str) -> QuantMethod | N
     return None
 
 
-def _config_json(_: Checkpoint) -> str:
-    return ""
+def _as_transformers(checkpoint: Checkpoint, _version: str) -> Checkpoint:
+    return checkpoint
 
 
 class Runtime(Struct, frozen=True, kw_only=True):
@@ -75,9 +75,12 @@ class Runtime(Struct, frozen=True, kw_only=True):
     excluding_rows: Sequence[Row] = ()
     """That of `exclusion`. Releases with the same rows read and judge a checkpoint alike, so it is
     done once; without tables, it is done for each."""
-    other_config: Callable[[Checkpoint], str] = _config_json
-    """Why it does not use config.json, so that there is no verdict; empty if it does. Raises
-    StopsError if it stops at the file that it uses instead."""
+    chooses: Callable[[Checkpoint, str], Checkpoint] = _as_transformers
+    """(checkpoint, version) -> what the release reads: the checkpoint, or `in_mistral` of it. It
+    raises StopsError where the release finds no config, or one that it refuses, and NotReadError
+    where it is not known how it reads it."""
+    flags_for_transformers: str = ""
+    """Options with which it reads config.json where it reads params.json without; empty: none."""
     method_named: Callable[[str, str, str], QuantMethod | None] = _no_method
     """(quant_method of another quantizer, version, architecture) -> the class that reads it; None
     if that is not known."""

@@ -10,7 +10,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.runtimes.common.counting import Names
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.lookup_rules import LookupRules
@@ -122,8 +121,8 @@ def _among(versions: str, target: Target) -> bool:
 def config_reasons(checkpoint: Checkpoint, target: Target) -> tuple[Reason, ...]:
     """What stops the config class of a release, whatever the model class and the metadata are."""
     runtime = runtime_named(target.runtime)
-    if runtime.other_config(checkpoint):
-        return ()
+    if checkpoint.is_mistral or checkpoint.in_mistral is not None:
+        return ()  # a release may read params.json
     expected = Expected(
         None,
         config_class=_config_class(checkpoint, target),
@@ -134,25 +133,25 @@ def config_reasons(checkpoint: Checkpoint, target: Target) -> tuple[Reason, ...]
 
 def _that_counts(expected: Expected, checkpoint: Checkpoint, family: Family) -> Expected:
     """Without what says nothing about this config.json."""
-    document = checkpoint.documents.get(CONFIG_FILE)
-    is_typed = document is None or isinstance(document.value.get("model_type"), str)
+    values = checkpoint.config_values
+    is_typed = values is None or isinstance(values.get("model_type"), str)
     config = Tree(checkpoint, family, expected, has_config=True, kv_cache=True).config
     outer = checkpoint.config.tied_by_wrapper
     decides = outer is not None and outer != config.tied_embeddings
     return replace(
         expected,
-        built=tuple(built for built in expected.built if config.number(built.key)),
+        built=tuple(built for built in expected.built if built.values or config.number(built.key)),
         tied_by_wrapper=expected.tied_by_wrapper and decides,
         needs_model_type=expected.needs_model_type and not is_typed,
     )
 
 
 def _config_class(checkpoint: Checkpoint, target: Target) -> ConfigClass | None:
-    document = checkpoint.documents.get(CONFIG_FILE)
-    if document is None:
+    values = checkpoint.config_values
+    if values is None or checkpoint.is_mistral:  # params.json is read by none of them
         return None
     rows = runtime_named(target.runtime).config_classes
-    return class_for(rows, target.profile_version, document.value.get("model_type"))
+    return class_for(rows, target.profile_version, values.get("model_type"))
 
 
 class _Judged(Struct, frozen=True):

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, config_root
+from ckptfix.checkpoint.dialects.statements import config_in, quantization_root
 from ckptfix.checkpoint.formats.stored import FLOAT_DTYPES
 from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
@@ -83,9 +83,10 @@ def _refusal(checkpoint: Checkpoint, row: OnlineRow, method: str) -> str:
     """Why the release stops at the option; empty if it does not."""
     if instead := row.instead.get(method):
         return f"--quantization {method} no longer quantizes while loading; use {instead}"
-    config = checkpoint.documents.get(CONFIG_FILE)
-    is_quantized = config is not None and config_root(config.value) is not None
-    return f"{CONFIG_FILE} declares that it is already quantized" if is_quantized else ""
+    config = config_in(checkpoint.documents)
+    if config is None or quantization_root(config) is None:
+        return ""
+    return f"{config.file} declares that it is already quantized"
 
 
 def _made(checkpoint: Checkpoint, module: RuntimeModule, row: OnlineRow) -> OnlineModule:

@@ -36,6 +36,8 @@ class TargetVerdict(Struct, frozen=True, dict=True):
     """How it maps the names in metadata of another quantizer than ModelOpt."""
     options: tuple[str, ...] = ()
     """What the server has to be told so that it loads the modules as they are stored."""
+    is_of_other_format: bool = False
+    """The release reads another format than that of the tensors that findings are about."""
     notes: tuple[str, ...] = ()
     """How an installed runtime was queried, and where its profile gives a different answer."""
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, find_at
+from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.checkpoint.model_config import NESTED_CONFIGS
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.config_classes import ConfigClass, class_for
@@ -42,14 +42,14 @@ def tried_for(checkpoint: Checkpoint, target: Target, classes: Sequence[str]) ->
         target: the release.
         classes: that it builds, outermost first.
     """
-    document = checkpoint.documents.get(CONFIG_FILE)
-    if document is None:
+    values = checkpoint.config_values
+    if values is None:
         return ()
-    outer = _tried(document.value, (), target, settings(*_release(target), classes[0]))
+    outer = _tried(values, (), target, settings(*_release(target), classes[0]))
     if outer is not None:
         return (outer,)
-    within = [(key,) for key, _ in NESTED_CONFIGS if isinstance(document.value.get(key), dict)]
-    inner = (_inner(document.value, path, target, classes[1:]) for path in within)
+    within = [(key,) for key, _ in NESTED_CONFIGS if isinstance(values.get(key), dict)]
+    inner = (_inner(values, path, target, classes[1:]) for path in within)
     return tuple(found for found in inner if found is not None)
 
 

@@ -17,6 +17,7 @@ from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.foreign import NotModelledError, NotModelOptError
 from ckptfix.runtimes.common.methods import NotKnownError
+from ckptfix.runtimes.common.mistral import NotReadError
 from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.family import Family, family_for, why_unknown
 from ckptfix.runtimes.installed.answer import Installed
@@ -35,6 +36,7 @@ from ckptfix.runtimes.loads import (
 from ckptfix.runtimes.method_verdict import KNOWN_ROLES, MethodJudge
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleJudge
 from ckptfix.runtimes.options import with_options
+from ckptfix.runtimes.other_format import of_other_format, with_other_flags
 from ckptfix.runtimes.placing import placed
 from ckptfix.runtimes.profile import ArchitectureProfile, RuntimeProfile
 from ckptfix.runtimes.profile_store import load_profile
@@ -93,6 +95,8 @@ def _judge_recorded(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
         return TargetVerdict(target, refusal=stop.reason, at=at)
     except UnregisteredError as unknown:
         return TargetVerdict(target, str(unknown), unregistered=True)
+    except NotReadError as other:
+        return TargetVerdict(target, str(other))
     except NotModelledError as own:
         return TargetVerdict(target, str(own))
     except NotModelOptError as foreign:
@@ -105,6 +109,10 @@ def _judge_recorded(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
 
 def _judge_installed(checkpoint: Checkpoint, target: Target, installed: Installed) -> TargetVerdict:
     """The runtime's own answer; recorded data of the release only shows what decides."""
+    with suppress(StopsError, NotReadError):
+        chosen = runtime_named(target.runtime).chooses(checkpoint, target.profile_version)
+        if chosen is not checkpoint:
+            return of_other_format(judge(chosen.folded, target))
     recorded = judge(checkpoint, target.recorded)
     bound = recorded.bound or bound_of(checkpoint, target)
     found = verdict_of(checkpoint, installed.ask(checkpoint), bound, installed.log())
@@ -127,8 +135,17 @@ def _judge_installed(checkpoint: Checkpoint, target: Target, installed: Installe
 
 def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     runtime = runtime_named(target.runtime)
-    if why := runtime.other_config(checkpoint):
-        return TargetVerdict(target, why)
+    chosen = runtime.chooses(checkpoint, target.profile_version)
+    if chosen is checkpoint:
+        return _judge_chosen(checkpoint, target, runtime)
+    own = of_other_format(judge(chosen.folded, target))
+    if own.loads.answer is Answer.YES or checkpoint.in_mistral is None:
+        return own
+    alone = replace(checkpoint, in_mistral=None)
+    return with_other_flags(checkpoint, runtime, own, judge(alone, target))
+
+
+def _judge_chosen(checkpoint: Checkpoint, target: Target, runtime: Runtime) -> TargetVerdict:
     profile = load_profile(target.runtime, target.profile_version)
     outer = outer_architecture(checkpoint.config, profile)
     family = family_for(target.runtime, target.profile_version, [outer])

@@ -10,8 +10,9 @@ from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, Nam
 from ckptfix.checkpoint.dialects.statements import (
     CONFIG_FILE,
     MetadataFile,
-    config_root,
+    config_in,
     named_quantizer,
+    quantization_root,
     value_at,
 )
 from ckptfix.errors import CkptfixError
@@ -82,8 +83,8 @@ def name_lists(documents: Documents) -> Iterable[NameList]:
 
 
 def _unknown(documents: Documents) -> CkptfixError:
-    document = documents[CONFIG_FILE]
-    root = config_root(document.value) or ()
+    document = config_in(documents) or documents[CONFIG_FILE]
+    root = quantization_root(document) or ()
     method = visible(named_quantizer(value_at(document.value, root)) or "nothing")
     return CkptfixError(
         f"quant_method is {method!r}; ckptfix only supports checkpoints quantized by {QUANTIZERS}",

@@ -7,10 +7,10 @@ from typing import ClassVar
 from ckptfix.checkpoint.dialects.fields import Fields
 from ckptfix.checkpoint.dialects.interface import Claim, Documents, NameList, OwnFile
 from ckptfix.checkpoint.dialects.statements import (
-    CONFIG_FILE,
     MetadataFile,
-    config_root,
+    config_in,
     named_quantizer,
+    quantization_root,
     value_at,
 )
 from ckptfix.jsontext.text import JsonText
@@ -18,8 +18,8 @@ from ckptfix.jsontext.text import JsonText
 
 def method_in_config(documents: Documents) -> str | None:
     """The quantizer that config.json names, in lower case; None without an object."""
-    config = documents.get(CONFIG_FILE)
-    root = config_root(config.value) if config is not None else None
+    config = config_in(documents)
+    root = quantization_root(config) if config is not None else None
     if config is None or root is None:
         return None
     return _method(value_at(config.value, root))
@@ -41,8 +41,8 @@ def sections_of(
     documents: Documents, methods: Set[str], files: tuple[str, ...] = ()
 ) -> Iterator[Fields]:
     """The object in config.json, then those in the quantizer's own files."""
-    config = documents.get(CONFIG_FILE)
-    root = config_root(config.value) if config is not None else None
+    config = config_in(documents)
+    root = quantization_root(config) if config is not None else None
     if config is not None and root is not None and method_in_config(documents) in methods:
         yield Fields.at(config, root)
     for file in files:

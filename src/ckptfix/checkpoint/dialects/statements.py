@@ -6,10 +6,12 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from ckptfix.jsontext.text import Path, pointer
+from ckptfix.jsontext.text import JsonText, Path, pointer
 from ckptfix.place import Place
 
 CONFIG_FILE: Final = "config.json"
+PARAMS_FILE: Final = "params.json"
+"""In place of config.json in Mistral's own format."""
 CONFIG_ROOT: Final = ("quantization_config",)
 COMPRESSION: Final = ("compression_config",)
 """Where compressed-tensors wrote before 0.6, wrapped or not."""
@@ -45,6 +47,30 @@ def config_root(config: Mapping[str, Any]) -> Path | None:
     return None
 
 
+def config_in(documents: Mapping[str, JsonText]) -> JsonText | None:
+    """The file that has the config of a model, and so declares how it is quantized.
+
+    params.json is among the documents of a checkpoint in Mistral's own format only. There, what it
+    does not declare is taken from config.json (vllm 0.33.0,
+    vllm/transformers_utils/configs/mistral.py `adapt_config_dict`).
+    """
+    own, config = documents.get(PARAMS_FILE), documents.get(CONFIG_FILE)
+    if own is None or (config is not None and quantization_root(own) is None):
+        return config
+    return own
+
+
+def quantization_root(document: JsonText) -> Path | None:
+    """Path of the quantization object in config.json or params.json; None if there is none."""
+    if document.file != PARAMS_FILE:
+        return config_root(document.value)
+    # The first one decides (vllm 0.33.0 and sglang 0.5.23, `_remap_mistral_quantization_args`).
+    return next((path for path in _OWN_ROOTS if document.value.get(path[0])), None)
+
+
+_OWN_ROOTS: Final = (("quantization",), CONFIG_ROOT)
+
+
 def value_at(value: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401 - JSON
     """The value at a path of objects that is known to exist."""
     found: Any = value
@@ -65,7 +91,13 @@ def named_quantizer(value: object) -> str | None:
     if not isinstance(value, dict):
         return None
     named = (value.get("quant_method"), value.get("quant_library"))
-    return next((name for name in named if isinstance(name, str) and name), None)
+    found = next((name for name in named if isinstance(name, str) and name), None)
+    # Mistral's own FP8, which both runtimes read as that of transformers.
+    return "fp8" if found is None and OWN_FP8 in value else found
+
+
+OWN_FP8: Final = "qformat_weight"
+"""Key of params.json with the format of quantized weights."""
 
 
 class Statement(Struct, frozen=True):

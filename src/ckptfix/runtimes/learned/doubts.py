@@ -13,7 +13,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, find_at
+from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.runtimes.draft_classes import is_draft
@@ -219,11 +219,11 @@ def never_without(name: str) -> str:
 
 def lacked(checkpoint: Checkpoint, needs: Iterable[str]) -> tuple[str, ...]:
     """Those of the keys, each with its path, that config.json does not have."""
-    document = checkpoint.documents.get(CONFIG_FILE)
-    if document is None:
+    values = checkpoint.config_values
+    if values is None:
         return ()
     paths = {name: name.split(".") for name in needs}
-    holders = {name: find_at(document.value, path[:-1]) for name, path in paths.items()}
+    holders = {name: find_at(values, path[:-1]) for name, path in paths.items()}
     return tuple(
         name
         for name, holder in holders.items()

@@ -16,6 +16,7 @@ from ckptfix.checkpoint.dialects.statements import (
     CONFIG_FILE,
     CONFIG_ROOT,
     MIXED,
+    PARAMS_FILE,
     Statement,
     find_at,
 )
@@ -30,6 +31,7 @@ from ckptfix.runtimes.common.layer_maps import (
     first_group_size,
     mixed_entries,
 )
+from ckptfix.runtimes.common.mistral import quantization_in
 from ckptfix.runtimes.common.objects import JsonObject, StopsError, json_object, kind_of
 from ckptfix.runtimes.sglang.config_object import shown_text_config
 from ckptfix.runtimes.sglang.correction import (
@@ -39,6 +41,7 @@ from ckptfix.runtimes.sglang.correction import (
     unwrapped,
 )
 from ckptfix.runtimes.sglang.deepseek_v4 import read_deepseek_v4
+from ckptfix.runtimes.sglang.mistral import FORMAT
 from ckptfix.runtimes.sglang.releases import QUANT_METHODS, SglangReading
 
 _OWN: Final = ("modelopt", "modelopt_fp8", "modelopt_fp4", "modelopt_mixed")
@@ -51,7 +54,8 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
         StopsError: the release stops.
     """
     config = files.documents[CONFIG_FILE].value if CONFIG_FILE in files.documents else {}
-    named = shown = _shown(files, config, release)
+    params = files.documents.get(PARAMS_FILE)
+    named = shown = quantization_in(params, FORMAT) if params else _shown(files, config, release)
     if shown is not None and shown.path[-1:] != COMPRESSION:
         if is_corrected(shown, release) and (added := corrected(unwrapped(shown), release)):
             named = shown = replace(shown, value={**shown.value, **added})

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, PARAMS_FILE
 from ckptfix.checkpoint.formats.native_rows import BLOCK_FP8
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.layer_maps import HF_QUANT_FILE, Files
@@ -12,6 +12,7 @@ from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.sglang.correction import SglangRelease
 from ckptfix.runtimes.sglang.exclusion import SglangExclusion
 from ckptfix.runtimes.sglang.methods import method_named
+from ckptfix.runtimes.sglang.mistral import chooses
 from ckptfix.runtimes.sglang.reading import read_sglang
 from ckptfix.runtimes.sglang.releases import CONFIG_CLASSES, EXCLUDING, LOOKUP, READING
 from ckptfix.runtimes.sglang.shared_experts import sglang_options
@@ -33,7 +34,7 @@ RUNTIME: Final = Runtime(
     order=2,
     serve_command="python -m sglang.launch_server --model-path {}",
     override_flag="--json-model-override-args",
-    reads=(CONFIG_FILE, HF_QUANT_FILE),
+    reads=(CONFIG_FILE, PARAMS_FILE, HF_QUANT_FILE),
     lookup_rules=LOOKUP,
     read=_read,
     exclusion=_exclusion,
@@ -41,6 +42,7 @@ RUNTIME: Final = Runtime(
     excluding_rows=EXCLUDING,
     method_named=method_named,
     needed_options=sglang_options,
+    chooses=chooses,
     drops_strays=True,
     # sglang/srt/layers/parameter.py, `pad_or_narrow_weight`, and sglang/srt/layers/linear.py.
     pads_short_mlps=True,

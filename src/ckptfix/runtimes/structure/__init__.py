@@ -20,6 +20,7 @@ from ckptfix.runtimes.structure.sizes import size_reasons
 from ckptfix.runtimes.structure.strays import stray_reasons
 from ckptfix.runtimes.structure.tables import beside_reasons, table_reasons
 from ckptfix.runtimes.structure.tree import Expected, Tree
+from ckptfix.runtimes.structure.turned import turned_reasons
 
 __all__ = [
     "Expected",
@@ -38,6 +39,7 @@ def structure_reasons(tree: Tree) -> Iterator[Reason]:
     yield from layer_reasons(tree)
     shapes_are_known = not tree.checkpoint.table.names_only
     if shapes_are_known:
+        yield from turned_reasons(tree)
         yield from table_reasons(tree)
         yield from expert_reasons(tree)
     yield from incomplete_reasons(tree)

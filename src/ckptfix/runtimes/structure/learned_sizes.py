@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.learned.sizes import EFFECTS, SizeRow
 from ckptfix.runtimes.learned.table import mask
@@ -17,11 +16,11 @@ Expected = tuple[int | None, ...]
 
 def learned_size_reasons(tree: Tree) -> Iterator[Reason]:
     """The first tensor of each row that does not have the size of its class."""
-    document = tree.checkpoint.documents.get(CONFIG_FILE)
+    values = tree.checkpoint.config_values
     learned = tree.expected.sizes
-    if learned is None or document is None:
+    if learned is None or values is None:
         return
-    known = learned.for_config(document.value, tree.expected.config_class)
+    known = learned.for_config(values, tree.expected.config_class)
     if known is None:
         return
     seen: set[tuple[str, int]] = set()

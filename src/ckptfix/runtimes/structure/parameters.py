@@ -75,7 +75,8 @@ def _taken(
     taken.update(KV_ROLES if last in _ATTENDS else ())
     taken.update(("e_score_correction_bias",) if last in _ROUTERS else ())
     has_bias = layout.has_bias(within, tree.config)
-    if tree.takes or (biased if has_bias is None else has_bias):
+    skipped = f"{tree.tower}.".startswith(tree.family.spec.drops_below)
+    if (tree.takes and not skipped) or (biased if has_bias is None else has_bias):
         taken.add("bias")
     return frozenset(taken)
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.equations import unequal
 from ckptfix.runtimes.loads import Reason
@@ -37,11 +36,11 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
 
 def _tower_reasons(tree: Tree) -> Iterator[Reason]:
     """Towers whose class the release does not register."""
-    document = tree.checkpoint.documents.get(CONFIG_FILE)
-    if document is None:
+    values = tree.checkpoint.config_values
+    if values is None:
         return
     for key, known in tree.family.spec.tower_types.items():
-        tower = document.value.get(key)
+        tower = values.get(key)
         kind = tower.get("model_type") if isinstance(tower, dict) else None
         if kind not in known:
             given = visible(str(kind)) if kind else "none"
@@ -50,15 +49,15 @@ def _tower_reasons(tree: Tree) -> Iterator[Reason]:
 
 def class_reasons(checkpoint: Checkpoint, expected: Expected) -> Iterator[Reason]:
     """Values of config.json that stop its config class or the model class, whatever is stored."""
-    document = checkpoint.documents.get(CONFIG_FILE)
-    if document is None:
+    values = checkpoint.config_values
+    if values is None:
         return
-    if expected.needs_model_type and not isinstance(document.value.get("model_type"), str):
+    if expected.needs_model_type and not isinstance(values.get("model_type"), str):
         yield Reason.stop("config.json has no model_type, which names its config class")
-    path, kind = _stop(document.value, expected)
+    path, kind = _stop(values, expected)
     refuses = "which its config class refuses"
     if not path:
-        path, kind = _class_stop(document.value, expected)
+        path, kind = _class_stop(values, expected)
         refuses = "which stops its class"
     if path:
         name = visible(".".join(map(str, path)))

@@ -1,11 +1,11 @@
 """Tensors for which a release has no module or no parameter."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
-from ckptfix.checkpoint.roles import KV_ROLES, KV_SCALES, SCALES
+from ckptfix.checkpoint.roles import KV_ROLES, KV_SCALES, OWN_CACHE_SPELLING, OWN_SPELLINGS, SCALES
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.parameters import stray_tensors
 from ckptfix.runtimes.structure.tree import Tree, ordered, some
@@ -20,19 +20,43 @@ def stray_reasons(tree: Tree) -> Iterator[Reason]:
     """Modules, parameters, biases and scales that the release does not load."""
     parts = (tree, *tree.towers)
     modules = [n for n, place in tree.places.items() if not _is_taken(tree, parts, n, place)]
-    if modules:
-        text = f"builds no module for {some(modules)}"
-        yield Reason(text, tree.stops, tensor=ordered(modules)[0])
-    tensors = [name for part in parts for name in stray_tensors(part)]
-    if tensors:
-        text = f"has no parameter for {some(tensors)}"
-        yield Reason(text, tree.stops, tensor=ordered(tensors)[0])
+    yield from _each_effect(tree, modules, tree.places, "builds no module for")
+    tensors = {name: f"{part.tower}." for part in parts for name in stray_tensors(part)}
+    yield from _each_effect(tree, list(tensors), tensors, "has no parameter for")
+    yield from _own_scales(tree)
     yield from _codes(tree)
     yield from _scales(tree)
     yield from _kv_scales(tree)
     yield from _kv_scales_of_towers(tree)
     if tree.family.spec.refuses_stacked_experts and tree.has_config:
         yield from _stacked_experts(tree)
+
+
+def _each_effect(
+    tree: Tree, names: Sequence[str], places: Mapping[str, str], what: str
+) -> Iterator[Reason]:
+    """One reason for those at which the release stops, one for those that it skips."""
+    skipped = [name for name in names if places[name].startswith(tree.family.spec.drops_below)]
+    stopped = [name for name in names if name not in skipped] if skipped else names
+    for found, effect in ((stopped, tree.stops), (skipped, Effect.WRONG_WEIGHTS)):
+        if found:
+            yield Reason(f"{what} {some(found)}", effect, tensor=ordered(found)[0])
+
+
+def _own_scales(tree: Tree) -> Iterator[Reason]:
+    """Scales named as in Mistral's own format, in a class that does not know those names."""
+    spec, config = tree.family.spec, tree.checkpoint.config
+    classes = {*config.architectures, *(name for _, inner in config.nested for name in inner)}
+    ends = () if spec.own_scales else OWN_SPELLINGS
+    if not classes.isdisjoint(spec.own_cache_scales_stop):
+        ends = (*ends, OWN_CACHE_SPELLING)
+    places = tree.places.items() if ends else ()
+    read = [n for n, place in places if not place.startswith(spec.drops_below)]
+    modules = [tree.checkpoint.modules[name] for name in read]
+    names = [n for m in modules for n in m.tensor_names.values() if n.endswith(ends)]
+    if names:
+        text = f"has no parameter for {some(names)}"
+        yield Reason(text, tree.stops, tensor=ordered(names)[0])
 
 
 def _is_taken(tree: Tree, parts: Sequence[Tree], name: str, place: str) -> bool:

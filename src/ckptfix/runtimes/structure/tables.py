@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from ckptfix.checkpoint.dialects.statements import find_at
+from ckptfix.runtimes.family_spec import BuiltWhenSpec
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
@@ -84,6 +86,9 @@ def is_tied(tree: Tree) -> bool | None:
 
 def _only_some_configs(tree: Tree) -> Iterator[Reason]:
     for built in tree.expected.built:
+        if built.values:
+            yield from _only_some_values(tree, built)
+            continue
         number = tree.config.number(built.key)
         if not number:
             continue
@@ -91,3 +96,18 @@ def _only_some_configs(tree: Tree) -> Iterator[Reason]:
             if name not in tree.checkpoint.modules:
                 why = f"{visible(name)} is not stored, but {built.key} is {number:,}"
                 yield Reason(f"leaves weights uninitialised: {why}", Effect.WRONG_WEIGHTS)
+
+
+def _only_some_values(tree: Tree, built: BuiltWhenSpec) -> Iterator[Reason]:
+    value = find_at(tree.config.values, built.key.split("."))
+    is_built = value in built.values
+    given = "missing" if value is None else visible(str(value))
+    for name in built.modules:
+        is_stored = name in tree.checkpoint.modules
+        if is_built and not is_stored:
+            why = f"{visible(name)} is not stored, but {built.key} is {given}"
+            yield Reason(f"leaves weights uninitialised: {why}", Effect.WRONG_WEIGHTS)
+        elif is_stored and not is_built:
+            why = f"{built.key} is {given}"
+            text = f"does not load {visible(name)}: {why}"
+            yield Reason(text, Effect.WRONG_WEIGHTS, tensor=name)

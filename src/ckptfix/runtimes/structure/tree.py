@@ -9,7 +9,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.checkpoint.modules import Module
@@ -103,7 +102,7 @@ class Tree(Struct, frozen=True, dict=True):
         """The part of config.json for the tower or the language model."""
         config, known = self.checkpoint.config, self.expected.config_class
         if known is not None:
-            config = known.completed(self.checkpoint.documents[CONFIG_FILE].value, config)
+            config = known.completed(self.checkpoint.config_values or {}, config)
         return self.layout.config_in(config) if self.layout else config
 
     @property

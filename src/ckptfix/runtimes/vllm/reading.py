@@ -13,6 +13,7 @@ from ckptfix.checkpoint.dialects.statements import (
     COMPRESSION,
     CONFIG_FILE,
     CONFIG_ROOT,
+    PARAMS_FILE,
     Statement,
     find_at,
 )
@@ -26,6 +27,7 @@ from ckptfix.runtimes.common.layer_maps import (
     first_group_size,
     mixed_entries,
 )
+from ckptfix.runtimes.common.mistral import quantization_in
 from ckptfix.runtimes.common.objects import JsonObject, StopsError, json_object, kind_of
 from ckptfix.runtimes.vllm.deepseek_v4 import read_deepseek_v4
 from ckptfix.runtimes.vllm.releases import QUANT_METHODS, VllmReading
@@ -64,7 +66,7 @@ def read_vllm(files: Files, reading: VllmReading) -> EffectiveMetadata | None:
     Raises:
         StopsError: the release stops.
     """
-    found = _found(files)
+    found = _found(files, reading)
     if found is None:
         return None
     method = _method(found, reading)
@@ -104,27 +106,13 @@ def _mxfp8(files: Files, found: JsonObject, reading: VllmReading) -> EffectiveMe
     )
 
 
-def read_mistral(params: JsonObject) -> str:
-    """Why there is no verdict if vLLM uses Mistral's own config, which it prefers to config.json.
-
-    Raises:
-        StopsError: it does not support the quantization (vllm 0.33.0
-            vllm/transformers_utils/configs/mistral.py).
-    """
-    quantization = params.get("quantization")
-    if quantization:
-        fields = params.child("quantization")
-        method = str(fields.get("quant_method", "")).lower().replace("_", "-")
-        if fields.get("qformat_weight") != "fp8_e4m3" and method != "compressed-tensors":
-            cause = f"it does not support the quantization in {params.file}"
-            raise StopsError(cause, fields.at())
-    return (
-        f"loads consolidated*.safetensors according to {params.file}, which ckptfix does not read"
-    )
-
-
-def _found(files: Files) -> JsonObject | None:
+def _found(files: Files, reading: VllmReading) -> JsonObject | None:
     """The object that decides: hf_quant_config.json only if config.json has no top-level one."""
+    params = files.documents.get(PARAMS_FILE)
+    if params is not None and reading.own_format is not None:
+        own = quantization_in(params, reading.own_format)
+        if own is not None:
+            return own
     config = files.documents[CONFIG_FILE].value if CONFIG_FILE in files.documents else {}
     if config.get(CONFIG_ROOT[0]) is not None:
         return json_object(CONFIG_FILE, CONFIG_ROOT, config[CONFIG_ROOT[0]])

@@ -17,6 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ckptfix.runtimes.common.lookup_rules import VL_SWAP, LookupRules, MappingRules
+from ckptfix.runtimes.common.mistral import OwnFormat
 from ckptfix.runtimes.common.online import OnlineRow
 from ckptfix.runtimes.config_classes import ConfigClassesRow
 
@@ -128,6 +129,8 @@ class VllmReading(Struct, frozen=True):
     mxfp8: Literal["", "online", "checkpoint"] = ""
     """What quant_method `mxfp8` is: unknown, a way to quantize while loading, which takes no
     quantized checkpoint, or read by the class of ModelOpt's MXFP8."""
+    own_format: OwnFormat | None = None
+    """How it reads Mistral's own format; None where that is not known."""
 
 
 _READING_0_15: Final = VllmReading(
@@ -142,7 +145,7 @@ _READING_0_16: Final = replace(
     uniform=_READING_0_15.uniform | {"MXFP8"},
     own=_READING_0_15.own | {"modelopt_mxfp8"},
 )
-_READING_0_17: Final = VllmReading("0.17.0", uniform=_READING_0_16.uniform)
+_READING_0_17: Final = VllmReading("0.17.0", uniform=_READING_0_16.uniform, own_format=OwnFormat())
 _READING_0_20: Final = replace(_READING_0_17, since="0.20.0", mxfp8="online")
 _READING_0_21: Final = replace(
     _READING_0_20,

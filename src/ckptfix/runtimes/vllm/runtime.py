@@ -3,17 +3,17 @@
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, PARAMS_FILE
 from ckptfix.checkpoint.formats.native_rows import BLOCK_FP8
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.layer_maps import HF_QUANT_FILE, Files
-from ckptfix.runtimes.common.objects import JsonObject
+from ckptfix.runtimes.common.mistral import NotReadError, require_params
 from ckptfix.runtimes.common.patterns import Packed, PatternTable
 from ckptfix.runtimes.common.rows import row_for
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.vllm.exclusion import VllmExclusion
 from ckptfix.runtimes.vllm.methods import method_named
-from ckptfix.runtimes.vllm.reading import read_mistral, read_vllm
+from ckptfix.runtimes.vllm.reading import read_vllm
 from ckptfix.runtimes.vllm.releases import CONFIG_CLASSES, EXCLUDING, LOOKUP, ONLINE, READING
 
 _NAME: Final = "vllm"
@@ -27,10 +27,17 @@ def _exclusion(version: str, patterns: PatternTable, packed: Packed) -> VllmExcl
     return VllmExclusion(row_for(_NAME, version, EXCLUDING), patterns, packed)
 
 
-def _other_config(checkpoint: Checkpoint) -> str:
-    """VLLM prefers Mistral's own config to config.json."""
-    params = checkpoint.mistral
-    return read_mistral(JsonObject(params.file, (), params.value)) if params else ""
+def _chooses(checkpoint: Checkpoint, version: str) -> Checkpoint:
+    """VLLM prefers Mistral's own format (vllm/transformers_utils/config.py `get_config`)."""
+    own = checkpoint if checkpoint.is_mistral else checkpoint.in_mistral
+    if own is None:
+        return checkpoint
+    reading = row_for(_NAME, version, READING)
+    if reading.own_format is None:
+        raise NotReadError(f"how this release reads {PARAMS_FILE} is not known to ckptfix")
+    if own is checkpoint:
+        require_params(own.documents[PARAMS_FILE], own.config_values or {}, reading.own_format)
+    return own
 
 
 RUNTIME: Final = Runtime(
@@ -39,7 +46,7 @@ RUNTIME: Final = Runtime(
     order=1,
     serve_command="vllm serve {}",
     override_flag="--hf-overrides",
-    reads=(CONFIG_FILE, HF_QUANT_FILE),
+    reads=(CONFIG_FILE, PARAMS_FILE, HF_QUANT_FILE),
     lookup_rules=LOOKUP,
     read=_read,
     exclusion=_exclusion,
@@ -48,7 +55,8 @@ RUNTIME: Final = Runtime(
     method_named=method_named,
     online=ONLINE,
     config_classes=CONFIG_CLASSES,
-    other_config=_other_config,
+    chooses=_chooses,
+    flags_for_transformers="--config-format hf --load-format hf",
     # Since vllm 0.25.0, AutoWeightsLoader loads most classes, and gets the names of these scales
     # from the quantization config (vllm/model_executor/models/utils.py `load_weights`).
     kv_scales_need_config=">=0.25",

@@ -13,12 +13,12 @@ from msgspec import Struct
 from ckptfix.checkpoint.dialects.fields import Fields
 from ckptfix.checkpoint.dialects.interface import Claim, Documents, NameList
 from ckptfix.checkpoint.dialects.statements import (
-    CONFIG_FILE,
     MetadataFile,
     Statement,
     StatementKind,
-    config_root,
+    config_in,
     named_quantizer,
+    quantization_root,
     value_at,
 )
 from ckptfix.jsontext.text import JsonText, Path
@@ -45,7 +45,7 @@ def claim(documents: Documents) -> Claim:
     """
     if HF_QUANT_FILE in documents:
         return Claim.OVERRIDES
-    method = _quant_method(documents.get(CONFIG_FILE))
+    method = _quant_method(config_in(documents))
     if method is None:
         return Claim.LIKELY
     return Claim.NAMED if method.startswith("modelopt") else Claim.NONE
@@ -53,7 +53,7 @@ def claim(documents: Documents) -> Claim:
 
 def _quant_method(config: JsonText | None) -> str | None:
     """The name of the quantizer in lower case; None if no field names it."""
-    root = config_root(config.value) if config is not None else None
+    root = quantization_root(config) if config is not None else None
     if config is None or root is None:
         return None
     named = named_quantizer(value_at(config.value, root))
@@ -78,8 +78,8 @@ class _Section(Struct, frozen=True):
 
 
 def _sections(documents: Documents) -> Iterator[_Section]:
-    config = documents.get(CONFIG_FILE)
-    if config is not None and (root := config_root(config.value)) is not None:
+    config = config_in(documents)
+    if config is not None and (root := quantization_root(config)) is not None:
         method = _quant_method(config)
         if method is None or method.startswith("modelopt"):
             yield _Section(config, root, "flat")

@@ -25,6 +25,8 @@ _DTYPES: Final = {
     "BOOL": "bool",
 }
 _CONFIG: Final = "config.json"
+_PARAMS: Final = "params.json"
+"""In its place in Mistral's own format."""
 _STOOD_IN: Final = "stubbed op"
 NO_NETWORK: Final = "ckptfix queries it without a network"
 _HERE: Final = str(Path(__file__).parent)
@@ -46,7 +48,10 @@ class Asker:
         import torch
 
         files = dict(question["files"])
-        config = json.loads(files[_CONFIG])
+        file = _PARAMS if _PARAMS in files else _CONFIG
+        if file == _PARAMS and not self.models.reads_params:
+            return {"failed": f"{_PARAMS} was not tried"}
+        config = json.loads(files[file])
         notes: list[str] = self.models.spellings(config)
         left_out: tuple[str, ...] = ()
         if remote_configs.drop_incomplete_sound(config):
@@ -59,7 +64,7 @@ class Asker:
         }
         notes += radio.fit(config, tensors, self.models.radio)
         if notes:
-            files[_CONFIG] = json.dumps(config)
+            files[file] = json.dumps(config)
         for name, text in files.items():
             (folder / name).write_text(text, "utf-8")
         architecture = (config.get("architectures") or [""])[0]

@@ -85,6 +85,8 @@ class SglangModels:
 
     radio = "sglang.srt.configs.radio"
     """Where the sizes of RADIO towers are."""
+    reads_params = False
+    """Builds classes from a params.json too."""
     recorder: Any = None
     """A quantization config for checkpoints without one; None: then there are no lookups."""
     respells = False
