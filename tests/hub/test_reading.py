@@ -10,6 +10,8 @@ from huggingface_hub import snapshot_download
 from ckptfix.checkpoint.source import in_hub_blobs
 from ckptfix.remote.hub import FIRST_BYTES
 from tests.builders import Shapes, bf16, nvfp4
+from tests.cases.packed import write
+from tests.cases.test_mistral import CASES
 from tests.conftest import DATA, Call
 from tests.hub.conftest import HubRun
 from tests.hub.repositories import Blob, blobs_of, declared_blob, with_longer_header
@@ -267,3 +269,15 @@ def test_a_local_command_imports_no_client(hub_run: HubRun) -> None:
     assert "ckptfix.remote.reference" in imported
     clients = {"huggingface_hub", "requests", "httpx", "httpx2", "fsspec"}
     assert not imported & (clients | {"rich"})
+
+
+def test_a_repository_in_mistrals_own_format_is_read_by_its_own_files(
+    hub: Hub, hub_run: HubRun, tmp_path: Path
+) -> None:
+    directory = write(CASES["sharded"], tmp_path / "sharded")
+    hub.add("org/own", blobs_of(directory))
+    done = hub_run("check", "org/own", "--runtime", "vllm==0.33.0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "vllm 0.33.0  yes" in done.stdout
+    # The revision, params.json, the index and two shard files, each file with its redirect.
+    assert len(requests_for(hub, "org/own")) == 1 + 2 * 4

@@ -1,11 +1,12 @@
 """Names that match nothing, for quantizers that match names in their own way."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from msgspec.structs import replace
 
+from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.interface import Reading
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.checkpoint.expert_banks import EXPERTS
@@ -62,9 +63,23 @@ def _matches_some(context: Context, reading: Reading, statement: Statement) -> b
             if release.meant_by(statement.name):
                 return True
             mapped = replace(statement, name=release.names.map(statement.name) or statement.name)
-        if any(reading.matches(mapped, name) for name in release.every_name):
+        if any(reading.matches(mapped, name) for name in _names(checkpoint, release.every_name)):
             return True
     return False
+
+
+def _names(checkpoint: Checkpoint, every: Iterable[str]) -> Iterator[str]:
+    """Names in a release; in Mistral's own format also as the language model alone has them.
+
+    Mistral AI's lists have those, whether or not the model has a tower: Mistral Small 4 in NVFP4
+    lists `model.embed_tokens`, which vLLM builds as `language_model.model.embed_tokens`.
+    """
+    yield from every
+    if checkpoint.is_mistral:
+        wrappers = tuple(f"{prefix}." for prefix, _ in checkpoint.config.nested)
+        for name in every:
+            for wrapper in wrappers:
+                yield name.removeprefix(wrapper)
 
 
 def _advice(context: Context, reading: Reading, statement: Statement) -> str | None:

@@ -39,6 +39,8 @@ class OwnFormat(Struct, frozen=True):
     """compressed-tensors may be declared under `quantization` too."""
     checks_windows: bool = True
     """It stops at windows that are neither a number nor a list with one size."""
+    large_3: bool = True
+    """How it loads Mistral Large 3, alone or below a tower, is known."""
 
 
 def quantization_in(params: JsonText, reads: OwnFormat) -> JsonObject | None:
@@ -76,6 +78,7 @@ def require_params(params: JsonText, config: Mapping[str, Any], reads: OwnFormat
 
     Raises:
         StopsError: it stops.
+        NotReadError: how it loads the model is not known.
     """
     of = JsonObject(PARAMS_FILE, (), params.value)
     text = config.get("text_config", config)
@@ -83,6 +86,12 @@ def require_params(params: JsonText, config: Mapping[str, Any], reads: OwnFormat
         _require_windows(of, windows)
     if text.get("architectures") == [_DENSE] and "head_dim" not in of:
         raise of.stop(" has no head_dim, which its class reads")
+    _require_parts(of, text)
+    if text.get("architectures") == [mistral.LARGE_3] and not reads.large_3:
+        raise NotReadError("how this release loads Mistral Large 3 is not known to ckptfix")
+
+
+def _require_parts(of: JsonObject, text: Mapping[str, Any]) -> None:
     is_large_3 = text.get("architectures") == [mistral.LARGE_3]
     scaling = of.get("llama_4_scaling")
     if scaling or (is_large_3 and of.get("moe")):

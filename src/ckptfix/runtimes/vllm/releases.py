@@ -145,7 +145,9 @@ _READING_0_16: Final = replace(
     uniform=_READING_0_15.uniform | {"MXFP8"},
     own=_READING_0_15.own | {"modelopt_mxfp8"},
 )
-_READING_0_17: Final = VllmReading("0.17.0", uniform=_READING_0_16.uniform, own_format=OwnFormat())
+_READING_0_17: Final = VllmReading(
+    "0.17.0", uniform=_READING_0_16.uniform, own_format=OwnFormat(large_3=False)
+)
 _READING_0_20: Final = replace(_READING_0_17, since="0.20.0", mxfp8="online")
 _READING_0_21: Final = replace(
     _READING_0_20,
@@ -178,6 +180,7 @@ _READING_0_33: Final = replace(
     since="0.33.0",
     wrapped_algos=_READING_0_17.wrapped_algos | {"MIXED_PRECISION"},
     flat_exclude_modules=True,
+    own_format=OwnFormat(),
 )
 READING: Final = (
     _READING_0_15,
