@@ -114,6 +114,7 @@ def test_a_class_that_changed_is_not_answered_for(version: str) -> None:
     assert {"LlamaForCausalLM", "Qwen3MoeForCausalLM", "MixtralForCausalLM"} <= named - unread
     assert all(family_for("vllm", version, [a]) is None for a in unread)
     assert all(family_for("vllm", version, [a]) is not None for a in named - unread)
+    named.remove("PixtralForConditionalGeneration")  # whose tower changed later
     assert not any(why_unknown("vllm", "0.17.1", a) for a in named)
 
 

@@ -222,7 +222,7 @@ def test_a_value_that_is_refused_stops_a_class_whose_layout_is_not_known(
     tmp_path: Path, runtime: str, version: str, size: object
 ) -> None:
     config = LLAMA | {"hidden_size": size}
-    name = "PixtralForConditionalGeneration"
+    name = "MiniCPMO"
     write_checkpoint(tmp_path, tensors(), FP8, extra_config=config, architecture=name)
     loads = judge(load(tmp_path), Target(runtime, version, version)).loads
     assert loads.answer is (Answer.UNKNOWN if size == 32 else Answer.NO)
