@@ -29,9 +29,9 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
             found = f"{key} in config.json contains {visible(str(others[0]))}"
             yield Reason.stop(f"{found}, which it does not support")
     yield from _tower_reasons(tree)
-    document = tree.checkpoint.documents.get(CONFIG_FILE)
-    if document is not None:
-        yield from unequal(tree.expected.equations, document.value, tree.expected.config_class)
+    config = tree.checkpoint.config_values
+    if config is not None:
+        yield from unequal(tree.expected.equations, config, tree.expected.config_class)
 
 
 def _tower_reasons(tree: Tree) -> Iterator[Reason]:

@@ -159,6 +159,7 @@ def _kv_scales_of_towers(tree: Tree) -> Iterator[Reason]:
         for name, place in tree.places.items()
         if not (place.startswith(within) and _CROSS not in place)
         and not fnmatchcase(name, tree.expected.skips_kv_scales)
+        and not place.startswith(tree.family.spec.drops_below)
         for role in modules[name].tensors
         if role in KV_SCALES
     ]
