@@ -22,7 +22,8 @@ from ckptfix.runtimes.loads import Effect
 FOLDER: Final = "sizes"
 _MODEL_TYPE: Final = "model_type"
 _MAY_SIZE: Final = re.compile(
-    r"(?:dims?|dimension|_size|_rank|heads?|groups|width|channels|inner|ffn|expand|experts)\Z"
+    r"(?:dims?|dimension|_size|_rank|heads?|groups|width|channels|inner|ffn|expand|experts?"
+    r"|ratio|mult|multiplier|expansion)\Z"
 )
 """Keys of config.json that may decide sizes."""
 EFFECTS: Final[Mapping[str, Effect]] = {"s": Effect.STOPS, "w": Effect.WRONG_WEIGHTS}
