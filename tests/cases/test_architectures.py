@@ -94,29 +94,48 @@ def test_a_tied_head_that_nothing_excludes_is_quantized(slug: str, tmp_path: Pat
 
 
 OLDER = [
-    ("Exaone4ForCausalLM-nvfp4", "0.24.0", "0.25.0"),
-    ("Gemma2ForCausalLM-nvfp4", "0.24.0", "0.25.0"),
-    ("GraniteForCausalLM-nvfp4", "0.24.0", "0.25.0"),
-    ("MixtralForCausalLM-nvfp4", "0.24.0", "0.25.0"),
-    ("Qwen2MoeForCausalLM-nvfp4", "0.24.0", "0.25.0"),
-    ("Qwen2ForCausalLM-nvfp4", "0.24.0", "0.25.0"),
-    ("Qwen2ForCausalLM-nvfp4", "0.23.0", "0.22.1"),
-    ("Qwen3ForCausalLM-nvfp4", "0.24.0", "0.25.0"),
-    ("Qwen3ForCausalLM-nvfp4", "0.23.0", "0.22.1"),
-    ("Qwen2_5_VLForConditionalGeneration-nvfp4", "0.23.0", "0.22.1"),
-    ("Qwen3VLForConditionalGeneration-nvfp4", "0.23.0", "0.22.1"),
-    ("ExaoneMoeForCausalLM-mixed", "0.30.0", "0.33.0"),
+    ("Exaone4ForCausalLM-nvfp4", "vllm==0.24.0", "vllm==0.25.0"),
+    ("Gemma2ForCausalLM-nvfp4", "vllm==0.24.0", "vllm==0.25.0"),
+    ("GraniteForCausalLM-nvfp4", "vllm==0.24.0", "vllm==0.25.0"),
+    ("MixtralForCausalLM-nvfp4", "vllm==0.24.0", "vllm==0.25.0"),
+    ("Qwen2MoeForCausalLM-nvfp4", "vllm==0.24.0", "vllm==0.25.0"),
+    ("Qwen2ForCausalLM-nvfp4", "vllm==0.24.0", "vllm==0.25.0"),
+    ("Qwen2ForCausalLM-nvfp4", "vllm==0.23.0", "vllm==0.22.1"),
+    ("Qwen3ForCausalLM-nvfp4", "vllm==0.24.0", "vllm==0.25.0"),
+    ("Qwen3ForCausalLM-nvfp4", "vllm==0.23.0", "vllm==0.22.1"),
+    ("Qwen2_5_VLForConditionalGeneration-nvfp4", "vllm==0.23.0", "vllm==0.22.1"),
+    ("Qwen3VLForConditionalGeneration-nvfp4", "vllm==0.23.0", "vllm==0.22.1"),
+    ("ExaoneMoeForCausalLM-mixed", "vllm==0.30.0", "vllm==0.33.0"),
+    ("Gemma3ForCausalLM-nvfp4", "sglang==0.5.10", "sglang==0.5.14"),
 ]
-"""(Export, a release of vLLM whose loader stops at it, one whose loader does not)."""
+"""(Export, a release whose loader stops at it, one whose loader does not)."""
 
 
 @pytest.mark.parametrize(("slug", "stops", "loads"), OLDER)
 def test_an_older_release_is_answered_as_its_loader_behaved(
     slug: str, stops: str, loads: str, tmp_path: Path
 ) -> None:
-    releases = f"vllm=={stops}", f"vllm=={loads}"
-    got = ask(write(LINES[slug], tmp_path / slug), releases)
-    assert [got[release].answer for release in releases] == ["no", "yes"]
+    got = ask(write(LINES[slug], tmp_path / slug), (stops, loads))
+    assert [got[release].answer for release in (stops, loads)] == ["no", "yes"]
+
+
+def test_what_changed_between_two_learned_releases_is_unknown_between_them(tmp_path: Path) -> None:
+    """Gemma 3 in SGLang stops at scales of a KV cache in 0.5.10, and loads them in 0.5.14."""
+    between = "sglang==0.5.12"
+    [got] = ask(write(LINES["Gemma3ForCausalLM-nvfp4"], tmp_path / "m"), (between,)).values()
+    assert got.answer == "unknown"
+
+
+def test_lfm2_has_no_parameter_for_scales_of_a_kv_cache(tmp_path: Path) -> None:
+    """The loader of vLLM 0.33.0 stopped at the export with `block_dim`, which LFM2's files have."""
+    line = LINES["Lfm2ForCausalLM-nvfp4"]
+    config = json.loads(line["files"]["config.json"])
+    config["block_dim"] = config["hidden_size"]
+    files = {**line["files"], "config.json": json.dumps(config)}
+    release = "vllm==0.33.0"
+    got = ask(write({**line, "files": files}, tmp_path / "m"), (release,))[release]
+    assert got.answer == "no"
+    assert "k_scale" in " ".join(got.reasons)
 
 
 def without_last_layer(line: dict[str, Any]) -> dict[str, Any]:

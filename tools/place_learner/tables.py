@@ -29,6 +29,10 @@ _NOT_STORED: Final = re.compile(
     r"\.(?:k|v|q|prob)_scale\Z|\.norm_(?:mean|std)\Z|(?:^|\.)position_ids\Z"
 )
 """Parameters that no checkpoint needs to fill: scales of the attention cache, means of pixels."""
+_STOPS: Final = re.compile(r"[kv]_scale\b|KVCacheScaleParameter|'weight_loader'")
+"""In errors: the loader has no parameter for the scale of a cache, or a wrong one."""
+_IN_TOWER: Final = re.compile(r"vision|visual|audio|encoder")
+"""Scales were offered for towers too, which have no cache."""
 _FIRST_NUMBER: Final = re.compile(r"(?:.*?\.)??\d+(?=\.)")
 
 
@@ -101,6 +105,7 @@ def table(result: Result) -> dict[str, Any]:
         "unclear": sorted(unclear),
         "dropped": _dropped(result.get("passes", ())),
         "kv_scales": _kv_scales(result.get("passes", ())),
+        "stops_at_kv_scales": _stops_at_kv_scales(result.get("passes", ())),
         "packed": {k: list(v) for k, v in sorted(runs[0]["packed"].items())},
         "inner": runs[0]["inner"],
     }
@@ -246,6 +251,16 @@ def _kv_scales(passes: Sequence[Result]) -> bool | None:
                 return False
             return None if run["error"] else True
     return None
+
+
+def _stops_at_kv_scales(passes: Sequence[Result]) -> bool | None:
+    """True where the loader raised at scales of the attention cache of the language model."""
+    errors = [run["error"] for run in passes if run["quant_algo"] == "KV"]
+    stops = any(
+        _STOPS.search(error) and "goes nowhere" not in error and not _IN_TOWER.search(error)
+        for error in errors
+    )
+    return stops or None
 
 
 def provenance(result: Result) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.runtimes.common.counting import Names
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.lookup_rules import LookupRules
@@ -20,7 +21,7 @@ from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.learned.doubts import lacked
 from ckptfix.runtimes.learned.placing import without_dropped
 from ckptfix.runtimes.learned.sizes import sizes
-from ckptfix.runtimes.learned.store import needs_of
+from ckptfix.runtimes.learned.store import Learned, needs_of, of_release
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
 from ckptfix.runtimes.placing import placed
@@ -87,10 +88,12 @@ def _expected(
         layout = inner.layout_of(classes[1]) if inner else None
     stops = _among(spec.stops_at_kv_scales_in.get(classes[0], ""), target)
     ties = _among(runtime.tied_by_wrapper, target)
+    loads_scales, stops_there = _cache_scales(checkpoint, family, target, classes[0])
     expected = Expected(
         layout,
         built,
-        stops_at_kv_scales=spec.stops_at_kv_scales or stops,
+        loads_kv_scales=loads_scales,
+        stops_at_kv_scales=spec.stops_at_kv_scales or stops or stops_there,
         kv_scales_need_config=not has_config and needs and not spec.passes_over_kv_scales,
         drops_role="g_idx" if _among(runtime.drops_g_idx, target) else "",
         skips_kv_scales=runtime.towers_skip_kv_scales.get(classes[0], ""),
@@ -104,6 +107,39 @@ def _expected(
         lacks=lacked(checkpoint, _needs(family, target, classes[0])),
     )
     return _that_counts(expected, checkpoint, family)
+
+
+def _cache_scales(
+    checkpoint: Checkpoint, family: Family, target: Target, architecture: str
+) -> tuple[bool, bool]:
+    """Whether the classes load scales of a KV cache, and whether they stop there.
+
+    A family rests on the newest of its releases that was learned; an older one may do otherwise.
+    """
+    known = seen_with_cache_scales(checkpoint, family, target, architecture)
+    if known is None:
+        return family.loads_kv_scales, False
+    loads = known.table.kv_scales
+    return family.loads_kv_scales if loads is None else loads, known.table.stops_at_kv_scales
+
+
+def seen_with_cache_scales(
+    checkpoint: Checkpoint, family: Family, target: Target, architecture: str
+) -> Learned | None:
+    """What was learned of a release; None where no such scales are stored, or the family has it."""
+    spec = family.spec
+    is_written = spec.kv_scales is not None or architecture in spec.stops_at_kv_scales_in
+    if is_written or not _has_cache_scales(checkpoint):
+        return None
+    return of_release(target.runtime, target.profile_version, architecture)
+
+
+def _has_cache_scales(checkpoint: Checkpoint) -> bool:
+    key = "has scales of a KV cache"
+    if key not in checkpoint.table.derived:
+        modules = checkpoint.modules.values()
+        checkpoint.table.derived[key] = any(role in m.tensors for m in modules for role in KV_ROLES)
+    return bool(checkpoint.table.derived[key])
 
 
 def _needs(family: Family, target: Target, architecture: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What stops the newest release that was tried, and may stop an older one that was not."""
+"""What may stop an older release: what stops the newest one, or what changed around it."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -7,7 +7,7 @@ from packaging.version import Version
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.family import Family
-from ckptfix.runtimes.judged import expected_for
+from ckptfix.runtimes.judged import expected_for, seen_with_cache_scales
 from ckptfix.runtimes.learned import settings, sizes
 from ckptfix.runtimes.learned.release_file import releases_in
 from ckptfix.runtimes.loads import Reason
@@ -29,6 +29,8 @@ def later_stop(
         target: the release.
         classes: that it builds, outermost first.
     """
+    if why := _unsettled(checkpoint, family, target, classes[0]):
+        return why
     tried = max(_tried_releases(target.runtime), key=Version, default="")
     if not tried or Version(target.profile_version) >= Version(tried):
         return ""
@@ -41,6 +43,16 @@ def later_stop(
     if reason is None:
         return ""
     return f"{newest} does not load it: {reason.cause or reason}; this release was not tried"
+
+
+def _unsettled(checkpoint: Checkpoint, family: Family, target: Target, architecture: str) -> str:
+    known = seen_with_cache_scales(checkpoint, family, target, architecture)
+    if known is None or not known.unsettled_scales:
+        return ""
+    return (
+        "what its class does with scales of a KV cache changed between the releases that were "
+        "learned"
+    )
 
 
 def _tried_releases(runtime: str) -> Iterator[str]:

@@ -51,10 +51,17 @@ def agreed_table(older: TableRecord, newer: TableRecord) -> TableRecord | None:
         unclear=tuple(sorted({*older.unclear, *newer.unclear, *_unclear(older, newer, blocks)})),
         dropped=_common_places(older.dropped, newer.dropped),
         kv_scales=newer.kv_scales if older.kv_scales == newer.kv_scales else None,
+        stops_at_kv_scales=older.stops_at_kv_scales and newer.stops_at_kv_scales,
         packed=newer.packed,
         mappers=newer.mappers if older.mappers == newer.mappers else None,
         inner=newer.inner,
     )
+
+
+def scales_differ(older: TableRecord, newer: TableRecord) -> bool:
+    """Whether both were seen with scales of a KV cache, and did different things with them."""
+    did = [(table.kv_scales, table.stops_at_kv_scales) for table in (older, newer)]
+    return (None, False) not in did and did[0] != did[1]
 
 
 def _is_alike(older: TableRecord, newer: TableRecord) -> bool:

@@ -76,6 +76,8 @@ class TableRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     others."""
     kv_scales: bool | None = None
     """Whether `k_scale` and `v_scale` are loaded; None if not observed."""
+    stops_at_kv_scales: bool = False
+    """The loader raised at them."""
     packed: dict[str, tuple[str, ...]] = {}
     """The packed table that the quantization config has once the model is built, of vLLM."""
     mappers: tuple[MapperRecord, ...] | None = None

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from packaging.version import Version
 
 from ckptfix.runtimes.facts import FACTS
-from ckptfix.runtimes.learned.agreed import agreed_origin, agreed_table
+from ckptfix.runtimes.learned.agreed import agreed_origin, agreed_table, scales_differ
 from ckptfix.runtimes.learned.records import ArchitectureRecord, ReleaseRecord, TableRecord
 from ckptfix.runtimes.learned.release_file import releases_in
 from ckptfix.runtimes.learned.table import Table
@@ -36,6 +36,8 @@ class Learned(Struct, frozen=True, dict=True):
     table: TableRecord
     unsettled_heads: tuple[str, ...] = ()
     """Names of heads that one of the two releases around it builds also when they are tied."""
+    unsettled_scales: bool = False
+    """Those two do different things with the scales of a KV cache."""
 
     @cached_property
     def names(self) -> Table:
@@ -141,8 +143,13 @@ def _learned_near(runtime: str, before: str, used: str, architecture: str) -> Le
     if earlier is None or same is None:
         return replace(known, is_nearest=True)
     origin = agreed_origin(earlier.origin, known.origin)
-    unsettled = tuple(sorted({*earlier.origin.heads} ^ {*known.origin.heads}))
-    return replace(known, origin=origin, table=same, unsettled_heads=unsettled)
+    return replace(
+        known,
+        origin=origin,
+        table=same,
+        unsettled_heads=tuple(sorted({*earlier.origin.heads} ^ {*known.origin.heads})),
+        unsettled_scales=scales_differ(earlier.table, known.table),
+    )
 
 
 def needs_of(runtime: str, version: str, architecture: str) -> tuple[str, ...]:
@@ -150,6 +157,12 @@ def needs_of(runtime: str, version: str, architecture: str) -> tuple[str, ...]:
     used = nearest_release(runtime, version)
     origin = release(runtime, used).architectures.get(architecture) if used else None
     return origin.needs if origin else ()
+
+
+def of_release(runtime: str, version: str, architecture: str) -> Learned | None:
+    """What is known for certain: of a release that was learned, or between two that do alike."""
+    known = learned(runtime, version, architecture)
+    return known if known is not None and known.is_certain else None
 
 
 def why_not_learned(runtime: str, version: str, architecture: str) -> str:

@@ -120,7 +120,7 @@ def _needs_kv_scales(tree: Tree) -> bool:
     Unless the metadata declares a quantized cache in a way that the release reads, the cache keeps
     the dtype of the model and needs no scales.
     """
-    takes = tree.runtime.always_takes_kv_scales or tree.family.loads_kv_scales
+    takes = tree.runtime.always_takes_kv_scales or tree.expected.loads_kv_scales
     return tree.kv_cache and not takes and not tree.expected.stops_at_kv_scales
 
 

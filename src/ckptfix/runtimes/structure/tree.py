@@ -39,6 +39,8 @@ class Expected(Struct, frozen=True):
     """Layout of the language model; None if there is none for it."""
     built: tuple[BuiltWhenSpec, ...] = ()
     """Modules that this release builds only if a key of config.json is set."""
+    loads_kv_scales: bool = True
+    """The classes load scales of a KV cache."""
     stops_at_kv_scales: bool = False
     """The classes stop at scales of a KV cache, whatever the metadata declares."""
     kv_scales_need_config: bool = False
