@@ -89,13 +89,14 @@ def _expected(
     stops = _among(spec.stops_at_kv_scales_in.get(classes[0], ""), target)
     ties = _among(runtime.tied_by_wrapper, target)
     loads_scales, stops_there = _cache_scales(checkpoint, family, target, classes[0])
+    drops = _among(runtime.drops_g_idx.get(classes[0], ""), target)
     expected = Expected(
         layout,
         built,
         loads_kv_scales=loads_scales,
         stops_at_kv_scales=spec.stops_at_kv_scales or stops or stops_there,
         kv_scales_need_config=not has_config and needs and not spec.passes_over_kv_scales,
-        drops_role="g_idx" if _among(runtime.drops_g_idx, target) else "",
+        drops_role="g_idx" if drops else "",
         skips_kv_scales=runtime.towers_skip_kv_scales.get(classes[0], ""),
         tied_by_wrapper=(ties and not spec.tied_by_text) or spec.tied_by_wrapper,
         config_class=_config_class(checkpoint, target),

@@ -197,6 +197,11 @@ def _fits_layout(row: Format, module: Module) -> int | None:
     return row.fits_shape(module.tensors[row.weight].shape, module.tensors[row.scale].shape)
 
 
+_UNPACKED: Final = "weight"
+_ORDER: Final = "g_idx"
+"""The order of packed columns, which says nothing of codes that are not packed by GPTQ."""
+
+
 def _companion_faults(row: Format, module: Module) -> list[str]:
     faults = _companion_names(row, module)
     return faults + _companion_shape_faults(row, module) + _zero_faults(row, module)
@@ -206,7 +211,9 @@ def _companion_names(row: Format, module: Module) -> list[str]:
     """Companions that the format needs and that are not there, and the reverse."""
     missing = [role for role in row.needs if role not in module.tensors]
     expected = row.needs + row.may_have
-    optional = (role.name for role in OPTIONAL_COMPANIONS)
+    optional = [role.name for role in OPTIONAL_COMPANIONS]
+    if row.weight == _UNPACKED:
+        optional.remove(_ORDER)
     extra = [role for role in optional if role in module.tensors and role not in expected]
     faults = [f"{role} is missing" for role in missing]
     return faults + [f"{role} is not expected" for role in extra]

@@ -70,7 +70,7 @@ def _taken(
         biased: whether it may have a bias if the layout does not define it.
     """
     last = within.rpartition(".")[2]
-    taken = {"weight", *tree.takes, *layout.parameters_with(within)}
+    taken = {"weight", "g_idx", *tree.takes, *layout.parameters_with(within)}
     taken.update(tree.family.spec.reads_scales, of_format)
     taken.update(KV_ROLES if last in _ATTENDS else ())
     taken.update(("e_score_correction_bias",) if last in _ROUTERS else ())
@@ -85,5 +85,5 @@ def _beside_heads(tree: Tree) -> Iterator[str]:
     """A head has a weight, and the scales of its codes."""
     for name in tree.heads:
         module = tree.checkpoint.modules[name]
-        taken = {"weight", *tree.takes, *_of_format(tree, name)}
+        taken = {"weight", "g_idx", *tree.takes, *_of_format(tree, name)}
         yield from (tensor for role, tensor in module.tensor_names.items() if role not in taken)

@@ -27,18 +27,16 @@ def incomplete_reasons(tree: Tree) -> Iterator[Reason]:
 
 
 def foreign_reasons(tree: Tree) -> Iterator[Reason]:
-    """What another quantizer stores next to its codes, without them.
+    """What another quantizer stores next to its codes, without these.
 
     vLLM has no parameter for it, nor has SGLang: some of its classes stop, others pass over it.
-    Since 0.30.0 vLLM drops the order of columns whatever quantized the checkpoint
-    (vllm/model_executor/layers/quantization/base_config.py, `get_checkpoint_weight_mapper`).
     """
     roles = _FOREIGN - tree.takes - {tree.expected.drops_role}
     modules = (tree.checkpoint.modules[name] for name in tree.places)
     names = [
         module.tensor_names[role]
         for module in modules
-        if module.weight is None
+        if module.weight is None or "weight" in module.tensors
         for role in module.tensors
         if role in roles
     ]
