@@ -187,9 +187,9 @@ def test_of_a_release_between_two_only_what_the_class_does_alike_is_known() -> N
 
 
 def test_formats_that_one_of_two_releases_loads_are_not_known_between_them() -> None:
-    """SGLang 0.5.14 reads no MIXED_PRECISION; so nobody knows whether 0.5.16 does."""
+    """SGLang 0.5.14 reads no MIXED_PRECISION, 0.5.16 does."""
     older, between, newer = (
-        learned_of("Olmo2ForCausalLM", "sglang", v) for v in ("0.5.14", "0.5.18", "0.5.23")
+        learned_of("Olmo2ForCausalLM", "sglang", v) for v in ("0.5.14", "0.5.15", "0.5.16")
     )
     down = "model.layers.#.mlp.down_proj"
     assert [k.names.rows[down].proved for k in (older, between, newer)] == ["84", "84", "84m"]
