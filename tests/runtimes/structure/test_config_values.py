@@ -56,7 +56,8 @@ def test_layers_that_config_json_counts_are_those_of_the_language_model(
     shutil.copytree(DATA / "nanovl-mixed", tmp_path / "c")
     file = tmp_path / "c" / "config.json"
     config = json.loads(file.read_text())
-    del config["llm_config"]["layers_block_type"]
+    kinds = config["llm_config"]["layers_block_type"]
+    config["llm_config"]["layers_block_type"] = [*kinds, *kinds][:layers]
     config["llm_config"]["num_hidden_layers"] = layers
     file.write_text(json.dumps(config))
     verdict = judge(load(tmp_path / "c"), Target("vllm", "0.33.0", "0.33.0"))
