@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from place_learner import drafts
+from place_learner import cache_scales, drafts
 from place_learner.masks import carried, mask, numbers
 
 Result = Mapping[str, Any]
@@ -29,10 +29,6 @@ _NOT_STORED: Final = re.compile(
     r"\.(?:k|v|q|prob)_scale\Z|\.norm_(?:mean|std)\Z|(?:^|\.)position_ids\Z"
 )
 """Parameters that no checkpoint needs to fill: scales of the attention cache, means of pixels."""
-_STOPS: Final = re.compile(r"[kv]_scale\b|KVCacheScaleParameter|'weight_loader'")
-"""In errors: the loader has no parameter for the scale of a cache, or a wrong one."""
-_IN_TOWER: Final = re.compile(r"vision|visual|audio|encoder")
-"""Scales were offered for towers too, which have no cache."""
 _FIRST_NUMBER: Final = re.compile(r"(?:.*?\.)??\d+(?=\.)")
 
 
@@ -104,8 +100,8 @@ def table(result: Result) -> dict[str, Any]:
         "unused": sorted(unused - {b + n for b, names in blocks.items() for n in names.order}),
         "unclear": sorted(unclear),
         "dropped": _dropped(result.get("passes", ())),
-        "kv_scales": _kv_scales(result.get("passes", ())),
-        "stops_at_kv_scales": _stops_at_kv_scales(result.get("passes", ())),
+        "kv_scales": cache_scales.loaded(result.get("passes", ())),
+        "stops_at_kv_scales": cache_scales.stops(result.get("passes", ())),
         "packed": {k: list(v) for k, v in sorted(runs[0]["packed"].items())},
         "inner": runs[0]["inner"],
     }
@@ -241,26 +237,6 @@ def _values(values: Mapping[str, Any], blocks: Mapping[str, _Names]) -> dict[str
 def _dropped(passes: Sequence[Result]) -> dict[str, list[str]]:
     """quant_algo -> places that get no config of that name, though they get others."""
     return {run["quant_algo"]: run["dropped"] for run in passes if run.get("dropped")}
-
-
-def _kv_scales(passes: Sequence[Result]) -> bool | None:
-    """Whether scales of the attention cache are loaded; None where that was not seen."""
-    for run in passes:
-        if run["quant_algo"] == "KV":
-            if "goes nowhere" in run["error"]:
-                return False
-            return None if run["error"] else True
-    return None
-
-
-def _stops_at_kv_scales(passes: Sequence[Result]) -> bool | None:
-    """True where the loader raised at scales of the attention cache of the language model."""
-    errors = [run["error"] for run in passes if run["quant_algo"] == "KV"]
-    stops = any(
-        _STOPS.search(error) and "goes nowhere" not in error and not _IN_TOWER.search(error)
-        for error in errors
-    )
-    return stops or None
 
 
 def provenance(result: Result) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What may stop an older release: what stops the newest one, or what changed around it."""
+"""Why a yes is not certain: a key that the class needs, or what another release was seen to do."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -9,9 +9,11 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.family import Family
 from ckptfix.runtimes.judged import expected_for, seen_with_cache_scales
 from ckptfix.runtimes.learned import settings, sizes
+from ckptfix.runtimes.learned.doubts import never_without
 from ckptfix.runtimes.learned.release_file import releases_in
-from ckptfix.runtimes.loads import Reason
-from ckptfix.runtimes.structure import Tree, class_reasons, learned_size_reasons
+from ckptfix.runtimes.loads import Answer, Reason
+from ckptfix.runtimes.structure import Expected, Tree, class_reasons, learned_size_reasons
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
 
 
@@ -43,6 +45,13 @@ def later_stop(
     if reason is None:
         return ""
     return f"{newest} does not load it: {reason.cause or reason}; this release was not tried"
+
+
+def unless_lacking(verdict: TargetVerdict, expected: Expected) -> TargetVerdict:
+    """The verdict; unknown instead of yes without a key that the class was seen to need."""
+    if not expected.lacks or verdict.loads.answer is not Answer.YES:
+        return verdict
+    return TargetVerdict(verdict.target, never_without(expected.lacks[0]))
 
 
 def _unsettled(checkpoint: Checkpoint, family: Family, target: Target, architecture: str) -> str:

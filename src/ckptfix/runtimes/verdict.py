@@ -16,41 +16,32 @@ from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.foreign import NotModelledError, NotModelOptError
-from ckptfix.runtimes.common.methods import NotKnownError
 from ckptfix.runtimes.common.mistral import NotReadError
 from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.family import Family, family_for, why_unknown
+from ckptfix.runtimes.foreign_verdict import judge_foreign, not_read
 from ckptfix.runtimes.installed.answer import Installed
 from ckptfix.runtimes.installed.bound import bound_of
 from ckptfix.runtimes.installed.verdict import verdict_of
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.judged import config_reasons, expected_for, faults_of, judge_all
-from ckptfix.runtimes.later import later_stop
-from ckptfix.runtimes.learned.doubts import Doubts, never_without
-from ckptfix.runtimes.loads import (
-    SHARDS_MISSING,
-    Answer,
-    Effect,
-    Reason,
-)
-from ckptfix.runtimes.method_verdict import KNOWN_ROLES, MethodJudge
+from ckptfix.runtimes.later import later_stop, unless_lacking
+from ckptfix.runtimes.learned.doubts import Doubts
+from ckptfix.runtimes.loads import SHARDS_MISSING, Answer
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleJudge
 from ckptfix.runtimes.options import with_options
 from ckptfix.runtimes.other_format import of_other_format, with_other_flags
-from ckptfix.runtimes.placing import placed
 from ckptfix.runtimes.profile import ArchitectureProfile, RuntimeProfile
 from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.reading import read_metadata
 from ckptfix.runtimes.registry import runtime_named
-from ckptfix.runtimes.release_names import bound_names
-from ckptfix.runtimes.structure import Expected, Tree, class_reasons, structure_reasons
+from ckptfix.runtimes.structure import Expected, class_reasons
 from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.tied_head import tied_head_reasons
 from ckptfix.text import visible
 
 _NAMES_FIT: Final = "nothing is wrong with the names, but dtypes and shapes decide too"
-_DTYPES_DECIDE: Final = "dtypes decide for this quantizer"
 
 
 def judge_each(
@@ -104,7 +95,7 @@ def _judge_recorded(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
         if checkpoint.dialect.reading is not None:
             quantizer = checkpoint.dialect.quantizer
             reason = f"how this release reads metadata of {quantizer} is not known to ckptfix"
-        return _not_read(checkpoint, target, reason)
+        return not_read(checkpoint, target, reason)
 
 
 def _judge_installed(checkpoint: Checkpoint, target: Target, installed: Installed) -> TargetVerdict:
@@ -158,7 +149,7 @@ def _judge_chosen(checkpoint: Checkpoint, target: Target, runtime: Runtime) -> T
     try:
         metadata = read_metadata(checkpoint, profile, outer)
     except NotModelOptError as foreign:
-        return _judge_method(checkpoint, target, family, outer, foreign)
+        return judge_foreign(checkpoint, target, family, outer, foreign)
     classes = [outer, *family.inner_of(checkpoint.config.nested)]
     expected = expected_for(checkpoint, family, target, classes, has_config=not metadata.ignored)
     release = _Release(runtime, profile, family, classes, metadata, expected)
@@ -216,19 +207,12 @@ def _judged(checkpoint: Checkpoint, target: Target, release: _Release) -> Target
     faults += tuple(tied_head_reasons(judge_, family, expected))
     verdict = TargetVerdict(target, modules=every, faults=faults, metadata=metadata, bound=bound)
     if family.learned is None:
-        return _unless_lacking(verdict, expected)
+        return unless_lacking(verdict, expected)
     if stops:  # wherever the class, which is not built, would put the modules
         return replace(verdict, modules=tuple(m for m in every if m.agrees), faults=stops)
     is_mapped = family.mappers is not None or not any(p.depends_on_config for p in release.own)
     doubts = Doubts(checkpoint, family.learned, expected.lacks)
     return _if_certain(verdict, doubts, is_mapped=is_mapped)
-
-
-def _unless_lacking(verdict: TargetVerdict, expected: Expected) -> TargetVerdict:
-    """The verdict; unknown instead of yes without a key that the class was seen to need."""
-    if not expected.lacks or verdict.loads.answer is not Answer.YES:
-        return verdict
-    return TargetVerdict(verdict.target, never_without(expected.lacks[0]))
 
 
 def _unless_later_stops(
@@ -262,54 +246,3 @@ def _if_certain(verdict: TargetVerdict, doubts: Doubts, *, is_mapped: bool) -> T
         found = f"its class was learned from {known.version}, built with {known.config}"
         why = f"{found}; likely {verdict.loads.answer}"
     return TargetVerdict(verdict.target, f"{reason}: {why}")
-
-
-def _judge_method(
-    checkpoint: Checkpoint, target: Target, family: Family, outer: str, foreign: NotModelOptError
-) -> TargetVerdict:
-    """The verdict where a class for another quantizer reads the metadata.
-
-    Raises:
-        NotModelOptError: what the class does is not known.
-        StopsError: it rejects the metadata.
-    """
-    runtime, found = runtime_named(target.runtime), foreign.found
-    if checkpoint.table.names_only:
-        return TargetVerdict(target, f"{SHARDS_MISSING}; {_DTYPES_DECIDE}")
-    method = runtime.method_named(foreign.method, target.profile_version, outer)
-    if method is None or family.learned is not None:  # its class was not learned with that method
-        raise foreign
-    names = bound_names(checkpoint, target, family, outer)
-    dtypes = {name: tensor.dtype for name, tensor in checkpoint.table.tensors.items()}
-    lookup = method.bind(found, names, dtypes)
-    reached = names if method.maps_names else names.unmapped()
-    judge_ = MethodJudge(checkpoint, lookup, found.place(), drops_strays=runtime.drops_strays)
-    try:
-        modules = judge_.judge(placed(checkpoint, family))
-    except NotKnownError as unknown:
-        reason = f"what it builds for {unknown} is not known"
-        return _not_read(checkpoint, target, reason)
-    metadata = EffectiveMetadata(found.file, found.path, "", kv_cache=True)
-    classes = [outer, *family.inner_of(checkpoint.config.nested)]
-    expected = expected_for(checkpoint, family, target, classes, has_config=True)
-    tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=True, takes=KNOWN_ROLES)
-    faults = (*class_reasons(checkpoint, expected), *structure_reasons(tree))
-    verdict = TargetVerdict(
-        target, modules=modules, faults=faults, metadata=metadata, names=reached
-    )
-    return _unless_lacking(verdict, expected)
-
-
-def _not_read(checkpoint: Checkpoint, target: Target, reason: str) -> TargetVerdict:
-    """How the metadata is read is not known, but only ModelOpt's could fit some tensors."""
-    if _only_modelopt_stores(checkpoint):
-        return TargetVerdict(target, refusal=Reason(reason, Effect.STOPS))
-    return TargetVerdict(target, reason)
-
-
-def _only_modelopt_stores(checkpoint: Checkpoint) -> bool:
-    """True for tensors for which only ModelOpt's layers have a parameter."""
-    mixes = checkpoint.config.values.get("quantization_config")
-    if isinstance(mixes, dict) and "moe_quant_algo" in mixes:
-        return False  # DeepSeek V4 in FP8, its experts in NVFP4
-    return any("weight_scale_2" in module.tensors for module in checkpoint.modules.values())

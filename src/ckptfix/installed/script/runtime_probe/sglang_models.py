@@ -2,17 +2,13 @@
 
 import concurrent.futures
 import contextlib
-import dataclasses
-import importlib
-import inspect
 import json
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from runtime_probe import gpu, stand_ins
+from runtime_probe import gpu, sglang_start, stand_ins
 from runtime_probe.built import Built, Kinds
 from runtime_probe.listening import Call, by_layer, listen
 from runtime_probe.meta_mode import mode
@@ -185,7 +181,7 @@ class SglangModels:
         errors = []
         for backend in _BACKENDS:
             try:
-                arguments = _publish(folder, backend)
+                arguments = sglang_start.publish(folder, backend)
                 break
             except Exception as error:
                 errors.append(error)
@@ -193,71 +189,7 @@ class SglangModels:
             raise errors[0]
         self.started = True
         with mode():
-            _groups(arguments)
-
-
-def _publish(folder: str, backend: str | None) -> Any:
-    """The server's arguments where models look for them.
-
-    Without fusion of shared experts, which depends on the GPU and on the kernels: it puts them into
-    the bank of the routed ones.
-    """
-    from sglang.srt.server_args import ServerArgs
-
-    arguments = ServerArgs(
-        model_path=folder,
-        tokenizer_path=folder,
-        skip_tokenizer_init=True,
-        attention_backend=backend,
-        dtype="bfloat16",
-        device="cuda",
-        disable_cuda_graph=True,
-        disable_shared_experts_fusion=True,
-    )
-    try:
-        from sglang.srt import runtime_context
-
-        ranks = runtime_context.SpawnRanks
-        fields = getattr(ranks, "__struct_fields__", None)
-        fields = fields or [field.name for field in dataclasses.fields(ranks)]
-    except (ImportError, AttributeError):
-        from sglang.srt.server_args import set_global_server_args_for_scheduler
-
-        set_global_server_args_for_scheduler(arguments)
-        return arguments
-    zeros = dict.fromkeys(fields, 0)
-    runtime_context.publish(arguments, role="scheduler", ranks=ranks(**zeros))
-    return arguments
-
-
-def _groups(arguments: Any) -> None:
-    from sglang.srt.distributed import parallel_state as state
-    from sglang.srt.layers.dp_attention import initialize_dp_attention
-
-    with tempfile.NamedTemporaryFile(delete=False) as store:
-        state.init_distributed_environment(
-            world_size=1,
-            rank=0,
-            local_rank=0,
-            distributed_init_method=f"file://{store.name}",
-            backend="gloo",
-        )
-    state.initialize_model_parallel()
-    moe = importlib.import_module("sglang.srt.layers.moe")
-    for start in (moe.initialize_moe_config, initialize_dp_attention):
-        _call(start, arguments)
-
-
-def _call(function: Callable[..., Any], arguments: Any) -> None:
-    """Call it with those of two parameters that the release gave it."""
-    from sglang.srt.configs.model_config import ModelConfig
-
-    made = {
-        "server_args": lambda: arguments,
-        "model_config": lambda: ModelConfig.from_server_args(arguments),
-    }
-    taken = inspect.signature(function).parameters
-    function(**{name: make() for name, make in made.items() if name in taken})
+            sglang_start.groups(arguments)
 
 
 def _loading() -> contextlib.AbstractContextManager[Any]:

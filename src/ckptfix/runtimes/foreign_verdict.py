@@ -1,0 +1,79 @@
+"""The verdict of a release that reads the metadata as that of another quantizer than ModelOpt."""
+
+from typing import Final
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.runtimes.common.effective import EffectiveMetadata
+from ckptfix.runtimes.common.foreign import NotModelOptError
+from ckptfix.runtimes.common.methods import NotKnownError
+from ckptfix.runtimes.family import Family
+from ckptfix.runtimes.judged import expected_for
+from ckptfix.runtimes.later import unless_lacking
+from ckptfix.runtimes.loads import SHARDS_MISSING, Effect, Reason
+from ckptfix.runtimes.method_verdict import KNOWN_ROLES, MethodJudge
+from ckptfix.runtimes.placing import placed
+from ckptfix.runtimes.registry import runtime_named
+from ckptfix.runtimes.release_names import bound_names
+from ckptfix.runtimes.structure import Tree, class_reasons, structure_reasons
+from ckptfix.runtimes.target_verdict import TargetVerdict
+from ckptfix.runtimes.targets import Target
+
+_DTYPES_DECIDE: Final = "dtypes decide for this quantizer"
+
+
+def judge_foreign(
+    checkpoint: Checkpoint, target: Target, family: Family, outer: str, foreign: NotModelOptError
+) -> TargetVerdict:
+    """The verdict where a class for another quantizer reads the metadata.
+
+    Args:
+        checkpoint: what is judged.
+        target: the release.
+        family: how it lays out the modules.
+        outer: its outer class.
+        foreign: what the release found.
+
+    Raises:
+        NotModelOptError: what the class does is not known.
+        StopsError: it rejects the metadata.
+    """
+    runtime, found = runtime_named(target.runtime), foreign.found
+    if checkpoint.table.names_only:
+        return TargetVerdict(target, f"{SHARDS_MISSING}; {_DTYPES_DECIDE}")
+    method = runtime.method_named(foreign.method, target.profile_version, outer)
+    if method is None or family.learned is not None:  # its class was not learned with that method
+        raise foreign
+    names = bound_names(checkpoint, target, family, outer)
+    dtypes = {name: tensor.dtype for name, tensor in checkpoint.table.tensors.items()}
+    lookup = method.bind(found, names, dtypes)
+    reached = names if method.maps_names else names.unmapped()
+    judge_ = MethodJudge(checkpoint, lookup, found.place(), drops_strays=runtime.drops_strays)
+    try:
+        modules = judge_.judge(placed(checkpoint, family))
+    except NotKnownError as unknown:
+        reason = f"what it builds for {unknown} is not known"
+        return not_read(checkpoint, target, reason)
+    metadata = EffectiveMetadata(found.file, found.path, "", kv_cache=True)
+    classes = [outer, *family.inner_of(checkpoint.config.nested)]
+    expected = expected_for(checkpoint, family, target, classes, has_config=True)
+    tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=True, takes=KNOWN_ROLES)
+    faults = (*class_reasons(checkpoint, expected), *structure_reasons(tree))
+    verdict = TargetVerdict(
+        target, modules=modules, faults=faults, metadata=metadata, names=reached
+    )
+    return unless_lacking(verdict, expected)
+
+
+def not_read(checkpoint: Checkpoint, target: Target, reason: str) -> TargetVerdict:
+    """How the metadata is read is not known, but only ModelOpt's could fit some tensors."""
+    if _only_modelopt_stores(checkpoint):
+        return TargetVerdict(target, refusal=Reason(reason, Effect.STOPS))
+    return TargetVerdict(target, reason)
+
+
+def _only_modelopt_stores(checkpoint: Checkpoint) -> bool:
+    """True for tensors for which only ModelOpt's layers have a parameter."""
+    mixes = checkpoint.config.values.get("quantization_config")
+    if isinstance(mixes, dict) and "moe_quant_algo" in mixes:
+        return False  # DeepSeek V4 in FP8, its experts in NVFP4
+    return any("weight_scale_2" in module.tensors for module in checkpoint.modules.values())
