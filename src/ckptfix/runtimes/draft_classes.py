@@ -3,18 +3,14 @@
 `<runtime>/drafts.toml` names them, by the architecture of the model.
 """
 
-import tomllib
 from collections.abc import Mapping
-from functools import cache
 
-from ckptfix.runtimes.facts import FACTS
+from ckptfix.runtimes.toml_folder import facts_of
 
 
-@cache
 def draft_classes(runtime: str) -> Mapping[str, str]:
     """Architecture -> class; empty for a runtime of which none is known."""
-    path = FACTS / runtime / "drafts.toml"
-    return tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return facts_of(runtime).found("drafts.toml")
 
 
 def is_draft(runtime: str, architecture: str) -> bool:

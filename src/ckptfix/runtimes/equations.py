@@ -3,7 +3,6 @@
 The files `<runtime>/equations.toml` were written by reading the releases.
 """
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -13,9 +12,9 @@ import msgspec
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.config_classes import ConfigClass, flattened
-from ckptfix.runtimes.facts import FACTS
 from ckptfix.runtimes.layout import size_in
 from ckptfix.runtimes.loads import Reason
+from ckptfix.runtimes.toml_folder import facts_of
 
 
 class Equation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,15 +40,17 @@ class EquationsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def equations(runtime: str, version: str, architecture: str) -> tuple[Equation, ...]:
     """What the class of an architecture compares in a release."""
-    path = FACTS / runtime / "equations.toml"
-    if not path.is_file():
-        return ()
-    known = msgspec.convert(tomllib.loads(path.read_text("utf-8")), EquationsFile)
     return tuple(
         equation
-        for equation in known.equations
+        for equation in _read(runtime)
         if architecture in equation.architectures and covers(equation.versions, version)
     )
+
+
+@cache
+def _read(runtime: str) -> tuple[Equation, ...]:
+    found = facts_of(runtime).found("equations.toml")
+    return msgspec.convert(found, EquationsFile).equations if found else ()
 
 
 def unequal(

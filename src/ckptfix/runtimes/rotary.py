@@ -4,7 +4,6 @@ The files `<runtime>/rotary.toml` were written by reading the releases. Classes 
 refuse more, of the types that they know (`runtimes/config_classes/`).
 """
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import chain
@@ -17,7 +16,7 @@ from ckptfix.checkpoint.model_config import NESTED_CONFIGS
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.kinds import ABSENT, kind_of
 from ckptfix.runtimes.common.rows import covers
-from ckptfix.runtimes.facts import FACTS
+from ckptfix.runtimes.toml_folder import facts_of
 
 _KEYS: Final = ("rope_scaling", "rope_parameters")
 """Keys of rotary settings, the one that counts first."""
@@ -114,7 +113,5 @@ def _rotary(runtime: str, architecture: str) -> Rotary | None:
 
 @cache
 def _read(runtime: str) -> RotaryFile | None:
-    path = FACTS / runtime / "rotary.toml"
-    if not path.is_file():
-        return None
-    return msgspec.convert(tomllib.loads(path.read_text("utf-8")), RotaryFile)
+    found = facts_of(runtime).found("rotary.toml")
+    return msgspec.convert(found, RotaryFile) if found else None

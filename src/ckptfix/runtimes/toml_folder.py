@@ -6,7 +6,7 @@ a checkpoint needs what two or three files say.
 
 import tomllib
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from msgspec import Struct
@@ -23,6 +23,14 @@ class TomlFolder(Struct, frozen=True, eq=False, dict=True):
     def texts(self) -> Mapping[str, str]:
         """File name -> text, in the order of the names."""
         return {path.name: path.read_text("utf-8") for path in toml_files(FACTS / self.name)}
+
+    def found(self, file: str) -> dict[str, Any]:
+        """The content of a file; empty where there is none.
+
+        Raises:
+            tomllib.TOMLDecodeError: it is not TOML.
+        """
+        return self.parsed(file) if file in self.texts else {}
 
     def holding(self, part: str) -> tuple[str, ...]:
         """Names of the files whose text has this part."""
@@ -41,3 +49,9 @@ class TomlFolder(Struct, frozen=True, eq=False, dict=True):
     @cached_property
     def _parsed(self) -> dict[str, dict[str, Any]]:
         return {}
+
+
+@cache
+def facts_of(runtime: str) -> TomlFolder:
+    """The files of facts in the folder of a runtime."""
+    return TomlFolder(runtime)

@@ -1,6 +1,5 @@
 """Shared experts that SGLang puts into the bank of the routed ones, although they differ."""
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from typing import Final
@@ -8,9 +7,9 @@ from typing import Final
 import msgspec
 
 from ckptfix.runtimes.common.rows import covers
-from ckptfix.runtimes.facts import FACTS
+from ckptfix.runtimes.toml_folder import facts_of
 
-_FILE: Final = FACTS / "sglang" / "shared_experts.toml"
+_FILE: Final = "shared_experts.toml"
 _SHARED: Final = ".shared_expert"
 """At the start of the last part but one: `mlp.shared_expert.`, `mlp.shared_experts.`"""
 _GATE: Final = "shared_expert_gate"
@@ -62,4 +61,4 @@ def _differs(name: str, stored: Mapping[str, str]) -> bool:
 
 @cache
 def _facts() -> _Facts:
-    return msgspec.convert(tomllib.loads(_FILE.read_text("utf-8")), _Facts)
+    return msgspec.convert(facts_of("sglang").parsed(_FILE), _Facts)
