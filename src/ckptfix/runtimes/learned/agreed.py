@@ -15,6 +15,7 @@ from ckptfix.runtimes.learned.records import (
     NameRecord,
     TableRecord,
 )
+from ckptfix.runtimes.learned.table import names_in, whole_name
 
 _ALWAYS: Final = ""
 _TOP: Final = ""
@@ -123,12 +124,8 @@ def _both(older: str, newer: str) -> str:
 
 def _shapes(block: BlockRecord) -> dict[str, Sets]:
     """Condition -> the sets of names that the block may hold."""
-    names = [record.name for record in block.names]
     found = {
-        condition: frozenset(
-            frozenset(name for number, name in enumerate(names) if int(bits, 16) >> number & 1)
-            for bits in sets
-        )
+        condition: frozenset(names_in(block, shape) for shape in sets)
         for condition, sets in block.shapes.items()
     }
     return {_ALWAYS: frozenset(), **found}
@@ -166,8 +163,8 @@ def _unclear(
         several = {record.name for record in second}
         at = block.at or name
         for record in block.names:
-            place = f"{at}{record.place[1:]}" if record.place.startswith("~") else record.place
-            if record.name in several or (record.kind and place in places):
+            is_in = record.kind and whole_name(record.place, at) in places
+            if is_in or record.name in several:
                 yield f"{start}{record.name}"
 
 

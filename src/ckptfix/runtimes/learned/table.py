@@ -126,7 +126,7 @@ class Table(Struct, frozen=True, dict=True):
         if others or len(changed) > 1:
             return None
         sets = record.shapes.get(changed[0] if changed else "", ())
-        return tuple(_names(record, int(bits, 16)) for bits in sets) or None
+        return tuple(names_in(record, bits) for bits in sets) or None
 
     def _keys(self, record: BlockRecord) -> set[str]:
         return {condition.partition("=")[0] for condition in record.shapes if condition}
@@ -148,17 +148,20 @@ class Table(Struct, frozen=True, dict=True):
         return values.get(last, default) if isinstance(values, dict) else default
 
 
-def _names(record: BlockRecord, bits: int) -> frozenset[str]:
+def names_in(record: BlockRecord, shape: str) -> frozenset[str]:
+    """The names of a set in `BlockRecord.shapes`."""
+    bits = int(shape, 16)
     return frozenset(known.name for index, known in enumerate(record.names) if bits >> index & 1)
 
 
 def _row(stored: str, block: str, record: NameRecord, order: int) -> Row:
-    place = _long(record.place, block)
+    place = whole_name(record.place, block)
     name = record.asked
     if name is not None:
-        name = place if name == "=" else _long(name, block)
+        name = place if name == "=" else whole_name(name, block)
     return Row(stored, place, name, record.kind, record.proved, order)
 
 
-def _long(name: str, block: str) -> str:
+def whole_name(name: str, block: str) -> str:
+    """A name of a record, with the place of its block for `~`."""
     return block + name[1:] if name.startswith("~") else name
