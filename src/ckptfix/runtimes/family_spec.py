@@ -115,8 +115,7 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """False: `k_scale` and `v_scale` of the checkpoint are not loaded; None: as in the table, and
     where they were not tried, they are."""
     stops_at_kv_scales: bool = False
-    """The classes stop at a `k_scale` or `v_scale` for which they have no parameter, which
-    `kv_scales = false` declares for all."""
+    """The classes stop at a `k_scale` or `v_scale`, for which they have no parameter."""
     stops_at_kv_scales_in: dict[str, str] = {}
     """Architecture -> the releases, a PEP 440 specifier, whose class stops at `k_scale` of `k_proj`
     and `v_scale` of `v_proj`."""

@@ -129,7 +129,8 @@ def seen_with_cache_scales(
 ) -> Learned | None:
     """What was learned of a release; None where no such scales are stored, or the family has it."""
     spec = family.spec
-    is_written = spec.kv_scales is not None or architecture in spec.stops_at_kv_scales_in
+    in_every_release = spec.kv_scales is not None or spec.stops_at_kv_scales
+    is_written = in_every_release or architecture in spec.stops_at_kv_scales_in
     if is_written or not _has_cache_scales(checkpoint):
         return None
     return of_release(target.runtime, target.profile_version, architecture)
