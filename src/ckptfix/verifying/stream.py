@@ -1,10 +1,6 @@
-"""Tensors from files to the device, through safetensors, while the kernel reads ahead."""
+"""Tensors from files to the device, through safetensors, while threads read ahead."""
 
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +13,7 @@ from torch import Tensor
 from ckptfix.errors import CkptfixError
 from ckptfix.place import Place
 from ckptfix.text import visible
+from ckptfix.verifying.read_ahead import ReadAhead
 
 PREFETCH_BYTES: Final = 1 << 30
 _MAPPED: Final = 1 << 28
@@ -64,7 +61,7 @@ Tensors = Mapping[tuple[str, str], Tensor]
 
 
 class Stream:
-    """Units in file order; a context manager, because it owns a thread.
+    """Units in file order; a context manager, because it owns threads.
 
     On a CPU, tensors are views of mapped files, so that they take no memory that the kernel cannot
     take back. What is mapped never exceeds the largest unit by more than `_MAPPED`.
@@ -78,8 +75,8 @@ class Stream:
         self._device = str(device)
         self._prefetch = prefetch
         self._requested = 0
-        """Units that the kernel was asked to read."""
-        self._reader = ThreadPoolExecutor(1, "ckptfix-read")
+        """Units that are being read."""
+        self._reader = ReadAhead()
         self._files: dict[Path, Any] = {}
         self._mapped = 0
 
@@ -88,7 +85,7 @@ class Stream:
 
     def __exit__(self, *_: object) -> None:
         self._files.clear()
-        self._reader.shutdown(wait=True, cancel_futures=True)
+        self._reader.close()
 
     def __iter__(self) -> Iterator[tuple[Unit, Tensors]]:
         """Each unit and its tensors on the device; drop them before requesting the next ones.
@@ -112,9 +109,10 @@ class Stream:
                 self._mapped = 0
 
     def _read_ahead(self, until: int) -> None:
-        """Ask the kernel for the units that end before so many bytes."""
+        """Start to read the units that end before so many bytes."""
         while self._requested < len(self._units) and self._ends[self._requested] <= until:
-            self._reader.submit(_fill_page_cache, self._units[self._requested])
+            spans = self._units[self._requested].spans
+            self._reader.request((span.path, span.start, span.nbytes) for span in spans)
             self._requested += 1
 
     def _tensor(self, span: TensorSpan) -> Tensor:
@@ -133,18 +131,3 @@ class Stream:
             raise CkptfixError(str(error.strerror or error), place=place) from error
         # ModelOpt stores E8M0 as U8; decoders take both as bytes.
         return tensor.view(torch.uint8) if span.dtype == "F8_E8M0" else tensor
-
-
-def _fill_page_cache(unit: Unit) -> None:
-    """Have the kernel read a unit, if it can; a file that cannot be opened is reported later."""
-    if sys.platform in ("darwin", "win32"):
-        return
-    with suppress(OSError):
-        for path in dict.fromkeys(span.path for span in unit.spans):
-            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                for span in unit.spans:
-                    if span.path == path:
-                        os.posix_fadvise(handle, span.start, span.nbytes, os.POSIX_FADV_WILLNEED)
-            finally:
-                os.close(handle)
