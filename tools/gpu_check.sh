@@ -9,13 +9,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
-export PYTHONPATH="$PWD/src:$PWD"
+export PYTHONPATH="$PWD/src:$PWD${PYTHONPATH:+:$PYTHONPATH}"
 
 "$python" tools/gpu_table.py --device-line
 
 # Every step runs, so that one call on a lent machine tells all that is wrong.
 status=0
-"$python" -m pytest tests/verifying -p no:cacheprovider -q -k "gpu or stream or command" || status=1
+"$python" -m pytest tests/verifying -p no:cacheprovider -q -k "gpu or stream or read_ahead or command" || status=1
 "$python" tools/gpu_table.py || status=1
 "$python" benchmarks/verify.py --device cuda --gigabytes "${1:-8}" || status=1
 exit $status

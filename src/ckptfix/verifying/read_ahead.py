@@ -16,7 +16,7 @@ THREADS: Final = 8
 """They wait for the disk nearly all the time."""
 CHUNK: Final = 1 << 24
 """Bytes that one thread reads from one open file."""
-_BUFFER: Final = 1 << 20
+_BUFFER: Final = 1 << 22
 _NOWAIT: Final = getattr(os, "RWF_NOWAIT", None)
 """Linux has it: a read that fails where it would wait for the disk."""
 
@@ -40,14 +40,16 @@ class ReadAhead:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _read(self, path: Path, start: int, end: int) -> None:
-        with suppress(OSError), path.open("rb", buffering=0) as file:
-            # Copying what memory has already would only take time.
-            while start < end and not _is_cached(file.fileno(), start, end):
+        with suppress(OSError):
+            if _is_cached(path, start, end):
+                return  # copying it would only take time
+            with path.open("rb", buffering=0) as file:
                 file.seek(start)
-                done = file.readinto(self._buffer()[: end - start])
-                if not done:
-                    return
-                start += done
+                while start < end:
+                    done = file.readinto(self._buffer()[: end - start])
+                    if not done:
+                        return
+                    start += done
 
     def _buffer(self) -> memoryview:
         if not hasattr(self._own, "buffer"):
@@ -56,13 +58,17 @@ class ReadAhead:
         return buffer
 
 
-def _is_cached(handle: int, start: int, end: int) -> bool:
-    """Whether the page cache has the first and the last byte of a range, as far as can be known."""
+def _is_cached(path: Path, start: int, end: int) -> bool:
+    """Whether the page cache has the first and the last byte of a range, as far as can be known.
+
+    On a handle of its own: the kernel reads ahead less on one that does not read in order.
+    """
     if _NOWAIT is None:
         return False
-    try:
-        for at in (start, end - 1):
-            os.preadv(handle, [bytearray(1)], at, _NOWAIT)
-    except OSError:
-        return False
+    with path.open("rb", buffering=0) as file:
+        try:
+            for at in (start, end - 1):
+                os.preadv(file.fileno(), [bytearray(1)], at, _NOWAIT)
+        except OSError:
+            return False
     return True
