@@ -219,3 +219,24 @@ def test_codes_that_are_cast_are_lost() -> None:
     after = before | {"cast": [["w", "int8", "float8_e4m3fn"]]}
     assert stricter(Judged(True, ()), before, before).loads
     assert stricter(Judged(True, ()), before, after).loads is False
+
+
+@pytest.mark.parametrize(
+    ("cast", "loads"),
+    [
+        (["model.A", "bfloat16", "float32"], True),
+        (["model.A", "float16", "float32"], False),
+        (["model.w", "float8_e4m3fn", "bfloat16"], False),
+    ],
+)
+def test_a_renamed_tensor_may_be_cast_as_before(cast: list[str], loads: bool) -> None:
+    codes = ["w", "float8_e4m3fn", "bfloat16"]
+    before = {
+        "never": [],
+        "partial": {},
+        "bcast": [],
+        "unused": [],
+        "cast": [["A_log", "bfloat16", "float32"], codes],
+    }
+    after = before | {"cast": [cast]}
+    assert stricter(Judged(False, (f"cast: 1, {cast}",)), before, after).loads is loads

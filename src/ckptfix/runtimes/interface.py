@@ -21,7 +21,7 @@ from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.online import OnlineRow
 from ckptfix.runtimes.common.patterns import Packed, PatternTable
 from ckptfix.runtimes.common.rows import Row, known_row, row_for
-from ckptfix.runtimes.config_classes import ConfigClassesRow
+from ckptfix.runtimes.config_classes import ConfigClassesRow, StrayConfig
 from ckptfix.runtimes.profile import ConfigMapper, RuntimeProfile
 
 Read = Callable[[Files, str, str], EffectiveMetadata | None]
@@ -114,6 +114,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     """It builds and quantizes a head that is tied to the embeddings."""
     config_classes: tuple[ConfigClassesRow, ...] = ()
     """With which classes its releases read config.json, oldest first; nobody looked before."""
+    stray_config: StrayConfig | None = None
+    """What it takes for the language model's config although the class reads no such config."""
     kv_scale_if_absent: float = 1.0
     """The scale of a quantized KV cache if none is stored (vLLM 0.33.0 and SGLang
     0.5.23, `process_weights_after_loading` in layers/quantization/kv_cache.py)."""

@@ -30,7 +30,7 @@ from ckptfix.runtimes.rotary import rotary_for
 from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.runtimes.structure import Expected, Tree, class_reasons, structure_reasons
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.tried import tried_for
+from ckptfix.runtimes.tried import stray_config_for, tried_for
 
 _HEAD: Final = ".lm_head"
 """Some releases look a name with this end up without what comes before it."""
@@ -101,6 +101,7 @@ def _expected(
         tied_by_wrapper=(ties and not spec.tied_by_text) or spec.tied_by_wrapper,
         config_class=_config_class(checkpoint, target),
         needs_model_type=requires_model_type(runtime.config_classes, target.profile_version),
+        stray_config=stray_config_for(checkpoint, target),
         tried=tried_for(checkpoint, target, classes),
         rotary=rotary_for(target.runtime, target.profile_version, classes[0]),
         sizes=sizes(target.runtime, target.profile_version, classes[0]),
@@ -165,6 +166,7 @@ def config_reasons(checkpoint: Checkpoint, target: Target) -> tuple[Reason, ...]
         None,
         config_class=_config_class(checkpoint, target),
         needs_model_type=requires_model_type(runtime.config_classes, target.profile_version),
+        stray_config=stray_config_for(checkpoint, target),
     )
     return tuple(class_reasons(checkpoint, expected))
 

@@ -10,7 +10,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.checkpoint.model_config import NESTED_CONFIGS
 from ckptfix.jsontext.text import Path
-from ckptfix.runtimes.config_classes import ConfigClass, class_for
+from ckptfix.runtimes.config_classes import ConfigClass, class_for, stray_language_config
 from ckptfix.runtimes.learned.settings import Settings, of_model_type, settings
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.targets import Target
@@ -75,6 +75,15 @@ def _tried(values: object, path: Path, target: Target, known: Settings | None) -
     other = class_for(rows, target.profile_version, known.record.model_type)
     is_same = own is not None and other is not None and own.record.reads_like(other.record)
     return Tried(path, known, own) if model_type == known.record.model_type or is_same else None
+
+
+def stray_config_for(checkpoint: Checkpoint, target: Target) -> str:
+    """The key of what a release takes for the language model's config, and stops; else empty."""
+    runtime, values = runtime_named(target.runtime), checkpoint.config_values
+    if values is None or checkpoint.is_mistral or runtime.stray_config is None:
+        return ""
+    version = target.profile_version
+    return stray_language_config(runtime.config_classes, version, values, runtime.stray_config)
 
 
 def _release(target: Target) -> tuple[str, str]:

@@ -5,6 +5,12 @@ key that is missing has the default of the class. `tools/record_config_classes.p
 here, one for each release of transformers; a runtime has some classes of its own.
 """
 
+from ckptfix.runtimes.config_classes.language import (
+    LOOKED_FOR,
+    StrayConfig,
+    second_language_config,
+    stray_language_config,
+)
 from ckptfix.runtimes.config_classes.record import (
     ConfigClass,
     ConfigClassesRow,
@@ -13,4 +19,14 @@ from ckptfix.runtimes.config_classes.record import (
     requires_model_type,
 )
 
-__all__ = ["ConfigClass", "ConfigClassesRow", "class_for", "flattened", "requires_model_type"]
+__all__ = [
+    "LOOKED_FOR",
+    "ConfigClass",
+    "ConfigClassesRow",
+    "StrayConfig",
+    "class_for",
+    "flattened",
+    "requires_model_type",
+    "second_language_config",
+    "stray_language_config",
+]

@@ -1,6 +1,6 @@
 """The recorded classes, by model_type."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Any, Final
 
@@ -232,6 +232,30 @@ def class_for(
     """
     row = known_row(version, rows)
     return _class_of(row, model_type) if row is not None else None
+
+
+def library_nested(
+    rows: Sequence[ConfigClassesRow], version: str, model_type: str
+) -> Collection[str] | None:
+    """Keys of the configs that a class of transformers reads; None if it is not known.
+
+    For releases before the first row only for classes that have none, which never had any.
+
+    Args:
+        rows: of the runtime, oldest first.
+        version: its release.
+        model_type: of config.json.
+    """
+    row = known_row(version, rows)
+    newest = row or (rows[-1] if rows else None)
+    if newest is None or any(
+        model_type in _file(file).classes for file in (newest.written, newest.own) if file
+    ):
+        return None
+    known = _class_of(newest, model_type)
+    if known is None or (row is None and known.record.nested):
+        return None
+    return known.record.nested.keys()
 
 
 def _class_of(row: ConfigClassesRow, name: object) -> ConfigClass | None:

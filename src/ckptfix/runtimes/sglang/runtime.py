@@ -9,6 +9,7 @@ from ckptfix.runtimes.common.layer_maps import HF_QUANT_FILE, Files
 from ckptfix.runtimes.common.patterns import Packed, PatternTable
 from ckptfix.runtimes.common.rows import row_for
 from ckptfix.runtimes.interface import Runtime
+from ckptfix.runtimes.sglang.config_object import stray_config
 from ckptfix.runtimes.sglang.correction import SglangRelease
 from ckptfix.runtimes.sglang.exclusion import SglangExclusion
 from ckptfix.runtimes.sglang.methods import method_named
@@ -49,6 +50,7 @@ RUNTIME: Final = Runtime(
     needs_architectures=True,
     always_takes_kv_scales=False,
     config_classes=CONFIG_CLASSES,
+    stray_config=stray_config,
     asks_entry_of_excluded=True,
     scale_names=dict.fromkeys(
         ("MXFP8", "FP8_PB_WO", "FP8_BLOCK_SCALES", BLOCK_FP8), "weight_scale_inv"

@@ -55,6 +55,8 @@ class Expected(Struct, frozen=True):
     """The class that reads config.json, where it is recorded."""
     needs_model_type: bool = False
     """It stops where config.json has no `model_type`."""
+    stray_config: str = ""
+    """Key of config.json whose value it takes for the language model's config, and stops."""
     tried: tuple[Tried, ...] = ()
     """Values of config.json that stop the classes, where they were tried."""
     rotary: Rotary | None = None

@@ -12,6 +12,7 @@ from ckptfix.runtimes.common.patterns import Packed, PatternTable
 from ckptfix.runtimes.common.rows import row_for
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.vllm.exclusion import VllmExclusion
+from ckptfix.runtimes.vllm.language_config import stray_config
 from ckptfix.runtimes.vllm.methods import method_named
 from ckptfix.runtimes.vllm.order import DROPS_G_IDX, SINCE
 from ckptfix.runtimes.vllm.reading import read_vllm
@@ -56,6 +57,7 @@ RUNTIME: Final = Runtime(
     method_named=method_named,
     online=ONLINE,
     config_classes=CONFIG_CLASSES,
+    stray_config=stray_config,
     chooses=_chooses,
     flags_for_transformers="--config-format hf --load-format hf",
     # Since vllm 0.25.0, AutoWeightsLoader loads most classes, and gets the names of these scales
