@@ -134,6 +134,24 @@ class LlamaForCausalLM(TorchModule):
                 target.copy_(tensor if tensor.dim() else tensor.reshape(1))
 
 
+class Registered:
+    """A class of the registry; importing it runs a line of Python."""
+
+    def __init__(self, line: str) -> None:
+        self.line = line
+
+    def load_model_cls(self) -> type:
+        exec(self.line)
+        return LlamaForCausalLM
+
+
+def try_inspect(_: str, model: Registered) -> type | None:
+    try:
+        return model.load_model_cls()
+    except (ImportError, RuntimeError):
+        return None
+
+
 class ModelConfig(Anything):
     def __init__(self, model: str, **given: Any) -> None:
         super().__init__(**given)
@@ -147,7 +165,16 @@ class ModelConfig(Anything):
         if self.values.get("stand_in_dies"):
             os.abort()
         if self.values.get("stand_in_imports"):
-            import a_package_that_nobody_has  # type: ignore[import-not-found] # noqa: F401
+            import a_package_that_nobody_has  # type: ignore[import-not-found]
+        if self.values.get("stand_in_wraps"):
+            try:
+                import a_package_that_nobody_has  # noqa: F401
+            except ImportError as error:
+                raise RuntimeError("the class does not import") from error
+        if line := self.values.get("stand_in_class"):
+            registry: Any = sys.modules["vllm.model_executor.models.registry"]
+            if registry._try_inspect_model_cls("LlamaForCausalLM", Registered(line)) is None:
+                raise ValueError("LlamaForCausalLM failed to be inspected")
         if host := self.values.get("stand_in_connects"):
             import socket
 
@@ -210,7 +237,11 @@ def install() -> None:
     module("vllm.transformers_utils.config", _CONFIG_REGISTRY={})
     module("vllm.model_executor")
     module("vllm.model_executor.models")
-    module("vllm.model_executor.models.registry", _SPECULATIVE_DECODING_MODELS={})
+    module(
+        "vllm.model_executor.models.registry",
+        _SPECULATIVE_DECODING_MODELS={},
+        _try_inspect_model_cls=try_inspect,
+    )
     module("vllm.model_executor.model_loader")
     module("vllm.model_executor.model_loader.default_loader")
     module(

@@ -97,6 +97,18 @@ def test_an_error_of_the_runtime_is_one_line_with_its_place(tmp_path: Path, spec
     ("config", "why"),
     [
         ({"stand_in_imports": True}, "a package is missing: ModuleNotFoundError"),
+        (
+            {"stand_in_class": "import a_package_that_nobody_has"},
+            "a package is missing: ModuleNotFoundError: No module named 'a_package_that_nob",
+        ),
+        (
+            {"stand_in_class": "raise RuntimeError('no such operator')"},
+            "it cannot be built here: RuntimeError: no such operator",
+        ),
+        (
+            {"stand_in_wraps": True},
+            "a package is missing: RuntimeError: the class does not import",
+        ),
         ({"stand_in_dies": True}, "it gave no answer: it died: signal 6"),
         (
             {"stand_in_connects": "192.0.2.1"},

@@ -51,6 +51,7 @@ class Process:
     _answers: dict[bytes, Answer] = field(default_factory=dict, repr=False)
     _running: "_Running | None" = field(default=None, repr=False)
     _broken: str = ""
+    _is_missing: bool = False
     _keeps_log: bool = False
 
     def ask(self, checkpoint: Checkpoint) -> Answer:
@@ -80,7 +81,7 @@ class Process:
         if not self._broken and self._running is None:
             self._broken = self._start()
         if self._broken or self._running is None:
-            return Answer(failed=self._broken, missing=self._broken.startswith("ModuleNotFound"))
+            return Answer(failed=self._broken, missing=self._is_missing)
         try:
             line = self._running.exchange(question, self.ask_seconds + _GRACE)
             answer = msgspec.json.decode(line, type=Answer)
@@ -107,7 +108,9 @@ class Process:
             reply = {"failed": f"not imported within {self.start_seconds:g} s"}
         except (OSError, ValueError) as error:
             reply = {"failed": _ENDED if isinstance(error, ValueError) else str(error)}
-        failed = str(reply.get("failed", "")) if isinstance(reply, dict) else _ENDED
+        reply = reply if isinstance(reply, dict) else {"failed": _ENDED}
+        failed = str(reply.get("failed", ""))
+        self._is_missing = bool(reply.get("missing"))
         self._keeps_log |= bool(failed)
         return failed
 

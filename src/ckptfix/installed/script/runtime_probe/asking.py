@@ -8,6 +8,7 @@ from typing import Any, Final
 from runtime_probe import built as built_models
 from runtime_probe import gpu, radio, remote_configs, stand_ins, trace
 from runtime_probe.built import Built
+from runtime_probe.texts import is_missing
 
 _DTYPES: Final = {
     "F64": "float64",
@@ -70,9 +71,12 @@ class Asker:
         architecture = (config.get("architectures") or [""])[0]
         try:
             built = self.models.build(folder, config, architecture)
+            refusal = _unimported(self.models.import_error())
         except Exception as error:
             traceback.print_exc()
-            return {**_refusal(error), "notes": notes, "stood_in": self.packages()}
+            refusal = _unimported(self.models.import_error()) or _refusal(error)
+        if refusal:
+            return {**refusal, "notes": notes, "stood_in": self.packages()}
         loaded = trace.load(built, tensors)
         if ours := [text for text in loaded["errors"].values() if _is_ours(text)]:
             return {"failed": f"loading cannot be tried here: {ours[0]}", "notes": notes}
@@ -123,7 +127,7 @@ def _sglang() -> Any:
     return sglang_models.SglangModels()
 
 
-def _refusal(error: Exception) -> dict[str, Any]:
+def _refusal(error: BaseException) -> dict[str, Any]:
     """In one line, with the place; `ours` if a stand-in may be the cause."""
     frames = traceback.extract_tb(error.__traceback__)
     last = frames[-1]
@@ -131,9 +135,14 @@ def _refusal(error: Exception) -> dict[str, Any]:
     return {
         "refused": f"{type(error).__name__}: {text[:300]}",
         "place": f"{_in_package(last.filename)}:{last.lineno}",
-        "missing": isinstance(error, ImportError),
+        "missing": is_missing(error),
         "ours": last.filename.startswith(_HERE) or _is_ours(text),
     }
+
+
+def _unimported(error: BaseException | None) -> dict[str, Any]:
+    """A class that does not import says nothing about the checkpoint; empty if it does."""
+    return {**_refusal(error), "ours": True} if error is not None else {}
 
 
 def _is_ours(text: str) -> bool:

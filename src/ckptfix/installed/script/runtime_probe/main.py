@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from runtime_probe import asking, gpu
-from runtime_probe.texts import short
+from runtime_probe.texts import is_missing, short
 
 _LOCAL: Final = 1
 """socket.AF_UNIX."""
@@ -44,7 +44,7 @@ def main(runtime: str, folder: str) -> None:
         asker = asking.Asker(runtime)
     except BaseException as error:
         traceback.print_exc()
-        _send(out, {"failed": short(error), "missing": isinstance(error, ImportError)})
+        _send(out, {"failed": short(error), "missing": is_missing(error)})
         return
     ready = {"seconds": round(time.monotonic() - started, 1), "stood_in": asker.stood_in}
     _send(out, {"ready": ready})
@@ -97,7 +97,7 @@ def _guarded(asker: asking.Asker, question: dict[str, Any], folder: Path) -> dic
         return asker.answer(question, folder)
     except BaseException as error:
         traceback.print_exc()
-        return {"failed": short(error), "missing": isinstance(error, ImportError)}
+        return {"failed": short(error), "missing": is_missing(error)}
 
 
 def _limit(memory: int) -> None:

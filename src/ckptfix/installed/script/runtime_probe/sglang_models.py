@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from runtime_probe import gpu, sglang_start, stand_ins
 from runtime_probe.built import Built, Kinds
+from runtime_probe.class_imports import CaughtBySglang
 from runtime_probe.listening import Call, by_layer, listen
 from runtime_probe.meta_mode import mode
 
@@ -89,11 +90,20 @@ class SglangModels:
     """Respells keys that transformers 5 writes differently from how SGLang reads them."""
 
     def __init__(self) -> None:
+        self._caught = CaughtBySglang()
         from sglang.srt.models.registry import ModelRegistry
 
         self.registry = ModelRegistry
         self.calls: list[Call] = []
         self.started = False
+        self._wanted = ""
+
+    def import_error(self) -> BaseException | None:
+        """Why the class of the last build does not import; None if it does, or if there is none.
+
+        SGLang falls back to transformers' own classes then.
+        """
+        return self._caught.error(self._wanted) if self._wanted else None
 
     def spellings(self, config: dict[str, Any]) -> list[str]:
         """What is read differently from how it is written."""
@@ -117,6 +127,7 @@ class SglangModels:
 
     def model_class(self, architecture: str) -> Any:
         """The class that serves an architecture."""
+        self._wanted = architecture
         return self.registry.resolve_model_cls([architecture])[0]
 
     def build(self, folder: Path, config: dict[str, Any], architecture: str) -> Built:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from runtime_probe import stand_ins, vllm_boot
 from runtime_probe.built import Built, Kinds
+from runtime_probe.class_imports import CaughtByVllm
 from runtime_probe.listening import Call, by_layer, listen
 from runtime_probe.meta_mode import mode
 from runtime_probe.remote_configs import note, register_plain_config
@@ -50,6 +51,11 @@ class VllmModels:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self._caught: CaughtByVllm | None = None
+
+    def import_error(self) -> BaseException | None:
+        """Why a class that the last build needed does not import; None if every one does."""
+        return self._caught.error() if self._caught else None
 
     def spellings(self, config: dict[str, Any]) -> list[str]:
         """What is read differently from how it is written."""
@@ -77,6 +83,7 @@ class VllmModels:
         """The real class from a folder with a config.json."""
         from vllm.model_executor.models import registry
 
+        self._caught = CaughtByVllm(registry)
         register_plain_config(config, _config_registry())
         drafts = getattr(registry, "_SPECULATIVE_DECODING_MODELS", ())
         draft = architecture in drafts
