@@ -125,6 +125,24 @@ def test_scales_of_the_attention_cache_and_drafts_need_not_be_loaded(tmp_path: P
     assert all(module.agrees for module in found.modules)
 
 
+@pytest.mark.parametrize("needed", [False, True])
+def test_scales_of_the_attention_cache_are_needed_where_it_is_quantized(
+    needed: bool, tmp_path: Path
+) -> None:
+    scales = [f"model.layers.0.self_attn.{n}_proj.{n}_scale" for n in "kv"]
+    tensors = fp8(PLACE)
+    answer = Answer(
+        modules=(FP8_LAYER,),
+        lands=landed(tensors),
+        unused=tuple(scales),
+        needs_cache_scales=needed,
+    )
+    stored = checkpoint(tmp_path, tensors | dict.fromkeys(scales, ("F32", ())))
+    faults = verdict(stored, answer).faults
+    expected = f"quantizes the KV cache with scales of 1.0, and leaves out {scales[0]} (and 1 more)"
+    assert [(f.text, f.effect) for f in faults] == [(expected, Effect.WRONG_WEIGHTS)] * needed
+
+
 def test_weights_without_input_scales_do_not_need_them(tmp_path: Path) -> None:
     tensors = {k: v for k, v in nvfp4(PLACE).items() if not k.endswith("input_scale")}
     made = layer({"weight": ("uint8", (32, 16)), "weight_scale_2": ("float32", (1,))})

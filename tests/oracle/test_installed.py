@@ -26,19 +26,33 @@ pytestmark = [
 
 
 def small_ones(directory: Path) -> dict[str, Path]:
-    """Qwen3 in FP8: whole, without a scale, and with an exclude pattern too many."""
+    """Qwen3 in FP8: whole, without a scale, with an exclude pattern too many, and with scales of a
+    KV cache that is declared in FP8, in another format, or not at all.
+    """
     heads = {f"model.layers.0.self_attn.{n}_norm.weight": ("BF16", (16,)) for n in "qk"}
     whole = {**whole_llama(), **heads}
     scale = "model.layers.0.self_attn.o_proj.weight_scale"
     config = {**LLAMA_CONFIG, "model_type": "qwen3", "head_dim": 16, "rms_norm_eps": 1e-6}
-    variants: dict[str, tuple[Shapes, str]] = {
-        "qwen3": (whole, "lm_head"),
-        "qwen3-scale": ({k: v for k, v in whole.items() if k != scale}, "lm_head"),
-        "qwen3-ignore": (whole, "*self_attn*"),
+    scaled = whole | {f"model.layers.0.self_attn.{n}_proj.{n}_scale": ("F32", ()) for n in "kv"}
+    in_fp8: dict[str, object] = {
+        "kv_cache_scheme": {"dynamic": False, "num_bits": 8, "type": "float"}
+    }
+    variants: dict[str, tuple[Shapes, str, dict[str, object]]] = {
+        "qwen3": (whole, "lm_head", {}),
+        "qwen3-scale": ({k: v for k, v in whole.items() if k != scale}, "lm_head", {}),
+        "qwen3-ignore": (whole, "*self_attn*", {}),
+        "qwen3-cache": (scaled, "lm_head", {}),
+        "qwen3-cache-fp8": (scaled, "lm_head", in_fp8),
+        "qwen3-cache-nvfp4": (scaled, "lm_head", {"kv_cache_quant_algo": "NVFP4"}),
     }
     made = {}
-    for name, (tensors, ignored) in variants.items():
-        found = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head", ignored]}
+    for name, (tensors, ignored, cache) in variants.items():
+        found = {
+            "quant_method": "modelopt",
+            "quant_algo": "FP8",
+            "ignore": ["lm_head", ignored],
+            **cache,
+        }
         made[name] = write_checkpoint(
             directory / name,
             tensors,

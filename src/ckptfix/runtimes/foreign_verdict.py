@@ -20,6 +20,10 @@ from ckptfix.runtimes.targets import Target
 
 _DTYPES_DECIDE: Final = "dtypes decide for this quantizer"
 
+_DECLARE_CACHE: Final = ("kv_cache_scheme", "kv_cache_quant_algo")
+"""Keys without one of which no class of SGLang says what `configure_kv_cache_dtype` looks for, so
+that the KV cache is not quantized (0.5.23, layers/quantization/fp8.py, compressed_tensors/)."""
+
 
 def judge_foreign(
     checkpoint: Checkpoint, target: Target, family: Family, outer: str, foreign: NotModelOptError
@@ -53,10 +57,11 @@ def judge_foreign(
     except NotKnownError as unknown:
         reason = f"what it builds for {unknown} is not known"
         return not_read(checkpoint, target, reason)
-    metadata = EffectiveMetadata(found.file, found.path, "", kv_cache=True)
+    kv_cache = any(found.get(key) for key in _DECLARE_CACHE)
+    metadata = EffectiveMetadata(found.file, found.path, "", kv_cache=kv_cache)
     classes = [outer, *family.inner_of(checkpoint.config.nested)]
     expected = expected_for(checkpoint, family, target, classes, has_config=True)
-    tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=True, takes=KNOWN_ROLES)
+    tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=kv_cache, takes=KNOWN_ROLES)
     faults = (*class_reasons(checkpoint, expected), *structure_reasons(tree))
     verdict = TargetVerdict(
         target, modules=modules, faults=faults, metadata=metadata, names=reached

@@ -150,6 +150,20 @@ def test_scales_of_a_kv_cache_are_loaded_or_not_needed(
     assert found.answer is Answer.YES
 
 
+def test_another_quantizer_that_declares_no_cache_needs_no_scales_of_one(tmp_path: Path) -> None:
+    # Seen with SGLang 0.5.23, whose Qwen2 does not load them either way.
+    static = {"quant_method": "fp8", "activation_scheme": "static", "ignored_layers": ["lm_head"]}
+    for declared, needed in (({}, False), ({"kv_cache_quant_algo": "FP8"}, True)):
+        found = loads(
+            tmp_path,
+            "sglang",
+            llama() | KV,
+            architecture="Qwen2ForCausalLM",
+            quantization=static | declared,
+        )
+        assert ("quantizes the KV cache" in reasons_of(found)) == needed
+
+
 @pytest.mark.parametrize(("runtime", "ignored"), [("vllm", False), ("sglang", True)])
 def test_scales_of_a_quantized_cache_that_the_class_does_not_load(
     tmp_path: Path, runtime: str, ignored: bool
@@ -163,6 +177,31 @@ def test_scales_of_a_quantized_cache_that_the_class_does_not_load(
         quantization=NVFP4 | {"kv_cache_scheme": KV_FP8},
     )
     assert ("does not load" in reasons_of(found)) == ignored
+
+
+@pytest.mark.parametrize(
+    ("declared", "loads_it"),
+    [
+        ({}, True),
+        ({"kv_cache_scheme": KV_FP8 | {"num_bits": 4}}, True),
+        ({"kv_cache_quant_algo": "NVFP4"}, True),
+        ({"kv_cache_quant_algo": "auto"}, True),
+        ({"kv_cache_quant_algo": "fp8"}, False),
+    ],
+)
+@pytest.mark.parametrize("metadata", [FP8, NVFP4])
+def test_only_a_cache_in_fp8_needs_its_scales(
+    tmp_path: Path, metadata: dict[str, Any], declared: dict[str, Any], loads_it: bool
+) -> None:
+    # The cache has the dtype of the model otherwise (sglang 0.5.23, mem_cache/kv_cache_dtype.py).
+    found = loads(
+        tmp_path,
+        "sglang",
+        llama() | KV,
+        architecture="Qwen2ForCausalLM",
+        quantization=metadata | declared,
+    )
+    assert ("quantizes the KV cache" not in reasons_of(found)) == loads_it
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tensors of which only a part is copied."""
     partial: dict[str, tuple[int, int]] = {}
     """Parameter -> elements, or experts of a bank, that are written, and all of them."""
+    needs_cache_scales: bool = False
+    """The KV cache is quantized, and with scales of 1 if the class does not load them."""
     notes: tuple[str, ...] = ()
     """How the query differs from what is stored."""
     stood_in: tuple[str, ...] = ()

@@ -21,9 +21,10 @@ tower."""
 _INPUT_SCALE: Final = re.compile(r"input_scale\Z")
 _NOT_NEEDED: Final = re.compile(
     r"(?:\A|\.)input_conditioner\.norm_(?:mean|std)\Z|\Amtp\.|(?:\A|\.)rotary_emb\.inv_freq\Z"
-    r"|(?:\A|\.)(?:[kv]_scale|position_ids)\Z"
+    r"|(?:\A|\.)position_ids\Z"
 )
 """Tensors that a runtime may skip: values that it computes itself, and drafts."""
+_WITHOUT_SCALES: Final = "quantizes the KV cache with scales of 1.0, and leaves out"
 _LAYER: Final = re.compile(r"(?:\A|\.)layers\.(\d+)\.")
 _CODES: Final = frozenset({"uint8", "int8", "int32", "float8_e4m3fn", "float8_e5m2"})
 _ALL: Final = "*"
@@ -134,7 +135,11 @@ class Reading(Struct, frozen=True, dict=True):
     def _of_tensors(self) -> Iterator[tuple[str, Fault]]:
         answer, wrong = self.answer, Effect.WRONG_WEIGHTS
         for tensor in answer.unused:
-            if not self._is_not_needed(tensor):
+            if self._is_not_needed(tensor):
+                continue
+            if self._is_of_cache(tensor):
+                yield "", Fault(_WITHOUT_SCALES, tensor, wrong, tensor=self.owner.get(tensor, ""))
+            else:
                 yield self._of(tensor, "leaves out", wrong)
         for tensor, _, stored, built in answer.casts:
             if not _CODES.isdisjoint((stored, built)) and "scale" not in tensor.rpartition(".")[2]:
@@ -166,14 +171,18 @@ class Reading(Struct, frozen=True, dict=True):
         return row if row is not None and row.kind in ("linear", "experts") else None
 
     def _is_not_needed(self, tensor: str) -> bool:
-        role = tensor.rpartition(".")[2]
-        if _NOT_NEEDED.search(tensor) or role in KV_ROLES:
+        if _NOT_NEEDED.search(tensor):
+            return True
+        if self._is_of_cache(tensor) and not self.answer.needs_cache_scales:
             return True
         config = self.checkpoint.config
         if config.tied_embeddings and "lm_head" in tensor:
             return True
         layer, number = _LAYER.search(tensor), config.num_hidden_layers
         return bool(layer and number is not None and int(layer[1]) >= number)
+
+    def _is_of_cache(self, tensor: str) -> bool:
+        return tensor.rpartition(".")[2] in KV_ROLES
 
     def _is_optional(self, parameter: str, place: str) -> bool:
         """True for a scale that is 1 without a tensor, or of inputs that are not quantized."""

@@ -215,16 +215,22 @@ def _made(
     entries: tuple[Statement, ...] = (),
 ) -> EffectiveMetadata:
     excludes = files.excludes(fields, listed)
-    return EffectiveMetadata(
-        fields.file, fields.path, algo, entries, excludes, group_size, kv_cache=bool(kv)
-    )
+    cache = isinstance(kv, str) and kv.upper() == "FP8"
+    return EffectiveMetadata(fields.file, fields.path, algo, entries, excludes, group_size, cache)
 
 
-def _kv(fields: JsonObject, reading: SglangReading, *, flat: bool) -> object:
+def _kv(fields: JsonObject, reading: SglangReading, *, flat: bool, by_name: bool = False) -> object:
+    """What the quantization config calls the KV cache; another name than FP8 does not quantize it.
+
+    0.5.8 to 0.5.23: `configure_kv_cache_dtype`, now in mem_cache/kv_cache_dtype.py.
+    """
     scheme = fields.get("kv_cache_scheme") if flat else None
     if isinstance(scheme, dict):
-        return scheme.get("type") == "float" and scheme.get("num_bits") == 8
-    reads = not flat or reading.flat_kv_quant_algo
+        is_fp8 = scheme.get("type") == "float" and scheme.get("num_bits") == 8
+        return "FP8" if is_fp8 else None
+    if by_name and isinstance(scheme, str):
+        return "FP8" if scheme.strip().upper() in ("FP8", "FLOAT8") else None
+    reads = not flat or by_name or reading.flat_kv_quant_algo
     return fields.get("kv_cache_quant_algo") if reads else None
 
 
@@ -244,8 +250,7 @@ def _mixed(
         fields,
         MIXED,
         listed,
-        kv=isinstance(fields.get("kv_cache_scheme"), dict)
-        or _kv(fields, release.reading, flat=flat),
+        kv=_kv(fields, release.reading, flat=flat),
         group_size=DEFAULT_GROUP_SIZE if size is None else size,
         entries=entries,
     )
@@ -272,7 +277,8 @@ def _nvfp4(
     if algo == "FP8":
         why = "this runtime reads the weights as unquantized and quantizes them itself"
         return EffectiveMetadata(fields.file, fields.path, "", ignored=why)
-    return _made(files, fields, algo, listed, kv=True, group_size=group_size)
+    kv = _kv(fields, release.reading, flat=flat, by_name=True)
+    return _made(files, fields, algo, listed, kv=kv, group_size=group_size)
 
 
 def _flat_group(fields: JsonObject) -> object:

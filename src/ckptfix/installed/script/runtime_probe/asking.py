@@ -92,6 +92,7 @@ class Asker:
             "never_written": loaded["never_written"],
             "casts": loaded["casts"],
             "cut": [t for t, n in loaded["copied"].items() if n < tensors[t].numel()],
+            "needs_cache_scales": built.needs_cache_scales,
             "partial": dict(_partial(built, loaded["filled"])),
             "notes": notes,
             "stood_in": self.packages(),

@@ -39,6 +39,8 @@ class Built:
     mappers: Any
     """The rules of every mapper that was applied to a recorder's names, in order; None if that
     cannot be observed."""
+    needs_cache_scales: bool = False
+    """The KV cache is quantized, and not every class of the runtime loads its scales."""
 
 
 _ATTENTION: Final = re.compile("ttention|Attn|MLA")

@@ -156,6 +156,7 @@ class SglangModels:
             _loading,
             quant.get_name() if quant is not None else "",
             None,
+            _quantizes_cache(model),
         )
 
     def _configs(self, folder: str) -> tuple[Any, Any]:
@@ -201,6 +202,12 @@ class SglangModels:
         self.started = True
         with mode():
             sglang_start.groups(arguments)
+
+
+def _quantizes_cache(model: Any) -> bool:
+    """As `configure_kv_cache_dtype` decides without an argument."""
+    algorithm = getattr(getattr(model, "quant_config", None), "kv_cache_quant_algo", None)
+    return isinstance(algorithm, str) and algorithm.upper() == "FP8"
 
 
 def _loading() -> contextlib.AbstractContextManager[Any]:
