@@ -176,3 +176,12 @@ def test_an_expression_holds_for_every_config(sizes: dict[tuple[int, int], int],
     ]
     found = expression(observed)
     assert sorted(found.split("+")) == sorted(text.split("+"))
+
+
+def test_what_a_list_of_configs_for_each_layer_decides_is_not_known() -> None:
+    """As block_configs of DeciLM: its sizes may be multiples of another number by chance."""
+    config = {"hidden": 12, "blocks": [{"mult": 2.0}, {"mult": 2.0}]}
+    other = run({"blocks": [{"mult": 4.0}, {"mult": 4.0}]}, w=[48, 12], n=[12])
+    wider = run({"hidden": 24}, w=[48, 24], n=[24])
+    (row,) = size_rows.rows(result({"w": [24, 12], "n": [12]}, [other, wider], config))
+    assert row["names"] == ["n"]

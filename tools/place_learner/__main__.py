@@ -67,6 +67,10 @@ def _again(what: str, runtime: Any, results: Path, architecture: str) -> dict[st
     known = json.loads((results / f"{architecture}.json").read_text("utf-8"))
     if known["status"] != "built" or known["source"] == "invented":
         return {"architecture": architecture, "status": "skipped", "error": "no config of its own"}
+    from place_learner import configs
+
+    used = configs.Candidate(known["source"], known["config_from"], known["config"])
+    configs.register_absent_class(architecture, used, runtime.config_registry())
     learn = importlib.import_module(f"place_learner.{what}").learn
     found: dict[str, Any] = learn(runtime, known)
     return found

@@ -163,7 +163,7 @@ def ask_and_load(
         "loads": {},
     }
     stored: dict[str, Tensors] = {}
-    for kind, tensors in _spellings(architecture, built, config, out):
+    for kind, tensors in spellings(architecture, built, config, out):
         if kind == "own" and any(load["lands"] for load in out["loads"].values()):
             continue
         try:
@@ -208,7 +208,7 @@ def _without_refused(
     return {**again, "refused": loaded["errors"]}, taken
 
 
-def _spellings(
+def spellings(
     architecture: str, built: Built, config: Config, out: dict[str, Any]
 ) -> Iterator[tuple[str, Tensors]]:
     """``(kind, tensors)``: the library's names where it has the class, then the runtime's own."""

@@ -107,7 +107,7 @@ def completed(runtime: Any, architecture: str, config: Config) -> Config:
     """
     config, notes = copy.deepcopy(config), repair.Notes()
     repair.build(runtime, config, architecture, runtime.config_extra, notes)
-    read = loaded(runtime, config)
+    read = loaded(runtime, config) if notes.guessed else None
     for key in notes.guessed:
         owner, _, name = key.rpartition(".")
         holders = list(_holders(read, config, owner))

@@ -113,11 +113,18 @@ def _row(
         )
         every[tuple(s if s and not _may_count_layers(s, result) else UNKNOWN for s in sizes)] = None
         own |= conditions
-    if any(set(sizes) <= {UNKNOWN, ONE} for sizes in every):
+    if any(set(sizes) <= {UNKNOWN, ONE} for sizes in every) or any(
+        map(_is_of_layers, own.values())
+    ):
         return None
     larger = "".join(_REFUSED.get(more, "-") for more, _, _ in refused)
     smaller = "".join(_REFUSED.get(less, "-") for _, less, _ in refused)
     return list(every), larger, smaller, own
+
+
+def _is_of_layers(value: Any) -> bool:
+    """Whether a value is a list of configs for each layer: no two models share one."""
+    return isinstance(value, list) and any(isinstance(each, dict) for each in value)
 
 
 def _kinds(name: str, result: Mapping[str, Any]) -> Iterator[tuple[Sequence[int], frozenset[str]]]:

@@ -8,7 +8,6 @@ are also loaded with one dimension doubled or halved, to see whether the loader 
 
 import copy
 import itertools
-import math
 import random
 import re
 import time
@@ -16,15 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
-from place_learner import forks, learning, repair, variants
-from place_learner.masks import mask
+from place_learner import forks, variants
 from place_learner.settings import build_plain, completed, values_in, watched
-from place_learner.tables import is_whole
+from place_learner.size_loads import Spelled, observed, refused
 from place_learner.variants import Config
-from runtime_probe import trace
-from runtime_probe.built import Built
-from runtime_probe.texts import short
-from runtime_probe.trace import Tensors
 
 Path_ = tuple[str, ...]
 _FACTORS: Final = ((2, 1), (3, 1), (4, 1), (3, 2), (1, 4), (1, 2))
@@ -76,23 +70,27 @@ def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
     config = forks.apart(partial(completed, runtime, architecture, known["config"]))
     with watched() as read:
         build_plain(runtime, config, architecture)
-    base = _observed(runtime, architecture, config)
-    if "shapes" not in base:
+    base, spelled = observed(runtime, architecture, config)
+    if spelled is None:
         return {**out, "status": "failed", "error": base["error"]}
-    refuses = _refuses(runtime, architecture, config)
-    fewer = _tried(runtime, architecture, variants.shrink(config, variants.LAYERS - 1))
-    runs = list(_runs(runtime, architecture, config, read))
+    refuses = refused(runtime, architecture, config)
+    fewer = variants.shrink(config, variants.LAYERS - 1)
+    fewer = _tried(runtime, architecture, fewer, spelled)
+    runs = list(_runs(runtime, architecture, config, read, spelled))
     found = {"base": base, "fewer": fewer, "runs": runs, "refuses": refuses}
     return {**out, "status": "built", "config": config, **found}
 
 
 def _runs(
-    runtime: Any, architecture: str, config: Config, read: set[str]
+    runtime: Any, architecture: str, config: Config, read: set[str], spelled: Spelled
 ) -> Iterator[dict[str, Any]]:
     def observe(changes: Mapping[Path_, Any]) -> dict[str, Any]:
         changed = with_values(config, changes)
         named = {".".join(path): value for path, value in changes.items()}
-        return {"change": named, **_tried(runtime, architecture, changed)}
+        found = _tried(runtime, architecture, changed, spelled)
+        if "shapes" not in found and any(type(value) is not int for value in changes.values()):
+            found = _tried(runtime, architecture, changed, spelled, anew=True)
+        return {"change": named, **found}
 
     numbers: dict[Path_, int] = {}
     others: dict[Path_, int] = {}
@@ -167,7 +165,7 @@ def _read_values(config: Config, read: set[str]) -> Iterator[tuple[Path_, Any]]:
             continue
         yield path, value
     for start, keys in holders.items():
-        if "hidden_size" in keys or not start:
+        if any(key.endswith("hidden_size") for key in keys) or not start:
             absent = {key for key in read - keys - _READ_BY_ALL if _OF_SIZES.search(key)}
             yield from (((*start, key), None) for key in sorted(absent))
 
@@ -186,10 +184,19 @@ def _others(key: str, value: Any) -> Iterator[Any]:
         yield from (other for other in _ACTIVATIONS if other != value)
     elif isinstance(value, float) and _SCALES_SIZES.search(key):
         yield value * 2
-    elif isinstance(value, list) and value and all(type(each) is int for each in value):
-        yield [each * 2 for each in value]
+    elif isinstance(value, list) and (doubled := _doubled(value)) != value:
+        yield doubled
     elif value is None:
         yield from _UNSET
+
+
+def _doubled(value: Any) -> Any:
+    """A list of numbers, or one of configs for each layer, with every number twice as large."""
+    if isinstance(value, list):
+        return [_doubled(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _doubled(each) for key, each in value.items()}
+    return value * 2 if type(value) in (int, float) else value
 
 
 def with_values(config: Config, changes: Mapping[Path_, Any]) -> Config:
@@ -203,81 +210,27 @@ def with_values(config: Config, changes: Mapping[Path_, Any]) -> Config:
     return out
 
 
-def _tried(runtime: Any, architecture: str, config: Config) -> dict[str, Any]:
-    """As `_observed`; the error where the class does not take the config."""
-    try:
-        return _observed(runtime, architecture, config)
-    except Exception as error:
-        return {"error": short(error, 200)}
+def _tried(
+    runtime: Any, architecture: str, config: Config, known: Spelled, *, anew: bool = False
+) -> dict[str, Any]:
+    """As `observed`; the error where the class does not take the config.
 
-
-def _observed(runtime: Any, architecture: str, config: Config) -> dict[str, Any]:
-    built = build_plain(runtime, config, architecture)
-    run, _ = learning.ask_and_load(
-        runtime, architecture, built, copy.deepcopy(config), repair.Notes()
-    )
-    shapes: dict[str, set[tuple[int, ...]]] = {}
-    each: dict[str, dict[str, list[int]]] = {}
-    cut: set[str] = set()
-    for load in run["loads"].values():
-        for name, shape in load["tensors"].items() if is_whole(load) else ():
-            if load["copied"].get(name, 0) >= math.prod(shape):
-                shapes.setdefault(mask(name), set()).add(tuple(shape))
-                each.setdefault(mask(name), {})[name] = shape
-            else:
-                cut.add(mask(name))
-    if shapes:
-        found = {name: [list(s) for s in sorted(every)] for name, every in shapes.items()}
-        several = {name: each[name] for name, every in found.items() if len(every) > 1}
-        return {"shapes": found, "several": several, "cut": sorted(cut)}
-    errors = (load["errors"].get("*", "") for load in run["loads"].values())
-    return {"error": next(filter(None, errors), "does not fill every parameter")}
-
-
-def _refuses(runtime: Any, architecture: str, config: Config) -> dict[str, list[list[str]]]:
-    built = build_plain(runtime, config, architecture)
-    run, stored = learning.ask_and_load(
-        runtime, architecture, built, copy.deepcopy(config), repair.Notes()
-    )
-    refuses: dict[str, list[list[str]]] = {}
-    for kind, load in run["loads"].items():
-        for name in load["lands"] if is_whole(load) else ():
-            if mask(name) not in refuses:
-                refuses[mask(name)] = _outcomes(built, stored[kind], name, load)
-    return refuses
-
-
-def _outcomes(
-    built: Built, tensors: Tensors, name: str, whole: Mapping[str, Any]
-) -> list[list[str]]:
-    """For every dimension: what becomes of a doubled one, a halved one, and one larger by one.
-
-    `stops`: the loader raises; `cut`: only some of the tensor is copied; `part`: it fills less of
-    its parameter; `takes`: no difference.
+    Args:
+        runtime: see `learning`.
+        architecture: as it is registered.
+        config: the changed one.
+        known: what the class took with the config as it was.
+        anew: offer every spelling again: the change may be one of the names.
     """
-    import torch
-
-    tensor = tensors[name]
-    alone = trace.load(built, {name: tensor})
-    is_alone = alone["single_pass"] and alone["copied"].get(name) == whole["copied"].get(name)
-    base = alone if is_alone else whole
-    rows = []
-    for axis, size in enumerate(tensor.shape):
-        row = []
-        for other in (size * 2, size // 2 if size % 2 == 0 else size - 1, size + 1):
-            shape = [*tensor.shape[:axis], other, *tensor.shape[axis + 1 :]]
-            changed = torch.empty(shape, dtype=tensor.dtype, device="meta")
-            sent = {name: changed} if is_alone else {**tensors, name: changed}
-            row.append(_outcome(trace.load(built, sent), base, name, changed.numel()))
-        rows.append(row)
-    return rows
+    try:  # classes keep tables of positions of every config that they were built with
+        return dict(forks.apart(partial(_told, runtime, architecture, config, known, anew=anew)))
+    except RuntimeError as error:
+        return {"error": str(error)}
 
 
-def _outcome(loaded: Mapping[str, Any], base: Mapping[str, Any], name: str, number: int) -> str:
-    if not loaded["single_pass"]:
-        return "stops"
-    if loaded["copied"].get(name, 0) < number:
-        return "cut"
-    reached = [parameter for parameter, _ in base["lands"][name]]
-    less = [p for p in reached if loaded["filled"].get(p) != base["filled"].get(p)]
-    return "part" if any(not loaded["zeroed"].get(p) for p in less) else "takes"
+def _told(
+    runtime: Any, architecture: str, config: Config, known: Spelled, *, anew: bool
+) -> dict[str, Any]:
+    found, spelled = observed(runtime, architecture, config, None if anew else known)
+    left = spelled.unwritten - known.unwritten if spelled else frozenset()
+    return {"error": f"does not fill {min(left)}"} if left else found

@@ -13,12 +13,12 @@ _WRITING: Final = ("copy_", "fill_", "set_", "index_copy_", "index_put_", "add_"
 _MOST_ERRORS: Final = 400
 
 
-def load(built: Built, tensors: Tensors) -> dict[str, Any]:
+def load(built: Built, tensors: Tensors, *, others: bool = True) -> dict[str, Any]:
     """What happens to the tensors.
 
-    One pass with all of them, as for a user; if that raises, the rest one by one. `lands`: tensor
-    -> [parameter, offset in it]; `errors`: tensor or `*` -> text; `unused`: tensors that are
-    accepted and go nowhere; `untried`: the rest, after many errors; `never_written`:
+    One pass with all of them, as for a user; if that raises, the rest one by one if `others`.
+    `lands`: tensor -> [parameter, offset in it]; `errors`: tensor or `*` -> text; `unused`: tensors
+    that are accepted and go nowhere; `untried`: the rest, after many errors; `never_written`:
     parameters that keep their initial value; `tensors`: name -> shape; `casts`: [tensor, parameter,
     dtype of the tensor, of the parameter]; `copied`: tensor -> elements; `filled`: parameter ->
     [offset, elements] of every copy; `zeroed`: parameter -> the same of what the loader sets to 0.
@@ -39,7 +39,7 @@ def load(built: Built, tensors: Tensors) -> dict[str, Any]:
         run(items)
     except Exception as error:
         errors["*"] = short(error)
-        for item in items:
+        for item in items if others else ():
             if item[0] in lands:
                 continue
             if len(errors) >= _MOST_ERRORS:
