@@ -28,6 +28,11 @@ PATHS: Final = (
 )
 SETUP: Final = REPOSITORY / "tools" / "place_learner" / "setup.sh"
 _PIN: Final = re.compile(r"^Requires-Dist: transformers==([\w.]+)", re.MULTILINE)
+_BEFORE_5: Final = re.compile(
+    r"^Requires-Dist: transformers[^;\s]*<5(?:\.0)*(?=[,;\s]|\Z)", re.MULTILINE
+)
+LAST_BEFORE_5: Final = "4.57.6"
+"""Of transformers; `setup.sh` installs the same."""
 
 
 def unpacked(runtime: str, version: str) -> Path:
@@ -42,10 +47,14 @@ def unpacked(runtime: str, version: str) -> Path:
 
 
 def pinned_transformers(root: Path) -> str:
-    """The release of transformers that a runtime insists on; empty where it takes several."""
+    """The release of transformers that a runtime insists on; empty where it takes a new one.
+
+    Of a runtime that takes none of transformers 5, the newest that it takes.
+    """
     [metadata] = root.glob("*.dist-info/METADATA")
-    found = _PIN.search(metadata.read_text("utf-8"))
-    return found[1] if found else ""
+    text = metadata.read_text("utf-8")
+    found = _PIN.search(text)
+    return found[1] if found else LAST_BEFORE_5 if _BEFORE_5.search(text) else ""
 
 
 def used_transformers(pin: str) -> str:

@@ -30,11 +30,14 @@ wheel.unlink()
 PYTHON
 fi
 pin=$(sed -n 's/^Requires-Dist: transformers==\([0-9.a-z]*\).*/\1/p' "$root/$1-$2.dist-info/METADATA" | head -1)
+# A runtime that takes none of transformers 5 gets the last one before it, as `pinned_transformers` says.
+[ -n "$pin" ] || ! grep -qE '^Requires-Dist: transformers[^ ;]*<5(\.0)*([,; ]|$)' "$root/$1-$2.dist-info/METADATA" || pin=4.57.6
 if [ -n "$pin" ] && [ ! -d "$H/transformers/$pin" ]; then
-  # transformers before 5.16 wants older tokenizers, huggingface_hub and httpx than the venv has.
+  # transformers before 5.16 wants older tokenizers, huggingface_hub and httpx than the venv has, before 5 an older hub still.
+  case "$pin" in 4.*) hub=0.36.0 ;; *) hub=1.33.0 ;; esac
   "$P" -m pip install -q --no-deps --target "$H/transformers/$pin" "transformers==$pin"
   "$P" - "$pin" <<'PYTHON' || "$P" -m pip install -q --no-deps --target "$H/transformers/$pin" \
-    tokenizers==0.22.2 huggingface_hub==1.33.0 httpx==0.28.1 httpcore==1.0.9
+    tokenizers==0.22.2 "huggingface_hub==$hub" httpx==0.28.1 httpcore==1.0.9
 import sys
 sys.exit(tuple(map(int, sys.argv[1].split(".")[:2])) < (5, 16))
 PYTHON

@@ -260,15 +260,21 @@ def provenance(result: Result) -> dict[str, Any]:
 
 
 def _only_type(result: Result) -> str:
-    """The model_type it was built with, if that is not the only one and another one failed."""
+    """The model_type it was built with, if a config of another type failed or was not tried.
+
+    The published config of another architecture that the same class serves says nothing of whether
+    the release knows the type that its own configs have.
+    """
     if result["source"] == "invented":
         return ""
+    own = result["config"].get("architectures") or [result["architecture"]]
+    borrowed = result["source"] == "real" and result["architecture"] not in own
     failed = any(
         attempt.get("source") == "library" and attempt.get("config") != result["config_from"]
         for attempt in result.get("attempts", ())
         if attempt.get("config")
     )
-    return str(result["config"].get("model_type", "")) if failed else ""
+    return str(result["config"].get("model_type", "")) if failed or borrowed else ""
 
 
 def heads(result: Result) -> list[str]:

@@ -10,6 +10,8 @@ from typing import Any, Final
 from runtime_probe import gpu, stand_ins
 
 _COMPILED: Final = (
+    "vllm._C",
+    "vllm._moe_C",
     "vllm._C_stable_libtorch",
     "vllm._moe_C_stable_libtorch",
     "vllm._qutlass_C",
@@ -26,7 +28,7 @@ def boot() -> None:
     gpu.import_torch_whole()
     gpu.declare_torchvision()
     _ask_transformers()
-    sys.meta_path.append(stand_ins.StandIns(["torchaudio"]))
+    sys.meta_path.append(stand_ins.StandIns(["torchaudio", "gguf"]))
     for name in _COMPILED:
         sys.modules[name] = types.ModuleType(name)
     _platform()
@@ -39,6 +41,7 @@ def boot() -> None:
     from vllm.model_executor.models import registry
 
     registry._run_in_subprocess = lambda function: function()
+    _no_pauses()
 
 
 def stand_in_for_kernels() -> None:
@@ -49,6 +52,15 @@ def stand_in_for_kernels() -> None:
     _kernels()
     stand_ins.missing_ops()
     _any_attention_backend()
+
+
+def _no_pauses() -> None:
+    """A folder without weights is not asked again after two seconds, as a server would be."""
+    from vllm.transformers_utils import repo_utils
+
+    if hasattr(repo_utils, "time"):
+        pauses: Any = types.SimpleNamespace(sleep=lambda _: None)
+        repo_utils.time = pauses
 
 
 class _Config:
