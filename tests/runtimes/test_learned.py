@@ -9,7 +9,7 @@ import pytest
 from ckptfix.runtimes.learned import store
 from ckptfix.runtimes.learned.table import Table
 from ckptfix.runtimes.loads import Answer
-from ckptfix.runtimes.profile_store import known_releases, load_profile
+from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.registry import known_runtimes
 from ckptfix.runtimes.releases import is_known
 from ckptfix.runtimes.target_verdict import TargetVerdict
@@ -157,10 +157,16 @@ def test_a_key_that_the_class_needs_and_no_config_class_has_must_be_there(
         assert "made_up in config.json, which is missing" in loads.unknown_because
 
 
-def test_another_release_than_the_learned_one_is_only_likely(tmp_path: Path) -> None:
-    older = next(v for v in known_releases("vllm") if v not in store.learned_releases("vllm"))
-    target = Target("vllm", older, older)
-    loads = judged(tmp_path, apertus(), uniform("FP8"), target).loads
+def test_another_release_than_the_learned_one_is_only_likely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import msgspec
+
+    known = store.learned("vllm", "0.33.0", APERTUS)
+    assert known is not None
+    nearest = msgspec.structs.replace(known, is_nearest=True)
+    monkeypatch.setattr("ckptfix.runtimes.family.learned", lambda *_: nearest)
+    loads = judged(tmp_path, apertus(), uniform("FP8")).loads
     assert loads.answer is Answer.UNKNOWN
     assert "likely yes" in loads.unknown_because
 

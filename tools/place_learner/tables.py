@@ -267,8 +267,8 @@ def _only_type(result: Result) -> str:
     """
     if result["source"] == "invented":
         return ""
-    own = result["config"].get("architectures") or [result["architecture"]]
-    borrowed = result["source"] == "real" and result["architecture"] not in own
+    own = result["config"].get("architectures", ()) if result["source"] == "real" else ()
+    borrowed = bool(own) and result["architecture"] not in own
     failed = any(
         attempt.get("source") == "library" and attempt.get("config") != result["config_from"]
         for attempt in result.get("attempts", ())

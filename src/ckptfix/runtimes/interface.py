@@ -20,7 +20,7 @@ from ckptfix.runtimes.common.methods import QuantMethod
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.online import OnlineRow
 from ckptfix.runtimes.common.patterns import Packed, PatternTable
-from ckptfix.runtimes.common.rows import Row, known_row, row_for
+from ckptfix.runtimes.common.rows import Row, covers, known_row, row_for
 from ckptfix.runtimes.config_classes import ConfigClassesRow, StrayConfig
 from ckptfix.runtimes.profile import ConfigMapper, RuntimeProfile
 
@@ -108,6 +108,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     tied_by_wrapper: str = ""
     """Releases, a PEP 440 specifier, in which `tie_word_embeddings` at the top of config.json
     decides for the language model inside too; empty: only in some classes."""
+    with_transformers_5: str = ""
+    """Releases, a PEP 440 specifier, that take transformers 5; empty: all do."""
     finds_unwritten_weights: bool = False
     """It stops where a norm or a parameter of an unquantized model is written by nothing."""
     builds_tied_heads: bool = False
@@ -141,6 +143,10 @@ class Runtime(Struct, frozen=True, kw_only=True):
         """The first releases that look names up, and apply exclude patterns, in the same way."""
         row = known_row(version, self.excluding_rows)
         return self.lookup_rules_of(version).since, row.since if row is not None else version
+
+    def takes_transformers_5(self, version: str) -> bool:
+        """Whether transformers 5 may read config.json, not only earlier releases."""
+        return covers(self.with_transformers_5, version)
 
     def online_row(self, version: str) -> OnlineRow | None:
         """What a release quantizes while loading; None if not known."""

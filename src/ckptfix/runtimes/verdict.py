@@ -185,8 +185,9 @@ class _Release(Struct, frozen=True):
         Families and profiles live as long as the program, metadata as long as the checkpoint.
         """
         parts = map(id, (self.family, self.metadata, *self.own))
-        looks_up_as = self.runtime.looks_up_as(self.profile.version)
-        return "alike", self.runtime.name, looks_up_as, *parts, self.expected
+        version = self.profile.version
+        reads_as = self.runtime.looks_up_as(version), self.runtime.takes_transformers_5(version)
+        return "alike", self.runtime.name, *reads_as, *parts, self.expected
 
 
 def _judged(checkpoint: Checkpoint, target: Target, release: _Release) -> TargetVerdict:

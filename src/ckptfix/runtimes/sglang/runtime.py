@@ -49,6 +49,8 @@ RUNTIME: Final = Runtime(
     pads_short_mlps=True,
     needs_architectures=True,
     always_takes_kv_scales=False,
+    # Its wheels pin a release of transformers: 0.5.9 takes 4.57.1, 0.5.10 takes 5.3.0.
+    with_transformers_5=">=0.5.10",
     config_classes=CONFIG_CLASSES,
     stray_config=stray_config,
     asks_entry_of_excluded=True,

@@ -74,6 +74,7 @@ RUNTIME: Final = Runtime(
     # vllm/config/vllm.py `with_hf_config`, with transformers 5, which 0.19.1 is the first to take;
     # before, only where the language model's config had none.
     tied_by_wrapper=">=0.19.1",
+    with_transformers_5=">=0.19.1",
     builds_tied_heads=True,
     # vllm/model_executor/model_loader/default_loader.py `track_weights_loading`: not linears,
     # experts and embeddings, which have a method that runs after loading.
