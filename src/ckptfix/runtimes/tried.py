@@ -11,7 +11,7 @@ from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.checkpoint.model_config import NESTED_CONFIGS
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.config_classes import ConfigClass, class_for, stray_language_config
-from ckptfix.runtimes.learned.settings import Settings, of_model_type, settings
+from ckptfix.runtimes.learned.settings import Settings, of_model_type, of_same_class, settings
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.targets import Target
 
@@ -45,7 +45,10 @@ def tried_for(checkpoint: Checkpoint, target: Target, classes: Sequence[str]) ->
     values = checkpoint.config_values
     if values is None:
         return ()
-    outer = _tried(values, (), target, settings(*_release(target), classes[0]))
+    known = settings(*_release(target), classes[0])
+    if known is None and isinstance(model_type := values.get("model_type"), str):
+        known = of_same_class(*_release(target), classes[0], model_type)
+    outer = _tried(values, (), target, known)
     if outer is not None:
         return (outer,)
     within = [(key,) for key, _ in NESTED_CONFIGS if isinstance(values.get(key), dict)]

@@ -16,8 +16,10 @@ from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.kinds import ABSENT, kind_of
 from ckptfix.runtimes.learned.release_file import release_file
+from ckptfix.runtimes.learned.store import of_release
 
 FOLDER: Final = "settings"
+_CAUSAL: Final = "ForCausalLM"
 _ROPE: Final = frozenset({"rope_theta", "rope_scaling", "rope_parameters"})
 """Spellings of one setting."""
 _ROPE_TYPE: Final = ("rope_type", "type")
@@ -145,6 +147,33 @@ def settings(runtime: str, version: str, architecture: str) -> Settings | None:
     if recorded is None:
         return None
     return Settings(msgspec.json.decode(recorded, type=SettingsRecord))
+
+
+@cache
+def of_same_class(
+    runtime: str, version: str, architecture: str, model_type: str
+) -> Settings | None:
+    """The same of a class that was tried with configs of a type under another name.
+
+    A registry has several names for a class: `CohereForCausalLM` and `Cohere2ForCausalLM` of vLLM
+    are one. Those of a file that end alike are taken for one.
+
+    Args:
+        runtime: its name.
+        version: its release.
+        architecture: not tried itself.
+        model_type: of the config.
+    """
+    known, own = release_file(runtime, FOLDER, version), of_release(runtime, version, architecture)
+    if known is None or own is None or not architecture.endswith(_CAUSAL):
+        return None
+    for name in known.architectures:
+        other = of_release(runtime, version, name) if name.endswith(_CAUSAL) else None
+        if other is not None and other.origin.class_file == own.origin.class_file:
+            found = settings(runtime, version, name)
+            if found is not None and found.record.model_type == model_type:
+                return found
+    return None
 
 
 @cache
