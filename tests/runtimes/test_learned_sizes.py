@@ -37,11 +37,12 @@ def test_nothing_is_known_of_another_config_class_or_for_values_that_were_not_tr
 
 
 def test_nothing_is_known_of_a_config_with_a_key_that_may_decide_sizes_and_was_not_there() -> None:
-    """As `global_head_dim` of Gemma 4, which only the config class reads."""
+    """As `global_head_dim` of Gemma 4, which only the config class reads, or configs of layers."""
     text = {**TEXT, "global_head_dim": 16}
     assert shape(made(), CONFIG | {"text": text}) is None
     assert shape(made(), CONFIG | {"text": {**text, "global_head_dim": None}}) == (32, 16)
     assert shape(made(), CONFIG | {"text": {**TEXT, "dropout": 0.5}}) == (32, 16)
+    assert shape(made(), CONFIG | {"block_configs": [{"heads": 2}, {"heads": 4}]}) is None
 
 
 def test_a_value_that_is_missing_is_the_default_only_if_the_default_was_learned() -> None:

@@ -23,9 +23,9 @@ FOLDER: Final = "sizes"
 _MODEL_TYPE: Final = "model_type"
 _MAY_SIZE: Final = re.compile(
     r"(?:dims?|dimension|_size|_rank|heads?|groups|width|channels|inner|ffn|expand|experts?"
-    r"|ratio|mult|multiplier|expansion)\Z"
+    r"|ratio|mult|multiplier|expansion|_configs)\Z"
 )
-"""Keys of config.json that may decide sizes."""
+"""Keys of config.json that may decide sizes, `block_configs` of Nemotron Puzzle among them."""
 EFFECTS: Final[Mapping[str, Effect]] = {"s": Effect.STOPS, "w": Effect.WRONG_WEIGHTS}
 """Letter of `SizeRow` -> the effect; any other letter: none."""
 
