@@ -44,7 +44,7 @@ def later_stop(
     """
     if why := _written_later(checkpoint, target):
         return why
-    if why := _unsettled(checkpoint, family, target, classes[0]):
+    if why := unsettled(checkpoint, family, target, classes[0]):
         return why
     tried = max(_tried_releases(target.runtime), key=Version, default="")
     if not tried or Version(target.profile_version) >= Version(tried):
@@ -101,7 +101,8 @@ def _read_differently(values: Mapping[str, Any]) -> Iterator[str]:
         yield tied
 
 
-def _unsettled(checkpoint: Checkpoint, family: Family, target: Target, architecture: str) -> str:
+def unsettled(checkpoint: Checkpoint, family: Family, target: Target, architecture: str) -> str:
+    """Why it is not known what a release between two does with scales of a KV cache, or empty."""
     known = seen_with_cache_scales(checkpoint, family, target, architecture)
     if known is None or not known.unsettled_scales:
         return ""

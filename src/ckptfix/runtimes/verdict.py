@@ -25,7 +25,7 @@ from ckptfix.runtimes.installed.bound import bound_of
 from ckptfix.runtimes.installed.verdict import verdict_of
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.judged import config_reasons, expected_for, faults_of, judge_all
-from ckptfix.runtimes.later import later_stop, unless_lacking
+from ckptfix.runtimes.later import later_stop, unless_lacking, unsettled
 from ckptfix.runtimes.learned.doubts import Doubts
 from ckptfix.runtimes.loads import SHARDS_MISSING, Answer
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleJudge
@@ -153,7 +153,7 @@ def _judge_chosen(checkpoint: Checkpoint, target: Target, runtime: Runtime) -> T
     classes = [outer, *family.inner_of(checkpoint.config.nested)]
     expected = expected_for(checkpoint, family, target, classes, has_config=not metadata.ignored)
     release = _Release(runtime, profile, family, classes, metadata, expected)
-    key = release.likeness
+    key = *release.likeness, unsettled(checkpoint, family, target, outer)
     if key not in checkpoint.derived:
         found = _judged(checkpoint, target, release)
         checkpoint.derived[key] = _unless_later_stops(checkpoint, target, release, found)
