@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -44,18 +45,6 @@ a warning, that the effect depends on the runtime. `check` exits with 1 on eithe
 `--fail-on error` or the [configuration](../configuration.md) changes that. CKF8 rules need the
 weights: only [`ckptfix verify`](../verify.md) finds them.
 """
-COMMANDS = (
-    "rewrite",
-    "check",
-    "verify",
-    "compare",
-    "inspect",
-    "resolve",
-    "rules",
-    "explain",
-    "runtimes",
-    "demo",
-)
 EXAMPLE_RUNTIMES = ("vllm==0.17.1",)
 """Releases for the examples of rules that depend on one."""
 
@@ -65,6 +54,10 @@ def _help(*command: str) -> str:
     arguments = [sys.executable, "-m", "ckptfix", *command, "--help"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment)
     return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+
+
+COMMANDS = tuple(re.findall(r"^  (\w+)  ", _help().partition("\nCommands:\n")[2], re.MULTILINE))
+"""In the order of `--help`."""
 
 
 def cli_reference() -> str:

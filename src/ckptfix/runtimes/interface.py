@@ -97,8 +97,6 @@ class Runtime(Struct, frozen=True, kw_only=True):
     """It stops if config.json names no architectures; otherwise it uses the class of model_type."""
     always_takes_kv_scales: bool = True
     """It has parameters for the scales of a KV cache even if the cache is not quantized."""
-    drops_g_idx: Mapping[str, str] = MappingProxyType({})
-    """Architecture -> releases, a PEP 440 specifier, that drop a `g_idx` before it is loaded."""
     towers_skip_kv_scales: Mapping[str, str] = MappingProxyType({})
     """Architecture -> shell pattern of checkpoint names in towers that have no KV cache, whose
     loader passes over its scales; those of others stop at them."""

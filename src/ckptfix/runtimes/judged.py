@@ -24,6 +24,7 @@ from ckptfix.runtimes.learned.sizes import sizes
 from ckptfix.runtimes.learned.store import Learned, needs_of, of_release
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
+from ckptfix.runtimes.order import drops_order
 from ckptfix.runtimes.placing import placed
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.rotary import rotary_for
@@ -89,7 +90,7 @@ def _expected(
     stops = _among(spec.stops_at_kv_scales_in.get(classes[0], ""), target)
     ties = _among(runtime.tied_by_wrapper, target)
     loads_scales, stops_there = _cache_scales(checkpoint, family, target, classes[0])
-    drops = _among(runtime.drops_g_idx.get(classes[0], ""), target)
+    drops = drops_order(target.runtime, target.profile_version, classes[0])
     expected = Expected(
         layout,
         built,

@@ -15,6 +15,7 @@ from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.config_classes import second_language_config
 from ckptfix.runtimes.sglang.correction import SglangRelease
+from ckptfix.runtimes.sglang.own_configs import own_configs
 
 _TEXT: Final = ("text_config",)
 _TAKEN: Final = ("thinker_config", "llm_config", "language_config", "text_config")
@@ -39,7 +40,7 @@ def shown_text_config(config: Mapping[str, Any], release: SglangRelease) -> Path
     None if there is none, or what it has is not kept.
     """
     model_type = str(config.get("model_type"))
-    if model_type in release.reading.own_configs:
+    if model_type in own_configs(release.reading.since):
         return _COPIED.get(model_type)
     architecture = release.architecture
     if architecture.startswith("Llava") and architecture.endswith("ForCausalLM"):

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from ckptfix.runtimes.common.lookup_rules import VL_SWAP, LookupRules, MappingRules
 from ckptfix.runtimes.config_classes import ConfigClassesRow
-from ckptfix.runtimes.sglang.own_configs import own_configs
 
 _SWAP: Final = (
     *VL_SWAP,
@@ -132,8 +131,6 @@ class SglangReading(Struct, frozen=True):
     """Values of quant_method in config.json, empty for none, that quant_algo corrects."""
     flat_kv_quant_algo: bool = True
     """A flat object without kv_cache_scheme declares the KV cache in kv_cache_quant_algo."""
-    own_configs: frozenset[str] = frozenset()
-    """Values of model_type that it has a config class of its own for (`own_configs.py`)."""
     text_config_first: bool = False
     """Of several configs of language models it is `text_config` that counts, not the last."""
     unknown: str = ""
@@ -151,7 +148,6 @@ _READING_0_5_8: Final = SglangReading(
     mixed_architectures=(),
     corrects=frozenset(),
     flat_kv_quant_algo=False,
-    own_configs=own_configs("0.5.8"),
     text_config_first=True,
     unknown="its classes for FP8 and NVFP4 match exclude patterns in two other ways, which are not "
     "known to ckptfix",
@@ -160,7 +156,6 @@ _READING_0_5_9: Final = replace(
     _READING_0_5_8,
     since="0.5.9",
     corrects=frozenset({""}),
-    own_configs=own_configs("0.5.9"),
     unknown="",
 )
 _READING_0_5_10: Final = replace(
@@ -172,9 +167,9 @@ _READING_0_5_10: Final = replace(
     native_hybrids=("DeepseekV4ForCausalLM",),
     text_config_first=False,
 )
-_READING_0_5_11: Final = replace(_READING_0_5_10, since="0.5.11", own_configs=own_configs("0.5.11"))
-_READING_0_5_12: Final = replace(_READING_0_5_11, since="0.5.12", own_configs=own_configs("0.5.12"))
-_READING_0_5_13: Final = replace(_READING_0_5_12, since="0.5.13", own_configs=own_configs("0.5.13"))
+_READING_0_5_11: Final = replace(_READING_0_5_10, since="0.5.11")
+_READING_0_5_12: Final = replace(_READING_0_5_11, since="0.5.12")
+_READING_0_5_13: Final = replace(_READING_0_5_12, since="0.5.13")
 _READING_0_5_14: Final = replace(_READING_0_5_13, since="0.5.14", moe_quant_algo=True)
 _READING_0_5_15: Final = replace(
     _READING_0_5_14,
@@ -183,13 +178,11 @@ _READING_0_5_15: Final = replace(
     mixed_needs_nvfp4=True,
     mixed_needs_kv=True,
     flat_kv_quant_algo=True,
-    own_configs=own_configs("0.5.15"),
 )
-_READING_0_5_16: Final = replace(_READING_0_5_15, since="0.5.16", own_configs=own_configs("0.5.16"))
+_READING_0_5_16: Final = replace(_READING_0_5_15, since="0.5.16")
 _READING_0_5_17: Final = replace(
     _READING_0_5_16,
     since="0.5.17",
-    own_configs=own_configs("0.5.17"),
     uniform=frozenset({"FP8", "NVFP4", "NVFP4_AWQ"}),
     mixed_exclude_modules=True,
     nvfp4_default_group=True,
@@ -197,26 +190,19 @@ _READING_0_5_17: Final = replace(
 _READING_0_5_18: Final = replace(
     _READING_0_5_17,
     since="0.5.18",
-    own_configs=own_configs("0.5.18"),
     uniform=_READING_0_5_17.uniform | {"MXFP8"},
     native_mxfp8=True,
 )
 _READING_0_5_19: Final = replace(
     _READING_0_5_18,
     since="0.5.19",
-    own_configs=own_configs("0.5.19"),
     uniform=_READING_0_5_18.uniform | {"W4A16_NVFP4"},
 )
-_READING_0_5_20: Final = replace(
-    _READING_0_5_19, since="0.5.20", own_configs=own_configs("0.5.20"), flat_file=True
-)
-_READING_0_5_21: Final = replace(
-    _READING_0_5_20, since="0.5.21", own_configs=own_configs("0.5.21"), one_block_size=True
-)
+_READING_0_5_20: Final = replace(_READING_0_5_19, since="0.5.20", flat_file=True)
+_READING_0_5_21: Final = replace(_READING_0_5_20, since="0.5.21", one_block_size=True)
 _READING_0_5_23: Final = replace(
     _READING_0_5_21,
     since="0.5.23",
-    own_configs=own_configs("0.5.23"),
     nvfp4_exclude_modules=True,
 )
 READING: Final = (

@@ -14,7 +14,6 @@ from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.vllm.exclusion import VllmExclusion
 from ckptfix.runtimes.vllm.language_config import stray_config
 from ckptfix.runtimes.vllm.methods import method_named
-from ckptfix.runtimes.vllm.order import DROPS_G_IDX, SINCE
 from ckptfix.runtimes.vllm.reading import read_vllm
 from ckptfix.runtimes.vllm.releases import CONFIG_CLASSES, EXCLUDING, LOOKUP, ONLINE, READING
 
@@ -63,7 +62,6 @@ RUNTIME: Final = Runtime(
     # Since vllm 0.25.0, AutoWeightsLoader loads most classes, and gets the names of these scales
     # from the quantization config (vllm/model_executor/models/utils.py `load_weights`).
     kv_scales_need_config=">=0.25",
-    drops_g_idx=dict.fromkeys(DROPS_G_IDX, SINCE),
     # vllm 0.33.0: what the loaders did with such a scale next to the keys of twelve towers.
     towers_skip_kv_scales={
         "WhisperForConditionalGeneration": "model.encoder.*",
