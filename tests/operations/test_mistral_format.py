@@ -35,6 +35,24 @@ def test_of_two_formats_vllm_reads_mistrals_and_sglang_that_of_transformers(
     assert (answer(theirs, VLLM), answer(theirs, SGLANG)) == ("yes", "no")
 
 
+@pytest.mark.parametrize(
+    ("slug", "release", "at", "config"),
+    [
+        ("both-own-broken", VLLM, "consolidated.safetensors", "params.json"),
+        ("both-theirs-broken", SGLANG, "model.safetensors", "config.json"),
+        ("dense-fp8-no-w2", VLLM, "consolidated.safetensors", "params.json"),
+        ("dense-fp8-no-layer", VLLM, "params.json", "params.json"),
+    ],
+)
+def test_a_finding_is_at_the_files_that_the_release_reads(
+    slug: str, release: str, at: str, config: str, tmp_path: Path
+) -> None:
+    checked = ckptfix.check(made(slug, tmp_path / "m"), runtimes=[release])
+    [found] = [finding for finding in checked.findings if finding.code == "CKF703"]
+    assert found.place.file == at
+    assert str(found.advice).endswith(f"make {config} match what is stored")
+
+
 def test_the_command_that_reads_the_other_format_is_there_where_that_loads(tmp_path: Path) -> None:
     flags = "--config-format hf --load-format hf"
     own = made("both-own-broken", tmp_path / "own")

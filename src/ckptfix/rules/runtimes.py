@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, Statement
+from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, PARAMS_FILE, Statement
 from ckptfix.place import Place
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Severity
@@ -153,21 +153,24 @@ def refused_metadata(context: Context) -> Iterable[Finding]:
 )
 def not_loaded(context: Context) -> Iterable[Finding]:
     """Faults, other than differing formats, that keep a release from loading the checkpoint."""
-    grouped: dict[Reason, list[Target]] = {}
+    grouped: dict[tuple[Reason, bool], list[Target]] = {}
     for verdict in context.verdicts:
         for fault in verdict.faults:
-            grouped.setdefault(fault, []).append(verdict.target)
-    for fault, targets in grouped.items():
-        tensor = next(iter(_tensors_of(context.checkpoint, fault.tensor)), "")
-        place = Place(CONFIG_FILE)
-        if tensor:
-            place = Place(context.checkpoint.table.file_of[tensor], tensor=visible(tensor))
+            key = fault, verdict.is_of_other_format
+            grouped.setdefault(key, []).append(verdict.target)
+    for (fault, is_of_other_format), targets in grouped.items():
+        read = context.checkpoint.in_mistral if is_of_other_format else context.checkpoint
+        read = read or context.checkpoint
+        file = PARAMS_FILE if read.is_mistral else CONFIG_FILE
+        place = Place(file)
+        if tensor := next(iter(_tensors_of(read, fault.tensor)), ""):
+            place = Place(read.table.file_of[tensor], tensor=visible(tensor))
         yield context.finding(
-            subject=fault.tensor or CONFIG_FILE,
+            subject=fault.tensor or file,
             message=f"is not loaded as stored by {' and '.join(map(str, targets))}: it "
             f"{fault.text}",
             place=place,
-            advice="export the checkpoint again, or make config.json match what is stored",
+            advice=f"export the checkpoint again, or make {file} match what is stored",
             releases=tuple(map(str, targets)),
             for_each_expert=not fault.of_first,
         )

@@ -26,7 +26,7 @@ def of_other_format(own: TargetVerdict) -> TargetVerdict:
         return replace(found, unknown_because=loads.unknown_because)
     if own.refusal is not None:
         return replace(found, refusal=own.refusal, at=own.at)
-    faults = tuple(Reason(str(r), r.effect, cause=r.cause) for r in loads.reasons)
+    faults = tuple(Reason(str(r), r.effect, tensor=r.tensor, cause=r.cause) for r in loads.reasons)
     return replace(found, faults=faults)
 
 
