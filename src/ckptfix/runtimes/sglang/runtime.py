@@ -29,16 +29,6 @@ def _exclusion(version: str, patterns: PatternTable, packed: Packed) -> SglangEx
     return SglangExclusion(row_for(_NAME, version, EXCLUDING), patterns, packed)
 
 
-_DROP_G_IDX: Final = (
-    *("ApertusForCausalLM", "ArceeForCausalLM", "Cohere2MoeForCausalLM", "FalconMambaForCausalLM"),
-    *("Gemma4ForCausalLM", "HrmTextForCausalLM", "LlamaForCausalLM", "MambaForCausalLM"),
-    *("Ministral3ForCausalLM", "MistralForCausalLM", "Phi3ForCausalLM", "Qwen3MoeForCausalLM"),
-)
-"""Classes that pass over a tensor for which they have no parameter. Each was given a `g_idx` next
-to NVFP4 or FP8 codes, in 0.5.23; GPTBigCodeForCausalLM, GemmaForCausalLM and Gemma3ForCausalLM stop
-at it with a KeyError."""
-
-
 RUNTIME: Final = Runtime(
     name=_NAME,
     title="SGLang",
@@ -57,7 +47,6 @@ RUNTIME: Final = Runtime(
     drops_strays=True,
     # sglang/srt/layers/parameter.py, `pad_or_narrow_weight`, and sglang/srt/layers/linear.py.
     pads_short_mlps=True,
-    drops_g_idx=dict.fromkeys(_DROP_G_IDX, ">=0.5.23"),
     needs_architectures=True,
     always_takes_kv_scales=False,
     # Its wheels pin a release of transformers: 0.5.9 takes 4.57.1, 0.5.10 takes 5.3.0.
