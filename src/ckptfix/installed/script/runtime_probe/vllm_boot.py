@@ -56,8 +56,10 @@ def stand_in_for_kernels() -> None:
 
 def _no_pauses() -> None:
     """A folder without weights is not asked again after two seconds, as a server would be."""
-    from vllm.transformers_utils import repo_utils
-
+    try:
+        from vllm.transformers_utils import repo_utils
+    except ImportError:
+        return  # not in every release: it only waits for longer there
     if hasattr(repo_utils, "time"):
         pauses: Any = types.SimpleNamespace(sleep=lambda _: None)
         repo_utils.time = pauses
