@@ -1,5 +1,6 @@
 """A Python that has the stand-in for vLLM."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> str:
     for package in ("vllm", "transformers"):
         (folder / package).mkdir()
     (folder / "vllm" / "__init__.py").write_text(text, "utf-8")
+    shutil.copy(HERE / "stand_in_mistral.py", folder / "vllm")
     (folder / "transformers" / "__init__.py").write_text("import vllm\n", "utf-8")
     metadata = folder / "vllm-0.33.1.dev7.dist-info"
     metadata.mkdir()

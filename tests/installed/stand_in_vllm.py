@@ -6,7 +6,6 @@ copies into them.
 """
 
 import contextlib
-import json
 import os
 import sys
 import types
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+
+from .stand_in_mistral import config_in, of_its_own
 
 TorchModule: Any = torch.nn.Module
 
@@ -120,7 +121,8 @@ class LlamaForCausalLM(TorchModule):
 
     def load_weights(self, weights: Any) -> None:
         parameters = dict(self.named_parameters())
-        for name, tensor in weights:
+        for stored, tensor in weights:
+            name = of_its_own(stored)
             for packed, members in PARTS.items():
                 found = next((m for m in members if f".{m}." in name), None)
                 if found:
@@ -155,7 +157,7 @@ def try_inspect(_: str, model: Registered) -> type | None:
 class ModelConfig(Anything):
     def __init__(self, model: str, **given: Any) -> None:
         super().__init__(**given)
-        self.values = json.loads((Path(model) / "config.json").read_text("utf-8"))
+        self.values = config_in(Path(model), own=given["config_format"] == "mistral")
         if seconds := self.values.get("stand_in_sleeps"):
             import time
 

@@ -16,6 +16,7 @@ from ckptfix.operations.plan import plan
 from ckptfix.runtimes.loads import Answer
 from tests.builders import LLAMA_CONFIG, bf16, whole_llama, write_checkpoint
 from tests.conftest import Run
+from tests.installed.stand_in_mistral import OWN_KEYS, OWN_NAMES
 
 FP8: dict[str, Any] = {"quant_method": "modelopt", "quant_algo": "FP8"}
 DOWN = "model.layers.0.mlp.down_proj"
@@ -129,6 +130,27 @@ def test_it_gets_the_metadata_and_no_other_file(tmp_path: Path, spec: str) -> No
     (directory / "modeling_llama.py").write_text("raise SystemExit\n")
     [answer] = check(directory, runtimes=[spec]).runtimes
     assert "the directory has ['config.json']" in answer.verdict.problem
+
+
+@pytest.mark.parametrize("lost", ["", "layers.0.attention.wo.weight"])
+def test_mistrals_own_format(lost: str, tmp_path: Path, spec: str) -> None:
+    directory = tmp_path / "m"
+    theirs = {ours.rpartition(".")[2]: own for own, ours in OWN_NAMES.items()}
+    tensors = {
+        ".".join(theirs.get(part, part) for part in name.removeprefix("model.").split(".")): tensor
+        for name, tensor in whole_llama().items()
+    }
+    write_checkpoint(directory, {n: t for n, t in tensors.items() if n != lost}, {})
+    for file in directory.glob("*.json"):
+        file.unlink()
+    (directory / "model.safetensors").rename(directory / "consolidated.safetensors")
+    params = {its: LLAMA_CONFIG[key] for key, its in OWN_KEYS.items()}
+    params |= {"n_heads": 2, "n_kv_heads": 2, "head_dim": 16, "vocab_size": 32, "norm_eps": 1e-5}
+    params["quantization_config"] = {**FP8, "ignore": ["lm_head"]}
+    (directory / "params.json").write_text(json.dumps(params))
+    [answer] = check(directory, runtimes=[spec]).runtimes
+    assert answer.loads is (Answer.NO if lost else Answer.YES), answer.reasons
+    assert ("o_proj" in " ".join(answer.reasons)) is bool(lost)
 
 
 def test_one_that_takes_too_long_and_the_next_question(
