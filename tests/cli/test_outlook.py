@@ -110,3 +110,4 @@ def test_what_is_not_known_is_not_red(tmp_path: Path, run: Run) -> None:
     done = run("check", made, "--runtime", "vllm==0.33.0", FORCE_COLOR="1")
     (row,) = (line for line in done.stdout.splitlines() if "unknown, how it lays out" in line)
     assert "\x1b[31m" not in row
+    assert "nothing to run: no release is known to refuse it" in done.stdout

@@ -94,7 +94,9 @@ def _commands(
         yield dry_run, f"# {effect_text(checked, advised)}"
     elif not loading:
         below = "# see the findings below" if checked.findings else ""
-        yield "nothing to run: no rewrite fixes this", below
+        refused = any(answer.loads is Answer.NO for answer in checked.runtimes)
+        why = "no rewrite fixes this" if refused else "no release is known to refuse it"
+        yield f"nothing to run: {why}", below
 
 
 def effect_text(checked: CheckedCheckpoint, advised: Advised) -> str:
