@@ -86,7 +86,7 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     beside_layers: tuple[str, ...] = ()
     """Modules that it always has, as `norm`."""
     top_parameters: tuple[str, ...] = ()
-    """Parameters outside of modules that the checkpoint always has."""
+    """Parameters outside of modules that the checkpoint or the tower always has."""
     sizes_of_parameters: dict[str, tuple[str, ...]] = {}
     """Parameter outside of modules -> as `sizes`."""
     in_every_layer: tuple[str, ...] = ()

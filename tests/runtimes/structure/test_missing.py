@@ -9,8 +9,9 @@ from ckptfix.runtimes.loads import Answer, Effect, Loads
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import judge
 from tests.builders import fp8, write_checkpoint
-from tests.conftest import Call, load
+from tests.conftest import DATA, Call, load
 from tests.runtimes.structure.models import BOTH, FP8, SIZES, llama, loads, reasons_of
+from truth_loop.case import CONFIG, HF_QUANT, Case
 
 
 @pytest.mark.parametrize("runtime", BOTH)
@@ -166,3 +167,20 @@ def test_it_is_a_finding_and_the_answer_of_the_first_screen(tmp_path: Path, call
     assert "error CKF703" in call("check", directory, "--runtime", "vllm==0.33.0", "-v").stdout
     screen = call("check", directory).stdout
     assert f"vllm 0.15.0 to 0.33.0        {answer}" in screen
+
+
+@pytest.mark.parametrize("missing", ["embedder.weight", "cls_token.token", "pos_embed"])
+def test_what_a_tower_has_beside_its_layers(tmp_path: Path, missing: str) -> None:
+    """vLLM 0.33.0 loads either of the last two checkpoints, and writes nothing there."""
+    lost = f"vision_model.radio_model.model.patch_generator.{missing}"
+    config, hf_quant = (
+        (DATA / "nanovl-fp8" / file).read_text("utf-8") for file in (CONFIG, HF_QUANT)
+    )
+    case = Case("c", "nanovl-fp8", (), config, hf_quant, tensors={lost: None})
+    written = load(case.write(DATA, tmp_path / "c"))
+    found = judge(written, Target("vllm", "0.33.0", "0.33.0")).loads
+    name = f"vision_model.model.patch_generator.{missing}"
+    part = name if missing == "pos_embed" else name.rpartition(".")[0]
+    assert [str(reason) for reason in found.reasons] == [
+        f"leaves weights uninitialised: {part} is not stored"
+    ]

@@ -46,9 +46,8 @@ def size_reasons(tree: Tree) -> Iterator[Reason]:
 def _parameters(tree: Tree) -> Iterator[Reason]:
     """Parameters outside of modules."""
     named = tree.layout.spec.sizes_of_parameters if tree.layout else {}
-    holder = next((n for n, place in tree.places.items() if place == tree.base), "")
-    for name, sizes in named.items() if holder else ():
-        module = tree.checkpoint.modules[holder]
+    for name, sizes in named.items() if tree.itself else ():
+        module = tree.checkpoint.modules[tree.itself]
         tensor = module.tensors.get(name)
         expected = tuple(size_in(size, tree.config) for size in sizes)
         if tensor is None or all(

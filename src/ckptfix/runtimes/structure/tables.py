@@ -25,10 +25,10 @@ def beside_reasons(tree: Tree) -> Iterator[Reason]:
     for name in layout.spec.beside_layers:
         if name not in tree.outside:
             yield tree.uninitialised(f"{tree.base}.{name}")
-    top = tree.checkpoint.modules.get("")
+    top = tree.checkpoint.modules.get(tree.itself if tree.tower else "")
     for name in layout.spec.top_parameters:
         if top is None or name not in top.tensors:
-            yield tree.uninitialised(name)
+            yield tree.uninitialised(f"{tree.tower}.{name}".removeprefix("."))
 
 
 def _rows(tree: Tree) -> Iterator[Reason]:

@@ -144,6 +144,11 @@ class Tree(Struct, frozen=True, dict=True):
         numbered = [base for base in found if base and self._has_layers(base)]
         return numbered[0] if len(numbered) == 1 else ""
 
+    @cached_property
+    def itself(self) -> str:
+        """The module at that place, which has the parameters outside of modules; empty if none."""
+        return next((name for name, place in self.places.items() if place == self.base), "")
+
     def _has_layers(self, base: str) -> bool:
         below = f"{base}.layers."
         return any(place.startswith(below) for place in self.places.values())
