@@ -14,7 +14,7 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What goes into PYTHONPATH."""
     pytest.importorskip("torch")
     folder = tmp_path_factory.mktemp("stand-in")
-    text = (HERE / "stand_in_vllm.py").read_text("utf-8")
+    text = (HERE / "stand_in_vllm.py").read_text("utf-8").replace("tests.installed.", "vllm.")
     for package in ("vllm", "transformers"):
         (folder / package).mkdir()
     (folder / "vllm" / "__init__.py").write_text(text, "utf-8")

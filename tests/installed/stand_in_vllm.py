@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from .stand_in_mistral import config_in, of_its_own
+from tests.installed.stand_in_mistral import config_in, of_its_own
 
 TorchModule: Any = torch.nn.Module
 
