@@ -137,7 +137,7 @@ class Reading(Struct, frozen=True, dict=True):
         for tensor in answer.unused:
             if self._is_not_needed(tensor):
                 continue
-            if self._is_of_cache(tensor):
+            if _is_of_cache(tensor):
                 yield "", Fault(_WITHOUT_SCALES, tensor, wrong, tensor=self.owner.get(tensor, ""))
             else:
                 yield self._of(tensor, "leaves out", wrong)
@@ -173,16 +173,13 @@ class Reading(Struct, frozen=True, dict=True):
     def _is_not_needed(self, tensor: str) -> bool:
         if _NOT_NEEDED.search(tensor):
             return True
-        if self._is_of_cache(tensor) and not self.answer.needs_cache_scales:
+        if _is_of_cache(tensor) and not self.answer.needs_cache_scales:
             return True
         config = self.checkpoint.config
         if config.tied_embeddings and "lm_head" in tensor:
             return True
         layer, number = _LAYER.search(tensor), config.num_hidden_layers
         return bool(layer and number is not None and int(layer[1]) >= number)
-
-    def _is_of_cache(self, tensor: str) -> bool:
-        return tensor.rpartition(".")[2] in KV_ROLES
 
     def _is_optional(self, parameter: str, place: str) -> bool:
         """True for a scale that is 1 without a tensor, or of inputs that are not quantized."""
@@ -193,3 +190,7 @@ class Reading(Struct, frozen=True, dict=True):
         modules = [self.checkpoint.modules[name] for name in self.members.get(place, ())]
         quantized = [m for m in modules if "weight_scale_2" in m.tensors]
         return bool(quantized) and not any("input_scale" in m.tensors for m in quantized)
+
+
+def _is_of_cache(tensor: str) -> bool:
+    return tensor.rpartition(".")[2] in KV_ROLES
