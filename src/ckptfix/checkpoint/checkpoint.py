@@ -199,8 +199,9 @@ def load_checkpoint(
             checkpoint = replace(checkpoint, in_mistral=_load_mistral(source, name, listener))
     else:
         raise UnsupportedError(
-            f"{source.where}: found neither {' nor '.join(registry.READABLE_ALONE)}",
-            advice="name a Hugging Face checkpoint",
+            f"{source.where}: found neither {' nor '.join(registry.READABLE_ALONE)}, nor "
+            f"{PARAMS_FILE} with {mistral.OWN_SINGLE_FILE}",
+            advice="name the folder of a checkpoint",
         )
     if quantized and not any(map(_is_quantized, (checkpoint, checkpoint.in_mistral))):
         raise UnsupportedError(
