@@ -29,7 +29,7 @@ does not store, and of layers."""
 UNREAD: Final = {"Gemma4ForCausalLM": re.compile(r"\.self_attn\.k_norm\.weight$")}
 """Class -> parameters that it builds and does not read: those of layers that share the keys of an
 earlier one (sglang 0.5.23, sglang/srt/models/gemma4_causal.py `is_kv_shared_layer`)."""
-UNUSED: Final = re.compile(r"rotary_emb\.inv_freq$|^mtp\.")
+UNUSED: Final = re.compile(r"rotary_emb\.(inv_freq|cos_cached|sin_cached)$|^mtp\.")
 """Tensors that no runtime needs, and draft layers, which only a draft model loads."""
 CACHE: Final = re.compile(r"\.[kv]_scale$")
 """Scales of an FP8 cache. Where SGLang drops them it uses 1.0, which `../shared/cases` calls a loss

@@ -224,7 +224,10 @@ def test_blobs_that_repositories_share_belong_to_the_cache(tmp_path: Path) -> No
         (["config.json", "model.gguf"], "GGUF weights only and no .safetensors file"),
         (["config.json", "pytorch_model.bin"], "pickled weights only and no .safetensors file"),
         (["config.json"], "no .safetensors file"),
-        (["model.safetensors"], "found neither config.json nor hf_quant_config.json, nor params.json"),
+        (
+            ["model.safetensors"],
+            "found neither config.json nor hf_quant_config.json, nor params.json",
+        ),
         (
             ["config.json", "model-00001-of-00002.safetensors"],
             "no model.safetensors.index.json; the file names declare 2 shards",

@@ -28,6 +28,7 @@ from ckptfix.runtimes.order import drops_order
 from ckptfix.runtimes.placing import placed
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.rotary import rotary_for
+from ckptfix.runtimes.rotary_tables import stored_tables
 from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.runtimes.structure import Expected, Tree, class_reasons, structure_reasons
 from ckptfix.runtimes.targets import Target
@@ -91,6 +92,7 @@ def _expected(
     ties = _among(runtime.tied_by_wrapper, target)
     loads_scales, stops_there = _cache_scales(checkpoint, family, target, classes[0])
     drops = drops_order(target.runtime, target.profile_version, classes[0])
+    dropped, stopping = stored_tables(checkpoint, target, classes[0])
     expected = Expected(
         layout,
         built,
@@ -98,6 +100,8 @@ def _expected(
         stops_at_kv_scales=spec.stops_at_kv_scales or stops or stops_there,
         kv_scales_need_config=not has_config and needs and not spec.passes_over_kv_scales,
         drops_role="g_idx" if drops else "",
+        drops_tables=dropped,
+        stops_at_tables=stopping,
         skips_kv_scales=runtime.towers_skip_kv_scales.get(classes[0], ""),
         tied_by_wrapper=(ties and not spec.tied_by_text) or spec.tied_by_wrapper,
         config_class=_config_class(checkpoint, target),

@@ -58,6 +58,10 @@ class StoredBlocks(Struct, frozen=True):
         return made
 
 
+def _whole_name(block: str, below: str) -> str:
+    return f"{mask(block)}.{below}" if block else below
+
+
 def _plain_tensors(modules: Iterable[Module]) -> Iterator[str]:
     for module in modules:
         leaves = set(module.tensors)
@@ -72,7 +76,8 @@ class Doubts(Struct, frozen=True, dict=True):
     checkpoint: Checkpoint
     learned: Learned
     lacks: tuple[str, ...] = ()
-    """As in `Expected`."""
+    """As in `Expected`, like the next."""
+    drops_tables: frozenset[str] = frozenset()
 
     @property
     def table(self) -> Table:
@@ -107,7 +112,7 @@ class Doubts(Struct, frozen=True, dict=True):
         known, unused = self.table.tensors, frozenset(self.table.record.unused)
         for block, names in self._blocks.items():
             for name in sorted(names):
-                masked = f"{mask(block)}.{name}" if block else name
+                masked = _whole_name(block, name)
                 if masked in known or (not block and masked in self._block_names):
                     continue
                 if masked not in unused:
@@ -122,7 +127,15 @@ class Doubts(Struct, frozen=True, dict=True):
 
     @cached_property
     def _blocks(self) -> Mapping[str, frozenset[str]]:
-        return StoredBlocks.of(self.checkpoint).names
+        blocks = StoredBlocks.of(self.checkpoint).names
+        if not self.drops_tables:
+            return blocks
+        modules = (self.checkpoint.modules[name] for name in self.drops_tables)
+        dropped = {mask(tensor) for m in modules for tensor in m.tensor_names.values()}
+        return {
+            block: frozenset(n for n in names if _whole_name(block, n) not in dropped)
+            for block, names in blocks.items()
+        }
 
     @cached_property
     def _block_names(self) -> frozenset[str]:

@@ -23,6 +23,10 @@ def stray_reasons(tree: Tree) -> Iterator[Reason]:
     yield from _each_effect(tree, modules, tree.places, "builds no module for")
     tensors = {name: f"{part.tower}." for part in parts for name in stray_tensors(part)}
     yield from _each_effect(tree, list(tensors), tensors, "has no parameter for")
+    if tables := sorted(tree.expected.stops_at_tables):
+        held = tree.checkpoint.modules
+        named = [tensor for name in tables for tensor in held[name].tensor_names.values()]
+        yield Reason.stop(f"it has no parameter for {some(named)}", tensor=named[0])
     yield from _own_scales(tree)
     yield from _codes(tree)
     yield from _scales(tree)

@@ -47,6 +47,10 @@ class Expected(Struct, frozen=True):
     """Scales of a KV cache stop it if it has no quantization config."""
     drops_role: str = ""
     """Role of tensors that the release drops before any class loads them."""
+    drops_tables: frozenset[str] = frozenset()
+    """Stored modules that hold tables of rotary embeddings alone, which the class drops."""
+    stops_at_tables: frozenset[str] = frozenset()
+    """The same of those at which its loader raises."""
     skips_kv_scales: str = ""
     """Shell pattern of checkpoint names outside of the language model, as in `Runtime`."""
     tied_by_wrapper: bool = False
@@ -122,8 +126,9 @@ class Tree(Struct, frozen=True, dict=True):
     @cached_property
     def places(self) -> Mapping[str, str]:
         """Checkpoint name -> place, for all modules that the release does not skip."""
+        tables = self.expected.drops_tables | self.expected.stops_at_tables
         mapped = ((name, self.family.places.map(name)) for name in self.checkpoint.modules if name)
-        return {name: place for name, place in mapped if place is not None}
+        return {name: at for name, at in mapped if at is not None and name not in tables}
 
     @cached_property
     def heads(self) -> Sequence[str]:
