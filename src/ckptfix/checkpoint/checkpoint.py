@@ -216,7 +216,7 @@ def _load(source: Source, name: str, listener: Listener) -> Checkpoint:
     """As transformers stores it."""
     tensors = _tensors_or_error(source, listener, SHARDS)
     documents = read_documents(source, registry.METADATA_FILES)
-    config = ModelConfig()
+    config = ModelConfig(is_missing=True)
     if CONFIG_FILE in documents:
         config = parse_model_config(documents[CONFIG_FILE].value)
     if isinstance(tensors, MissingShardsError):

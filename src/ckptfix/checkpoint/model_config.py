@@ -8,6 +8,8 @@ from msgspec import Struct, field
 
 from ckptfix.jsontext.text import Path, pointer
 
+_ARCHITECTURES: Final = ("architectures",)
+
 
 class DraftLayers(Struct, frozen=True):
     """The number of draft layers (MTP, NextN) that config.json declares."""
@@ -17,10 +19,27 @@ class DraftLayers(Struct, frozen=True):
     """JSON pointer of the number."""
 
 
+class NotAName(Struct, frozen=True):
+    """Something else in `architectures` than names of classes."""
+
+    value: Any
+    at: Path
+    """Path of it in config.json: the whole list, or an item."""
+
+    @property
+    def is_first(self) -> bool:
+        """The list is none, or its first item is no name."""
+        return self.at[1:] in ((), (0,))
+
+
 class ModelConfig(Struct, frozen=True):
     """The part of config.json that is not about quantization."""
 
+    is_missing: bool = False
+    """There is no config.json."""
     architectures: tuple[str, ...] = ()
+    not_a_name: NotAName | None = None
+    """The first thing in `architectures` that is no name; what counts as false is an empty list."""
     nested: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """(prefix of the language model in the wrapper, its architectures)."""
     tied_embeddings: bool | None = None
@@ -65,13 +84,14 @@ def parse_model_config(value: Mapping[str, Any]) -> ModelConfig:
             places.insert(0, ((key,), inner))
     values: Mapping[str, Any] = ChainMap(*(dict(found) for _, found in places))
     return ModelConfig(
-        _strings(value.get("architectures")),
-        tuple(nested),
-        tied if isinstance(tied, bool) else None,
-        by_wrapper if isinstance(by_wrapper, bool) else None,
-        next(_counts(places, ("num_hidden_layers",)), (None, ""))[0],
-        next((DraftLayers(n, p) for n, p in _counts(places, DRAFT_KEYS)), None),
-        dict(values),
+        architectures=_strings(value.get("architectures")),
+        not_a_name=next(_not_names(value.get("architectures")), None),
+        nested=tuple(nested),
+        tied_embeddings=tied if isinstance(tied, bool) else None,
+        tied_by_wrapper=by_wrapper if isinstance(by_wrapper, bool) else None,
+        num_hidden_layers=next(_counts(places, ("num_hidden_layers",)), (None, ""))[0],
+        draft_layers=next((DraftLayers(n, p) for n, p in _counts(places, DRAFT_KEYS)), None),
+        values=dict(values),
     )
 
 
@@ -94,6 +114,14 @@ def _counts(
             number = value.get(key)
             if isinstance(number, int) and not isinstance(number, bool):
                 yield number, pointer((*path, key))
+
+
+def _not_names(value: Any) -> Iterator[NotAName]:  # noqa: ANN401 - any JSON
+    if value and not isinstance(value, list):
+        yield NotAName(value, _ARCHITECTURES)
+    for number, item in enumerate(value if isinstance(value, list) else ()):
+        if not isinstance(item, str):
+            yield NotAName(item, (*_ARCHITECTURES, number))
 
 
 def _strings(value: object) -> tuple[str, ...]:

@@ -121,7 +121,9 @@ def refused_metadata(context: Context) -> Iterable[Finding]:
             message=f"is rejected by {' and '.join(map(str, targets))}: "
             f"{refusal.cause or refusal.text}",
             place=place,
-            advice="serve with a release that loads it, or export the checkpoint again",
+            advice="serve with a release that loads it, or export the checkpoint again"
+            if place.file in context.checkpoint.documents
+            else f"copy {place.file} from where the checkpoint was published or exported",
             releases=tuple(map(str, targets)),
         )
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.checkpoint.model_config import ModelConfig
-from ckptfix.runtimes.common.objects import StopsError
+from ckptfix.jsontext.text import pointer
+from ckptfix.runtimes.common.objects import StopsError, kind_of
 from ckptfix.runtimes.facts import FACTS
 from ckptfix.runtimes.profile import RuntimeProfile
 from ckptfix.runtimes.registry import runtime_named
@@ -38,6 +39,9 @@ def outer_architecture(config: ModelConfig, profile: RuntimeProfile) -> str:
         StopsError: it builds none.
         UnregisteredError: it registers none, and may find a class elsewhere.
     """
+    if config.is_missing:
+        raise StopsError(f"there is no {CONFIG_FILE}", (CONFIG_FILE, ()))
+    _require_names(config, profile)
     named = config.architectures
     if not named:
         return _inferred(config, profile)
@@ -49,6 +53,19 @@ def outer_architecture(config: ModelConfig, profile: RuntimeProfile) -> str:
         raise UnregisteredError(message)
     text = f"{message}, and transformers has no class with that name"
     raise StopsError(at=_NAMED, text=text)
+
+
+def _require_names(config: ModelConfig, profile: RuntimeProfile) -> None:
+    """Refuse something else in `architectures`, also in a place that the release reads last.
+
+    (vllm 0.15.0 to 0.33.0, vllm/config/model_arch.py: a list of strings, validated; sglang 0.5.23
+    uses the first name that it registers.)
+    """
+    wrong = config.not_a_name
+    if wrong and (wrong.is_first or runtime_named(profile.runtime).validates_architectures):
+        needed = "a name" if wrong.at[1:] else "a list of names"
+        text = f"{pointer(wrong.at)[1:]} in {CONFIG_FILE} is {kind_of(wrong.value)}, not {needed}"
+        raise StopsError(text, (CONFIG_FILE, wrong.at))
 
 
 def _may_be_of_transformers(architecture: str) -> bool:

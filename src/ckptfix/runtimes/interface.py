@@ -95,6 +95,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     on the result."""
     needs_architectures: bool = False
     """It stops if config.json names no architectures; otherwise it uses the class of model_type."""
+    validates_architectures: bool = False
+    """It stops if an item of `architectures` is no string, whichever name it uses."""
     always_takes_kv_scales: bool = True
     """It has parameters for the scales of a KV cache even if the cache is not quantized."""
     towers_skip_kv_scales: Mapping[str, str] = MappingProxyType({})

@@ -77,5 +77,6 @@ RUNTIME: Final = Runtime(
     # vllm/model_executor/model_loader/default_loader.py `track_weights_loading`: not linears,
     # experts and embeddings, which have a method that runs after loading.
     finds_unwritten_weights=True,
+    validates_architectures=True,
     scale_names={BLOCK_FP8: "weight_scale_inv"},
 )
