@@ -102,7 +102,7 @@ def offsets_reach_past_the_end(files: Editable, random: Random) -> str | None:
     return _moved(files, random, 1 << 40, 1 << 40)
 
 
-@kind("CKF502 stops")
+@kind("CKF502")
 def tensor_stands_in_two_files(files: Editable, random: Random) -> str | None:
     if len(files.shards) < 2 or (name := pick(random, list(files.tensors))) is None:
         return None

@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
 from itertools import chain, count, repeat
 from operator import attrgetter, eq
@@ -34,6 +34,8 @@ MOST_READS: Final = 16
 """Headers read concurrently: remote reads wait for the network, not for this machine."""
 _BATCH: Final = 4 * MOST_READS
 """Undecoded headers kept in memory; with a million tensors, 0.6 MB each."""
+_OTHER_FORMAT: Final = "consolidated"
+"""Start of the shard files of Mistral's own format."""
 _PART: Final = re.compile(r".*-(?P<part>\d{5})-of-(?P<total>\d{5})\.safetensors")
 
 
@@ -125,16 +127,18 @@ def read_tensors(
 ) -> TensorTable:
     """The table of all tensors, by the index if there is one.
 
-    Without an index: `model.safetensors`, otherwise every `*.safetensors` file, as vLLM 0.33.0 does
-    (vllm/model_executor/model_loader/default_loader.py).
+    Without an index: every `*.safetensors` file but Mistral's own, also beside `model.safetensors`
+    (vllm 0.33.0, vllm/model_executor/model_loader/default_loader.py, and sglang 0.5.23,
+    sglang/srt/model_loader/loader.py, `_prepare_weights`).
     """
     index_file = shards.index_file
     index = read_index(source, index_file) if source.has(index_file) else None
     stored = [name for name in source.names() if shards.covers(name)]
     if index is not None:
         files = sorted(set(index.weight_map.values()))
-    elif shards.single_file and source.has(shards.single_file):
-        files = [shards.single_file]
+    elif shards.single_file in stored:
+        others = [f for f in stored if f != shards.single_file and not f.startswith(_OTHER_FORMAT)]
+        files = [shards.single_file, *others]
     else:
         files = stored
         if not files:
@@ -143,7 +147,7 @@ def read_tensors(
         _require_all_parts(source, files, index_file)
     headers = _read_headers(source, files, listener)
     if index is None:
-        return _joined(headers, index_file)
+        return _joined(headers, index_file, whole=shards.single_file)
     return replace(
         _indexed(headers, index.weight_map, index_file),
         unlisted_files=tuple(sorted(set(stored) - set(files))),
@@ -194,8 +198,15 @@ def _require_all_parts(source: Source, files: list[str], index_file: str) -> Non
             )
 
 
-def _joined(headers: dict[str, Header], index_file: str) -> TensorTable:
-    """Without an index, nothing decides between two copies of a tensor."""
+def _joined(headers: dict[str, Header], index_file: str, *, whole: str) -> TensorTable:
+    """Without an index, nothing decides between two copies of a tensor.
+
+    Equal ones beside the file with the whole checkpoint count once: all of them are loaded.
+    """
+    first = headers.get(whole)
+    if first is not None and len(headers) > 1:
+        rest = {file: _without(header, first) for file, header in headers.items() if file != whole}
+        headers = {whole: first, **{file: header for file, header in rest.items() if header}}
     file_of: dict[str, str] = {}
     for file, header in headers.items():
         for name in file_of.keys() & header.keys():
@@ -208,6 +219,11 @@ def _joined(headers: dict[str, Header], index_file: str) -> TensorTable:
     return TensorTable(headers, _bytes_of(headers))
 
 
+def _without(header: Header, known: Header) -> Header:
+    """The tensors that are not known, or known with another dtype or shape."""
+    return {name: tensor for name, tensor in header.items() if known.get(name) != tensor}
+
+
 def _indexed(
     headers: dict[str, Header], weight_map: Mapping[str, str], index_file: str
 ) -> TensorTable:
@@ -216,7 +232,23 @@ def _indexed(
     missing = [(n, f) for n, f in weight_map.items() if n not in headers[f]]
     unindexed = [(n, f) for f, header in headers.items() for n in header if weight_map.get(n) != f]
     chosen = _chosen(headers, weight_map)
+    _refuse_other_copies(headers, chosen, unindexed)
     return TensorTable(chosen, _bytes_of(chosen), index_file, tuple(missing), tuple(unindexed))
+
+
+def _refuse_other_copies(
+    headers: Mapping[str, Header], chosen: Mapping[str, Header], copies: Iterable[tuple[str, str]]
+) -> None:
+    """A tensor with two dtypes or shapes: runtimes load both, and which one counts is not known."""
+    stored = {name: (file, tensor) for file, h in chosen.items() for name, tensor in h.items()}
+    for name, file in copies:
+        first, tensor = stored[name]
+        if headers[file][name] != tensor:
+            raise CkptfixError(
+                f"also stored in {first}, with another dtype or shape",
+                place=Place(file, tensor=visible(name)),
+                advice="remove one of the two",
+            )
 
 
 def _agree(headers: Mapping[str, Header], weight_map: Mapping[str, str]) -> bool:

@@ -23,13 +23,14 @@ _REBUILD: Final = "rebuild the index"
     "index and shard headers disagree",
     Severity.ERROR,
     why=(
-        "The loader reads each tensor from the shard file that the index gives for it. A stale "
-        "index leaves weights uninitialised or makes loading fail (vllm-project/vllm-omni issue "
-        "2517)."
+        "vLLM and SGLang only take file names from the index and read every tensor of those "
+        "files (vLLM 0.33.0 and SGLang 0.5.23, filter_duplicate_safetensors_files in "
+        "weight_utils.py), so a wrong row alone stops neither. transformers and other tools look "
+        "tensors up in the index (vllm-project/vllm-omni issue 2517), and a tensor that only the "
+        "index has may be lost."
     ),
     fix="Rebuild model.safetensors.index.json from the headers.",
     since="0.1.0",
-    blocks_loading=True,
     example="""
     model-00001-of-00002.safetensors
       layers.0.mlp.gate stored as BF16
