@@ -27,6 +27,10 @@ _WITH_NUM_EXPERTS: Final = frozenset({"qwen3_moe", "qwen3_vl_moe_text"})
 """Types of which transformers 4.57.6 reads `num_experts`, with a default, and 5 writes
 `num_local_experts`."""
 
+_HEAD_UNUSED: Final = "qwen2_5_vl"
+"""Type whose `lm_head` vllm 0.15.0 and 0.17.1 leave unused with transformers 4.57.6, also where the
+language model's config says that it is not tied."""
+
 
 def later_stop(
     checkpoint: Checkpoint, family: Family, target: Target, classes: Sequence[str]
@@ -42,8 +46,6 @@ def later_stop(
         target: the release.
         classes: that it builds, outermost first.
     """
-    if why := _written_later(checkpoint, target):
-        return why
     if why := unsettled(checkpoint, family, target, classes[0]):
         return why
     tried = max(_tried_releases(target.runtime), key=Version, default="")
@@ -67,13 +69,13 @@ def unless_lacking(verdict: TargetVerdict, expected: Expected) -> TargetVerdict:
     return TargetVerdict(verdict.target, never_without(expected.lacks[0]))
 
 
-def _written_later(checkpoint: Checkpoint, target: Target) -> str:
-    """Transformers 5 writes what the classes of 4.57 read differently.
+def written_later(checkpoint: Checkpoint, target: Target) -> str:
+    """Why a yes is not certain for what transformers 5 wrote, which 4.57 reads differently.
 
     vllm 0.18.0 with 4.57.6 stops at rotary settings by kind of layer (Gemma 3) and at a null
     `topk_group` (DeepSeek V2), builds 128 experts for a `num_local_experts` of 8 (Qwen3 MoE), and
     takes whether heads are tied from the language model's config alone, which has a default of its
-    own there (Qwen2.5-VL, Qwen3-VL).
+    own there (Qwen2.5-VL, Qwen3-VL). Nemotron-H has `hybrid_override_pattern` there.
     """
     values = checkpoint.config_values or {}
     written = values.get("transformers_version")
@@ -96,8 +98,12 @@ def _read_differently(values: Mapping[str, Any]) -> Iterator[str]:
             yield "topk_group"
         if part.get("model_type") in _WITH_NUM_EXPERTS and "num_experts" not in part:
             yield "num_local_experts"
+        if "layers_block_type" in part and "hybrid_override_pattern" not in part:
+            yield "layers_block_type"
     tied = "tie_word_embeddings"
     if tied in values and any(tied not in part for part in languages):
+        yield tied
+    if tied in values and values.get("model_type") == _HEAD_UNUSED:
         yield tied
 
 

@@ -25,9 +25,10 @@ from ckptfix.runtimes.installed.bound import bound_of
 from ckptfix.runtimes.installed.verdict import verdict_of
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.judged import config_reasons, expected_for, faults_of, judge_all
-from ckptfix.runtimes.later import later_stop, unless_lacking, unsettled
+from ckptfix.runtimes.later import later_stop, unless_lacking, unsettled, written_later
 from ckptfix.runtimes.learned.doubts import Doubts
 from ckptfix.runtimes.loads import SHARDS_MISSING, Answer
+from ckptfix.runtimes.model_types import unread_type
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleJudge
 from ckptfix.runtimes.options import with_options
 from ckptfix.runtimes.other_format import of_other_format, with_other_flags
@@ -72,8 +73,13 @@ def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     if target.installed is not None:
         return _judge_installed(checkpoint, target, target.installed)
     found = _judge_recorded(checkpoint, target)
-    if found.loads.answer is not Answer.UNKNOWN:
+    if not found.unregistered and (reason := unread_type(checkpoint, target)):
+        return TargetVerdict(target, refusal=reason)  # before it reads the metadata
+    if found.loads.answer is Answer.NO:
         return found
+    if found.loads.answer is Answer.YES:
+        why = written_later(checkpoint, target)
+        return TargetVerdict(target, why) if why else found
     stop = next(iter(config_reasons(checkpoint, target)), None)  # comes before all that is unknown
     return found if stop is None else TargetVerdict(target, refusal=stop)
 
@@ -185,9 +191,8 @@ class _Release(Struct, frozen=True):
         Families and profiles live as long as the program, metadata as long as the checkpoint.
         """
         parts = map(id, (self.family, self.metadata, *self.own))
-        version = self.profile.version
-        reads_as = self.runtime.looks_up_as(version), self.runtime.takes_transformers_5(version)
-        return "alike", self.runtime.name, *reads_as, *parts, self.expected
+        looks_up_as = self.runtime.looks_up_as(self.profile.version)
+        return "alike", self.runtime.name, looks_up_as, *parts, self.expected
 
 
 def _judged(checkpoint: Checkpoint, target: Target, release: _Release) -> TargetVerdict:

@@ -16,6 +16,7 @@ def publish(folder: str, backend: str | None) -> Any:
     """
     from sglang.srt.server_args import ServerArgs
 
+    _memory_without_nvidia_smi()
     arguments = ServerArgs(
         model_path=folder,
         tokenizer_path=folder,
@@ -40,6 +41,23 @@ def publish(folder: str, backend: str | None) -> Any:
     zeros = dict.fromkeys(fields, 0)
     runtime_context.publish(arguments, role="scheduler", ranks=ranks(**zeros))
     return arguments
+
+
+def _memory_without_nvidia_smi() -> None:
+    """Where nvidia-smi is missing, SGLang before 0.5.10 stops; later releases query torch."""
+    from sglang.srt.utils import common
+
+    measure = common.get_nvgpu_memory_capacity
+
+    def measured() -> Any:
+        try:
+            return measure()
+        except RuntimeError:
+            import torch
+
+            return torch.cuda.mem_get_info()[1] >> 20
+
+    common.get_nvgpu_memory_capacity = measured
 
 
 def groups(arguments: Any) -> None:

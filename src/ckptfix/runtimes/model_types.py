@@ -1,0 +1,42 @@
+"""Values of model_type that no config class of a release reads."""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.runtimes.facts import FACTS
+from ckptfix.runtimes.loads import Reason
+from ckptfix.runtimes.registry import runtime_named
+from ckptfix.runtimes.targets import Target
+from ckptfix.text import visible
+
+
+def unread_type(checkpoint: Checkpoint, target: Target) -> Reason | None:
+    """What stops a release before transformers 5 at a type that only transformers 5 knows.
+
+    Without code of the checkpoint that reads it, and without a class of the runtime.
+    """
+    values = checkpoint.config_values or {}
+    kind = values.get("model_type")
+    if not isinstance(kind, str) or checkpoint.is_mistral or _has_own_code(values):
+        return None
+    if runtime_named(target.runtime).takes_transformers_5(target.profile_version):
+        return None
+    facts = _facts()
+    own = facts["own"].get(target.runtime, {"types": ()})["types"]
+    if kind not in facts["only_since_5"] or kind in own:
+        return None
+    cause = f"transformers before 5 does not know model_type {visible(kind)}"
+    return Reason.stop(f"{cause}, and config.json names no class in auto_map")
+
+
+def _has_own_code(values: Mapping[str, Any]) -> bool:
+    named = values.get("auto_map")
+    return isinstance(named, dict) and "AutoConfig" in named
+
+
+@cache
+def _facts() -> Mapping[str, Any]:
+    return tomllib.loads((FACTS / "model_types.toml").read_text("utf-8"))

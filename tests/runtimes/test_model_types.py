@@ -1,0 +1,63 @@
+"""Releases before transformers 5, and what only transformers 5 knows or writes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckptfix.runtimes.profile_store import known_releases
+from ckptfix.runtimes.targets import parse_target
+from ckptfix.runtimes.verdict import judge
+from tests.builders import LLAMA_CONFIG, whole_llama, write_checkpoint
+from tests.conftest import SHARED, load
+
+QUANTIZERS = SHARED / "quantizers" / "fixtures"
+
+
+def answer(directory: Path, spec: str) -> tuple[str, str]:
+    runtime = spec.partition("==")[0]
+    (target,) = parse_target(spec, {runtime: known_releases(runtime)})
+    loads = judge(load(directory), target).loads
+    return str(loads.answer), str(loads)
+
+
+def llama(folder: Path, **config: Any) -> Path:
+    quantization = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head"]}
+    return write_checkpoint(
+        folder, whole_llama(), quantization, extra_config={**LLAMA_CONFIG, **config}
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "expected"),
+    [
+        ("llama", "vllm==0.18.0", "yes"),
+        ("nemotron_h", "vllm==0.15.0", "no"),
+        ("nemotron_h", "vllm==0.18.0", "no"),
+        ("nemotron_h", "vllm==0.19.1", "yes"),
+        ("ministral3", "vllm==0.18.0", "no"),
+        ("ministral3", "sglang==0.5.9", "no"),
+        ("qwen3_5", "vllm==0.18.0", "yes"),
+    ],
+)
+def test_a_type_that_only_transformers_5_knows(
+    kind: str, spec: str, expected: str, tmp_path: Path
+) -> None:
+    found, why = answer(llama(tmp_path / "c", model_type=kind), spec)
+    assert found == expected
+    assert ("does not know model_type" in why) == (expected == "no")
+
+
+def test_code_of_the_checkpoint_reads_its_type(tmp_path: Path) -> None:
+    code = {"AutoConfig": "configuration_nemotron_h.NemotronHConfig"}
+    made = llama(tmp_path / "c", model_type="nemotron_h", auto_map=code)
+    assert answer(made, "vllm==0.18.0")[0] == "yes"
+
+
+@pytest.mark.skipif(not QUANTIZERS.is_dir(), reason="needs ../shared")
+def test_what_transformers_5_wrote_counts_for_every_quantizer() -> None:
+    """Vllm 0.15.0 builds 128 experts for the 4 of `num_local_experts`, and stops."""
+    made = QUANTIZERS / "ct-qwen3moe-fp8-dynamic"
+    found, why = answer(made, "vllm==0.15.0")
+    assert found == "unknown"
+    assert "wrote num_local_experts" in why
