@@ -211,7 +211,7 @@ def test_sentinels_of_the_exporter_are_stripped_where_every_release_would_serve(
     """vLLM and SGLang take `NAME.<NUL>sentinel` for something below NAME; other readers do not."""
     directory = copy_of("nemotronh-moe-super-nulbug")
     assert call("rewrite", directory, "--tensors").returncode == 0
-    done = call("check", directory, "--runtime", "vllm>=0.17")
+    done = call("check", directory, "--runtime", "vllm>=0.20")  # before, no class reads nemotron_h
     assert (done.returncode, "pt_name_sentinel" in (directory / "config.json").read_text()) == (
         0,
         0,

@@ -37,7 +37,7 @@ def answers(directory: Path) -> dict[str, str]:
         ("llama-nvfp4-tied", ("yes", "yes", "yes", "yes")),
         ("llama-mxfp8", ("no", "yes", "yes", "yes")),
         ("nanovl-mixed", ("no", "no", "no", "yes")),
-        ("nanovl-fp8", ("unknown", "unknown", "unknown", "yes")),
+        ("nanovl-fp8", ("unknown", "unknown", "yes", "yes")),
     ],
 )
 def test_real_exports(fixture: str, expected: tuple[str, ...]) -> None:

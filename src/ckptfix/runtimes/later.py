@@ -98,8 +98,8 @@ def _read_differently(values: Mapping[str, Any]) -> Iterator[str]:
             yield "topk_group"
         if part.get("model_type") in _WITH_NUM_EXPERTS and "num_experts" not in part:
             yield "num_local_experts"
-        if "layers_block_type" in part and "hybrid_override_pattern" not in part:
-            yield "layers_block_type"
+    if "layers_block_type" in values and "hybrid_override_pattern" not in values:
+        yield "layers_block_type"
     tied = "tie_word_embeddings"
     if tied in values and any(tied not in part for part in languages):
         yield tied
