@@ -68,7 +68,10 @@ def test_nothing_is_unrecognized_and_everything_is_stated(directory: Path) -> No
         assert not row.codes or sum(row.stated_in.values()) >= row.modules, row
 
 
-@pytest.mark.parametrize("name", [n for n in EXPECTED if not n.startswith("qk-")])
+UNREAD = [name for name in EXPECTED if not name.startswith("qk-") and "qwen3vl" not in name]
+
+
+@pytest.mark.parametrize("name", UNREAD)
 def test_a_release_whose_classes_were_not_read_has_no_answer(name: str) -> None:
     (answer,) = check(COPIES / name, runtimes=["vllm==0.16.0"]).runtimes
     assert answer.loads == "unknown"
