@@ -171,7 +171,7 @@ def _subject(names: Mapping[str, str], banks: Banks | None) -> tuple[str, str, i
 def container(finding: Finding) -> str:
     """The file of a finding, and the list or map in it."""
     place = finding.place
-    if place.pointer is None:
+    if not place.pointer:
         return place.file
     pointer = place.pointer
     for field in (*NAME_FIELDS, "weight_map"):

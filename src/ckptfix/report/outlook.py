@@ -91,7 +91,7 @@ def _commands(
         yield command, f"# {release_range(releases)}"
     if advised:
         dry_run = spelled(f"`plan({advised.arguments})`", checked.name)
-        yield dry_run, f"# {effect_text(checked, advised)}"
+        yield dry_run, f"# shows the patch that {effect_text(checked, advised)}"
     elif not loading:
         below = "# see the findings below" if checked.findings else ""
         refused = any(answer.loads is Answer.NO for answer in checked.runtimes)

@@ -12,6 +12,8 @@ from ckptfix.errors import CkptfixError
 from ckptfix.runtimes.installed.answer import Installed
 from ckptfix.text import visible
 
+_NUMBER = re.compile(r"\d+(?:\.\d+)+")
+_OPERATORS = ("=", "<", ">", "!", "~")
 _SPEC = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)\s*(.*?)\s*\Z", re.DOTALL)
 
 
@@ -79,7 +81,8 @@ def parse_target(spec: str, known: Mapping[str, Sequence[str]]) -> tuple[Target,
     except ValueError as error:  # InvalidSpecifier, or a number with thousands of digits
         raise CkptfixError(
             f"`runtimes` {visible(spec)}: not a version specifier",
-            advice=f"write {runtime}==0.20.0, {runtime}>=0.20 or {runtime}",
+            advice=f"write {runtime}=={known[runtime][-1]}, {runtime}>={known[runtime][0]} or "
+            f"{runtime}",
         ) from error
     if not targets:
         raise CkptfixError(
@@ -93,6 +96,9 @@ def _meant(runtime: str, spec: str, known: Sequence[str] | Mapping[str, Sequence
     close = get_close_matches(runtime, known, n=1)
     if close:
         rest = spec.strip()[len(runtime) :]
+        number = _NUMBER.search(spec)
+        if number and not rest.lstrip().startswith(_OPERATORS):
+            return f"did you mean {close[0]}=={number[0]}"
         return f"did you mean {close[0]}{visible(rest)}"
     return f"known are {' and '.join(known)}, for example vllm==0.20.0"
 
