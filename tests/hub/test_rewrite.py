@@ -199,7 +199,7 @@ def test_tensors_are_renamed_in_an_output_with_weights_alone(
         "set --with-weights\n"
     )
     assert hub_call(*rename, "--with-weights").returncode == 0
-    assert hub_call("check", tmp_path / "out", "--runtime", "vllm>=0.17").returncode == 0
+    assert hub_call("check", tmp_path / "out", "--runtime", "vllm>=0.20").returncode == 0
 
 
 def test_weights_that_cannot_be_had_leave_nothing(hub: Hub, hub_call: Call, tmp_path: Path) -> None:

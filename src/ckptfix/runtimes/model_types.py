@@ -7,29 +7,32 @@ from typing import Any
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.facts import FACTS
-from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.targets import Target
 from ckptfix.text import visible
 
 
-def unread_type(checkpoint: Checkpoint, target: Target) -> Reason | None:
-    """What stops a release before transformers 5 at a type that only transformers 5 knows.
+def unread_type(checkpoint: Checkpoint, target: Target) -> str:
+    """Why a yes is not certain for a type that only transformers 5 knows, or empty.
 
-    Without code of the checkpoint that reads it, and without a class of the runtime.
+    Without code of the checkpoint that reads it, and without a class of the runtime, the release
+    stops with the transformers that it asks for. Some serve it with a newer one all the same, as
+    Gemma 4 on vLLM 0.19.0 (vllm-project/vllm PR 39256).
     """
     values = checkpoint.config_values or {}
     kind = values.get("model_type")
     if not isinstance(kind, str) or checkpoint.is_mistral or _has_own_code(values):
-        return None
+        return ""
     if runtime_named(target.runtime).takes_transformers_5(target.profile_version):
-        return None
+        return ""
     facts = _facts()
     own = facts["own"].get(target.runtime, {"types": ()})["types"]
     if kind not in facts["only_since_5"] or kind in own:
-        return None
-    cause = f"transformers before 5 does not know model_type {visible(kind)}"
-    return Reason.stop(f"{cause}, and config.json names no class in auto_map")
+        return ""
+    return (
+        f"the transformers that it asks for, before 5, does not know model_type {visible(kind)}, "
+        "and config.json names no class in auto_map"
+    )
 
 
 def _has_own_code(values: Mapping[str, Any]) -> bool:

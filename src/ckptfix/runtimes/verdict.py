@@ -73,12 +73,10 @@ def _judge_or_stop(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     if target.installed is not None:
         return _judge_installed(checkpoint, target, target.installed)
     found = _judge_recorded(checkpoint, target)
-    if not found.unregistered and (reason := unread_type(checkpoint, target)):
-        return TargetVerdict(target, refusal=reason)  # before it reads the metadata
     if found.loads.answer is Answer.NO:
         return found
     if found.loads.answer is Answer.YES:
-        why = written_later(checkpoint, target)
+        why = unread_type(checkpoint, target) or written_later(checkpoint, target)
         return TargetVerdict(target, why) if why else found
     stop = next(iter(config_reasons(checkpoint, target)), None)  # comes before all that is unknown
     return found if stop is None else TargetVerdict(target, refusal=stop)
