@@ -5,20 +5,16 @@ from typing import Any
 
 import pytest
 
-from ckptfix.runtimes.profile_store import known_releases
-from ckptfix.runtimes.targets import parse_target
-from ckptfix.runtimes.verdict import judge
 from tests.builders import LLAMA_CONFIG, whole_llama, write_checkpoint
-from tests.conftest import SHARED, load
+from tests.conftest import SHARED
+from tests.replay import ask
 
 QUANTIZERS = SHARED / "quantizers" / "fixtures"
 
 
-def answer(directory: Path, spec: str) -> tuple[str, str]:
-    runtime = spec.partition("==")[0]
-    (target,) = parse_target(spec, {runtime: known_releases(runtime)})
-    loads = judge(load(directory), target).loads
-    return str(loads.answer), str(loads)
+def answer(directory: Path, release: str) -> tuple[str, str]:
+    got = ask(directory, (release,))[release]
+    return got.answer, " ".join(got.reasons)
 
 
 def llama(folder: Path, **config: Any) -> Path:

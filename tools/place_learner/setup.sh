@@ -26,8 +26,8 @@ wheels, root, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 with zipfile.ZipFile(wheel) as archive:
     kept = [n for n in archive.namelist() if n.endswith((".py", ".json")) or "dist-info" in n]
     archive.extractall(root, kept)
-    for name in archive.namelist():  # SGLang before 0.5.10 looks for folders that have no Python files
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
+    for member in archive.namelist():  # SGLang before 0.5.10 looks for folders that have no Python files
+        (root / member).parent.mkdir(parents=True, exist_ok=True)
 wheel.unlink()
 PYTHON
 fi

@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from functools import cached_property
 from itertools import chain, count, repeat
 from operator import attrgetter, eq
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.formats.stored import StoredFormat, format_by_names, stored_format
+from ckptfix.checkpoint.mistral import OWN_SHARDS
 from ckptfix.checkpoint.modules import Module, group_modules
 from ckptfix.checkpoint.other_folders import require_weights
 from ckptfix.checkpoint.safetensors import (
@@ -34,8 +35,6 @@ MOST_READS: Final = 16
 """Headers read concurrently: remote reads wait for the network, not for this machine."""
 _BATCH: Final = 4 * MOST_READS
 """Undecoded headers kept in memory; with a million tensors, 0.6 MB each."""
-_OTHER_FORMAT: Final = "consolidated"
-"""Start of the shard files of Mistral's own format."""
 _PART: Final = re.compile(r".*-(?P<part>\d{5})-of-(?P<total>\d{5})\.safetensors")
 
 
@@ -137,7 +136,7 @@ def read_tensors(
     if index is not None:
         files = sorted(set(index.weight_map.values()))
     elif shards.single_file in stored:
-        others = [f for f in stored if f != shards.single_file and not f.startswith(_OTHER_FORMAT)]
+        others = (f for f in stored if f != shards.single_file and not OWN_SHARDS.covers(f))
         files = [shards.single_file, *others]
     else:
         files = stored
@@ -232,18 +231,16 @@ def _indexed(
     missing = [(n, f) for n, f in weight_map.items() if n not in headers[f]]
     unindexed = [(n, f) for f, header in headers.items() for n in header if weight_map.get(n) != f]
     chosen = _chosen(headers, weight_map)
-    _refuse_other_copies(headers, chosen, unindexed)
-    return TensorTable(chosen, _bytes_of(chosen), index_file, tuple(missing), tuple(unindexed))
+    table = TensorTable(chosen, _bytes_of(chosen), index_file, tuple(missing), tuple(unindexed))
+    _refuse_other_copies(table, headers)
+    return table
 
 
-def _refuse_other_copies(
-    headers: Mapping[str, Header], chosen: Mapping[str, Header], copies: Iterable[tuple[str, str]]
-) -> None:
+def _refuse_other_copies(table: TensorTable, headers: Mapping[str, Header]) -> None:
     """A tensor with two dtypes or shapes: runtimes load both, and which one counts is not known."""
-    stored = {name: (file, tensor) for file, h in chosen.items() for name, tensor in h.items()}
-    for name, file in copies:
-        first, tensor = stored[name]
-        if headers[file][name] != tensor:
+    for name, file in table.unindexed:
+        first = table.file_of[name]
+        if headers[file][name] != table.headers[first][name]:
             raise CkptfixError(
                 f"also stored in {first}, with another dtype or shape",
                 place=Place(file, tensor=visible(name)),

@@ -5,6 +5,7 @@ from itertools import islice
 from sys import intern
 from typing import Final
 
+from ckptfix.checkpoint.mistral import OWN_SHARDS
 from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.checkpoint.tensor_table import TensorTable
 from ckptfix.place import Place
@@ -201,7 +202,7 @@ def unlisted_file(context: Context) -> Iterable[Finding]:
     """`.safetensors` files that the index does not list."""
     table = context.checkpoint.table
     for file in table.unlisted_files:
-        if not file.startswith("consolidated"):  # Mistral's own layout of the same weights
+        if not OWN_SHARDS.covers(file):  # the same weights in Mistral's own format
             yield context.finding(
                 subject=file,
                 message=f"is not listed in {table.index_file}, so no runtime reads it",

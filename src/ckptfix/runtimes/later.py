@@ -101,9 +101,8 @@ def _read_differently(values: Mapping[str, Any]) -> Iterator[str]:
     if "layers_block_type" in values and "hybrid_override_pattern" not in values:
         yield "layers_block_type"
     tied = "tie_word_embeddings"
-    if tied in values and any(tied not in part for part in languages):
-        yield tied
-    if tied in values and values.get("model_type") == _HEAD_UNUSED:
+    is_unused = values.get("model_type") == _HEAD_UNUSED
+    if tied in values and (is_unused or any(tied not in part for part in languages)):
         yield tied
 
 

@@ -9,6 +9,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.facts import FACTS
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.toml_folder import facts_of
 from ckptfix.text import visible
 
 
@@ -25,9 +26,8 @@ def unread_type(checkpoint: Checkpoint, target: Target) -> str:
         return ""
     if runtime_named(target.runtime).takes_transformers_5(target.profile_version):
         return ""
-    facts = _facts()
-    own = facts["own"].get(target.runtime, {"types": ()})["types"]
-    if kind not in facts["only_since_5"] or kind in own:
+    own = facts_of(target.runtime).found("model_types.toml").get("types", ())
+    if kind not in _only_since_5() or kind in own:
         return ""
     return (
         f"the transformers that it asks for, before 5, does not know model_type {visible(kind)}, "
@@ -41,5 +41,6 @@ def _has_own_code(values: Mapping[str, Any]) -> bool:
 
 
 @cache
-def _facts() -> Mapping[str, Any]:
-    return tomllib.loads((FACTS / "model_types.toml").read_text("utf-8"))
+def _only_since_5() -> frozenset[str]:
+    facts = tomllib.loads((FACTS / "model_types.toml").read_text("utf-8"))
+    return frozenset(facts["only_since_5"])
