@@ -11,7 +11,7 @@ import pytest
 from safetensors import safe_open
 
 from ckptfix.checkpoint.source import DirectorySource
-from ckptfix.checkpoint.tensor_table import read_tensors
+from ckptfix.checkpoint.table_reading import read_tensors
 from ckptfix.errors import CkptfixError
 from tests.builders import bf16, fp8, mixed, safetensors_bytes, write_checkpoint
 from tests.conftest import SHARED, Call

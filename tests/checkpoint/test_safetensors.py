@@ -6,7 +6,7 @@ import pytest
 from safetensors import deserialize
 
 from ckptfix.checkpoint.source import DirectorySource
-from ckptfix.checkpoint.tensor_table import read_tensors
+from ckptfix.checkpoint.table_reading import read_tensors
 from ckptfix.errors import CkptfixError
 from tests.builders import bf16, fp8, safetensors_bytes
 from tests.conftest import FIXTURE_NAMES, FIXTURES

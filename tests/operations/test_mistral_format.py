@@ -56,6 +56,10 @@ def test_a_finding_is_at_the_files_that_the_release_reads(
 def test_the_command_that_reads_the_other_format_is_there_where_that_loads(tmp_path: Path) -> None:
     flags = "--config-format hf --load-format hf"
     own = made("both-own-broken", tmp_path / "own")
+    assert flags not in said(own, VLLM)  # without an index, they read both shard files
+    assert "move consolidated*.safetensors away" in said(own, VLLM)
+    index = {"weight_map": {"model.norm.weight": "model.safetensors"}}
+    (own / "model.safetensors.index.json").write_text(json.dumps(index))
     assert f"vllm serve {own} {flags}" in said(own, VLLM)
     assert flags not in said(made("both", tmp_path / "both"), VLLM)
 

@@ -32,7 +32,8 @@ from ckptfix.checkpoint.roles import KV_SCALES
 from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.checkpoint.shard_index import SHARDS, ShardNames
 from ckptfix.checkpoint.source import Source
-from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
+from ckptfix.checkpoint.table_reading import read_consolidated, read_tensors
+from ckptfix.checkpoint.tensor_table import TensorTable
 from ckptfix.checkpoint.tied_head import TiedHead
 from ckptfix.errors import CkptfixError, MissingShardsError, UnsupportedError
 from ckptfix.jsontext.text import JsonText
@@ -59,6 +60,9 @@ class Checkpoint(Struct, frozen=True, dict=True):
     """params.json in the keys of config.json, if this is Mistral's own format."""
     in_mistral: "Checkpoint | None" = None
     """The same model in Mistral's own format, where the files hold it in both."""
+    consolidated: TensorTable | None = None
+    """The tensors of `consolidated*.safetensors`, where config.json is all that describes them and
+    they differ from those of the table."""
     where: str = ""
     """Where its files are, as their source spells it."""
     tied_head: TiedHead | None = None
@@ -76,6 +80,18 @@ class Checkpoint(Struct, frozen=True, dict=True):
             return self.made_config
         document = self.documents.get(CONFIG_FILE)
         return document.value if document is not None else None
+
+    @cached_property
+    def other(self) -> "Checkpoint | None":
+        """Mistral's own format or shard files, which a release may read instead; None without."""
+        if self.consolidated is None:
+            return self.in_mistral
+        return replace(
+            self,
+            table=self.consolidated,
+            consolidated=None,
+            tied_head=self.tied_head and TiedHead(self.tied_head.source, self.consolidated),
+        )
 
     @cached_property
     def metadata(self) -> tuple[MetadataFile, ...]:
@@ -102,7 +118,7 @@ class Checkpoint(Struct, frozen=True, dict=True):
         A finding here represents one for each expert of the whole: see `fold_banks`.
         """
         fold = fold_banks(self.table, self.documents)
-        if fold is None:
+        if fold is None or self.consolidated is not None:  # whose experts may be others
             return self
         return replace(self, table=fold.table, documents=fold.documents, fold=fold, whole=self)
 
@@ -197,6 +213,9 @@ def load_checkpoint(
         checkpoint = _load(source, name, listener)
         if is_mistral:
             checkpoint = replace(checkpoint, in_mistral=_load_mistral(source, name, listener))
+        else:
+            others = read_consolidated(source, checkpoint.table, listener)
+            checkpoint = replace(checkpoint, consolidated=others)
     else:
         raise UnsupportedError(
             f"{source.where}: found neither {' nor '.join(registry.READABLE_ALONE)}, nor "

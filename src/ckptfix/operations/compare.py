@@ -8,7 +8,7 @@ from ckptfix.checkpoint.dialects import registry
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.checkpoint.document import read_documents
 from ckptfix.checkpoint.model_config import ModelConfig, parse_model_config
-from ckptfix.checkpoint.tensor_table import read_tensors
+from ckptfix.checkpoint.table_reading import read_tensors
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.against_source import SourceComparison, compare_tensors
 from ckptfix.operations.drafter import Drafter, DraftPair, pair_up

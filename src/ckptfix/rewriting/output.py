@@ -19,7 +19,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from ckptfix.checkpoint.source import DirectorySource, Source
-from ckptfix.checkpoint.tensor_table import MOST_READS
+from ckptfix.checkpoint.table_reading import MOST_READS
 from ckptfix.durable import TEMPORARY, sync_folder, write_durably
 from ckptfix.errors import CkptfixError, reason_of
 from ckptfix.place import Place

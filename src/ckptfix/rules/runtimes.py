@@ -161,7 +161,7 @@ def not_loaded(context: Context) -> Iterable[Finding]:
             key = fault, verdict.is_of_other_format
             grouped.setdefault(key, []).append(verdict.target)
     for (fault, is_of_other_format), targets in grouped.items():
-        other = context.checkpoint.in_mistral if is_of_other_format else None
+        other = context.checkpoint.other if is_of_other_format else None
         read = other or context.checkpoint
         file = PARAMS_FILE if read.is_mistral else CONFIG_FILE
         place = Place(file)

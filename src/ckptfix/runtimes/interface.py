@@ -76,7 +76,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     """That of `exclusion`. Releases with the same rows read and judge a checkpoint alike, so it is
     done once; without tables, it is done for each."""
     chooses: Callable[[Checkpoint, str], Checkpoint] = _as_transformers
-    """(checkpoint, version) -> what the release reads: the checkpoint, or `in_mistral` of it. It
+    """(checkpoint, version) -> what the release reads: the checkpoint, or `other` of it. It
     raises StopsError where the release finds no config, or one that it refuses, and NotReadError
     where it is not known how it reads it."""
     flags_for_transformers: str = ""

@@ -10,17 +10,20 @@ from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, PARAMS_FILE
+from ckptfix.checkpoint.mistral import OWN_SHARDS
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.loads import Answer, Reason
 from ckptfix.runtimes.target_verdict import TargetVerdict
 
-READ: Final = f"reads {PARAMS_FILE} and consolidated*.safetensors"
+OWN_FILES: Final = f"{OWN_SHARDS.start}*.safetensors"
+READ: Final = f"reads {PARAMS_FILE} and {OWN_FILES}, not {CONFIG_FILE}"
+READ_FILES: Final = f"reads {OWN_FILES}, not the other shard files"
 
 
-def of_other_format(own: TargetVerdict) -> TargetVerdict:
+def of_other_format(own: TargetVerdict, read: Checkpoint) -> TargetVerdict:
     """The answer for a checkpoint, from the verdict on what is stored of it in Mistral's format."""
     loads, target = own.loads, own.target
-    notes = (f"{READ}, not {CONFIG_FILE}", *own.notes)
+    notes = (READ if read.is_mistral else READ_FILES, *own.notes)
     found = TargetVerdict(target, is_of_other_format=True, options=own.options, notes=notes)
     if loads.answer is Answer.UNKNOWN:
         return replace(found, unknown_because=loads.unknown_because)
@@ -43,6 +46,10 @@ def with_other_flags(
     """
     if theirs.loads.answer is not Answer.YES or not runtime.flags_for_transformers:
         return own
-    command = f"{runtime.serve_command.format(checkpoint.name)} {runtime.flags_for_transformers}"
-    note = f"to serve {CONFIG_FILE} and model*.safetensors instead: {command}"
+    if checkpoint.table.index_file is None:  # without one, both are read with these flags
+        note = f"to serve {CONFIG_FILE} and model*.safetensors instead: move {OWN_FILES} away"
+    else:
+        command = runtime.serve_command.format(checkpoint.name)
+        flags = runtime.flags_for_transformers
+        note = f"to serve {CONFIG_FILE} and model*.safetensors instead: {command} {flags}"
     return replace(own, notes=(*own.notes, note))

@@ -107,7 +107,7 @@ def _judge_installed(checkpoint: Checkpoint, target: Target, installed: Installe
     with suppress(StopsError, NotReadError):
         chosen = runtime_named(target.runtime).chooses(checkpoint, target.profile_version)
         if chosen is not checkpoint:
-            return of_other_format(judge(chosen.folded, target))
+            return of_other_format(judge(chosen.folded, target), chosen)
     recorded = judge(checkpoint, target.recorded)
     bound = recorded.bound or bound_of(checkpoint, target)
     found = verdict_of(checkpoint, installed.ask(checkpoint), bound, installed.log())
@@ -133,10 +133,10 @@ def _judge(checkpoint: Checkpoint, target: Target) -> TargetVerdict:
     chosen = runtime.chooses(checkpoint, target.profile_version)
     if chosen is checkpoint:
         return _judge_chosen(checkpoint, target, runtime)
-    own = of_other_format(judge(chosen.folded, target))
-    if own.loads.answer is Answer.YES or checkpoint.in_mistral is None:
+    own = of_other_format(judge(chosen.folded, target), chosen)
+    if own.loads.answer is Answer.YES or checkpoint.other is None:
         return own
-    alone = replace(checkpoint, in_mistral=None)
+    alone = replace(checkpoint, in_mistral=None, consolidated=None)
     return with_other_flags(checkpoint, runtime, own, judge(alone, target))
 
 

@@ -13,7 +13,8 @@ from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.checkpoint.modules import Module, group_modules
 from ckptfix.checkpoint.safetensors import fetch_header, read_starts
 from ckptfix.checkpoint.source import DirectorySource
-from ckptfix.checkpoint.tensor_table import TensorTable, read_tensors
+from ckptfix.checkpoint.table_reading import read_tensors
+from ckptfix.checkpoint.tensor_table import TensorTable
 from ckptfix.verifying.plan import Plan, PlannedGemm, companions
 from ckptfix.verifying.stored import SOURCE
 from ckptfix.verifying.stream import TensorSpan, Unit

@@ -32,12 +32,14 @@ class OwnRow(Struct, frozen=True):
     """A path that contains one of these is read in that format; empty where that is not known."""
     has_flag: bool = False
     """It has the option `FLAG`."""
+    seeks_model_files: bool = False
+    """It reads `consolidated*.safetensors` alone if there is no `model*.safetensors`."""
 
 
 OWN: Final = (
     OwnRow("0.5.8"),
     OwnRow("0.5.10", names=_NAMES),
-    OwnRow("0.5.12", names=_NAMES, has_flag=True),
+    OwnRow("0.5.12", names=_NAMES, has_flag=True, seeks_model_files=True),
 )
 
 
@@ -49,10 +51,14 @@ def chooses(checkpoint: Checkpoint, version: str) -> Checkpoint:
             refuses params.json.
         NotReadError: it is not known what the release does.
     """
-    own = checkpoint if checkpoint.is_mistral else checkpoint.in_mistral
+    own = checkpoint if checkpoint.is_mistral else checkpoint.other
     if own is None:
         return checkpoint
     row = row_for("sglang", version, OWN)
+    if not own.is_mistral:
+        files = (*checkpoint.table.shard_files, *checkpoint.table.unlisted_files)
+        has_model_files = any(file.startswith("model") for file in files)
+        return own if row.seeks_model_files and not has_model_files else checkpoint
     if not row.names:
         raise NotReadError(f"when this release reads {PARAMS_FILE} is not known to ckptfix")
     path = f"{checkpoint.name} {checkpoint.where}".lower()

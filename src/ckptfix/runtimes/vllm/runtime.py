@@ -30,9 +30,11 @@ def _exclusion(version: str, patterns: PatternTable, packed: Packed) -> VllmExcl
 
 def _chooses(checkpoint: Checkpoint, version: str) -> Checkpoint:
     """VLLM prefers Mistral's own format (vllm/transformers_utils/config.py `get_config`)."""
-    own = checkpoint if checkpoint.is_mistral else checkpoint.in_mistral
+    own = checkpoint if checkpoint.is_mistral else checkpoint.other
     if own is None:
         return checkpoint
+    if not own.is_mistral:
+        return own  # prefers the shard files too, see `read_consolidated`
     reading = row_for(_NAME, version, READING)
     if reading.own_format is None:
         raise NotReadError(f"how this release reads {PARAMS_FILE} is not known to ckptfix")
