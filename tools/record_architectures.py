@@ -66,7 +66,9 @@ def recorded(directory: Path) -> dict[str, Any]:
     """A checkpoint as a line, without what runtimes did."""
     shards = sorted(directory.glob("*.safetensors"))
     files = {
-        name: (directory / name).read_text() for name in ("config.json", "hf_quant_config.json")
+        name: (directory / name).read_text()
+        for name in ("config.json", "hf_quant_config.json")
+        if (directory / name).exists()
     }
     headers = {path.name: header_text(path) for path in shards}
     return {"slug": directory.name, "files": files, "shards": headers}

@@ -161,6 +161,12 @@ CASES: list[tuple[str, int, dict[str, Any]]] = [
     ("fp8_pb_wo", 128, {"weight": FP8_WEIGHT, "weight_scale": ("F32", (2, 1, 3, 1))}),
     ("fp8_pb_real", 128, {"weight": FP8_WEIGHT, "weight_scale": ("F32", (2, 3))}),
     ("NVFP4", 16, NVFP4),
+    (
+        "NVFP4",
+        16,
+        NVFP4
+        | {"weight": ("U8", (1, IN // 2, OUT)), "weight_scale": ("F8_E4M3", (1, IN // 16, OUT))},
+    ),
     ("NVFP4", 16, NVFP4 | {"weight_scale_2": ("F32", (1,))}),
     ("NVFP4_AWQ", 16, NVFP4 | {"pre_quant_scale": PQS}),
     ("NVFP4_AWQ", 16, NVFP4),

@@ -123,6 +123,14 @@ class Family(Struct, frozen=True, dict=True):
         """True for a module of which only weight and bias are loaded."""
         return self._without_scales.match(checkpoint_name) is not None
 
+    def is_dequantized(self, checkpoint_name: str) -> bool:
+        """True for a module that the loader dequantizes if it is stored in blocks of FP8."""
+        return self._dequantized.match(checkpoint_name) is not None
+
+    @cached_property
+    def _dequantized(self) -> re.Pattern[str]:
+        return shell_patterns(self.spec.dequantized)
+
     @cached_property
     def _without_scales(self) -> re.Pattern[str]:
         return shell_patterns(self.spec.without_scales)

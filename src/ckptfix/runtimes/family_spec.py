@@ -97,6 +97,9 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transformers writes them."""
     without_scales: tuple[str, ...] = ()
     """Shell patterns of checkpoint names of modules of which only weight and bias are loaded."""
+    dequantized: tuple[str, ...] = ()
+    """Shell patterns of checkpoint names of modules that the loader dequantizes if they are stored
+    in FP8 with `weight_scale_inv`."""
     own_scales: bool = False
     """The classes load scales under the names of Mistral's own format: `qscale_weight`."""
     own_cache_scales_stop: tuple[str, ...] = ()
@@ -109,6 +112,9 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Places below which the loader skips a tensor for which there is no parameter."""
     refuses_stacked_experts: bool = False
     """Unquantized experts stored as one tensor stop the release if it has a config."""
+    takes_inputs_first: bool = False
+    """Quantized experts stored as one tensor `[experts, in, out]`, packed along the inputs, are
+    loaded, with scales in the same order."""
     reads_scales: tuple[str, ...] = ()
     """Roles of scales that the classes rename to the one that the layer has."""
     kv_scales: bool | None = None

@@ -60,7 +60,7 @@ def misfit(layer: Layer, checkpoint: Checkpoint, members: Sequence[str]) -> str:
         stored, module = checkpoint.formats[member], checkpoint.modules[member]
         if why := layer.scale_misfit(stored):
             return why
-        if "NVFP4" in resolved and (why := _group_misfit(layer.group_size, stored, module)):
+        if "NVFP4" in resolved and (why := _group_misfit(layer, stored, module)):
             return why
         if resolved == "FP8" and stored.weight_only:
             return f"{visible(member)} has no input_scale, which this release requires"
@@ -76,14 +76,16 @@ def group_error(group_size: object) -> str:
     return "" if group_size > 0 else f"group_size is {group_size}"
 
 
-def _group_misfit(group_size: object, stored: StoredFormat, module: Module) -> str:
-    scale = module.tensors.get(_SCALE)
+def _group_misfit(layer: Layer, stored: StoredFormat, module: Module) -> str:
+    group_size, scale, fit = layer.group_size, module.tensors.get(_SCALE), stored.fit("NVFP4")
     if not isinstance(group_size, int) or scale is None or not scale.shape:
         return ""
     columns = stored.logical_shape[-1]
-    if columns // group_size == scale.shape[-1]:
+    along = -2 if fit is not None and fit.format.codes.transposed else -1
+    number = scale.shape[along]
+    if columns // group_size == number:
         return ""
-    found = columns // scale.shape[-1] if scale.shape[-1] else 0
+    found = columns // number if number else 0
     return f"this release builds it with groups of {group_size}, but groups of {found} are stored"
 
 

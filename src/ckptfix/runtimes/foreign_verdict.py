@@ -51,7 +51,13 @@ def judge_foreign(
     dtypes = {name: tensor.dtype for name, tensor in checkpoint.table.tensors.items()}
     lookup = method.bind(found, names, dtypes)
     reached = names if method.maps_names else names.unmapped()
-    judge_ = MethodJudge(checkpoint, lookup, found.place(), drops_strays=runtime.drops_strays)
+    judge_ = MethodJudge(
+        checkpoint,
+        lookup,
+        found.place(),
+        drops_strays=runtime.drops_strays,
+        is_dequantized=family.is_dequantized,
+    )
     try:
         modules = judge_.judge(placed(checkpoint, family))
     except NotKnownError as unknown:

@@ -5,13 +5,14 @@ tensors. A release stops at a tensor that its layer has no parameter for, and do
 not report a parameter that no tensor fills (vllm 0.33.0, vllm/model_executor/models/utils.py).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.draft_layers import draft_root
+from ckptfix.checkpoint.formats.stored import UNQUANTIZED as DEQUANTIZED
 from ckptfix.checkpoint.formats.stored import Fit, StoredFormat
 from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.checkpoint.roles import KV_ROLES, ROLES
@@ -22,6 +23,7 @@ from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
 from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.text import visible
 
+_BLOCKS_INVERSE: Final = "FP8_BLOCK_INV"
 _OUTPUT_SCALE: Final = "output_scale"
 KNOWN_ROLES: Final = frozenset({*(role.name for role in ROLES), _OUTPUT_SCALE})
 _KV_PROJECTIONS: Final = ("q_proj", "k_proj", "v_proj")
@@ -39,6 +41,8 @@ class MethodJudge(Struct, frozen=True):
     """The metadata that the class reads, for messages."""
     drops_strays: bool = False
     """The release skips a tensor that its layer has no parameter for."""
+    is_dequantized: Callable[[str], bool] = lambda name: False  # noqa: ARG005 - of most classes
+    """Whether the loader dequantizes a module of the checkpoint in blocks of FP8."""
 
     def judge(self, modules: Sequence[RuntimeModule]) -> tuple[ModuleVerdict, ...]:
         """The verdicts; embeddings and convolutions count only if they are stored quantized.
@@ -65,10 +69,15 @@ class MethodJudge(Struct, frozen=True):
         for module in modules:
             if all(draft_root(self.checkpoint, member) for member in module.members):
                 continue  # a separate model loads the draft layers
-            formats = [self.checkpoint.formats[member] for member in module.members]
+            formats = [self._as_loaded(member) for member in module.members]
             plain = module.kind in ("embedding", "other")
             if not plain or any(stored.is_quantized for stored in formats):
                 yield module, formats
+
+    def _as_loaded(self, member: str) -> StoredFormat:
+        stored = self.checkpoint.formats[member]
+        in_blocks = stored.fit(_BLOCKS_INVERSE) is not None
+        return DEQUANTIZED if in_blocks and self.is_dequantized(member) else stored
 
     def _judged(self, module: RuntimeModule, formats: list[StoredFormat]) -> ModuleVerdict:
         layer, by, error = self._layer(module)

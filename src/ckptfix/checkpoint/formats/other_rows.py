@@ -18,6 +18,7 @@ from ckptfix.checkpoint.formats.format import (
 )
 from ckptfix.checkpoint.formats.shapes import (
     any_blocks,
+    bank_groups,
     column,
     flat_groups,
     groups,
@@ -52,6 +53,7 @@ _INT4_OUT: Final = Codes("INT4", "I32", 4, "int", 7.0, 0.2, 0.03, "out", transpo
 _INT4_BYTES: Final = Codes("INT4", "I8", 4, "int", 7.0, 0.2, 0.03)
 _FLAT_NF4: Final = Codes("NF4", "U8", 4, "float", 1.0, 0.2, 0.03, "flat")
 _FLAT_FP4: Final = Codes("FP4", "U8", 4, "float", 1.0, 0.2, 0.03, "flat")
+_FP4_BANK: Final = Codes("FP4", "U8", 4, "float", 6.0, 0.17, 0.03, "in", transposed=True)
 _FP4_BLOCKS: Final = Codes("FP4", "U8", 4, "float", 6.0, 0.17, 0.03, "blocks")
 
 
@@ -67,6 +69,7 @@ _INVERSE: Final = ScaleLayout("weight_scale_inv", ("F32", "BF16", "F16"), any_bl
 _GROUPS: Final = ScaleLayout("groups in the model's dtype", _FLOATS, _group_or_channel)
 _ROW_GROUPS: Final = ScaleLayout("groups in rows", _FLOATS, row_groups)
 _BY_16: Final = ScaleLayout("groups and a reciprocal", ("F8_E4M3",), groups(16))
+_BANK_BY_16: Final = ScaleLayout("two levels in rows", ("F8_E4M3",), bank_groups)
 _EXPONENTS: Final = ScaleLayout("packed exponents", ("U8",), groups(32))
 _ABSMAX: Final = ScaleLayout("absmax", ("F32", "U8"), flat_groups)
 _SCB: Final = ScaleLayout("SCB", ("F32",), per_channel)
@@ -97,8 +100,14 @@ _PLAIN_ZEROS: Final = ZeroPoints("weight_zero_point", always=True)
 _INPUT: Final = ("input_scale",)
 _ZERO: Final = ("weight_zero_point",)
 
+_STATIC: Final = InputKind("NVFP4", "FP4", static=True, range=6.0 * 448.0)
+
 # fmt: off
 OTHER_FORMATS: Final = (
+    # ModelOpt's too, of the experts of Llama 4: modelopt/torch/export/unified_export_hf.py 0.47.0
+    # packs them along the input and stores them as the model does, `[experts, in, out]`.
+    Format("NVFP4", _FP4_BANK, _BANK_BY_16, _STATIC, None, ("weight_scale_2", "input_scale"),
+           second_level="full", scalars=_FLOATS),
     Format("FP8_TENSOR", _FP8, _TENSOR, _ANY, may_have=_INPUT, scalars=_FLOATS,
            quantizer=_CT_OR_QUARK),
     Format("FP8_CHANNEL", _FP8, _CHANNEL, _ANY, may_have=_INPUT, scalars=_FLOATS,

@@ -43,6 +43,12 @@ def groups(size: int | None = None) -> ScaleShape:
     return fits
 
 
+def bank_groups(weight: Shape, scale: Shape) -> int | None:
+    """Groups of 16 input columns of a bank of experts, in rows: `[experts, in / 16, out]`."""
+    wanted = (*weight[:-2], weight[-1] // 16, weight[-2])
+    return 16 if len(weight) == 3 and weight[-1] % 16 == 0 and scale == wanted else None
+
+
 def column(weight: Shape, scale: Shape) -> int | None:
     """One for each output, as a column `[out, 1]`."""
     return 0 if scale == (*weight[:-1], 1) else None

@@ -13,6 +13,8 @@ from ckptfix.checkpoint.roles import NAMES_OF_MODELS, OPTIONAL_COMPANIONS, WEIGH
 from ckptfix.checkpoint.safetensors import Tensor
 
 _OF_TABLES: Final = ("I32", "U32")
+_OF_BANK: Final = 3
+"""Dimensions of a bank of experts in one tensor."""
 FLOAT_DTYPES: Final = frozenset({"BF16", "F16", "F32", "F64"})
 
 
@@ -92,6 +94,12 @@ class StoredFormat(Struct, frozen=True, dict=True):
 
 
 UNQUANTIZED: Final = StoredFormat()
+
+
+def is_inputs_first(stored: StoredFormat) -> bool:
+    """True for a bank of quantized experts that is stored `[experts, in, out]`."""
+    is_bank = len(stored.logical_shape) == _OF_BANK
+    return is_bank and bool(stored.fits) and stored.fits[0].format.codes.transposed
 
 
 def stored_format(module: Module) -> StoredFormat:

@@ -238,6 +238,8 @@ sglang/srt/layers/quantization/__init__.py, and what older releases have besides
 OWN_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {"fp8": ("DeepseekV4*",)}
 """quant_method -> shell patterns of the architectures whose experts may have a different format
 (sglang 0.5.23 sglang/srt/configs/model_config.py, `nvfp4_moe_meta`)."""
+READ_ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = {"mxfp4": ("GptOssForCausalLM",)}
+"""quant_method -> shell patterns of the only architectures whose loader of it was read."""
 _QUANT_METHOD_AS_NAMED: Final = (
     "Gemma4*", "Glm4Moe*", "InternS2*", "MiMoV2*", "MiniMaxM3*", "NemotronH*", "Qwen3Moe*",
     "Qwen3Next*", "Qwen3VLMoe*", "Qwen3_5*", "Qwen4*",

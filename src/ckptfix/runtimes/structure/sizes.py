@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
+from ckptfix.checkpoint.formats.stored import is_inputs_first
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.runtimes.layout import size_in
@@ -62,7 +63,11 @@ def stored_shape(tree: Tree, module: Module) -> tuple[int, ...] | None:
     weight = module.weight
     if weight is None or _is_packed(tree, weight):
         return None
-    return tree.checkpoint.formats[module.name].logical_shape or weight.shape
+    stored = tree.checkpoint.formats[module.name]
+    if is_inputs_first(stored):  # sizes of banks are listed as they are stored
+        experts, out, columns = stored.logical_shape
+        return experts, columns, out
+    return stored.logical_shape or weight.shape
 
 
 def _sizes_of(tree: Tree, within: str) -> tuple[str, ...]:

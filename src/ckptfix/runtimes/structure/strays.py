@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
+from ckptfix.checkpoint.formats.stored import is_inputs_first
 from ckptfix.checkpoint.roles import KV_ROLES, KV_SCALES, OWN_CACHE_SPELLING, OWN_SPELLINGS, SCALES
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.parameters import stray_tensors
@@ -34,6 +35,8 @@ def stray_reasons(tree: Tree) -> Iterator[Reason]:
     yield from _kv_scales_of_towers(tree)
     if tree.family.spec.refuses_stacked_experts and tree.has_config:
         yield from _stacked_experts(tree)
+    if not tree.family.spec.takes_inputs_first:
+        yield from _inputs_first(tree)
 
 
 def _each_effect(
@@ -179,3 +182,11 @@ def _stacked_experts(tree: Tree) -> Iterator[Reason]:
             cause = f"it does not support experts stored as one tensor: {some(stacked)}"
             yield Reason.stop(cause, tensor=stacked[0])
             return
+
+
+def _inputs_first(tree: Tree) -> Iterator[Reason]:
+    formats = tree.checkpoint.formats
+    banks = [name for name in tree.places if is_inputs_first(formats[name])]
+    if banks:
+        cause = f"it does not load quantized experts stored as [experts, in, out]: {some(banks)}"
+        yield Reason.stop(cause, tensor=banks[0])

@@ -22,6 +22,7 @@ from ckptfix.runtimes.sglang.releases import (
     CLASS_BY_GPU,
     NEVER_BY_GPU,
     OWN_CLASSES,
+    READ_ONLY_FOR,
     WITHOUT_PACKED,
 )
 
@@ -32,6 +33,7 @@ _FILES: Final[Mapping[str, str]] = {
     "awq": "awq_marlin",
     "fp8": "fp8",
     "quark": "quark",
+    "mxfp4": "mxfp4",
 }
 """quant_method -> file."""
 _READ_FOR_ALL: Final = "0.5.23"
@@ -70,6 +72,8 @@ def method_named(name: str, version: str, architecture: str) -> QuantMethod | No
     """The class that reads a quant_method in a release; None where no file describes it."""
     file = _FILES.get(name)
     if file is None or _lists(OWN_CLASSES, name, architecture):
+        return None
+    if name in READ_ONLY_FOR and not _lists(READ_ONLY_FOR, name, architecture):
         return None
     read = import_module(f"{__name__}.{file}")
     row = known_row(version, read.ROWS)
