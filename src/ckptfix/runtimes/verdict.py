@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.runtimes.architectures import UnregisteredError, outer_architecture
+from ckptfix.runtimes.before_transformers_5 import unread_type, written_later
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.foreign import NotModelledError, NotModelOptError
 from ckptfix.runtimes.common.mistral import NotReadError
@@ -25,10 +26,9 @@ from ckptfix.runtimes.installed.bound import bound_of
 from ckptfix.runtimes.installed.verdict import verdict_of
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.judged import config_reasons, expected_for, faults_of, judge_all
-from ckptfix.runtimes.later import later_stop, unless_lacking, unsettled, written_later
+from ckptfix.runtimes.later import later_stop, unless_lacking, unsettled
 from ckptfix.runtimes.learned.doubts import Doubts
 from ckptfix.runtimes.loads import SHARDS_MISSING, Answer
-from ckptfix.runtimes.model_types import unread_type
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleJudge
 from ckptfix.runtimes.options import with_options
 from ckptfix.runtimes.other_format import of_other_format, with_other_flags
