@@ -67,12 +67,20 @@ class _Model:
 
     def load(self, metadata: dict[str, Any], tensors: Tensors) -> tuple[Any, Any, Any]:
         """The model built with this metadata, its modules, and what became of the tensors."""
-        extra = {"quantization_config": metadata}
-        configured = configs.hinted(self.architecture, self.config)
-        notes = repair.Notes()
-        built = repair.build(self.runtime, configured, self.architecture, extra, notes)
+        try:
+            built = self._built(metadata)
+        except ValueError as error:
+            # SGLang before 0.5.10 reads `modelopt` as FP8, and NVFP4 only under its own name.
+            if "use ModelOptFp4Config" not in str(error) or metadata["quant_algo"] != "NVFP4":
+                raise
+            built = self._built({**metadata, "quant_method": "modelopt_fp4"})
         modules = built_models.modules(built, self.runtime.kinds)
         return built, modules, trace.load(built, tensors)
+
+    def _built(self, metadata: dict[str, Any]) -> Any:
+        extra = {"quantization_config": metadata}
+        configured = configs.hinted(self.architecture, self.config)
+        return repair.build(self.runtime, configured, self.architecture, extra, repair.Notes())
 
     @cached_property
     def places(self) -> Mapping[Module, str]:

@@ -7,7 +7,7 @@ sglang/srt/layers/quantization/modelopt_quant.py, arg_groups/model_overrides/nem
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -22,7 +22,6 @@ from ckptfix.checkpoint.dialects.statements import (
 )
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
-from ckptfix.runtimes.common.foreign import NotModelledError, require_modelopt
 from ckptfix.runtimes.common.layer_maps import (
     ENTRIES,
     HF_QUANT_FILE,
@@ -38,13 +37,12 @@ from ckptfix.runtimes.sglang.correction import (
     SglangRelease,
     corrected,
     is_corrected,
+    method_of,
     unwrapped,
 )
 from ckptfix.runtimes.sglang.deepseek_v4 import read_deepseek_v4
 from ckptfix.runtimes.sglang.mistral import FORMAT
-from ckptfix.runtimes.sglang.releases import QUANT_METHODS, SglangReading
-
-_OWN: Final = ("modelopt", "modelopt_fp8", "modelopt_fp4", "modelopt_mixed")
+from ckptfix.runtimes.sglang.releases import SglangReading
 
 
 def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | None:
@@ -71,7 +69,7 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
         return None
     if hybrid := read_deepseek_v4(named, release.architecture, release.reading):
         return hybrid
-    method = _method(named, release)
+    method = method_of(named, release)
     if method == "modelopt_mixed" and shown is None and release.asks_config:
         cause = "it requires quantization_config in config.json, which is missing"
         raise StopsError(cause, (CONFIG_FILE, CONFIG_ROOT))
@@ -102,39 +100,6 @@ def _unshown(files: Files, config: Mapping[str, Any]) -> JsonObject | None:
     path = ("text_config", *CONFIG_ROOT)
     value = find_at(config, path)
     return None if value is None else files.known(json_object(CONFIG_FILE, path, value))
-
-
-def _method(named: JsonObject, release: SglangRelease) -> str:
-    """The quant_method that SGLang ends up with."""
-    method = named.string("quant_method").lower()
-    named.string("quant_algo")  # every config class converts it to upper case
-    if method == "w4afp8" and named.get("quant_algo") == MIXED:
-        text = f"reads {_why_w4afp8(release)} as W4AFP8, not as a per-layer map"
-        raise StopsError(at=named.at("quant_algo"), text=text)
-    if method == "mxfp8" and named.get("quant_algo") == "MXFP8":
-        return method
-    require_modelopt(named, method, own=_OWN, known=QUANT_METHODS)
-    if release.reading.unknown:
-        raise NotModelledError(release.reading.unknown, named, method)
-    return _asked(named) if method == "modelopt" and release.asks_config else method
-
-
-def _asked(found: JsonObject) -> str:
-    """The method that NemotronH derives from quant_algo, where the spelling hid `modelopt`.
-
-    Source: sglang 0.5.23, sglang/srt/arg_groups/model_overrides/nemotron_h.py
-    `_nemotron_h_overrides`; in server_args.py of 0.5.10.
-    """
-    algo = found.get("quant_algo")
-    if algo == MIXED:
-        return "modelopt_mixed"
-    return "modelopt_fp4" if algo == "NVFP4" else "modelopt_fp8"
-
-
-def _why_w4afp8(release: SglangRelease) -> str:
-    if release.reading.mixed_needs_nvfp4:
-        return "MIXED_PRECISION without an NVFP4 entry next to it"
-    return f"MIXED_PRECISION for {release.architecture}"
 
 
 def _is_complete(found: JsonObject, method: str, reading: SglangReading) -> bool:

@@ -133,6 +133,10 @@ class SglangReading(Struct, frozen=True):
     """A flat object without kv_cache_scheme declares the KV cache in kv_cache_quant_algo."""
     text_config_first: bool = False
     """Of several configs of language models it is `text_config` that counts, not the last."""
+    algo_decides: tuple[str, ...] = ()
+    """Architectures whose quant_method `modelopt` is that of quant_algo, where it corrects none."""
+    algo_decides_by_gpu: tuple[str, ...] = ()
+    """The same, where only a GPU with compute capability 10.x makes it so."""
     unknown: str = ""
     """What is not known of how it reads ModelOpt's metadata; empty where all is."""
 
@@ -142,6 +146,20 @@ _NEMOTRON_H: Final = (
     "NemotronHPuzzleForCausalLM",
     "NemotronH_Omni_Reasoning_V3",
 )
+_TREATED_AS_NAMED: Final = (
+    "DeepseekV3ForCausalLM",
+    "Glm4MoeForCausalLM",
+    "GlmMoeDsaForCausalLM",
+    "KimiK25ForConditionalGeneration",
+    "MistralLarge3ForCausalLM",
+    "PixtralForConditionalGeneration",
+    "Qwen3MoeForCausalLM",
+    "Qwen3NextForCausalLM",
+    "Qwen3VLMoeForConditionalGeneration",
+    "Qwen3_5ForConditionalGeneration",
+    "Qwen3_5MoeForConditionalGeneration",
+)
+"""sglang 0.5.9, sglang/srt/server_args.py: what sets `quantization` under `is_sm100_supported`."""
 _READING_0_5_8: Final = SglangReading(
     "0.5.8",
     uniform=frozenset({"FP8", "NVFP4"}),
@@ -156,6 +174,8 @@ _READING_0_5_9: Final = replace(
     _READING_0_5_8,
     since="0.5.9",
     corrects=frozenset({""}),
+    algo_decides=("NemotronHForCausalLM",),
+    algo_decides_by_gpu=_TREATED_AS_NAMED,
     unknown="",
 )
 _READING_0_5_10: Final = replace(
@@ -164,6 +184,8 @@ _READING_0_5_10: Final = replace(
     corrects=frozenset({"", "modelopt"}),
     mixed_architectures=("NemotronH*",),
     mixed_asks_config=_NEMOTRON_H,
+    algo_decides=(),
+    algo_decides_by_gpu=(),
     native_hybrids=("DeepseekV4ForCausalLM",),
     text_config_first=False,
 )

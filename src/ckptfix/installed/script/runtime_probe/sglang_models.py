@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -137,7 +138,7 @@ class SglangModels:
 
         if self.respells:
             _spell_as_sglang(folder / "config.json")
-        hf_config, quant = self._configs(str(folder))
+        hf_config, quant = self._configs(str(folder), architecture)
         model_class = self.model_class(architecture)
         packed = getattr(model_class, "packed_modules_mapping", None) or {}
         if quant is None and self.recorder is not None:
@@ -159,7 +160,7 @@ class SglangModels:
             _quantizes_cache(model),
         )
 
-    def _configs(self, folder: str) -> tuple[Any, Any]:
+    def _configs(self, folder: str, architecture: str) -> tuple[Any, Any]:
         """The config as SGLang hands it to the class, and its quantization config (or None).
 
         The config as the library reads it if ModelConfig rejects an unquantized one.
@@ -183,7 +184,11 @@ class SglangModels:
             return AutoConfig.from_pretrained(folder), None
         if not quantized:
             return model_config.hf_config, None
-        quant = loader._get_quantization_config(model_config, LoadConfig())
+        read = loader._get_quantization_config
+        tables: tuple[Any, ...] = ()
+        if "packed_modules_mapping" in inspect.signature(read).parameters:
+            tables = _tables(self.model_class(architecture))
+        quant = read(model_config, LoadConfig(), *tables)
         if quant is None:
             raise RuntimeError("no quantization config from this metadata")
         return model_config.hf_config, quant
@@ -202,6 +207,12 @@ class SglangModels:
         self.started = True
         with mode():
             sglang_start.groups(arguments)
+
+
+def _tables(model_class: Any) -> tuple[Any, Any]:
+    """What SGLang 0.5.8 hands to the quantization config as arguments."""
+    packed = getattr(model_class, "packed_modules_mapping", {})
+    return packed, getattr(model_class, "remap_prefix", None)
 
 
 def _quantizes_cache(model: Any) -> bool:
