@@ -157,7 +157,17 @@ OTHER_CASES: list[tuple[str, int, dict[str, Any]]] = [
 CASES: list[tuple[str, int, dict[str, Any]]] = [
     ("FP8", 0, {"weight": FP8_WEIGHT, "weight_scale": SCALAR, "input_scale": SCALAR}),
     ("FP8", 0, {"weight": FP8_WEIGHT, "weight_scale": SCALAR}),
+    *(
+        ("FP8", 0, {"weight": FP8_WEIGHT, "weight_scale": (x, ())})
+        for x in ("F64", "I8", "F8_E4M3")
+    ),
+    ("NVFP4", 16, NVFP4 | {"weight_scale_2": ("F64", ()), "input_scale": ("F8_E4M3", (1,))}),
     ("FP8_PER_CHANNEL_PER_TOKEN", 0, {"weight": FP8_WEIGHT, "weight_scale": ("F32", (OUT,))}),
+    *(
+        (algo, 0, {"weight": FP8_WEIGHT, "weight_scale": (dtype, (OUT,))})
+        for algo in ("FP8_PER_CHANNEL_PER_TOKEN", "FP8_CHANNEL")
+        for dtype in ("BF16", "F8_E4M3")
+    ),
     ("fp8_pb_wo", 128, {"weight": FP8_WEIGHT, "weight_scale": ("F32", (2, 1, 3, 1))}),
     ("fp8_pb_real", 128, {"weight": FP8_WEIGHT, "weight_scale": ("F32", (2, 3))}),
     ("NVFP4", 16, NVFP4),

@@ -216,9 +216,10 @@ def test_placeholders_of_a_cache_are_not_missed(
 
 def test_codes_that_are_cast_are_lost() -> None:
     before = {"never": [], "partial": {}, "bcast": [], "cast": [["s", "bfloat16", "float32"]]}
-    after = before | {"cast": [["w", "int8", "float8_e4m3fn"]]}
-    assert stricter(Judged(True, ()), before, before).loads
-    assert stricter(Judged(True, ()), before, after).loads is False
+    for cast in (["w", "int8", "float8_e4m3fn"], ["m.weight_scale", "bfloat16", "float8_e4m3fn"]):
+        after = before | {"cast": [cast]}
+        assert stricter(Judged(True, ()), before, before).loads
+        assert stricter(Judged(True, ()), before, after).loads is False
 
 
 @pytest.mark.parametrize(
@@ -226,6 +227,8 @@ def test_codes_that_are_cast_are_lost() -> None:
     [
         (["model.A", "bfloat16", "float32"], True),
         (["model.A", "float16", "float32"], False),
+        (["m.weight_scale_2", "float64", "float32"], True),
+        (["m.weight_scale", "bfloat16", "float8_e4m3fn"], False),
         (["model.w", "float8_e4m3fn", "bfloat16"], False),
     ],
 )

@@ -186,8 +186,10 @@ DTYPES: Final = {
     "F8_E4M3": ("F8_E5M2", "BF16", "U8", "I8"),
     "U8": ("I8", "F8_E4M3"),
     "I8": ("U8", "F8_E4M3"),
+    "F32": ("F64", "BF16", "F8_E4M3", "I8"),
 }
-"""Not among unquantized ones: a runtime casts those and loads, which the judge calls failing."""
+"""Scales, which are F32, too; not unquantized ones among each other: a runtime casts those and
+loads, which the judge calls failing."""
 
 
 def dtype(draft: Draft) -> str | None:

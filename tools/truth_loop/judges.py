@@ -212,11 +212,12 @@ def _casts_as_before(
     """Whether all that a recorder complains about is a cast of a tensor that was renamed.
 
     As many casts between the same dtypes are then gone: A_log of NemotronH is BF16 in checkpoints
-    and F32 in both runtimes, under every name. Casts of codes are never the same.
+    and F32 in both runtimes, under every name. Casts of codes are never the same; F32 keeps scales.
     """
     if {reason.partition(":")[0] for reason in why} != {"cast"}:
         return False
     old, new = ({tuple(each) for each in raw["cast"]} for raw in (before, after))
+    new = {each for each in new if not (_SCALE.search(each[0]) and each[2] == "float32")}
     gone, come = (Counter(each[1:] for each in casts) for casts in (old - new, new - old))
     return come <= gone and not any(stored.startswith(_CODES) for stored, _ in come)
 
@@ -224,13 +225,21 @@ def _casts_as_before(
 def _cast_codes(raw: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """(tensor, dtype, dtype of its parameter) of codes that a copy makes other numbers of.
 
-    sglang 0.5.23 fills the FP8 weight of a layer with INT8 codes, and says nothing.
+    sglang 0.5.23 fills the FP8 weight of a layer with INT8 codes, and says nothing. Scales of
+    blocks are codes too, which both runtimes round to E4M3.
     """
-    return [tuple(each) for each in raw.get("cast", ()) if each[1] == "int8"]
+    casts = (tuple(each) for each in raw.get("cast", ()))
+    return [
+        each
+        for each in casts
+        if each[2] != "float32"
+        and (each[1] == "int8" or (_SCALE.search(each[0]) and each[2].startswith(_CODES)))
+    ]
 
 
 _CODES: Final = ("int8", "uint8", "float8")
 _WEIGHT: Final = re.compile(r"weight(_scale_inv)?$")
+_SCALE: Final = re.compile(r"_scale(_2)?$")
 _KV: Final = re.compile(r"\.(k|v|q|prob)_scale$")
 _PLACEHOLDER: Final = re.compile(r"\.attn\.[kvq]_zero_point$")
 """vLLM 0.33.0 makes them for every attention layer of a compressed-tensors checkpoint, and deletes

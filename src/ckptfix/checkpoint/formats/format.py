@@ -5,7 +5,7 @@ Parts that run on tensors are looked up by the names here: `verify/dequantize/re
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -17,6 +17,14 @@ has none; None when the shapes do not fit."""
 
 
 Shape = tuple[int, ...]
+FLOATS: Final = ("BF16", "F16", "F32")
+TO_F32: Final = ("F8_E5M2", "F8_E4M3", *FLOATS)
+"""What scales of rows may be stored as. Quantizers write the last three, and both runtimes copy any
+into F32, which keeps the numbers. sglang 0.5.23 stops at F64 and integers in some layers
+(sglang/srt/layers/parameter.py `copy_with_check`)."""
+NUMBERS: Final = ("I8", "U8", "I32", "F64", *TO_F32)
+"""The same for the scale of a whole tensor, which both copy in every layer (vllm 0.33.0 and sglang
+0.5.23, seen with their loaders on FP8 of ModelOpt, compressed-tensors and Quark, and on NVFP4)."""
 
 
 def is_scalar(weight: tuple[int, ...], scale: tuple[int, ...]) -> bool:

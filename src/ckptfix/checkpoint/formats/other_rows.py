@@ -9,6 +9,9 @@ scales or codes have no decoder use separate names for them, so that `verify` re
 from typing import Final
 
 from ckptfix.checkpoint.formats.format import (
+    FLOATS,
+    NUMBERS,
+    TO_F32,
     Codes,
     Format,
     InputKind,
@@ -28,7 +31,6 @@ from ckptfix.checkpoint.formats.shapes import (
     scalar,
 )
 
-_FLOATS: Final = ("BF16", "F16", "F32")
 _BARE: Final = InputKind("unquantized", "BF16")
 _ANY: Final = InputKind("by the metadata", "BF16 or quantized")
 """The tensors do not show whether inputs are quantized dynamically or not at all."""
@@ -62,12 +64,12 @@ def _group_or_channel(weight: Shape, scale: Shape) -> int | None:
     return groups()(weight, scale) if channel is None else channel
 
 
-_TENSOR: Final = ScaleLayout("one in the model's dtype", _FLOATS, scalar)
-_CHANNEL: Final = ScaleLayout("rows in the model's dtype", _FLOATS, rows)
-_BLOCKS: Final = ScaleLayout("blocks in the model's dtype", _FLOATS, any_blocks)
-_INVERSE: Final = ScaleLayout("weight_scale_inv", ("F32", "BF16", "F16"), any_blocks)
-_GROUPS: Final = ScaleLayout("groups in the model's dtype", _FLOATS, _group_or_channel)
-_ROW_GROUPS: Final = ScaleLayout("groups in rows", _FLOATS, row_groups)
+_TENSOR: Final = ScaleLayout("one in the model's dtype", NUMBERS, scalar)
+_CHANNEL: Final = ScaleLayout("rows in the model's dtype", TO_F32, rows)
+_BLOCKS: Final = ScaleLayout("blocks in the model's dtype", FLOATS, any_blocks)
+_INVERSE: Final = ScaleLayout("weight_scale_inv", FLOATS, any_blocks)
+_GROUPS: Final = ScaleLayout("groups in the model's dtype", FLOATS, _group_or_channel)
+_ROW_GROUPS: Final = ScaleLayout("groups in rows", FLOATS, row_groups)
 _BY_16: Final = ScaleLayout("groups and a reciprocal", ("F8_E4M3",), groups(16))
 _BANK_BY_16: Final = ScaleLayout("two levels in rows", ("F8_E4M3",), bank_groups)
 _EXPONENTS: Final = ScaleLayout("packed exponents", ("U8",), groups(32))
@@ -107,20 +109,20 @@ OTHER_FORMATS: Final = (
     # ModelOpt's too, of the experts of Llama 4: modelopt/torch/export/unified_export_hf.py 0.47.0
     # packs them along the input and stores them as the model does, `[experts, in, out]`.
     Format("NVFP4", _FP4_BANK, _BANK_BY_16, _STATIC, None, ("weight_scale_2", "input_scale"),
-           second_level="full", scalars=_FLOATS),
-    Format("FP8_TENSOR", _FP8, _TENSOR, _ANY, may_have=_INPUT, scalars=_FLOATS,
+           second_level="full", scalars=FLOATS),
+    Format("FP8_TENSOR", _FP8, _TENSOR, _ANY, may_have=_INPUT, scalars=NUMBERS,
            quantizer=_CT_OR_QUARK),
-    Format("FP8_CHANNEL", _FP8, _CHANNEL, _ANY, may_have=_INPUT, scalars=_FLOATS,
+    Format("FP8_CHANNEL", _FP8, _CHANNEL, _ANY, may_have=_INPUT, scalars=NUMBERS,
            quantizer=_CT_OR_QUARK),
-    Format("FP8_BLOCK", _FP8, _BLOCKS, _ANY, may_have=_INPUT, scalars=_FLOATS, quantizer=_CT),
+    Format("FP8_BLOCK", _FP8, _BLOCKS, _ANY, may_have=_INPUT, scalars=NUMBERS, quantizer=_CT),
     Format("FP8_BLOCK_INV", _FP8, _INVERSE, _ANY, scale="weight_scale_inv", is_native=True),
-    Format("INT8_TENSOR", _INT8, _TENSOR, _ANY, scalars=_FLOATS, zeros=_PLAIN_ZEROS,
+    Format("INT8_TENSOR", _INT8, _TENSOR, _ANY, scalars=NUMBERS, zeros=_PLAIN_ZEROS,
            may_have=("input_scale", "input_zero_point", "weight_zero_point"),
            quantizer=_CT_OR_QUARK),
-    Format("INT8_CHANNEL", _INT8, _CHANNEL, _ANY, scalars=_FLOATS, zeros=_PLAIN_ZEROS,
+    Format("INT8_CHANNEL", _INT8, _CHANNEL, _ANY, scalars=NUMBERS, zeros=_PLAIN_ZEROS,
            may_have=("input_scale", "input_zero_point", "weight_zero_point"),
            quantizer=_CT_OR_QUARK),
-    Format("INT4_BYTES", _INT4_BYTES, ScaleLayout("groups in the model's dtype", _FLOATS, groups()),
+    Format("INT4_BYTES", _INT4_BYTES, ScaleLayout("groups in the model's dtype", FLOATS, groups()),
            _ANY, quantizer=_CT),
     Format("INT4_PACKED", _int(4), _GROUPS, _BARE, None, ("weight_shape",),
            (*_ZERO, "weight_g_idx"), weight="weight_packed", zeros=_packed_zeros(8),

@@ -10,6 +10,8 @@ vllm/model_executor/layers/quantization/modelopt.py and vllm/model_executor/kern
 from typing import Final
 
 from ckptfix.checkpoint.formats.format import (
+    NUMBERS,
+    TO_F32,
     Codes,
     Format,
     Gemm,
@@ -41,7 +43,8 @@ def _two_levels(size: int) -> ScaleLayout:
     )
 
 
-TENSOR: Final = ScaleLayout("tensor", ("BF16", "F16", "F32"), scalar, shared="weight_scale")
+TENSOR: Final = ScaleLayout("tensor", NUMBERS, scalar, shared="weight_scale")
+ROWS: Final = ScaleLayout("channel", TO_F32, per_channel)
 CHANNEL: Final = ScaleLayout("channel", ("F32",), per_channel)
 BLOCKS_4D: Final = ScaleLayout("blocks", ("F32",), blocks(four_dimensional=True))
 BLOCKS_2D: Final = ScaleLayout("blocks", ("F32",), blocks(four_dimensional=False))
@@ -75,25 +78,23 @@ _SECOND: Final = ("weight_scale_2",)
 _BOTH: Final = ("weight_scale_2", "input_scale")
 _LORA: Final = ("svdquant_lora_a", "svdquant_lora_b")
 _PQS: Final = ("pre_quant_scale",)
-_FLOATS: Final = ("BF16", "F16", "F32")
-"""ModelOpt writes F32; both runtimes convert other floats while they load."""
 
 # fmt: off
 FORMATS: Final = (
     Format("FP8", FP8, TENSOR, FP8_TENSOR, TENSOR_GEMM, may_have=_INPUT, has_config_group=True,
-           scalars=_FLOATS),
-    Format("FP8_PER_CHANNEL_PER_TOKEN", FP8, CHANNEL, FP8_TOKEN, CHANNEL_GEMM),
+           scalars=NUMBERS),
+    Format("FP8_PER_CHANNEL_PER_TOKEN", FP8, ROWS, FP8_TOKEN, CHANNEL_GEMM),
     Format("fp8_pb_wo", FP8, BLOCKS_4D, FP8_GROUP, BLOCK_GEMM),
     Format("fp8_pb_real", FP8, BLOCKS_2D, FP8_GROUP, BLOCK_GEMM),
     Format("MXFP8", FP8, EXPONENTS, MXFP8_INPUT, MXFP8_GEMM, may_have=_INPUT),
     Format("NVFP4", FP4, BY_16, NVFP4_INPUT, NVFP4_GEMM, _BOTH,
-           second_level="full", has_config_group=True, scalars=_FLOATS),
+           second_level="full", has_config_group=True, scalars=NUMBERS),
     Format("NVFP4_AWQ", FP4, BY_16, NVFP4_INPUT, NVFP4_GEMM, _BOTH, _PQS, "awq", "full",
-           scalars=_FLOATS),
+           scalars=NUMBERS),
     Format("NVFP4_SVD", FP4, BY_16, NVFP4_INPUT, NVFP4_GEMM, _BOTH + _LORA, _PQS, "awq", "full",
-           has_config_group=True, scalars=_FLOATS),
+           has_config_group=True, scalars=NUMBERS),
     Format("W4A16_NVFP4", FP4, BY_16, BARE, None, _SECOND,
-           second_level="full", has_config_group=True, scalars=_FLOATS),
+           second_level="full", has_config_group=True, scalars=NUMBERS),
     Format("W4A8_NVFP4_FP8", FP4, BY_32, FP8_TENSOR, None, _BOTH, second_level="room"),
     Format("W4A8_MXFP4_FP8", FP4, EXPONENTS, FP8_TENSOR_OR_DYNAMIC, may_have=_INPUT),
     Format("mxfp4", FP4, EXPONENTS, BARE),
