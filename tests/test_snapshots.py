@@ -10,6 +10,7 @@ from typing import Literal
 
 import pytest
 
+from ckptfix.demo.checkpoint import make_demo_checkpoint
 from tests.conftest import DATA, Run
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -81,23 +82,36 @@ def test_no_screen_is_recorded_that_is_no_more() -> None:
     assert {path.stem for path in SNAPSHOTS.glob("*.txt")} == set(SCREENS)
 
 
+CUT = "...\n"
+"""The last line of a transcript that shows only the beginning of the output."""
+
+
+@pytest.fixture
+def folder_of_a_reader(checkpoints: Path) -> Path:
+    """Where the commands of the pages are typed, after `ckptfix demo nano-vl`."""
+    shutil.rmtree(checkpoints / "nano-vl")
+    (checkpoints / "nano-vl").mkdir()
+    make_demo_checkpoint(checkpoints / "nano-vl")
+    return checkpoints
+
+
 def transcripts(text: str) -> list[str]:
     """The blocks of a page that show a command and its output; `verify` has a screen instead."""
     return [block for block in CONSOLE.findall(text) if not block.startswith("$ ckptfix verify ")]
 
 
-@pytest.mark.usefixtures("checkpoints")
+@pytest.mark.usefixtures("folder_of_a_reader")
 @pytest.mark.parametrize(
     "page", [page for page, text in PAGES.items() if transcripts(text)], ids=lambda page: page.stem
 )
 def test_the_transcripts_of_a_page_are_what_is_printed(page: Path, run: Run) -> None:
     text = PAGES[page]
     for block in transcripts(text):
-        command, _, _ = block.removeprefix("$ ").partition("\n")
-        program, _, head = command.partition(" | head -")
-        shown = run(*shlex.split(program)[1:], COLUMNS="80").stdout
-        lines = shown.splitlines(keepends=True)
-        made = f"$ {command}\n{''.join(lines[: int(head or len(lines))])}"
+        command, *shown = block.removeprefix("$ ").splitlines(keepends=True)
+        lines = run(*shlex.split(command)[1:], COLUMNS="80").stdout.splitlines(keepends=True)
+        if shown[-1] == CUT:
+            lines = [*lines[: len(shown) - 1], CUT]
+        made = f"$ {command}{''.join(lines)}"
         if UPDATE:
             text = text.replace(f"```console\n{block}```", f"```console\n{made}```", 1)
         else:

@@ -4,7 +4,7 @@ import gc
 import sys
 from typing import NoReturn
 
-from ckptfix.cli.ending import exit_code, leave
+from ckptfix.cli.ending import end_at_once, exit_code, leave, raise_again
 from ckptfix.cli.version import VERSION_FLAGS, print_version
 
 
@@ -14,6 +14,7 @@ def main() -> None:
         sys.exit(exit_code(print_version))
     from ckptfix.cli.app import main as run  # noqa: PLC0415 - imports Typer
 
+    raise_again()
     run()
 
 
@@ -22,6 +23,7 @@ def script() -> NoReturn:
     # What a command builds is needed until it ends: a garbage collector that walks a million names
     # frees nothing, and would run once more at the end if it were enabled again.
     gc.disable()
+    end_at_once()
     try:
         main()
     except SystemExit as ended:

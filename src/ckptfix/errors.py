@@ -47,6 +47,10 @@ def empty(what: str) -> CkptfixError:
     )
 
 
+class StoppedError(CkptfixError):
+    """The user stopped it (SIGINT); the message says what was written until then."""
+
+
 class UnsupportedError(CkptfixError):
     """What was named exists, but is not a quantized safetensors checkpoint."""
 

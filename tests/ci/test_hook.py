@@ -64,7 +64,7 @@ def test_the_hook_finds_what_is_wrong_in_the_files_that_changed(
 
     done = hook("--all-files")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "broken: does not load on sglang 0.5.23; 36 errors" in done.stdout
+    assert "broken: does not load on sglang 0.5.23; 38 errors" in done.stdout
     assert "3 checkpoints: 2 clean, 1 not loaded" in done.stdout
     done = hook("--files", "healthy/hf_quant_config.json")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -116,7 +116,7 @@ def test_the_wheel_leaves_transformers_as_it_is(oldest: Path) -> None:
     shown = run(home, oldest, "-c", "import transformers; print(transformers.__version__)")
     assert shown.split()[-1] == "4.57.6"
     checked = run(home, oldest.parent / "ckptfix", "check", DATA / "nanovl-mixed", code=1)
-    assert checked.endswith("36 errors; ckptfix rewrite repairs 36\n")
+    assert checked.endswith("38 errors; ckptfix rewrite repairs 37\n")
 
 
 WITH_TEST_TOOLS = """

@@ -35,7 +35,10 @@ CASES = [
     (write("config.json", b'{\n "a": tru\n}'), "config.json:2:7: not valid JSON"),
     (write("config.json", b'{"a": 1, "a": 2}'), 'config.json:1:10 /a: duplicate key "a"'),
     (write("config.json", b"\xff"), "config.json: not UTF-8"),
-    (write("hf_quant_config.json", b"[1]"), "hf_quant_config.json: expected a JSON object"),
+    (write("hf_quant_config.json", b"[1]"), "hf_quant_config.json: holds a list instead of a JSON"),
+    (write("config.json", b"null"), "config.json: holds null instead of a JSON object; download"),
+    (write("config.json", b'{"a": "b'), "not valid JSON: unterminated string where the file ends"),
+    (write("config.json", b'{"a":' * 9_999), "config.json: JSON nested too deeply; download"),
     (truncate, "is truncated or its header is wrong"),
     (write("model.safetensors", b"\x80\x04\x95abcdefghij"), "not a safetensors file but a pickle"),
     (remove("model.safetensors"), "no .safetensors file"),
@@ -44,7 +47,10 @@ CASES = [
     (write("config.json", b"<!DOCTYPE html><html>"), "not a JSON file but an HTML page"),
     (index({"m.a.weight": "gone.safetensors"}), "names gone.safetensors, which is missing"),
     (index({"m.a.weight": "../x.safetensors"}), "a file outside the checkpoint directory"),
-    (index([]), "weight_map is missing, empty or not an object"),
+    (index([]), "index.json /weight_map: is not a JSON object; download the index again"),
+    (index({}), "index.json /weight_map: is empty; download the index again"),
+    (write("model.safetensors.index.json", b"{}"), "index.json /weight_map: is missing; download"),
+    (index({"m.a.weight": 1}), "/weight_map/m.a.weight: does not name a .safetensors file; "),
 ]
 
 
@@ -61,6 +67,7 @@ def test_a_broken_checkpoint(
     assert message in done.stderr
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
+    assert "; " in done.stderr  # what to do
     assert files_of(directory) == before
     no_shards = "no .safetensors file" in message or "which is missing" in message
     if command == "check" and no_shards:

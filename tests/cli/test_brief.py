@@ -1,6 +1,8 @@
 """What scripts and terminals ask for besides a report: less of it, another exit code, colour."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +31,41 @@ def test_statistics_count_the_findings_of_each_rule(call: Call) -> None:
     assert head[:3] == ["findings", "repaired", "code"]
     assert first[:4] == ["36", "36", "CKF101", "rewrite"]
     assert call("check", CLEAN, "--statistics", *OLD).stdout == "no findings\n"
+
+
+@pytest.mark.parametrize("flags", [(), OLD], ids=["known", "requested"])
+@pytest.mark.parametrize("name", ["nanovl-mixed", "nemotronh-moe-super-nulbug"])
+def test_every_output_has_the_same_number_of_findings_and_of_repaired_ones(
+    name: str, flags: tuple[str, ...], call: Call
+) -> None:
+    """Findings of releases (CKF7) are counted like all others."""
+    directory = DATA / name
+    [checked] = json.loads(call("check", directory, "--json", *flags).stdout)["checkpoints"]
+    errors, warnings = checked["counts"].values()
+    repaired = sum(f["count"] for f in checked["findings"] if f["fixed_by"])
+    assert any(f["code"] >= "CKF7" and f["fixed_by"] for f in checked["findings"])
+    text = call("check", directory, *flags).stdout
+    last = text.splitlines()[-1]
+    assert sum(map(int, re.findall(r"(\d+) (?:error|warning)", last))) == errors + warnings
+    assert sum(map(int, re.findall(r"repairs (\d+)", last))) == repaired
+    statistics = call("check", directory, "--statistics", *flags).stdout.splitlines()[1:]
+    rows = [row.split()[:4] for row in statistics]
+    assert sum(int(row[0]) for row in rows) == errors + warnings
+    assert sum(int(row[1]) for row in rows) == repaired
+    assert all((row[1] != "0") == (row[3] == "rewrite") for row in rows)
+    [run] = json.loads(call("check", directory, "--format", "sarif", *flags).stdout)["runs"]
+    assert sum(r["properties"]["findings"] for r in run["results"]) == errors + warnings
+    table = call("check", directory, CLEAN, *flags).stdout.splitlines()
+    assert any(row.split()[-1:] == [str(errors + warnings)] for row in table)
+
+
+def test_advice_on_a_tensor_name_is_the_same_for_the_rule_and_for_the_releases(call: Call) -> None:
+    directory = DATA / "nemotronh-moe-super-nulbug"
+    [checked] = json.loads(call("check", directory, "--json").stdout)["checkpoints"]
+    about = [f for f in checked["findings"] if f["subject"] == "backbone.embedding"]
+    assert {f["code"] for f in about} == {"CKF109", "CKF703"}
+    assert {f["fixed_by"] for f in about} == {"rewrite --tensors"}
+    assert all(f"ckptfix rewrite {directory} --tensors" in f["advice"] for f in about)
 
 
 def test_exit_zero_keeps_a_finding_from_failing_and_no_error(call: Call) -> None:

@@ -26,7 +26,7 @@ def test_one_report_on_several_checkpoints(run: Run, tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[:2] == ["a: clean", "== b"]
     assert [" ".join(line.split()) for line in lines[-7:]] == [
-        "b: does not load on sglang 0.5.23; 36 errors; ckptfix rewrite repairs 36",
+        "b: does not load on sglang 0.5.23; 38 errors; ckptfix rewrite repairs 37",
         "",
         "will it load vllm 0.33.0 sglang 0.5.23 findings",
         "a yes yes clean",
@@ -42,7 +42,8 @@ def test_an_unreadable_checkpoint_does_not_stop_the_others(run: Run, tmp_path: P
     done = run("check", "bad", "nowhere", HEALTHY)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "error: bad/config.json:1:7: not valid JSON: expecting value",
+        "error: bad/config.json:1:7: not valid JSON: expecting value; "
+        "correct it there, or download the file again",
         "error: nowhere: no such directory",
     ]
     assert [" ".join(line.split()) for line in done.stdout.splitlines()] == [

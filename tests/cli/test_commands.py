@@ -94,7 +94,7 @@ def test_a_dry_run_keeps_the_patch_and_the_talk_apart(run: Run) -> None:
     assert done.stdout.startswith("--- a/config.json\n+++ b/config.json\n@@ ")
     assert "would rewrite" not in done.stdout
     assert "36 names" in done.stderr
-    assert "findings that apply to every release: 36 before, 0 after" in done.stderr
+    assert "findings in metadata and tensors: 36 before, 0 after" in done.stderr
 
 
 def test_a_refused_rewrite_writes_nothing_and_shows_the_place(copy_of: CopyOf, run: Run) -> None:
@@ -168,7 +168,7 @@ def test_check_folds_similar_findings_and_unfolds_them_on_demand(run: Run) -> No
     )
     assert "at config.json /quantization_config/quantized_layers (12)" in folded.stdout
     assert folded.stdout.endswith(
-        f"{NANO_VL}: does not load on sglang 0.5.23; 36 errors; ckptfix rewrite repairs 36\n"
+        f"{NANO_VL}: does not load on sglang 0.5.23; 38 errors; ckptfix rewrite repairs 37\n"
     )
     unfolded = run("check", NANO_VL, "--verbose")
     assert unfolded.stdout.count(f"    fix: run ckptfix rewrite {NANO_VL}\n") == 36
@@ -222,12 +222,23 @@ def test_demo_shows_the_repair(run: Run, tmp_path: Path) -> None:
     done = run("demo", tmp_path / "demo")
     assert done.returncode == 0
     steps = [line for line in done.stdout.splitlines() if line.startswith("$ ")]
-    assert [step.split()[2] for step in steps] == ["check", "rewrite", "rewrite", "check"]
-    assert f"\nthe checkpoint is in {tmp_path / 'demo'}\n" in done.stdout
+    assert [step.split()[2] for step in steps] == [
+        "check",
+        "rewrite",
+        "rewrite",
+        "check",
+        "rewrite",
+    ]
+    assert f"\nthe checkpoint is in {tmp_path / 'demo'}, with the bug: " in done.stdout
     own = done.stdout.partition("\nYour own checkpoint")[2].splitlines()[1:]
     assert [line.strip() for line in own[::2]] == ["ckptfix check DIR", "ckptfix rewrite DIR"]
     assert f"{tmp_path / 'demo'}: clean" in done.stdout
     assert run("demo", tmp_path / "demo").returncode == 2
+    # What the steps showed can be seen again.
+    assert ".ckptfix" not in os.listdir(tmp_path / "demo")
+    check = f"$ ckptfix check {tmp_path / 'demo'}\n"
+    first = done.stdout.partition(check)[2].partition("\n\n# ")[0]
+    assert run("check", tmp_path / "demo").stdout.rstrip() == first
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,11 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     assert (done.returncode, report.stat().st_size > 10_000) == (1, True)
     for redirection, option, sentence in (
         ('> "$0"', (), "error: cannot write to standard output: File too large\n"),
-        ("", ("--output-file", report), f"error: --output-file {report}: File too large\n"),
+        (
+            "",
+            ("--output-file", report),
+            f"error: --output-file {report}: File too large; choose another path\n",
+        ),
     ):
         report.unlink()
         report.touch()
@@ -176,7 +180,7 @@ def test_a_report_in_a_file_needs_no_stdout(tmp_path: Path) -> None:
     assert json.loads(report.read_text())["exit_code"] == 1
     done = shell("", "check", NANO_VL, "--output-file", "/dev/full")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: --output-file /dev/full: not a regular file\n"
+    assert done.stderr == "error: --output-file /dev/full: not a regular file; choose another path\n"
 
 
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])

@@ -99,7 +99,9 @@ def test_no_file_is_torn_none_is_lost_and_the_user_is_reported(
         if ended.code >= 0:
             assert ended.code in (0, 2), case
             assert "Traceback" not in ended.message, case
-            is_reported_as(ended.message, ended.code, journal, now == goal, case)
+            is_reported_as(ended.message, ended.code, journal, now == goal, undoes, case)
+            if now == old and not journal and ended.call != "flock":
+                assert not (directory / ".ckptfix").exists() or "remove it" in ended.message, case
         if not journal:
             assert now in (old, new), case
         can_end_either_way(directory, log, old, new, WAYS[way], case)
@@ -109,19 +111,22 @@ def test_no_file_is_torn_none_is_lost_and_the_user_is_reported(
     assert interrupted > 0
 
 
-def is_reported_as(message: str, code: int, journal: bool, done: bool, case: str) -> None:
+def is_reported_as(
+    message: str, code: int, journal: bool, done: bool, undoes: bool, case: str
+) -> None:
     """The sentence says what the directory holds."""
     if code == 0:
         assert done, case
         assert not journal, case
     elif journal:
         assert "was interrupted" in message, case
-        assert "--undo to roll it back" in message, case
+        assert ("--undo to complete it" if undoes else "--undo to roll it back") in message, case
     elif "is done, but" in message:
         assert done, case
     else:
         assert not done, case
         assert "nothing was changed" in message, case
+        assert ("--undo again" if undoes else "--output DIR") in message, case
 
 
 def can_end_either_way(

@@ -42,7 +42,7 @@ def test_the_pull_request_makes_the_repository_clean(
     assert title.startswith("Correct module names in config.json and hf_quant_config.json: rename ")
     assert "| CKF101 | module name uses the checkpoint spelling" in body
     assert "| vllm 0.17.0 to 0.19.1 | no, stops while loading: 10 of 23 modules" in body
-    assert "findings that apply to every release: 36 before, 0 after" in body
+    assert "findings in metadata and tensors: 36 before, 0 after" in body
     assert f"ckptfix {__version__} from commit {repository.refs['main'][:12]}" in body
 
 

@@ -35,7 +35,7 @@ def test_a_checkpoint_in_memory_is_reported_as_the_directory(call: Call, memory:
     assert there.stderr == ""
 
     def findings(shown: str, rewrite: str) -> str:
-        found = shown.partition("\n\n")[2].partition("; 36 errors")[0].rpartition("\n")[0]
+        found = shown.partition("\n\n")[2].partition("; 38 errors")[0].rpartition("\n")[0]
         return found.replace(rewrite, "THIS")
 
     of_memory = findings(there.stdout, f"ckptfix rewrite {memory} --output DIR")
@@ -81,7 +81,10 @@ def test_a_file_that_got_shorter_is_noticed(memory: str) -> None:
     ("url", "message"),
     [
         ("memory://nowhere", "error: memory://nowhere: nothing found"),
-        ("nosuch://x/y", "error: nosuch://x/y: "),
+        (
+            "nosuch://x/y",
+            "error: nosuch://x/y: fsspec has no driver for nosuch://; use a directory",
+        ),
         ("memory://bucket/nano --offline", "error: memory://bucket/nano: URLs are never cached"),
         ("memory://bucket/nano --revision v1", "error: --revision only works for Hub repositories"),
     ],
@@ -92,6 +95,28 @@ def test_a_url_that_cannot_be_read(call: Call, memory: str, url: str, message: s
     assert done.returncode == 2
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "https://127.0.0.1:1/x"])
+def test_a_web_server_without_its_packages_is_reported_with_what_to_install(
+    url: str, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "fsspec.implementations.http", raising=False)
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    done = call("check", url)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {url}: ")
+    assert done.stderr.endswith("; pip install 'fsspec[http]'\n")
+
+
+def test_a_server_that_cannot_be_reached_is_reported_without_the_words_of_a_library(
+    call: Call,
+) -> None:
+    pytest.importorskip("aiohttp")
+    done = call("check", "http://127.0.0.1:1/x")
+    assert done.returncode == 2
+    assert "Error" not in done.stderr
+    assert done.stderr.endswith("; check the URL, the network and the credentials\n")
 
 
 def test_a_driver_that_is_not_installed_is_named(run: Run) -> None:
@@ -145,4 +170,4 @@ def test_a_checkpoint_on_s3(run: Run, call: Call, s3: dict[str, str]) -> None:
     assert errors[0].startswith(
         "error: s3://models/cut/model.safetensors tensor m.a.weight: data ends"
     )
-    assert errors[1] == "error: s3://models/none: nothing found"
+    assert errors[1] == "error: s3://models/none: nothing found; check the URL"

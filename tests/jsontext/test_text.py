@@ -76,7 +76,7 @@ def count_members(value: Any) -> int:
         (b'{"a": {"b": 1, "b": 2}', "config.json:1:23: not valid JSON: expecting ',' delimiter"),
         (b'{"a": 1}{', "not valid JSON: extra data"),
         (b"", "config.json:1:1: not valid JSON"),
-        (b"[]", "expected a JSON object"),
+        (b"[]", "holds a list instead of a JSON object"),
         (b"\xef\xbb\xbf{}", "byte order mark"),
         ("{}".encode("utf-16"), "not UTF-8: byte 0xff at offset 0"),
         (b'{"a": "\xff"}', "not UTF-8: byte 0xff at offset 7"),

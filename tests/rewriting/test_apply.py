@@ -60,7 +60,7 @@ def is_interrupted(directory: Path) -> bool:
     try:
         require_whole(directory)
     except CkptfixError as error:
-        return "a rewrite was interrupted" in str(error)
+        return "was interrupted" in str(error)
     return False
 
 
@@ -87,12 +87,25 @@ def test_the_next_rewrite_completes_an_interrupted_one_and_reports_it(
     assert run("check", directory, "--runtime", "vllm>=0.17").returncode == 0
 
 
-def interrupt(directory: Path) -> None:
+def interrupt(directory: Path, *options: str) -> None:
     for step in range(1, 500):
-        killed_at(step, "rewrite", directory)
+        killed_at(step, "rewrite", directory, *options)
         if (directory / ".ckptfix" / "journal.json").exists():
             return
     pytest.fail("never interrupted")
+
+
+def test_an_interrupted_undo_is_not_taken_for_a_rewrite(copy_of: CopyOf, run: Run) -> None:
+    directory = copy_of("nanovl-mixed")
+    old = files_of(directory)
+    assert run("rewrite", directory).returncode == 0
+    interrupt(directory, "--undo")
+    done = run("check", directory)
+    assert done.returncode == 2
+    assert "an undo was interrupted" in done.stderr
+    assert done.stderr.endswith(f"run ckptfix rewrite {directory} --undo to complete it\n")
+    assert run("rewrite", directory, "--undo").returncode == 0
+    assert files_of(directory) == old
 
 
 def test_an_interrupted_rewrite_can_be_rolled_back(copy_of: CopyOf, run: Run) -> None:

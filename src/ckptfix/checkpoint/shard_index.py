@@ -36,6 +36,9 @@ SHARDS: Final = ShardNames(INDEX_FILE, SINGLE_FILE)
 """Those that transformers writes."""
 
 
+_AGAIN: Final = "download the index again, or rebuild it from the shard files"
+
+
 class ShardIndex(Struct, frozen=True):
     """The content of the index; the headers may differ."""
 
@@ -77,8 +80,15 @@ def _plain_index(data: bytes, source: Source) -> ShardIndex | None:
 def _checked_index(index: JsonText, source: Source) -> ShardIndex:
     weight_map = index.value.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
+        is_missing = "weight_map" not in index.value
         raise CkptfixError(
-            "weight_map is missing, empty or not an object", place=Place(index.file, "/weight_map")
+            "is missing"
+            if is_missing
+            else "is empty"
+            if weight_map == {}
+            else "is not a JSON object",
+            place=Place(index.file, "/weight_map"),
+            advice=_AGAIN,
         )
 
     def path_of(file: object) -> Path:
@@ -90,7 +100,9 @@ def _checked_index(index: JsonText, source: Source) -> ShardIndex:
     for file in _distinct(weight_map.values()):
         if not isinstance(file, str) or not file.endswith(".safetensors"):
             raise CkptfixError(
-                "does not name a .safetensors file", place=index.place(path_of(file))
+                "does not name a .safetensors file",
+                place=index.place(path_of(file)),
+                advice=_AGAIN,
             )
         if "/" in file or "\\" in file or "\x00" in file:
             raise CkptfixError(

@@ -67,7 +67,9 @@ def require_json_size(name: str, size: int) -> None:
     """
     if size > MAX_JSON_BYTES:
         raise CkptfixError(
-            f"{size / 1e9:.1f} GB is too large for a JSON file (limit 0.3 GB)", place=Place(name)
+            f"{size / 1e9:.1f} GB is too large for a JSON file (limit 0.3 GB)",
+            place=Place(name),
+            advice="download or export the file again",
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from typer.core import TyperCommand, TyperGroup
 
 from ckptfix.cli.coercion import spare_conversions
+from ckptfix.cli.ending import stopped
 from ckptfix.errors import empty
 
 _DEFAULT: Final = re.compile(r"\[default: \((\w+)\)")
@@ -28,6 +29,15 @@ class Commands(TyperGroup):
         """Parse the options before the command, and `--color` wherever it is."""
         parsed: list[str] = super().parse_args(ctx, _with_colour_first(args))
         return parsed
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer bundles Click or depends on it
+        """Parse the rest and run the command.
+
+        Raises:
+            StoppedError: the user stopped it.
+        """
+        with stopped():
+            return super().invoke(ctx)
 
 
 class Command(TyperCommand):

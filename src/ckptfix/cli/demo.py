@@ -16,13 +16,14 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Create a small Nano VL checkpoint that has the bug, and repair it.
+    """Create a small Nano VL checkpoint that has the bug, show the repair, and undo it.
 
     Example: ckptfix demo
     """
     import tempfile
     from pathlib import Path
 
+    from ckptfix.cli.ending import stopped
     from ckptfix.demo.checkpoint import make_demo_checkpoint, make_in
     from ckptfix.report.console import line, show
     from ckptfix.text import visible
@@ -32,9 +33,11 @@ def demo(
             make_demo_checkpoint(Path(made))
             _run_steps(made)
     else:
-        make_in(directory)
-        _run_steps(directory)
-        show([line(f"the checkpoint is in {visible(directory)}"), line()], sys.stdout)
+        with stopped(lambda: f"what was made is in {visible(directory)}"):
+            make_in(directory)
+            _run_steps(directory)
+        left = f"the checkpoint is in {visible(directory)}, with the bug: try the commands on it"
+        show([line(left), line()], sys.stdout)
     own = [line("Your own checkpoint, a directory or a repository of the Hub:")]
     for command, what in OWN:
         own += [line((f"  ckptfix {command}", "bold")), line(f"      # {what}")]
@@ -53,6 +56,7 @@ STEPS = (
     ("What a rewrite would change:", ("rewrite", "--dry-run"), 0),
     ("The rewrite:", ("rewrite",), 0),
     ("Metadata and runtime now agree:", ("check",), 0),
+    ("As exported again:", ("rewrite", "--undo"), 0),
 )
 """What is shown, the command, and the exit code it must have."""
 

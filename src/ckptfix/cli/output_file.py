@@ -24,13 +24,13 @@ def require_writable(path: str) -> Path:
         if not target.parent.exists():
             raise _cannot(path, f"{parent} does not exist; create it first")
         if not target.parent.is_dir():
-            raise _cannot(path, f"{parent} is not a directory")
+            raise _cannot(path, f"{parent} is not a directory; choose another path")
         if target.exists() and not target.is_file():
-            raise _cannot(path, "not a regular file")
+            raise _cannot(path, "not a regular file; choose another path")
         if not os.access(target.parent, os.W_OK | os.X_OK):
-            raise _cannot(path, "its directory cannot be written")
+            raise _cannot(path, "its directory cannot be written; choose another one")
     except (OSError, ValueError, RuntimeError) as error:
-        raise _cannot(path, reason_of(error)) from error
+        raise _cannot(path, f"{reason_of(error)}; choose another path") from error
     return target
 
 
@@ -46,7 +46,7 @@ def write_report(path: Path, lines: Iterable[Block]) -> None:
     try:
         write_durably(path, text.getvalue().encode("utf-8", "backslashreplace"), mode)
     except OSError as error:
-        raise _cannot(str(path), str(error.strerror)) from error
+        raise _cannot(str(path), f"{error.strerror}; choose another path") from error
 
 
 def _cannot(path: str, why: str) -> CkptfixError:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
 
+from ckptfix.cli.ending import stopped
 from ckptfix.errors import CkptfixError
 
 if TYPE_CHECKING:
@@ -114,12 +115,14 @@ def already_done(what: str) -> Iterator[None]:
     """Report on work that is already done; an error message mentions that it was done.
 
     Args:
-        what: a sentence for the user.
+        what: a phrase for the user; empty if nothing was written.
 
     Raises:
         CkptfixError: the report cannot be written to standard output.
+        StoppedError: the user stopped it.
     """
     try:
-        yield
+        with stopped(lambda: what):
+            yield
     except OutputError as error:
         raise CkptfixError(error.problem, advice=what) from error

@@ -94,7 +94,9 @@ class JsonText(Struct, frozen=True, dict=True):
                 object; with line and column where there is one.
         """
         if data.count(b",") >= MAX_VALUES:
-            raise CkptfixError(f"has more than {MAX_VALUES:,} values", place=Place(file))
+            raise CkptfixError(
+                f"has more than {MAX_VALUES:,} values", place=Place(file), advice=_AGAIN
+            )
         value = decode_plain(data)
         if isinstance(value, dict):
             return cls(file, data, value)
@@ -120,17 +122,23 @@ class JsonText(Struct, frozen=True, dict=True):
                     place=Place(file),
                     advice="save the file as UTF-8 without a byte order mark",
                 ) from error
-            problem = error.msg[:1].lower() + error.msg[1:]
+            problem, advice = _not_json(text, error)
             raise CkptfixError(
                 f"not valid JSON: {problem}",
                 place=Place(file, line=error.lineno, column=error.colno),
+                advice=advice,
             ) from error
         except RecursionError as error:
             raise _too_deep_error(file) from error
         except ValueError as error:
-            raise CkptfixError("a number has too many digits", place=Place(file)) from error
+            raise CkptfixError(
+                "a number has too many digits", place=Place(file), advice=_AGAIN
+            ) from error
         if not isinstance(value, dict):
-            raise CkptfixError("expected a JSON object at the top", place=Place(file))
+            kind = _KINDS.get(type(value), "a number")
+            raise CkptfixError(
+                f"holds {kind} instead of a JSON object", place=Place(file), advice=_AGAIN
+            )
         return cls(file, data, value)
 
     def children(self, path: Path) -> tuple[Member, ...]:
@@ -244,8 +252,20 @@ def after_space(text: str, at: int) -> int:
     return at
 
 
+_AGAIN: Final = "download or export the file again"
+_KINDS: Final = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+
+
+def _not_json(text: str, error: json.JSONDecodeError) -> tuple[str, str]:
+    """What is wrong, without a position, and what to do; a string may be open since its start."""
+    problem = error.msg[:1].lower() + error.msg[1:].removesuffix(" starting at")
+    if error.pos >= len(text.rstrip()) or problem == "unterminated string":
+        return f"{problem} where the file ends", _AGAIN
+    return problem, "correct it there, or download the file again"
+
+
 def _too_deep_error(file: str) -> CkptfixError:
-    return CkptfixError("JSON nested too deeply", place=Place(file))
+    return CkptfixError("JSON nested too deeply", place=Place(file), advice=_AGAIN)
 
 
 def _duplicate_key_error(file: str, text: str, key: str) -> CkptfixError:
@@ -262,4 +282,6 @@ def _duplicate_key_error(file: str, text: str, key: str) -> CkptfixError:
                 advice="remove one of the two",
             )
         seen.add(member.path)
-    return CkptfixError(f"duplicate key {json.dumps(key)}", place=Place(file))
+    return CkptfixError(
+        f"duplicate key {json.dumps(key)}", place=Place(file), advice="remove one of the two"
+    )

@@ -1,6 +1,5 @@
 """What `check` found in one checkpoint."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,7 +8,7 @@ from ckptfix.checkpoint.expert_banks import Banks
 from ckptfix.operations.layer_map import LayerMap
 from ckptfix.rewriting.plan import rewritten
 from ckptfix.rewriting.proved import ProvedPlan, RewriteRequest
-from ckptfix.rules.finding import Finding, Rule, Severity
+from ckptfix.rules.finding import Finding, Repair, Rule, Severity, number_of
 from ckptfix.runtimes.drafts import DraftAnswer
 from ckptfix.runtimes.loads import Answer, Effect, Loads, of_all
 from ckptfix.runtimes.releases import is_known
@@ -224,12 +223,16 @@ class CheckedCheckpoint:
     @property
     def counts(self) -> dict[Severity, int]:
         """Severity -> number of findings, including zeros."""
-        return count_severities(self.findings)
+        by = {s: [f for f in self.findings if f.rule.severity is s] for s in Severity}
+        return {severity: number_of(findings) for severity, findings in by.items()}
 
+    @property
+    def number(self) -> int:
+        """Number of findings."""
+        return number_of(self.findings)
 
-def count_severities(findings: Iterable[Finding]) -> dict[Severity, int]:
-    """Severity -> number of findings, including zeros."""
-    found = Counter[Severity]()
-    for finding in findings:
-        found[finding.rule.severity] += finding.count
-    return {severity: found[severity] for severity in Severity}
+    @property
+    def repaired(self) -> dict[Repair, int]:
+        """Rewrite -> number of findings that it repairs, without zeros."""
+        by = {r: [f for f in self.findings if f.fixed_by is r] for r in Repair}
+        return {repair: number_of(findings) for repair, findings in by.items() if findings}

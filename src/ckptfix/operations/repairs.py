@@ -13,7 +13,6 @@ from typing import Final
 from msgspec import Struct, field
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.errors import CkptfixError
 from ckptfix.operations.checked import Advised
 from ckptfix.operations.limits import limited
@@ -88,7 +87,13 @@ class Repairs(Struct, frozen=True):
                 following = ways[ways.index(command) + 1 :]
                 if id(finding) not in repaired and following:
                     left.setdefault(following[0], []).append(finding)
-        return tuple(self._advised(finding, repaired.get(id(finding))) for finding in findings)
+        renames = Repair.TENSORS in repaired.values()
+        return tuple(
+            self._advised_for_releases(finding, renames=renames)
+            if finding.rule.needs == "release"
+            else self._advised(finding, repaired.get(id(finding)))
+            for finding in findings
+        )
 
     def _repaired_by(self, command: Repair, findings: Iterable[Finding]) -> Iterator[Finding]:
         """The findings that are gone after the rewrite."""
@@ -107,25 +112,30 @@ class Repairs(Struct, frozen=True):
                 yield finding
 
     def _advised(self, finding: Finding, repair: Repair | None) -> Finding:
-        if finding.rule.needs == "release":
-            return self._advised_for_releases(finding)
-        if finding.effect is None:
-            return replace(finding, fixed_by=repair)
         if repair is None:
-            return replace(finding, fixed_by=None, advice=BY_HAND)
+            by_hand = finding.advice if finding.effect is None else BY_HAND
+            return replace(finding, fixed_by=None, advice=by_hand)
+        # What the rule advises is another way to repair it, which might contradict the rewrite.
         effect = finding.effect if repair == finding.fixed_by else ""
+        effect = "repairs it" if effect is None else effect
         advice = to_rewrite(f"rewrite({self._arguments(_also(repair))})", effect)
         return replace(finding, fixed_by=repair, advice=advice)
 
-    def _advised_for_releases(self, finding: Finding) -> Finding:
-        """With the rewrite after which none of its releases has the finding."""
-        for repair in _ON_RELEASES:
-            planned = self._plan(*_also(repair), targets=self.targets)
+    def _advised_for_releases(self, finding: Finding, *, renames: bool) -> Finding:
+        """With the rewrite after which none of its releases has the finding.
+
+        Args:
+            finding: of a rule that judges releases.
+            renames: another finding is repaired by renamed tensors, which may repair this too.
+        """
+        ways = [(repair, self.targets) for repair in _ON_RELEASES]
+        if renames:
+            ways.append((Repair.TENSORS, ()))  # the names of tensors are wrong for every release
+        for repair, targets in ways:
+            planned = self._plan(*_also(repair), targets=targets)
             if planned is not None and self._remaining(planned).lacks(finding):
-                call = f"rewrite({self._arguments(_also(repair), self.targets)})"
-                # The command that repairs it for every release takes no release.
-                fixed_by = None if self.targets else repair
-                return replace(finding, advice=to_rewrite(call, "repairs it"), fixed_by=fixed_by)
+                call = f"rewrite({self._arguments(_also(repair), targets)})"
+                return replace(finding, advice=to_rewrite(call, "repairs it"), fixed_by=repair)
         return finding if finding.effect is None else replace(finding, advice=_NOTHING)
 
     def _remaining(self, planned: ProvedPlan) -> "_Remaining":
@@ -149,7 +159,9 @@ class Repairs(Struct, frozen=True):
             cures: whether some release, requested or known, loads the checkpoint after a rewrite
                 that does not load it now.
         """
-        repairs = {finding.fixed_by for finding in findings} - {None}
+        # For requested releases, what repairs their findings takes them as an argument: below.
+        files = (f for f in findings if not (self.targets and f.rule.needs == "release"))
+        repairs = {finding.fixed_by for finding in files} - {None}
         repairing = [kind for kind in (Repair.TENSORS, Repair.CONTENT) if kind in repairs]
         for kinds in (tuple(repairing), *((kind,) for kind in repairing)):
             planned = self._plan(*kinds) if repairs else None
@@ -214,7 +226,9 @@ class _Remaining(Struct, frozen=True):
     refusing: frozenset[str]
     """Those of them that stop at the metadata."""
     wrong: frozenset[tuple[str, tuple[str, ...] | str]]
-    """(release, modules built in a different format, or the subject of a fault)."""
+    """(release, modules built in a different format, or the tensor of a fault, or empty)."""
+    new_name: Callable[[str], str]
+    """Name of a module or tensor before the rewrite -> its name afterwards."""
 
     @classmethod
     def of(cls, planned: ProvedPlan) -> "_Remaining":
@@ -224,12 +238,13 @@ class _Remaining(Struct, frozen=True):
         for verdict in verdicts:
             release = str(verdict.target)
             wrong |= {(release, module.members) for module in verdict.wrong}
-            wrong |= {(release, fault.tensor or CONFIG_FILE) for fault in verdict.faults}
+            wrong |= {(release, fault.tensor) for fault in verdict.faults}
         return cls(
             frozenset(str(v.target) for v in verdicts),
             frozenset(str(v.target) for v in verdicts if v.loads.answer is not Answer.YES),
             frozenset(str(v.target) for v in verdicts if v.refused),
             frozenset(wrong),
+            planned.tensors.new_subject if planned.tensors else str,
         )
 
     def lacks(self, finding: Finding) -> bool:
@@ -239,7 +254,9 @@ class _Remaining(Struct, frozen=True):
             return False
         if finding.rule.rejects_all:
             return not releases & self.failing
-        subject = finding.modules or finding.subject
+        in_config = finding.subject == finding.place.file
+        subject: tuple[str, ...] | str = tuple(map(self.new_name, finding.modules))
+        subject = subject or ("" if in_config else self.new_name(finding.subject))
         return not releases & self.refusing and not any(
             (release, subject) in self.wrong for release in releases
         )

@@ -22,6 +22,8 @@ _INSTALL: Final = {
     "s3a": "ckptfix[s3]",
     "gs": "ckptfix[gs]",
     "gcs": "ckptfix[gs]",
+    "http": "fsspec[http]",
+    "https": "fsspec[http]",
 }
 """Scheme -> what to install if fsspec has no driver for it."""
 
@@ -53,13 +55,20 @@ class UrlSource(Struct, frozen=True, dict=True):
             package = _INSTALL.get(scheme)
             raise CkptfixError(
                 f"{shown}: {visible(str(error))}",
-                advice=f"pip install '{package}'" if package else "",
+                advice=f"pip install '{package}'" if package else "install that package",
+            ) from error
+        except ValueError as error:
+            if scheme in fsspec.available_protocols():
+                raise _failed(shown, error) from error
+            raise CkptfixError(
+                f"{shown}: fsspec has no driver for {visible(scheme)}://",
+                advice="use a directory, ORG/NAME, or a URL such as https://, s3:// or gs://",
             ) from error
         except Exception as error:
-            raise CkptfixError(f"{shown}: {_message(error)}") from error
+            raise _failed(shown, error) from error
         source = cls(shown, file_system, root.rstrip("/"))
         if not source.names():
-            raise CkptfixError(f"{shown}: nothing found")
+            raise _failed(shown, FileNotFoundError())
         return source
 
     @cached_property
@@ -119,15 +128,24 @@ def _ask(call: Callable[[], Answer], where: str) -> Answer:
     try:
         return call()
     except Exception as error:
-        raise CkptfixError(f"{where}: {_message(error)}") from error
+        raise _failed(where, error) from error
 
 
-def _message(error: Exception) -> str:
-    """A driver's error message in one line; each driver has its own exceptions."""
+def _failed(where: str, error: Exception) -> CkptfixError:
+    """One sentence, and what to do; each driver has its own exceptions."""
     match error:
         case FileNotFoundError():
-            return "nothing found"
+            return CkptfixError(f"{where}: nothing found", advice="check the URL")
         case PermissionError():
-            return "access denied; configure credentials the way this fsspec driver expects"
+            why = "access denied; configure credentials the way this fsspec driver expects"
+            return CkptfixError(f"{where}: {why}")
+        case TimeoutError():
+            return CkptfixError(f"{where}: no answer in time", advice="run again")
+        case OSError(strerror=str(why)) if why:
+            return CkptfixError(f"{where}: {visible(why)}", advice=_CONNECTION)
         case _:
-            return visible(" ".join(f"{type(error).__name__}: {error}".split()))
+            why = visible(" ".join(str(error).split())) or type(error).__name__
+            return CkptfixError(f"{where}: {why}", advice=_CONNECTION)
+
+
+_CONNECTION: Final = "check the URL, the network and the credentials"

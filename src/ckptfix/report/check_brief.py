@@ -1,14 +1,13 @@
 """`check --quiet` and `check --statistics`: shorter than the full text report."""
 
-from collections import Counter
 from collections.abc import Iterator
 
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import line
 from ckptfix.report.layout import Block, Line, table
 from ckptfix.report.outlook import answer_text
-from ckptfix.report.spelling import repair_command
-from ckptfix.rules.finding import Rule
+from ckptfix.report.spelling import REPAIR_COMMANDS
+from ckptfix.rules.finding import Repair, numbers_by_rule
 from ckptfix.text import visible
 
 
@@ -25,24 +24,16 @@ def quiet_lines(report: CheckReport, _verbose: bool) -> Iterator[Line]:
 
 def statistics_blocks(report: CheckReport, _verbose: bool) -> Iterator[Block]:
     """The number of findings of each rule, largest first, and what repairs them."""
-    numbers = Counter[Rule]()
-    repaired = Counter[Rule]()
-    for checked in report.checkpoints:
-        for finding in checked.findings:
-            numbers[finding.rule] += finding.count
-            repaired[finding.rule] += finding.count if finding.fixed_by else 0
-    if not numbers:
+    findings = [finding for checked in report.checkpoints for finding in checked.findings]
+    if not findings:
         yield line("no findings")
         return
+    repaired = {
+        repair: numbers_by_rule(f for f in findings if f.fixed_by is repair) for repair in Repair
+    }
     rows = [("findings", "repaired", "code", "repaired by", "title")]
-    rows += [
-        (
-            f"{number:,}",
-            f"{repaired[rule]:,}",
-            rule.code,
-            repair_command(rule.fixed_by) or "-",
-            rule.title,
-        )
-        for rule, number in sorted(numbers.items(), key=lambda row: (-row[1], row[0].code))
-    ]
+    for rule, number in numbers_by_rule(findings).most_common():
+        by = {REPAIR_COMMANDS[r]: numbers[rule] for r, numbers in repaired.items() if numbers[rule]}
+        repairs = ", ".join(by) or "-"
+        rows.append((f"{number:,}", f"{sum(by.values()):,}", rule.code, repairs, rule.title))
     yield table(rows)

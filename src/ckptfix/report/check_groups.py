@@ -12,7 +12,7 @@ from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import count
 from ckptfix.report.folding import Group, fold
 from ckptfix.report.releases import release_range, runs_of_releases
-from ckptfix.rules.finding import Severity
+from ckptfix.rules.finding import Severity, number_of
 from ckptfix.text import visible
 
 MOST_SUBJECTS = 6
@@ -36,7 +36,7 @@ def group_text(group: Group) -> str:
     if hidden:
         names.append(f"and {hidden:,} more")
     files = " and ".join(dict.fromkeys(finding.place.file for finding in group.members))
-    number = sum(finding.count for finding in group.members)
+    number = number_of(group.members)
     total = f" ({count(number, 'finding')} in {files})" if number > 1 else ""
     return f"{', '.join(names)}: {group.message}{total}. Fix: {group.advice}."
 

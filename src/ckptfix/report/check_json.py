@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from ckptfix import __version__
-from ckptfix.operations.checked import CheckedCheckpoint, ReleaseAnswer, count_severities
+from ckptfix.operations.checked import CheckedCheckpoint, ReleaseAnswer
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import line
 from ckptfix.report.folding import fold_experts, like_as_one
@@ -49,7 +49,10 @@ class FindingObject(_Object, frozen=True):
     advice: str
     fixed_by: Annotated[
         RepairCommand | None,
-        Meta(description="The ckptfix command that repairs it, as planned; null where none does."),
+        Meta(
+            description="The ckptfix command that repairs it, as planned, for requested releases "
+            "with the --runtime of `advice`; null where none does."
+        ),
     ]
     modules: Annotated[list[str], Meta(description="Checkpoint names of the modules concerned.")]
     releases: Annotated[
@@ -212,7 +215,7 @@ def json_schema(type_: type[msgspec.Struct]) -> str:
 
 
 def _checkpoint(checked: CheckedCheckpoint, verbose: bool) -> CheckpointObject:
-    counts = count_severities(checked.findings)
+    counts = checked.counts
     members = list if verbose else partial(fold_experts, banks=checked.banks)
     return CheckpointObject(
         checked.name,

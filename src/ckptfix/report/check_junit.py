@@ -12,7 +12,7 @@ from ckptfix.report.check_report import CheckReport
 from ckptfix.report.console import count, line
 from ckptfix.report.folding import Group
 from ckptfix.report.layout import Line
-from ckptfix.rules.finding import Rule
+from ckptfix.rules.finding import Rule, number_of
 from ckptfix.runtimes.loads import Answer
 from ckptfix.text import inert, visible
 
@@ -66,7 +66,7 @@ def _rule_case(report: CheckReport, rule: Rule, found: Sequence[Group]) -> _Case
     if not found:
         return _Case(name)
     fails = any(report.fails(finding) for group in found for finding in group.members)
-    number = sum(finding.count for group in found for finding in group.members)
+    number = sum(number_of(group.members) for group in found)
     message = f"{count(number, 'finding')}, {rule.title}"
     return _Case(name, "failure" if fails else "system-out", rule.code, message, _details(found))
 

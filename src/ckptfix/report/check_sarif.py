@@ -182,7 +182,8 @@ def _with_fix(
     codes = {
         finding.code
         for finding in checked.findings
-        if finding.fixed_by is not None or loading.intersection(finding.releases)
+        if loading.intersection(finding.releases)
+        or (finding.fixed_by is not None and not (checked.requested and finding.releases))
     }
     for result in results:
         if result["ruleId"] in codes:

@@ -42,7 +42,7 @@ def _row(checked: CheckedCheckpoint, releases: Sequence[Target]) -> tuple[str, .
         return (name, *("-" for _ in releases), "check failed")
     answers = {answer.target: answer for answer in checked.counted}
     cells = (_cell(answers.get(release)) for release in releases)
-    number = sum(finding.count for finding in checked.findings)
+    number = checked.number
     return (name, *cells, f"{number:,}" if number else "clean" if checked.clean else "none")
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from ckptfix.operations.checked import CheckedCheckpoint, count_severities
+from ckptfix.operations.checked import CheckedCheckpoint
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.check_table import answer_table
 from ckptfix.report.console import count, line
@@ -13,7 +13,7 @@ from ckptfix.report.layout import Block, Line
 from ckptfix.report.matrix import matrix_lines
 from ckptfix.report.outlook import answer_text, metadata_only_lines, outlook_lines
 from ckptfix.report.spelling import REPAIR_COMMANDS
-from ckptfix.rules.finding import Finding, Repair, Severity
+from ckptfix.rules.finding import Finding, Severity
 from ckptfix.runtimes.loads import Answer
 from ckptfix.text import visible
 
@@ -115,18 +115,11 @@ def _summary_line(report: CheckReport, checked: CheckedCheckpoint) -> Line:
     if checked.clean:
         return line(f"{visible(checked.name)}: ", ("clean", "bold green"), ignored)
     parts = [answer_text(checked, allow_unknown=report.allow_unknown)]
-    # Whether a release loads it is shown already.
-    others = [finding for finding in checked.findings if finding.rule.needs != "release"]
-    severities = count_severities(others)
-    found = [count(number, severity.value) for severity, number in severities.items() if number]
+    found = [count(number, severity.value) for severity, number in checked.counts.items() if number]
     parts += [", ".join(found)] if found else []
-    repairs = Counter[Repair]()
-    for finding in others:
-        if finding.fixed_by is not None:
-            repairs[finding.fixed_by] += finding.experts
     parts += [
         f"ckptfix {REPAIR_COMMANDS[repair]} repairs {repaired:,}"
-        for repair, repaired in repairs.items()
+        for repair, repaired in checked.repaired.items()
     ]
     style = "bold yellow" if report.passes(checked) else "bold red"
     return line(f"{visible(checked.name)}: ", ("; ".join(parts), style), ignored)

@@ -149,7 +149,7 @@ def _group(members: list[Finding]) -> Group:
     experts = max(finding.experts for finding in members)
     places = Counter[str]()
     for finding in members:
-        places[container(finding)] += finding.experts
+        places[container(finding)] += finding.count
     return Group(
         members[0].rule,
         fold_names((finding.message for finding in members), experts),

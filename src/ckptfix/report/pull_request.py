@@ -13,7 +13,7 @@ from ckptfix.report.releases import release_range
 from ckptfix.report.rewrite_text import answer_states, done_to, findings_text
 from ckptfix.rewriting.plan import Plan
 from ckptfix.rewriting.proved import ProvedPlan
-from ckptfix.rules.finding import Finding
+from ckptfix.rules.finding import Finding, numbers_by_rule
 from ckptfix.text import printable, visible
 
 MOST_EXAMPLES: Final = 5
@@ -88,8 +88,7 @@ def _findings(plan: Plan) -> Iterator[str]:
     if not plan.findings_before:
         return
     yield "\n## What is wrong\n"
-    before = Counter(finding.rule for finding in plan.findings_before)
-    after = Counter(finding.rule for finding in plan.findings_after)
+    before, after = numbers_by_rule(plan.findings_before), numbers_by_rule(plan.findings_after)
     rows = (
         (rule.code, rule.title, f"{before[rule]:,}", f"{after[rule]:,}")
         for rule in sorted(before | after, key=lambda rule: rule.code)

@@ -1,6 +1,5 @@
 """`rewrite --json`: docs/rewrite.schema.json is generated from the types."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Final, Literal
 
@@ -18,7 +17,7 @@ from ckptfix.report.rewrite_report import Rewritten
 from ckptfix.report.serving import served_command
 from ckptfix.rewriting.plan import FileChange
 from ckptfix.rewriting.proof import Refusal
-from ckptfix.rules.finding import Finding
+from ckptfix.rules.finding import Finding, numbers_by_rule
 
 SCHEMA: Final = 1
 """Changes when a field changes its meaning or goes away; a new field leaves it as it is."""
@@ -118,7 +117,10 @@ class RewrittenObject(_Object, frozen=True):
     ]
     findings_before: Annotated[
         dict[str, int],
-        Meta(description="Code -> number, of findings that do not depend on a release."),
+        Meta(
+            description="Code -> number, of findings in metadata and tensors; what a release makes "
+            "of them, CKF701 to CKF703, is in `runtimes`."
+        ),
     ]
     findings_after: Annotated[dict[str, int], Meta(description="The same afterwards.")]
     runtimes: list[ReleaseObject]
@@ -206,7 +208,4 @@ def _answer(answer: ReleaseAnswer) -> AnswerObject:
 
 
 def _codes(findings: Iterable[Finding]) -> dict[str, int]:
-    found = Counter[str]()
-    for finding in findings:
-        found[finding.code] += finding.count
-    return dict(sorted(found.items()))
+    return {rule.code: number for rule, number in numbers_by_rule(findings).items()}

@@ -1,6 +1,5 @@
 """`rewrite` for people."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ckptfix.operations.checked import ReleaseAnswer, answers_of_plan
@@ -18,7 +17,7 @@ from ckptfix.rewriting.output import Output
 from ckptfix.rewriting.plan import FileChange, Plan
 from ckptfix.rewriting.proved import ProvedPlan
 from ckptfix.rewriting.tensors.written import Written
-from ckptfix.rules.finding import Rule, number_of
+from ckptfix.rules.finding import number_of, numbers_by_rule
 from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
@@ -95,9 +94,9 @@ def done_to(file: FileChange) -> Iterator[str]:
 
 
 def findings_text(plan: Plan) -> str:
-    """What was and is wrong whatever the release; what a release makes of it is in its answer."""
+    """What was and is wrong in the files; what a release makes of it is in its answer."""
     before, after = number_of(plan.findings_before), number_of(plan.findings_after)
-    return f"findings that apply to every release: {before:,} before, {after:,} after"
+    return f"findings in metadata and tensors: {before:,} before, {after:,} after"
 
 
 def verdict_lines(name: str, planned: ProvedPlan) -> Iterator[Line]:
@@ -106,10 +105,7 @@ def verdict_lines(name: str, planned: ProvedPlan) -> Iterator[Line]:
     if planned.portable is None or plan.findings_before or plan.findings_after:
         yield line(findings_text(plan))
     if plan.findings_after:
-        counted = Counter[Rule]()
-        for finding in plan.findings_after:
-            counted[finding.rule] += finding.experts
-        for rule, number in sorted(counted.items(), key=lambda row: row[0].code):
+        for rule, number in numbers_by_rule(plan.findings_after).items():
             yield line(f"  {number:,} {rule.code} {rule.title}")
         yield line("details: ", (suggested("check", name), SHELL))
 

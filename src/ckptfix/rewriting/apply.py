@@ -10,10 +10,11 @@ from msgspec import Struct
 from ckptfix.calls import call
 from ckptfix.checkpoint.source import DirectorySource, in_hub_blobs
 from ckptfix.durable import digest, write_durably
-from ckptfix.errors import CkptfixError
+from ckptfix.errors import CkptfixError, StoppedError
 from ckptfix.place import Place
 from ckptfix.rewriting.plan import FileChange
 from ckptfix.rewriting.store import (
+    FOLDER,
     JOURNAL,
     UNDO,
     FileRecord,
@@ -101,6 +102,8 @@ def apply_changes(
             _carry_out(store, transaction, _joined(done, transaction))
     except OSError as error:
         raise _cannot_write(source.root, error, "rewrite", decided=decided) from error
+    except KeyboardInterrupt as error:
+        raise _stopped(source.root, error, "rewrite", decided=decided) from error
 
 
 def undo(source: DirectorySource) -> tuple[str, ...]:
@@ -143,7 +146,10 @@ def undo(source: DirectorySource) -> tuple[str, ...]:
             decided = True
             _carry_out(store, transaction, known)
     except OSError as error:
-        raise _cannot_write(source.root, error, "undo", decided=decided) from error
+        if not decided or store.folder.exists():
+            raise _cannot_write(source.root, error, "undo", decided=decided) from error
+    except KeyboardInterrupt as error:
+        raise _stopped(source.root, error, "undo", decided=decided) from error
     return tuple(sorted(record.file for record in known.records))
 
 
@@ -151,16 +157,19 @@ def recover(source: DirectorySource) -> Recovered | None:
     """Complete a transaction that an earlier run decided and did not finish."""
     if not interrupted(source.root):
         return None
-    store = Store(source.root)
+    store, what = Store(source.root), "rewrite"
     try:
         with store.locked():
             pending = store.read(JOURNAL)
             if pending is None:
                 return None
+            what = pending.what
             _require_known_bytes(store, pending)
             _carry_out(store, pending, _joined(store.read(UNDO), pending))
     except OSError as error:
-        raise _cannot_write(source.root, error, "rewrite", decided=True) from error
+        raise _cannot_write(source.root, error, what, decided=True) from error
+    except KeyboardInterrupt as error:
+        raise _stopped(source.root, error, what, decided=True) from error
     return Recovered(tuple(r.file for r in pending.records), pending.undo)
 
 
@@ -224,9 +233,10 @@ def _require_known_bytes(store: Store, transaction: Transaction) -> None:
     for record in transaction.records:
         if not _is_known(store, record):
             raise CkptfixError(
-                "was edited after the rewrite was interrupted; nothing was written",
+                f"was edited after the {transaction.what} was interrupted; nothing was written",
                 place=Place(record.file),
-                advice=f"the bytes before the rewrite are {store.folder}/{record.before}",
+                advice=f"the bytes before the {transaction.what} are "
+                f"{store.folder}/{record.before}",
             )
 
 
@@ -244,6 +254,15 @@ def _nothing_to_undo(root: Path) -> CkptfixError:
     return CkptfixError(f"{root}: nothing to undo; ckptfix has not rewritten this checkpoint")
 
 
+def _stopped(
+    root: Path, error: KeyboardInterrupt, what: str, *, decided: bool
+) -> KeyboardInterrupt | StoppedError:
+    """What the user stopped; the same error if nothing was changed."""
+    if interrupted(root):
+        return StoppedError(f"{root}: the {what} was interrupted", advice=how_to_complete(root))
+    return StoppedError(f"interrupted; the {what} of {root} is done") if decided else error
+
+
 def _cannot_write(root: Path, error: OSError, what: str, *, decided: bool) -> CkptfixError:
     """The error with the resulting state: unchanged, complete, or to be completed."""
     why = error.strerror or str(error)
@@ -253,11 +272,15 @@ def _cannot_write(root: Path, error: OSError, what: str, *, decided: bool) -> Ck
             advice=how_to_complete(root),
         )
     if decided:
-        return CkptfixError(
-            f"{root}: the {what} is done, but .ckptfix could not be cleaned up: {why}",
-            advice=f"{call('rewrite', str(root))} cleans it up",
-        )
-    return CkptfixError(
-        f"{root}: cannot write: {why}; nothing was changed",
-        advice="use `output=DIR` to write a repaired checkpoint elsewhere",
-    )
+        done, folder = f"{root}: the {what} is done", root / FOLDER
+        if what == "rewrite":
+            return CkptfixError(
+                f"{done}, but .ckptfix could not be cleaned up: {why}",
+                advice=f"{call('rewrite', str(root))} cleans it up",
+            )
+        return CkptfixError(f"{done}, but {folder} could not be removed: {why}", advice="remove it")
+    nothing = f"{root}: cannot write: {why}; nothing was changed"
+    if what == "undo":
+        again = call("undo", str(root))
+        return CkptfixError(nothing, advice=f"make that possible, then run {again} again")
+    return CkptfixError(nothing, advice="use `output=DIR` to write a repaired checkpoint elsewhere")

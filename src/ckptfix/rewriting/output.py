@@ -66,11 +66,15 @@ def require_free(output: str, root: Path | None = None) -> Path:
     path = Path(output).absolute()
     try:
         if path.is_symlink() or (path.exists() and not path.is_dir()):
-            raise CkptfixError(f"`output` {visible(output)}: is not a directory")
+            raise CkptfixError(
+                f"`output` {visible(output)}: is not a directory", advice="choose a new directory"
+            )
         is_used = path.exists() and any(path.iterdir())
         has_parent = path.parent.is_dir()
     except (OSError, ValueError) as error:
-        raise CkptfixError(f"`output` {visible(output)}: {reason_of(error)}") from error
+        raise CkptfixError(
+            f"`output` {visible(output)}: {reason_of(error)}", advice="choose another directory"
+        ) from error
     if root is not None and path.resolve().is_relative_to(root):
         raise CkptfixError(
             f"`output` {visible(output)}: is inside the checkpoint",
@@ -138,7 +142,10 @@ def _staging(output: Path, changes: Sequence[FileChange], mode: int) -> Iterator
             shutil.rmtree(staging, ignore_errors=True)
             raise
     except OSError as error:
-        raise CkptfixError(f"`output` {output}: cannot write: {error.strerror}") from error
+        raise CkptfixError(
+            f"`output` {output}: cannot write: {error.strerror}",
+            advice="choose a directory where there is room and this user can write",
+        ) from error
 
 
 def _fill(

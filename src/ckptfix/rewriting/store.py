@@ -15,9 +15,9 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -74,6 +74,11 @@ class Transaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     """Shard files whose tensors are renamed."""
 
     @property
+    def what(self) -> Literal["rewrite", "undo"]:
+        """What it does."""
+        return "undo" if self.undo else "rewrite"
+
+    @property
     def records(self) -> tuple[FileRecord | ShardRecord, ...]:
         """Files of both kinds."""
         return (*self.files, *self.shards)
@@ -99,20 +104,31 @@ class Store:
     def locked(self) -> Iterator[None]:
         """Lock the folder against a second ckptfix; the lock ends with the process.
 
+        A folder that holds nothing to complete or to undo afterwards is removed, whatever happens.
+
         Raises:
             CkptfixError: another process holds it, or the lock is not a regular file.
             OSError: the file system refuses, or has no locks.
         """
-        descriptor = self._open_lock()
-        while not self._is_lock(descriptor):
-            # The previous holder has removed it with the folder.
-            os.close(descriptor)
-            descriptor = self._open_lock()
         try:
-            self._hide_from_git()
-            yield
+            descriptor = self._open_lock()
+            while not self._is_lock(descriptor):
+                # The previous holder has removed it with the folder.
+                os.close(descriptor)
+                descriptor = self._open_lock()
+            try:
+                self._hide_from_git()
+                yield
+            except BaseException:
+                with suppress(OSError, CkptfixError):
+                    self.sweep()
+                raise
+            finally:
+                os.close(descriptor)
         finally:
-            os.close(descriptor)
+            # NFS keeps an open file in the folder until it is closed.
+            with suppress(OSError):
+                self.folder.rmdir()
 
     def _hide_from_git(self) -> None:
         path = self.folder / IGNORE
@@ -239,19 +255,29 @@ def interrupted(root: Path) -> bool:
 
 
 def how_to_complete(root: Path) -> str:
-    """Advice on an interrupted rewrite."""
+    """Advice on an interrupted rewrite or undo."""
     again, back = call("rewrite", str(root)), call("undo", str(root))
+    if _what_was_interrupted(root) == "an undo":
+        return f"run {back} to complete it"
     return f"run {again} to complete it or {back} to roll it back"
 
 
+def _what_was_interrupted(root: Path) -> str:
+    try:
+        pending = Store(root).read(JOURNAL)
+    except CkptfixError:  # damaged
+        pending = None
+    return "an undo" if pending is not None and pending.undo else "a rewrite"
+
+
 def require_whole(root: Path) -> None:
-    """Refuse to read a checkpoint whose rewrite was interrupted.
+    """Refuse to read a checkpoint whose rewrite or undo was interrupted.
 
     Raises:
         CkptfixError: some files may be old and some new.
     """
     if interrupted(root):
         raise CkptfixError(
-            f"{root}: a rewrite was interrupted; the files may be inconsistent",
+            f"{root}: {_what_was_interrupted(root)} was interrupted; the files may be inconsistent",
             advice=how_to_complete(root),
         )

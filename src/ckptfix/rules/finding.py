@@ -1,5 +1,6 @@
 """Rules, families of rules, and findings."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -112,8 +113,16 @@ class Finding:
 
 
 def number_of(findings: Iterable[Finding]) -> int:
-    """How many findings they are, one for each expert."""
-    return sum(finding.experts for finding in findings)
+    """How many findings they are, by place and expert; every output shows this number."""
+    return sum(finding.count for finding in findings)
+
+
+def numbers_by_rule(findings: Iterable[Finding]) -> "Counter[Rule]":
+    """The same by rule, in the order of the codes."""
+    found: Counter[Rule] = Counter()
+    for finding in sorted(findings, key=lambda finding: finding.code):
+        found[finding.rule] += finding.count
+    return found
 
 
 Find = Callable[["Context"], Iterable[Finding]]
