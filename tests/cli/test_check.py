@@ -42,8 +42,10 @@ def test_an_unreadable_checkpoint_does_not_stop_the_others(run: Run, tmp_path: P
     done = run("check", "bad", "nowhere", HEALTHY)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "error: bad/config.json:1:7: not valid JSON: expecting value; "
-        "correct it there, or download the file again",
+        (
+            "error: bad/config.json:1:7: not valid JSON: expecting value; "
+            "correct it there, or download the file again"
+        ),
         "error: nowhere: no such directory",
     ]
     assert [" ".join(line.split()) for line in done.stdout.splitlines()] == [

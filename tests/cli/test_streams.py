@@ -180,7 +180,9 @@ def test_a_report_in_a_file_needs_no_stdout(tmp_path: Path) -> None:
     assert json.loads(report.read_text())["exit_code"] == 1
     done = shell("", "check", NANO_VL, "--output-file", "/dev/full")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: --output-file /dev/full: not a regular file; choose another path\n"
+    assert (
+        done.stderr == "error: --output-file /dev/full: not a regular file; choose another path\n"
+    )
 
 
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])

@@ -110,9 +110,7 @@ def test_a_finding_is_gone_after_the_rewrite_that_repairs_it(
     assert_promises_are_kept(call, CHECKPOINTS[name], tmp_path)
 
 
-@pytest.mark.parametrize(
-    "name", ["nanovl-mixed", "nemotronh-moe-super-nulbug", "qwen3vlmoe-nvfp4"]
-)
+@pytest.mark.parametrize("name", ["nanovl-mixed", "nemotronh-moe-super-nulbug", "qwen3vlmoe-nvfp4"])
 def test_a_finding_of_a_release_is_gone_after_the_rewrite_for_that_release(
     name: str, call: Call, tmp_path: Path
 ) -> None:
