@@ -27,7 +27,8 @@ places hold. `ckptfix runtimes ARCHITECTURE --runtime vllm==0.33.0` lists the le
 - written: it has an entry. `ckptfix check --runtime` answers yes or no.
 - learned: it was built with a published config or with the default of its config class, its loader
   fills every parameter, and quantized modules were observed loading. `check` answers yes or no if
-  all names, layers and formats of the checkpoint were tried, otherwise unknown.
+  all names, layers and formats of the checkpoint were tried, otherwise unknown. With
+  other quantizers than ModelOpt: for the formats in `<runtime>/other_quantizers.toml`.
 - unquantized only: the same, but no quantized module was observed loading, or none was tried.
   Answer for a quantized checkpoint: unknown.
 - in part: the same, but some parameter was not filled. Answer: unknown.

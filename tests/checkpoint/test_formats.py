@@ -159,3 +159,13 @@ def test_real_exports_store_what_their_metadata_declares(name: str) -> None:
         assert declared is not None
         assert stored.fit(declared) is not None, (module, declared, stored)
     assert quantized or name == "llama-kv8-only"
+
+
+@pytest.mark.parametrize("scales", [(), (3,)])
+def test_scales_without_two_dimensions_fit_no_format_with_zero_points(
+    scales: tuple[int, ...],
+) -> None:
+    zeros = ("I32", (3, OUT // 8))
+    roles = {"qweight": ("I32", (IN // 8, OUT)), "qzeros": zeros, "scales": ("F16", scales)}
+    assert not fmt(roles).fits
+    assert fmt(roles).problem

@@ -1,6 +1,9 @@
 """The verdict of a release that reads the metadata as that of another quantizer than ModelOpt."""
 
+from collections.abc import Sequence, Set
 from typing import Final
+
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.common.effective import EffectiveMetadata
@@ -9,14 +12,19 @@ from ckptfix.runtimes.common.methods import NotKnownError
 from ckptfix.runtimes.family import Family
 from ckptfix.runtimes.judged import expected_for
 from ckptfix.runtimes.later import unless_lacking
+from ckptfix.runtimes.learned.doubts import Doubts
+from ckptfix.runtimes.learned.others import formats_seen
 from ckptfix.runtimes.loads import SHARDS_MISSING, Effect, Reason
 from ckptfix.runtimes.method_verdict import KNOWN_ROLES, MethodJudge
+from ckptfix.runtimes.module_verdict import UNQUANTIZED
 from ckptfix.runtimes.placing import placed
+from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.release_names import bound_names
 from ckptfix.runtimes.structure import Tree, class_reasons, structure_reasons
 from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
+from ckptfix.text import visible
 
 _DTYPES_DECIDE: Final = "dtypes decide for this quantizer"
 
@@ -45,7 +53,8 @@ def judge_foreign(
     if checkpoint.table.names_only:
         return TargetVerdict(target, f"{SHARDS_MISSING}; {_DTYPES_DECIDE}")
     method = runtime.method_named(foreign.method, target.profile_version, outer)
-    if method is None or family.learned is not None:  # its class was not learned with that method
+    seen = formats_seen(target.runtime, target.profile_version, outer, foreign.method)
+    if method is None or (family.learned is not None and not seen):
         raise foreign
     names = bound_names(checkpoint, target, family, outer)
     dtypes = {name: tensor.dtype for name, tensor in checkpoint.table.tensors.items()}
@@ -68,11 +77,42 @@ def judge_foreign(
     classes = [outer, *family.inner_of(checkpoint.config.nested)]
     expected = expected_for(checkpoint, family, target, classes, has_config=True)
     tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=kv_cache, takes=KNOWN_ROLES)
-    faults = (*class_reasons(checkpoint, expected), *structure_reasons(tree))
+    stops = tuple(class_reasons(checkpoint, expected))
+    faults = (*stops, *structure_reasons(tree))
     verdict = TargetVerdict(
         target, modules=modules, faults=faults, metadata=metadata, names=reached
     )
-    return unless_lacking(verdict, expected)
+    if family.learned is None:
+        return unless_lacking(verdict, expected)
+    if stops:  # wherever the class, which is not built, would put the modules
+        return replace(verdict, modules=tuple(m for m in modules if m.agrees), faults=stops)
+    if family.mappers is None and _is_mapped_by_config(target, classes):
+        return TargetVerdict(target, f"how {visible(outer)} maps names depends on config.json")
+    doubts = Doubts(checkpoint, family.learned, expected.lacks, expected.drops_tables)
+    return _if_seen(verdict, doubts, seen)
+
+
+def _is_mapped_by_config(target: Target, classes: Sequence[str]) -> bool:
+    known = load_profile(target.runtime, target.profile_version).architectures
+    return any(known[name].depends_on_config for name in classes if name in known)
+
+
+def _if_seen(verdict: TargetVerdict, doubts: Doubts, seen: Set[str]) -> TargetVerdict:
+    """The verdict, if the class was seen to load all that the checkpoint has."""
+    known = doubts.learned
+    quantized = {
+        member: module.resolved
+        for module in verdict.modules
+        if module.agrees and module.resolved != UNQUANTIZED
+        for member in module.members
+    }
+    why = doubts.first_of_others(quantized, seen)
+    if not why and not known.is_certain:
+        why = f"its class was learned from {known.version}, built with {known.config}"
+    if not why:
+        return verdict
+    reason = f"how it lays out {visible(known.architecture)} is not known for certain"
+    return TargetVerdict(verdict.target, f"{reason}: {why}")
 
 
 def not_read(checkpoint: Checkpoint, target: Target, reason: str) -> TargetVerdict:

@@ -15,6 +15,8 @@ from ckptfix.checkpoint.safetensors import Tensor
 _OF_TABLES: Final = ("I32", "U32")
 _OF_BANK: Final = 3
 """Dimensions of a bank of experts in one tensor."""
+_OF_ROWS: Final = 2
+"""Dimensions of scales, at least, next to which zero points are stored."""
 FLOAT_DTYPES: Final = frozenset({"BF16", "F16", "F32", "F64"})
 
 
@@ -232,8 +234,11 @@ def _zero_faults(row: Format, module: Module) -> list[str]:
     zeros = module.tensors.get(row.zeros.role) if row.zeros else None
     if row.zeros is None or zeros is None:
         return []
+    scale = module.tensors[row.scale].shape
+    if len(scale) < _OF_ROWS:
+        return []  # these scales fit no format with zero points
     logical = row.codes.logical(module.tensors[row.weight].shape)
-    expected = row.zeros.shapes(logical, module.tensors[row.scale].shape)
+    expected = row.zeros.shapes(logical, scale)
     if zeros.shape in expected:
         return []
     return [f"{row.zeros.role} is {list(zeros.shape)}, expected {list(expected[0])}"]

@@ -6,7 +6,7 @@ and modules stored quantized were seen to load that way.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from functools import cached_property
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import find_at
-from ckptfix.checkpoint.modules import Module
+from ckptfix.checkpoint.formats.format import Format
 from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.runtimes.draft_classes import is_draft
 from ckptfix.runtimes.learned.placing import row_of
@@ -49,7 +49,7 @@ class StoredBlocks(Struct, frozen=True):
         derived = checkpoint.table.derived
         if key not in derived:
             below_of: dict[str, set[str]] = {"": set()}
-            for tensor in _plain_tensors(checkpoint.modules.values()):
+            for tensor in _plain_tensors(checkpoint):
                 block, below = split(tensor)
                 below_of.setdefault(block, set()).add(mask(below))
             below_of[""].update(mask(block) for block in below_of if block)
@@ -62,12 +62,25 @@ def _whole_name(block: str, below: str) -> str:
     return f"{mask(block)}.{below}" if block else below
 
 
-def _plain_tensors(modules: Iterable[Module]) -> Iterator[str]:
-    for module in modules:
+def _plain_tensors(checkpoint: Checkpoint) -> Iterator[str]:
+    """Names of all tensors as if nothing was quantized."""
+    for module in checkpoint.modules.values():
+        fits = checkpoint.formats[module.name].fits
+        own = frozenset().union(*(_roles_of(fit.format) for fit in fits))
         leaves = set(module.tensors)
         is_quantized = "weight" in leaves and not leaves.isdisjoint(_SCALES)
-        left_out = {*KV_ROLES, *(_SCALES if is_quantized else ())}
+        left_out = {*KV_ROLES, *(_SCALES if is_quantized else ()), *own}
         yield from (name for role, name in module.tensor_names.items() if role not in left_out)
+        if own and "weight" not in leaves - own:
+            yield f"{module.name}.weight"
+
+
+def _roles_of(row: Format) -> frozenset[str]:
+    """Roles of the tensors that another quantizer stores for a weight."""
+    if not row.quantizer and not row.is_native:
+        return frozenset()
+    zeros = (row.zeros.role,) if row.zeros else ()
+    return frozenset((row.weight, row.scale, *row.needs, *row.may_have, *zeros))
 
 
 class Doubts(Struct, frozen=True, dict=True):
@@ -98,6 +111,24 @@ class Doubts(Struct, frozen=True, dict=True):
             self._shapes(),
             self._head(),
             self._quantized(quantized, mixed=mixed),
+        )
+        return next((reason for reasons in every for reason in reasons), "")
+
+    def first_of_others(self, quantized: Mapping[str, str], seen: Set[str]) -> str:
+        """The same where the metadata is of another quantizer than ModelOpt.
+
+        Args:
+            quantized: checkpoint module -> stored format, if the release builds it quantized.
+            seen: the formats that the class was seen to load.
+        """
+        every = (
+            self._whole(),
+            map(never_without, self.lacks),
+            self._names(),
+            self._shapes(),
+            self._head(),
+            self._quantized_by_others(quantized, seen),
+            self._cache(),
         )
         return next((reason for reasons in every for reason in reasons), "")
 
@@ -220,7 +251,18 @@ class Doubts(Struct, frozen=True, dict=True):
             seen = row.proved if row else ""
             if proof is None or proof not in seen or (mixed and _MIXED not in seen):
                 yield f"loading {visible(mask(name))} as {algo} was not observed"
-        has_scales = any(not m.tensors.keys().isdisjoint(KV_ROLES) for m in modules.values())
+        yield from self._cache()
+
+    def _quantized_by_others(self, quantized: Mapping[str, str], seen: Set[str]) -> Iterator[str]:
+        """A module must be one that was seen to load in a format of ModelOpt, too."""
+        for name, stored in quantized.items():
+            row = row_of(self.checkpoint.modules[name], self.table)
+            if stored not in seen or row is None or not row.proved:
+                yield f"loading {visible(mask(name))} as {stored} was not observed"
+
+    def _cache(self) -> Iterator[str]:
+        modules = self.checkpoint.modules.values()
+        has_scales = any(not m.tensors.keys().isdisjoint(KV_ROLES) for m in modules)
         if has_scales and self.table.record.kv_scales is None:
             yield "loading scales of the KV cache was not observed"
 
