@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from ckptfix.cli.app import command_line
 from generate_docs import COMMANDS
-from tests.conftest import Call, files_of
+from tests.conftest import Call, CopyOf, files_of
 
 GROUP: Any = get_command(command_line())
 BLANKS = ("", " ", "\t \n", "\u3000")
@@ -169,3 +169,16 @@ def test_an_empty_variable_is_no_folder(
         assert cache_folder() == usual
     assert usual.is_absolute()
     assert here.is_dir()
+
+
+def test_an_option_after_the_dashes_is_no_checkpoint(copy_of: CopyOf, call: Call) -> None:
+    """`rewrite -- DIR --undo` would rewrite DIR."""
+    directory = copy_of("nanovl-mixed")
+    before = files_of(directory)
+    done = call("rewrite", "--", directory, "--undo")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: --undo stands after --, where every word is a name; write options before the --\n"
+    )
+    assert files_of(directory) == before
+    assert call("check", "--", directory).returncode == 1

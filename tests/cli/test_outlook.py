@@ -1,5 +1,6 @@
 """The first screen of `check` says whether it will load, and what to type."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,37 @@ def test_one_command_to_type(call: Call, name: str, answer: str, command: str) -
     screen = first_screen(call, FIXTURES / name)
     assert answer in screen
     assert screen[screen.index("Next step") + 1].startswith(command)
+
+
+def test_each_runtime_that_loads_it_gets_its_command(call: Call) -> None:
+    clean = DATA / "llama-fp8-kv8"
+    screen = first_screen(call, clean)
+    serve = f"python -m sglang.launch_server --model-path {clean} #"
+    commands = screen[screen.index("Next step") + 1 :]
+    assert [command.partition("# ")[2].split()[0] for command in commands] == ["vllm", "sglang"]
+    assert commands[0].startswith(f"vllm serve {clean} # vllm 0.15.0 to ")
+    assert commands[1].startswith(serve)
+    # Oldest first, as requested; what is typed is for the newest.
+    requested = first_screen(call, clean, "--runtime", "sglang", "--runtime", "vllm>=0.30")
+    assert [line.partition(" #")[0] for line in requested[-2:]] == [
+        serve.removesuffix(" #"),
+        f"vllm serve {clean}",
+    ]
+
+
+def test_a_release_that_is_not_known_is_said_to_be_answered_as_another(call: Call) -> None:
+    clean, newer = DATA / "llama-fp8-kv8", ("--runtime", "vllm==0.99.0")
+    note = "vllm 0.99.0 is not known: this is the answer of 0.33.0"
+    assert note in first_screen(call, clean, *newer)
+    done = call("check", clean, *newer)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == f"{clean}: clean; {note}"
+    broken = call("check", NANO_VL, "--runtime", "vllm==0.17.2").stdout.splitlines()[-1]
+    assert broken.endswith("; vllm 0.17.2 is not known: this is the answer of 0.17.1")
+    [checked] = json.loads(call("check", clean, "--json", *newer).stdout)["checkpoints"]
+    assert [release["notes"] for release in checked["runtimes"]] == [[note]]
+    known = call("check", clean, "--runtime", "vllm==0.33.0").stdout
+    assert "is not known" not in known
 
 
 def test_tensors_at_fault_load_nowhere(tmp_path: Path, call: Call) -> None:

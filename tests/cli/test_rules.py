@@ -54,3 +54,10 @@ def test_an_unknown_code_is_reported_with_the_nearest(call: Call) -> None:
     assert done.returncode == 2
     assert done.stderr == "error: there is no rule 'CKF1011'; did you mean CKF101\n"
     assert "see ckptfix rules" in call("explain", "E501").stderr
+
+
+def test_no_rule_is_suggested_that_is_far_from_what_was_typed(call: Call) -> None:
+    assert (
+        call("explain", "CKF999").stderr == "error: there is no rule 'CKF999'; see ckptfix rules\n"
+    )
+    assert call("explain", "CKF814").stderr.endswith("did you mean CKF813\n")

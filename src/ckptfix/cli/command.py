@@ -4,15 +4,16 @@
 are added later are covered too.
 """
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Any, Final
 
 from typer.core import TyperCommand, TyperGroup
 
 from ckptfix.cli.coercion import spare_conversions
 from ckptfix.cli.ending import stopped
-from ckptfix.errors import empty
+from ckptfix.errors import CkptfixError, empty
 
 _DEFAULT: Final = re.compile(r"\[default: \((\w+)\)")
 """A default that Click shows in parentheses, because it is a text and not the value."""
@@ -74,9 +75,12 @@ class Command(TyperCommand):
             ctx: Click's context, with the values of all parameters.
 
         Raises:
-            CkptfixError: a value has no visible character.
+            CkptfixError: a value has no visible character, or an option was typed after `--`.
         """
+        flags = {option for parameter in self.params for option in parameter.opts}
         for parameter in self.params:
+            if _is_argument(parameter):
+                _require_no_option(_texts(ctx.params.get(str(parameter.name))), flags)
             if not all(map(str.strip, _texts(ctx.params.get(str(parameter.name))))):
                 shown = parameter.metavar or str(parameter.name)
                 options = sorted(parameter.opts, key=len) if parameter.opts[0][:1] == "-" else ()
@@ -104,6 +108,16 @@ def _with_colour_first(args: list[str]) -> list[str]:
             after = place + (2 if word == "--color" else 1)
             return [*args[place:after], *args[:place], *args[after:]]
     return args
+
+
+def _require_no_option(words: Iterable[str], flags: Set[str]) -> None:
+    """Refuse a word like `--undo` after `--`: without it the command would do something else."""
+    for word in words:
+        if word in flags and word.startswith("-") and not os.path.lexists(word):
+            raise CkptfixError(
+                f"{word} stands after --, where every word is a name",
+                advice="write options before the --",
+            )
 
 
 def _texts(value: object) -> Iterator[str]:

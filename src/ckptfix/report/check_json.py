@@ -109,7 +109,10 @@ class ReleaseObject(_Object, frozen=True):
     ]
     notes: Annotated[
         list[str],
-        Meta(description="How it was queried, and where its profile gives a different answer."),
+        Meta(
+            description="How it was queried, where its profile gives a different answer, and whose "
+            "answer this is if the release is not known."
+        ),
     ]
     counts: Annotated[
         bool,
@@ -282,7 +285,7 @@ def release_object(
         [_module(m, members(m.members)) for m in verdict.modules] if members else [],
         answer.target.installed.python if answer.target.installed else None,
         list(answer.answer.options),
-        list(verdict.notes),
+        [*filter(None, [answer.target.stands_in]), *verdict.notes],
         answer.counts,
     )
 

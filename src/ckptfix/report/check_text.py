@@ -11,7 +11,12 @@ from ckptfix.report.console import count, line
 from ckptfix.report.folding import fold
 from ckptfix.report.layout import Block, Line
 from ckptfix.report.matrix import matrix_lines
-from ckptfix.report.outlook import answer_text, metadata_only_lines, outlook_lines
+from ckptfix.report.outlook import (
+    answer_text,
+    metadata_only_lines,
+    notes_on_unknown,
+    outlook_lines,
+)
 from ckptfix.report.spelling import REPAIR_COMMANDS
 from ckptfix.rules.finding import Finding, Severity
 from ckptfix.runtimes.loads import Answer
@@ -112,8 +117,9 @@ def _summary_line(report: CheckReport, checked: CheckedCheckpoint) -> Line:
     """`NAME: clean`, or where it does not load, what is wrong and how much of it is repaired."""
     number = sum(checked.ignored.values())
     ignored = f"; {count(number, 'finding')} ignored" if number else ""
+    unknown = "".join(f"; {note}" for note in notes_on_unknown(checked))
     if checked.clean:
-        return line(f"{visible(checked.name)}: ", ("clean", "bold green"), ignored)
+        return line(f"{visible(checked.name)}: ", ("clean", "bold green"), ignored, unknown)
     parts = [answer_text(checked, allow_unknown=report.allow_unknown)]
     found = [count(number, severity.value) for severity, number in checked.counts.items() if number]
     parts += [", ".join(found)] if found else []
@@ -122,7 +128,7 @@ def _summary_line(report: CheckReport, checked: CheckedCheckpoint) -> Line:
         for repair, repaired in checked.repaired.items()
     ]
     style = "bold yellow" if report.passes(checked) else "bold red"
-    return line(f"{visible(checked.name)}: ", ("; ".join(parts), style), ignored)
+    return line(f"{visible(checked.name)}: ", ("; ".join(parts), style), ignored, unknown)
 
 
 def _total_line(report: CheckReport) -> Line:

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from packaging.version import Version
+
 from ckptfix.operations.checked import Advised, CheckedCheckpoint, ReleaseAnswer, cured, lost
 from ckptfix.report.commands import ELSEWHERE
 from ckptfix.report.console import line
 from ckptfix.report.layout import SHELL, Block, Line, cells, table
 from ckptfix.report.matrix import matrix_lines
-from ckptfix.report.releases import ranges_where, release_range, runs_of_releases
+from ckptfix.report.releases import joined, ranges_where, release_range, runs_of_releases
 from ckptfix.report.serving import serve_command
 from ckptfix.report.spelling import spelled
 from ckptfix.runtimes.drafts import DraftAnswer
@@ -51,6 +53,7 @@ def outlook_lines(checked: CheckedCheckpoint) -> Iterator[Block]:
     yield line(("Will it load? (names and formats only)", "bold"))
     runs = _runs(checked)
     yield _answers(runs)
+    yield from (line(f"  {note}") for note in notes_on_unknown(checked))
     yield from _draft_lines(checked.drafts)
     yield line(("Next step", "bold"))
     loading = [releases for releases, (loads, _) in runs if loads is Answer.YES]
@@ -85,10 +88,7 @@ def _commands(
     if advised and (checked.requested or not advised.for_releases):
         yield from _rewrites(checked, advised)
         return
-    for releases in loading[:1]:
-        options = next(a.answer.options for a in checked.runtimes if a.target == releases[0])
-        command = serve_command(checked.name, checked.kind, releases[0], *options)
-        yield command, f"# {release_range(releases)}"
+    yield from _serving(checked, loading)
     if advised:
         dry_run = spelled(f"`plan({advised.arguments})`", checked.name)
         yield dry_run, f"# shows the patch that {effect_text(checked, advised)}"
@@ -97,6 +97,24 @@ def _commands(
         refused = any(answer.loads is Answer.NO for answer in checked.runtimes)
         why = "no rewrite fixes this" if refused else "no release is known to refuse it"
         yield f"nothing to run: {why}", below
+
+
+def _serving(
+    checked: CheckedCheckpoint, loading: Sequence[Sequence[Target]]
+) -> Iterator[tuple[str, str]]:
+    """How each runtime serves it: its newest releases, and all others that take the same words."""
+    told = {answer.target: answer.answer.options for answer in checked.runtimes}
+    commands = [serve_command(checked.name, checked.kind, r[0], *told[r[0]]) for r in loading]
+    for runtime in dict.fromkeys(releases[0].runtime for releases in loading):
+        own = [i for i, releases in enumerate(loading) if releases[0].runtime == runtime]
+        newest = max(own, key=lambda i: max(Version(target.version) for target in loading[i]))
+        ranges = [release_range(loading[i]) for i in own if commands[i] == commands[newest]]
+        yield commands[newest], f"# {joined(ranges)}"
+
+
+def notes_on_unknown(checked: CheckedCheckpoint) -> list[str]:
+    """Whose answer is given for the requested releases that are not known."""
+    return [a.target.stands_in for a in checked.runtimes if a.target.stands_in]
 
 
 def effect_text(checked: CheckedCheckpoint, advised: Advised) -> str:

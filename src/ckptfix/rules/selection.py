@@ -52,7 +52,7 @@ def parse_codes(texts: Iterable[str], where: str) -> tuple[str, ...]:
 def meant(code: str) -> str:
     """A suggestion for a code that no rule has: letters for digits, then the nearest number.
 
-    >>> meant("CKF1O1"), meant("cfk101"), meant("X")
+    >>> meant("CKF1O1"), meant("cfk101"), meant("CKF999")
     ('did you mean CKF101', 'did you mean CKF101', 'see ckptfix rules')
     """
     written = code.strip().upper()
@@ -60,9 +60,12 @@ def meant(code: str) -> str:
     if sorted(written[:3]) != sorted(EVERY) or len(digits) < 2:
         return "see ckptfix rules"
     number = int(digits[:3].ljust(3, "0"))
-    nearest = min(RULES, key=lambda known: abs(int(known.removeprefix(EVERY)) - number))
-    return f"did you mean {nearest}"
+    far = {known: abs(int(known.removeprefix(EVERY)) - number) for known in RULES}
+    nearest = min(far, key=lambda known: far[known])
+    return f"did you mean {nearest}" if far[nearest] <= _FARTHEST else "see ckptfix rules"
 
 
+_FARTHEST: Final = 10
+"""A number that is farther from that of every rule is not a mistyped one."""
 _LOOK_ALIKE: Final = str.maketrans("OQILZSB", "0011258")
 """Letters that are mistyped for digits."""

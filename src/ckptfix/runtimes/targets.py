@@ -40,6 +40,16 @@ class Target(Struct, frozen=True):
             return f"{self.runtime}@{self.installed.python}"
         return f"{self.runtime}=={self.version}"
 
+    @property
+    def stands_in(self) -> str:
+        """Whose answer is given for a release that is not known; empty for every other."""
+        if self.installed is not None or self.version == self.profile_version:
+            return ""
+        return (
+            f"{self.runtime} {visible(self.version)} is not known: this is the answer of "
+            f"{self.profile_version}"
+        )
+
     def __str__(self) -> str:
         if self.installed is not None:
             return f"{self.runtime} {visible(self.version)} (installed)"
