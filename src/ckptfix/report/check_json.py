@@ -49,10 +49,7 @@ class FindingObject(_Object, frozen=True):
     advice: str
     fixed_by: Annotated[
         RepairCommand | None,
-        Meta(
-            description="The ckptfix command that repairs it, as planned, for requested releases "
-            "with the --runtime of `advice`; null where none does."
-        ),
+        Meta(description="The command that repairs it (whole: `advice`); null where none does."),
     ]
     modules: Annotated[list[str], Meta(description="Checkpoint names of the modules concerned.")]
     releases: Annotated[
