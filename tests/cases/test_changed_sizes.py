@@ -7,6 +7,8 @@ which it cannot be made of do harm.
 whole and filled what it should, and if not, why. `open` marks answers that are still wrong, because
 the sizes of that class were not learned. With `cache` false the scales of an FP8 cache, which some
 classes drop, are left out of the export.
+`zeros` is of a part that is stored too short alone: SGLang fills it up without a word, and then the
+rest of the layer, which is stored whole, is multiplied with zeros.
 """
 
 import json

@@ -9,7 +9,9 @@ import pytest
 
 from tests.conftest import FIXTURES
 from truth_loop import break_config, shrunk
+from truth_loop.answers import Answered
 from truth_loop.case import Case, tensors_in
+from truth_loop.comparison import Comparison
 from truth_loop.excuses import is_excused
 from truth_loop.judges import EXPORTS, Judged, stricter
 from truth_loop.mutators import cases
@@ -243,3 +245,18 @@ def test_a_renamed_tensor_may_be_cast_as_before(cast: list[str], loads: bool) ->
     }
     after = before | {"cast": [cast]}
     assert stricter(Judged(False, (f"cast: 1, {cast}",)), before, after).loads is loads
+
+
+@pytest.mark.parametrize(
+    ("why", "loads", "agrees"),
+    [
+        ("fills it up with zeros: o_proj is 64 x 32", True, True),
+        ("stops: o_proj is 64 x 32", True, False),
+        ("fills it up with zeros: o_proj is 64 x 32", False, True),
+    ],
+)
+def test_zeros_are_not_seen_by_the_judge(why: str, loads: bool, agrees: bool) -> None:
+    case = Case("own-0", "llama-fp8", ("shape",), None, None)
+    found = Comparison(case, "sglang==0.5.23", Judged(loads, ()), Answered("no", (why,)))
+    assert found.agrees is agrees
+    assert found.as_line()["loads"] is (None if loads and agrees else loads)

@@ -91,8 +91,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     drops_strays: bool = False
     """It silently drops a tensor for which it has no parameter; otherwise it stops there."""
     pads_short_mlps: bool = False
-    """It pads an MLP that is stored narrower than config.json declares with zeros, without effect
-    on the result."""
+    """It pads an MLP all parts of which are stored narrower than config.json declares with zeros,
+    without effect on the result."""
     needs_architectures: bool = False
     """It stops if config.json names no architectures; otherwise it uses the class of model_type."""
     validates_architectures: bool = False

@@ -17,7 +17,6 @@ from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.runtimes.config_classes import ConfigClass, flattened
 from ckptfix.runtimes.layout import size_in
 from ckptfix.runtimes.learned.release_file import release_file
-from ckptfix.runtimes.loads import Effect
 
 FOLDER: Final = "sizes"
 _MODEL_TYPE: Final = "model_type"
@@ -26,8 +25,8 @@ _MAY_SIZE: Final = re.compile(
     r"|ratio|mult|multiplier|expansion|_configs)\Z"
 )
 """Keys of config.json that may decide sizes, `block_configs` of Nemotron Puzzle among them."""
-EFFECTS: Final[Mapping[str, Effect]] = {"s": Effect.STOPS, "w": Effect.WRONG_WEIGHTS}
-"""Letter of `SizeRow` -> the effect; any other letter: none."""
+STOPS, CUT, PADDED = "s", "w", "-"
+"""Letters of `SizeRow`."""
 
 
 class SizeRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -40,9 +39,10 @@ class SizeRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """Of the tensors, every number as `#`."""
     larger: str
     """For each dimension what becomes of a tensor that is larger: `s`: the loader stops; `w`: part
-    of it is left out."""
+    of it is left out; `-`: nothing is lost."""
     smaller: str
-    """The same for one that is smaller; `w`: part of the parameter is not written."""
+    """The same for one that is smaller; `w`: part of the parameter is not written; `-`: the rest of
+    it is zeros."""
     given: dict[str, Any] = {}
     """Path -> the value that it had; with another value the sizes differ."""
     others: tuple[tuple[str, ...], ...] = ()

@@ -4,14 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ckptfix.checkpoint.modules import Module
-from ckptfix.runtimes.learned.sizes import EFFECTS, SizeRow
+from ckptfix.runtimes.learned.sizes import SizeRow
 from ckptfix.runtimes.learned.table import mask
-from ckptfix.runtimes.loads import Effect, Reason
-from ckptfix.runtimes.structure.sizes import mismatch, stored_shape
+from ckptfix.runtimes.loads import Reason
+from ckptfix.runtimes.structure.sizes import Sizes, misfit, stored_shape
 from ckptfix.runtimes.structure.tree import Tree
 
 _PLAIN: Final = ("BF16", "F16", "F32")
-Expected = tuple[int | None, ...]
 
 
 def learned_size_reasons(tree: Tree) -> Iterator[Reason]:
@@ -42,29 +41,15 @@ def learned_size_reasons(tree: Tree) -> Iterator[Reason]:
                 yield reason
 
 
-def _misfit(
-    tree: Tree, module: Module, role: str, row: SizeRow, expected: Expected
-) -> Reason | None:
+def _misfit(tree: Tree, module: Module, role: str, row: SizeRow, expected: Sizes) -> Reason | None:
     """What is wrong with a tensor, if its layer is of the kind that has these sizes."""
     stored = stored_shape(tree, module) if role == "weight" else _plain_shape(module, role)
     if stored is None:
         return None
-    name = module.name if role == "weight" else module.tensor_names[role]
+    name = "" if role == "weight" else module.tensor_names[role]
     if len(stored) != len(expected):
         return None
-    effects = []
-    for axis, (found, wanted) in enumerate(zip(stored, expected, strict=True)):
-        if wanted is not None and found != wanted:  # the letters tell what is padded
-            letters = row.larger if found > wanted else row.smaller
-            effects.append(EFFECTS.get(letters[axis]))
-    worst = [effect for effect in effects if effect is not None]
-    if not worst:
-        return None
-    text = mismatch(name, stored, expected)
-    if Effect.STOPS in worst:
-        return Reason.stop(text, tensor=name, of_first=True)
-    text = f"loads only a part: {text}"
-    return Reason(text, Effect.WRONG_WEIGHTS, tensor=name, of_first=True)
+    return misfit(tree, row, module, stored, expected, name=name)
 
 
 def _plain_shape(module: Module, role: str) -> tuple[int, ...] | None:

@@ -8,7 +8,9 @@ from ckptfix.checkpoint.formats.stored import is_inputs_first
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.safetensors import Tensor
 from ckptfix.runtimes.layout import size_in
-from ckptfix.runtimes.loads import Reason
+from ckptfix.runtimes.learned.sizes import CUT, PADDED, STOPS, SizeRow
+from ckptfix.runtimes.learned.table import mask
+from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
 
@@ -20,6 +22,20 @@ _EVERYWHERE: Final = {
 """Sizes in language models of which no layout is known: modules that have these names have them."""
 _OTHER_EMBEDDING: Final = ("embedding_size", "word_embed_proj_dim")
 """Keys of config.json with which embeddings have other sizes."""
+_JOINED: Final = "gate_up_proj"
+_AXIS: Final = {
+    **dict.fromkeys(("gate_proj", "up_proj", _JOINED, "w1", "w3", "fc1", "linear_fc1"), 0),
+    **dict.fromkeys(("down_proj", "fc2", "linear_fc2"), 1),
+}
+"""Part of an MLP -> the dimension that it shares with the others; `w2` differs between models."""
+_OF_HEADS: Final = (
+    *("o_proj", "out_proj", "proj", "dense", "x_proj"),
+    *("in_proj_z", "in_proj_a", "in_proj_b"),
+)
+"""Projections of attention and Mamba. Zeros in one of them leave out heads that the rest of the
+layer stores; those of an MLP whose parts are short alike change no result."""
+FILLED_UP: Final = "fills it up with zeros"
+Sizes = tuple[int | None, ...]
 _UNPACKED: Final = ("BF16", "F16", "F32", "F8_E4M3")
 
 
@@ -32,15 +48,13 @@ def size_reasons(tree: Tree) -> Iterator[Reason]:
         if not sizes or stored is None or sizes in seen:
             continue
         expected = tuple(size_in(size, tree.config) for size in sizes)
-        alone = _is_alone(tree, module.name)
         if len(stored) == len(expected) and all(
-            fits(tree, *sized, alone=alone and not number)
-            for number, sized in enumerate(zip(sizes, stored, expected, strict=True))
+            _fits(tree, module, axis, size, wanted)
+            for axis, (size, wanted) in enumerate(zip(sizes, expected, strict=True))
         ):
             continue
         seen.add(sizes)
-        text = mismatch(module.name, stored, expected)
-        yield Reason.stop(text, tensor=module.name, of_first=True)
+        yield _reason(tree, module, stored, expected)
     yield from _parameters(tree)
 
 
@@ -56,6 +70,56 @@ def _parameters(tree: Tree) -> Iterator[Reason]:
         ):
             continue
         yield Reason.stop(mismatch(module.tensor_names[name], tensor.shape, expected))
+
+
+def _reason(tree: Tree, module: Module, stored: tuple[int, ...], expected: Sizes) -> Reason:
+    learned, tensor = tree.expected.sizes, module.tensor_names.get("weight", "")
+    row = learned.row_of.get(mask(tensor)) if learned is not None else None
+    is_same = row is not None and len(row.larger) == len(stored) == len(expected)
+    found = misfit(tree, row, module, stored, expected) if row is not None and is_same else None
+    if found is not None:
+        return found
+    return Reason.stop(mismatch(module.name, stored, expected), tensor=module.name, of_first=True)
+
+
+def misfit(
+    tree: Tree,
+    row: SizeRow,
+    module: Module,
+    stored: tuple[int, ...],
+    expected: Sizes,
+    *,
+    name: str = "",
+) -> Reason | None:
+    """What becomes of a tensor in whose place the class expects one of another size; None: no harm.
+
+    Args:
+        tree: the checkpoint.
+        row: what the class was seen to do.
+        module: whose tensor it is.
+        stored: its shape.
+        expected: that of the class.
+        name: of the tensor, where it is not the weight.
+    """
+    name = name or module.name
+    other = {
+        found: (row.larger if found > wanted else row.smaller)[axis]
+        for axis, (found, wanted) in enumerate(zip(stored, expected, strict=True))
+        if wanted is not None and found != wanted
+    }
+    effects, text = set(other.values()), mismatch(name, stored, expected)
+    if STOPS in effects:
+        return Reason.stop(text, tensor=name, of_first=True)
+    if CUT in effects:
+        text = f"loads only a part: {text}"
+    elif PADDED in effects and (
+        module.name.rpartition(".")[2] in _OF_HEADS
+        or not all(is_short_alike(tree, module, size) for size in other)
+    ):
+        text = f"{FILLED_UP}: {text}"
+    else:
+        return None
+    return Reason(text, Effect.WRONG_WEIGHTS, tensor=name, of_first=True)
 
 
 def stored_shape(tree: Tree, module: Module) -> tuple[int, ...] | None:
@@ -99,20 +163,44 @@ def _is_packed(tree: Tree, weight: Tensor) -> bool:
     return bool(tree.takes) and weight.dtype not in _UNPACKED
 
 
-def fits(tree: Tree, size: str, stored: int, expected: int | None, *, alone: bool = False) -> bool:
+def _fits(tree: Tree, module: Module, axis: int, size: str, expected: int | None) -> bool:
     """Whether a dimension is as config.json implies, or does no harm.
+
+    SGLang fills an MLP up with zeros, but not the rows of a projection without a gate next to it
+    (sglang 0.5.23: sglang/srt/layers/parameter.py, `load_column_parallel_weight`).
 
     Args:
         tree: the checkpoint.
+        module: whose weight it is.
+        axis: number of the dimension.
         size: how config.json defines it.
-        stored: what it is.
         expected: what it should be, if that is known.
-        alone: it is the rows of a projection that is built without a gate next to it: SGLang does
-            not pad those (sglang 0.5.23: sglang/srt/layers/parameter.py,
-            `load_column_parallel_weight`).
     """
-    padded = tree.runtime.pads_short_mlps and "intermediate_size" in size and not alone
-    return expected is None or stored == expected or (padded and stored < expected)
+    stored = (stored_shape(tree, module) or ())[axis]
+    if expected is None or stored == expected:
+        return True
+    pads = tree.runtime.pads_short_mlps and "intermediate_size" in size
+    alone = axis == 0 and _is_alone(tree, module.name)
+    return pads and not alone and stored < expected and is_short_alike(tree, module, stored)
+
+
+def is_short_alike(tree: Tree, module: Module, size: int) -> bool:
+    """Whether all parts of an MLP have a size: otherwise zeros leave out what the others store.
+
+    Args:
+        tree: the checkpoint.
+        module: a part.
+        size: of a dimension of it; joined projections have twice that.
+    """
+    parent, _, last = module.name.rpartition(".")
+    single = size // 2 if last == _JOINED else size
+    for name, axis in _AXIS.items():
+        part = tree.checkpoint.modules.get(f"{parent}.{name}")
+        shape = stored_shape(tree, part) if part is not None else None
+        wanted = 2 * single if name == _JOINED else single
+        if shape and not shape[2:] and shape[axis : axis + 1] != (wanted,):
+            return False
+    return True
 
 
 def _is_alone(tree: Tree, name: str) -> bool:
