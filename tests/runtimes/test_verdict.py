@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ckptfix.place import Place
-from ckptfix.runtimes.loads import Answer
+from ckptfix.runtimes.loads import Answer, Effect, Reason, no
 from ckptfix.runtimes.releases import known_targets
 from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
@@ -165,3 +165,13 @@ def test_what_was_not_modelled_is_unknown_whatever_is_stored(fixture: str) -> No
     judged = verdict(FIXTURES / fixture, "sglang", "0.5.8")
     assert judged.loads.answer is Answer.UNKNOWN
     assert "not known to ckptfix" in judged.loads.in_short
+
+
+def test_the_headline_is_a_reason_with_the_effect_that_it_names() -> None:
+    """Llama 4 in NVFP4 stops SGLang at its experts, which is worse than lost scales of a cache."""
+    lost = Reason("does not load k_scale", Effect.WRONG_WEIGHTS)
+    stops = Reason.stop("it does not load the experts")
+    expected = "no, stops while loading: it does not load the experts (and 1 more)"
+    assert str(no([lost, stops])) == expected
+    assert str(no([stops, lost])) == expected
+    assert no([lost, stops]).reasons == (lost, stops)

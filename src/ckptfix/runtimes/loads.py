@@ -104,10 +104,12 @@ def unknown(because: str) -> Loads:
 
 
 def no(reasons: Iterable[Reason], in_short: str = "") -> Loads:
-    """The answer no; in short it is the first reason, and how many more there are."""
+    """The answer no; in short it is the first reason with the worst effect, and how many more."""
     every = tuple(reasons)
     more = f" (and {len(every) - 1:,} more)" if len(every) > 1 else ""
-    first = every[0]
+    effects = {reason.effect for reason in every}
+    worst = next(effect for effect in Effect if effect in effects)
+    first = next(reason for reason in every if reason.effect is worst)
     return Loads(
         Answer.NO,
         every,

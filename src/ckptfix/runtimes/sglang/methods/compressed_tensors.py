@@ -150,6 +150,11 @@ class CompressedTensors(Struct, frozen=True):
         mapped = {new: schemes[old] for new, old in names.mapped(schemes).items()}
         if "Linear" in mapped and "FusedMoE" not in mapped:
             mapped |= dict.fromkeys(("FusedMoE", "DeepEPMoE"), mapped["Linear"])
+        if found.get("ignore", ()) is None:
+            raise found.stop(" is null, not a list of strings", "ignore")
+        cache = found.get("kv_cache_scheme")
+        if self.row.reads_cache_scheme and cache and not isinstance(cache, dict):
+            raise found.stop(" is not an object", "kv_cache_scheme")
         ignored = tuple(names.mapped(strings(found, "ignore")))
         _require_valid(found, (*mapped, *ignored))
         return _Lookup(self.row, names, ignored, mapped, found.get("format"), doubt)

@@ -30,6 +30,8 @@ class CompressedRow(Struct, frozen=True):
     weight_only: tuple[str, ...] = ("float",)
     """Types of weights of such groups whose inputs may be in float."""
     quantizes_heads: bool = False
+    reads_cache_scheme: bool = False
+    """Attention layers look values of kv_cache_scheme up."""
     has_weight_only_nvfp4: bool = False
     asymmetric_ints: bool = False
     """It has a layer for integers with zero points."""
@@ -49,7 +51,9 @@ _ROW_0_5_16: Final = replace(
 _ROW_0_5_17: Final = replace(
     _ROW_0_5_16, since="0.5.17", ignores_parts=False, formats_of_groups=True
 )
-_ROW_0_5_19: Final = replace(_ROW_0_5_17, since="0.5.19", quantizes_heads=True)
+_ROW_0_5_19: Final = replace(
+    _ROW_0_5_17, since="0.5.19", quantizes_heads=True, reads_cache_scheme=True
+)
 _ROW_0_5_22: Final = replace(
     _ROW_0_5_19, since="0.5.22", has_weight_only_nvfp4=True, floats_as_ints=False
 )
