@@ -1,7 +1,9 @@
 """SIGINT: one line that says what was written until then, and exit code 130."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +17,8 @@ event, word, *arguments = sys.argv[1:]
 sys.argv[1:] = arguments
 
 def send(name, details):
-    if name == event and details and str(details[1 if name == "os.rename" else 0]).endswith(word):
+    subject = (*details, "", "")[name == "os.rename"]
+    if name == event and str(subject).endswith(word):
         os.kill(os.getpid(), signal.SIGINT)
 
 sys.addaudithook(send)
@@ -27,7 +30,7 @@ script()
 
 def stopped_at(event: str, word: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", SENDER, event, word, *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, encoding="utf-8")
+    return subprocess.run(command, check=False, capture_output=True, encoding="utf-8", timeout=300)
 
 
 @pytest.mark.parametrize("command", ["check", "rewrite", "inspect"])
@@ -46,6 +49,16 @@ def test_nothing_was_written(command: str, event: str, word: str, copy_of: CopyO
 
 def test_several_checkpoints_of_which_none_was_reported() -> None:
     done = stopped_at("open", "llama-fp8-kv8/config.json", "check", NANO_VL, DATA / "llama-fp8-kv8")
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "interrupted; nothing was written\n"
+
+
+def test_a_check_in_several_processes_that_is_stopped_while_it_starts_them(tmp_path: Path) -> None:
+    """Processes without the thread that feeds them would be waited for without end."""
+    names = [tmp_path / str(number) for number in range(16)]
+    for name in names:
+        shutil.copytree(NANO_VL, name)
+    done = stopped_at("os.fork", "", "check", "--jobs", "2", *names)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "interrupted; nothing was written\n"
 

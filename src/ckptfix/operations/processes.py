@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 from ckptfix.errors import CkptfixError
@@ -18,8 +19,8 @@ _FEW: Final = 4
 _AT_A_TIME: Final = 8
 """Maximum number of checkpoints that a process takes before it returns its results."""
 
-_work: dict[str, Work[Any]] = {}
-"""The `work` of the processes about to be forked."""
+_work: dict[str, Any] = {}
+"""The `work` of the processes about to be forked, and a byte that is set when they should stop."""
 
 
 def processes_for(number: int, jobs: int) -> int:
@@ -53,13 +54,16 @@ def each_in_turn(
     import multiprocessing  # noqa: PLC0415
     from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
     from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415
+    from mmap import mmap  # noqa: PLC0415
 
     _work["work"] = work  # inherited by the forked processes, because functions cannot be sent
+    _work["stopping"] = stopping = mmap(-1, 1)  # shared with them
     context = multiprocessing.get_context("fork")
     chunk = max(1, min(_AT_A_TIME, len(names) // (2 * processes)))
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin) as pool:
         try:
-            found = pool.map(_one, names, chunksize=chunk)
+            with _sigint_later():
+                found = pool.map(_one, names, chunksize=chunk)
             for done, (name, (result, notes)) in enumerate(zip(names, found, strict=True)):
                 listener.step(Step("checking", name, done, len(names)))
                 for note in notes:
@@ -71,8 +75,21 @@ def each_in_turn(
                 advice="check fewer checkpoints in parallel",
             ) from error
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Waited for here: when this process ends, the thread is gone that ends them. One that
+            # is killed while it sends a result keeps that thread waiting for the rest.
+            stopping[0] = 1
+            pool.shutdown(cancel_futures=True)
             raise
+
+
+@contextmanager
+def _sigint_later() -> Iterator[None]:
+    """Raise KeyboardInterrupt afterwards: the pool may hang that was interrupted while it forks."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin() -> None:
@@ -82,4 +99,6 @@ def _begin() -> None:
 
 def _one(name: str) -> tuple[Any, list[str]]:
     notes: list[str] = []
+    if _work["stopping"][0]:
+        return None, notes  # nobody reads it
     return _work["work"](name, Listener(note=notes.append)), notes
