@@ -91,6 +91,12 @@ OTHER_CASES: list[tuple[str, int, dict[str, Any]]] = [
         {"weight_packed": FP4_WEIGHT, "weight_scale": ("F8_E4M3", (OUT, IN // 16))}
         | {"weight_global_scale": ("F32", (1,)), "input_global_scale": ("F32", (1,))},
     ),
+    (
+        "NVFP4_PACKED",
+        16,
+        {"weight_packed": FP4_WEIGHT, "weight_scale": ("F8_E4M3", (OUT, IN // 16))}
+        | {"weight_global_scale": ("F64", (1,)), "input_global_scale": ("BF16", (1,))},
+    ),
     ("MXFP4_PACKED", 32, {"weight_packed": FP4_WEIGHT, "weight_scale": ("U8", (OUT, IN // 32))}),
     ("GPTQ_INT4", 128, _gptq(4, 128)),
     ("GPTQ_INT8", 32, _gptq(8, 32, g_idx=("I32", (IN,)))),

@@ -218,7 +218,11 @@ def test_placeholders_of_a_cache_are_not_missed(
 
 def test_codes_that_are_cast_are_lost() -> None:
     before = {"never": [], "partial": {}, "bcast": [], "cast": [["s", "bfloat16", "float32"]]}
-    for cast in (["w", "int8", "float8_e4m3fn"], ["m.weight_scale", "bfloat16", "float8_e4m3fn"]):
+    for cast in (
+        ["w", "int8", "float8_e4m3fn"],
+        ["w", "float8_e5m2", "float8_e4m3fn"],
+        ["m.weight_scale", "bfloat16", "float8_e4m3fn"],
+    ):
         after = before | {"cast": [cast]}
         assert stricter(Judged(True, ()), before, before).loads
         assert stricter(Judged(True, ()), before, after).loads is False

@@ -225,21 +225,23 @@ def _casts_as_before(
 def _cast_codes(raw: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """(tensor, dtype, dtype of its parameter) of codes that a copy makes other numbers of.
 
-    sglang 0.5.23 fills the FP8 weight of a layer with INT8 codes, and says nothing. Scales of
-    blocks are codes too, which both runtimes round to E4M3.
+    sglang 0.5.23 fills an FP8 weight, which is E4M3, with INT8 and E5M2 codes, and says nothing.
     """
     casts = (tuple(each) for each in raw.get("cast", ()))
     return [
         each
         for each in casts
         if each[2] != "float32"
-        and (each[1] == "int8" or (_SCALE.search(each[0]) and each[2].startswith(_CODES)))
+        and (
+            each[1] in ("int8", "float8_e5m2")
+            or (_SCALE.search(each[0]) and each[2].startswith(_CODES))
+        )
     ]
 
 
 _CODES: Final = ("int8", "uint8", "float8")
 _WEIGHT: Final = re.compile(r"weight(_scale_inv)?$")
-_SCALE: Final = re.compile(r"_scale(_2)?$")
+_SCALE: Final = re.compile(r"_scale(_2)?$|\.e_score_correction_bias$")
 _KV: Final = re.compile(r"\.(k|v|q|prob)_scale$")
 _PLACEHOLDER: Final = re.compile(r"\.attn\.[kvq]_zero_point$")
 """vLLM 0.33.0 makes them for every attention layer of a compressed-tensors checkpoint, and deletes

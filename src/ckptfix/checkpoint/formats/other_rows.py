@@ -131,7 +131,7 @@ OTHER_FORMATS: Final = (
            (*_ZERO, "weight_g_idx"), weight="weight_packed", zeros=_packed_zeros(4),
            order="weight_g_idx", quantizer=_CT),
     Format("NVFP4_PACKED", _FP4_PACKED, _BY_16, _ANY, None, ("weight_global_scale",),
-           ("input_global_scale",), weight="weight_packed", quantizer=_CT),
+           ("input_global_scale",), weight="weight_packed", scalars=NUMBERS, quantizer=_CT),
     Format("MXFP4_PACKED", _FP4_PACKED, _EXPONENTS, _ANY, weight="weight_packed", quantizer=_CT),
     *(Format(f"GPTQ_INT{bits}", _gptq(bits), _ROW_GROUPS, _BARE, None, ("qzeros",), ("g_idx",),
              weight="qweight", scale="scales", zeros=_row_zeros(bits), order="g_idx",
