@@ -225,6 +225,18 @@ def test_patterns_that_no_reader_understands_are_replaced(tmp_path: Path) -> Non
     assert codes(made) == set()
 
 
+@pytest.mark.parametrize("mixed_layers", [False, True])
+def test_what_is_no_name_leaves_the_exclude_list(*, mixed_layers: bool, tmp_path: Path) -> None:
+    """Vllm 0.33.0 and sglang 0.5.23 stop at a null in it."""
+    tensors = {**fp8("model.layers.0.mlp.up_proj"), **bf16("visual.a")}
+    quantization: dict[str, Any] = {"quant_algo": "FP8", "quant_method": "modelopt"}
+    if mixed_layers:
+        quantization = mixed({"model.layers.0.mlp.up_proj": "FP8"})
+    ignored = ["lm_head", None, "visual.a", 3]
+    made = rebuilt(llama(tmp_path / "c", tensors, {**quantization, "ignore": ignored}))
+    assert quantization_of(made)["ignore"] == ["lm_head", "visual.a"]
+
+
 def test_a_pattern_for_what_is_below_a_module_does_not_match_the_module(tmp_path: Path) -> None:
     """`lm_head.*` excludes no `lm_head` on vLLM, which then builds it as FP8."""
     directory = tmp_path / "c"

@@ -157,6 +157,12 @@ def _rebuild_common(
     for statement in metadata.of_kind("exclude"):
         if not _is_sound(stored, statement.name):
             changes.removals.add(statement.path)
+    listed = value.get(str(metadata.exclude_list[-1]))
+    if isinstance(listed, list):  # what is no name excludes nothing, and stops runtimes
+        names = enumerate(listed)
+        changes.removals |= {
+            (*metadata.exclude_list, at) for at, name in names if not isinstance(name, str)
+        }
     in_config = metadata.file == CONFIG_FILE
     if metadata.kv_cache_quant_algo is None and stored.kv_cache_quant_algo:
         algo = stored.kv_cache_quant_algo
