@@ -1,8 +1,10 @@
 """Stand-ins for packages that are compiled, absent or irrelevant: they have every attribute."""
 
+import contextlib
 import importlib.abc
 import importlib.machinery
 import re
+import sys
 import types
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -134,6 +136,20 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def exec_module(self, module: types.ModuleType) -> None:
         """Nothing runs."""
+
+
+@contextlib.contextmanager
+def for_a_while(roots: Collection[str]) -> Iterator[None]:
+    """Packages that are absent can be imported, and are absent again afterwards."""
+    finder = StandIns(roots)
+    sys.meta_path.append(finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for name, module in list(sys.modules.items()):
+            if isinstance(module, BlobModule) and name.partition(".")[0] in finder.roots:
+                del sys.modules[name]
 
 
 def missing_ops(namespaces: Collection[str] = ()) -> None:

@@ -3,6 +3,8 @@
 Stand-ins for the environment only: platform, compiled modules, flash attention, triton, torch.ops.
 """
 
+import contextlib
+import importlib
 import sys
 import types
 from typing import Any, Final
@@ -18,8 +20,10 @@ _COMPILED: Final = (
 )
 _ABSENT: Final = (
     *("triton", "tilelang", "cutlass", "quack", "open_clip", "terratorch", "resampy", "librosa"),
-    *("cuda", "triton_kernels", "decord", "av"),
+    *("cuda", "triton_kernels", "decord", "av", "deep_gemm"),
 )
+_WITH_FLASHINFER: Final = ("vllm.model_executor.layers.fused_moe.experts.trtllm_nvfp4_moe",)
+"""Modules that import it at their top, though it may be absent (vLLM 0.17.0 to 0.19.1)."""
 _COMPILED_NAMES: Final = r"^vllm\._(\w+_)?C$|^vllm\.third_party\.deep_gemm(\.|$)"
 
 
@@ -183,6 +187,10 @@ def _kernels() -> None:
         modelopt.expose_input_quant_key = lambda *_, **__: None
     from vllm.model_executor.layers.quantization import get_quantization_config
 
+    with stand_ins.for_a_while(["flashinfer"]):
+        for name in _WITH_FLASHINFER:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
     for method in ("modelopt", "fp8", "quark", "gguf"):
         try:
             get_quantization_config(method)
