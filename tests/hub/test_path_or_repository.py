@@ -92,7 +92,7 @@ def test_what_is_suggested_for_it_names_it_so_that_it_is_found(
     (check,) = re.findall(r"check it with: ckptfix (.*)\n", proposed)
     assert hub_run(*check.split(), "--runtime", "vllm>=0.17").returncode == 0
     served = hub_run("check", "hf://zoo/healthy", "--revision", "main").stdout
-    assert "  vllm serve zoo/healthy --revision main  # " in served
+    assert re.search("^  vllm serve zoo/healthy --revision main +# vllm", served, re.MULTILINE)
 
 
 NOWHERE = {"HF_ENDPOINT": "http://127.0.0.1:9", "CKPTFIX_RETRIES": "0"}
