@@ -282,5 +282,7 @@ def _cannot_write(root: Path, error: OSError, what: str, *, decided: bool) -> Ck
     nothing = f"{root}: cannot write: {why}; nothing was changed"
     if what == "undo":
         again = call("undo", str(root))
-        return CkptfixError(nothing, advice=f"make that possible, then run {again} again")
+        return CkptfixError(
+            nothing, advice=f"make room or get write access, then run {again} again"
+        )
     return CkptfixError(nothing, advice="use `output=DIR` to write a repaired checkpoint elsewhere")
