@@ -1,8 +1,12 @@
 """Embeddings, the output head, the last norm, and other modules outside the layers."""
 
+import tomllib
 from collections.abc import Iterator
+from functools import cache
 
 from ckptfix.checkpoint.dialects.statements import find_at
+from ckptfix.checkpoint.model_config import NESTED_CONFIGS
+from ckptfix.runtimes.facts import FACTS
 from ckptfix.runtimes.family_spec import BuiltWhenSpec
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.tree import Tree
@@ -52,7 +56,7 @@ def _ties(tree: Tree) -> Iterator[Reason]:
     if tied is False and spec.must_tie:
         yield Reason.stop("tie_word_embeddings is false, and its class has no head of its own")
     elif tied is False and not either and not tree.heads and tree.layout is not None:
-        untied = "its class does not tie it" if spec.ties else "tie_word_embeddings is false"
+        untied = "its class does not tie it" if spec.ties else untied_because(tree)
         why = f"the head is not stored, and {untied}"
         yield Reason(f"leaves weights uninitialised: {why}", Effect.WRONG_WEIGHTS)
     elif tree.heads and (spec.leaves_out_head or (tied and spec.leaves_out_tied_head)):
@@ -77,11 +81,31 @@ def is_tied(tree: Tree) -> bool | None:
     if tree.family.spec.ties:
         return tree.family.spec.ties == "always"
     outer = tree.checkpoint.config.tied_by_wrapper
-    return (
+    tied = (
         outer
         if tree.expected.tied_by_wrapper and outer is not None
         else tree.config.tied_embeddings
     )
+    return False if tied is None and _is_untied_by_default(tree) else tied
+
+
+def untied_because(tree: Tree) -> str:
+    """Why a head is not tied to the embeddings, by config.json or by the class that reads it."""
+    declared = tree.checkpoint.config.tied_by_wrapper, tree.config.tied_embeddings
+    return "tie_word_embeddings is false" + (" by default" if declared == (None, None) else "")
+
+
+def _is_untied_by_default(tree: Tree) -> bool:
+    """Whether the config class says so: known of language models that no wrapper holds."""
+    values = tree.checkpoint.config_values or {}
+    within = any(isinstance(values.get(key), dict) for key, _ in NESTED_CONFIGS)
+    return not within and "auto_map" not in values and values.get("model_type") in _untied_types()
+
+
+@cache
+def _untied_types() -> frozenset[str]:
+    facts = tomllib.loads((FACTS / "untied_heads.toml").read_text("utf-8"))
+    return frozenset(facts["types"])
 
 
 def _only_some_configs(tree: Tree) -> Iterator[Reason]:
