@@ -1,18 +1,16 @@
 """Which model class a release builds for a checkpoint."""
 
 import re
-import tomllib
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, Final
 
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.jsontext.text import pointer
 from ckptfix.runtimes.common.objects import StopsError, kind_of
-from ckptfix.runtimes.facts import FACTS
 from ckptfix.runtimes.profile import RuntimeProfile
 from ckptfix.runtimes.registry import runtime_named
+from ckptfix.runtimes.toml_folder import own_facts
 from ckptfix.text import visible
 
 _GENERATIVE: Final = re.compile(r".*For(?:CausalLM|ConditionalGeneration)\Z")
@@ -26,10 +24,8 @@ class UnregisteredError(Exception):
     """The release has no class for it; whether it builds another one is not known."""
 
 
-@cache
 def _transformers() -> Mapping[str, Any]:
-    path = FACTS / "transformers.toml"
-    return tomllib.loads(path.read_text("utf-8"))
+    return own_facts("transformers.toml")
 
 
 def outer_architecture(config: ModelConfig, profile: RuntimeProfile) -> str:

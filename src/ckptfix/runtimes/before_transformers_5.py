@@ -1,17 +1,15 @@
 """What a release with transformers before 5 does not read as written, so that a yes is doubted."""
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.model_config import NESTED_CONFIGS
-from ckptfix.runtimes.facts import FACTS
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.toml_folder import facts_of
+from ckptfix.runtimes.toml_folder import facts_of, own_facts
 from ckptfix.text import visible
 
 _AFTER_4: Final = re.compile(r"(?:[5-9]|[1-9][0-9])\.")
@@ -90,6 +88,5 @@ def _only_since_5() -> frozenset[str]:
     return frozenset(_facts()["only_since_5"])
 
 
-@cache
 def _facts() -> Mapping[str, Any]:
-    return tomllib.loads((FACTS / "before_transformers_5.toml").read_text("utf-8"))
+    return own_facts("before_transformers_5.toml")

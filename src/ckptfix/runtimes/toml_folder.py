@@ -55,3 +55,9 @@ class TomlFolder(Struct, frozen=True, eq=False, dict=True):
 def facts_of(runtime: str) -> TomlFolder:
     """The files of facts in the folder of a runtime."""
     return TomlFolder(runtime)
+
+
+@cache
+def own_facts(file: str) -> Mapping[str, Any]:
+    """The content of a file of facts next to this one, which hold for every runtime."""
+    return tomllib.loads((FACTS / file).read_text("utf-8"))

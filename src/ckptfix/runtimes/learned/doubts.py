@@ -104,15 +104,7 @@ class Doubts(Struct, frozen=True, dict=True):
             quantized: checkpoint module -> quant_algo, if the release builds it quantized.
             mixed: the release reads the metadata per layer.
         """
-        every = (
-            self._whole(),
-            map(never_without, self.lacks),
-            self._names(),
-            self._shapes(),
-            self._head(),
-            self._quantized(quantized, mixed=mixed),
-        )
-        return next((reason for reasons in every for reason in reasons), "")
+        return self._first(self._quantized(quantized, mixed=mixed))
 
     def first_of_others(self, quantized: Mapping[str, str], seen: Set[str]) -> str:
         """The same where the metadata is of another quantizer than ModelOpt.
@@ -121,13 +113,16 @@ class Doubts(Struct, frozen=True, dict=True):
             quantized: checkpoint module -> stored format, if the release builds it quantized.
             seen: the formats that the class was seen to load.
         """
+        return self._first(self._quantized_by_others(quantized, seen))
+
+    def _first(self, quantized: Iterator[str]) -> str:
         every = (
             self._whole(),
             map(never_without, self.lacks),
             self._names(),
             self._shapes(),
             self._head(),
-            self._quantized_by_others(quantized, seen),
+            quantized,
             self._cache(),
         )
         return next((reason for reasons in every for reason in reasons), "")
@@ -251,7 +246,6 @@ class Doubts(Struct, frozen=True, dict=True):
             seen = row.proved if row else ""
             if proof is None or proof not in seen or (mixed and _MIXED not in seen):
                 yield f"loading {visible(mask(name))} as {algo} was not observed"
-        yield from self._cache()
 
     def _quantized_by_others(self, quantized: Mapping[str, str], seen: Set[str]) -> Iterator[str]:
         """A module must be one that was seen to load in a format of ModelOpt, too."""

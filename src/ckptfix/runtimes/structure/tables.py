@@ -1,15 +1,14 @@
 """Embeddings, the output head, the last norm, and other modules outside the layers."""
 
-import tomllib
 from collections.abc import Iterator
 from functools import cache
 
 from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.checkpoint.model_config import NESTED_CONFIGS
-from ckptfix.runtimes.facts import FACTS
 from ckptfix.runtimes.family_spec import BuiltWhenSpec
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.tree import Tree
+from ckptfix.runtimes.toml_folder import own_facts
 from ckptfix.text import visible
 
 
@@ -104,8 +103,7 @@ def _is_untied_by_default(tree: Tree) -> bool:
 
 @cache
 def _untied_types() -> frozenset[str]:
-    facts = tomllib.loads((FACTS / "untied_heads.toml").read_text("utf-8"))
-    return frozenset(facts["types"])
+    return frozenset(own_facts("untied_heads.toml")["types"])
 
 
 def _only_some_configs(tree: Tree) -> Iterator[Reason]:
