@@ -88,7 +88,9 @@ def judge_foreign(
         return replace(verdict, modules=tuple(m for m in modules if m.agrees), faults=stops)
     if family.mappers is None and _is_mapped_by_config(target, classes):
         return TargetVerdict(target, f"how {visible(outer)} maps names depends on config.json")
-    doubts = Doubts(checkpoint, family.learned, expected.lacks, expected.drops_tables)
+    doubts = Doubts(
+        checkpoint, family.learned, expected.lacks, expected.drops_tables, expected.ties_differ
+    )
     return _if_seen(verdict, doubts, seen)
 
 

@@ -32,6 +32,7 @@ from ckptfix.runtimes.rotary_tables import stored_tables
 from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.runtimes.structure import Expected, Tree, class_reasons, structure_reasons
 from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.ties import tied_head
 from ckptfix.runtimes.tried import stray_config_for, tried_for
 
 _HEAD: Final = ".lm_head"
@@ -89,7 +90,7 @@ def _expected(
         inner = family_for(target.runtime, target.profile_version, classes[1:])
         layout = inner.layout_of(classes[1]) if inner else None
     stops = _among(spec.stops_at_kv_scales_in.get(classes[0], ""), target)
-    ties = _among(runtime.tied_by_wrapper, target)
+    tied, ties_differ = tied_head(checkpoint, target, spec, classes[0])
     loads_scales, stops_there = _cache_scales(checkpoint, family, target, classes[0])
     drops = drops_order(target.runtime, target.profile_version, classes[0])
     dropped, stopping = stored_tables(checkpoint, target, classes[0])
@@ -103,7 +104,8 @@ def _expected(
         drops_tables=dropped,
         stops_at_tables=stopping,
         skips_kv_scales=runtime.towers_skip_kv_scales.get(classes[0], ""),
-        tied_by_wrapper=(ties and not spec.tied_by_text) or spec.tied_by_wrapper,
+        tied=tied,
+        ties_differ=ties_differ,
         config_class=_config_class(checkpoint, target),
         needs_model_type=requires_model_type(runtime.config_classes, target.profile_version),
         stray_config=stray_config_for(checkpoint, target),
@@ -181,12 +183,9 @@ def _that_counts(expected: Expected, checkpoint: Checkpoint, family: Family) -> 
     values = checkpoint.config_values
     is_typed = values is None or isinstance(values.get("model_type"), str)
     config = Tree(checkpoint, family, expected, has_config=True, kv_cache=True).config
-    outer = checkpoint.config.tied_by_wrapper
-    decides = outer is not None and outer != config.tied_embeddings
     return replace(
         expected,
         built=tuple(built for built in expected.built if built.values or config.number(built.key)),
-        tied_by_wrapper=expected.tied_by_wrapper and decides,
         needs_model_type=expected.needs_model_type and not is_typed,
     )
 

@@ -13,7 +13,7 @@ from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleJudge
 from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.runtimes.structure import Expected, Tree
-from ckptfix.runtimes.structure.tables import is_tied, untied_because
+from ckptfix.runtimes.structure.tables import untied_because
 from ckptfix.text import visible
 
 
@@ -27,11 +27,10 @@ def tied_head_reasons(judge: ModuleJudge, family: Family, expected: Expected) ->
     tree = Tree(judge.checkpoint, family, expected, has_config=True, kv_cache=True)
     if tree.heads:
         return
-    tied = is_tied(tree)
-    if tied is False and family.learned is not None and not judge.checkpoint.config.may_tie:
+    if expected.tied is False and family.learned is not None:
         why = f"the head is not stored, and {untied_because(tree)}"
         yield Reason(f"leaves weights uninitialised: {why}", Effect.WRONG_WEIGHTS)
-    for name in names if tied else ():
+    for name in names if expected.tied else ():
         yield from _quantized(judge, family, name)
 
 

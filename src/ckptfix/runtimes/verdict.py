@@ -215,7 +215,9 @@ def _judged(checkpoint: Checkpoint, target: Target, release: _Release) -> Target
     if stops:  # wherever the class, which is not built, would put the modules
         return replace(verdict, modules=tuple(m for m in every if m.agrees), faults=stops)
     is_mapped = family.mappers is not None or not any(p.depends_on_config for p in release.own)
-    doubts = Doubts(checkpoint, family.learned, expected.lacks, expected.drops_tables)
+    doubts = Doubts(
+        checkpoint, family.learned, expected.lacks, expected.drops_tables, expected.ties_differ
+    )
     return _if_certain(verdict, doubts, is_mapped=is_mapped)
 
 

@@ -91,6 +91,7 @@ class Doubts(Struct, frozen=True, dict=True):
     lacks: tuple[str, ...] = ()
     """As in `Expected`, like the next."""
     drops_tables: frozenset[str] = frozenset()
+    ties_differ: bool = False
 
     @property
     def table(self) -> Table:
@@ -196,11 +197,11 @@ class Doubts(Struct, frozen=True, dict=True):
         outer, inner = config.tied_by_wrapper, config.tied_embeddings
         if self.learned.unsettled_heads and (outer or inner is not False):
             yield "whether it builds a tied head changed between the releases that were learned"
-        if outer is None or inner is None or outer == inner or not self.learned.origin.heads:
+        if not self.ties_differ or not self.learned.origin.heads:
             return
         rows = (row_of(module, self.table) for module in self.checkpoint.modules.values())
         if not any(row and row.kind == "head" for row in rows):
-            yield "tie_word_embeddings is true in one part of config.json and false in another"
+            yield "tie_word_embeddings is true for one part of config.json and false for another"
 
     def _shape(
         self, pattern: str, shape: frozenset[str], config: Mapping[str, Any]

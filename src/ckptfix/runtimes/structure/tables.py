@@ -1,14 +1,11 @@
 """Embeddings, the output head, the last norm, and other modules outside the layers."""
 
 from collections.abc import Iterator
-from functools import cache
 
 from ckptfix.checkpoint.dialects.statements import find_at
-from ckptfix.checkpoint.model_config import NESTED_CONFIGS
 from ckptfix.runtimes.family_spec import BuiltWhenSpec
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.tree import Tree
-from ckptfix.runtimes.toml_folder import own_facts
 from ckptfix.text import visible
 
 
@@ -50,13 +47,12 @@ def _rows(tree: Tree) -> Iterator[Reason]:
 
 
 def _ties(tree: Tree) -> Iterator[Reason]:
-    spec, tied = tree.family.spec, is_tied(tree)
+    spec, tied = tree.family.spec, tree.expected.tied
     either = spec.tied_by_either and tree.checkpoint.config.may_tie
     if tied is False and spec.must_tie:
         yield Reason.stop("tie_word_embeddings is false, and its class has no head of its own")
     elif tied is False and not either and not tree.heads and tree.layout is not None:
-        untied = "its class does not tie it" if spec.ties else untied_because(tree)
-        why = f"the head is not stored, and {untied}"
+        why = f"the head is not stored, and {untied_because(tree)}"
         yield Reason(f"leaves weights uninitialised: {why}", Effect.WRONG_WEIGHTS)
     elif tree.heads and (spec.leaves_out_head or (tied and spec.leaves_out_tied_head)):
         yield from _left_out(tree, tied=tied)
@@ -75,35 +71,13 @@ def _left_out(tree: Tree, *, tied: bool | None) -> Iterator[Reason]:
     yield Reason(f"does not load {visible(head)}: {why}", Effect.WRONG_WEIGHTS, tensor=head)
 
 
-def is_tied(tree: Tree) -> bool | None:
-    """Whether the head is tied to the embeddings; None if config.json does not declare it."""
-    if tree.family.spec.ties:
-        return tree.family.spec.ties == "always"
-    outer = tree.checkpoint.config.tied_by_wrapper
-    tied = (
-        outer
-        if tree.expected.tied_by_wrapper and outer is not None
-        else tree.config.tied_embeddings
-    )
-    return False if tied is None and _is_untied_by_default(tree) else tied
-
-
 def untied_because(tree: Tree) -> str:
     """Why a head is not tied to the embeddings, by config.json or by the class that reads it."""
-    declared = tree.checkpoint.config.tied_by_wrapper, tree.config.tied_embeddings
-    return "tie_word_embeddings is false" + (" by default" if declared == (None, None) else "")
-
-
-def _is_untied_by_default(tree: Tree) -> bool:
-    """Whether the config class says so: known of language models that no wrapper holds."""
-    values = tree.checkpoint.config_values or {}
-    within = any(isinstance(values.get(key), dict) for key, _ in NESTED_CONFIGS)
-    return not within and "auto_map" not in values and values.get("model_type") in _untied_types()
-
-
-@cache
-def _untied_types() -> frozenset[str]:
-    return frozenset(own_facts("untied_heads.toml")["types"])
+    config = tree.checkpoint.config
+    if config.may_tie:
+        return "its class does not tie it"
+    written = False in (config.tied_by_wrapper, config.tied_embeddings)
+    return "tie_word_embeddings is false" + ("" if written else " by default")
 
 
 def _only_some_configs(tree: Tree) -> Iterator[Reason]:

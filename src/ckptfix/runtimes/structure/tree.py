@@ -53,8 +53,10 @@ class Expected(Struct, frozen=True):
     """The same of those at which its loader raises."""
     skips_kv_scales: str = ""
     """Shell pattern of checkpoint names outside of the language model, as in `Runtime`."""
-    tied_by_wrapper: bool = False
-    """`tie_word_embeddings` at the top of config.json decides, not the language model's own."""
+    tied: bool | None = None
+    """The head is tied to the embeddings; None where that is not known."""
+    ties_differ: bool = False
+    """Two values of `tie_word_embeddings` differ, and it is not known which one counts."""
     config_class: ConfigClass | None = None
     """The class that reads config.json, where it is recorded."""
     needs_model_type: bool = False
