@@ -54,9 +54,8 @@ class Expected(Struct, frozen=True):
     skips_kv_scales: str = ""
     """Shell pattern of checkpoint names outside of the language model, as in `Runtime`."""
     tied: bool | None = None
-    """The head is tied to the embeddings; None where that is not known."""
     ties_differ: bool = False
-    """Two values of `tie_word_embeddings` differ, and it is not known which one counts."""
+    """As `tied_head` of ties.py says it."""
     config_class: ConfigClass | None = None
     """The class that reads config.json, where it is recorded."""
     needs_model_type: bool = False
