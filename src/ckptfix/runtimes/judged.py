@@ -90,7 +90,6 @@ def _expected(
         inner = family_for(target.runtime, target.profile_version, classes[1:])
         layout = inner.layout_of(classes[1]) if inner else None
     stops = _among(spec.stops_at_kv_scales_in.get(classes[0], ""), target)
-    tied, ties_differ = tied_head(checkpoint, target, spec, classes[0])
     loads_scales, stops_there = _cache_scales(checkpoint, family, target, classes[0])
     drops = drops_order(target.runtime, target.profile_version, classes[0])
     dropped, stopping = stored_tables(checkpoint, target, classes[0])
@@ -104,8 +103,7 @@ def _expected(
         drops_tables=dropped,
         stops_at_tables=stopping,
         skips_kv_scales=runtime.towers_skip_kv_scales.get(classes[0], ""),
-        tied=tied,
-        ties_differ=ties_differ,
+        ties=tied_head(checkpoint, target, spec, classes[0]),
         config_class=_config_class(checkpoint, target),
         needs_model_type=requires_model_type(runtime.config_classes, target.profile_version),
         stray_config=stray_config_for(checkpoint, target),

@@ -53,8 +53,7 @@ class Expected(Struct, frozen=True):
     """The same of those at which its loader raises."""
     skips_kv_scales: str = ""
     """Shell pattern of checkpoint names outside of the language model, as in `Runtime`."""
-    tied: bool | None = None
-    ties_differ: bool = False
+    ties: tuple[bool | None, bool] = (None, False)
     """As `tied_head` of ties.py says it."""
     config_class: ConfigClass | None = None
     """The class that reads config.json, where it is recorded."""
