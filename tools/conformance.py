@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ckptfix.checkpoint.dialects.statements import MIXED
 from ckptfix.errors import CkptfixError
 from ckptfix.runtimes.common.bound import BoundMetadata
 from ckptfix.runtimes.common.methods import NO_TENSORS, LayerKind, Lookup
@@ -67,7 +68,8 @@ def replay(case: dict[str, Any]) -> Iterator[Outcome]:
     try:
         profile = load_profile(case["runtime"], case["version"])
         runtime = runtime_named(profile.runtime)
-        bound = runtime.bind(profile, case["architectures"], entries, case["exclude_modules"])
+        algo, excludes = case.get("quant_algo", MIXED), case["exclude_modules"]
+        bound = runtime.bind(profile, case["architectures"], entries, excludes, quant_algo=algo)
     except CkptfixError as error:
         bound = str(error)
     for expect in case["expect"]:

@@ -38,6 +38,8 @@ _MAPPER: Final = {
     "sglang": "sglang/srt/models/utils.py",
 }
 _MIXED: Final = "ModelOptMixedPrecisionConfig"
+_UNIFORM: Final = {"FP8": "ModelOptFp8Config", "NVFP4": "ModelOptFp4Config"}
+"""quant_algo -> the config class, asked in releases that do not read mixed precision."""
 _BASE: Final = {"vllm": "ModelOptQuantConfigBase", "sglang": "ModelOptQuantConfig"}
 _WANTED: Final = re.compile(
     r"(is_layer_excluded|apply_(vllm|weight_name)_mapper|_?resolve_quant_algo"
@@ -58,9 +60,14 @@ class Functions:
     profile: RuntimeProfile
     scope: dict[str, Any]
 
-    def config(self, case: Mapping[str, Any]) -> Any:
-        """The config class of mixed precision, bound to the model classes of a case."""
-        config = self.scope[_MIXED]()
+    @property
+    def algos(self) -> tuple[str, ...]:
+        """The values of quant_algo whose classes are asked."""
+        return ("MIXED_PRECISION",) if _MIXED in self.scope else tuple(_UNIFORM)
+
+    def config(self, case: Mapping[str, Any], algo: str) -> Any:
+        """The config class of a quant_algo, bound to the model classes of a case."""
+        config = self.scope[_UNIFORM.get(algo, _MIXED)]()
         config.quantized_layers = dict(case["quantized_layers"])
         config.exclude_modules = list(case["exclude_modules"])
         config.packed_modules_mapping = {}
@@ -80,8 +87,9 @@ class Functions:
         mapper = self.scope["WeightsMapper"](**{k: v for k, v in rules.items() if v})
         used = next((name for name in _MAPPERS if hasattr(mapper, name)), None)
         mapper = getattr(mapper, used)() if used else mapper
-        apply = getattr(config, "apply_vllm_mapper", None) or config.apply_weight_name_mapper
-        apply(mapper)
+        named = ("apply_vllm_mapper", "apply_weight_name_mapper")
+        if apply := next((getattr(config, name) for name in named if hasattr(config, name)), None):
+            apply(mapper)
 
     def excluded(self, config: Any, prefix: str) -> bool | str:
         """What its exclusion functions answer; `error` where they raise."""
@@ -92,11 +100,13 @@ class Functions:
                 return False
             packed = config.packed_modules_mapping
             return bool(self.scope["is_layer_skipped"](prefix, config.exclude_modules, packed))
-        except ValueError:
+        except (ValueError, AssertionError):
             return "error"
 
     def quant_algo(self, config: Any, prefix: str) -> str | None:
         """What `_resolve_quant_algo` answers; `error` where it raises."""
+        if not hasattr(config, "_resolve_quant_algo"):
+            return None
         try:
             found = config._resolve_quant_algo(prefix)
         except ValueError:
@@ -105,15 +115,15 @@ class Functions:
 
 
 def functions(root: Path) -> Functions:
-    """The functions of an unpacked release that reads mixed precision."""
+    """The functions of an unpacked release."""
     runtime, _, version = root.name.partition("-")
-    folder = root / _QUANTIZATION[runtime]
+    folder, base = root / _QUANTIZATION[runtime], _BASE[runtime]
     parts: list[ast.stmt] = []
     for path in (folder / _SKIPPED[runtime], root / _MAPPER[runtime]):
         parts += [node for node in _top(path) if _HELPERS.match(_name(node))]
     for node in _top(folder / _MODELOPT[runtime]):
-        if isinstance(node, ast.ClassDef) and node.name in (_BASE[runtime], _MIXED):
-            node.bases = [ast.Name(_BASE[runtime], ast.Load())] if node.name == _MIXED else []
+        if isinstance(node, ast.ClassDef) and node.name in (base, _MIXED, *_UNIFORM.values()):
+            node.bases = [ast.Name(base, ast.Load())] if node.name != base else []
             node.body = [n for n in node.body if _WANTED.match(_name(n))] or [ast.Pass()]
             parts.append(node)
         elif _HELPERS.match(_name(node)):
@@ -122,6 +132,7 @@ def functions(root: Path) -> Functions:
         "dataclass": dataclass, "field": field, "replace": replace, "lru_cache": lru_cache,
         "re": re, "MappingProxyType": MappingProxyType, "fnmatch": __import__("fnmatch").fnmatch,
     }  # fmt: skip
+    sys.modules.setdefault("regex", re)  # SGLang 0.5.8 imports it in a function
     future = ast.parse("from __future__ import annotations").body
     module = ast.fix_missing_locations(ast.Module([*future, *parts], []))
     exec(compile(module, root.name, "exec"), scope)
@@ -139,9 +150,11 @@ def _name(node: ast.stmt) -> str:
     return getattr(node, "name", "")
 
 
-def asked(release: Functions, case: Mapping[str, Any]) -> dict[str, Any]:
-    """A case, answered by the release."""
-    config = release.config(case)
+def asked(release: Functions, case: Mapping[str, Any], algo: str) -> dict[str, Any]:
+    """A case, answered by the release's class for a quant_algo."""
+    if algo in _UNIFORM:
+        case = {**case, "quant_algo": algo, "quantized_layers": {}}
+    config = release.config(case, algo)
     prefixes = [expect["prefix"] for expect in case["expect"]]
     answers = [
         {"prefix": p, "excluded": release.excluded(config, p), "quant_algo": algo}
@@ -156,7 +169,7 @@ def recorded(release: Functions, cases: list[dict[str, Any]]) -> Iterator[dict[s
     for case in cases:
         known = all(name in profile.architectures for name in case["architectures"])
         if case["runtime"] == profile.runtime and known:
-            yield asked(release, case)
+            yield from (asked(release, case, algo) for algo in release.algos)
 
 
 def newest(cases: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""SGLang 0.5.9, which reads quant_method `modelopt` as FP8 whatever quant_algo says.
+"""SGLang 0.5.8 and 0.5.9, which read quant_method `modelopt` as FP8 whatever quant_algo says.
 
-The answers are those of its loader, run on the same checkpoints with transformers 4.57.1 as on a
+The answers are those of their loaders, run on the same checkpoints with transformers 4.57.1 as on a
 GPU with compute capability 10.0.
 """
 
@@ -11,6 +11,7 @@ import pytest
 
 from tests.cases.exports import exports
 from tests.cases.packed import write
+from tests.conftest import DATA
 from tests.replay import ask
 
 RELEASE = "sglang==0.5.9"
@@ -22,8 +23,17 @@ def answer(folder: Path, export: str) -> tuple[str, str]:
     return asked(folder)
 
 
-def asked(folder: Path) -> tuple[str, str]:
-    got = ask(folder, (RELEASE,))[RELEASE]
+def alone(folder: Path, export: str) -> Path:
+    """An export with hf_quant_config.json alone."""
+    write(exports("architectures")[export], folder)
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    del config["quantization_config"]
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    return folder
+
+
+def asked(folder: Path, release: str = RELEASE) -> tuple[str, str]:
+    got = ask(folder, (release,))[release]
     return got.answer, " ".join(got.reasons)
 
 
@@ -68,9 +78,27 @@ def test_nemotron_h_takes_the_method_of_its_quant_algo(tmp_path: Path) -> None:
 )
 def test_hf_quant_config_alone(export: str, expected: str, tmp_path: Path) -> None:
     """Quant_algo decides there, so that NVFP4 loads where the class takes it."""
-    folder = tmp_path / "c"
-    write(exports("architectures")[export], folder)
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    del config["quantization_config"]
-    (folder / "config.json").write_text(json.dumps(config), "utf-8")
-    assert asked(folder)[0] == expected
+    assert asked(alone(tmp_path / "c", export))[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("export", "expected", "why"),
+    [
+        ("ArceeForCausalLM-nvfp4", "yes", ""),
+        ("GPTBigCodeForCausalLM-nvfp4", "yes", ""),
+        ("LlamaForCausalLM-nvfp4", "yes", ""),
+        ("GraniteMoeForCausalLM-nvfp4", "no", "experts: no pattern excludes it"),
+        ("MixtralForCausalLM-nvfp4", "no", "k_scale"),
+    ],
+)
+def test_0_5_8_excludes_no_experts(export: str, expected: str, why: str, tmp_path: Path) -> None:
+    found, reasons = asked(alone(tmp_path / "c", export), "sglang==0.5.8")
+    assert found == expected
+    assert why in reasons
+
+
+@pytest.mark.parametrize(
+    ("fixture", "expected"), [("llama-fp8-kv8", "yes"), ("nanovl-fp8", "unknown")]
+)
+def test_0_5_8_takes_fp8_by_its_name(fixture: str, expected: str) -> None:
+    assert asked(DATA / fixture, "sglang==0.5.8")[0] == expected

@@ -35,12 +35,15 @@ def table_of(texts: list[str]) -> PatternTable:
 
 
 def bound(
-    release: str, excludes: list[str], entries: dict[str, str] | None = None
+    release: str,
+    excludes: list[str],
+    entries: dict[str, str] | None = None,
+    algo: str = "MIXED_PRECISION",
 ) -> BoundMetadata:
     runtime, version = release.split()
     model = ArchitectureProfile("M", "M", "m.py", ConfigMapper(prefix=(("hf.", "model."),)))
     profile = RuntimeProfile(runtime, version, "test", {"M": model})
-    return runtime_named(runtime).bind(profile, ["M"], entries or {}, excludes)
+    return runtime_named(runtime).bind(profile, ["M"], entries or {}, excludes, quant_algo=algo)
 
 
 @given(st.lists(TEXTS, max_size=8), NAMES)
@@ -121,6 +124,28 @@ def test_each_match_of_sglang_shows_how_and_in_which_spelling() -> None:
         hit = metadata.resolve(name).excluded
         assert hit is not None
         assert (hit.how, hit.pattern.original) == (how, original)
+
+
+@pytest.mark.parametrize(
+    ("algo", "pattern", "name", "found"),
+    [
+        ("FP8", "layers.0.mlp", "model.layers.0.mlp.down_proj", "substring"),
+        ("FP8", "model.layers.0*", "model.layers.0.mlp.down_proj", None),
+        ("NVFP4", "model.layers.0*", "model.layers.0.mlp.down_proj", "wildcard"),
+        ("NVFP4", "mtp*", "model.mtp.fc", None),
+        ("NVFP4", "model.layers.0.attn.q_a_proj", "model.layers.1.attn.q_a_proj", "fused part"),
+        ("NVFP4", "layers.0.attn.q_a_proj", "model.layers.1.attn.q_a_proj", "error"),
+        ("NVFP4", "hf.a", "model.a", None),
+    ],
+)
+def test_sglang_0_5_8_has_a_way_for_each_format(
+    algo: str, pattern: str, name: str, found: str | None
+) -> None:
+    metadata = bound("sglang 0.5.8", [pattern], algo=algo)
+    layer = metadata.resolve_module(name, experts=False)
+    how = "error" if layer.exclusion_error else layer.excluded and layer.excluded.how
+    assert how == found
+    assert metadata.resolve_module(name, experts=True).excluded is None
 
 
 def test_a_packed_name_below_an_empty_part_keeps_its_empty_parent() -> None:

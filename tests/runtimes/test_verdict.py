@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ckptfix.place import Place
-from ckptfix.runtimes.loads import Answer, Effect, Reason, no
+from ckptfix.runtimes.loads import Effect, Reason, no
 from ckptfix.runtimes.releases import known_targets
 from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
@@ -157,14 +157,6 @@ def test_the_pattern_that_excludes_a_quantized_module_is_named(tmp_path: Path) -
     assert wrong(judged)["model.layers.0.mlp.down_proj"] == (
         "model.layers.0.mlp* excludes it (substring)"
     )
-
-
-@pytest.mark.parametrize("fixture", ["llama-fp8-kv8", "llama-nvfp4-awq"])
-def test_what_was_not_modelled_is_unknown_whatever_is_stored(fixture: str) -> None:
-    """SGLang 0.5.8 reads ModelOpt's metadata, in a way that nobody wrote down."""
-    judged = verdict(FIXTURES / fixture, "sglang", "0.5.8")
-    assert judged.loads.answer is Answer.UNKNOWN
-    assert "not known to ckptfix" in judged.loads.in_short
 
 
 def test_the_headline_is_a_reason_with_the_effect_that_it_names() -> None:

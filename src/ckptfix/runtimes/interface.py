@@ -11,6 +11,7 @@ from types import MappingProxyType
 from msgspec import Struct, field
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.statements import MIXED
 from ckptfix.runtimes.common.bound import BoundMetadata, bind, bind_names
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.exclusion import Exclusion
@@ -28,8 +29,9 @@ Read = Callable[[Files, str, str], EffectiveMetadata | None]
 """(files, version, architecture) -> the metadata as the release stores it, None where it finds
 none. It raises StopsError where the release stops before it builds a layer, and NotModelOptError
 where it reads the metadata as another quantizer's."""
-MakeExclusion = Callable[[str, PatternTable, Packed], Exclusion]
-"""(version, exclude patterns, packed tables) -> the patterns as the release applies them."""
+MakeExclusion = Callable[[str, str, PatternTable, Packed], Exclusion]
+"""(version, quant_algo of the metadata as a whole, exclude patterns, packed tables) -> the patterns
+as the release applies them."""
 
 
 NeededOptions = Callable[[str, str, str, Mapping[str, str]], tuple[str, ...]]
@@ -170,6 +172,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
         entries: Mapping[str, str],
         excludes: Sequence[str],
         *,
+        quant_algo: str = MIXED,
         added_packed: Packed = MappingProxyType({}),
         mappers: tuple[ConfigMapper, ...] | None = None,
     ) -> BoundMetadata:
@@ -180,6 +183,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
             architectures: the outer model class, then the inner ones that it builds.
             entries: name -> quant_algo, in the order of quantized_layers; empty without any.
             excludes: the exclude patterns, in order.
+            quant_algo: that of the metadata as a whole, upper case.
             added_packed: what the classes add to their packed tables while they are built.
             mappers: what is applied to the names, where that is known; None: the classes' own.
 
@@ -187,7 +191,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
             CkptfixError: the release does not register the outer architecture.
         """
         rules = self.lookup_rules_of(profile.version)
-        exclusion = partial(self.exclusion, profile.version)
+        exclusion = partial(self.exclusion, profile.version, quant_algo)
         return bind(
             rules,
             exclusion,

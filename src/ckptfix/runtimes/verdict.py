@@ -201,6 +201,7 @@ def _judged(checkpoint: Checkpoint, target: Target, release: _Release) -> Target
         release.classes,
         {s.name: s.quant_algo or "" for s in metadata.entries},
         [statement.name for statement in metadata.excludes],
+        quant_algo=metadata.quant_algo,
         added_packed=family.added_packed(checkpoint.config.values),
         mappers=family.mappers,
     )

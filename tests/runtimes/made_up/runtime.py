@@ -27,8 +27,10 @@ class _WholeNames:
         return self.find(name)
 
 
-def _exclusion(version: str, patterns: PatternTable, packed: Packed) -> _WholeNames:
-    del version, packed
+def _exclusion(
+    version: str, quant_algo: str, patterns: PatternTable, packed: Packed
+) -> _WholeNames:
+    del version, quant_algo, packed
     return _WholeNames(patterns)
 
 

@@ -21,4 +21,5 @@ def bound_of(checkpoint: Checkpoint, target: Target) -> BoundMetadata | None:
         return None
     entries = {s.name: s.quant_algo or "" for s in metadata.entries}
     excludes = [statement.name for statement in metadata.excludes]
-    return runtime_named(target.runtime).bind(profile, [outer], entries, excludes)
+    runtime, algo = runtime_named(target.runtime), metadata.quant_algo
+    return runtime.bind(profile, [outer], entries, excludes, quant_algo=algo)

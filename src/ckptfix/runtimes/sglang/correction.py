@@ -95,8 +95,6 @@ def method_of(named: JsonObject, release: SglangRelease) -> str:
     if method == "mxfp8" and named.get("quant_algo") == "MXFP8":
         return method
     require_modelopt(named, method, own=_OWN, known=QUANT_METHODS)
-    if release.reading.unknown:
-        raise NotModelledError(release.reading.unknown, named, method)
     return _asked(named, release) if method == "modelopt" else method
 
 

@@ -11,8 +11,8 @@ from ckptfix.runtimes.common.patterns import (
     PatternTable,
     by_members,
 )
+from ckptfix.runtimes.sglang.excluding import SglangExcluding
 from ckptfix.runtimes.sglang.regexes import RegexTable
-from ckptfix.runtimes.sglang.releases import SglangExcluding
 
 
 class SglangExclusion(Struct, frozen=True):
@@ -33,7 +33,7 @@ class SglangExclusion(Struct, frozen=True):
         """
         if not self.table.patterns:
             return None
-        return self._by_expression(name) or self._skipped(name)
+        return self._by_expression(name) or self.skipped(name)
 
     def find_for_layer(self, name: str, *, experts: bool) -> Excluded | None:
         """The same, as SGLang checks it when it builds a layer (`get_quant_method`).
@@ -45,7 +45,7 @@ class SglangExclusion(Struct, frozen=True):
         """
         if not self.table.patterns:
             return None
-        skipped = None if experts else self._skipped(name)
+        skipped = None if experts else self.skipped(name)
         return skipped or self._by_expression(name)
 
     def _by_expression(self, name: str) -> Excluded | None:
@@ -58,8 +58,12 @@ class SglangExclusion(Struct, frozen=True):
         ignores = self.excluding.ignores_trailing_dots
         return self.table.in_whole_parts(name, ignore_last_dots=ignores)
 
-    def _skipped(self, name: str) -> Excluded | None:
-        """`is_layer_skipped`."""
+    def skipped(self, name: str) -> Excluded | None:
+        """What `is_layer_skipped` finds.
+
+        Raises:
+            LookupDisagreementError: it would raise.
+        """
         last = name.rpartition(".")[2]
         members = self.packed
         if last not in self.packed and self.excluding.knows_packed:

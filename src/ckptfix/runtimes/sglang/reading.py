@@ -76,7 +76,20 @@ def read_sglang(files: Files, release: SglangRelease) -> EffectiveMetadata | Non
     found = shown or _unshown(files, config)
     if found is None or not _is_complete(found, method, release.reading):
         found = _file(files, method)
-    return _from_config(files, found, _class_of(found, method), release)
+    return _renamed(_from_config(files, found, _class_of(found, method), release), release)
+
+
+def _renamed(found: EffectiveMetadata, release: SglangRelease) -> EffectiveMetadata:
+    """With the patterns of hf_quant_config.json as `remap_prefix` of the model class makes them."""
+    rule = release.reading.renames_in_file.get(release.architecture)
+    if rule is None or found.file != HF_QUANT_FILE:
+        return found
+    old, new = rule
+    renamed = (
+        replace(s, name=new + s.name.removeprefix(old)) if s.name.startswith(old) else s
+        for s in found.excludes
+    )
+    return replace(found, excludes=tuple(renamed))
 
 
 def _shown(files: Files, config: Mapping[str, Any], release: SglangRelease) -> JsonObject | None:

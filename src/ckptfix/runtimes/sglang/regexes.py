@@ -109,8 +109,8 @@ class RegexTable(Struct, frozen=True, dict=True):
         Raises:
             LookupDisagreementError: SGLang reaches a pattern that is not a regular expression.
         """
-        wholes = {name, name.removeprefix(_WRAPPER)}
-        parts = wholes | set(name.split("."))
+        wholes = self._wholes(name)
+        parts = wholes | self._parts(name)
         last = name.rpartition(".")[2]
         positions = [at for text in parts if (at := self._first(text)) is not None]
         if self._first_invalid is not None:
@@ -122,6 +122,14 @@ class RegexTable(Struct, frozen=True, dict=True):
         if at == self._first_invalid:
             raise LookupDisagreementError(f"{pattern.text} is not a valid regular expression")
         return Excluded(self._how(pattern, wholes, parts), pattern)
+
+    @staticmethod
+    def _wholes(name: str) -> set[str]:
+        return {name, name.removeprefix(_WRAPPER)}
+
+    @staticmethod
+    def _parts(name: str) -> set[str]:
+        return set(name.split("."))
 
     def _first(self, text: str) -> int | None:
         if text not in self._found:
@@ -148,6 +156,18 @@ class RegexTable(Struct, frozen=True, dict=True):
         if any(_fits(text, pattern.text) for text in wholes):
             return "wildcard" if "*" in pattern.text else "exact"
         return "path part" if any(_fits(text, pattern.text) for text in parts) else "fused part"
+
+
+class WholeRegexTable(RegexTable, frozen=True, dict=True):
+    """The same as SGLang 0.5.8 compiles them: for the name as it is, not for its parts."""
+
+    @staticmethod
+    def _wholes(name: str) -> set[str]:
+        return {name}
+
+    @staticmethod
+    def _parts(name: str) -> set[str]:  # noqa: ARG004 - the interface
+        return set()
 
 
 def _fits(text: str, pattern: str) -> bool:

@@ -1,6 +1,6 @@
 """Which release of SGLang does what. A release that changed nothing needs no row.
 
-Sources: every release from SGLang 0.5.9 to 0.5.23, sglang/srt/layers/quantization/modelopt_quant.py
+Sources: every release from SGLang 0.5.8 to 0.5.23, sglang/srt/layers/quantization/modelopt_quant.py
 (`is_layer_excluded`, `from_config`), .../utils.py, sglang/srt/models/utils.py,
 sglang/srt/configs/model_config.py (`_parse_modelopt_quant_config`) and
 sglang/srt/model_loader/weight_utils.py (`get_quant_config`). All were read in the wheels.
@@ -8,6 +8,7 @@ The rows of lookups are compared with the answers of the real functions by `tool
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -24,17 +25,22 @@ _SWAP: Final = (
 
 _LOOKUP_0_5_8: Final = LookupRules(
     since="0.5.8",
+    mapping=MappingRules(()),
+    dispatched=frozenset({"FP8", "NVFP4"}),
+    dispatched_experts=frozenset({"FP8", "NVFP4"}),
+)
+_LOOKUP_0_5_9: Final = replace(
+    _LOOKUP_0_5_8,
+    since="0.5.9",
     mapping=MappingRules(
         ("substr", "prefix", "suffix"),
         single_match=True,
         none_rules_delete=True,
         adds_unwrapped=True,
     ),
-    dispatched=frozenset({"FP8", "NVFP4"}),
-    dispatched_experts=frozenset({"FP8", "NVFP4"}),
 )
 _LOOKUP_0_5_15: Final = replace(
-    _LOOKUP_0_5_8,
+    _LOOKUP_0_5_9,
     since="0.5.15",
     candidates=VL_SWAP,
     head_candidate=True,
@@ -65,33 +71,12 @@ _LOOKUP_0_5_21: Final = replace(
 )
 LOOKUP: Final = (
     _LOOKUP_0_5_8,
+    _LOOKUP_0_5_9,
     _LOOKUP_0_5_15,
     _LOOKUP_0_5_17,
     _LOOKUP_0_5_18,
     _LOOKUP_0_5_20,
     _LOOKUP_0_5_21,
-)
-
-
-class SglangExcluding(Struct, frozen=True):
-    """How a release, and those after it up to the next row, applies exclude patterns."""
-
-    since: str
-    by_substring: bool = False
-    """A pattern matches anywhere in a name, not only whole dotted parts."""
-    ignores_trailing_dots: bool = False
-    """A trailing dot of a pattern is ignored."""
-    experts_replace: bool = False
-    """Below `experts`, only a pattern that contains the name counts."""
-    knows_packed: bool = False
-    """The members of qkv_proj and gate_up_proj are known even without a packed table."""
-
-
-EXCLUDING: Final = (
-    SglangExcluding("0.5.8", by_substring=True, experts_replace=True),
-    SglangExcluding("0.5.10", by_substring=True),
-    SglangExcluding("0.5.11", knows_packed=True),
-    SglangExcluding("0.5.13", knows_packed=True, ignores_trailing_dots=True),
 )
 
 
@@ -137,8 +122,8 @@ class SglangReading(Struct, frozen=True):
     """Architectures whose quant_method `modelopt` is that of quant_algo, where it corrects none."""
     algo_decides_by_gpu: tuple[str, ...] = ()
     """The same, where only a GPU with compute capability 10.x makes it so."""
-    unknown: str = ""
-    """What is not known of how it reads ModelOpt's metadata; empty where all is."""
+    renames_in_file: Mapping[str, tuple[str, str]] = MappingProxyType({})
+    """Architecture -> (start of an exclude pattern in hf_quant_config.json, what replaces it)."""
 
 
 _NEMOTRON_H: Final = (
@@ -167,8 +152,7 @@ _READING_0_5_8: Final = SglangReading(
     corrects=frozenset(),
     flat_kv_quant_algo=False,
     text_config_first=True,
-    unknown="its classes for FP8 and NVFP4 match exclude patterns in two other ways, which are not "
-    "known to ckptfix",
+    renames_in_file={"NemotronHForCausalLM": ("backbone", "model")},
 )
 _READING_0_5_9: Final = replace(
     _READING_0_5_8,
@@ -176,7 +160,6 @@ _READING_0_5_9: Final = replace(
     corrects=frozenset({""}),
     algo_decides=("NemotronHForCausalLM",),
     algo_decides_by_gpu=_TREATED_AS_NAMED,
-    unknown="",
 )
 _READING_0_5_10: Final = replace(
     _READING_0_5_9,
@@ -188,6 +171,7 @@ _READING_0_5_10: Final = replace(
     algo_decides_by_gpu=(),
     native_hybrids=("DeepseekV4ForCausalLM",),
     text_config_first=False,
+    renames_in_file={},
 )
 _READING_0_5_11: Final = replace(_READING_0_5_10, since="0.5.11")
 _READING_0_5_12: Final = replace(_READING_0_5_11, since="0.5.12")

@@ -5,17 +5,20 @@ from typing import Final
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, PARAMS_FILE
 from ckptfix.checkpoint.formats.native_rows import BLOCK_FP8
 from ckptfix.runtimes.common.effective import EffectiveMetadata
+from ckptfix.runtimes.common.exclusion import Exclusion
 from ckptfix.runtimes.common.layer_maps import HF_QUANT_FILE, Files
 from ckptfix.runtimes.common.patterns import Packed, PatternTable
 from ckptfix.runtimes.common.rows import row_for
 from ckptfix.runtimes.interface import Runtime
+from ckptfix.runtimes.sglang.before_0_5_9 import ExclusionByFormat
 from ckptfix.runtimes.sglang.config_object import stray_config
 from ckptfix.runtimes.sglang.correction import SglangRelease
+from ckptfix.runtimes.sglang.excluding import EXCLUDING
 from ckptfix.runtimes.sglang.exclusion import SglangExclusion
 from ckptfix.runtimes.sglang.methods import method_named
 from ckptfix.runtimes.sglang.mistral import chooses
 from ckptfix.runtimes.sglang.reading import read_sglang
-from ckptfix.runtimes.sglang.releases import CONFIG_CLASSES, EXCLUDING, LOOKUP, READING
+from ckptfix.runtimes.sglang.releases import CONFIG_CLASSES, LOOKUP, READING
 from ckptfix.runtimes.sglang.shared_experts import sglang_options
 
 _NAME: Final = "sglang"
@@ -25,8 +28,10 @@ def _read(files: Files, version: str, architecture: str) -> EffectiveMetadata | 
     return read_sglang(files, SglangRelease(row_for(_NAME, version, READING), architecture))
 
 
-def _exclusion(version: str, patterns: PatternTable, packed: Packed) -> SglangExclusion:
-    return SglangExclusion(row_for(_NAME, version, EXCLUDING), patterns, packed)
+def _exclusion(version: str, quant_algo: str, patterns: PatternTable, packed: Packed) -> Exclusion:
+    row = row_for(_NAME, version, EXCLUDING)
+    found = SglangExclusion(row, patterns, packed)
+    return ExclusionByFormat(found, is_fp8="FP8" in quant_algo) if row.by_format else found
 
 
 RUNTIME: Final = Runtime(

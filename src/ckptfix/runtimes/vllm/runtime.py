@@ -24,7 +24,12 @@ def _read(files: Files, version: str, architecture: str) -> EffectiveMetadata | 
     return read_vllm(files, row_for(_NAME, version, READING))
 
 
-def _exclusion(version: str, patterns: PatternTable, packed: Packed) -> VllmExclusion:
+def _exclusion(
+    version: str,
+    _quant_algo: str,
+    patterns: PatternTable,
+    packed: Packed,
+) -> VllmExclusion:
     return VllmExclusion(row_for(_NAME, version, EXCLUDING), patterns, packed)
 
 

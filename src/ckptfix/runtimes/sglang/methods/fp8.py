@@ -19,7 +19,7 @@ from ckptfix.runtimes.common.methods import (
 )
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject
-from ckptfix.runtimes.sglang.releases import EXCLUDING, SglangExcluding
+from ckptfix.runtimes.sglang.excluding import EXCLUDING, SglangExcluding
 
 _SCHEMES: Final = ("static", "dynamic")
 ROWS: Final = EXCLUDING
