@@ -28,6 +28,7 @@ _GENERIC: Final = frozenset(
     {"VllmConfig", "CacheConfig", "QuantizationConfig", "PretrainedConfig", "PreTrainedConfig"}
     | {"ModelConfig", "ParallelConfig", "MultiModalConfig", "SpeculativeConfig", "LoRAConfig"}
 )
+_MROPE: Final[Config] = {"rope_type": "default", "mrope_section": [24, 20, 20]}
 _HINTS: Final[Mapping[str, Config]] = {
     "AliceAIForCausalLM": {"kda_allow_negative_eigenvalues": False},
     "KimiLinearForCausalLM": {
@@ -43,6 +44,8 @@ _HINTS: Final[Mapping[str, Config]] = {
     "Glm5NextForCausalLM": {"index_kpool_always_select_tail": True},
     "Step3p5ForCausalLM": {"use_moe_router_bias": True},
     "Step3p7ForConditionalGeneration": {"use_rope2d": True},
+    "Qwen3VLForConditionalGeneration": {"rope_scaling": _MROPE},
+    "Qwen3VLMoeForConditionalGeneration": {"rope_scaling": _MROPE},
     "Gemma2ForCausalLM": {
         "hidden_act": "gelu_pytorch_tanh",
         "hidden_activation": "gelu_pytorch_tanh",

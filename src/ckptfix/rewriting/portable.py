@@ -32,15 +32,9 @@ class PortablePlan(Struct, frozen=True):
 
     @property
     def harmed(self) -> tuple[TargetVerdict, ...]:
-        """Targets that would build a module incorrectly which they build correctly now.
-
-        A target that already builds modules incorrectly loses nothing if it stops afterwards.
-        """
-        return tuple(
-            new
-            for old, new in zip(self.before, self.after, strict=True)
-            if (new.refused and not old.fails) or not _names(new.wrong) <= _names(old.wrong)
-        )
+        """Targets that would build a module incorrectly which they build correctly now."""
+        pairs = zip(self.before, self.after, strict=True)
+        return tuple(new for old, new in pairs if harms(old, new))
 
     @property
     def cured(self) -> tuple[TargetVerdict, ...]:
@@ -65,6 +59,17 @@ class PortablePlan(Struct, frozen=True):
     def failing_after(self) -> int:
         """The same after it."""
         return _failing(self.after)
+
+
+def harms(before: TargetVerdict, after: TargetVerdict) -> bool:
+    """Whether a target builds a module correctly before and not after.
+
+    One that builds modules incorrectly loses nothing if it stops afterwards, and one that stops
+    builds none.
+    """
+    if before.refused:
+        return False
+    return (after.refused and not before.fails) or not _names(after.wrong) <= _names(before.wrong)
 
 
 def plan_for_targets(

@@ -16,7 +16,7 @@ from ckptfix.checkpoint.dialects.interface import Reading, Speller, SpellingTask
 from ckptfix.checkpoint.dialects.statements import Statement, value_at
 from ckptfix.place import Place
 from ckptfix.rewriting.plan import FileChange, Plan, rewritten
-from ckptfix.rewriting.portable import PortablePlan
+from ckptfix.rewriting.portable import PortablePlan, harms
 from ckptfix.rewriting.proof import find_harm
 from ckptfix.rewriting.rebuild.plan import changed_file
 from ckptfix.rewriting.wanted_names import Spelling, WantedNames
@@ -120,11 +120,7 @@ class SpelledPlanner(Struct, frozen=True, dict=True):
 
     def _harms(self, attempt: Attempt) -> bool:
         pairs = zip(self.before, attempt.after, strict=True)
-        return any(
-            (new.refused and not old.fails)
-            or not {m.label for m in new.wrong} <= {m.label for m in old.wrong}
-            for old, new in pairs
-        )
+        return any(harms(old, new) for old, new in pairs)
 
     def _attempt(self, spelling: Spelling, *, drops: bool) -> Attempt:
         """Changes in one spelling; modules that are still wrong are added until none remains."""

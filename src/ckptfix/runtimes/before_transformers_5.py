@@ -49,16 +49,36 @@ def written_later(checkpoint: Checkpoint, target: Target) -> str:
     values = checkpoint.config_values or {}
     written = values.get("transformers_version")
     takes_it = runtime_named(target.runtime).takes_transformers_5(target.profile_version)
-    if takes_it or not isinstance(written, str):
+    if takes_it:
+        return ""
+    if target.runtime in _facts()["rotary"]["needs_rope_scaling"] and _lacks_scaling(values):
+        return (
+            "it reads rope_scaling, and config.json has rope_parameters with mrope_section instead"
+        )
+    if not isinstance(written, str):
         return ""
     key = next(_read_differently(values), "") if _AFTER_4.match(written) else ""
     by = f"transformers {visible(written)} wrote {key} in its config.json, and this release"
     return f"{by} takes none from 5 on, which may read that differently" if key else ""
 
 
+def _languages(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [part for key, _ in NESTED_CONFIGS if isinstance(part := values.get(key), dict)]
+
+
+def _lacks_scaling(values: Mapping[str, Any]) -> bool:
+    """Whether rotary settings with `mrope_section` stand under the name of transformers 5 alone."""
+    return any(
+        isinstance(rotary := part.get("rope_parameters"), dict)
+        and "mrope_section" in rotary
+        and not isinstance(part.get("rope_scaling"), dict)
+        for part in (values, *_languages(values))
+    )
+
+
 def _read_differently(values: Mapping[str, Any]) -> Iterator[str]:
     """Keys of a config that transformers 5 wrote which mean something else before it."""
-    languages = [part for key, _ in NESTED_CONFIGS if isinstance(part := values.get(key), dict)]
+    languages = _languages(values)
     for part in (values, *languages):
         rotary = part.get("rope_parameters")
         if isinstance(rotary, dict) and any(isinstance(each, dict) for each in rotary.values()):

@@ -166,7 +166,7 @@ def test_it_is_a_finding_and_the_answer_of_the_first_screen(tmp_path: Path, call
     )
     assert "error CKF703" in call("check", directory, "--runtime", "vllm==0.33.0", "-v").stdout
     screen = call("check", directory).stdout
-    assert f"vllm 0.15.0 to 0.33.0        {answer}" in screen
+    assert f"vllm 0.15.0 to 0.33.0   {answer}" in screen
 
 
 @pytest.mark.parametrize("missing", ["embedder.weight", "cls_token.token", "pos_embed"])
