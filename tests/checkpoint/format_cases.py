@@ -71,6 +71,7 @@ OTHER_CASES: list[tuple[str, int, dict[str, Any]]] = [
         {"weight": FP8_WEIGHT, "weight_scale": ("BF16", (OUT,)), "input_scale": BF16_SCALAR},
     ),
     ("FP8_BLOCK", 128, {"weight": FP8_WEIGHT, "weight_scale": ("BF16", (2, 3))}),
+    ("FP8_TENSOR_INV", 0, {"weight": FP8_WEIGHT, "weight_scale_inv": BF16_SCALAR}),
     ("FP8_BLOCK_INV", 128, {"weight": FP8_WEIGHT, "weight_scale_inv": ("F32", (2, 3))}),
     ("FP8_BLOCK_INV", 64, {"weight": FP8_WEIGHT, "weight_scale_inv": ("F32", (4, 6))}),
     (

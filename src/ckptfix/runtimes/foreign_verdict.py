@@ -21,6 +21,7 @@ from ckptfix.runtimes.placing import placed
 from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.release_names import bound_names
+from ckptfix.runtimes.renamed_scales import renames_scales
 from ckptfix.runtimes.structure import Tree, class_reasons, structure_reasons
 from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
@@ -59,6 +60,7 @@ def judge_foreign(
     names = bound_names(checkpoint, target, family, outer)
     dtypes = {name: tensor.dtype for name, tensor in checkpoint.table.tensors.items()}
     lookup = method.bind(found, names, dtypes)
+    classes = [outer, *family.inner_of(checkpoint.config.nested)]
     reached = names if method.maps_names else names.unmapped()
     judge_ = MethodJudge(
         checkpoint,
@@ -66,6 +68,7 @@ def judge_foreign(
         found.place(),
         drops_strays=runtime.drops_strays,
         is_dequantized=family.is_dequantized,
+        renames_scales=renames_scales(target, classes),
     )
     try:
         modules = judge_.judge(placed(checkpoint, family))
@@ -74,7 +77,6 @@ def judge_foreign(
         return not_read(checkpoint, target, reason)
     kv_cache = any(found.get(key) for key in _DECLARE_CACHE)
     metadata = EffectiveMetadata(found.file, found.path, "", kv_cache=kv_cache)
-    classes = [outer, *family.inner_of(checkpoint.config.nested)]
     expected = expected_for(checkpoint, family, target, classes, has_config=True)
     tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=kv_cache, takes=KNOWN_ROLES)
     stops = tuple(class_reasons(checkpoint, expected))

@@ -5,10 +5,11 @@ tensors. A release stops at a tensor that its layer has no parameter for, and do
 not report a parameter that no tensor fills (vllm 0.33.0, vllm/model_executor/models/utils.py).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.draft_layers import draft_root
@@ -20,9 +21,12 @@ from ckptfix.runtimes.common.methods import Layer, LayerKind, Lookup, NotKnownEr
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.loads import Effect
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
+from ckptfix.runtimes.renamed_scales import INVERSE, RENAMED
 from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.text import visible
 
+_TENSOR: Final = "FP8_TENSOR"
+_TENSOR_INVERSE: Final = "FP8_TENSOR_INV"
 _BLOCKS_INVERSE: Final = "FP8_BLOCK_INV"
 _OUTPUT_SCALE: Final = "output_scale"
 KNOWN_ROLES: Final = frozenset({*(role.name for role in ROLES), _OUTPUT_SCALE})
@@ -43,6 +47,8 @@ class MethodJudge(Struct, frozen=True):
     """The release skips a tensor that its layer has no parameter for."""
     is_dequantized: Callable[[str], bool] = lambda name: False  # noqa: ARG005 - of most classes
     """Whether the loader dequantizes a module of the checkpoint in blocks of FP8."""
+    renames_scales: bool = False
+    """The loader renames scales of FP8, as `RENAMED` says."""
 
     def judge(self, modules: Sequence[RuntimeModule]) -> tuple[ModuleVerdict, ...]:
         """The verdicts; embeddings and convolutions count only if they are stored quantized.
@@ -112,6 +118,8 @@ class MethodJudge(Struct, frozen=True):
             return None, "", str(error)
         if scheme is None or layer is None or not layer.formats:
             return None, f"nothing in {self.file} quantizes it for this release", ""
+        if self.renames_scales and _TENSOR in layer.formats:
+            layer = replace(layer, formats=(*layer.formats, _TENSOR_INVERSE))
         return layer, scheme.decided_by, ""
 
     def _misfit(
@@ -130,21 +138,39 @@ class MethodJudge(Struct, frozen=True):
                 return why, Effect.STOPS
             if why := _wrong_groups(layer, fit):
                 return why, Effect.STOPS
-            lost = sorted(layer.takes - self.checkpoint.modules[member].tensors.keys())
-            if lost:
-                message = f"{visible(member)} has no {lost[0]}, which this release requires"
-                return message, Effect.WRONG_WEIGHTS
+            if lost := self._lost(member, layer):
+                return lost
         if module.kind != "experts" and (why := _uneven(layer, fits)):
             return why, Effect.STOPS
         return "", Effect.STOPS
 
+    def _lost(self, member: str, layer: Layer) -> tuple[str, Effect] | None:
+        """A parameter that nothing fills, among them that of a scale that gets another name."""
+        if self.renames_scales and INVERSE in layer.takes:
+            text = f"its loader takes {visible(member)}.{INVERSE} for {RENAMED[INVERSE]}"
+            effect = Effect.WRONG_WEIGHTS if self.drops_strays else Effect.STOPS
+            return f"{text}, which a layer with blocks does not have", effect
+        lost = sorted(layer.takes - self._roles(member))
+        message = f"{visible(member)} has no {lost[0]}, which this release requires" if lost else ""
+        return (message, Effect.WRONG_WEIGHTS) if lost else None
+
     def _strays(self, member: str, layer: Layer) -> str:
         if self.drops_strays:
             return ""
-        stored = self.checkpoint.modules[member].tensors.keys()
-        odd = stored - layer.takes - layer.passes_over - _WITHOUT_PARAMETER - {_OUTPUT_SCALE}
+        odd = (
+            self._roles(member)
+            - layer.takes
+            - layer.passes_over
+            - _WITHOUT_PARAMETER
+            - {_OUTPUT_SCALE}
+        )
         reason = f"has no parameter for {visible(member)}.{min(odd)}" if odd else ""
         return reason or self._stray_output(member)
+
+    def _roles(self, member: str) -> Set[str]:
+        """What a module stores, by the names of the parameters that it is loaded into."""
+        stored = self.checkpoint.modules[member].tensors.keys()
+        return {RENAMED.get(role, role) for role in stored} if self.renames_scales else stored
 
     def _stray_output(self, member: str) -> str:
         """An output_scale of anything but the projections whose outputs are cached."""

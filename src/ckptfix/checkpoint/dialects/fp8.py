@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from ckptfix.checkpoint.dialects.fields import Fields
-from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Reading
+from ckptfix.checkpoint.dialects.interface import (
+    Claim,
+    Dialect,
+    Documents,
+    NameList,
+    Reading,
+    Role,
+)
 from ckptfix.checkpoint.dialects.reading import counted, in_whole_parts
 from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
 from ckptfix.checkpoint.dialects.spelling import SKIP_LIST
@@ -36,7 +43,8 @@ class _Fp8:
     quantizer = "fine-grained FP8"
     own_files = ()
     name_fields = _LISTS
-    roles = ()
+    # Of the models that Mistral publishes, each next to a `weight_scale_inv` of one value.
+    roles = (Role("activation_scale", "scalar", is_scale=True, optional=True),)
     writer = None
     speller = SKIP_LIST
     reading = Reading(_decides, _matches)

@@ -68,6 +68,7 @@ _TENSOR: Final = ScaleLayout("one in the model's dtype", NUMBERS, scalar)
 _CHANNEL: Final = ScaleLayout("rows in the model's dtype", TO_F32, rows)
 _BLOCKS: Final = ScaleLayout("blocks in the model's dtype", FLOATS, any_blocks)
 _INVERSE: Final = ScaleLayout("weight_scale_inv", FLOATS, any_blocks)
+_INVERSE_TENSOR: Final = ScaleLayout("one weight_scale_inv", NUMBERS, scalar)
 _GROUPS: Final = ScaleLayout("groups in the model's dtype", FLOATS, _group_or_channel)
 _ROW_GROUPS: Final = ScaleLayout("groups in rows", FLOATS, row_groups)
 _BY_16: Final = ScaleLayout("groups and a reciprocal", ("F8_E4M3",), groups(16))
@@ -116,6 +117,8 @@ OTHER_FORMATS: Final = (
            quantizer=_CT_OR_QUARK),
     Format("FP8_BLOCK", _FP8, _BLOCKS, _ANY, may_have=_INPUT, scalars=NUMBERS, quantizer=_CT),
     Format("FP8_BLOCK_INV", _FP8, _INVERSE, _ANY, scale="weight_scale_inv", is_native=True),
+    Format("FP8_TENSOR_INV", _FP8, _INVERSE_TENSOR, _ANY, may_have=("activation_scale",),
+           scale="weight_scale_inv", scalars=NUMBERS, is_native=True),
     Format("INT8_TENSOR", _INT8, _TENSOR, _ANY, scalars=NUMBERS, zeros=_PLAIN_ZEROS,
            may_have=("input_scale", "input_zero_point", "weight_zero_point"),
            quantizer=_CT_OR_QUARK),

@@ -208,7 +208,9 @@ def _nvfp4(stored: StoredWeight) -> StoredWeight:
 
 
 UNPACK: Final[Mapping[str, Callable[[StoredWeight], StoredWeight]]] = {
-    **dict.fromkeys(("FP8_TENSOR", "FP8_CHANNEL", "FP8_BLOCK", "FP8_BLOCK_INV"), _fp8),
+    **dict.fromkeys(
+        ("FP8_TENSOR", "FP8_CHANNEL", "FP8_TENSOR_INV", "FP8_BLOCK", "FP8_BLOCK_INV"), _fp8
+    ),
     **dict.fromkeys(("INT8_TENSOR", "INT8_CHANNEL"), _int8),
     **dict.fromkeys(("INT4_PACKED", "INT8_PACKED"), _packed_ints),
     **dict.fromkeys(("GPTQ_INT4", "GPTQ_INT8"), _gptq),
