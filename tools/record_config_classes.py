@@ -22,7 +22,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from place_learner.config_classes import record, rope
+from place_learner.config_classes import layer_kinds, record, rope
 
 LIBRARY: Final = (
     Path(__file__).resolve().parents[1] / "src" / "ckptfix" / "runtimes" / "config_classes"
@@ -108,7 +108,11 @@ def library() -> dict[str, Any]:
         | set(modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES)
     )
     readers = {name: CONFIG_MAPPING[name] for name in names if name in CONFIG_MAPPING}
-    head = {"transformers": transformers.__version__, "rope": rope(transformers.LlamaConfig)}
+    head = {
+        "transformers": transformers.__version__,
+        "rope": rope(transformers.LlamaConfig),
+        "layer_kinds": layer_kinds(transformers.Qwen3Config),
+    }
     return {**head, "classes": Recorder(readers, CONFIG_MAPPING).classes()}
 
 

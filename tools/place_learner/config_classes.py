@@ -19,6 +19,9 @@ KINDS: Final[Mapping[str, tuple[Any, ...]]] = {
 }
 """Kind of JSON value -> some that are tried; a kind is refused where all of them are."""
 STRICT: Final = "StrictDataclassFieldValidationError"
+STRICT_CLASS: Final = "StrictDataclassClassValidationError"
+_LISTED: Final = {"layer_types": "full_attention", "mlp_layer_types": "dense"}
+"""Key of a list -> a kind that every class takes."""
 IGNORED: Final = {"architectures", "model_type", "transformers_version", "_name_or_path", "dtype"}
 """Keys that every config has, or that are no settings of a model."""
 _SETTINGS: Final = ("rope_parameters", "rope_scaling")
@@ -96,8 +99,44 @@ def record(config_class: Any, base: frozenset[str], name_of: Any) -> dict[str, A
         "numbers": {k: v for k, v in numbers.items() if type(v) is int and "token" not in k},
         "refuses": refuses,
         "checks_rope": _checks_rope(config_class),
+        "layer_lists": layer_lists(config_class),
         "follows": follows(config_class),
         "from_around": from_around(config_class),
+    }
+
+
+def layer_lists(config_class: Any) -> list[str]:
+    """Keys of lists that it refuses without one of `layer_kinds` for every layer."""
+    whole = config_class().to_dict()
+    number = whole.get("num_hidden_layers")
+    if type(number) is not int:
+        return []
+    found = []
+    for key, kind in _LISTED.items():
+        tried = ([kind] * number, [kind] * (number + 1), ["made up"] * number)
+        errors = tuple(_error(config_class, {**whole, key: kinds}) for kinds in tried)
+        if errors == ("", STRICT_CLASS, STRICT_CLASS):
+            found.append(key)
+    return found
+
+
+def layer_kinds(config_class: Any) -> dict[str, list[str]]:
+    """Key of such a list -> the kinds that it may hold.
+
+    Args:
+        config_class: one with such lists.
+    """
+    from transformers import configuration_utils as library
+
+    names = (
+        *library.ALLOWED_LAYER_TYPES,
+        *library._LEGACY_LAYER_TYPE_REMAP,
+    )
+    whole = config_class().to_dict()
+    number = whole["num_hidden_layers"]
+    return {
+        key: [n for n in names if not _error(config_class, {**whole, key: [n] * number})]
+        for key in layer_lists(config_class)
     }
 
 

@@ -147,6 +147,8 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     place."""
     needs: tuple[str, ...] = ()
     """Keys that the language model's config must have: the classes read them, nothing sets them."""
+    not_null: tuple[str, ...] = ()
+    """Keys of the language model's config at whose null the classes stop."""
     refuses_metadata: str = ""
     """Why every quantization config stops the class, as the end of a sentence."""
     divides_by: tuple[str, ...] = ()

@@ -22,7 +22,12 @@ from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.release_names import bound_names
 from ckptfix.runtimes.renamed_scales import renames_scales
-from ckptfix.runtimes.structure import Tree, class_reasons, structure_reasons
+from ckptfix.runtimes.structure import (
+    Tree,
+    class_reasons,
+    companion_reasons,
+    structure_reasons,
+)
 from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
 from ckptfix.text import visible
@@ -66,6 +71,7 @@ def judge_foreign(
         checkpoint,
         lookup,
         found.place(),
+        foreign.method,
         drops_strays=runtime.drops_strays,
         is_dequantized=family.is_dequantized,
         renames_scales=renames_scales(target, classes),
@@ -80,7 +86,14 @@ def judge_foreign(
     expected = expected_for(checkpoint, family, target, classes, has_config=True)
     tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=kv_cache, takes=KNOWN_ROLES)
     stops = tuple(class_reasons(checkpoint, expected))
-    faults = (*stops, *structure_reasons(tree))
+    judged = {
+        member
+        for module in modules
+        if module.resolved != UNQUANTIZED or not module.agrees
+        for member in module.members
+    }
+    strays = companion_reasons(tree, judged, judge_.reads_output)
+    faults = (*stops, *structure_reasons(tree), *strays)
     verdict = TargetVerdict(
         target, modules=modules, faults=faults, metadata=metadata, names=reached
     )

@@ -100,6 +100,9 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     only_if: tuple[OnlyIfSpec, ...] = ()
     experts: tuple[str, ...] = ()
     """Modules of every expert; empty if not known."""
+    bank_parameters: tuple[str, ...] = ()
+    """All parameters that a bank of experts has in addition to its projections, where each of these
+    is stored as one tensor in MXFP4."""
     with_weight: dict[str, tuple[str, ...]] = {}
     """Module -> parameters that it has in addition to its weight; `a|b` where it may have
     either."""

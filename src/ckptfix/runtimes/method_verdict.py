@@ -28,10 +28,13 @@ from ckptfix.text import visible
 _TENSOR: Final = "FP8_TENSOR"
 _TENSOR_INVERSE: Final = "FP8_TENSOR_INV"
 _BLOCKS_INVERSE: Final = "FP8_BLOCK_INV"
-_OUTPUT_SCALE: Final = "output_scale"
-KNOWN_ROLES: Final = frozenset({*(role.name for role in ROLES), _OUTPUT_SCALE})
+OUTPUT_SCALE: Final = "output_scale"
+KNOWN_ROLES: Final = frozenset({*(role.name for role in ROLES), OUTPUT_SCALE})
 _KV_PROJECTIONS: Final = ("q_proj", "k_proj", "v_proj")
-"""Their output_scale is that of the KV cache (vllm 0.33.0, quantization/fp8.py)."""
+_OUTPUTS_OF: Final = ("fp8", "quark")
+"""Values of quant_method whose classes read the output_scale of these projections: it is that of
+the KV cache (vllm 0.33.0, quantization/fp8.py and quark/quark.py `get_cache_scale`). For other
+classes it has no place, as anywhere else."""
 _WITHOUT_PARAMETER: Final = frozenset({"bias", *KV_ROLES})
 """Tensors of a layer or its attention, quantized or not."""
 
@@ -43,6 +46,8 @@ class MethodJudge(Struct, frozen=True):
     lookup: Lookup
     file: str
     """The metadata that the class reads, for messages."""
+    method: str
+    """Its quant_method."""
     drops_strays: bool = False
     """The release skips a tensor that its layer has no parameter for."""
     is_dequantized: Callable[[str], bool] = lambda name: False  # noqa: ARG005 - of most classes
@@ -89,8 +94,8 @@ class MethodJudge(Struct, frozen=True):
         layer, by, error = self._layer(module)
         if layer is None:
             labels = sorted({stored.label() for stored in formats})
-            if labels == [UNQUANTIZED] and not error:
-                by = next(filter(None, map(self._stray_output, module.members)), "")
+            if labels == [UNQUANTIZED]:
+                by = ""
             resolved = "error" if error else UNQUANTIZED
             return ModuleVerdict.of(module, labels=labels, resolved=resolved, reason=error or by)
         fits = [_fit(layer, stored) for stored in formats]
@@ -135,7 +140,7 @@ class MethodJudge(Struct, frozen=True):
                 reason = f"{visible(decided_by)} declares {layer.formats[0]}"
                 return reason, _mismatch_effect(layer, stored)
             if why := self._strays(member, layer):
-                return why, Effect.STOPS
+                return why, Effect.WRONG_WEIGHTS if self.drops_strays else Effect.STOPS
             if why := _wrong_groups(layer, fit):
                 return why, Effect.STOPS
             if lost := self._lost(member, layer):
@@ -155,31 +160,25 @@ class MethodJudge(Struct, frozen=True):
         return (message, Effect.WRONG_WEIGHTS) if lost else None
 
     def _strays(self, member: str, layer: Layer) -> str:
-        if self.drops_strays:
-            return ""
-        odd = (
-            self._roles(member)
-            - layer.takes
-            - layer.passes_over
-            - _WITHOUT_PARAMETER
-            - {_OUTPUT_SCALE}
-        )
-        reason = f"has no parameter for {visible(member)}.{min(odd)}" if odd else ""
-        return reason or self._stray_output(member)
+        """What the module has besides the parameters of its layer."""
+        stored = self._roles(member)
+        odd = stored - layer.takes - layer.passes_over - _WITHOUT_PARAMETER - {OUTPUT_SCALE}
+        if OUTPUT_SCALE in stored and not self.reads_output(member):
+            odd |= {OUTPUT_SCALE}
+        return f"has no parameter for {visible(member)}.{min(odd)}" if odd else ""
+
+    def reads_output(self, member: str) -> bool:
+        """Whether the class takes the output_scale of a module for a scale of the KV cache.
+
+        A release that drops it where the cache is not quantized needs none.
+        """
+        is_cached = member.rpartition(".")[2] in _KV_PROJECTIONS
+        return is_cached and (self.drops_strays or self.method in _OUTPUTS_OF)
 
     def _roles(self, member: str) -> Set[str]:
         """What a module stores, by the names of the parameters that it is loaded into."""
         stored = self.checkpoint.modules[member].tensors.keys()
         return {RENAMED.get(role, role) for role in stored} if self.renames_scales else stored
-
-    def _stray_output(self, member: str) -> str:
-        """An output_scale of anything but the projections whose outputs are cached."""
-        stored = self.checkpoint.modules[member].tensors
-        if self.drops_strays:
-            return ""
-        if _OUTPUT_SCALE not in stored or member.rpartition(".")[2] in _KV_PROJECTIONS:
-            return ""
-        return f"has no parameter for {visible(member)}.{_OUTPUT_SCALE}"
 
 
 def _kind_of(module: RuntimeModule) -> LayerKind | None:

@@ -12,6 +12,7 @@ from ckptfix.checkpoint.model_config import DRAFT_KEYS, NESTED_CONFIGS, DraftLay
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.kinds import kind_of
 from ckptfix.runtimes.common.rows import known_row
+from ckptfix.runtimes.config_classes.layer_lists import wrong_list
 from ckptfix.runtimes.facts import FACTS
 
 _LANGUAGE: Final = frozenset(key for key, _ in NESTED_CONFIGS)
@@ -32,6 +33,8 @@ class ClassRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Kinds of values, joined by `|` -> keys that the class refuses them for."""
     checks_rope: bool = False
     """It refuses rotary settings that lack what their type needs."""
+    layer_lists: tuple[str, ...] = ()
+    """Keys of lists that it refuses without a kind for every layer, each one that it knows."""
     follows: dict[str, str] = {}
     """Key -> the one whose number it takes where it is missing or null."""
     from_around: tuple[str, ...] = ()
@@ -40,7 +43,8 @@ class ClassRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def reads_like(self, other: "ClassRecord") -> bool:
         """Whether another class makes the same of every key."""
-        return self == replace(other, checks_rope=self.checks_rope, follows=self.follows)
+        own = {key: getattr(self, key) for key in ("checks_rope", "follows", "layer_lists")}
+        return self == replace(other, **own)
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,11 +55,14 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     runtime: str = ""
     source: str = ""
     """Where facts come from that no tool recorded."""
+    layer_kinds: dict[str, frozenset[str]] = {}
+    """Key of a list with the kind of every layer -> the kinds that classes know."""
     rope: dict[str, tuple[str, ...]] = {}
     """Type of rotary settings -> keys without which they are refused."""
 
 
 _QUANTIZATION: Final = "quantization_config"
+_LAYERS: Final = "num_hidden_layers"
 
 
 class ConfigClassesRow(Struct, frozen=True):
@@ -86,11 +93,15 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
         }
 
     def refusals(self, values: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, str]]:
-        """(Path of a value that it refuses, kind of the value), those in nested configs too."""
+        """(Path of a value that it refuses, its kind or what it is), in nested configs too."""
         for key, value in values.items():
             kind = kind_of(value)
             if kind in self._refused.get(key, ()):
                 yield (*path, key), kind
+        for key in self.record.layer_lists:
+            known = _file(_library(self.row)).layer_kinds.get(key, ())
+            if what := wrong_list(values.get(key), known, self.with_defaults(values).get(_LAYERS)):
+                yield (*path, key), what
         if self.record.checks_rope:
             yield from self._rope_refusals(values, path)
         for key, inner in self._nested(values):

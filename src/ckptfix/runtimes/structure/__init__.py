@@ -10,6 +10,7 @@ SGLang reports neither (vLLM 0.33.0, vllm/model_executor/models/utils.py
 from collections.abc import Iterator
 
 from ckptfix.runtimes.loads import Reason
+from ckptfix.runtimes.structure.companions import companion_reasons, weightless_reasons
 from ckptfix.runtimes.structure.conditions import condition_reasons
 from ckptfix.runtimes.structure.experts import expert_reasons
 from ckptfix.runtimes.structure.layers import layer_reasons
@@ -26,6 +27,7 @@ __all__ = [
     "Expected",
     "Tree",
     "class_reasons",
+    "companion_reasons",
     "learned_size_reasons",
     "structure_reasons",
 ]
@@ -44,6 +46,8 @@ def structure_reasons(tree: Tree) -> Iterator[Reason]:
         yield from expert_reasons(tree)
     yield from incomplete_reasons(tree)
     yield from foreign_reasons(tree)
+    if not tree.takes:
+        yield from weightless_reasons(tree)
     for part in (tree, *tree.towers):
         yield from beside_reasons(part)
         yield from part_reasons(part)

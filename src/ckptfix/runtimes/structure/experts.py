@@ -5,12 +5,17 @@ from typing import Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.runtimes.loads import Effect, Reason
-from ckptfix.runtimes.structure.tree import Tree
+from ckptfix.runtimes.structure.companions import COMPANIONS
+from ckptfix.runtimes.structure.tree import Tree, some
 from ckptfix.text import visible
 
 _COUNTS: Final = ("num_experts", "num_local_experts", "n_routed_experts")
 _BANK: Final = EXPERTS.rstrip(".")
 _STACKED: Final = (("gate_up_proj", "down_proj"), ("input_linear", "output_linear"))
+_CODES: Final = "blocks"
+_ORDER: Final = "g_idx"
+"""Every release passes over it, and needs none."""
+_BIAS: Final = "_bias"
 _ROUTERS: Final = ("gate", "router")
 
 
@@ -65,6 +70,7 @@ def _uneven_banks(tree: Tree) -> Iterator[Reason]:
         elif dot:
             stacked.setdefault(head + _BANK, set()).add(number)
     yield from _halves(tree, stacked)
+    yield from _parameters(tree, stacked)
     for head, experts in banks.items():
         yield from _uneven(tree, head, experts)
 
@@ -77,6 +83,25 @@ def _halves(tree: Tree, stacked: Mapping[str, Set[str]]) -> Iterator[Reason]:
             if len(present) == 1:
                 (missing,) = set(pair) - parts
                 yield tree.uninitialised(f"{bank}.{missing}", bank)
+
+
+def _parameters(tree: Tree, stacked: Mapping[str, Set[str]]) -> Iterator[Reason]:
+    """Banks in MXFP4 without one of their parameters, or with another one."""
+    known = tree.layout.spec.bank_parameters if tree.layout else ()
+    modules = tree.checkpoint.modules
+    for bank, parts in stacked.items() if known else ():
+        held = [modules[name] for part in parts if (name := f"{bank}.{part}") in modules]
+        if not any(_CODES in module.tensors for module in held):
+            continue
+        own = modules[bank].tensor_names if bank in modules else {}
+        for name in known:
+            spelled = f"{bank}.{name.removesuffix(_BIAS)}"
+            moved = spelled in modules and "bias" in modules[spelled].tensors
+            if name not in own and (tree.runtime.drops_strays or not moved):
+                yield tree.uninitialised(f"{bank}.{name}", bank)
+        others = [own[role] for role in own if role not in (*known, _ORDER, *COMPANIONS)]
+        if others:
+            yield Reason(f"has no parameter for {some(others)}", tree.stops, tensor=others[0])
 
 
 def _uneven(tree: Tree, head: str, experts: dict[str, set[str]]) -> Iterator[Reason]:

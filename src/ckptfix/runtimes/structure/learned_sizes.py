@@ -1,13 +1,14 @@
 """Tensors whose size differs from the one that was learned from the class."""
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Final
 
 from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.learned.sizes import SizeRow
 from ckptfix.runtimes.learned.table import mask
 from ckptfix.runtimes.loads import Reason
-from ckptfix.runtimes.structure.sizes import Sizes, misfit, stored_shape
+from ckptfix.runtimes.structure.sizes import Sizes, misfit, mismatch, stored_shape
 from ckptfix.runtimes.structure.tree import Tree
 
 _PLAIN: Final = ("BF16", "F16", "F32")
@@ -48,8 +49,22 @@ def _misfit(tree: Tree, module: Module, role: str, row: SizeRow, expected: Sizes
         return None
     name = "" if role == "weight" else module.tensor_names[role]
     if len(stored) != len(expected):
-        return None
+        return _of_other_dimensions(module, role, stored, expected)
     return misfit(tree, row, module, stored, expected, name=name)
+
+
+def _of_other_dimensions(
+    module: Module, role: str, stored: tuple[int, ...], expected: Sizes
+) -> Reason | None:
+    """A vector, or a parameter, of which the loader has other dimensions; None: it may take both.
+
+    It compares sizes, except of tensors of one value (vllm 0.33.0 and sglang 0.5.23,
+    `default_weight_loader` of model_loader/weight_utils.py). Matrices may be reshaped.
+    """
+    if (role == "weight" and len(expected) != 1) or (prod(stored) == 1 and expected == (1,)):
+        return None
+    name = module.tensor_names[role]
+    return Reason.stop(mismatch(name, stored, expected), tensor=name, of_first=True)
 
 
 def _plain_shape(module: Module, role: str) -> tuple[int, ...] | None:

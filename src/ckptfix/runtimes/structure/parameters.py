@@ -35,6 +35,8 @@ def stray_tensors(tree: Tree) -> Iterator[str]:
             return []
         of_format = _of_format(tree, module.name)
         taken = _taken(tree, layout, within, of_format, biased=within not in unbiased)
+        if _stores_bias(tree, module):
+            taken |= {"bias"}
         return [role for role in module.tensors if role not in taken]
 
     for name, role in tree.each(strays):
@@ -75,10 +77,19 @@ def _taken(
     taken.update(KV_ROLES if last in _ATTENDS else ())
     taken.update(("e_score_correction_bias",) if last in _ROUTERS else ())
     has_bias = layout.has_bias(within, tree.config)
-    skipped = f"{tree.tower}.".startswith(tree.family.spec.drops_below)
-    if (tree.takes and not skipped) or (biased if has_bias is None else has_bias):
+    if biased if has_bias is None else has_bias:
         taken.add("bias")
     return frozenset(taken)
+
+
+def _stores_bias(tree: Tree, module: Module) -> bool:
+    """Whether a bias that is never added does no harm: GPTQ stores one of zeros for every layer.
+
+    vLLM passes over it (vllm 0.33.0, vllm/model_executor/models/utils.py
+    `AutoWeightsLoader.load_weights`), as SGLang over all that it has no parameter for.
+    """
+    skipped = f"{tree.tower}.".startswith(tree.family.spec.drops_below)
+    return bool(tree.takes) and "qweight" in module.tensors and not skipped
 
 
 def _beside_heads(tree: Tree) -> Iterator[str]:

@@ -12,6 +12,8 @@ from ckptfix.text import visible
 
 _FOREIGN: Final = frozenset({"qzeros", "scales", "g_idx", "weight_g_idx", "weight_zero_point"})
 """Roles of tensors that ModelOpt does not store."""
+SCALES_OF_WEIGHTS: Final = frozenset({"weight_scale", "weight_scale_2", "input_scale"})
+"""Roles of tensors that it stores next to a weight."""
 Names = Sequence[Sequence[str]]
 """Parts that a block has all of or none of, each by the names that it may have."""
 
@@ -20,8 +22,7 @@ def incomplete_reasons(tree: Tree) -> Iterator[Reason]:
     """Modules with scales but no weight."""
     for name in tree.places:
         module = tree.checkpoint.modules[name]
-        scales = {"weight_scale", "weight_scale_2", "input_scale"}
-        if module.weight is None and module.tensors.keys() & scales:
+        if module.weight is None and module.tensors.keys() & SCALES_OF_WEIGHTS:
             text = f"leaves weights uninitialised: {visible(name)} has scales but no weight"
             yield Reason(text, Effect.WRONG_WEIGHTS, tensor=name)
 

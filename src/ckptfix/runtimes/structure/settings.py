@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.jsontext.text import Path
+from ckptfix.runtimes.common.kinds import ABSENT, KINDS
 from ckptfix.runtimes.equations import unequal
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.tree import Expected, Tree
@@ -19,9 +20,7 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
             yield Reason.stop(f"config.json has no {key}, which this architecture needs")
     if tree.family.spec.refuses_metadata and tree.has_config:
         yield Reason.stop(tree.family.spec.refuses_metadata)
-    for key in tree.family.spec.divides_by:
-        if tree.config.number(key) == 0:
-            yield Reason.stop(f"{key} of config.json is 0, and it divides by that")
+    yield from _values_that_stop(tree)
     for key, supported in tree.family.spec.allows.items():
         listed = values.get(key)
         others = [v for v in listed if v not in supported] if isinstance(listed, list) else []
@@ -32,6 +31,16 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
     config = tree.checkpoint.config_values
     if config is not None:
         yield from unequal(tree.expected.equations, config, tree.expected.config_class)
+
+
+def _values_that_stop(tree: Tree) -> Iterator[Reason]:
+    """Keys at whose null, or whose 0, a class stops."""
+    for key in tree.family.spec.not_null:
+        if tree.config.values.get(key, ABSENT) is None:
+            yield Reason.stop(f"{key} of config.json is null, which stops its class")
+    for key in tree.family.spec.divides_by:
+        if tree.config.number(key) == 0:
+            yield Reason.stop(f"{key} of config.json is 0, and it divides by that")
 
 
 def _tower_reasons(tree: Tree) -> Iterator[Reason]:
@@ -64,12 +73,12 @@ def class_reasons(checkpoint: Checkpoint, expected: Expected) -> Iterator[Reason
         refuses = "which stops its class"
     if path:
         name = visible(".".join(map(str, path)))
-        given = _GIVEN.get(kind) or f"a value of type {kind}"
+        given = _GIVEN.get(kind) or (f"a value of type {kind}" if kind in KINDS else kind)
         yield Reason.stop(f"{name} of config.json is {given}, {refuses}")
 
 
 def _stop(values: Mapping[str, Any], expected: Expected) -> tuple[Path, str]:
-    """Path and kind of the first value that the config classes refuse; empty if there is none."""
+    """Path of the first value that the config classes refuse, and its kind; empty without one."""
     known = expected.config_class
     return next(known.refusals(values), ((), "")) if known else ((), "")
 

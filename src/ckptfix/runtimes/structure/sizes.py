@@ -114,6 +114,7 @@ def misfit(
         text = f"loads only a part: {text}"
     elif PADDED in effects and (
         module.name.rpartition(".")[2] in _OF_HEADS
+        or module.weight is None
         or not all(is_short_alike(tree, module, size) for size in other)
     ):
         text = f"{FILLED_UP}: {text}"

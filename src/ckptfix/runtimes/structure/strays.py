@@ -6,6 +6,7 @@ from typing import Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.formats.stored import is_inputs_first
+from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES, KV_SCALES, OWN_CACHE_SPELLING, OWN_SPELLINGS, SCALES
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.parameters import stray_tensors
@@ -15,15 +16,19 @@ from ckptfix.text import visible
 _CROSS: Final = ".encoder_attn."
 """Attention of a decoder to an encoder."""
 _CODES: Final = ("F8_E4M3", "F8_E5M2", "U8", "I8")
+_OF_QUANTIZER: Final = ("_scale", "_zero_point")
+"""Ends of names of parameters that attention has for a quantized cache."""
+_OF_BANK: Final = 2
+"""Dimensions of a bias of all experts of a bank."""
 
 
 def stray_reasons(tree: Tree) -> Iterator[Reason]:
     """Modules, parameters, biases and scales that the release does not load."""
     parts = (tree, *tree.towers)
     modules = [n for n, place in tree.places.items() if not _is_taken(tree, parts, n, place)]
-    yield from _each_effect(tree, modules, tree.places, "builds no module for")
+    yield from each_effect(tree, modules, tree.places, "builds no module for")
     tensors = {name: f"{part.tower}." for part in parts for name in stray_tensors(part)}
-    yield from _each_effect(tree, list(tensors), tensors, "has no parameter for")
+    yield from each_effect(tree, list(tensors), tensors, "has no parameter for")
     if tables := sorted(tree.expected.stops_at_tables):
         held = tree.checkpoint.modules
         named = [tensor for name in tables for tensor in held[name].tensor_names.values()]
@@ -39,7 +44,7 @@ def stray_reasons(tree: Tree) -> Iterator[Reason]:
         yield from _inputs_first(tree)
 
 
-def _each_effect(
+def each_effect(
     tree: Tree, names: Sequence[str], places: Mapping[str, str], what: str
 ) -> Iterator[Reason]:
     """One reason for those at which the release stops, one for those that it skips."""
@@ -85,11 +90,9 @@ def _is_taken(tree: Tree, parts: Sequence[Tree], name: str, place: str) -> bool:
 
 def _codes(tree: Tree) -> Iterator[Reason]:
     """Vectors and parameters stored as quantized codes, which a release casts without scaling."""
-    for module in tree.firsts.values() if not tree.takes else ():
+    for module in tree.firsts.values():
         for role, tensor in module.tensors.items():
-            vector = len(tensor.shape) == 1 and role in ("weight", "bias")
-            loose = module.weight is None and role not in SCALES
-            if tensor.dtype in _CODES and (vector or loose) and len(tensor.shape) < 2:
+            if tensor.dtype in _CODES and _is_plain(tree, module, role):
                 stored = f"{visible(module.tensor_names[role])} is {tensor.dtype} and has no scale"
                 yield Reason(
                     f"casts quantized codes without scaling them: {stored}",
@@ -98,6 +101,18 @@ def _codes(tree: Tree) -> Iterator[Reason]:
                     of_first=True,
                 )
                 return
+
+
+def _is_plain(tree: Tree, module: Module, role: str) -> bool:
+    """Whether a tensor is one that no quantizer stores as codes: a bias, a norm, a parameter."""
+    dimensions = len(module.tensors[role].shape)
+    if dimensions > 1:
+        return dimensions == _OF_BANK and role.endswith("_bias")
+    if role in ("weight", "bias"):
+        return dimensions == 1
+    if tree.takes and role.endswith(_OF_QUANTIZER):
+        return False
+    return module.weight is None and role not in SCALES and role not in tree.takes
 
 
 def _scales(tree: Tree) -> Iterator[Reason]:

@@ -84,11 +84,7 @@ class Tree(Struct, frozen=True, dict=True):
     kv_cache: bool
     """The attention layers are built with scales for a quantized KV cache."""
     takes: frozenset[str] = frozenset()
-    """Additional roles that a linear layer may have; the methods of other quantizers judge them.
-
-    With any of them, an unexpected bias does no harm: GPTQ stores one of zeros for every layer
-    (vllm 0.33.0, vllm/model_executor/models/utils.py `AutoWeightsLoader.load_weights`).
-    """
+    """Additional roles that a linear layer may have; the methods of other quantizers judge them."""
     tower: str = ""
     """Place of the tower in question; empty for the language model."""
 

@@ -1,0 +1,83 @@
+"""What other quantizers store next to codes, next to modules that a release builds unquantized."""
+
+from collections.abc import Callable, Iterator, Set
+from typing import Final
+
+from ckptfix.checkpoint.draft_layers import draft_root
+from ckptfix.checkpoint.expert_banks import EXPERTS
+from ckptfix.checkpoint.modules import Module
+from ckptfix.checkpoint.roles import KV_ROLES, KV_SCALES, ROLES
+from ckptfix.runtimes.loads import Reason
+from ckptfix.runtimes.structure.parts import SCALES_OF_WEIGHTS
+from ckptfix.runtimes.structure.strays import each_effect
+from ckptfix.runtimes.structure.tree import Tree
+
+_OUTPUT_SCALE: Final = "output_scale"
+_HARMLESS: Final = ("weight", "g_idx", *KV_ROLES, *(r.name for r in ROLES if r.of_models))
+"""What an unquantized layer has, an order that nothing needs, what `_cache_scales` judges, and
+names of parameters of model classes."""
+COMPANIONS: Final = frozenset({r.name for r in ROLES} | {_OUTPUT_SCALE}) - frozenset(_HARMLESS)
+_WITHOUT_CACHE: Final = frozenset(
+    ("q_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "gate_up_proj", "gate", "router")
+)
+"""Last parts of names of linear layers next to which no runtime looks for scales of the cache."""
+
+
+def companion_reasons(
+    tree: Tree, judged: Set[str], reads_output: Callable[[str], bool]
+) -> Iterator[Reason]:
+    """Tensors of quantized layers next to norms, tables, routers and layers without a scheme.
+
+    Args:
+        tree: a checkpoint of another quantizer than ModelOpt.
+        judged: stored modules whose layer is compared with all that they store.
+        reads_output: whether the `output_scale` of a module is read.
+    """
+    modules = tree.checkpoint.modules
+    taken = frozenset(tree.family.spec.reads_scales)
+    found: dict[str, str] = {}
+    for name, place in tree.places.items():
+        module = modules[name]
+        odd = {*_cache_scales(tree, name, place, module)}
+        if name not in judged and not _is_elsewhere(tree, name):
+            odd |= (module.tensors.keys() & COMPANIONS) - taken
+        for role in module.tensors if odd else ():
+            if role in odd and not (role == _OUTPUT_SCALE and reads_output(name)):
+                found[module.tensor_names[role]] = place
+    yield from each_effect(tree, list(found), found, "has no parameter for")
+
+
+def weightless_reasons(tree: Tree) -> Iterator[Reason]:
+    """The same next to parameters of blocks, in a checkpoint of ModelOpt.
+
+    Of scales that it stores itself, `incomplete_reasons` misses the weight.
+    """
+    modules = tree.checkpoint.modules
+    found = {
+        modules[name].tensor_names[role]: place
+        for name, place in tree.places.items()
+        if modules[name].weight is None
+        for role in modules[name].tensors
+        if role in COMPANIONS and role not in SCALES_OF_WEIGHTS
+    }
+    yield from each_effect(tree, list(found), found, "has no parameter for")
+
+
+def _is_elsewhere(tree: Tree, name: str) -> bool:
+    """True for a module of a draft model, and one that the loader dequantizes."""
+    return tree.family.is_dequantized(name) or draft_root(tree.checkpoint, name) is not None
+
+
+def _cache_scales(tree: Tree, name: str, place: str, module: Module) -> Iterator[str]:
+    """Scales of a KV cache at which a release stops, because no attention is there.
+
+    One that drops what it has no parameter for computes as without them.
+    """
+    passes = tree.runtime.drops_strays or tree.family.spec.passes_over_kv_scales
+    if passes or module.tensors.keys().isdisjoint(KV_SCALES):
+        return
+    weight = module.weight
+    is_vector = weight is not None and len(weight.shape) == 1
+    is_table = tree.family.modules.is_embedding(place)
+    if is_vector or is_table or EXPERTS in name or name.rpartition(".")[2] in _WITHOUT_CACHE:
+        yield from KV_SCALES
