@@ -40,7 +40,7 @@ def companion_reasons(
         module = modules[name]
         odd = {*_cache_scales(tree, name, place, module)}
         if name not in judged and not _is_elsewhere(tree, name):
-            odd |= (module.tensors.keys() & COMPANIONS) - taken
+            odd |= _companions(module) - taken
         for role in module.tensors if odd else ():
             if role in odd and not (role == _OUTPUT_SCALE and reads_output(name)):
                 found[module.tensor_names[role]] = place
@@ -48,19 +48,21 @@ def companion_reasons(
 
 
 def weightless_reasons(tree: Tree) -> Iterator[Reason]:
-    """The same next to parameters of blocks, in a checkpoint of ModelOpt.
-
-    Of scales that it stores itself, `incomplete_reasons` misses the weight.
-    """
+    """The same next to parameters of blocks, in a checkpoint of ModelOpt."""
     modules = tree.checkpoint.modules
     found = {
         modules[name].tensor_names[role]: place
         for name, place in tree.places.items()
         if modules[name].weight is None
-        for role in modules[name].tensors
-        if role in COMPANIONS and role not in SCALES_OF_WEIGHTS
+        for role in _companions(modules[name])
     }
     yield from each_effect(tree, list(found), found, "has no parameter for")
+
+
+def _companions(module: Module) -> Set[str]:
+    """Roles of companions; where scales have no weight, that is what `incomplete_reasons` finds."""
+    found = module.tensors.keys() & COMPANIONS
+    return found if module.weight is not None else found - SCALES_OF_WEIGHTS
 
 
 def _is_elsewhere(tree: Tree, name: str) -> bool:
