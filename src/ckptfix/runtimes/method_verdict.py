@@ -139,15 +139,21 @@ class MethodJudge(Struct, frozen=True):
             if fit is None:
                 reason = f"{visible(decided_by)} declares {layer.formats[0]}"
                 return reason, _mismatch_effect(layer, stored)
-            if why := self._strays(member, layer):
-                return why, Effect.WRONG_WEIGHTS if self.drops_strays else Effect.STOPS
-            if why := _wrong_groups(layer, fit):
-                return why, Effect.STOPS
-            if lost := self._lost(member, layer):
-                return lost
+            if found := self._at_fault(member, layer, fit):
+                return found
         if module.kind != "experts" and (why := _uneven(layer, fits)):
             return why, Effect.STOPS
         return "", Effect.STOPS
+
+    def _at_fault(self, member: str, layer: Layer, fit: Fit) -> tuple[str, Effect] | None:
+        """What is wrong with a module of a format that the layer loads."""
+        strays = self._strays(member, layer)
+        if strays and not self.drops_strays:
+            return strays, Effect.STOPS
+        if why := _wrong_groups(layer, fit):
+            return why, Effect.STOPS
+        lost = self._lost(member, layer)
+        return lost or ((strays, Effect.WRONG_WEIGHTS) if strays else None)
 
     def _lost(self, member: str, layer: Layer) -> tuple[str, Effect] | None:
         """A parameter that nothing fills, among them that of a scale that gets another name."""
@@ -165,6 +171,9 @@ class MethodJudge(Struct, frozen=True):
         odd = stored - layer.takes - layer.passes_over - _WITHOUT_PARAMETER - {OUTPUT_SCALE}
         if OUTPUT_SCALE in stored and not self.reads_output(member):
             odd |= {OUTPUT_SCALE}
+        if self.renames_scales:  # one would be loaded over the other
+            held = self.checkpoint.modules[member].tensors
+            odd |= {role for role in held if RENAMED.get(role) in held}
         return f"has no parameter for {visible(member)}.{min(odd)}" if odd else ""
 
     def reads_output(self, member: str) -> bool:
