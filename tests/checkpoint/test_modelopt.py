@@ -4,7 +4,6 @@ import pytest
 
 from ckptfix.checkpoint.dialects.registry import parse_metadata
 from ckptfix.checkpoint.model_config import parse_model_config
-from ckptfix.errors import CkptfixError
 from ckptfix.jsontext.text import JsonText
 from tests.conftest import SHARED
 
@@ -92,10 +91,13 @@ def test_a_field_of_the_wrong_type_is_a_fault_and_counts_as_absent(
 
 
 @pytest.mark.parametrize("method", ["hqq", "fp_quant"])
-def test_another_quantizer_alone_is_refused(method: str) -> None:
-    with pytest.raises(CkptfixError, match=r"checkpoints quantized by .*ModelOpt") as error:
-        parse_metadata(documents(config={"quantization_config": {"quant_method": method}}))
-    assert f"quant_method is '{method}'" in str(error.value)
+def test_of_another_quantizer_alone_only_the_name_is_read(method: str) -> None:
+    (metadata,) = parse_metadata(
+        documents(config={"quantization_config": {"quant_method": method, "ignore": ["a"]}})
+    )
+    assert metadata.producer == method
+    assert not metadata.is_read
+    assert not metadata.statements
 
 
 FIELDS = {

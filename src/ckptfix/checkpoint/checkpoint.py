@@ -95,20 +95,12 @@ class Checkpoint(Struct, frozen=True, dict=True):
 
     @cached_property
     def metadata(self) -> tuple[MetadataFile, ...]:
-        """The metadata of each file.
-
-        Raises:
-            CkptfixError: as `registry.parse_metadata`.
-        """
+        """The metadata of each file."""
         return registry.parse_metadata(self.documents)
 
     @cached_property
     def dialect(self) -> Dialect:
-        """The dialect of the metadata; the likeliest one without metadata.
-
-        Raises:
-            CkptfixError: as `registry.dialect_of`.
-        """
+        """The dialect of the metadata; the likeliest one without metadata."""
         return registry.dialect_of(self.documents)
 
     @cached_property

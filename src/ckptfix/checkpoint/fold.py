@@ -83,9 +83,6 @@ def fold_banks(table: TensorTable, documents: Documents) -> Fold | None:
     of 512 experts of which the metadata names 256 must not look complete. Which bank a name in the
     metadata means depends on its spelling, but spellings keep the numbers of layers: a bank stays
     whole everywhere if one with the same numbers does somewhere.
-
-    Raises:
-        CkptfixError: as `registry.dialect_of`.
     """
     if table.missing or table.unindexed:
         return None

@@ -56,6 +56,8 @@ def named_nowhere(context: Context) -> Iterable[Finding]:
     for metadata in context.checkpoint.metadata:
         if not decides(metadata) or (metadata.quant_algo and not metadata.is_mixed):
             continue
+        if not metadata.is_read:
+            continue  # what it declares is not known
         if any(is_corrupt(s.name) for s in metadata.of_kind("entry")):
             continue  # CKF108 names the cause; every module would follow from it
         covered = context.entries(metadata)

@@ -34,6 +34,7 @@ from ckptfix.runtimes.options import with_options
 from ckptfix.runtimes.other_format import of_other_format, with_other_flags
 from ckptfix.runtimes.profile import ArchitectureProfile, RuntimeProfile
 from ckptfix.runtimes.profile_store import load_profile
+from ckptfix.runtimes.quant_methods import require_registered
 from ckptfix.runtimes.reading import read_metadata
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.structure import Expected, class_reasons
@@ -146,12 +147,12 @@ def _judge_chosen(checkpoint: Checkpoint, target: Target, runtime: Runtime) -> T
     family = family_for(target.runtime, target.profile_version, [outer])
     if family is None:
         with suppress(NotModelOptError):
-            read_metadata(checkpoint, profile, outer)  # what stops it does so for any layout
+            _read(checkpoint, target, profile, outer)  # what stops it does so for any layout
         why = why_unknown(target.runtime, target.profile_version, outer)
         reason = f"how it lays out {visible(outer)} is not known"
         return TargetVerdict(target, f"{reason}: {why}" if why else reason)
     try:
-        metadata = read_metadata(checkpoint, profile, outer)
+        metadata = _read(checkpoint, target, profile, outer)
     except NotModelOptError as foreign:
         return judge_foreign(checkpoint, target, family, outer, foreign)
     classes = [outer, *family.inner_of(checkpoint.config.nested)]
@@ -163,6 +164,22 @@ def _judge_chosen(checkpoint: Checkpoint, target: Target, runtime: Runtime) -> T
         checkpoint.derived[key] = _unless_later_stops(checkpoint, target, release, found)
     alike: TargetVerdict = checkpoint.derived[key]
     return replace(alike, target=target)
+
+
+def _read(
+    checkpoint: Checkpoint, target: Target, profile: RuntimeProfile, outer: str
+) -> EffectiveMetadata:
+    """The metadata as the release reads it.
+
+    Raises:
+        StopsError: the release stops before it builds a layer.
+        NotModelOptError: the release reads it as another quantizer's.
+    """
+    try:
+        return read_metadata(checkpoint, profile, outer)
+    except NotModelOptError as foreign:
+        require_registered(target, foreign)
+        raise
 
 
 class _Release(Struct, frozen=True):

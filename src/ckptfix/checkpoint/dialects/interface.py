@@ -23,11 +23,13 @@ class Claim(IntEnum):
     """How surely the files of a checkpoint are in a dialect; the highest claim wins."""
 
     NONE = 0
-    LIKELY = 1
+    UNREAD = 1
+    """config.json names a quantizer, whose metadata nobody reads here."""
+    LIKELY = 2
     """Nothing names another quantizer."""
-    NAMED = 2
+    NAMED = 3
     """config.json names the quantizer."""
-    OVERRIDES = 3
+    OVERRIDES = 4
     """The quantizer's own file decides, even if config.json keeps fields of another one."""
 
 

@@ -6,17 +6,12 @@ from pkgutil import iter_modules
 from typing import Final
 
 import ckptfix.checkpoint.dialects
-from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Role
+from ckptfix.checkpoint.dialects import unread
+from ckptfix.checkpoint.dialects.interface import Dialect, Documents, NameList, Role
 from ckptfix.checkpoint.dialects.statements import (
     CONFIG_FILE,
     MetadataFile,
-    config_in,
-    named_quantizer,
-    quantization_root,
-    value_at,
 )
-from ckptfix.errors import CkptfixError
-from ckptfix.text import visible
 
 _MACHINERY: Final = frozenset(
     {"changes", "fields", "interface", "reading", "registry", "sections", "spelling", "statements"}
@@ -43,22 +38,14 @@ READABLE_ALONE: Final = tuple(
 NAME_FIELDS: Final = tuple(dict.fromkeys(field for d in DIALECTS for field in d.name_fields))
 """Keys of lists and objects of names, in any dialect."""
 ROLES: Final[tuple[Role, ...]] = tuple(role for d in DIALECTS for role in d.roles)
-_NAMED: Final = [d.quantizer for d in DIALECTS]
+_NAMED: Final = [d.quantizer for d in DIALECTS if d is not unread.DIALECT]
 QUANTIZERS: Final = " or ".join((", ".join(_NAMED[:-1]), _NAMED[-1]))
 """For people."""
 
 
 def dialect_of(documents: Documents) -> Dialect:
-    """The dialect of a checkpoint's metadata; the likeliest one if it has none.
-
-    Raises:
-        CkptfixError: config.json names a quantizer that no dialect knows.
-    """
-    claims = [(dialect.claim(documents), dialect) for dialect in DIALECTS]
-    claim, dialect = max(claims, key=lambda claimed: claimed[0])
-    if claim is Claim.NONE:
-        raise _unknown(documents)
-    return dialect
+    """The dialect of a checkpoint's metadata; the likeliest one if it has none."""
+    return max(DIALECTS, key=lambda dialect: dialect.claim(documents))
 
 
 def parse_metadata(documents: Documents) -> tuple[MetadataFile, ...]:
@@ -66,27 +53,10 @@ def parse_metadata(documents: Documents) -> tuple[MetadataFile, ...]:
 
     A field with a type that the quantizer does not write counts as absent and is listed in the
     faults: its effect in a runtime differs by release.
-
-    Raises:
-        CkptfixError: as `dialect_of`.
     """
     return dialect_of(documents).read(documents)
 
 
 def name_lists(documents: Documents) -> Iterable[NameList]:
-    """Places where the metadata names modules.
-
-    Raises:
-        CkptfixError: as `dialect_of`.
-    """
+    """Places where the metadata names modules."""
     return dialect_of(documents).name_lists(documents)
-
-
-def _unknown(documents: Documents) -> CkptfixError:
-    document = config_in(documents) or documents[CONFIG_FILE]
-    root = quantization_root(document) or ()
-    method = visible(named_quantizer(value_at(document.value, root)) or "nothing")
-    return CkptfixError(
-        f"quant_method is {method!r}; ckptfix only supports checkpoints quantized by {QUANTIZERS}",
-        place=document.place((*root, "quant_method")),
-    )

@@ -167,6 +167,8 @@ class MetadataFile(Struct, frozen=True, kw_only=True, dict=True):
     """The object whose keys are entries, whether it exists or not."""
     exclude_list: Path
     """The list of exclude patterns that the file has, or would have."""
+    is_read: bool = True
+    """False where only the name of the quantizer is known."""
     takes_regexes: bool = False
     """Names that begin with `re:` are regular expressions in this dialect."""
 
