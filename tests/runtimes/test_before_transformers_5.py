@@ -1,11 +1,14 @@
 """Releases before transformers 5, and what only transformers 5 knows or writes."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.builders import LLAMA_CONFIG, whole_llama, write_checkpoint
+from tests.cases.exports import exports
+from tests.cases.packed import write
 from tests.conftest import SHARED
 from tests.replay import ask
 
@@ -57,3 +60,21 @@ def test_what_transformers_5_wrote_counts_for_every_quantizer() -> None:
     found, why = answer(made, "vllm==0.15.0")
     assert found == "unknown"
     assert "wrote num_local_experts" in why
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("llama", "yes"), ("ministral3", "unknown")])
+def test_a_language_model_that_only_transformers_5_knows(
+    kind: str, expected: str, tmp_path: Path
+) -> None:
+    """Idefics3's class finds that of its language model by the type, as Mistral 3's does.
+
+    SGLang 0.5.9 with transformers 4.57.1 stops at Ministral 3 in Mistral 3: KeyError.
+    """
+    folder = tmp_path / "c"
+    write(exports("architectures")["Idefics3ForConditionalGeneration-nvfp4"], folder)
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config["text_config"]["model_type"] = kind
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    found, why = answer(folder, "vllm==0.15.0")
+    assert found == expected
+    assert ("model_type ministral3" in why) == (expected == "unknown")

@@ -30,12 +30,22 @@ def unread_type(checkpoint: Checkpoint, target: Target) -> str:
     if runtime_named(target.runtime).takes_transformers_5(target.profile_version):
         return ""
     own = facts_of(target.runtime).found("model_types.toml").get("types", ())
-    if kind not in _only_since_5() or kind in own:
+    unread = (each for each in _looked_up(values, kind) if each not in own)
+    unknown = next((each for each in unread if each in _only_since_5()), "")
+    if not unknown:
         return ""
     return (
-        f"the transformers that it asks for, before 5, does not know model_type {visible(kind)}, "
-        "and config.json names no class in auto_map"
+        "the transformers that it asks for, before 5, does not know model_type "
+        f"{visible(unknown)}, and config.json names no class in auto_map"
     )
+
+
+def _looked_up(values: Mapping[str, Any], kind: str) -> Iterator[str]:
+    """The types whose classes it looks up: that of the model, and of its language model."""
+    yield kind
+    if kind in _facts()["finds_inner_class"]["types"]:
+        inner = (part.get("model_type") for part in _languages(values))
+        yield from (each for each in inner if isinstance(each, str))
 
 
 def written_later(checkpoint: Checkpoint, target: Target) -> str:
