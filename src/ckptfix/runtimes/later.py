@@ -1,11 +1,13 @@
 """Why a yes is not certain: a key that the class needs, or what another release was seen to do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 from packaging.version import Version
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.family import Family
 from ckptfix.runtimes.judged import expected_for, seen_with_cache_scales
 from ckptfix.runtimes.learned import settings, sizes
@@ -15,6 +17,7 @@ from ckptfix.runtimes.loads import Answer, Reason
 from ckptfix.runtimes.structure import Expected, Tree, class_reasons, learned_size_reasons
 from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.toml_folder import own_facts
 
 
 def later_stop(
@@ -47,6 +50,25 @@ def later_stop(
     return f"{newest} does not load it: {reason.cause or reason}; this release was not tried"
 
 
+def _sized_otherwise(values: Mapping[str, Any], target: Target, architecture: str) -> str:
+    """Why sizes are not certain that an older class takes from another key, or empty."""
+    for rule in own_facts("older_sizes.toml")["rules"]:
+        applies = rule["runtime"] == target.runtime and architecture in rule["architectures"]
+        if not applies or not covers(rule["versions"], target.profile_version):
+            continue
+        for size in rule["sizes"]:
+            key, of, times = size["key"], size["of"], size["times"]
+            own, other = values.get(key), values.get(of)
+            if own is None or not isinstance(other, int) or size.get("unless", "") in values:
+                continue
+            if own != times * other:
+                taken = f"{times} times {of}" if times > 1 else of
+                return (
+                    f"its class there takes {taken} for {key}, and config.json has another number"
+                )
+    return ""
+
+
 def unless_lacking(verdict: TargetVerdict, expected: Expected) -> TargetVerdict:
     """The verdict; unknown instead of yes without a key that the class was seen to need."""
     if not expected.lacks or verdict.loads.answer is not Answer.YES:
@@ -55,7 +77,9 @@ def unless_lacking(verdict: TargetVerdict, expected: Expected) -> TargetVerdict:
 
 
 def unsettled(checkpoint: Checkpoint, family: Family, target: Target, architecture: str) -> str:
-    """Why it is not known what a release between two does with scales of a KV cache, or empty."""
+    """Why it is not known what an older release does: with scales of a KV cache, with a size."""
+    if why := _sized_otherwise(checkpoint.config_values or {}, target, architecture):
+        return why
     known = seen_with_cache_scales(checkpoint, family, target, architecture)
     if known is None or not known.unsettled_scales:
         return ""
