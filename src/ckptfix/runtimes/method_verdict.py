@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.draft_layers import draft_root
+from ckptfix.checkpoint.formats.format import TO_F32
 from ckptfix.checkpoint.formats.stored import UNQUANTIZED as DEQUANTIZED
 from ckptfix.checkpoint.formats.stored import Fit, StoredFormat
 from ckptfix.checkpoint.formats.table import format_named
@@ -26,6 +27,8 @@ from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.text import visible
 
 _TENSOR: Final = "FP8_TENSOR"
+_CHANNEL: Final = "FP8_CHANNEL"
+_SPLIT_BY_INPUTS: Final = ("o_proj", "down_proj")
 _TENSOR_INVERSE: Final = "FP8_TENSOR_INV"
 _BLOCKS_INVERSE: Final = "FP8_BLOCK_INV"
 OUTPUT_SCALE: Final = "output_scale"
@@ -105,6 +108,7 @@ class MethodJudge(Struct, frozen=True):
         reason, effect = self._misfit(module, layer, by, fits, formats)
         if not reason:
             _require_tiles(module, layer, fits)
+            self._require_copied(module, fits)
         return ModuleVerdict.of(
             module, labels=labels, resolved=built, reason=reason, effect=effect, decided_by=by
         )
@@ -154,6 +158,23 @@ class MethodJudge(Struct, frozen=True):
             return why, Effect.STOPS
         lost = self._lost(member, layer)
         return lost or ((strays, Effect.WRONG_WEIGHTS) if strays else None)
+
+    def _require_copied(self, module: RuntimeModule, fits: Sequence[Fit | None]) -> None:
+        """Check that a release copies what the scales of rows are stored as.
+
+        Raises:
+            NotKnownError: sglang 0.5.23 stops at F64 and integers where the outputs of a layer of
+                its own are split (sglang/srt/layers/parameter.py `copy_with_check`), not in packed
+                layers, experts and those of which the inputs are split.
+        """
+        last = module.name.rpartition(".")[2]
+        copies = len(module.members) > 1 or module.kind == "experts" or last in _SPLIT_BY_INPUTS
+        if copies or not self.drops_strays:
+            return
+        for member, fit in zip(module.members, fits, strict=True):
+            scale = self.checkpoint.modules[member].tensors.get("weight_scale")
+            if fit and fit.quant_algo == _CHANNEL and scale and scale.dtype not in TO_F32:
+                raise NotKnownError(f"scales of rows in {scale.dtype}")
 
     def _lost(self, member: str, layer: Layer) -> tuple[str, Effect] | None:
         """A parameter that nothing fills, among them that of a scale that gets another name."""

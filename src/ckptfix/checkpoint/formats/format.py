@@ -20,11 +20,11 @@ Shape = tuple[int, ...]
 FLOATS: Final = ("BF16", "F16", "F32")
 TO_F32: Final = ("F8_E5M2", "F8_E4M3", *FLOATS)
 """What scales of rows may be stored as. Quantizers write the last three, and both runtimes copy any
-into F32, which keeps the numbers. sglang 0.5.23 stops at F64 and integers in some layers
-(sglang/srt/layers/parameter.py `copy_with_check`)."""
+into F32, which keeps the numbers."""
 NUMBERS: Final = ("I8", "U8", "I32", "F64", *TO_F32)
 """The same for the scale of a whole tensor, which both copy in every layer (vllm 0.33.0 and sglang
-0.5.23, seen with their loaders on FP8 of ModelOpt, compressed-tensors and Quark, and on NVFP4)."""
+0.5.23, seen with their loaders on FP8 of ModelOpt, compressed-tensors and Quark, and on NVFP4), and
+for FP8 in rows, at which sglang stops in some layers (`runtimes/method_verdict.py`)."""
 
 
 def is_scalar(weight: tuple[int, ...], scale: tuple[int, ...]) -> bool:

@@ -66,6 +66,7 @@ def _group_or_channel(weight: Shape, scale: Shape) -> int | None:
 
 _TENSOR: Final = ScaleLayout("one in the model's dtype", NUMBERS, scalar)
 _CHANNEL: Final = ScaleLayout("rows in the model's dtype", TO_F32, rows)
+_FP8_CHANNEL: Final = ScaleLayout("rows in the model's dtype", NUMBERS, rows)
 _BLOCKS: Final = ScaleLayout("blocks in the model's dtype", FLOATS, any_blocks)
 _INVERSE: Final = ScaleLayout("weight_scale_inv", FLOATS, any_blocks)
 _INVERSE_TENSOR: Final = ScaleLayout("one weight_scale_inv", NUMBERS, scalar)
@@ -113,7 +114,7 @@ OTHER_FORMATS: Final = (
            second_level="full", scalars=FLOATS),
     Format("FP8_TENSOR", _FP8, _TENSOR, _ANY, may_have=_INPUT, scalars=NUMBERS,
            quantizer=_CT_OR_QUARK),
-    Format("FP8_CHANNEL", _FP8, _CHANNEL, _ANY, may_have=_INPUT, scalars=NUMBERS,
+    Format("FP8_CHANNEL", _FP8, _FP8_CHANNEL, _ANY, may_have=_INPUT, scalars=NUMBERS,
            quantizer=_CT_OR_QUARK),
     Format("FP8_BLOCK", _FP8, _BLOCKS, _ANY, may_have=_INPUT, scalars=NUMBERS, quantizer=_CT),
     Format("FP8_BLOCK_INV", _FP8, _INVERSE, _ANY, scale="weight_scale_inv", is_native=True),

@@ -11,7 +11,6 @@ from typing import Final
 
 from ckptfix.checkpoint.formats.format import (
     NUMBERS,
-    TO_F32,
     Codes,
     Format,
     Gemm,
@@ -44,7 +43,7 @@ def _two_levels(size: int) -> ScaleLayout:
 
 
 TENSOR: Final = ScaleLayout("tensor", NUMBERS, scalar, shared="weight_scale")
-ROWS: Final = ScaleLayout("channel", TO_F32, per_channel)
+ROWS: Final = ScaleLayout("channel", NUMBERS, per_channel)
 CHANNEL: Final = ScaleLayout("channel", ("F32",), per_channel)
 BLOCKS_4D: Final = ScaleLayout("blocks", ("F32",), blocks(four_dimensional=True))
 BLOCKS_2D: Final = ScaleLayout("blocks", ("F32",), blocks(four_dimensional=False))
