@@ -56,6 +56,13 @@ def reasons(directory: Path, runtime: str, version: str, config: dict[str, Any])
         ({"eos_token_id": [1, 2]}, ""),
         ({"rope_scaling": [1]}, "stops: rope_scaling of config.json is a value of type list"),
         ({"rope_scaling": None}, ""),
+        ({"layer_types": ["full_attention"]}, ""),
+        ({"layer_types": None}, ""),
+        ({"layer_types": ["attention"]}, ""),
+        ({"layer_types": []}, "stops: layer_types of config.json is a list of 0 for 1 layers"),
+        ({"layer_types": ["full_attention"] * 2}, "is a list of 2 for 1 layers, which its config"),
+        ({"layer_types": ["made up"]}, "layer_types of config.json is a list with made up"),
+        ({"layer_types": "full_attention"}, "layer_types of config.json is a value of type string"),
     ],
 )
 def test_a_value_that_the_field_of_the_class_refuses(
