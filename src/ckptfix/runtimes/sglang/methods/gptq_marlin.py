@@ -88,7 +88,8 @@ class GptqMarlin(Struct, frozen=True):
         if (fields["bits"], fields["sym"]) not in _SUPPORTED:
             values = visible(f"bits {fields['bits']} and sym {fields['sym']}")
             raise found.stop(f" has {values}, which it does not support")
-        dynamic = found.get("dynamic") or {}
+        dynamic = found.get("dynamic")
+        dynamic = {} if dynamic is None else dynamic  # an empty list or false has no items
         if not isinstance(dynamic, dict):
             raise found.stop(" is not an object", "dynamic")
         rules = tuple(_rule(found, text, values) for text, values in dynamic.items())

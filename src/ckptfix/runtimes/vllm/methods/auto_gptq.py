@@ -131,7 +131,8 @@ class AutoGptq(Struct, frozen=True):
         """As `QuantMethod`."""
         keys = ("bits", "group_size", "desc_act", "sym")
         fields = {key: require(found, key) for key in keys}
-        dynamic = found.get("dynamic") or {}
+        dynamic = found.get("dynamic")
+        dynamic = {} if dynamic is None else dynamic  # an empty list or false has no items
         if not isinstance(dynamic, dict):
             raise found.stop(" is not an object", "dynamic")
         if not self.row.reads_order:
