@@ -128,7 +128,7 @@ def test_no_message_below_the_reports_names_a_flag() -> None:
     """It would be wrong for users of the Python API; `spelled` makes flags of parameters."""
     of_servers = (
         "model-path|hf-overrides|json-model-override-args|quantization|config-format|load-format"
-        "|model-config-parser"
+        "|model-config-parser|allow-deprecated-quantization"
     )
     flag = re.compile(rf"(?<![\w-])--(?!{of_servers})[a-z]")
     edges = (SOURCES / "cli", SOURCES / "report", SOURCES / "demo")
