@@ -21,6 +21,8 @@ def send(name, details):
     if name == event and str(subject).endswith(word):
         os.kill(os.getpid(), signal.SIGINT)
 
+# A shell starts what runs in the background with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.addaudithook(send)
 from ckptfix.__main__ import script
 script()
