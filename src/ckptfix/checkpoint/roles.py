@@ -48,5 +48,7 @@ OWN_CACHE_SPELLING: Final = "_fake_quantizer.qscale_act"
 """End of the name of a scale of a KV cache in Mistral's own format."""
 OWN_SPELLINGS: Final = (".qscale_weight", ".qscale_act")
 """Ends of names of scales in Mistral's own format."""
+OUTPUT_SCALE: Final = "output_scale"
+"""Of the KV cache next to some layers of some quantizers, and a leftover elsewhere: no role."""
 FUSED_SUFFIXES: Final[Mapping[str, str]] = {f"_{r.name}": r.name for r in ROLES if r.fused}
 """End of the name of a fused parameter's companion -> role."""

@@ -17,7 +17,7 @@ from ckptfix.checkpoint.formats.format import TO_F32
 from ckptfix.checkpoint.formats.stored import UNQUANTIZED as DEQUANTIZED
 from ckptfix.checkpoint.formats.stored import Fit, StoredFormat
 from ckptfix.checkpoint.formats.table import format_named
-from ckptfix.checkpoint.roles import KV_ROLES, ROLES
+from ckptfix.checkpoint.roles import KV_ROLES, OUTPUT_SCALE, ROLES
 from ckptfix.runtimes.common.methods import Layer, LayerKind, Lookup, NotKnownError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.loads import Effect
@@ -31,7 +31,6 @@ _CHANNEL: Final = "FP8_CHANNEL"
 _SPLIT_BY_INPUTS: Final = ("o_proj", "down_proj")
 _TENSOR_INVERSE: Final = "FP8_TENSOR_INV"
 _BLOCKS_INVERSE: Final = "FP8_BLOCK_INV"
-OUTPUT_SCALE: Final = "output_scale"
 KNOWN_ROLES: Final = frozenset({*(role.name for role in ROLES), OUTPUT_SCALE})
 _KV_PROJECTIONS: Final = ("q_proj", "k_proj", "v_proj")
 _OUTPUTS_OF: Final = ("fp8", "quark")

@@ -14,25 +14,19 @@ from ckptfix.checkpoint.dialects.interface import (
     Documents,
     NameList,
     OwnFile,
-    Reading,
 )
-from ckptfix.checkpoint.dialects.reading import counted, flag, positive
+from ckptfix.checkpoint.dialects.reading import flag, positive, skip_list
 from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
 from ckptfix.checkpoint.dialects.spelling import SKIP_LIST
-from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
+from ckptfix.checkpoint.dialects.statements import MetadataFile
 
 _METHODS: Final = frozenset({"awq"})
 _FILES: Final = ("quantize_config.json", "quant_config.json")
 _SKIPPED: Final = "modules_to_not_convert"
 
 
-def _matches(statement: Statement, module: str) -> bool:
-    return statement.name in module
-
-
-def _decides(metadata: MetadataFile, module: str) -> MetadataFile | None:
-    skipped = counted(metadata.of_kind("exclude"))
-    return None if any(_matches(statement, module) for statement in skipped) else metadata
+def _is_inside(name: str, module: str) -> bool:
+    return name in module
 
 
 class _Awq:
@@ -42,7 +36,7 @@ class _Awq:
     roles = ()
     writer = None
     speller = SKIP_LIST
-    reading = Reading(_decides, _matches)
+    reading = skip_list(_is_inside)
 
     def claim(self, documents: Documents) -> Claim:
         return claim_by(documents, _METHODS, _FILES)

@@ -8,22 +8,13 @@ bytes.
 from typing import Final
 
 from ckptfix.checkpoint.dialects.fields import Fields
-from ckptfix.checkpoint.dialects.interface import Dialect, Reading, Role
-from ckptfix.checkpoint.dialects.reading import counted, in_whole_parts
+from ckptfix.checkpoint.dialects.interface import Dialect, Role
+from ckptfix.checkpoint.dialects.reading import in_whole_parts, skip_list
 from ckptfix.checkpoint.dialects.sections import OneList
 from ckptfix.checkpoint.dialects.spelling import SKIP_LIST
-from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
+from ckptfix.checkpoint.dialects.statements import MetadataFile
 
 _SKIPPED: Final = "llm_int8_skip_modules"
-
-
-def _matches(statement: Statement, module: str) -> bool:
-    return in_whole_parts(statement.name, module)
-
-
-def _decides(metadata: MetadataFile, module: str) -> MetadataFile | None:
-    skipped = counted(metadata.of_kind("exclude"))
-    return None if any(_matches(s, module) for s in skipped) else metadata
 
 
 class _Bitsandbytes(OneList):
@@ -43,23 +34,14 @@ class _Bitsandbytes(OneList):
     )
     writer = None
     speller = SKIP_LIST
-    reading = Reading(_decides, _matches)
+    reading = skip_list(in_whole_parts)
 
     def read_section(self, fields: Fields) -> MetadataFile:
-        value, path = fields.value, (*fields.path, _SKIPPED)
+        value = fields.value
         four = value.get("load_in_4bit", value.get("_load_in_4bit")) is True
         kind = "FP4" if value.get("bnb_4bit_quant_type") == "fp4" else "NF4"
-        return MetadataFile(
-            file=fields.document.file,
-            root=fields.path,
-            quantizer=self.quantizer,
-            quant_algo=f"BNB_{kind}" if four else "BNB_INT8",
-            statements=tuple(fields.name_list("exclude", _SKIPPED)),
-            faults=tuple(fields.faults),
-            algo_path=(*fields.path, "load_in_4bit" if four else "load_in_8bit"),
-            entries_path=path,
-            exclude_list=path,
-        )
+        algo = f"BNB_{kind}" if four else "BNB_INT8"
+        return self.declared(fields, algo, algo_key="load_in_4bit" if four else "load_in_8bit")
 
 
 DIALECT: Final[Dialect] = _Bitsandbytes()

@@ -8,18 +8,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from ckptfix.checkpoint.dialects.fields import Fields
-from ckptfix.checkpoint.dialects.interface import (
-    Claim,
-    Dialect,
-    Documents,
-    NameList,
-    Reading,
-    Role,
-)
-from ckptfix.checkpoint.dialects.reading import counted, in_whole_parts
+from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList, Role
+from ckptfix.checkpoint.dialects.reading import in_whole_parts, skip_list
 from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
 from ckptfix.checkpoint.dialects.spelling import SKIP_LIST
-from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
+from ckptfix.checkpoint.dialects.statements import MetadataFile
 
 _METHODS: Final = frozenset({"fp8"})
 _LISTS: Final = ("ignored_layers", "modules_to_not_convert")
@@ -30,15 +23,6 @@ def _list_of(fields: Fields) -> str:
     return next((key for key in _LISTS if fields.value.get(key)), _LISTS[1])
 
 
-def _matches(statement: Statement, module: str) -> bool:
-    return in_whole_parts(statement.name, module)
-
-
-def _decides(metadata: MetadataFile, module: str) -> MetadataFile | None:
-    skipped = counted(metadata.of_kind("exclude"))
-    return None if any(_matches(s, module) for s in skipped) else metadata
-
-
 class _Fp8:
     quantizer = "fine-grained FP8"
     own_files = ()
@@ -47,7 +31,7 @@ class _Fp8:
     roles = (Role("activation_scale", "scalar", is_scale=True, optional=True),)
     writer = None
     speller = SKIP_LIST
-    reading = Reading(_decides, _matches)
+    reading = skip_list(in_whole_parts)
 
     def claim(self, documents: Documents) -> Claim:
         return claim_by(documents, _METHODS)

@@ -25,18 +25,7 @@ class _Mxfp8(OneList):
     reading = None
 
     def read_section(self, fields: Fields) -> MetadataFile:
-        return MetadataFile(
-            file=fields.document.file,
-            root=fields.path,
-            quantizer=self.quantizer,
-            quant_algo="MXFP8",
-            producer=self.quantizer,
-            statements=tuple(fields.name_list("exclude", _SKIPPED)),
-            faults=tuple(fields.faults),
-            algo_path=(*fields.path, "quant_method"),
-            entries_path=(*fields.path, _SKIPPED),
-            exclude_list=(*fields.path, _SKIPPED),
-        )
+        return self.declared(fields, "MXFP8", producer=self.quantizer)
 
 
 DIALECT: Final[Dialect] = _Mxfp8()

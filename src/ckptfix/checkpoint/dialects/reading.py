@@ -1,12 +1,13 @@
 """How quantizers themselves match the names in their metadata with modules."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import translate
 from functools import lru_cache
 from typing import Final
 
-from ckptfix.checkpoint.dialects.statements import Statement
+from ckptfix.checkpoint.dialects.interface import Reading
+from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.search.effort import spend
 from ckptfix.untrusted_regex import UntrustedRegex
 
@@ -49,6 +50,30 @@ def counted(statements: Iterable[Statement]) -> tuple[Statement, ...]:
     listed = tuple(statements)
     spend(len(listed))
     return listed
+
+
+def _is_name(_statement: Statement) -> bool:
+    return False
+
+
+def skip_list(
+    fits: Callable[[str, str], bool], is_expression: Callable[[Statement], bool] = _is_name
+) -> Reading:
+    """How a dialect reads its names where they are one list of what is left unquantized.
+
+    Args:
+        fits: (name in the list, module name) -> whether it leaves the module out.
+        is_expression: as in `Reading`.
+    """
+
+    def matches_(statement: Statement, module: str) -> bool:
+        return fits(statement.name, module)
+
+    def decides(metadata: MetadataFile, module: str) -> MetadataFile | None:
+        skipped = counted(metadata.of_kind("exclude"))
+        return None if any(matches_(s, module) for s in skipped) else metadata
+
+    return Reading(decides, matches_, is_expression)
 
 
 def positive(value: object) -> int | None:

@@ -11,18 +11,21 @@ from ckptfix.checkpoint.dialects.statements import (
     config_in,
     named_quantizer,
     quantization_root,
-    value_at,
 )
 from ckptfix.jsontext.text import JsonText
 
 
-def method_in_config(documents: Documents) -> str | None:
-    """The quantizer that config.json names, in lower case; None without an object."""
+def object_in_config(documents: Documents) -> Fields | None:
+    """The quantization object in config.json."""
     config = config_in(documents)
     root = quantization_root(config) if config is not None else None
-    if config is None or root is None:
-        return None
-    return _method(value_at(config.value, root))
+    return None if config is None or root is None else Fields.at(config, root)
+
+
+def method_in_config(documents: Documents) -> str | None:
+    """The quantizer that config.json names, in lower case; None without an object."""
+    found = object_in_config(documents)
+    return None if found is None else _method(found.value)
 
 
 def claim_by(documents: Documents, methods: Set[str], files: tuple[str, ...] = ()) -> Claim:
@@ -41,10 +44,9 @@ def sections_of(
     documents: Documents, methods: Set[str], files: tuple[str, ...] = ()
 ) -> Iterator[Fields]:
     """The object in config.json, then those in the quantizer's own files."""
-    config = config_in(documents)
-    root = quantization_root(config) if config is not None else None
-    if config is not None and root is not None and method_in_config(documents) in methods:
-        yield Fields.at(config, root)
+    found = object_in_config(documents)
+    if found is not None and _method(found.value) in methods:
+        yield found
     for file in files:
         document = documents.get(file)
         if document is not None and _names(document, methods):
@@ -72,6 +74,7 @@ class OneList(ABC):
     """Values of `quant_method`."""
     listed: ClassVar[str]
     """Key of the list."""
+    quantizer: ClassVar[str]
 
     def claim(self, documents: Documents) -> Claim:
         """How surely files belong to this quantizer."""
@@ -85,6 +88,39 @@ class OneList(ABC):
     def read(self, documents: Documents) -> tuple[MetadataFile, ...]:
         """What the object declares."""
         return tuple(map(self.read_section, sections_of(documents, self.methods)))
+
+    def declared(
+        self,
+        fields: Fields,
+        quant_algo: str,
+        *,
+        algo_key: str = "quant_method",
+        group_size: int | None = None,
+        producer: str = "",
+    ) -> MetadataFile:
+        """One scheme for all that the list does not name.
+
+        Args:
+            fields: the object.
+            quant_algo: the scheme.
+            algo_key: the key that says so.
+            group_size: input columns per scale.
+            producer: who wrote it, where it says that.
+        """
+        path = (*fields.path, self.listed)
+        return MetadataFile(
+            file=fields.document.file,
+            root=fields.path,
+            quantizer=self.quantizer,
+            quant_algo=quant_algo,
+            group_size=group_size,
+            producer=producer,
+            statements=tuple(fields.name_list("exclude", self.listed)),
+            faults=tuple(fields.faults),
+            algo_path=(*fields.path, algo_key),
+            entries_path=path,
+            exclude_list=path,
+        )
 
     @abstractmethod
     def read_section(self, fields: Fields) -> MetadataFile:

@@ -7,15 +7,9 @@ answer all the same (`runtimes/quant_methods.py`).
 from collections.abc import Iterator
 from typing import Final
 
-from ckptfix.checkpoint.dialects.fields import Fields
 from ckptfix.checkpoint.dialects.interface import Claim, Dialect, Documents, NameList
-from ckptfix.checkpoint.dialects.sections import method_in_config
-from ckptfix.checkpoint.dialects.statements import (
-    MetadataFile,
-    config_in,
-    named_quantizer,
-    quantization_root,
-)
+from ckptfix.checkpoint.dialects.sections import method_in_config, object_in_config
+from ckptfix.checkpoint.dialects.statements import MetadataFile, named_quantizer
 
 
 class _Unread:
@@ -34,17 +28,15 @@ class _Unread:
         return iter(())
 
     def read(self, documents: Documents) -> tuple[MetadataFile, ...]:
-        config = config_in(documents)
-        root = quantization_root(config) if config is not None else None
-        if config is None or root is None:
+        fields = object_in_config(documents)
+        if fields is None:
             return ()
-        fields = Fields.at(config, root)
-        path = (*root, "quant_method")
+        path = (*fields.path, "quant_method")
         method = named_quantizer(fields.value) or ""
         return (
             MetadataFile(
-                file=config.file,
-                root=root,
+                file=fields.document.file,
+                root=fields.path,
                 quantizer=method,
                 producer=method,
                 is_read=False,

@@ -6,17 +6,16 @@ from typing import Final
 from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.modules import Module
-from ckptfix.checkpoint.roles import KV_ROLES, KV_SCALES, ROLES
+from ckptfix.checkpoint.roles import KV_ROLES, KV_SCALES, OUTPUT_SCALE, ROLES
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.parts import SCALES_OF_WEIGHTS
 from ckptfix.runtimes.structure.strays import each_effect
 from ckptfix.runtimes.structure.tree import Tree
 
-_OUTPUT_SCALE: Final = "output_scale"
 _HARMLESS: Final = ("weight", "g_idx", *KV_ROLES, *(r.name for r in ROLES if r.of_models))
 """What an unquantized layer has, an order that nothing needs, what `_cache_scales` judges, and
 names of parameters of model classes."""
-COMPANIONS: Final = frozenset({r.name for r in ROLES} | {_OUTPUT_SCALE}) - frozenset(_HARMLESS)
+COMPANIONS: Final = frozenset({r.name for r in ROLES} | {OUTPUT_SCALE}) - frozenset(_HARMLESS)
 _WITHOUT_CACHE: Final = frozenset(
     ("q_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "gate_up_proj", "gate", "router")
 )
@@ -42,7 +41,7 @@ def companion_reasons(
         if name not in judged and not _is_elsewhere(tree, name):
             odd |= _companions(module) - taken
         for role in module.tensors if odd else ():
-            if role in odd and not (role == _OUTPUT_SCALE and reads_output(name)):
+            if role in odd and not (role == OUTPUT_SCALE and reads_output(name)):
                 found[module.tensor_names[role]] = place
     yield from each_effect(tree, list(found), found, "has no parameter for")
 
