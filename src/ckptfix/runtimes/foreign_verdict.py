@@ -104,7 +104,7 @@ def judge_foreign(
     if family.mappers is None and _is_mapped_by_config(target, classes):
         return TargetVerdict(target, f"how {visible(outer)} maps names depends on config.json")
     doubts = Doubts(
-        checkpoint, family.learned, expected.lacks, expected.drops_tables, expected.ties[1]
+        checkpoint, family.learned, expected.lacks, expected.drops_tables, expected.ties_differ
     )
     return _if_seen(verdict, doubts, seen)
 

@@ -93,6 +93,7 @@ def _expected(
     loads_scales, stops_there = _cache_scales(checkpoint, family, target, classes[0])
     drops = drops_order(target.runtime, target.profile_version, classes[0])
     dropped, stopping = stored_tables(checkpoint, target, classes[0])
+    tied, ties_differ = tied_head(checkpoint, target, spec, classes[0])
     expected = Expected(
         layout,
         built,
@@ -103,7 +104,8 @@ def _expected(
         drops_tables=dropped,
         stops_at_tables=stopping,
         skips_kv_scales=runtime.towers_skip_kv_scales.get(classes[0], ""),
-        ties=tied_head(checkpoint, target, spec, classes[0]),
+        tied=tied,
+        ties_differ=ties_differ,
         config_class=_config_class(checkpoint, target),
         needs_model_type=requires_model_type(runtime.config_classes, target.profile_version),
         stray_config=stray_config_for(checkpoint, target),

@@ -7,7 +7,6 @@ from typing import Any
 from packaging.version import Version
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.family import Family
 from ckptfix.runtimes.judged import expected_for, seen_with_cache_scales
 from ckptfix.runtimes.learned import settings, sizes
@@ -17,7 +16,7 @@ from ckptfix.runtimes.loads import Answer, Reason
 from ckptfix.runtimes.structure import Expected, Tree, class_reasons, learned_size_reasons
 from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.toml_folder import own_facts
+from ckptfix.runtimes.toml_folder import own_facts, rows_of
 
 
 def later_stop(
@@ -52,20 +51,15 @@ def later_stop(
 
 def _sized_otherwise(values: Mapping[str, Any], target: Target, architecture: str) -> str:
     """Why sizes are not certain that an older class takes from another key, or empty."""
-    for rule in own_facts("older_sizes.toml")["rules"]:
-        applies = rule["runtime"] == target.runtime and architecture in rule["architectures"]
-        if not applies or not covers(rule["versions"], target.profile_version):
+    rules = rows_of(own_facts("older_sizes.toml")["rules"], target, [architecture])
+    for size in chain.from_iterable(rule["sizes"] for rule in rules):
+        key, of, times = size["key"], size["of"], size["times"]
+        own, other = values.get(key), values.get(of)
+        if own is None or not isinstance(other, int) or size.get("unless", "") in values:
             continue
-        for size in rule["sizes"]:
-            key, of, times = size["key"], size["of"], size["times"]
-            own, other = values.get(key), values.get(of)
-            if own is None or not isinstance(other, int) or size.get("unless", "") in values:
-                continue
-            if own != times * other:
-                taken = f"{times} times {of}" if times > 1 else of
-                return (
-                    f"its class there takes {taken} for {key}, and config.json has another number"
-                )
+        if own != times * other:
+            taken = f"{times} times {of}" if times > 1 else of
+            return f"its class there takes {taken} for {key}, and config.json has another number"
     return ""
 
 

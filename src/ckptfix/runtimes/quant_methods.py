@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from packaging.version import Version
 
-from ckptfix.runtimes.common.foreign import NotModelOptError
+from ckptfix.runtimes.common.foreign import NotModelOptError, not_supported, only_online
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.toml_folder import facts_of
 from ckptfix.text import visible
@@ -48,10 +48,9 @@ def require_registered(target: Target, foreign: NotModelOptError) -> None:
         return
     rows = _around(facts.releases, Version(target.profile_version))
     if not any(method in row.methods for row in rows):
-        raise foreign.found.stop(f': "{visible(method)}" is not a supported method', "quant_method")
+        raise not_supported(foreign.found, method)
     if method in facts.online and all(method in row.methods for row in rows):
-        problem = f': "{visible(method)}" quantizes unquantized checkpoints while loading'
-        raise foreign.found.stop(problem, "quant_method")
+        raise only_online(foreign.found, method)
     if all(method in row.deprecated for row in rows):
         flag = "--allow-deprecated-quantization"
         problem = (

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.targets import Target
-from ckptfix.runtimes.toml_folder import own_facts
+from ckptfix.runtimes.toml_folder import own_facts, rows_of
 
 INVERSE: Final = "weight_scale_inv"
 RENAMED: Final[Mapping[str, str]] = {INVERSE: "weight_scale", "activation_scale": "input_scale"}
@@ -19,10 +18,5 @@ def renames_scales(target: Target, classes: Iterable[str]) -> bool:
         target: the release.
         classes: the outer model class, then those that it builds inside.
     """
-    named = {*classes}
-    return any(
-        row["runtime"] == target.runtime
-        and covers(row["versions"], target.profile_version)
-        and not named.isdisjoint(row["architectures"])
-        for row in own_facts("renamed_scales.toml")["classes"]
-    )
+    rows = own_facts("renamed_scales.toml")["classes"]
+    return next(rows_of(rows, target, classes), None) is not None

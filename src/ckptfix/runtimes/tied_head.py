@@ -27,11 +27,10 @@ def tied_head_reasons(judge: ModuleJudge, family: Family, expected: Expected) ->
     tree = Tree(judge.checkpoint, family, expected, has_config=True, kv_cache=True)
     if tree.heads:
         return
-    tied, _ = expected.ties
-    if tied is False and family.learned is not None:
+    if expected.tied is False and family.learned is not None:
         why = f"the head is not stored, and {untied_because(tree)}"
         yield Reason(f"leaves weights uninitialised: {why}", Effect.WRONG_WEIGHTS)
-    for name in names if tied else ():
+    for name in names if expected.tied else ():
         yield from _quantized(judge, family, name)
 
 

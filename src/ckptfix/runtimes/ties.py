@@ -28,6 +28,9 @@ _BEFORE_5: Final = ("4.57.6",)
 _SINCE_5: Final = ("5.3.0", "5.8.1", "5.19.0")
 """Releases of transformers that were recorded, oldest first."""
 _UNSETTLED: Final = "?"
+_BOOLS: Final = {"t": True, "f": False}
+"""Letter of a row -> value; another letter: the config object has no such attribute."""
+_LETTERS: Final = {value: letter for letter, value in _BOOLS.items()}
 
 
 class Ties(Struct, frozen=True):
@@ -52,9 +55,6 @@ def ties_of(checkpoint: Checkpoint, target: Target) -> Ties:
             outer, text = (_BOOLS.get(letter) for letter in letters)
             return Ties(outer, text, is_known=True)
     return declared
-
-
-_BOOLS: Final = {"t": True, "f": False}
 
 
 def _letters(
@@ -89,21 +89,18 @@ def _letters_in(row: str, own: object, within: object, *, nested: bool) -> str:
     return outer[at] + text[at]
 
 
-_LETTERS: Final = {True: "t", False: "f"}
-
-
 def _rows(kind: object, target: Target, *, remote: bool) -> tuple[str, ...]:
     """Rows of every class that may read a type; empty where one of them is not known."""
     if not isinstance(kind, str):
         return ()
     runtime, version, file = runtime_named(target.runtime), target.profile_version, _recorded()
     own = file.get(target.runtime, {}).get(kind)
-    if own is not None and known_row(version, runtime.config_classes) is not None:
+    is_recorded = known_row(version, runtime.config_classes) is not None
+    if own is not None and is_recorded:
         return (own,)
     if remote:  # code of the checkpoint, which is not run
         return ()
-    newest = known_row(version, runtime.config_classes) is not None
-    since = _SINCE_5[-1:] if newest else _SINCE_5
+    since = _SINCE_5[-1:] if is_recorded else _SINCE_5
     releases = since if runtime.takes_transformers_5(version) else _BEFORE_5
     found = (row for release in releases if (row := file.get(release, {}).get(kind)))
     return tuple(dict.fromkeys((*found, *([own] if own else ()))))

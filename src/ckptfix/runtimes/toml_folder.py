@@ -5,13 +5,15 @@ a checkpoint needs what two or three files say.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from typing import Any
 
 from msgspec import Struct
 
+from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.facts import FACTS, toml_files
+from ckptfix.runtimes.targets import Target
 
 
 class TomlFolder(Struct, frozen=True, eq=False, dict=True):
@@ -61,3 +63,23 @@ def facts_of(runtime: str) -> TomlFolder:
 def own_facts(file: str) -> Mapping[str, Any]:
     """The content of a file of facts next to this one, which hold for every runtime."""
     return tomllib.loads((FACTS / file).read_text("utf-8"))
+
+
+def rows_of(
+    rows: Iterable[Mapping[str, Any]], target: Target, classes: Iterable[str]
+) -> Iterator[Mapping[str, Any]]:
+    """Those of a table by `runtime`, `versions` and `architectures` that hold for a release.
+
+    Args:
+        rows: of the table.
+        target: the release.
+        classes: the model classes in question.
+    """
+    named = {*classes}
+    return (
+        row
+        for row in rows
+        if row["runtime"] == target.runtime
+        and not named.isdisjoint(row["architectures"])
+        and covers(row["versions"], target.profile_version)
+    )

@@ -234,7 +234,7 @@ def _judged(checkpoint: Checkpoint, target: Target, release: _Release) -> Target
         return replace(verdict, modules=tuple(m for m in every if m.agrees), faults=stops)
     is_mapped = family.mappers is not None or not any(p.depends_on_config for p in release.own)
     doubts = Doubts(
-        checkpoint, family.learned, expected.lacks, expected.drops_tables, expected.ties[1]
+        checkpoint, family.learned, expected.lacks, expected.drops_tables, expected.ties_differ
     )
     return _if_certain(verdict, doubts, is_mapped=is_mapped)
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Final
 
-from ckptfix.runtimes.common.objects import JsonObject
+from ckptfix.runtimes.common.objects import JsonObject, StopsError
 from ckptfix.text import visible
 
 _NEEDS: Final = {"fp8": ("activation_scheme",), "awq": ("w_bit", "bits"), "gptq": ("bits",)}
@@ -20,6 +20,17 @@ class NotModelOptError(Exception):
 
 class NotModelledError(NotModelOptError):
     """ModelOpt's config class of a release that is not known; the message says what is not."""
+
+
+def not_supported(found: JsonObject, method: str) -> StopsError:
+    """The error of a release that has no class for a quant_method."""
+    return found.stop(f': "{visible(method)}" is not a supported method', "quant_method")
+
+
+def only_online(found: JsonObject, method: str) -> StopsError:
+    """The error of one whose class takes no quantized checkpoint."""
+    problem = f': "{visible(method)}" quantizes unquantized checkpoints while loading'
+    return found.stop(problem, "quant_method")
 
 
 def require_modelopt(
@@ -40,7 +51,7 @@ def require_modelopt(
     if method in own:
         return
     if method not in known:
-        raise found.stop(f': "{visible(method)}" is not a supported method', "quant_method")
+        raise not_supported(found, method)
     needs = _NEEDS.get(method, ())
     if needs and not any(key in found for key in needs):
         named = " or ".join(needs)

@@ -176,6 +176,20 @@ def require(found: JsonObject, *keys: str) -> Any:  # noqa: ANN401 - JSON
     raise found.stop(f" has no {' or '.join(keys)}, which it requires")
 
 
+def overrides(found: JsonObject, key: str) -> Mapping[str, Any]:
+    """The object under a key, whose items the runtime reads; absent and null have none.
+
+    Raises:
+        StopsError: it is something else, an empty list or false too, which have no items.
+    """
+    value = found.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise found.stop(" is not an object", key)
+    return value
+
+
 def number(value: object) -> int | None:
     """A whole number; None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None

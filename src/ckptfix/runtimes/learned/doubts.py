@@ -89,7 +89,7 @@ class Doubts(Struct, frozen=True, dict=True):
     checkpoint: Checkpoint
     learned: Learned
     lacks: tuple[str, ...] = ()
-    """As in `Expected`, like the next."""
+    """As in `Expected`, like the next two."""
     drops_tables: frozenset[str] = frozenset()
     ties_differ: bool = False
 

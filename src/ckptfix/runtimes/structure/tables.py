@@ -47,7 +47,7 @@ def _rows(tree: Tree) -> Iterator[Reason]:
 
 
 def _ties(tree: Tree) -> Iterator[Reason]:
-    spec, tied = tree.family.spec, tree.expected.ties[0]
+    spec, tied = tree.family.spec, tree.expected.tied
     either = spec.tied_by_either and tree.checkpoint.config.may_tie
     if tied is False and spec.must_tie:
         yield Reason.stop("tie_word_embeddings is false, and its class has no head of its own")

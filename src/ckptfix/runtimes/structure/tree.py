@@ -53,8 +53,10 @@ class Expected(Struct, frozen=True):
     """The same of those at which its loader raises."""
     skips_kv_scales: str = ""
     """Shell pattern of checkpoint names outside of the language model, as in `Runtime`."""
-    ties: tuple[bool | None, bool] = (None, False)
-    """As `tied_head` of ties.py says it."""
+    tied: bool | None = None
+    """The head is tied to the embeddings; None if that is not known."""
+    ties_differ: bool = False
+    """config.json has two values for that, and it is not known which counts."""
     config_class: ConfigClass | None = None
     """The class that reads config.json, where it is recorded."""
     needs_model_type: bool = False

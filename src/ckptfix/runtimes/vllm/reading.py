@@ -18,7 +18,7 @@ from ckptfix.checkpoint.dialects.statements import (
     find_at,
 )
 from ckptfix.runtimes.common.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
-from ckptfix.runtimes.common.foreign import require_modelopt
+from ckptfix.runtimes.common.foreign import not_supported, only_online, require_modelopt
 from ckptfix.runtimes.common.layer_maps import (
     ENTRIES,
     HF_QUANT_FILE,
@@ -91,9 +91,7 @@ def _mxfp8(files: Files, found: JsonObject, reading: VllmReading) -> EffectiveMe
         StopsError: the release takes no checkpoint with this method.
     """
     if reading.mxfp8 != "checkpoint":
-        online = "quantizes unquantized checkpoints while loading"
-        why = online if reading.mxfp8 else "is not a supported method"
-        raise found.stop(f': "{_MXFP8}" {why}', "quant_method")
+        raise (only_online if reading.mxfp8 else not_supported)(found, _MXFP8)
     if found.get("quant_algo") or NESTED in found:
         return _from_config(files, found, "modelopt_mxfp8", reading)
     listed = "ignored_layers"

@@ -16,6 +16,7 @@ from ckptfix.runtimes.common.methods import (
     QuantMethod,
     Scheme,
     expression,
+    overrides,
     require,
 )
 from ckptfix.runtimes.common.names import BoundNames
@@ -88,10 +89,7 @@ class GptqMarlin(Struct, frozen=True):
         if (fields["bits"], fields["sym"]) not in _SUPPORTED:
             values = visible(f"bits {fields['bits']} and sym {fields['sym']}")
             raise found.stop(f" has {values}, which it does not support")
-        dynamic = found.get("dynamic")
-        dynamic = {} if dynamic is None else dynamic  # an empty list or false has no items
-        if not isinstance(dynamic, dict):
-            raise found.stop(" is not an object", "dynamic")
+        dynamic = overrides(found, "dynamic")
         rules = tuple(_rule(found, text, values) for text, values in dynamic.items())
         return _Lookup(fields, rules, found.get("lm_head") is True, found.place())
 

@@ -21,6 +21,7 @@ from ckptfix.runtimes.common.methods import (
     Scheme,
     agreed,
     expression,
+    overrides,
     parents,
     require,
 )
@@ -131,10 +132,7 @@ class AutoGptq(Struct, frozen=True):
         """As `QuantMethod`."""
         keys = ("bits", "group_size", "desc_act", "sym")
         fields = {key: require(found, key) for key in keys}
-        dynamic = found.get("dynamic")
-        dynamic = {} if dynamic is None else dynamic  # an empty list or false has no items
-        if not isinstance(dynamic, dict):
-            raise found.stop(" is not an object", "dynamic")
+        dynamic = overrides(found, "dynamic")
         if not self.row.reads_order:
             self._refuse_order(found, fields, dynamic)
         if (fields["bits"], fields["sym"]) not in _SUPPORTED:
