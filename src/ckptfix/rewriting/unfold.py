@@ -37,17 +37,22 @@ def unfolded_plan(plan: Plan, folded: Checkpoint, whole: Checkpoint) -> Plan:
         return plan
     if _tells_apart(plan.name_map.mapper, folded):
         raise NotForAllError
+    drafts = {change.file: change.draft for change in plan.files if change.draft is not None}
+    # More than names changed in the others, also in files that had no metadata before.
+    if len(drafts) < len(plan.files):
+        raise NotForAllError
     of_file = {metadata.file: metadata for metadata in folded.metadata}
-    changes = (_unfolded(fold, of_file[c.file], whole.documents[c.file], c) for c in plan.files)
+    changes = (
+        _unfolded(fold, of_file[file], whole.documents[file], draft)
+        for file, draft in drafts.items()
+    )
     return replace(plan, files=tuple(changes))
 
 
 def _unfolded(
-    fold: Fold, metadata: MetadataFile, document: JsonText, change: FileChange
+    fold: Fold, metadata: MetadataFile, document: JsonText, folded_draft: Draft
 ) -> FileChange:
-    if change.draft is None:
-        raise NotForAllError
-    draft = _Unfolding(fold, change.file, document.value).draft(change.draft)
+    draft = _Unfolding(fold, metadata.file, document.value).draft(folded_draft)
     # The text, what is found in it and the draft are each as large as the file: none is kept.
     return replace(change_file(replace(document), metadata, draft), document=document, draft=None)
 
