@@ -4,9 +4,10 @@
 
 Makes the learner's environment where it is missing, fetches the Python files of the wheel, builds
 every registered class there (`place_learner`), and writes what it did under
-`src/ckptfix/runtimes/RUNTIME/learned/`. Published configs are taken from FOLDER/<name>/config.json;
-none of them is kept. A run that was cut off goes on where it was: results are in
-$LEARN_HOME/learn/results unless --results says otherwise.
+`src/ckptfix/runtimes/RUNTIME/learned/`. Of a release between two that were learned, a class that
+does alike in both is not built, unless --all is given. Published configs are taken from
+FOLDER/<name>/config.json; none of them is kept. A run that was cut off goes on where it was:
+results are in $LEARN_HOME/learn/results unless --results says otherwise.
 Exit code 0; 2 if the environment or the runtime cannot be used.
 """
 
@@ -18,7 +19,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from place_learner import sandbox, writer
+from ckptfix.runtimes.profile_store import known_releases, load_profile
+from place_learner import neighbours, sandbox, writer
 
 REPOSITORY: Final = Path(__file__).parents[1]
 SHARED: Final = REPOSITORY.parent / "shared"
@@ -85,6 +87,10 @@ def learn(arguments: argparse.Namespace, root: Path, results: Path, pin: str) ->
         command += ["--configs", folder]
     if arguments.other:
         command += ["--other", arguments.other]
+    if not arguments.all and arguments.version in known_releases(arguments.runtime):
+        registered = load_profile(arguments.runtime, arguments.version).architectures.keys()
+        for name in neighbours.to_build(arguments.runtime, arguments.version, registered):
+            command += ["--only", name]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
     subprocess.run(command, check=True, env=environment)
 
@@ -98,6 +104,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, metavar="FOLDER")
     parser.add_argument("--root", type=Path, metavar="FOLDER", help="where the wheel is unpacked")
     parser.add_argument("--other", type=Path, help="results of the other runtime, for its configs")
+    parser.add_argument("--all", action="store_true", help="build what the neighbours do alike")
     parser.add_argument("--write-only", action="store_true", help="take the results as they are")
     arguments = parser.parse_args()
     runtime, version = arguments.runtime, arguments.version
@@ -112,7 +119,8 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     used = used_transformers(pin)
-    release, found = writer.release_of(runtime, version, used, writer.read_results(results))
+    built, found = writer.release_of(runtime, version, used, writer.read_results(results))
+    release = built if arguments.all else neighbours.completed(built)
     folder = REPOSITORY / "src" / "ckptfix" / "runtimes" / runtime / "learned"
     for line in writer.write(folder, release, found):
         print(line)

@@ -105,5 +105,6 @@ def counts(release: ReleaseRecord) -> str:
     sources = [record.source for record in release.architectures.values()]
     whole = sum(record.single_pass for record in release.architectures.values())
     each = ", ".join(f"{sources.count(s)} {s}" for s in ("real", "library", "invented"))
-    head = f"{release.runtime} {release.version}: {len(sources)} built ({each})"
-    return f"{head}, {whole} load whole, {len(release.failed)} failed"
+    alike = sum(bool(record.alike) for record in release.architectures.values())
+    head = f"{release.runtime} {release.version}: {len(sources)} learned ({each})"
+    return f"{head}, {alike} as their neighbours, {whole} load whole, {len(release.failed)} failed"

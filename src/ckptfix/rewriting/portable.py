@@ -9,6 +9,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.rewriting.aliases import AliasRequest, alias_requests, as_aliases
 from ckptfix.rewriting.layer_map import map_into_config
 from ckptfix.rewriting.plan import Plan, plan_rewrite, rewritten
+from ckptfix.rewriting.proof import harms
 from ckptfix.rewriting.rebuild.plan import join_plans
 from ckptfix.rules.finding import number_of
 from ckptfix.rules.names import is_corrupt
@@ -59,17 +60,6 @@ class PortablePlan(Struct, frozen=True):
     def failing_after(self) -> int:
         """The same after it."""
         return _failing(self.after)
-
-
-def harms(before: TargetVerdict, after: TargetVerdict) -> bool:
-    """Whether a target builds a module correctly before and not after.
-
-    One that builds modules incorrectly loses nothing if it stops afterwards, and one that stops
-    builds none.
-    """
-    if before.refused:
-        return False
-    return (after.refused and not before.fails) or not _names(after.wrong) <= _names(before.wrong)
 
 
 def plan_for_targets(

@@ -1,7 +1,7 @@
 """The proof obligation of a rewrite: it must not break anything that works now."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -9,6 +9,7 @@ from ckptfix.checkpoint.dialects.statements import Statement
 from ckptfix.place import Place
 from ckptfix.rules.finding import Finding, Rule, Severity
 from ckptfix.runtimes.name_maps import NameMap
+from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.text import visible
 
 
@@ -74,3 +75,23 @@ def new_errors(
 def identity(finding: Finding, name_map: NameMap) -> tuple[Rule, str, str]:
     """The key by which findings before and after the rewrite are matched."""
     return finding.rule, finding.place.file, name_map.mapper.map(finding.subject) or ""
+
+
+def harms(
+    before: TargetVerdict, after: TargetVerdict, *, renamed: Callable[[str], str] = str
+) -> bool:
+    """Whether a target builds a module correctly before and not after.
+
+    One that builds modules incorrectly loses nothing if it stops afterwards, and one that stops
+    builds none.
+
+    Args:
+        before: the verdict on the checkpoint as it is.
+        after: the one on the rewritten checkpoint.
+        renamed: checkpoint name of a module -> its name afterwards, if tensors are renamed.
+    """
+    if before.refused:
+        return False
+    known = {renamed(name) for module in before.wrong for name in module.members}
+    wrong = {name for module in after.wrong for name in module.members}
+    return (after.refused and not before.fails) or not wrong <= known

@@ -16,8 +16,8 @@ from ckptfix.checkpoint.dialects.interface import Reading, Speller, SpellingTask
 from ckptfix.checkpoint.dialects.statements import Statement, value_at
 from ckptfix.place import Place
 from ckptfix.rewriting.plan import FileChange, Plan, rewritten
-from ckptfix.rewriting.portable import PortablePlan, harms
-from ckptfix.rewriting.proof import find_harm
+from ckptfix.rewriting.portable import PortablePlan
+from ckptfix.rewriting.proof import find_harm, harms
 from ckptfix.rewriting.rebuild.plan import changed_file
 from ckptfix.rewriting.wanted_names import Spelling, WantedNames
 from ckptfix.rules.finding import Finding

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.rewriting.plan import FileChange, Plan, rewritten
-from ckptfix.rewriting.proof import Refusal, find_harm
+from ckptfix.rewriting.proof import Refusal, find_harm, harms
 from ckptfix.rewriting.rebuild.plan import join_changes
 from ckptfix.rewriting.tensors.headers import ShardChange
 from ckptfix.rewriting.tensors.metadata import Followed, follow_tensors
@@ -90,12 +90,6 @@ class TensorPlan(Struct, frozen=True, dict=True):
             refusals=(*self.refusals, *plan.refusals),
         )
 
-    def harms(self, before: TargetVerdict, after: TargetVerdict) -> bool:
-        """True when the new tensor names would make a release build a module incorrectly."""
-        known = {self.renames.new_name(name) for module in before.wrong for name in module.members}
-        wrong = {name for module in after.wrong for name in module.members}
-        return (after.refused and not before.fails) or not wrong <= known
-
 
 def plan_tensors(renames: TensorRenames, name_map: NameMap) -> TensorPlan:
     """Let the metadata follow.
@@ -120,4 +114,6 @@ def harmed_by(tensors: TensorPlan, targets: Sequence[Target]) -> tuple[TargetVer
         return ()
     before = judge_all(tensors.renames.before, targets)
     after = judge_all(tensors.checkpoint, targets)
-    return tuple(new for old, new in zip(before, after, strict=True) if tensors.harms(old, new))
+    pairs = zip(before, after, strict=True)
+    new_name = tensors.renames.new_name
+    return tuple(new for old, new in pairs if harms(old, new, renamed=new_name))

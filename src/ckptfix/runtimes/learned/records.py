@@ -110,6 +110,9 @@ class ArchitectureRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     heads: tuple[str, ...] = ()
     """Names that output heads look up, of those that the class builds whatever
     `tie_word_embeddings` is; not of draft layers, which have the head of their model."""
+    alike: tuple[str, ...] = ()
+    """An older and a newer release that built the class and got the same table, if this one did not
+    build it."""
 
 
 class ReleaseRecord(msgspec.Struct, frozen=True, omit_defaults=True):

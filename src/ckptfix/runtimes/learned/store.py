@@ -28,7 +28,7 @@ class Learned(Struct, frozen=True, dict=True):
 
     runtime: str
     version: str
-    """The release that it was learned from."""
+    """The release whose class was built."""
     is_nearest: bool
     """It was learned from a release other than the requested one, where it may differ."""
     architecture: str
@@ -129,7 +129,8 @@ def _learned_in(runtime: str, version: str, architecture: str) -> Learned | None
     if origin is None:
         return None
     record = table(runtime, origin.table)
-    return Learned(runtime, version, False, architecture, origin, record)
+    built_in = origin.alike[-1] if origin.alike else version
+    return Learned(runtime, built_in, False, architecture, origin, record)
 
 
 @cache
