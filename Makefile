@@ -94,7 +94,7 @@ record: ## record again what the real vLLM objects of ../shared/oracle hold (min
 	../shared/oracle/setup.sh
 	$${ORACLE_HOME:-$$HOME/.cache/ckptfix-oracle}/venv/bin/python tools/record_oracle.py
 
-release: $(VENV)/.installed-dev ## add a release of a runtime, from its wheel: make release RUNTIME=vllm VERSION=0.33.0 (an hour)
+release: $(VENV)/.installed-dev ## add a release of a runtime, from its wheel: make release RUNTIME=vllm VERSION=0.33.0 (an hour); without VERSION all that are missing
 	tools/place_learner/setup.sh
 	$(BIN)/python tools/add_release.py $(RUNTIME) $(VERSION)
 

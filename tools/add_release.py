@@ -1,14 +1,16 @@
-"""Add a release of a runtime, from its wheel: only data changes.
+"""Add releases of a runtime, from their wheels: only data changes.
 
-    tools/add_release.py RUNTIME VERSION [--root FOLDER] [--results FOLDER] [--configs FOLDER]
+    tools/add_release.py RUNTIME [VERSION...] [--root FOLDER] [--results FOLDER] [--configs FOLDER]
 
-Fetches the Python files of the wheel, unless FOLDER has them (`vllm-0.33.0`, with the output of
-`sha256sum WHEEL` in FOLDER.sha256), and deletes them in the end. In this order: the profile of the
-release; what its lookup functions answer about ModelOpt's metadata, compared with ours; where its
-classes put modules (`learn_places.py`, which --results and --configs are for); docs. A run that was
-cut off goes on where it was.
+Without a VERSION, every release of the package index from the oldest known one on that was not
+learned: those between which most are missing first, because a class that does alike before and
+after need not be built. Of each it fetches the Python files of the wheel, unless FOLDER has them
+(`vllm-0.33.0`, with the output of `sha256sum WHEEL` in FOLDER.sha256), and deletes them in the end.
+In this order: the profile of the release; what its lookup functions answer about ModelOpt's
+metadata, compared with ours; where its classes put modules (`learn_places.py`, which --results and
+--configs are for); docs. A run that was cut off goes on where it was.
 Exit code 0; 1 if its lookup functions answer otherwise: then it needs a row in the `releases.py` of
-its runtime; 2 if it cannot be read or learned.
+its runtime; 2 if it cannot be read or learned, and the others after it are not tried.
 """
 
 import argparse
@@ -18,10 +20,15 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from packaging.version import Version
+
+from ckptfix.runtimes.learned.store import learned_releases
+from ckptfix.runtimes.profile_store import known_releases
 from learn_places import REPOSITORY, SETUP
-from place_learner import sandbox
+from place_learner import neighbours, sandbox
 
 TOOLS: Final = REPOSITORY / "tools"
+_AVAILABLE: Final = "Available versions:"
 LOOKUPS: Final = REPOSITORY / "tests" / "data" / "conformance" / "modelopt.jsonl.gz"
 
 
@@ -57,28 +64,51 @@ def add(runtime: str, version: str, root: Path, learner: list[str | Path]) -> in
     return 0
 
 
-def main() -> int:
+def missing(runtime: str) -> list[str]:
+    """The releases that were not learned, in the order in which they are added."""
+    command = [sys.executable, "-m", "pip", "index", "versions", runtime]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    [line] = [line for line in shown.splitlines() if line.startswith(_AVAILABLE)]
+    listed = (version.strip() for version in line.removeprefix(_AVAILABLE).split(","))
+    oldest = Version(known_releases(runtime)[0])
+    every = sorted((v for v in listed if Version(v) >= oldest), key=Version)
+    return neighbours.by_halves(every, learned_releases(runtime))
+
+
+def add_one(arguments: argparse.Namespace, version: str) -> int:
     """Fetch, read, learn, write; the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("runtime", choices=("vllm", "sglang"))
-    parser.add_argument("version")
-    parser.add_argument("--root", type=Path, metavar="FOLDER", help="where the wheel is unpacked")
-    parser.add_argument("--results", type=Path, metavar="FOLDER", help="of the learner")
-    parser.add_argument("--configs", type=Path, action="append", default=[], metavar="FOLDER")
-    arguments = parser.parse_args()
     try:
-        root = (arguments.root or fetched(arguments.runtime, arguments.version)).resolve()
+        root = (arguments.root or fetched(arguments.runtime, version)).resolve()
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     learner: list[str | Path] = ["--results", arguments.results] if arguments.results else []
     for folder in arguments.configs:
         learner += ["--configs", folder]
-    code = add(arguments.runtime, arguments.version, root, learner)
+    code = add(arguments.runtime, version, root, learner)
     if code != 2 and not arguments.root:
         shutil.rmtree(root)
         root.with_name(f"{root.name}.sha256").unlink(missing_ok=True)
     return code
+
+
+def main() -> int:
+    """Add each release; the highest of their exit codes."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("runtime", choices=("vllm", "sglang"))
+    parser.add_argument("versions", nargs="*", metavar="VERSION")
+    parser.add_argument("--root", type=Path, metavar="FOLDER", help="where the wheel is unpacked")
+    parser.add_argument("--results", type=Path, metavar="FOLDER", help="of the learner")
+    parser.add_argument("--configs", type=Path, action="append", default=[], metavar="FOLDER")
+    arguments = parser.parse_args()
+    if len(arguments.versions) != 1 and (arguments.root or arguments.results):
+        parser.error("--root and --results are of one VERSION")
+    worst = 0
+    for version in arguments.versions or missing(arguments.runtime):
+        worst = max(worst, add_one(arguments, version))
+        if worst > 1:
+            break
+    return worst
 
 
 if __name__ == "__main__":

@@ -65,6 +65,21 @@ def test_a_class_that_failed_here_is_not_taken_from_its_neighbours() -> None:
     assert whole.failed == {"Never": "still no", "Same": "crash"}
 
 
+@pytest.mark.parametrize(
+    ("learned", "order"),
+    [
+        ({"1", "5"}, ["3", "4", "2"]),
+        ({"3"}, ["5", "1", "4", "2"]),
+        ({"1", "2", "4", "5"}, ["3"]),
+        (set(), ["5", "1", "3", "4", "2"]),
+    ],
+)
+def test_releases_are_added_from_the_middle_of_what_is_missing(
+    learned: set[str], order: list[str]
+) -> None:
+    assert neighbours.by_halves(["1", "2", "3", "4", "5"], learned) == order
+
+
 @pytest.mark.parametrize("runtime", known_runtimes())
 def test_a_record_that_was_not_built_is_that_of_the_releases_it_names(runtime: str) -> None:
     for version in learned_releases(runtime):

@@ -4,7 +4,8 @@ A class whose table is the same before and after is taken to do the same between
 the two releases, so that a reader sees that it was not built.
 """
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
+from itertools import groupby
 
 from msgspec.structs import replace
 from packaging.version import Version
@@ -42,6 +43,33 @@ def completed(built: ReleaseRecord) -> ReleaseRecord:
         architectures.pop(name, None)
     failed = {name: why for name, why in failed.items() if name not in architectures}
     return replace(built, architectures=architectures, failed={**failed, **built.failed})
+
+
+def by_halves(every: Sequence[str], learned: Set[str] | Sequence[str]) -> list[str]:
+    """The releases that were not learned, each in the middle of the longest row of them.
+
+    At either end the outermost goes first: nothing is known of both sides of it. So most releases
+    have near neighbours when their turn comes.
+
+    Args:
+        every: releases, oldest first.
+        learned: those of them that were.
+    """
+    done, order = set(learned), []
+    while rows := list(_rows(every, done)):
+        start, end = max(rows, key=lambda row: (row[1] - row[0], row[1]))
+        at = end - 1 if end == len(every) else start if start == 0 else (start + end) // 2
+        order.append(every[at])
+        done.add(every[at])
+    return order
+
+
+def _rows(every: Sequence[str], done: Set[str]) -> Iterator[tuple[int, int]]:
+    """Start and end of each row of releases that are not done."""
+    for is_missing, row in groupby(enumerate(every), key=lambda one: one[1] not in done):
+        places = [at for at, _ in row]
+        if is_missing:
+            yield places[0], places[-1] + 1
 
 
 def _around(runtime: str, version: str) -> tuple[ReleaseRecord, ReleaseRecord] | None:
