@@ -73,7 +73,7 @@ def test_nemotron_h_takes_the_method_of_its_quant_algo(tmp_path: Path) -> None:
         ("MixtralForCausalLM-nvfp4", "no"),
         ("Qwen2ForCausalLM-nvfp4", "no"),
         ("Qwen3MoeForCausalLM-nvfp4", "no"),
-        ("OlmoForCausalLM-nvfp4", "unknown"),
+        ("OlmoForCausalLM-nvfp4", "no"),
     ],
 )
 def test_hf_quant_config_alone(export: str, expected: str, tmp_path: Path) -> None:

@@ -23,7 +23,10 @@ def answer(directory: Path, release: str) -> tuple[str, str]:
 def llama(folder: Path, **config: Any) -> Path:
     quantization = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head"]}
     return write_checkpoint(
-        folder, whole_llama(), quantization, extra_config={**LLAMA_CONFIG, **config}
+        folder,
+        whole_llama(),
+        quantization,
+        extra_config={**LLAMA_CONFIG, "head_dim": 16, **config},  # not the default of each type
     )
 
 
@@ -36,7 +39,7 @@ def llama(folder: Path, **config: Any) -> Path:
         ("nemotron_h", "vllm==0.19.1", "yes"),
         ("ministral3", "vllm==0.18.0", "unknown"),
         ("ministral3", "sglang==0.5.9", "unknown"),
-        ("qwen3_5", "vllm==0.18.0", "yes"),
+        ("olmo_hybrid", "vllm==0.18.0", "yes"),
     ],
 )
 def test_a_type_that_only_transformers_5_knows(

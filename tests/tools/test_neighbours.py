@@ -13,8 +13,8 @@ from place_learner import neighbours
 RUNTIME, OLDER, BETWEEN, NEWER = "vllm", "1.0", "1.1", "1.2"
 
 
-def record(table: str, *, alike: tuple[str, ...] = ()) -> ArchitectureRecord:
-    return ArchitectureRecord(table, "made.py", "library", alike=alike)
+def record(table: str, *, heads: str = "", alike: tuple[str, ...] = ()) -> ArchitectureRecord:
+    return ArchitectureRecord(table, "made.py", "library", heads=tuple(heads), alike=alike)
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +24,7 @@ def made_up(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         return
     older = {"Same": record("a"), "Other": record("b"), "Copied": record("c", alike=("0.8", "1.0"))}
     newer = {"Same": record("a"), "Other": record("d"), "Copied": record("c"), "New": record("e")}
+    older["Head"], newer["Head"] = record("f", heads="h"), record("f")
     releases = {
         OLDER: ReleaseRecord(RUNTIME, OLDER, "5.0", older, {"Never": "no", "Once": "no"}),
         NEWER: ReleaseRecord(RUNTIME, NEWER, "5.0", newer, {"Never": "still no"}),
@@ -39,8 +40,9 @@ def made_up(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_class_that_does_alike_on_both_sides_is_not_built() -> None:
-    names = {"Same", "Other", "Copied", "New", "Never", "Once", "Unseen"}
-    assert neighbours.to_build(RUNTIME, BETWEEN, names) == ("New", "Once", "Other", "Unseen")
+    names = {"Same", "Other", "Copied", "New", "Never", "Once", "Unseen", "Head"}
+    built = neighbours.to_build(RUNTIME, BETWEEN, names)
+    assert built == ("Head", "New", "Once", "Other", "Unseen")
 
 
 def test_newer_than_all_that_were_learned_everything_is_built() -> None:

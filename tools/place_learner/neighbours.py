@@ -1,7 +1,7 @@
 """What need not be built: classes that do alike in the learned releases before and after.
 
-A class whose table is the same before and after is taken to do the same between. Its record names
-the two releases, so that a reader sees that it was not built.
+A class whose table and heads are the same before and after is taken to do the same between. Its
+record names the two releases, so that a reader sees that it was not built.
 """
 
 from collections.abc import Iterator, Sequence, Set
@@ -84,7 +84,7 @@ def _records(
 ) -> Iterator[tuple[str, ArchitectureRecord]]:
     for name in sorted(registered & older.architectures.keys() & newer.architectures.keys()):
         before, after = older.architectures[name], newer.architectures[name]
-        if before.table == after.table:
+        if (before.table, before.heads) == (after.table, after.heads):
             built = (_built_in(older, before)[0], _built_in(newer, after)[-1])
             yield name, replace(agreed_origin(before, after), alike=built)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from msgspec.structs import replace
 from packaging.version import Version
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
@@ -13,7 +14,13 @@ from ckptfix.runtimes.learned import settings, sizes
 from ckptfix.runtimes.learned.doubts import never_without
 from ckptfix.runtimes.learned.release_file import releases_in
 from ckptfix.runtimes.loads import Answer, Reason
-from ckptfix.runtimes.structure import Expected, Tree, class_reasons, learned_size_reasons
+from ckptfix.runtimes.structure import (
+    Expected,
+    Tree,
+    class_reasons,
+    learned_size_reasons,
+    structure_reasons,
+)
 from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.toml_folder import own_facts, rows_of
@@ -25,7 +32,8 @@ def later_stop(
     """Why a yes of an older release is not certain, as a sentence; empty if it is.
 
     Values and sizes were tried on the classes of one release only, or a few: the newest of them
-    counts. An older one may take what that refuses.
+    counts. An older one may take what that refuses. The same holds for numbers that config.json
+    lacks, which its config class has by default.
 
     Args:
         checkpoint: that loads as far as is known.
@@ -93,4 +101,6 @@ def _reasons(
 ) -> Iterator[Reason]:
     expected = expected_for(checkpoint, family, newest, classes, has_config=True)
     tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=True)
-    return chain(class_reasons(checkpoint, expected), learned_size_reasons(tree))
+    as_written = replace(tree, expected=replace(expected, config_class=None))
+    of_defaults = structure_reasons if tree.config != as_written.config else learned_size_reasons
+    return chain(class_reasons(checkpoint, expected), of_defaults(tree))

@@ -258,7 +258,8 @@ class Doubts(Struct, frozen=True, dict=True):
     def _cache(self) -> Iterator[str]:
         modules = self.checkpoint.modules.values()
         has_scales = any(not m.tensors.keys().isdisjoint(KV_ROLES) for m in modules)
-        if has_scales and self.table.record.kv_scales is None:
+        record = self.table.record
+        if has_scales and record.kv_scales is None and not record.stops_at_kv_scales:
             yield "loading scales of the KV cache was not observed"
 
 

@@ -22,8 +22,12 @@ _ABSENT: Final = (
     *("triton", "tilelang", "cutlass", "quack", "open_clip", "terratorch", "resampy", "librosa"),
     *("cuda", "triton_kernels", "decord", "av", "deep_gemm"),
 )
-_WITH_FLASHINFER: Final = ("vllm.model_executor.layers.fused_moe.experts.trtllm_nvfp4_moe",)
-"""Modules that import it at their top, though it may be absent (vLLM 0.17.0 to 0.19.1)."""
+_AT_THEIR_TOP: Final = {
+    "flashinfer": "vllm.model_executor.layers.fused_moe.experts.trtllm_nvfp4_moe",
+    "humming": "vllm.model_executor.layers.quantization.humming",
+}
+"""Package that may be absent -> a module that imports it at its top (vLLM 0.17.0 to 0.19.1, and
+0.20.0 to 0.23.0, where every quantization config is imported after it)."""
 _COMPILED_NAMES: Final = r"^vllm\._(\w+_)?C$|^vllm\.third_party\.deep_gemm(\.|$)"
 
 
@@ -187,10 +191,9 @@ def _kernels() -> None:
         modelopt.expose_input_quant_key = lambda *_, **__: None
     from vllm.model_executor.layers.quantization import get_quantization_config
 
-    with stand_ins.for_a_while(["flashinfer"]):
-        for name in _WITH_FLASHINFER:
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
+    for package, module in _AT_THEIR_TOP.items():
+        with stand_ins.for_a_while([package]), contextlib.suppress(ImportError):
+            importlib.import_module(module)
     for method in ("modelopt", "fp8", "quark", "gguf"):
         try:
             get_quantization_config(method)
