@@ -54,7 +54,14 @@ def without(tensors: Shapes, *names: str) -> Shapes:
             uniform([f"l.0.attn.{p}_proj" for p in ("q", "k", "v", "qkv")]),
             {},
         ),
-        ({**QKV, **MLP}, uniform(["re:l.*attn.*"]), {"CKF103": ["re:l.*attn.*"]}),
+        (  # read literally, so that no pattern excludes them
+            {**QKV, **MLP},
+            uniform(["re:l.*attn.*"]),
+            {
+                "CKF103": ["re:l.*attn.*"],
+                "CKF206": [f"l.0.attn.{part}_proj" for part in "kqv"],
+            },
+        ),
         (
             {**MLP, **bf16("l.0.mlp.gate"), **bf16("l.1.b_proj")},
             uniform(["l.0.mlp.gate", "l.1*"]),

@@ -27,8 +27,8 @@ def map_into_config(checkpoint: Checkpoint) -> FileChange | None:
     layers = value_at(checkpoint.documents[other.file].value, other.entries_path)
     settings: dict[Path, object] = {config.entries_path: layers}
     appended: dict[Path, list[str]] = {}
-    known = {statement.name for statement in config.of_kind("exclude")}
-    patterns = [s.name for s in other.of_kind("exclude") if s.name not in known]
+    known = {statement.name for statement in config.excludes}
+    patterns = [s.name for s in other.excludes if s.name not in known]
     path = config.exclude_list
     if patterns and isinstance(_present(checkpoint, config, path), list):
         appended[path] = patterns

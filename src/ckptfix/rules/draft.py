@@ -81,7 +81,7 @@ def _repair(checkpoint: Checkpoint, metadata: MetadataFile, root: str) -> tuple[
 
 def _narrower(metadata: MetadataFile, root: str) -> list[Statement]:
     """Patterns over parts of a draft layer."""
-    return [s for s in metadata.of_kind("exclude") if s.name.startswith(root + ".")]
+    return [s for s in metadata.excludes if s.name.startswith(root + ".")]
 
 
 @FAMILY.rule(

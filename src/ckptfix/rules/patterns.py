@@ -9,7 +9,7 @@ from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.names import is_regex
 from ckptfix.rules.context import Context
 from ckptfix.rules.finding import Family, Finding, Repair, Severity
-from ckptfix.rules.names import abbreviates, is_corrupt, statements
+from ckptfix.rules.names import abbreviates, is_corrupt
 from ckptfix.runtimes.common.patterns import BUILTIN_PACKED
 from ckptfix.text import visible
 
@@ -100,17 +100,16 @@ def packed_without_members(context: Context) -> Iterable[Finding]:
 )
 def foreign_dialect(context: Context) -> Iterable[Finding]:
     """Exclude patterns that start with `re:`."""
-    literal = {m.file for m in context.checkpoint.metadata if not m.takes_regexes}
-    for statement in statements(context):
-        is_pattern = statement.kind == "exclude" and is_regex(statement.name)
-        if is_pattern and statement.file in literal:
-            yield context.finding(
-                subject=statement.name,
-                message="is a regular expression, which vLLM and SGLang read literally here",
-                place=statement.place,
-                effect="",
-                modules=context.naming.read_pattern(statement.name).modules,
-            )
+    for metadata in context.checkpoint.metadata:
+        for statement in metadata.of_kind("exclude") if not metadata.takes_regexes else ():
+            if is_regex(statement.name) and statement.path[:-1] not in metadata.idle_lists:
+                yield context.finding(
+                    subject=statement.name,
+                    message="is a regular expression, which vLLM and SGLang read literally here",
+                    place=statement.place,
+                    effect="",
+                    modules=context.naming.read_pattern(statement.name).modules,
+                )
 
 
 @FAMILY.rule(
@@ -167,7 +166,7 @@ def ambiguous_pattern(context: Context) -> Iterable[Finding]:
 
 
 def _plain_patterns(metadata: MetadataFile) -> Iterator[Statement]:
-    for statement in metadata.of_kind("exclude"):
+    for statement in metadata.excludes:
         plain = not _WILDCARD.search(statement.name) and not is_regex(statement.name)
         if plain and statement.name and not is_corrupt(statement.name):
             yield statement
@@ -214,8 +213,8 @@ def experts_one_by_one(context: Context) -> Iterable[Finding]:
     """Banks of which a list has only individual experts."""
     for metadata in context.checkpoint.metadata:
         banks: dict[str, Statement] = {}
-        listed = {s.name for s in metadata.of_kind("exclude")}
-        for statement in metadata.of_kind("exclude"):
+        listed = {s.name for s in metadata.excludes}
+        for statement in metadata.excludes:
             found = _EXPERT.match(statement.name)
             if found and not listed & {found[1], f"{found[1]}*", f"{found[1]}.*"}:
                 banks.setdefault(found[1], statement)

@@ -65,12 +65,15 @@ class Declarations(Struct, frozen=True, dict=True):
         return found
 
     def excluded(self, metadata: MetadataFile) -> Mapping[str, int]:
-        """Module -> index in `metadata.statements` of the first pattern that excludes it."""
+        """Module -> index in `metadata.statements` of the first pattern that excludes it.
+
+        Patterns that no release applies exclude nothing.
+        """
         if metadata.file not in self._excluded:
             found: dict[str, int] = {}
             seen: set[int] = set()
             for index, statement in enumerate(metadata.statements):
-                if statement.kind == "exclude":
+                if metadata.excludes_by(statement):
                     modules = self.naming.read_pattern(statement.name).modules
                     if id(modules) not in seen:  # patterns that cover the same share one tuple
                         seen.add(id(modules))

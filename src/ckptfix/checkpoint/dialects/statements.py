@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 
 from ckptfix.jsontext.text import JsonText, Path, pointer
+from ckptfix.names import is_regex
 from ckptfix.place import Place
 
 CONFIG_FILE: Final = "config.json"
@@ -171,6 +172,8 @@ class MetadataFile(Struct, frozen=True, kw_only=True, dict=True):
     """False where only the name of the quantizer is known."""
     takes_regexes: bool = False
     """Names that begin with `re:` are regular expressions in this dialect."""
+    idle_lists: frozenset[Path] = frozenset()
+    """Lists of exclude patterns that no release reads, because of what else the file has."""
 
     def of_kind(self, kind: StatementKind) -> tuple[Statement, ...]:
         """The statements of one kind, in the order of the file."""
@@ -180,6 +183,22 @@ class MetadataFile(Struct, frozen=True, kw_only=True, dict=True):
     def _by_kind(self) -> dict[StatementKind, tuple[Statement, ...]]:
         kinds: tuple[StatementKind, ...] = ("entry", "exclude", "target")
         return {kind: tuple(s for s in self.statements if s.kind == kind) for kind in kinds}
+
+    @cached_property
+    def excludes(self) -> tuple[Statement, ...]:
+        """The exclude patterns that some release applies to modules."""
+        return tuple(filter(self.excludes_by, self.of_kind("exclude")))
+
+    def excludes_by(self, statement: Statement) -> bool:
+        """True for an exclude pattern that some release applies to modules.
+
+        What is a regular expression in another dialect is a name that no module has.
+        """
+        return (
+            statement.kind == "exclude"
+            and statement.path[:-1] not in self.idle_lists
+            and (self.takes_regexes or not is_regex(statement.name))
+        )
 
     @cached_property
     def schemes(self) -> tuple[Statement, ...]:

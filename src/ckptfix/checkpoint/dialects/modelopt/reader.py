@@ -143,10 +143,10 @@ def _read(section: _Section) -> MetadataFile:
         outer.text("quant_library")
     groups = inner.child(GROUPS) if is_flat else None
     statements = tuple(_statements(section.form, inner))
-    lists = (s.path[:-1] for s in statements if s.kind == "exclude")
-    # A runtime that finds both in config.json reads `ignore` (vLLM 0.33.0, modelopt.py).
     usual = WRAPPED_EXCLUDES if inner.path[-1:] == (NESTED,) else FLAT_EXCLUDES
     quant_algo = inner.text("quant_algo")
+    idle = frozenset(_idle_lists(inner, quant_algo)) if is_flat else frozenset[Path]()
+    lists = (s.path[:-1] for s in statements if s.kind == "exclude")
     group_size = None if is_old else inner.number("group_size")
     scheme = _kv_algo(inner, inner.value.get("kv_cache_scheme")) if is_flat else None
     kv_cache = scheme or inner.text("kv_cache_quant_algo")
@@ -162,8 +162,23 @@ def _read(section: _Section) -> MetadataFile:
         faults=tuple(outer.faults),
         algo_path=(*inner.path, "quant_algo"),
         entries_path=(*inner.path, ENTRIES),
-        exclude_list=next(lists, (*inner.path, usual)),
+        exclude_list=next((path for path in lists if path not in idle), (*inner.path, usual)),
+        idle_lists=idle,
     )
+
+
+def _idle_lists(inner: Fields, quant_algo: str | None) -> Iterator[Path]:
+    """The list of exclude patterns that no release reads next to the other one.
+
+    For MXFP8, SGLang prefers the list that vLLM does not read (vllm 0.33.0 and sglang 0.5.23,
+    `from_config` of the config classes for ModelOpt; releases before them read `ignore` alone).
+    """
+    if (quant_algo or "").upper() == "MXFP8":
+        return
+    if inner.path[-1:] == (NESTED,):
+        yield (*inner.path, FLAT_EXCLUDES)
+    elif FLAT_EXCLUDES in inner.value:
+        yield (*inner.path, WRAPPED_EXCLUDES)
 
 
 def _statements(form: str, fields: Fields) -> Iterator[Statement]:

@@ -177,7 +177,7 @@ def _rebuild_excludes(
 ) -> None:
     """Exclude every unquantized linear layer from an algorithm for the whole checkpoint."""
     covered: set[str] = set()
-    for statement in metadata.of_kind("exclude"):
+    for statement in metadata.excludes:
         if _is_sound(stored, statement.name):
             covered.update(stored.covered_by(statement.name))
     left = [name for name in stored.layers.unquantized if name not in covered]
