@@ -86,7 +86,11 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layout_by: dict[str, str] = {}
     """Architecture -> its layout, if it differs from `layout`."""
     towers: dict[str, str] = {}
-    """Place of a tower or projector -> name of its layout."""
+    """Place of a tower or projector -> name of its layout; each is built with every config."""
+    other_towers: tuple[str, ...] = ()
+    """Places of further towers and projectors that are built with every config."""
+    no_towers_if: str = ""
+    """Key at the top of config.json that leaves all of them out if it is true."""
     outside: tuple[str, ...] = ()
     """Places of all modules outside of the language model that the classes may build, with `#`,
     `{a,b}` and `*` as in layouts; empty if they are not listed."""

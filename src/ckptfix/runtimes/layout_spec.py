@@ -85,6 +85,8 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All modules that the class may build; empty if they are not listed."""
     beside_layers: tuple[str, ...] = ()
     """Modules that it always has, as `norm`."""
+    for_each_of: dict[str, tuple[str, ...]] = {}
+    """Key of a list in its config -> modules that it has once for each item, numbered from 0."""
     top_parameters: tuple[str, ...] = ()
     """Parameters outside of modules that the checkpoint or the tower always has."""
     sizes_of_parameters: dict[str, tuple[str, ...]] = {}

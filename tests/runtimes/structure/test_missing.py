@@ -1,10 +1,13 @@
 """Modules and weights that the class builds and no tensor fills."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.runtimes.family import builtin_families, newest_learned
 from ckptfix.runtimes.loads import Answer, Effect, Loads
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import judge
@@ -184,3 +187,62 @@ def test_what_a_tower_has_beside_its_layers(tmp_path: Path, missing: str) -> Non
     assert [str(reason) for reason in found.reasons] == [
         f"leaves weights uninitialised: {part} is not stored"
     ]
+
+
+TOWERS = [
+    ("quantizers/ar-qwen25vl-w4a16", "visual.", "nothing of visual is stored"),
+    ("qwen3vlmoe-nvfp4", "model.visual.deepstack_merger_list.", "deepstack_merger_list.0.norm is"),
+    ("qwen3vlmoe-nvfp4", "model.visual.", "nothing of visual is stored"),
+    ("nanovl-fp8", "mlp1.", "nothing of mlp1 is stored"),
+    ("nanovl-fp8", "vision_model.", "nothing of vision_model.model.encoder is stored"),
+]
+
+
+def _without(tmp_path: Path, fixture: str, start: str, **values: Any) -> Checkpoint:
+    source = load(DATA / fixture)
+    lost = {name: None for name in source.table.tensors if name.startswith(start)}
+    home = DATA / Path(fixture).parent
+    texts = [(DATA / fixture / file) for file in (CONFIG, HF_QUANT)]
+    config, hf_quant = (text.read_text("utf-8") if text.exists() else None for text in texts)
+    config = json.dumps(json.loads(config or "{}") | values)
+    case = Case("c", Path(fixture).name, (), config, hf_quant, tensors=lost)
+    return load(case.write(home, tmp_path / "c"))
+
+
+@pytest.mark.parametrize(("fixture", "start", "reason"), TOWERS)
+def test_a_whole_tower_is_missing(tmp_path: Path, fixture: str, start: str, reason: str) -> None:
+    """vLLM 0.33.0 and SGLang 0.5.23 load the first three, and write nothing there."""
+    written = _without(tmp_path, fixture, start)
+    for target in (Target("vllm", "0.33.0", "0.33.0"), Target("sglang", "0.5.23", "0.5.23")):
+        found = judge(written, target).loads
+        assert found.answer is Answer.NO
+        assert reason in reasons_of(found).replace("model.visual", "visual")
+
+
+@pytest.mark.parametrize(("release", "built"), [("vllm 0.33.0", True), ("sglang 0.5.23", False)])
+def test_sglang_builds_no_tower_where_config_json_has_none(
+    tmp_path: Path, release: str, *, built: bool
+) -> None:
+    """sglang 0.5.23: sglang/srt/models/qwen3_vl.py; vLLM has an option for that."""
+    written = _without(tmp_path, "qwen3vlmoe-nvfp4", "model.visual.", language_model_only=True)
+    runtime, version = release.split()
+    found = judge(written, Target(runtime, version, version)).loads
+    assert ("visual is stored" in reasons_of(found)) is built
+
+
+def test_places_of_towers_are_those_that_were_learned() -> None:
+    """A place that no tensor reaches would be missing from every checkpoint."""
+    unlike = []
+    for family in builtin_families():
+        spec = family.spec
+        for architecture in spec.architectures if spec.other_towers else ():
+            known = newest_learned(spec.runtime, spec.versions, architecture)
+            if known is None or spec.places is not None:
+                continue  # its own places were written by hand
+            places = {f"{family.places.map(row.stored)}." for row in known.names.rows.values()}
+            unlike += [
+                (spec.runtime, architecture, tower)
+                for tower in spec.other_towers
+                if not any(place.startswith(f"{tower}.") for place in places)
+            ]
+    assert not unlike

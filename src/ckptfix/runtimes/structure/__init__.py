@@ -19,7 +19,7 @@ from ckptfix.runtimes.structure.parts import foreign_reasons, incomplete_reasons
 from ckptfix.runtimes.structure.settings import class_reasons, setting_reasons
 from ckptfix.runtimes.structure.sizes import size_reasons
 from ckptfix.runtimes.structure.strays import stray_reasons
-from ckptfix.runtimes.structure.tables import beside_reasons, table_reasons
+from ckptfix.runtimes.structure.tables import beside_reasons, table_reasons, tower_reasons
 from ckptfix.runtimes.structure.tree import Expected, Tree
 from ckptfix.runtimes.structure.turned import turned_reasons
 
@@ -48,6 +48,7 @@ def structure_reasons(tree: Tree) -> Iterator[Reason]:
     yield from foreign_reasons(tree)
     if not tree.takes:
         yield from weightless_reasons(tree)
+    yield from tower_reasons(tree)
     for part in (tree, *tree.towers):
         yield from beside_reasons(part)
         yield from part_reasons(part)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.runtimes.family_spec import BuiltWhenSpec
+from ckptfix.runtimes.layout import Layout
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
@@ -22,13 +23,31 @@ def beside_reasons(tree: Tree) -> Iterator[Reason]:
     layout = tree.layout
     if layout is None or any(not layout.may_hold(place) for place in tree.outside):
         return  # a module with an unknown name is most likely the missing one, already reported
-    for name in layout.spec.beside_layers:
+    for name in (*layout.spec.beside_layers, *_for_each(tree, layout)):
         if name not in tree.outside:
             yield tree.uninitialised(f"{tree.base}.{name}")
     top = tree.checkpoint.modules.get(tree.itself if tree.tower else "")
     for name in layout.spec.top_parameters:
         if top is None or name not in top.tensors:
             yield tree.uninitialised(f"{tree.tower}.{name}".removeprefix("."))
+
+
+def _for_each(tree: Tree, layout: Layout) -> Iterator[str]:
+    for key, modules in layout.spec.for_each_of.items():
+        items = tree.config.values.get(key)
+        for number in range(len(items) if isinstance(items, list) else 0):
+            yield from (name.replace("#", str(number)) for name in modules)
+
+
+def tower_reasons(tree: Tree) -> Iterator[Reason]:
+    """Towers and projectors of which nothing is stored, and which the class builds all the same."""
+    spec, values = tree.family.spec, tree.checkpoint.config_values or {}
+    if spec.no_towers_if and values.get(spec.no_towers_if):
+        return
+    stored = tuple(f"{place}." for place in tree.places.values())
+    for tower in (*spec.towers, *spec.other_towers):
+        if not any(place.startswith(f"{tower}.") for place in stored):
+            yield tree.unwritten(f"nothing of {tower} is stored")
 
 
 def _rows(tree: Tree) -> Iterator[Reason]:
