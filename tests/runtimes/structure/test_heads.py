@@ -95,6 +95,11 @@ def gemma3(*, top: bool | None, text: bool | None) -> tuple[Shapes, dict[str, An
         made |= bf16(f"{layer}.self_attn.{part}", 32)
     for part in ("gate_proj", "up_proj", "down_proj"):
         made |= fp8(f"{layer}.mlp.{part}")
+    for part in (
+        "vision_tower.vision_model.post_layernorm",
+        "multi_modal_projector.mm_soft_emb_norm",
+    ):
+        made |= bf16(part, 32)
     inner = {"num_hidden_layers": 1, "vocab_size": 32}
     config: dict[str, Any] = {
         "text_config": inner | ({} if text is None else {"tie_word_embeddings": text})
