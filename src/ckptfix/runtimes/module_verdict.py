@@ -17,6 +17,7 @@ from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.text import visible
 
 UNQUANTIZED = "unquantized"
+_NOT_EXCLUDED = "no pattern excludes it"
 
 
 class ModuleVerdict(Struct, frozen=True):
@@ -133,7 +134,8 @@ class ModuleJudge(Struct, frozen=True, dict=True):
             reason = "" if compared.fits else self._misfit(module, resolved)
         elif len(compared.labels) > 1:
             reason = "its members are stored differently"
-        elif not reason:
+        elif not reason or (reason == _NOT_EXCLUDED and UNQUANTIZED not in compared.labels):
+            # To exclude a quantized module would not help it.
             reason = f"{self.metadata.file} declares {resolved}"
         return ModuleVerdict.of(
             module,
@@ -243,7 +245,7 @@ class ModuleJudge(Struct, frozen=True, dict=True):
             return excluded or experts.quant_algo, "this release always builds experts this way"
         if part := next((p for p in self.bound.rules.bare_parts if p in module.name), ""):
             return UNQUANTIZED, f"this release never quantizes modules whose name contains {part}"
-        return self.metadata.quant_algo or UNQUANTIZED, "no pattern excludes it"
+        return self.metadata.quant_algo or UNQUANTIZED, _NOT_EXCLUDED
 
     def _not_named(self, module: RuntimeModule) -> str:
         if not module.name:

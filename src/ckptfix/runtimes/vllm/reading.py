@@ -13,6 +13,7 @@ from ckptfix.checkpoint.dialects.statements import (
     COMPRESSION,
     CONFIG_FILE,
     CONFIG_ROOT,
+    MIXED,
     PARAMS_FILE,
     Statement,
     find_at,
@@ -80,7 +81,8 @@ def read_vllm(files: Files, reading: VllmReading) -> EffectiveMetadata | None:
         return _mxfp8(files, found, reading)
     require_modelopt(found, method, own=reading.own, known=QUANT_METHODS - reading.gone)
     if method == "modelopt_mixed" and ENTRIES not in found:
-        found = _file(files)
+        declaring, found = found, _file(files)
+        _require_map(found, declaring)
     return _from_config(files, found, method, reading)
 
 
@@ -168,6 +170,20 @@ def _file(files: Files) -> JsonObject:
     if found.child("producer").get("name") != "modelopt":
         raise found.stop(" is not modelopt", "producer", "name")
     return found
+
+
+def _require_map(found: JsonObject, declaring: JsonObject) -> None:
+    """Stop where MIXED_PRECISION is declared if the file that has another algorithm has no map.
+
+    Raises:
+        StopsError: the file in which the map is looked for is not one of a mixed checkpoint.
+    """
+    fields = found.child(NESTED) if NESTED in found else found
+    algo = str(fields.get("quant_algo") or "").upper()
+    if algo not in ("", MIXED) and not fields.get(ENTRIES):
+        section = declaring.child(NESTED) if NESTED in declaring else declaring
+        cause = f"{MIXED} without {ENTRIES}, which {found.file} does not have either"
+        raise StopsError(cause, section.at("quant_algo"))
 
 
 def _from_config(
