@@ -141,6 +141,13 @@ class Layout(Struct, frozen=True, eq=False, dict=True):
         else:
             yield "config.json declares a layer with experts", self.spec.sparse_layers.sparse
 
+    def instead_of(self, part: str) -> frozenset[str]:
+        """The modules that a layer of another kind has instead of this one."""
+        specs = [set(spec.modules.values()) for spec in self.spec.layer_kinds]
+        if sparse := self.spec.sparse_layers:
+            specs.append({sparse.sparse, sparse.dense})
+        return frozenset(module for found in specs if part in found for module in found - {part})
+
     def _kinds(self, config: ModelConfig) -> Iterator[tuple[LayerKindsSpec, Sequence[object], str]]:
         """The list of each key, and what declares it; of those that count, the first."""
         counted = False

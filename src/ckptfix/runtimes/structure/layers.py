@@ -1,6 +1,6 @@
 """Layers that config.json declares but that are not stored, and the reverse."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.runtimes.layout import Layout
@@ -36,10 +36,18 @@ def _parts_of_layers(tree: Tree, layout: Layout, layers: Sequence[int]) -> Itera
                 break
     for layer in layers:
         for reason, part in layout.kinds_of_layer(layer, tree.config):
-            if part not in tree.blocks.parts_of(layer):
-                mismatch = f"layer {layer:,} has no {part}, but {reason}"
-                yield Reason(f"leaves weights uninitialised: {mismatch}", Effect.WRONG_WEIGHTS)
+            if part not in (parts := tree.blocks.parts_of(layer)):
+                yield _of_another_kind(tree, layer, part, reason, layout.instead_of(part) & parts)
                 return
+
+
+def _of_another_kind(tree: Tree, layer: int, part: str, reason: str, instead: Set[str]) -> Reason:
+    """A layer lacks a part of its kind; a release that stops at tensors meets those it has."""
+    if instead and tree.stops is Effect.STOPS:
+        text = f"builds no module for {min(instead)} of layer {layer:,}: {reason}"
+        return Reason(text, Effect.STOPS)
+    mismatch = f"layer {layer:,} has no {part}, but {reason}"
+    return Reason(f"leaves weights uninitialised: {mismatch}", Effect.WRONG_WEIGHTS)
 
 
 def _in_every_layer(layout: Layout, config: ModelConfig) -> Iterator[str]:
