@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, write_checkpoint
+from tests.cases.packed import unpack
 from tests.conftest import Call, check
 
 
@@ -73,3 +76,29 @@ def test_an_excluded_module_keeps_the_name_that_the_file_gives_its_format(
     assert call("rewrite", tmp_path, "--from-tensors").returncode == 0
     made = json.loads((tmp_path / "config.json").read_text())["quantization_config"]
     assert (made["quant_algo"], made["ignore"]) == ("mxfp4", [])
+
+
+@pytest.mark.parametrize(
+    ("slug", "algo", "declared"),
+    [
+        ("method-fp8-fp8", "FP8_TENSOR", {"FP8": "config.json /quantization_config/quant_method"}),
+        ("method-awq-fp8", None, {}),
+        (
+            "deepseek-v4-hybrid",
+            "FP8_BLOCK_INV",
+            {"FP8_BLOCK_INV": "config.json /quantization_config/weight_block_size"},
+        ),
+    ],
+)
+def test_inspect_shows_config_json_of_another_quantizer(
+    slug: str, algo: str | None, declared: dict[str, str], call: Call, tmp_path: Path
+) -> None:
+    directory = unpack(slug, tmp_path / slug)
+    config, own = json.loads(call("inspect", directory, "--json").stdout)["metadata"]
+    assert (config["file"], config["quant_algo"]) == ("config.json", algo)
+    assert own["file"] == "hf_quant_config.json"
+    counted = formats(call, directory)
+    for label, place in declared.items():
+        assert counted[label]["stated_in"][place] == counted[label]["modules"]
+    here = {place for row in counted.values() for place in row["stated_in"]}
+    assert {p for p in here if p.startswith("config.json")} == set(declared.values())

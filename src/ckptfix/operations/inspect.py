@@ -4,8 +4,15 @@ import os
 from dataclasses import dataclass
 from math import prod
 
+from msgspec.structs import replace
+
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
+from ckptfix.checkpoint.dialects.statements import (
+    MetadataFile,
+    Statement,
+    config_in,
+    quantization_root,
+)
 from ckptfix.checkpoint.formats.stored import Fit
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES
@@ -95,7 +102,7 @@ class Inspection:
 
 def inspect_checkpoint(checkpoint: Checkpoint, name_map: NameMap) -> Inspection:
     """Count a checkpoint."""
-    table = checkpoint.table
+    table, beside = checkpoint.table, _config_alone(checkpoint)
     roles: dict[str, int] = {}
     for module in checkpoint.modules.values():
         for role in KV_ROLES:
@@ -110,12 +117,26 @@ def inspect_checkpoint(checkpoint: Checkpoint, name_map: NameMap) -> Inspection:
         table.index_file,
         len(table.tensors),
         table.nbytes,
-        _formats(checkpoint, Naming(checkpoint, name_map)),
+        _formats(checkpoint, beside, Naming(checkpoint, name_map)),
         roles,
         {} if roles else _kv_scales_instead(checkpoint),
-        tuple(_summary(metadata) for metadata in checkpoint.metadata),
+        tuple(map(_summary, (*(beside.metadata if beside else ()), *checkpoint.metadata))),
         name_map.origin,
     )
+
+
+def _config_alone(checkpoint: Checkpoint) -> Checkpoint | None:
+    """The checkpoint without the files of its quantizer, if config.json names another one.
+
+    That decides in a release that reads config.json, which published hybrids count on: an `fp8`
+    that they were made from, with ModelOpt's own file next to it.
+    """
+    config = config_in(checkpoint.documents)
+    if config is None or any(each.file == config.file for each in checkpoint.metadata):
+        return None
+    if quantization_root(config) is None:
+        return None
+    return replace(checkpoint, documents={config.file: config})
 
 
 def _kv_scales_instead(checkpoint: Checkpoint) -> dict[str, float]:
@@ -154,9 +175,20 @@ def _field(metadata: MetadataFile, path: Path) -> str:
     return root + pointer(path[len(metadata.root) :])
 
 
-def _formats(checkpoint: Checkpoint, naming: Naming) -> tuple[FormatCount, ...]:
+def _formats(
+    checkpoint: Checkpoint, beside: Checkpoint | None, naming: Naming
+) -> tuple[FormatCount, ...]:
     declarations = Declarations.of(checkpoint, naming.name_map)
     stated = _stated(declarations)
+    if beside is not None:
+        other = _stated(Declarations.of(beside, naming.name_map))
+        for name, found in other.items():
+            fits = {
+                place: declarations.labels[name]
+                for place, algo in found.items()
+                if checkpoint.formats[name].fit(algo) is not None
+            }
+            stated[name] = fits | stated.get(name, {})
     schemes = _schemes(declarations)
     rows: dict[tuple[str, int, CodesSummary | None], list[str]] = {}
     parameters: dict[str, int] = {}
