@@ -119,6 +119,11 @@ class Family(Struct, frozen=True, dict=True):
         """True for a release that this entry describes."""
         return covers(self.spec.versions, version)
 
+    def takes_fused_experts(self, version: str) -> bool | None:
+        """Whether a release loads experts stored as one tensor for each projection, if known."""
+        releases = self.spec.fused_experts
+        return None if releases is None else releases != "none" and covers(releases, version)
+
     def lacks_scales(self, checkpoint_name: str) -> bool:
         """True for a module of which only weight and bias are loaded."""
         return self._without_scales.match(checkpoint_name) is not None

@@ -116,6 +116,10 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Places below which the loader skips a tensor for which there is no parameter."""
     refuses_stacked_experts: bool = False
     """Unquantized experts stored as one tensor stop the release if it has a config."""
+    fused_experts: str | None = None
+    """Releases, a PEP 440 specifier or `none`, that load experts stored as `experts.gate_up_proj`
+    and `experts.down_proj`. They have no parameter for the scales of these, and the others lose the
+    experts. None: that is not known, or the class has a loader of its own."""
     takes_inputs_first: bool = False
     """Quantized experts stored as one tensor `[experts, in, out]`, packed along the inputs, are
     loaded, with scales in the same order."""

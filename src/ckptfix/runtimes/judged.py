@@ -99,6 +99,7 @@ def _expected(
         built,
         loads_kv_scales=loads_scales,
         stops_at_kv_scales=spec.stops_at_kv_scales or stops or stops_there,
+        takes_fused_experts=family.takes_fused_experts(target.profile_version),
         kv_scales_need_config=not has_config and needs and not spec.passes_over_kv_scales,
         drops_role="g_idx" if drops else "",
         drops_tables=dropped,

@@ -1,5 +1,6 @@
 """Banks of experts: their number, and whether every expert is complete."""
 
+import re
 from collections.abc import Iterator, Mapping, Set
 from typing import Final
 
@@ -12,6 +13,7 @@ from ckptfix.text import visible
 _COUNTS: Final = ("num_experts", "num_local_experts", "n_routed_experts")
 _BANK: Final = EXPERTS.rstrip(".")
 _STACKED: Final = (("gate_up_proj", "down_proj"), ("input_linear", "output_linear"))
+_FUSED: Final = re.compile(r".*\.experts\.(?:gate_up_proj|down_proj)")
 _CODES: Final = "blocks"
 _ORDER: Final = "g_idx"
 """Every release passes over it, and needs none."""
@@ -25,6 +27,29 @@ def expert_reasons(tree: Tree) -> Iterator[Reason]:
     if number is not None:
         yield from _counts(tree, number)
     yield from _uneven_banks(tree)
+    if tree.expected.takes_fused_experts is not None:
+        yield from _fused(tree, takes_plain=tree.expected.takes_fused_experts)
+
+
+def _fused(tree: Tree, *, takes_plain: bool) -> Iterator[Reason]:
+    """Experts as transformers 5 saves them: one tensor for each projection of all experts.
+
+    vLLM replaces `experts.down_proj` in every such name by `experts.w2_weight`, so that the scales
+    of it become names that no layer has (vllm 0.33.0, vllm/model_executor/layers/fused_moe/
+    routed_experts.py).
+    """
+    names: list[str] = []
+    for name in tree.places:
+        tensors = tree.checkpoint.modules[name].tensor_names
+        if _FUSED.fullmatch(name):
+            names += (full for full in tensors.values() if full != name or not takes_plain)
+        elif name.endswith(_BANK) and not takes_plain:
+            names += (tensors[part] for part in _STACKED[0] if part in tensors)
+    if names and takes_plain:
+        yield Reason.stop(f"has no parameter for {some(names)}", tensor=names[0])
+    elif names:
+        text = f"does not load {some(names)}: it takes experts one by one"
+        yield Reason(text, Effect.WRONG_WEIGHTS, tensor=names[0])
 
 
 def _counts(tree: Tree, number: int) -> Iterator[Reason]:

@@ -43,6 +43,8 @@ class Expected(Struct, frozen=True):
     """The classes load scales of a KV cache."""
     stops_at_kv_scales: bool = False
     """The classes stop at scales of a KV cache, whatever the metadata declares."""
+    takes_fused_experts: bool | None = None
+    """As `fused_experts` of the family says for this release."""
     kv_scales_need_config: bool = False
     """Scales of a KV cache stop it if it has no quantization config."""
     drops_role: str = ""
