@@ -121,9 +121,9 @@ def own_classes(runtime: str, version: str, root: Path, transformers: Path) -> d
     from place_learner import sandbox
 
     sandbox.prepare(transformers)
-    from place_learner.__main__ import _runtime
+    from place_learner.__main__ import runtime_of
 
-    registry = _runtime(runtime, root).config_registry()
+    registry = runtime_of(runtime, root).config_registry()
     import transformers as used
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 

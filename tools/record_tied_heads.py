@@ -74,9 +74,9 @@ def recorded(asked: argparse.Namespace) -> dict[str, Any]:
     """One part: whose classes they are, and the rows."""
     if asked.runtime:
         sandbox.prepare(asked.transformers)
-        from place_learner.__main__ import _runtime
+        from place_learner.__main__ import runtime_of
 
-        registry = _runtime(asked.runtime, asked.root.resolve()).config_registry()
+        registry = runtime_of(asked.runtime, asked.root.resolve()).config_registry()
         return {"of": asked.runtime, "rows": rows(registry)}
     import transformers
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING

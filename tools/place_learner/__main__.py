@@ -38,7 +38,7 @@ def main() -> int:
     sandbox.prepare(arguments.transformers)
     from place_learner import configs, forks
 
-    runtime = _runtime(arguments.runtime, arguments.root.resolve())
+    runtime = runtime_of(arguments.runtime, arguments.root.resolve())
     if arguments.settings:
         folder, one = arguments.settings, partial(_again, "settings", runtime, arguments.results)
     elif arguments.sizes:
@@ -76,7 +76,8 @@ def _again(what: str, runtime: Any, results: Path, architecture: str) -> dict[st
     return found
 
 
-def _runtime(name: str, root: Path) -> Any:
+def runtime_of(name: str, root: Path) -> Any:
+    """The runtime of an unpacked wheel, which is imported."""
     if name == "vllm":
         from place_learner.vllm_runtime import VllmRuntime
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.model_config import NESTED_CONFIGS
+from ckptfix.runtimes.config_classes import has_own_code
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.toml_folder import facts_of, own_facts
@@ -25,7 +26,7 @@ def unread_type(checkpoint: Checkpoint, target: Target) -> str:
     """
     values = checkpoint.config_values or {}
     kind = values.get("model_type")
-    if not isinstance(kind, str) or checkpoint.is_mistral or _has_own_code(values):
+    if not isinstance(kind, str) or checkpoint.is_mistral or has_own_code(values):
         return ""
     if runtime_named(target.runtime).takes_transformers_5(target.profile_version):
         return ""
@@ -106,11 +107,6 @@ def _read_differently(values: Mapping[str, Any]) -> Iterator[str]:
     is_unused = values.get("model_type") in _facts()["head"]["unused"]
     if tied in values and (is_unused or any(tied not in part for part in languages)):
         yield tied
-
-
-def _has_own_code(values: Mapping[str, Any]) -> bool:
-    named = values.get("auto_map")
-    return isinstance(named, dict) and "AutoConfig" in named
 
 
 @cache

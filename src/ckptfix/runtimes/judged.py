@@ -15,7 +15,7 @@ from ckptfix.runtimes.common.counting import Names
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.common.rows import covers
-from ckptfix.runtimes.config_classes import ConfigClass, class_for, requires_model_type
+from ckptfix.runtimes.config_classes import ConfigClass, class_for, needs_model_type, unknown_type
 from ckptfix.runtimes.equations import equations
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.learned.doubts import lacked
@@ -108,7 +108,8 @@ def _expected(
         tied=tied,
         ties_differ=ties_differ,
         config_class=_config_class(checkpoint, target),
-        needs_model_type=requires_model_type(runtime.config_classes, target.profile_version),
+        needs_model_type=needs_model_type(runtime.config_classes, target.profile_version),
+        unknown_type=unknown_type(checkpoint, runtime.name, runtime.config_classes),
         stray_config=stray_config_for(checkpoint, target),
         tried=tried_for(checkpoint, target, classes),
         rotary=rotary_for(target.runtime, target.profile_version, classes[0]),
@@ -173,7 +174,8 @@ def config_reasons(checkpoint: Checkpoint, target: Target) -> tuple[Reason, ...]
     expected = Expected(
         None,
         config_class=_config_class(checkpoint, target),
-        needs_model_type=requires_model_type(runtime.config_classes, target.profile_version),
+        needs_model_type=needs_model_type(runtime.config_classes, target.profile_version),
+        unknown_type=unknown_type(checkpoint, runtime.name, runtime.config_classes),
         stray_config=stray_config_for(checkpoint, target),
     )
     return tuple(class_reasons(checkpoint, expected))

@@ -16,8 +16,9 @@ from ckptfix.runtimes.config_classes.record import (
     ConfigClassesRow,
     class_for,
     flattened,
-    requires_model_type,
+    needs_model_type,
 )
+from ckptfix.runtimes.config_classes.types import has_own_code, unknown_type
 
 __all__ = [
     "LOOKED_FOR",
@@ -26,7 +27,9 @@ __all__ = [
     "StrayConfig",
     "class_for",
     "flattened",
-    "requires_model_type",
+    "has_own_code",
+    "needs_model_type",
     "second_language_config",
     "stray_language_config",
+    "unknown_type",
 ]

@@ -226,7 +226,7 @@ def flattened(values: Mapping[str, Any], start: str = "") -> Iterator[tuple[str,
             yield from flattened(value, f"{start}{key}.")
 
 
-def requires_model_type(rows: Sequence[ConfigClassesRow], version: str) -> bool:
+def needs_model_type(rows: Sequence[ConfigClassesRow], version: str) -> bool:
     """True for a release that stops where config.json does not name the class that reads it."""
     return known_row(version, rows) is not None
 

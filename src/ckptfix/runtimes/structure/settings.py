@@ -63,6 +63,9 @@ def class_reasons(checkpoint: Checkpoint, expected: Expected) -> Iterator[Reason
         return
     if expected.needs_model_type and not isinstance(values.get("model_type"), str):
         yield Reason.stop("config.json has no model_type, which names its config class")
+    if expected.unknown_type is not None:
+        kind = visible(expected.unknown_type) or "''"
+        yield Reason.stop(f"it has no config class for model_type {kind} of config.json")
     if key := expected.stray_config:
         what = "is taken for the config of the language model, of which its class has none"
         yield Reason.stop(f"{key} of config.json {what} under that name")

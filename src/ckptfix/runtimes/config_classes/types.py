@@ -1,0 +1,52 @@
+"""The model types that a runtime has a config class for, in any of the releases that were read.
+
+`tools/record_model_types.py` wrote `types.json`: the types of transformers and those that the
+runtime adds. From a type in none of them no config can be made, but by code of the checkpoint.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+
+from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.runtimes.config_classes.record import ConfigClassesRow, class_for
+from ckptfix.runtimes.facts import FACTS
+
+_FILE: Final = "types.json"
+
+
+class _Types(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    releases: tuple[str, ...]
+    types: frozenset[str]
+
+
+def has_own_code(values: Mapping[str, Any]) -> bool:
+    """Whether config.json names code of the checkpoint for its config class."""
+    named = values.get("auto_map")
+    return isinstance(named, dict) and "AutoConfig" in named
+
+
+def unknown_type(
+    checkpoint: Checkpoint, runtime: str, rows: Sequence[ConfigClassesRow]
+) -> str | None:
+    """The `model_type` of config.json if a runtime has no config class for it.
+
+    Args:
+        checkpoint: whose config.json may name code of its own.
+        runtime: its name, as `vllm`.
+        rows: the runtime's; the newest also has classes that known checkpoints bring along.
+    """
+    values, known = checkpoint.config_values or {}, _types().get(runtime)
+    kind = values.get("model_type")
+    if not isinstance(kind, str) or checkpoint.is_mistral or has_own_code(values) or known is None:
+        return None
+    is_known = kind in known.types or (rows and class_for(rows, rows[-1].since, kind))
+    return None if is_known else kind
+
+
+@cache
+def _types() -> dict[str, _Types]:
+    path = FACTS / "config_classes" / _FILE
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, _Types])
