@@ -35,6 +35,10 @@ _LIBRARY: Final = {
 """A dtype as headers spell it -> as the safetensors library takes it."""
 
 
+UNRECORDED_TYPE = "musicgen"
+"""A `model_type` that is known, but whose config class is not recorded: nothing is filled in."""
+
+
 def safetensors_bytes(tensors: Shapes) -> bytes:
     """A shard file of zeros, written by the safetensors library: sorted by dtype and name."""
     data = serialized({name: _zeros(*each) for name, each in tensors.items()})
@@ -96,7 +100,7 @@ def write_checkpoint(
 ) -> Path:
     """One shard file and one metadata file."""
     directory.mkdir(parents=True, exist_ok=True)
-    named = {"architectures": [architecture], "model_type": "made_up"}
+    named = {"architectures": [architecture], "model_type": UNRECORDED_TYPE}
     config: dict[str, Any] = named | (extra_config or {})
     if quantization is not None and in_file == "config.json":
         config["quantization_config"] = quantization

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ckptfix.rules.registry import RULES
-from tests.builders import Shapes, bf16, fp8, nvfp4, safetensors_bytes
+from tests.builders import UNRECORDED_TYPE, Shapes, bf16, fp8, nvfp4, safetensors_bytes
 from tests.conftest import Call
 
 _MODULE = re.compile(
@@ -72,7 +72,7 @@ def write(directory: Path, places: dict[str, list[str]]) -> list[str]:
     for file, document in documents.items():
         if file == "config.json":
             document.setdefault("architectures", ["LlamaForCausalLM"])
-            document.setdefault("model_type", "made_up")
+            document.setdefault("model_type", UNRECORDED_TYPE)
         (directory / file).write_text(json.dumps(document, indent=2))
     if not any(directory.glob("*.safetensors")):
         (directory / "model.safetensors").write_bytes(safetensors_bytes(fp8("lm_head")))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ckptfix.runtimes.learned import store
+from ckptfix.runtimes.learned.agreed import agreed_table
 from ckptfix.runtimes.learned.table import Table
 from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.profile_store import load_profile
@@ -171,34 +172,28 @@ def test_another_release_than_the_learned_one_is_only_likely(
     assert "likely yes" in loads.unknown_because
 
 
-def test_a_release_between_two_in_which_the_class_does_the_same_is_answered(
-    tmp_path: Path,
-) -> None:
-    """As learned from vLLM 0.28.0 and 0.33.0."""
-    loads = judged(tmp_path, apertus(), uniform("FP8"), Target("vllm", "0.30.0", "0.30.0")).loads
-    assert loads.answer is Answer.YES, loads
-
-
-def test_of_a_release_between_two_only_what_the_class_does_alike_is_known() -> None:
+def test_of_two_releases_only_what_the_class_does_alike_is_known_between_them() -> None:
     """vLLM 0.28.0 loads a stored head into tied embeddings, 0.33.0 does not."""
     tied = {"tie_word_embeddings": True}
-    qwen = "Qwen2MoeForCausalLM"
-    older, between, newer = (
-        learned_of(qwen, "vllm", version).names.shapes("", tied) or ()
-        for version in ("0.28.0", "0.30.0", "0.33.0")
-    )
-    assert ["lm_head.weight" in names for names in older] == [False, True]
-    assert between == newer
-    assert ["lm_head.weight" in names for names in newer] == [False]
+    older, newer = (learned_of("Qwen2MoeForCausalLM", "vllm", v) for v in ("0.28.0", "0.33.0"))
+    shapes = [t.shapes("", tied) or () for t in (older.names, between(older, newer), newer.names)]
+    has_head = [["lm_head.weight" in names for names in every] for every in shapes]
+    assert has_head == [[False, True], [False], [False]]
 
 
 def test_formats_that_one_of_two_releases_loads_are_not_known_between_them() -> None:
     """SGLang 0.5.14 reads no MIXED_PRECISION, 0.5.16 does."""
-    older, between, newer = (
-        learned_of("Olmo2ForCausalLM", "sglang", v) for v in ("0.5.14", "0.5.15", "0.5.16")
-    )
+    older, newer = (learned_of("Olmo2ForCausalLM", "sglang", v) for v in ("0.5.14", "0.5.16"))
     down = "model.layers.#.mlp.down_proj"
-    assert [k.names.rows[down].proved for k in (older, between, newer)] == ["84", "84", "84m"]
+    tables = (older.names, between(older, newer), newer.names)
+    assert [table.rows[down].proved for table in tables] == ["84", "84", "84m"]
+
+
+def between(older: store.Learned, newer: store.Learned) -> Table:
+    """As a release between two that were learned is answered until it is, too."""
+    same = agreed_table(older.table, newer.table)
+    assert same is not None
+    return Table(same)
 
 
 def learned_of(architecture: str, runtime: str, version: str) -> store.Learned:

@@ -62,9 +62,8 @@ class Expected(Struct, frozen=True):
     config_class: ConfigClass | None = None
     """The class that reads config.json, where it is recorded."""
     needs_model_type: bool = False
-    """It stops where config.json has no `model_type`."""
     unknown_type: str | None = None
-    """The `model_type` of config.json if no config class is known for it."""
+    """It stops without a `model_type`, and at one that no config class is known for."""
     stray_config: str = ""
     """Key of config.json whose value it takes for the language model's config, and stops."""
     tried: tuple[Tried, ...] = ()
