@@ -10,7 +10,7 @@ from ckptfix.cli.configuration import Configuration
 from ckptfix.errors import CkptfixError
 from ckptfix.installed.targets import targets_of
 from ckptfix.operations.check_one import CheckRequest
-from ckptfix.operations.repairs import map_arguments
+from ckptfix.operations.plans import map_arguments
 from ckptfix.remote.opening import DEFAULT_POLICY, NetworkPolicy
 from ckptfix.rules.finding import Severity
 from ckptfix.rules.selection import EVERY, Selection, parse_codes

@@ -116,9 +116,7 @@ class RewriteCall(Struct, frozen=True):
         if flags.overrides:
             return self._overridden(made, planned)
         if planned.refused:
-            (self._tell if flags.dry_run else self._show)(
-                refusal_lines(name, planned.plan, planned.harmed)
-            )
+            (self._tell if flags.dry_run else self._show)(refusal_lines(name, planned))
             return replace(made, outcome=Outcome.REFUSED, exit_code=1)
         if flags.create_pr and planned.plan.files and isinstance(opened.reference, Repository):
             return self._proposed(made, opened.reference, planned)

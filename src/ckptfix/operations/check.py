@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ckptfix.installed.targets import targets_of
 from ckptfix.operations.check_one import CheckRequest, check_one
 from ckptfix.operations.checked import CheckedCheckpoint
-from ckptfix.operations.repairs import map_arguments
+from ckptfix.operations.plans import map_arguments
 from ckptfix.progress import SILENT, Listener
 from ckptfix.remote.opening import NetworkPolicy
 from ckptfix.rules.selection import EVERY, Selection, parse_codes

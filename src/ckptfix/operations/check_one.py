@@ -13,15 +13,16 @@ from ckptfix.checkpoint.dialects.registry import METADATA_FILES
 from ckptfix.checkpoint.mistral import JSON_FILES
 from ckptfix.checkpoint.shard_index import INDEX_FILE
 from ckptfix.errors import CkptfixError
-from ckptfix.operations.checked import CheckedCheckpoint, answers_after, answers_of, cured
+from ckptfix.operations.checked import CheckedCheckpoint, answers_of
 from ckptfix.operations.examine import Examined, examine
 from ckptfix.operations.layer_map import LayerMap, layer_map
 from ckptfix.operations.limits import limited
 from ckptfix.operations.lines import with_lines
 from ckptfix.operations.loading import load_opened, open_noted
 from ckptfix.operations.overrides import can_be_passed
-from ckptfix.operations.plan import diff_of_whole
-from ckptfix.operations.repairs import OwnMap, Repairs
+from ckptfix.operations.plan_folded import diff_of_whole
+from ckptfix.operations.plans import OwnMap, Plans
+from ckptfix.operations.repairs import Repairs
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.remote.cache_entry import is_snapshot
 from ckptfix.remote.local_url import local_path
@@ -35,7 +36,6 @@ from ckptfix.remote.reference import (
 from ckptfix.rules.registry import RULES
 from ckptfix.rules.selection import EVERYTHING, Selection
 from ckptfix.runtimes.drafts import draft_answers
-from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.targets import Target
 
@@ -176,22 +176,14 @@ def _with_repairs(
 ) -> CheckedCheckpoint:
     """The report with what a rewrite would repair, as far as one was planned."""
     own = OwnMap(request.own_map, request.map_arguments)
-    repairs = Repairs(examined, own, request.targets)
-    checked = replace(checked, findings=repairs.of(checked.findings))
+    repairs = Repairs(Plans(examined, own, checked.runtimes), request.targets)
+    fixes = repairs.of(checked.findings)
+    checked = replace(checked, findings=tuple(fix.finding for fix in fixes))
     if not request.next_step:
         return checked
-    now = checked.runtimes
-    fails = any(answer.loads is not Answer.YES for answer in now)
-    advised = repairs.advised(
-        checked.findings,
-        cures=lambda planned: fails and bool(cured(now, answers_after(planned, now))),
-    )
+    advised = repairs.advised(fixes)
     if advised is not None and advised.planned is not None:
         diff = diff_of_whole(advised.planned, advised.request) if request.patch else ""
-        advised = replace(
-            advised,
-            then=answers_after(advised.planned, now),
-            diff=diff,
-            without_writing=bool(request.targets) and can_be_passed(advised.planned, now),
-        )
+        passed = bool(request.targets) and can_be_passed(advised.planned, checked.runtimes)
+        advised = replace(advised, diff=diff, without_writing=passed)
     return replace(checked, advised=advised)

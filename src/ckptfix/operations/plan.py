@@ -1,21 +1,22 @@
 """`plan`: what a rewrite would change, proved for the releases; nothing is written."""
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.installed.targets import targets_of
+from ckptfix.operations.further import Further, further
 from ckptfix.operations.limits import limited
 from ckptfix.operations.loading import load_opened, open_named
+from ckptfix.operations.plan_folded import plan_folded
 from ckptfix.progress import SILENT, Listener, Step
 from ckptfix.remote.opening import NetworkPolicy, Opened
 from ckptfix.rewriting.diff import unified_diff
 from ckptfix.rewriting.portable import Strategy
 from ckptfix.rewriting.proved import Planner, ProvedPlan, RewriteRequest
-from ckptfix.rewriting.unfold import NotForAllError, unfolded_plan
-from ckptfix.rules.folded import holds_for_all
 from ckptfix.runtimes.name_maps import own_name_map
+from ckptfix.runtimes.targets import Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,11 @@ class RewritePlan(ProvedPlan):
 
     opened: Opened
     """Where the checkpoint comes from."""
+    requested: tuple[Target, ...] = ()
+    """The requested releases."""
+    further: Further | None = None
+    """What to run instead where this is refused, or afterwards where a release that counts does not
+    load it yet; None if nothing helps."""
 
     def diff(self) -> str:
         """The metadata files as a patch that `git apply` takes, relative to the checkpoint."""
@@ -53,55 +59,11 @@ def make_plan(
             lambda small: Planner(small, request, listener).make_with_advice(),
             to_write=True,
         )
+        more = further(checkpoint, planned, request)
     parts = {field.name: getattr(planned, field.name) for field in fields(planned)}
-    return RewritePlan(**parts | {"checkpoint": checkpoint}, opened=opened)
-
-
-def plan_folded(
-    folded: Checkpoint,
-    whole: Checkpoint,
-    make: Callable[[Checkpoint], ProvedPlan],
-    *,
-    to_write: bool,
-) -> ProvedPlan:
-    """The plan for a folded checkpoint if it holds for every expert, otherwise for the whole.
-
-    Args:
-        folded: the one to try first; the whole one if it must not be folded.
-        whole: the checkpoint that it was made from.
-        make: makes the plan.
-        to_write: its files and refusals are those of the whole checkpoint.
-    """
-    if folded is whole:
-        return make(whole)
-    planned = make(folded)
-    plan, portable = planned.plan, planned.portable
-    findings = (*plan.findings_before, *plan.findings_after)
-    verdicts = (*portable.before, *portable.after) if portable else ()
-    if not holds_for_all(folded, findings, verdicts) or (to_write and plan.refusals):
-        return make(whole)
-    if not to_write:
-        return planned
-    try:
-        return replace(planned, plan=unfolded_plan(plan, folded, whole))
-    except NotForAllError:
-        return make(whole)
-
-
-def diff_of_whole(planned: ProvedPlan, request: RewriteRequest) -> str:
-    """What a plan does to the files as they are, as a patch.
-
-    Args:
-        planned: of the folded checkpoint or of the whole one.
-        request: what it was made for.
-    """
-    whole, plan_ = planned.checkpoint.whole, planned.plan
-    if whole is not None:
-        try:
-            plan_ = unfolded_plan(plan_, planned.checkpoint, whole)
-        except NotForAllError:
-            plan_ = Planner(whole, request).make().plan
-    return "".join(map(unified_diff, plan_.files))
+    return RewritePlan(
+        **parts | {"checkpoint": checkpoint}, opened=opened, requested=request.targets, further=more
+    )
 
 
 def plan_rewrite_of(

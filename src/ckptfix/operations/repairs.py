@@ -2,27 +2,24 @@
 
 A rule names the command that repairs most of its findings. Whether it repairs a particular one is
 only known once that rewrite has been planned: it may be refused, change nothing, or leave the
-finding.
+finding. One that is refused for the sake of an old release is planned again for the releases that
+count (`narrower.py`).
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
-from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.errors import CkptfixError
-from ckptfix.operations.checked import Advised
-from ckptfix.operations.limits import limited
-from ckptfix.operations.plan import plan_folded
+from ckptfix.operations.checked import Advised, ReleaseAnswer, cured
+from ckptfix.operations.narrower import narrower
+from ckptfix.operations.plans import Plans, Way
 from ckptfix.rewriting.proof import identity
-from ckptfix.rewriting.proved import Planner, ProvedPlan, RewriteRequest
 from ckptfix.rules.finding import BY_HAND, Finding, Repair, to_rewrite
 from ckptfix.runtimes.loads import Answer
-from ckptfix.runtimes.name_maps import NameMap
-from ckptfix.runtimes.releases import specs_of
 from ckptfix.runtimes.targets import Target
 
 _WAYS: Final[dict[Repair, tuple[Repair, ...]]] = {
@@ -41,53 +38,46 @@ _EFFECTS: Final = {
 _FOR_RELEASES: Final = {
     Repair.NAMES: "fixes what renaming can fix",
     Repair.CONTENT: "fixes what the metadata can fix",
+    Repair.TENSORS: "renames tensors and repairs the metadata",
 }
 _NOTHING: Final = "no rewrite of the metadata repairs it"
 
 
-class OwnMap(Struct, frozen=True):
-    """The user's name map."""
+class Fix(Struct, frozen=True):
+    """A finding with advice that fits, and the rewrite that repairs it."""
 
-    name_map: NameMap | None = None
-    arguments: tuple[str, ...] = ()
-    """The arguments of a call that gave it."""
-
-
-def map_arguments(maps: Iterable[str], mapper: str | None) -> tuple[str, ...]:
-    """The arguments of a call that give the user's name map."""
-    named = () if mapper is None else (f"mapper={mapper!r}",)
-    rules = list(maps)
-    return (*named, f"maps={rules!r}") if rules else named
+    finding: Finding
+    way: Way | None = None
 
 
-class Repairs(Struct, frozen=True):
-    """Rewrites of one checkpoint, each planned once, on demand."""
+class Repairs(Struct, frozen=True, dict=True):
+    """Which rewrite repairs what in one checkpoint."""
 
-    checkpoint: Checkpoint
-    own_map: OwnMap
+    plans: Plans
     targets: tuple[Target, ...]
     """The requested releases."""
-    _planned: dict[tuple[object, ...], ProvedPlan | None] = field(default_factory=dict)
-    _after: dict[int, "_Remaining"] = field(default_factory=dict)
-    """Id of a plan in `_planned` -> what remains after it."""
 
-    def of(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    @property
+    def _now(self) -> tuple[ReleaseAnswer, ...]:
+        return self.plans.now
+
+    def of(self, findings: Sequence[Finding]) -> tuple[Fix, ...]:
         """The findings, each with the command that repairs it, and advice that fits."""
-        left: dict[Repair, list[Finding]] = {}
-        repaired: dict[int, Repair] = {}
+        left: dict[Way, list[Finding]] = {}
+        repaired: dict[int, Way] = {}
         for finding in findings:
-            for command in _ways(finding)[:1]:
-                left.setdefault(command, []).append(finding)
+            for way in self._ways(finding)[:1]:
+                left.setdefault(way, []).append(finding)
         while left:
-            command, waiting = left.popitem()
-            gone = self._repaired_by(command, waiting)
-            repaired |= {id(finding): command for finding in gone}
+            way, waiting = left.popitem()
+            gone = self._repaired_by(way, waiting)
+            repaired |= {id(finding): way for finding in gone}
             for finding in waiting:
-                ways = _ways(finding)
-                following = ways[ways.index(command) + 1 :]
+                ways = self._ways(finding)
+                following = ways[ways.index(way) + 1 :]
                 if id(finding) not in repaired and following:
                     left.setdefault(following[0], []).append(finding)
-        renames = Repair.TENSORS in repaired.values()
+        renames = any(way.repair is Repair.TENSORS for way in repaired.values())
         return tuple(
             self._advised_for_releases(finding, renames=renames)
             if finding.rule.needs == "release"
@@ -95,10 +85,25 @@ class Repairs(Struct, frozen=True):
             for finding in findings
         )
 
-    def _repaired_by(self, command: Repair, findings: Iterable[Finding]) -> Iterator[Finding]:
+    def _ways(self, finding: Finding) -> list[Way]:
+        """The rewrites that may repair it, in the order in which they are tried."""
+        kinds = _WAYS[finding.fixed_by] if finding.fixed_by else ()
+        scopes = dict.fromkeys(((), self.targets, *self._narrower))
+        return [Way(kind, scope) for scope in scopes for kind in kinds]
+
+    @cached_property
+    def _narrower(self) -> tuple[tuple[Target, ...], ...]:
+        """Releases to plan for where the plan for all of them does not do."""
+        if self.plans.own_map.name_map is not None:
+            return ()  # it decides
+        return narrower(self.targets, [answer.target for answer in self._now if answer.counts])
+
+    def _repaired_by(self, way: Way, findings: Iterable[Finding]) -> Iterator[Finding]:
         """The findings that are gone after the rewrite."""
-        planned = self._plan(*_also(command))
-        if planned is None:
+        if way.targets and not self.plans.is_refused_for_all(way):
+            return
+        planned = self.plans.plan(way.kinds, way.targets)
+        if planned is None or (way.targets and self.plans.loses(planned)):
             return
         name_map, tensors = planned.plan.name_map, planned.tensors
         after = Counter(identity(finding, name_map) for finding in planned.plan.findings_after)
@@ -111,152 +116,126 @@ class Repairs(Struct, frozen=True):
             else:
                 yield finding
 
-    def _advised(self, finding: Finding, repair: Repair | None) -> Finding:
-        if repair is None:
+    def _advised(self, finding: Finding, way: Way | None) -> Fix:
+        if way is None:
             by_hand = finding.advice if finding.effect is None else BY_HAND
-            return replace(finding, fixed_by=None, advice=by_hand)
+            return Fix(replace(finding, fixed_by=None, advice=by_hand))
         # What the rule advises is another way to repair it, which might contradict the rewrite.
-        effect = finding.effect if repair == finding.fixed_by else ""
-        effect = "repairs it" if effect is None else effect
-        advice = to_rewrite(f"rewrite({self._arguments(_also(repair))})", effect)
-        return replace(finding, fixed_by=repair, advice=advice)
+        effect = finding.effect if way.repair == finding.fixed_by else ""
+        return self._fix(finding, way, "repairs it" if effect is None else effect)
 
-    def _advised_for_releases(self, finding: Finding, *, renames: bool) -> Finding:
-        """With the rewrite after which none of its releases has the finding.
+    def _fix(self, finding: Finding, way: Way, effect: str) -> Fix:
+        advice = to_rewrite(f"rewrite({self.plans.arguments(way.kinds, way.targets)})", effect)
+        # `fixed_by` promises a command for every known release, or for those requested.
+        fixed_by = way.repair if way.targets in ((), self.targets) else None
+        return Fix(replace(finding, advice=advice, fixed_by=fixed_by), way)
+
+    def _advised_for_releases(self, finding: Finding, *, renames: bool) -> Fix:
+        """With the rewrite after which none of its releases has the finding, or one has not.
 
         Args:
             finding: of a rule that judges releases.
             renames: another finding is repaired by renamed tensors, which may repair this too.
         """
-        ways = [(repair, self.targets) for repair in _ON_RELEASES]
+        ways = [Way(repair, self.targets) for repair in _ON_RELEASES]
         if renames:
-            ways.append((Repair.TENSORS, ()))  # the names of tensors are wrong for every release
-        for repair, targets in ways:
-            planned = self._plan(*_also(repair), targets=targets)
-            if planned is not None and self._remaining(planned).lacks(finding):
-                call = f"rewrite({self._arguments(_also(repair), targets)})"
-                return replace(finding, advice=to_rewrite(call, "repairs it"), fixed_by=repair)
-        return finding if finding.effect is None else replace(finding, advice=_NOTHING)
+            ways.append(Way(Repair.TENSORS))  # the names of tensors are wrong for every release
+        elif self.curing is not None:
+            ways.insert(0, self.curing)
+        for way in ways:
+            if self._without(finding, way) == list(finding.releases):
+                return self._fix(finding, way, "repairs it")
+        some = self._without(finding, self.curing) if self.curing else ()
+        if self.curing and some:
+            return self._fix(finding, self.curing, f"repairs it for {' and '.join(some)}")
+        return Fix(finding if finding.effect is None else replace(finding, advice=_NOTHING))
 
-    def _remaining(self, planned: ProvedPlan) -> "_Remaining":
-        if id(planned) not in self._after:
-            self._after[id(planned)] = _Remaining.of(planned)
-        return self._after[id(planned)]
+    def _without(self, finding: Finding, way: Way) -> list[str]:
+        """The releases of a finding that do not have it after a rewrite."""
+        planned = self.plans.plan(way.kinds, way.targets)
+        if planned is None:
+            return []
+        remaining = self.plans.remaining(planned)
+        return [release for release in finding.releases if remaining.lacks(finding, release)]
 
-    def _arguments(self, kinds: Sequence[Repair], targets: Sequence[Target] = ()) -> str:
-        words = [kind.arguments for kind in kinds]
-        if targets:
-            words.append(f"runtimes={list(specs_of(targets))!r}")
-        return ", ".join((*words, *self.own_map.arguments))
+    @cached_property
+    def curing(self) -> Way | None:
+        """The rewrite for fewer releases after which one that counts loads it.
 
-    def advised(
-        self, findings: Iterable[Finding], *, cures: Callable[[ProvedPlan], bool]
-    ) -> Advised | None:
+        None where all load it now, or where the rewrite for all makes one load it. One that takes
+        it from another release that counts is the last choice.
+        """
+        if all(answer.loads is Answer.YES for answer in self._now if answer.counts):
+            return None
+        if any(self.plans.cures(self.plans.plan(Way(r).kinds, self.targets)) for r in _ON_RELEASES):
+            return None
+        ways = [Way(repair, scope) for scope in self._narrower for repair in _ON_RELEASES]
+        losing = None
+        for way in ways:
+            planned = self.plans.plan(way.kinds, way.targets)
+            if planned is not None and self.plans.cures(planned):
+                if not self.plans.loses(planned):
+                    return way
+                losing = losing or way
+        return losing
+
+    def advised(self, fixes: Iterable[Fix]) -> Advised | None:
         """The rewrite to suggest; None if none improves anything.
 
         Args:
-            findings: with the rewrites that repair them.
-            cures: whether some release, requested or known, loads the checkpoint after a rewrite
-                that does not load it now.
+            fixes: the findings with the rewrites that repair them.
         """
-        # For requested releases, what repairs their findings takes them as an argument: below.
-        files = (f for f in findings if not (self.targets and f.rule.needs == "release"))
-        repairs = {finding.fixed_by for finding in files} - {None}
+        ways = [fix.way for fix in fixes if fix.way is not None]
+        chosen = self._for_every(ways) or self._for_requested()
+        if self.curing is not None and (chosen is None or not self.plans.cures(chosen.planned)):
+            return self.advice_of(self.curing)
+        fewer = [way for way in ways if way.targets and way.targets != self.targets]
+        requested = [way for way in ways if way.targets]
+        if chosen is None and (fewer or requested):
+            return self.advice_of((fewer or requested)[0])
+        return chosen
+
+    def advice_of(self, way: Way) -> Advised | None:
+        """A rewrite for named releases as a suggestion."""
+        planned = self.plans.plan(way.kinds, way.targets)
+        if planned is None:
+            return None
+        return Advised(
+            self.plans.arguments(way.kinds, way.targets),
+            _FOR_RELEASES[way.repair],
+            planned,
+            self.plans.request(way.kinds, way.targets),
+            for_releases=not self.plans.cures(planned) or self.plans.loses(planned),
+            then=self.plans.then(planned),
+        )
+
+    def _for_every(self, ways: Iterable[Way]) -> Advised | None:
+        """The rewrite for every known release, if it repairs a finding."""
+        repairs = {way.repair for way in ways if not way.targets}
         repairing = [kind for kind in (Repair.TENSORS, Repair.CONTENT) if kind in repairs]
         for kinds in (tuple(repairing), *((kind,) for kind in repairing)):
-            planned = self._plan(*kinds) if repairs else None
+            planned = self.plans.plan(kinds) if repairs else None
             if planned is not None:
-                request = self._request(kinds)
-                return Advised(self._arguments(kinds), _EFFECTS[kinds], planned, request)
-        for repair in _ON_RELEASES:
-            planned = self._plan(*_also(repair), targets=self.targets)
-            if planned is not None and planned.helps and cures(planned):
-                arguments = self._arguments(_also(repair), self.targets)
-                request = self._request(_also(repair), self.targets)
-                return Advised(arguments, _FOR_RELEASES[repair], planned, request, True)
+                return Advised(
+                    self.plans.arguments(kinds),
+                    _EFFECTS[kinds],
+                    planned,
+                    self.plans.request(kinds),
+                    then=self.plans.then(planned),
+                )
         return None
 
-    def _plan(self, *kinds: Repair, targets: tuple[Target, ...] = ()) -> ProvedPlan | None:
-        """The plan, None where it is refused, changes nothing or cannot be made."""
-        key = kinds, targets
-        if key not in self._planned:
-            self._planned[key] = self._made(self._request(kinds, targets))
-        return self._planned[key]
-
-    def _request(self, kinds: Sequence[Repair], targets: tuple[Target, ...] = ()) -> RewriteRequest:
-        return RewriteRequest(
-            self.own_map.name_map,
-            targets,
-            from_tensors=Repair.CONTENT in kinds,
-            tensors=Repair.TENSORS in kinds,
-        )
-
-    def _made(self, request: RewriteRequest) -> ProvedPlan | None:
-        if request.tensors and request.own_map is not None:
-            return None  # the map would apply to tensor names
-        try:
-            with limited():
-                planned = plan_folded(
-                    self.checkpoint,
-                    self.checkpoint.whole or self.checkpoint,
-                    lambda small: Planner(small, request).make(),
-                    to_write=False,
+    def _for_requested(self) -> Advised | None:
+        """The rewrite for the requested releases, by default for every known one, if it helps."""
+        for way in (Way(repair, self.targets) for repair in _ON_RELEASES):
+            planned = self.plans.plan(way.kinds, way.targets)
+            if planned is not None and planned.helps and cured(self._now, self.plans.then(planned)):
+                return Advised(
+                    self.plans.arguments(way.kinds, way.targets),
+                    _FOR_RELEASES[way.repair],
+                    planned,
+                    self.plans.request(way.kinds, way.targets),
+                    for_releases=True,
+                    then=self.plans.then(planned),
                 )
-        except CkptfixError:
-            return None
-        return planned if planned.changes_something and not planned.refused else None
-
-
-def _ways(finding: Finding) -> tuple[Repair, ...]:
-    return _WAYS[finding.fixed_by] if finding.fixed_by else ()
-
-
-def _also(repair: Repair) -> tuple[Repair, ...]:
-    """What a rewrite does besides renaming modules."""
-    return () if repair is Repair.NAMES else (repair,)
-
-
-class _Remaining(Struct, frozen=True):
-    """What remains wrong for the releases after a rewrite."""
-
-    releases: frozenset[str]
-    """The releases that it was proved for."""
-    failing: frozenset[str]
-    """Those that do not load the checkpoint then."""
-    refusing: frozenset[str]
-    """Those of them that stop at the metadata."""
-    wrong: frozenset[tuple[str, tuple[str, ...] | str]]
-    """(release, modules built in a different format, or the tensor of a fault, or empty)."""
-    new_name: Callable[[str], str]
-    """Name of a module or tensor before the rewrite -> its name afterwards."""
-
-    @classmethod
-    def of(cls, planned: ProvedPlan) -> "_Remaining":
-        """What remains wrong after a plan."""
-        verdicts = planned.portable.after if planned.portable else ()
-        wrong: set[tuple[str, tuple[str, ...] | str]] = set()
-        for verdict in verdicts:
-            release = str(verdict.target)
-            wrong |= {(release, module.members) for module in verdict.wrong}
-            wrong |= {(release, fault.tensor) for fault in verdict.faults}
-        return cls(
-            frozenset(str(v.target) for v in verdicts),
-            frozenset(str(v.target) for v in verdicts if v.loads.answer is not Answer.YES),
-            frozenset(str(v.target) for v in verdicts if v.refused),
-            frozenset(wrong),
-            planned.tensors.new_subject if planned.tensors else str,
-        )
-
-    def lacks(self, finding: Finding) -> bool:
-        """True when none of its releases has the finding any more."""
-        releases = set(finding.releases)
-        if not releases <= self.releases:
-            return False
-        if finding.rule.rejects_all:
-            return not releases & self.failing
-        in_config = finding.subject == finding.place.file
-        subject: tuple[str, ...] | str = tuple(map(self.new_name, finding.modules))
-        subject = subject or ("" if in_config else self.new_name(finding.subject))
-        return not releases & self.refusing and not any(
-            (release, subject) in self.wrong for release in releases
-        )
+        return None

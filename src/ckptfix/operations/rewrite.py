@@ -33,7 +33,8 @@ class RewriteRefusedError(CkptfixError):
     def __init__(self, plan: RewritePlan) -> None:
         super().__init__(
             f"{visible(str(plan.opened.reference))}: the rewrite was refused because it would "
-            "break something; nothing was written"
+            "break something; nothing was written",
+            advice=f"use `rewrite({plan.further.advised.arguments})`" if plan.further else "",
         )
         self.plan = plan
 

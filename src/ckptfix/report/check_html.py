@@ -163,7 +163,7 @@ def _section(
         len(built) - len(built[:MOST_BUILT]),
         tuple(groups(checked, verbose)),
         spelled(f"`rewrite({advised.arguments})`", checked.name, *elsewhere) if advised else "",
-        effect_text(checked, advised) if advised else "",
+        effect_text(checked.runtimes, advised) if advised else "",
         tuple(map(without_controls, diff[:most])),
         len(diff) - len(diff[:most]),
     )

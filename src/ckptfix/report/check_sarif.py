@@ -187,7 +187,7 @@ def _with_fix(
     }
     for result in results:
         if result["ruleId"] in codes:
-            text = f"{command}: {effect_text(checked, advised)}"
+            text = f"{command}: {effect_text(checked.runtimes, advised)}"
             fix = fix_of(advised.diff, lambda file: _uri(path_of(report, checked, file)), text)
             result["fixes"] = [fix]
             break

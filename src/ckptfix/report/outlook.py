@@ -91,7 +91,7 @@ def _commands(
     yield from _serving(checked, loading)
     if advised:
         dry_run = spelled(f"`plan({advised.arguments})`", checked.name)
-        yield dry_run, f"# shows the patch that {effect_text(checked, advised)}"
+        yield dry_run, f"# shows the patch that {effect_text(checked.runtimes, advised)}"
     elif not loading:
         below = "# see the findings below" if checked.findings else ""
         refused = any(answer.loads is Answer.NO for answer in checked.runtimes)
@@ -117,14 +117,14 @@ def notes_on_unknown(checked: CheckedCheckpoint) -> list[str]:
     return [a.target.stands_in for a in checked.runtimes if a.target.stands_in]
 
 
-def effect_text(checked: CheckedCheckpoint, advised: Advised) -> str:
+def effect_text(now: Sequence[ReleaseAnswer], advised: Advised) -> str:
     """What a rewrite does, and which answers change with it."""
-    now, then = checked.runtimes, advised.then
+    then = advised.then
     more, fewer = cured(now, then), lost(now, then)
     parts = [advised.effect]
     if more:
         parts.append(f"then it loads on {ranges_where(then, more)}")
-    elif any(answer.loads is not Answer.YES for answer in now):
+    elif not fewer and any(answer.loads is not Answer.YES for answer in now):
         parts.append("none of these answers changes")
     if fewer:
         parts.append(f"no longer on {ranges_where(then, fewer)}")
@@ -134,7 +134,7 @@ def effect_text(checked: CheckedCheckpoint, advised: Advised) -> str:
 def _rewrites(checked: CheckedCheckpoint, advised: Advised) -> Iterator[tuple[str, str]]:
     """How to carry out a rewrite: in place, into a directory, or as a pull request."""
     call, name = f"`rewrite({advised.arguments})`", checked.name
-    comment = f"# {effect_text(checked, advised)}"
+    comment = f"# {effect_text(checked.runtimes, advised)}"
     if checked.kind == "directory":
         yield spelled(call, name), comment
     else:

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from ckptfix.operations.checked import ReleaseAnswer, answers_of_plan
+from ckptfix.operations.further import Further
 from ckptfix.operations.plan import RewritePlan
 from ckptfix.remote.reference import is_remote
 from ckptfix.report.commands import ELSEWHERE, suggested
 from ckptfix.report.console import count, line, size
 from ckptfix.report.layout import SHELL, Block, Line, table
 from ckptfix.report.matrix import problem_lines, under
+from ckptfix.report.outlook import effect_text
 from ckptfix.report.releases import release_range, runs_of_releases
 from ckptfix.report.spelling import spelled
 from ckptfix.report.tensors_text import no_tensor_lines, tensor_tables
@@ -19,13 +21,14 @@ from ckptfix.rewriting.proved import ProvedPlan
 from ckptfix.rewriting.tensors.written import Written
 from ckptfix.rules.finding import number_of, numbers_by_rule
 from ckptfix.runtimes.loads import Answer
-from ckptfix.runtimes.target_verdict import TargetVerdict
+from ckptfix.runtimes.releases import specs_of
 from ckptfix.runtimes.targets import Target
 from ckptfix.text import visible
 
 
-def refusal_lines(name: str, plan: Plan, harmed: Sequence[TargetVerdict] = ()) -> Iterator[Line]:
-    """Why nothing was written."""
+def refusal_lines(name: str, planned: RewritePlan) -> Iterator[Line]:
+    """Why nothing was written, and what to run instead."""
+    plan, harmed = planned.plan, planned.harmed
     yield line(("refused", "bold red"), f": {visible(name)} was left unchanged")
     for refusal in plan.refusals:
         yield line("  ", (visible(refusal.name), "bold"), f" {refusal.reason}")
@@ -33,6 +36,8 @@ def refusal_lines(name: str, plan: Plan, harmed: Sequence[TargetVerdict] = ()) -
     for verdict in harmed:
         yield line(f"  this would break modules that {verdict.target} builds correctly today")
         yield from under([verdict.target], tuple(problem_lines(verdict)))
+    if planned.further:
+        yield from further_lines("run instead", name, planned.further)
 
 
 def answer_lines(planned: ProvedPlan) -> Iterator[Block]:
@@ -188,8 +193,21 @@ def after_lines(name: str, planned: RewritePlan) -> Iterator[Block]:
     yield from verdict_lines(name, planned)
     yield from answer_lines(planned)
     if planned.tensors_say_more:
-        elsewhere = ELSEWHERE if is_remote(name) else ()
-        yield from more_lines(name, *elsewhere)
+        runtimes = [w for spec in specs_of(planned.requested) for w in ("--runtime", spec)]
+        yield from more_lines(name, *runtimes, *_elsewhere(name))
+    if planned.further:
+        yield from further_lines("more can be fixed for fewer releases", name, planned.further)
+
+
+def further_lines(what: str, name: str, further: Further) -> Iterator[Line]:
+    """A rewrite for fewer releases, and which answers change with it."""
+    command = spelled(f"`rewrite({further.advised.arguments})`", name, *_elsewhere(name))
+    yield line(f"{what}: ", (command, SHELL))
+    yield line(f"    # {effect_text(further.now, further.advised)}")
+
+
+def _elsewhere(name: str) -> tuple[str, ...]:
+    return ELSEWHERE if is_remote(name) else ()
 
 
 def _no_tensors(planned: RewritePlan) -> Iterator[Line]:

@@ -19,6 +19,7 @@ from ckptfix.rewriting.rebuild.plan import changed_file, join_plans, plan_rebuil
 from ckptfix.rewriting.spelled import SpelledPlanner
 from ckptfix.rewriting.tensors.plan import TensorPlan, harmed_by, plan_names_of_tensors
 from ckptfix.rules.finding import number_of
+from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.name_maps import NameMap, builtin_name_map, damage_map
 from ckptfix.runtimes.releases import judge_all, known_targets
 from ckptfix.runtimes.target_verdict import TargetVerdict
@@ -80,7 +81,8 @@ class ProvedPlan:
     def leaves_faults(self) -> bool:
         """True when something is still wrong after it."""
         after = self.portable.after if self.portable else ()
-        return bool(self.plan.findings_after) or any(verdict.fails for verdict in after)
+        fails = any(verdict.fails or verdict.loads.answer is Answer.NO for verdict in after)
+        return fails or bool(self.plan.findings_after)
 
 
 class Planner(Struct, frozen=True):
