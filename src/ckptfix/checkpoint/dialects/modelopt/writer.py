@@ -9,11 +9,19 @@ sglang/srt/layers/quantization/modelopt_quant.py, `get_quant_method`).
 from collections.abc import Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from ckptfix.checkpoint.dialects.changes import Changes
 from ckptfix.checkpoint.dialects.interface import Stored
 from ckptfix.checkpoint.dialects.modelopt.entries import as_entry, config_group, rebuild_entries
 from ckptfix.checkpoint.dialects.modelopt.exclude_cover import cover
-from ckptfix.checkpoint.dialects.modelopt.reader import ENTRIES, FLAT_EXCLUDES, GROUPS
+from ckptfix.checkpoint.dialects.modelopt.reader import (
+    ENTRIES,
+    FLAT_EXCLUDES,
+    GROUPS,
+    NESTED,
+    WRAPPED_EXCLUDES,
+)
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, MIXED, MetadataFile, Statement
 from ckptfix.checkpoint.formats.layers import StoredLayer
 from ckptfix.jsontext.text import Path
@@ -54,14 +62,33 @@ class ModelOptWriter:
         self, metadata: MetadataFile, value: Mapping[str, object], stored: Stored
     ) -> Changes:
         """The changes that make one file match the tensors."""
+        if NESTED in value and value[NESTED] is None:
+            return self._instead_of_null(metadata, stored)
         changes = Changes()
         if not stored.quantized:
             _rebuild_for_cache_alone(stored, metadata, value, changes)
-        elif metadata.is_mixed:
+        elif metadata.is_mixed and (metadata.of_kind("entry") or stored.layers.uniform is None):
             rebuild_entries(stored, metadata, value, changes)
         else:
             _rebuild_uniform(stored, metadata, value, changes)
         _rebuild_common(stored, metadata, value, changes)
+        return changes
+
+    def _instead_of_null(self, metadata: MetadataFile, stored: Stored) -> Changes:
+        """The whole object that a file wraps its fields in, where it is null."""
+        root = (*metadata.root, NESTED)
+        wrapped = replace(
+            metadata,
+            root=root,
+            algo_path=(*root, "quant_algo"),
+            entries_path=(*root, ENTRIES),
+            exclude_list=(*root, WRAPPED_EXCLUDES),
+        )
+        inner = self.rebuild(wrapped, {}, stored).settings
+        changes = Changes()
+        changes.set(
+            root, {str(path[-1]): value for path, value in inner.items()}, statements=len(inner)
+        )
         return changes
 
 
@@ -93,8 +120,10 @@ def _rebuild_uniform(
         changes.set(metadata.entries_path, entries, statements=len(entries))
         changes.removals |= {(*root, k) for k in (GROUPS, "group_size") if k in value}
         return
-    if (metadata.quant_algo or "").lower() != layer.quant_algo.lower():
+    if metadata.quant_algo != layer.quant_algo:  # SGLang compares without folding the case
         changes.set(metadata.algo_path, layer.quant_algo)
+    if metadata.is_mixed and metadata.entries_field in value:
+        changes.removals.add(metadata.entries_path)  # a map of nothing
     _rebuild_sizes(metadata, layer, value, changes)
     _rebuild_targets(stored, metadata, changes)
     _rebuild_excludes(stored, metadata, value, changes)
@@ -168,8 +197,11 @@ def _rebuild_common(
         algo = stored.kv_cache_quant_algo
         key = "kv_cache_scheme" if in_config else "kv_cache_quant_algo"
         changes.set((*metadata.root, key), _kv_scheme(algo) if in_config else algo)
-    if in_config and not value.get("quant_method"):
+    method = value.get("quant_method")
+    if in_config and not method:
         changes.set((*metadata.root, "quant_method"), "modelopt")
+    elif in_config and isinstance(method, str) and method != method.lower():
+        changes.set((*metadata.root, "quant_method"), method.lower())
 
 
 def _rebuild_excludes(
