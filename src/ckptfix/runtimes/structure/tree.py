@@ -50,9 +50,8 @@ class Expected(Struct, frozen=True):
     drops_role: str = ""
     """Role of tensors that the release drops before any class loads them."""
     drops_tables: frozenset[str] = frozenset()
-    """Stored modules that hold tables of rotary embeddings alone, which the class drops."""
     stops_at_tables: frozenset[str] = frozenset()
-    """The same of those at which its loader raises."""
+    """Stored modules with tables of rotary embeddings alone: dropped, or the loader raises."""
     skips_kv_scales: str = ""
     """Shell pattern of checkpoint names outside of the language model, as in `Runtime`."""
     tied: bool | None = None
