@@ -123,6 +123,22 @@ class Layout(Struct, frozen=True, eq=False, dict=True):
             (parameters for pattern, parameters in self._with_weight if pattern.fullmatch(name)), ()
         )
 
+    @cached_property
+    def parameters(self) -> frozenset[str]:
+        """Last parts of the names of all that blocks contain, parameters among them."""
+        spec = self.spec
+        names = chain(
+            spec.parameters,
+            spec.top_parameters,
+            spec.bank_parameters,
+            spec.sizes_of_parameters,
+            spec.in_every_layer,
+            chain.from_iterable(spec.together),
+            *(only.names for only in spec.only_if),
+            *chain(*(when.beside.values() for when in spec.when), spec.beside.values()),
+        )
+        return frozenset(name.rpartition(".")[2] for either in names for name in either.split("|"))
+
     def when_set(self, config: ModelConfig) -> tuple[WhenSpec, ...]:
         """What layers contain according to this config."""
         return tuple(spec for spec in self.spec.when if _is_set(config.values.get(spec.key)))

@@ -89,6 +89,9 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Key of a list in its config -> modules that it has once for each item, numbered from 0."""
     top_parameters: tuple[str, ...] = ()
     """Parameters outside of modules that the checkpoint or the tower always has."""
+    parameters: tuple[str, ...] = ()
+    """Last parts of the names of further parameters that its blocks may have, where the class was
+    not seen to take them."""
     sizes_of_parameters: dict[str, tuple[str, ...]] = {}
     """Parameter outside of modules -> as `sizes`."""
     in_every_layer: tuple[str, ...] = ()

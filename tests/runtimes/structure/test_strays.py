@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ckptfix.runtimes.learned.parameters import parameters_of
 from ckptfix.runtimes.loads import Answer, Effect
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import judge
@@ -72,6 +73,54 @@ def test_a_parameter_that_a_module_never_has(
     more: Shapes = {f"{module}.{role}": ("F32", (32,) if "bias" in role else ())}
     found = loads(tmp_path, runtime, llama() | more)
     assert f"has no parameter for {module}.{role}" in reasons_of(found)
+
+
+@pytest.mark.parametrize(("runtime", "effect"), list(zip(BOTH, Effect, strict=True)))
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        "model.layers.0.self_attn.k_cache_scale",
+        "model.layers.0.self_attn.q_amax",
+        "model.layers.0.self_attn.prob_output_scale",
+        "model.layers.0.self_attn.masked_bias",
+        "model.layers.0.self_attn.sinks",
+        "step",
+    ],
+)
+def test_a_parameter_that_no_module_has(
+    tmp_path: Path, runtime: str, effect: Effect, tensor: str
+) -> None:
+    """vLLM 0.33.0: `There is no module or parameter named ...`; SGLang 0.5.23 drops them."""
+    found = loads(tmp_path, runtime, llama() | {tensor: ("F32", ())})
+    assert reasons_of(found) == f"has no parameter for {tensor}"
+    assert found.effect is effect
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+@pytest.mark.parametrize("role", ["q_scale", "kv_scale", "k_zero_point"])
+def test_a_parameter_of_attention_over_a_quantized_cache(
+    tmp_path: Path, runtime: str, role: str
+) -> None:
+    more: Shapes = {f"model.layers.0.self_attn.{role}": ("F32", ())}
+    assert loads(tmp_path, runtime, llama() | more).answer is Answer.YES
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+@pytest.mark.parametrize(
+    ("architecture", "taken", "odd"),
+    [
+        ("GptOssForCausalLM", "sinks", "A_log"),
+        ("Qwen3NextForCausalLM", "dt_bias", "sinks"),
+        ("NemotronHForCausalLM", "D", "sinks"),
+        ("Step3p5ForCausalLM", "router_bias", "sinks"),
+    ],
+)
+def test_parameters_that_a_class_was_seen_to_take(
+    runtime: str, architecture: str, taken: str, odd: str
+) -> None:
+    known = parameters_of(runtime, (architecture,))
+    assert known is not None
+    assert (taken in known, odd in known) == (True, False)
 
 
 @pytest.mark.parametrize("runtime", BOTH)

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
+from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.modules import Module
-from ckptfix.checkpoint.roles import KV_ROLES
+from ckptfix.checkpoint.roles import KV_ROLES, OUTPUT_SCALE, ROLES
 from ckptfix.runtimes.layout import Layout
+from ckptfix.runtimes.learned.parameters import parameters_of
 from ckptfix.runtimes.structure.tree import Tree
 
 _QUANTIZED: Final = frozenset(
@@ -13,6 +15,15 @@ _QUANTIZED: Final = frozenset(
     | {"svdquant_lora_a", "svdquant_lora_b"}
 )
 """Roles that a quantized layer may have; its stored format decides which of them it needs."""
+_OF_CACHE: Final = ("kv_scale", "q_scale", "q_zero_point", "k_zero_point", "v_zero_point")
+"""Further tensors that quantizers store for attention over a quantized cache. vLLM takes the first
+two and skips the others (vllm 0.33.0, vllm/model_executor/layers/quantization/base_config.py);
+without a parameter for them, neither runtime computes anything in another way."""
+_OF_QUARK: Final = "prob_output_scale"
+"""The same for the probabilities of attention, under the name that Quark and vLLM's FP8 have
+(vllm 0.33.0, vllm/model_executor/layers/quantization/{quark/quark,fp8}.py, `get_cache_scale`)."""
+_JUDGED_ELSEWHERE: Final = frozenset({role.name for role in ROLES} | {OUTPUT_SCALE, *_OF_CACHE})
+"""Roles of the tensors of quantized layers: `companions` and `parts` have what becomes of them."""
 _ROUTERS: Final = ("gate", "router")
 _ATTENDS: Final = ("k_proj", "v_proj", "qkv_proj", "attn")
 """Last parts of names of modules that may have scales of the KV cache."""
@@ -31,7 +42,9 @@ def stray_tensors(tree: Tree) -> Iterator[str]:
     layout = tree.layout
 
     def strays(within: str, module: Module) -> list[str]:
-        if module.weight is None or len(module.tensors) < 2:
+        if module.weight is None:
+            return _without_weight(tree, layout, module)
+        if len(module.tensors) < 2:
             return []
         of_format = _of_format(tree, module.name)
         taken = _taken(tree, layout, within, of_format, biased=within not in unbiased)
@@ -43,6 +56,38 @@ def stray_tensors(tree: Tree) -> Iterator[str]:
         yield tree.checkpoint.modules[name].tensor_names[role]
     if not tree.tower:
         yield from _beside_heads(tree)
+        yield from _outside_modules(tree, layout)
+
+
+def _without_weight(tree: Tree, layout: Layout, module: Module) -> list[str]:
+    """Roles of parameters of a block, as attention, that its class does not have.
+
+    A block contains modules: one that stores tensors of its own but no weight may lack it, which
+    is reported as such, as is a block that the class does not build.
+    """
+    odd = _unknown(tree, layout, module)
+    place = tree.below[module.name]
+    is_known = layout.may_hold(place) and EXPERTS not in f".{place}."
+    inside = f"{place}."
+    is_block = odd and is_known and any(at.startswith(inside) for at in tree.below.values())
+    return odd if is_block else []
+
+
+def _outside_modules(tree: Tree, layout: Layout) -> Iterator[str]:
+    """Tensors without a dot in their name, which are part of no module."""
+    module = tree.checkpoint.modules.get("")
+    if module is not None and tree.base:
+        yield from (module.tensor_names[role] for role in _unknown(tree, layout, module))
+
+
+def _unknown(tree: Tree, layout: Layout, module: Module) -> list[str]:
+    odd = [r for r in module.tensors if r not in _JUDGED_ELSEWHERE and r not in tree.takes]
+    odd = [r for r in odd if r not in layout.parameters and not (tree.takes and r == _OF_QUARK)]
+    if not odd:
+        return []
+    classes = *tree.checkpoint.config.architectures[:1], *tree.family.spec.inner
+    known = parameters_of(tree.family.spec.runtime, classes)
+    return [] if known is None else [role for role in odd if role not in known]
 
 
 def _of_format(tree: Tree, name: str) -> frozenset[str]:
