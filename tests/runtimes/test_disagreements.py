@@ -106,12 +106,6 @@ DISAGREEMENTS = [
         True,
     ),
     (
-        "S3 sglang 0.5.23 Qwen2_5_VLForConditionalGeneration",
-        ["model.language_model.layers.0.mlp.down_proj"],
-        "model.layers.0.mlp.down_proj",
-        False,
-    ),
-    (
         "S4 sglang 0.5.23 KimiK25ForConditionalGeneration",
         ["language_model.model.layers.0.mlp.down_proj"],
         "model.layers.0.mlp.down_proj",

@@ -1,5 +1,6 @@
 """Tensors that no module or parameter of the class takes."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from ckptfix.runtimes.loads import Answer, Effect
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.verdict import judge
 from tests.builders import Shapes, bf16, write_checkpoint
-from tests.conftest import load
+from tests.conftest import DATA, load
 from tests.runtimes.structure.models import (
     BOTH,
     FP8,
@@ -276,3 +277,20 @@ def test_scales_of_a_kv_cache_where_a_release_has_no_quantization_config(
     assert (
         "it has no parameter for model.layers.0.self_attn.k_proj.k_scale" in reasons_of(found)
     ) == (stops)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("model.", "model.language_model."), ("visual.", "model.visual.")]
+)
+def test_names_of_transformers_5_that_the_loader_of_sglang_does_not_map(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    """Qwen2.5-VL in SGLang 0.5.23: KeyError: 'model.language_model.layers.0.mlp.gate_up_proj'."""
+    checkpoint = DATA / "quantizers" / "ar-qwen25vl-w4a16"
+    stored = {n: (t.dtype, t.shape) for n, t in load(checkpoint).table.tensors.items()}
+    renamed = {new + n.removeprefix(old) if n.startswith(old) else n: t for n, t in stored.items()}
+    config = json.loads((checkpoint / "config.json").read_text())
+    for number, (tensors, answer) in enumerate(((stored, "yes"), (renamed, "no"))):
+        at = write_checkpoint(tmp_path / str(number), tensors, None, extra_config=config)
+        found = judge(load(at), Target("sglang", "0.5.23", "0.5.23")).loads
+        assert found.answer.value == answer, reasons_of(found)
