@@ -160,7 +160,8 @@ def is_about_absent_modules(checkpoint: Checkpoint, pattern: str) -> bool:
 def _is_dropped_tied_head(checkpoint: Checkpoint, pattern: str) -> bool:
     """ModelOpt lists a tied lm_head that is not stored (0.47.0 llama-nvfp4-tied)."""
     head = pattern.rstrip("*").rstrip(".").rpartition(".")[2]
-    return head == "lm_head" and checkpoint.config.tied_embeddings is not False
+    config = checkpoint.config
+    return head == "lm_head" and (config.tied_embeddings is not False or config.may_tie)
 
 
 @FAMILY.rule(

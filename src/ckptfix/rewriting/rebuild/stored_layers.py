@@ -33,7 +33,7 @@ def tied_head_to_exclude(checkpoint: Checkpoint) -> str | None:
 
     ModelOpt excludes it, too (`runtimes/tied_head.py`).
     """
-    return absent_head(checkpoint.modules) if checkpoint.config.tied_embeddings else None
+    return absent_head(checkpoint.modules) if checkpoint.config.may_tie else None
 
 
 def _shared(formats: Iterable[StoredFormat]) -> str | None:
