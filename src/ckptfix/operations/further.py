@@ -25,6 +25,8 @@ class Further:
 def further(checkpoint: Checkpoint, planned: ProvedPlan, request: RewriteRequest) -> Further | None:
     """The rewrite for fewer releases that `check` advises for the same checkpoint.
 
+    After one that was not refused, only for a checkpoint without experts that are alike.
+
     Args:
         checkpoint: before the rewrite.
         planned: the rewrite.
@@ -37,6 +39,8 @@ def further(checkpoint: Checkpoint, planned: ProvedPlan, request: RewriteRequest
     if all(v.loads.answer is Answer.YES for v in after if v.target in counted):
         return None
     if not planned.refused:
+        if checkpoint.folded is not checkpoint:
+            return None  # the result would have to be folded again, with work for each expert
         named = planned.tensors.checkpoint if planned.tensors else planned.checkpoint
         checkpoint = rewritten(named, planned.plan.files)
     examined = examine(checkpoint, None, request.targets, every=False)
