@@ -144,6 +144,7 @@ def test_no_work_is_done_for_each_expert(tmp_path: Path, arguments: tuple[str, .
 def test_experts_of_another_size_than_declared_stay_folded(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
+    work(write(tmp_path / "first", 8, "", moe_intermediate_size=48), *arguments)
     few = work(write(tmp_path / "few", 8, moe_intermediate_size=48), *arguments)
     many = write(tmp_path / "many", 40, moe_intermediate_size=48)
     assert few == work(many, *arguments)
