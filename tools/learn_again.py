@@ -7,14 +7,13 @@ were learned in another run stay in the file. A run that was cut off goes on whe
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from learn_places import PATHS, REPOSITORY, pinned_transformers, unpacked, used_transformers
+from learn_places import REPOSITORY, in_learner, pinned_transformers, unpacked, used_transformers
 from place_learner import sandbox
 
 Records = Callable[[str, str, Path], Iterator[tuple[str, dict[str, Any]]]]
@@ -22,16 +21,14 @@ Records = Callable[[str, str, Path], Iterator[tuple[str, dict[str, Any]]]]
 
 
 def learn(arguments: argparse.Namespace, root: Path, pin: str, what: str) -> None:
-    """Run the learner in its own environment."""
-    command: list[str | Path] = [sandbox.home() / "venv" / "bin" / "python", "-m", "place_learner"]
-    command += [arguments.runtime, root, arguments.learned, f"--{what}", arguments.results]
-    command += ["--seconds", "1500"]
+    """Build the classes again."""
+    command: list[str | Path] = [arguments.runtime, root, arguments.learned]
+    command += [f"--{what}", arguments.results, "--seconds", "1500"]
     if pin:
         command += ["--transformers", sandbox.home() / "transformers" / pin]
     for architecture in arguments.architectures:
         command += ["--only", architecture]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
-    subprocess.run(command, check=True, env=environment)
+    in_learner("place_learner", *command)
 
 
 def built(results: Path) -> Iterator[dict[str, Any]]:

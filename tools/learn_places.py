@@ -77,10 +77,22 @@ def published_configs(folders: list[Path]) -> list[Path]:
     return [*folders, *(folder for folder in shared if folder.is_dir())]
 
 
+def in_learner(
+    module: str, *arguments: str | Path, stdout: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a module of the learner in its own environment.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    command = [sandbox.home() / "venv" / "bin" / "python", "-m", module, *arguments]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
+    return subprocess.run(command, check=True, env=environment, stdout=stdout, text=True)
+
+
 def learn(arguments: argparse.Namespace, root: Path, results: Path, pin: str) -> None:
-    """Run the learner in its own environment."""
-    command: list[str | Path] = [sandbox.home() / "venv" / "bin" / "python", "-m", "place_learner"]
-    command += [arguments.runtime, root, results]
+    """Learn what is not settled."""
+    command: list[str | Path] = [arguments.runtime, root, results]
     if pin:
         command += ["--transformers", sandbox.home() / "transformers" / pin]
     for folder in published_configs(arguments.configs):
@@ -89,10 +101,12 @@ def learn(arguments: argparse.Namespace, root: Path, results: Path, pin: str) ->
         command += ["--other", arguments.other]
     if not arguments.all and arguments.version in known_releases(arguments.runtime):
         registered = load_profile(arguments.runtime, arguments.version).architectures.keys()
-        for name in neighbours.to_build(arguments.runtime, arguments.version, registered):
+        names = neighbours.to_build(arguments.runtime, arguments.version, registered)
+        if not names:
+            return  # without a name the learner would build all of them
+        for name in names:
             command += ["--only", name]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
-    subprocess.run(command, check=True, env=environment)
+    in_learner("place_learner", *command)
 
 
 def main() -> int:

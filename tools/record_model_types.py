@@ -10,15 +10,13 @@ Exit code 0; 2 if a release cannot be imported.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Final
 
 from packaging.version import Version
 
-from learn_places import PATHS, REPOSITORY, pinned_transformers, unpacked
+from learn_places import REPOSITORY, in_learner, pinned_transformers, unpacked
 from place_learner import sandbox
 
 FILE: Final = REPOSITORY / "src" / "ckptfix" / "runtimes" / "config_classes" / "types.json"
@@ -27,21 +25,10 @@ FILE: Final = REPOSITORY / "src" / "ckptfix" / "runtimes" / "config_classes" / "
 def types_of(runtime: str, version: str) -> list[str]:
     """The types of one release."""
     root = unpacked(runtime, version)
-    command: list[str | Path] = [
-        sandbox.home() / "venv" / "bin" / "python",
-        "-m",
-        "place_learner.model_types",
-    ]
     pin = pinned_transformers(root)
     library = [sandbox.home() / "transformers" / pin] if pin else []
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
-    done = subprocess.run(
-        [*command, runtime, root, *library],
-        check=True,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    module = "place_learner.model_types"
+    done = in_learner(module, runtime, root, *library, stdout=subprocess.PIPE)
     types: list[str] = json.loads(done.stdout.splitlines()[-1])
     return types
 

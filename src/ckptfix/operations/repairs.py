@@ -18,6 +18,7 @@ from ckptfix.operations.checked import Advised, ReleaseAnswer, cured
 from ckptfix.operations.narrower import narrower
 from ckptfix.operations.plans import Plans, Way
 from ckptfix.rewriting.proof import identity
+from ckptfix.rewriting.proved import ProvedPlan
 from ckptfix.rules.finding import BY_HAND, Finding, Repair, to_rewrite
 from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.targets import Target
@@ -200,12 +201,25 @@ class Repairs(Struct, frozen=True, dict=True):
         planned = self.plans.plan(way.kinds, way.targets)
         if planned is None:
             return None
+        is_partial = not self.plans.cures(planned) or self.plans.loses(planned)
+        effect = _FOR_RELEASES[way.repair]
+        return self._advice(way.kinds, way.targets, planned, effect, for_releases=is_partial)
+
+    def _advice(
+        self,
+        kinds: tuple[Repair, ...],
+        targets: tuple[Target, ...],
+        planned: ProvedPlan,
+        effect: str,
+        *,
+        for_releases: bool,
+    ) -> Advised:
         return Advised(
-            self.plans.arguments(way.kinds, way.targets),
-            _FOR_RELEASES[way.repair],
+            self.plans.arguments(kinds, targets),
+            effect,
             planned,
-            self.plans.request(way.kinds, way.targets),
-            for_releases=not self.plans.cures(planned) or self.plans.loses(planned),
+            self.plans.request(kinds, targets),
+            for_releases=for_releases,
             then=self.plans.then(planned),
         )
 
@@ -216,13 +230,7 @@ class Repairs(Struct, frozen=True, dict=True):
         for kinds in (tuple(repairing), *((kind,) for kind in repairing)):
             planned = self.plans.plan(kinds) if repairs else None
             if planned is not None:
-                return Advised(
-                    self.plans.arguments(kinds),
-                    _EFFECTS[kinds],
-                    planned,
-                    self.plans.request(kinds),
-                    then=self.plans.then(planned),
-                )
+                return self._advice(kinds, (), planned, _EFFECTS[kinds], for_releases=False)
         return None
 
     def _for_requested(self) -> Advised | None:
@@ -230,12 +238,6 @@ class Repairs(Struct, frozen=True, dict=True):
         for way in (Way(repair, self.targets) for repair in _ON_RELEASES):
             planned = self.plans.plan(way.kinds, way.targets)
             if planned is not None and planned.helps and cured(self._now, self.plans.then(planned)):
-                return Advised(
-                    self.plans.arguments(way.kinds, way.targets),
-                    _FOR_RELEASES[way.repair],
-                    planned,
-                    self.plans.request(way.kinds, way.targets),
-                    for_releases=True,
-                    then=self.plans.then(planned),
-                )
+                effect = _FOR_RELEASES[way.repair]
+                return self._advice(way.kinds, way.targets, planned, effect, for_releases=True)
         return None

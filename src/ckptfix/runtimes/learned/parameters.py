@@ -26,11 +26,11 @@ def parameters_of(runtime: str, architectures: Sequence[str]) -> frozenset[str] 
 
 
 def _tables(runtime: str, architectures: Sequence[str]) -> Iterator[Table]:
-    for version in learned_releases(runtime):
-        known = release(runtime, version).architectures
-        for name in architectures:
-            if name in known:
-                yield Table(table(runtime, known[name].table))
+    """Each table once: most releases share one."""
+    releases = (release(runtime, version).architectures for version in learned_releases(runtime))
+    named = (known[name].table for known in releases for name in architectures if name in known)
+    for identifier in dict.fromkeys(named):
+        yield Table(table(runtime, identifier))
 
 
 def _parameters(known: Table) -> Iterator[str]:

@@ -44,9 +44,8 @@ def tower_reasons(tree: Tree) -> Iterator[Reason]:
     spec, values = tree.family.spec, tree.checkpoint.config_values or {}
     if spec.no_towers_if and values.get(spec.no_towers_if):
         return
-    stored = tuple(f"{place}." for place in tree.places.values())
     for tower in (*spec.towers, *spec.other_towers):
-        if not any(place.startswith(f"{tower}.") for place in stored):
+        if not any(f"{place}.".startswith(f"{tower}.") for place in tree.places.values()):
             yield tree.unwritten(f"nothing of {tower} is stored")
 
 
