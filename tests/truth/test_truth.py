@@ -32,7 +32,7 @@ def _lines() -> dict[str, dict[str, dict[str, Any]]]:
 
 
 LINES = _lines()
-QUICK = ("21-", "77-", "untouched-", "kinds-", "scales-", "exports-", "companions-")
+QUICK = ("21-", "77-", "untouched-", "kinds-", "scales-", "exports-", "companions-", "kv-")
 """Those of `make truth` are many: `make test` replays them all, quick runs these."""
 
 

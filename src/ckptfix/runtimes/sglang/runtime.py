@@ -54,6 +54,15 @@ RUNTIME: Final = Runtime(
     pads_short_mlps=True,
     needs_architectures=True,
     always_takes_kv_scales=False,
+    # sglang 0.5.23, sglang/srt/model_loader/weight_utils.py `maybe_remap_kv_scale_name`: it puts
+    # `attn` before every other name, which none has then. NemotronH, whose attention is a `mixer`,
+    # keeps a name that it has (sglang/srt/models/nemotron_h.py).
+    drops_kv_scales_at=(
+        "*.self_attn.attn.[kv]_scale",
+        "*.k_proj.v_scale",
+        "*.v_proj.k_scale",
+        *(f"*.{part}_proj.[kv]_scale" for part in ("q", "qkv", "o", "gate", "up", "down")),
+    ),
     # Its wheels pin a release of transformers: 0.5.9 takes 4.57.1, 0.5.10 takes 5.3.0.
     with_transformers_5=">=0.5.10",
     config_classes=CONFIG_CLASSES,

@@ -117,16 +117,16 @@ def _is_plain(tree: Tree, module: Module, role: str) -> bool:
 
 def _scales(tree: Tree) -> Iterator[Reason]:
     """Scales that the checkpoint needs but the release does not load."""
-    roles = set(KV_ROLES) if _needs_kv_scales(tree) else set()
+    patterns = _dropped_kv_scales(tree)
     names, cache = [], False
-    some_lack = bool(roles or tree.family.spec.without_scales)
+    some_lack = bool(patterns or tree.family.spec.without_scales)
     for module in tree.checkpoint.modules.values() if some_lack else ():
-        ignored = roles
+        of_cache = [] if not patterns else _matching(module, patterns)
+        lost = of_cache
         if tree.family.lacks_scales(module.name):
-            ignored = set(module.tensors) - {"weight", "bias"}
-        lost = [role for role in module.tensors if role in ignored]
-        names += [module.tensor_names[role] for role in lost]
-        cache = cache or not roles.isdisjoint(lost)
+            lost = [n for role, n in module.tensor_names.items() if role not in ("weight", "bias")]
+        names += lost
+        cache = cache or not set(of_cache).isdisjoint(lost)
     if names:
         text = f"does not load {some(names)}"
         if cache:
@@ -134,16 +134,24 @@ def _scales(tree: Tree) -> Iterator[Reason]:
         yield Reason(text, Effect.WRONG_WEIGHTS, tensor=ordered(names)[0])
 
 
-def _needs_kv_scales(tree: Tree) -> bool:
-    """True if the release quantizes the KV cache but does not load its scales.
+def _matching(module: Module, patterns: Sequence[str]) -> list[str]:
+    """Tensors for a KV cache whose names match one of the patterns."""
+    names = [module.tensor_names[role] for role in module.tensors if role in KV_ROLES]
+    return [name for name in names if any(fnmatchcase(name, each) for each in patterns)]
+
+
+def _dropped_kv_scales(tree: Tree) -> Sequence[str]:
+    """Patterns of scales that the release does not load although it quantizes the KV cache.
 
     A release that loads every weight and drops these computes with other scales than the checkpoint
     has: what exceeds the range of FP8 is cut off. That is a no, although every weight is right.
     Unless the metadata declares a quantized cache in a way that the release reads, the cache keeps
     the dtype of the model and needs no scales.
     """
-    takes = tree.runtime.always_takes_kv_scales or tree.expected.loads_kv_scales
-    return tree.kv_cache and not takes and not tree.expected.stops_at_kv_scales
+    runtime, expected = tree.runtime, tree.expected
+    if not tree.kv_cache or runtime.always_takes_kv_scales or expected.stops_at_kv_scales:
+        return ()
+    return runtime.drops_kv_scales_at if expected.loads_kv_scales else ("*",)
 
 
 def _kv_scales(tree: Tree) -> Iterator[Reason]:
