@@ -100,3 +100,15 @@ def test_whether_scales_of_the_cache_are_loaded_is_what_the_class_did(
     family = family_for("sglang", "0.5.23", [architecture])
     assert family is not None
     assert family.loads_kv_scales is loads
+
+
+def test_a_model_without_towers_says_what_is_outside_of_its_layers() -> None:
+    """Otherwise every module there would count as built."""
+    lacking = [
+        architecture
+        for file in builtin_family_files().values()
+        for spec in file.families
+        for architecture in spec.architectures
+        if spec.base in ("model", "transformer") and not spec.towers and not spec.outside
+    ]
+    assert set(lacking) == {"Phi4MMForCausalLM"}, "whose towers are below `model`"

@@ -207,6 +207,16 @@ def test_sglang_places_modules_differently_from_vllm() -> None:
     assert not vision.takes_quant_config
 
 
+def test_a_place_is_looked_up_as_what_is_there() -> None:
+    """vLLM's dense Qwen3-VL looks up its head as `lm_head`, wherever that is stored."""
+    names = ["language_model.lm_head", "language_model.model.layers.0.mlp.down_proj"]
+    tensors = {f"{name}.weight": Tensor("BF16", (8, 8), 0) for name in names}
+    family = family_for("vllm", "0.33.0", ["Qwen3VLForConditionalGeneration"])
+    assert family is not None
+    found = [module.name for module in runtime_modules(group_modules(tensors), family)]
+    assert found == ["lm_head", "language_model.model.layers.0.mlp.down_proj"]
+
+
 def test_an_architecture_without_family_is_unknown() -> None:
     assert family_for("vllm", "0.33.0", ["NeverHeardOf"]) is None
     assert family_for("sglang", "0.5.23", []) is None

@@ -120,6 +120,8 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Releases, a PEP 440 specifier or `none`, that load experts stored as `experts.gate_up_proj`
     and `experts.down_proj`. They have no parameter for the scales of these, and the others lose the
     experts. None: that is not known, or the class has a loader of its own."""
+    stops_at_fused_experts: bool | None = None
+    """Whether the release stops at those of them that it does not load; None: at scales only."""
     takes_inputs_first: bool = False
     """Quantized experts stored as one tensor `[experts, in, out]`, packed along the inputs, are
     loaded, with scales in the same order."""

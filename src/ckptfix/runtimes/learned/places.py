@@ -69,16 +69,18 @@ class TablePlaces(Struct, frozen=True, dict=True):
 
     @cached_property
     def looked_up(self) -> NameMapper:
-        """See `Places`."""
-        return self._mapper(self._looked_up)
+        """See `Places`; a place that is no stored name is looked up as what is there."""
+        placed = ((place, self._looked_up[stored]) for stored, place in self._places.items())
+        moved = {place: name for place, name in placed if name != place}
+        return self._mapper(self._looked_up, moved)
 
     @cached_property
     def places(self) -> NameMapper:
         """See `Places`."""
-        return self._mapper(self._places)
+        return self._mapper(self._places, {})
 
-    def _mapper(self, names: Mapping[str, str]) -> NameMapper:
-        return TableMapper(names=names, parents=_parents(names), before=self.before)
+    def _mapper(self, names: Mapping[str, str], others: Mapping[str, str]) -> NameMapper:
+        return TableMapper(names={**others, **names}, parents=_parents(names), before=self.before)
 
     @cached_property
     def _looked_up(self) -> Mapping[str, str]:

@@ -45,11 +45,13 @@ def _fused(tree: Tree, *, takes_plain: bool) -> Iterator[Reason]:
             names += (full for full in tensors.values() if full != name or not takes_plain)
         elif name.endswith(_BANK) and not takes_plain:
             names += (tensors[part] for part in _STACKED[0] if part in tensors)
+    stops = tree.family.spec.stops_at_fused_experts
+    effect = Effect.STOPS if (takes_plain if stops is None else stops) else Effect.WRONG_WEIGHTS
     if names and takes_plain:
-        yield Reason.stop(f"has no parameter for {some(names)}", tensor=names[0])
+        yield Reason(f"has no parameter for {some(names)}", effect, tensor=names[0])
     elif names:
         text = f"does not load {some(names)}: it takes experts one by one"
-        yield Reason(text, Effect.WRONG_WEIGHTS, tensor=names[0])
+        yield Reason(text, effect, tensor=names[0])
 
 
 def _counts(tree: Tree, number: int) -> Iterator[Reason]:
