@@ -103,6 +103,19 @@ def test_every_layer_has_experts_unless_config_json_excludes_it(
 
 
 @pytest.mark.parametrize(
+    ("model_type", "holds"),
+    [("qwen3_5_text", "mlp.gate_proj"), ("qwen3_5_moe_text", "mlp.gate")],
+)
+def test_a_type_without_experts_has_none_though_its_config_class_fills_a_number_in(
+    model_type: str, holds: str
+) -> None:
+    """SGLang's class of Qwen3.5 has 512 experts by default, and its dense models build none."""
+    layout = builtin_layouts()["qwen3_5-sglang"]
+    config = ModelConfig(values={"model_type": model_type, "num_experts": 512})
+    assert [module for _, module in layout.kinds_of_layer(0, config) if "mlp" in module] == [holds]
+
+
+@pytest.mark.parametrize(
     ("values", "kinds"),
     [({"kinds": ["a"]}, ["a"]), ({"kinds": None}, ["b", "a"]), ({"older": "bb"}, ["b", "b"])],
 )

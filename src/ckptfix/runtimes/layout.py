@@ -182,6 +182,8 @@ class Layout(Struct, frozen=True, eq=False, dict=True):
         spec = self.spec.sparse_layers
         if spec is None or any(config.values.get(key) not in (None, 1) for key in spec.unless):
             return None
+        if config.values.get("model_type") in spec.dense_types:
+            return True
         if spec.first_dense:
             first = config.number(spec.first_dense)
             return None if first is None else number < first

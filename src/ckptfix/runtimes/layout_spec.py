@@ -63,6 +63,8 @@ class SparseLayersSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Key of config.json: how many layers have no experts, from the first."""
     unless: tuple[str, ...] = ()
     """Keys of config.json that override this if set, in a way that is not known."""
+    dense_types: tuple[str, ...] = ()
+    """Values of `model_type` with which no layer has experts, whatever number of them is given."""
 
 
 class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
