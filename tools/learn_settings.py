@@ -27,6 +27,7 @@ NOT_OF_THE_VALUE: Final = re.compile(
 )
 """Errors of the learner's stand-ins, of the tensors that are stored, or of two values together."""
 
+_NO_PARTS: Final = frozenset({"quantization_config", "compression_config"})
 _NUMBERS: Final = ("float", "int")
 
 
@@ -40,6 +41,7 @@ def record(result: Mapping[str, Any], known: ConfigClass | None) -> dict[str, An
         "config": result["config_from"].replace("--", "/"),
         "model_type": result["config"]["model_type"],
         "rope": dict(_rope_types(result["config"], "")),
+        **({"parts": parts} if (parts := dict(_parts(result["config"], ""))) else {}),
         "stops": _by_kinds(_found(result, "stops", known)),
         **{key: value for key, value in of_windows.items() if value},
     }
@@ -76,6 +78,15 @@ def _rope_types(values: Mapping[str, Any], start: str) -> Iterator[tuple[str, st
         if key.startswith("rope_") and isinstance(type_, str):
             yield f"{start}{key}", type_
         yield from _rope_types(value, f"{start}{key}.")
+
+
+def _parts(values: Mapping[str, Any], start: str) -> Iterator[tuple[str, str]]:
+    """Path -> type of every config within a config."""
+    for key, value in values.items():
+        if isinstance(value, dict) and key not in _NO_PARTS:
+            if isinstance(type_ := value.get("model_type"), str):
+                yield f"{start}{key}", type_
+            yield from _parts(value, f"{start}{key}.")
 
 
 def _is_refused(config: Mapping[str, Any], name: str, kind: str, known: ConfigClass) -> bool:

@@ -11,6 +11,7 @@ from ckptfix.runtimes.common.kinds import KINDS
 from ckptfix.runtimes.learned.settings import FOLDER, settings
 from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.targets import Target
+from ckptfix.runtimes.tried import tried_for
 from ckptfix.runtimes.verdict import judge
 from tests.builders import bf16, write_checkpoint
 from tests.conftest import FIXTURE_NAMES, FIXTURES, SHARED, load
@@ -120,9 +121,34 @@ def test_no_published_config_has_such_a_value() -> None:
     assert {str(p): s for p in paths if (s := stopped(json.loads(p.read_text())))} == {}
 
 
+STOPPED = {"qwen3vlmoe-nvfp4": ["vllm ('text_config', 'norm_topk_prob'): missing"]}
+"""Exports that the real loader does not load for such a value."""
+
+
 @pytest.mark.parametrize("name", FIXTURE_NAMES)
-def test_no_export_has_such_a_value(name: str) -> None:
-    assert stopped(json.loads((FIXTURES / name / "config.json").read_text())) == []
+def test_no_other_export_has_such_a_value(name: str) -> None:
+    found = stopped(json.loads((FIXTURES / name / "config.json").read_text()))
+    assert found == STOPPED.get(name, [])
+
+
+@pytest.mark.parametrize("text_type", ["llama", "mistral"])
+def test_a_wrapper_with_a_language_model_of_another_type(tmp_path: Path, text_type: str) -> None:
+    """LLaVA was tried with a Llama in it; of a Mistral in it, what was tried of Mistral counts."""
+    text = {"model_type": text_type, "hidden_act": "", "rope_parameters": {"rope_theta": 1e4}}
+    config = {"model_type": "llava", "text_config": text}
+    name = "LlavaForConditionalGeneration"
+    write_checkpoint(tmp_path, tensors(), FP8, extra_config=config, architecture=name)
+    tried = tried_for(load(tmp_path), Target("vllm", "0.33.0", "0.33.0"), [name])
+    assert [one.path for one in tried] == ([()] if text_type == "llama" else [(), ("text_config",)])
+    found = [path for one in tried for path, _ in one.stops(config)]
+    assert found == [("text_config", "hidden_act")]
+
+
+@pytest.mark.parametrize("rope", [{"rope_theta": None}, {"rope_parameters": {"rope_theta": None}}])
+def test_a_rotary_base_that_is_null_in_either_place(rope: dict[str, Any]) -> None:
+    known = settings("vllm", "0.33.0", "DeepseekV2ForCausalLM")
+    assert known is not None
+    assert [kind for path, kind in known.stopped_by(rope, {}) if "rope_theta" in path] == ["null"]
 
 
 @pytest.mark.parametrize(("runtime", "version"), RELEASES)

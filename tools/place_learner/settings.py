@@ -28,6 +28,8 @@ _LEFT_OUT: Final = frozenset(
     | {"quantization_config", "_name_or_path", "id2label", "label2id"}
 )
 _DEPTH: Final = 3
+_READ_AS: Final = {"rope_scaling": "rope_parameters"}
+"""Key -> the attribute that config classes of transformers 5 make of it."""
 _OUTCOMES: Final = ("stops", "differs", "depends", "windows", "windowed")
 
 
@@ -63,17 +65,15 @@ def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {key: {} for key in (*_OUTCOMES, "why")}
     doubts = Doubts(config, read, lambda tried: _error(runtime, architecture, tried))
     for path, kind, changed in _changed(config, read):
+        name = ".".join(path)
+        if why := _refused_field(runtime, changed):
+            found["stops"].setdefault(kind, []).append(name)
+            found["why"][f"{kind} {name}"] = why
+            continue
         outcome, why = forks.apart(
             partial(_outcome, runtime, architecture, changed, path, tensors, base)
         )
-        if outcome == "stops" and doubts.depends(path, kind, changed):
-            outcome = "depends"
-        if outcome == "stops" and kind == "null" and doubts.needs_window(path, changed):
-            outcome = "windows"
-        if outcome == "stops" and doubts.is_windowed(path, changed):
-            outcome = "windowed"
-        name = ".".join(path)
-        if outcome:
+        if outcome := doubts.told_apart(outcome, path, kind, changed):
             found[outcome].setdefault(kind, []).append(name)
             found["why"][f"{kind} {name}"] = why
     return {**out, "status": "built", "read": sorted(read), **found}
@@ -163,6 +163,22 @@ def _signature(built: Built, tensors: Tensors) -> dict[str, Any]:
     return {"shapes": shapes, "error": loaded["errors"].get("*", ""), **found}
 
 
+def _refused_field(runtime: Any, config: Config) -> str:
+    """Why a config class refuses the type of one field, whatever the others hold; or empty.
+
+    Nothing is built for such a value: that takes most of the time of a class.
+    """
+    from huggingface_hub.errors import StrictDataclassFieldValidationError
+
+    try:
+        loaded(runtime, config)
+    except StrictDataclassFieldValidationError as error:
+        return short(error, 200)
+    except Exception:  # of several values, or in ways that a build has to show
+        return ""
+    return ""
+
+
 def _filled_in(runtime: Any, config: Config, path: Path_) -> bool:
     """Whether the config class has a value for a key that is missing: that one stops it, then."""
     try:
@@ -184,7 +200,7 @@ def loaded(runtime: Any, config: Config) -> Any:
 
 def _changed(config: Config, read: set[str]) -> Iterator[tuple[Path_, str, Config]]:
     for path, value in values_in(config, ()):
-        if read.isdisjoint(path):
+        if read.isdisjoint(_READ_AS.get(key, key) for key in path):
             continue
         for kind, tried in VALUES.items():
             if (kind != "missing" and tried == value) or not tells(kind, value):

@@ -37,6 +37,23 @@ class Doubts:
         self._config, self._error = config, error
         self._others = partial(_others, config, read)
 
+    def told_apart(self, outcome: str, path: Path_, kind: str, changed: Config) -> str:
+        """An outcome, or where it is a stop, next to what it is one.
+
+        Args:
+            outcome: of building the class with a changed config.
+            path: of the value.
+            kind: of the value.
+            changed: the config with it.
+        """
+        if outcome == "stops" and self.depends(path, kind, changed):
+            outcome = "depends"
+        if outcome == "stops" and kind == "null" and self.needs_window(path, changed):
+            outcome = "windows"
+        if outcome == "stops" and self.is_windowed(path, changed):
+            outcome = "windowed"
+        return outcome
+
     def depends(self, path: Path_, kind: str, changed: Config) -> bool:
         """Whether a value stops the class only next to others.
 
@@ -56,11 +73,11 @@ class Doubts:
         )
 
     def needs_window(self, path: Path_, changed: Config) -> bool:
-        """Whether the class can be built if no layer of the changed config has a window."""
+        """Whether a window is null, and the class can be built if no layer has one."""
         within, key = path[:-1], path[-1]
         layers = value_at(self._config, (*within, "num_hidden_layers"))
-        if key == "layer_types" or not isinstance(layers, int):
-            return False
+        if key != "sliding_window" or not isinstance(layers, int):
+            return False  # layers of other kinds need other values
         without = put(changed, (*within, "layer_types"), ["full_attention"] * layers)
         return not self._error(without)
 

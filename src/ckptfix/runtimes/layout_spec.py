@@ -46,6 +46,8 @@ class OnlyIfSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Last parts of their names."""
     values: tuple[str | bool, ...] = ()
     """Those values; empty for any but null."""
+    null: bool = False
+    """For null alone instead."""
 
 
 class SparseLayersSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -25,17 +25,23 @@ class Tried(Struct, frozen=True):
     """The class that reads this part, where it is recorded."""
     completes: bool = False
     """The wrapper may put values into this part: none is missed."""
+    elsewhere: frozenset[Path] = frozenset()
+    """Parts of this part that another class was tried with, of their own type."""
 
     def stops(self, values: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         """(Path in config.json, kind of the value there) of what the class cannot be built with."""
         aliases = self.config_class.record.aliases if self.config_class else {}
-        for path, kind in self.settings.stopped_by(find_at(values, self.path), aliases):
+        part = find_at(values, self.path)
+        for path, kind in self.settings.stopped_by(part, aliases, self.elsewhere):
             if kind != "missing" or not self.completes:
                 yield (*self.path, *path), kind
 
 
 def tried_for(checkpoint: Checkpoint, target: Target, classes: Sequence[str]) -> tuple[Tried, ...]:
-    """What was tried of the outermost class, else of the one that it builds for a language model.
+    """What was tried of the outermost class, and of the one that it builds for a language model.
+
+    The inner one counts where the outer was not tried, or only with a language model of another
+    type.
 
     Args:
         checkpoint: with a config.json.
@@ -49,11 +55,14 @@ def tried_for(checkpoint: Checkpoint, target: Target, classes: Sequence[str]) ->
     if known is None and isinstance(model_type := values.get("model_type"), str):
         known = of_same_class(*_release(target), classes[0], model_type)
     outer = _tried(values, (), target, known)
-    if outer is not None:
-        return (outer,)
     within = [(key,) for key, _ in NESTED_CONFIGS if isinstance(values.get(key), dict)]
-    inner = (_inner(values, path, target, classes[1:]) for path in within)
-    return tuple(found for found in inner if found is not None)
+    if outer is not None:
+        within = [path for path in within if path in outer.settings.other_parts(values)]
+    inner = {path: _inner(values, path, target, classes[1:]) for path in within}
+    found = {path: tried for path, tried in inner.items() if tried is not None}
+    if outer is None:
+        return tuple(found.values())
+    return (replace(outer, elsewhere=frozenset(found)), *found.values())
 
 
 def _inner(values: object, path: Path, target: Target, classes: Sequence[str]) -> Tried | None:

@@ -56,3 +56,18 @@ def test_parameters_that_config_json_switches_off(
     )
     assert found.answer is (Answer.NO if runtime in lost else Answer.YES)
     assert lost.get(runtime, "") in reasons_of(found)
+
+
+@pytest.mark.parametrize("runtime", BOTH)
+@pytest.mark.parametrize(
+    ("change", "stops"), [({"q_lora_rank": None}, False), ({"q_lora_rank": 8}, True), ({}, True)]
+)
+def test_a_query_in_one_piece_next_to_its_rank(
+    tmp_path: Path, runtime: str, change: dict[str, Any], *, stops: bool
+) -> None:
+    """The config class of DeepSeek-V2 has a rank by default; its Lite models say null."""
+    config = {"model_type": "deepseek_v2", **change}
+    stored = bf16(f"{LAYER}.self_attn.q_proj")
+    name = "DeepseekV2ForCausalLM"
+    found = reasons_of(loads(tmp_path, runtime, stored, config, architecture=name))
+    assert (f"has no parameter for {LAYER}.self_attn.q_proj.weight" in found) == stops

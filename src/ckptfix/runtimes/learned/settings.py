@@ -5,7 +5,7 @@ config, one value at a time, and builds the class. A config class of transformer
 (`runtimes/config_classes/`); what it refuses is left out of the files.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from functools import cache, cached_property
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ FOLDER: Final = "settings"
 _CAUSAL: Final = "ForCausalLM"
 _ROPE: Final = frozenset({"rope_theta", "rope_scaling", "rope_parameters"})
 """Spellings of one setting."""
+_OF_PARTS: Final = ("_text", "_vision")
+"""Ends of types that configs without them are read as, where a wrapper has a class for its part."""
 _ROPE_TYPE: Final = ("rope_type", "type")
 
 
@@ -36,6 +38,8 @@ class SettingsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Path of rotary settings -> their type: another type reads other keys of them."""
     stops: dict[str, tuple[str, ...]]
     """Kinds of values, joined by `|` -> paths of keys."""
+    parts: dict[str, str] = {}
+    """Path of every config within it -> its type: what a class reads there depends on that."""
     windows: tuple[str, ...] = ()
     """Paths of keys whose null stops it only if a layer has a sliding window."""
     windowed: dict[str, tuple[str, ...]] = {}
@@ -56,26 +60,45 @@ class Settings(Struct, frozen=True, eq=False, dict=True):
         return _by_path(self.record.windowed)
 
     def stopped_by(
-        self, values: Mapping[str, Any], aliases: Mapping[str, str]
+        self,
+        values: Mapping[str, Any],
+        aliases: Mapping[str, str],
+        elsewhere: Set[Path] = frozenset(),
     ) -> Iterator[tuple[Path, str]]:
         """(Path, kind of the value there) of what it cannot be built with.
 
         Args:
             values: config.json, or the part of it that the class is built with.
             aliases: another name of a key -> the key.
+            elsewhere: paths of configs within it that another class is known to be built with.
         """
+        others = self.other_parts(values)
         for tried, kinds in self._kinds_of.items():
-            for path in _spellings(tried):
+            for path in () if _is_within(tried, elsewhere) else _spellings(tried):
                 holder = find_at(values, path[:-1])
                 if not isinstance(holder, dict) or self._is_other_rope(tried, holder):
                     continue
                 value = holder.get(path[-1], ABSENT)
                 kind = kind_of(value)
-                if kind not in kinds or (kind == "missing" and path != tried):
+                if kind not in kinds:
+                    continue
+                if kind == "missing" and (path != tried or _is_within(tried, others)):
                     continue
                 if not _is_spelled(path[-1], value, holder, aliases):
                     yield path, kind
-        yield from self._by_window(values)
+        for of_window in self._by_window(values):
+            if not _is_within(of_window[0], elsewhere):
+                yield of_window
+
+    def other_parts(self, values: Mapping[str, Any]) -> frozenset[Path]:
+        """Paths of the configs within it whose type is not the one that was tried."""
+        types = ((_split(name), type_) for name, type_ in self.record.parts.items())
+        return frozenset(
+            path
+            for path, type_ in types
+            if isinstance(given := find_at(values, (*path, "model_type")), str)
+            and given not in (type_, *(type_.removesuffix(of) for of in _OF_PARTS))
+        )
 
     def _by_window(self, values: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         for path in map(_split, self.record.windows):
@@ -111,6 +134,10 @@ def _split(name: str) -> tuple[str, ...]:
     return tuple(name.split("."))
 
 
+def _is_within(path: Path, parts: Set[Path]) -> bool:
+    return any(path[: len(part)] == part for part in parts)
+
+
 def _slides(config: Mapping[str, Any]) -> bool:
     """Whether a layer has a sliding window: without layer_types, some do in such classes."""
     layers = config.get("layer_types")
@@ -118,8 +145,10 @@ def _slides(config: Mapping[str, Any]) -> bool:
 
 
 def _spellings(path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """A path, and that of the same rotary setting in an object of another name."""
+    """A path, and that of the same rotary setting in an object, or in one of another name."""
     yield path
+    if path[-1] == "rope_theta" and path[-2:-1] not in (("rope_scaling",), ("rope_parameters",)):
+        yield (*path[:-1], "rope_parameters", "rope_theta")
     if path[-2:-1] in (("rope_scaling",), ("rope_parameters",)):
         other = "rope_parameters" if path[-2] == "rope_scaling" else "rope_scaling"
         yield (*path[:-2], other, path[-1])
@@ -168,11 +197,12 @@ def of_same_class(
     if known is None or own is None or not architecture.endswith(_CAUSAL):
         return None
     for name in known.architectures:
-        other = of_release(runtime, version, name) if name.endswith(_CAUSAL) else None
+        found = settings(runtime, version, name) if name.endswith(_CAUSAL) else None
+        if found is None or found.record.model_type != model_type:
+            continue
+        other = of_release(runtime, version, name)
         if other is not None and other.origin.class_file == own.origin.class_file:
-            found = settings(runtime, version, name)
-            if found is not None and found.record.model_type == model_type:
-                return found
+            return found
     return None
 
 

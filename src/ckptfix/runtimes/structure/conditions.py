@@ -29,6 +29,8 @@ def condition_reasons(tree: Tree) -> Iterator[Reason]:
 
 
 def _holds(spec: OnlyIfSpec, value: object) -> bool:
+    if spec.null:
+        return value is None
     return value in spec.values if spec.values else value is not None
 
 
