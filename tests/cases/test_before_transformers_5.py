@@ -18,7 +18,6 @@ SINCE = "vllm==0.19.1"
 
 STOPS = {
     "Gemma3ForCausalLM-nvfp4": "rope_parameters",
-    "DeepseekV2ForCausalLM-nvfp4": "topk_group",
     "Qwen2_5_VLForConditionalGeneration-nvfp4": "tie_word_embeddings",
     "Qwen3MoeForCausalLM-mixed": "num_local_experts",
 }
@@ -38,6 +37,16 @@ def test_what_transformers_5_wrote_is_no_yes_for_a_release_that_takes_none(
 def test_the_reason_names_the_release_that_wrote_it_and_the_key(slug: str, tmp_path: Path) -> None:
     got = ask(write(LINES[slug], tmp_path / slug), (BEFORE,))
     assert f"transformers 5.20.2 wrote {STOPS[slug]}" in " ".join(got[BEFORE].reasons)
+
+
+def test_a_null_that_stops_the_newest_class_is_no_yes_for_an_older_one(tmp_path: Path) -> None:
+    """vLLM 0.19.1 asserts n_group as well (vllm/model_executor/layers/fused_moe/layer.py)."""
+    made = write(LINES["DeepseekV2ForCausalLM-nvfp4"], tmp_path / "m")
+    newest = "vllm==0.33.0"
+    got = ask(made, (BEFORE, SINCE, newest))
+    assert [got[release].answer for release in (BEFORE, SINCE)] == ["unknown", "unknown"]
+    assert got[newest].answer == "no"
+    assert "n_group of config.json is null" in " ".join(got[newest].reasons)
 
 
 def test_the_same_written_by_transformers_4_is_answered(tmp_path: Path) -> None:

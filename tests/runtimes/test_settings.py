@@ -8,7 +8,7 @@ import pytest
 
 import ckptfix
 from ckptfix.runtimes.common.kinds import KINDS
-from ckptfix.runtimes.learned.settings import FOLDER, settings
+from ckptfix.runtimes.learned.settings import FOLDER, of_model_type, settings
 from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.tried import tried_for
@@ -142,6 +142,18 @@ def test_a_wrapper_with_a_language_model_of_another_type(tmp_path: Path, text_ty
     assert [one.path for one in tried] == ([()] if text_type == "llama" else [(), ("text_config",)])
     found = [path for one in tried for path, _ in one.stops(config)]
     assert found == [("text_config", "hidden_act")]
+
+
+def test_of_several_classes_with_configs_of_a_type_what_stops_each_counts() -> None:
+    common = of_model_type("sglang", "0.5.23", "nemotron_h")
+    names = ("NemotronHForCausalLM", "NemotronHPuzzleForCausalLM")
+    of_each = [settings("sglang", "0.5.23", name) for name in names]
+    assert common is not None
+    for config in ({"n_routed_experts": {"made up": 1}}, {"moe_intermediate_size": None}, {}):
+        stops = [set(one.stopped_by(config, {})) for one in of_each if one is not None]
+        assert set(common.stopped_by(config, {})) == stops[0] & stops[1]
+    assert list(common.stopped_by({"n_routed_experts": {"made up": 1}}, {}))
+    assert of_model_type("sglang", "0.5.23", "nobodys") is None
 
 
 @pytest.mark.parametrize("rope", [{"rope_theta": None}, {"rope_parameters": {"rope_theta": None}}])

@@ -16,18 +16,15 @@ from typing import Any, Final
 
 from place_learner import configs, forks, learning, repair
 from place_learner.settings_proof import Doubts, Path_, put, value_at
-from place_learner.settings_values import ABSENT, VALUES, tells
+from place_learner.settings_values import ABSENT, VALUES, tells, values_in
 from place_learner.variants import Config
 from runtime_probe import trace
 from runtime_probe.built import Built
 from runtime_probe.texts import short
 from runtime_probe.trace import Tensors
 
-_LEFT_OUT: Final = frozenset(
-    {"architectures", "model_type", "transformers_version", "dtype", "torch_dtype", "auto_map"}
-    | {"quantization_config", "_name_or_path", "id2label", "label2id"}
-)
-_DEPTH: Final = 3
+_LACKING: Final = "Missing required keys"
+"""Of transformers 5, about rotary settings."""
 _READ_AS: Final = {"rope_scaling": "rope_parameters"}
 """Key -> the attribute that config classes of transformers 5 make of it."""
 _OUTCOMES: Final = ("stops", "differs", "depends", "windows", "windowed")
@@ -183,11 +180,11 @@ def _filled_in(runtime: Any, config: Config, path: Path_) -> bool:
     """Whether the config class has a value for a key that is missing: that one stops it, then."""
     try:
         value = loaded(runtime, config)
-    except Exception:  # what it fills in does not go with the rest
-        return True
+    except Exception as error:  # what it fills in does not go with the rest, or it has nothing
+        return not (_LACKING in str(error) and repr(path[-1]) in str(error).rpartition(":")[2])
     for key in path:
         value = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
-    return value is not None
+    return value not in (None, {})
 
 
 def loaded(runtime: Any, config: Config) -> Any:
@@ -206,21 +203,6 @@ def _changed(config: Config, read: set[str]) -> Iterator[tuple[Path_, str, Confi
             if (kind != "missing" and tried == value) or not tells(kind, value):
                 continue
             yield path, kind, put(config, path, tried)
-
-
-def values_in(config: Config, start: Path_) -> Iterator[tuple[Path_, Any]]:
-    """(Path, value) of everything in a config that a class may read.
-
-    Args:
-        config: the config, or a part of it.
-        start: path of the part.
-    """
-    for key, value in config.items():
-        if key in _LEFT_OUT or key.isdigit():
-            continue
-        yield (*start, key), value
-        if isinstance(value, dict) and len(start) + 1 < _DEPTH:
-            yield from values_in(value, (*start, key))
 
 
 @contextmanager

@@ -1,8 +1,14 @@
 """The values that `settings.py` puts into a config."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+Path_ = tuple[str, ...]
+_LEFT_OUT: Final = frozenset(
+    {"architectures", "model_type", "transformers_version", "dtype", "torch_dtype", "auto_map"}
+    | {"quantization_config", "_name_or_path", "id2label", "label2id"}
+)
+_DEPTH: Final = 3
 ABSENT: Final = object()
 VALUES: Final[Mapping[str, Any]] = {
     "missing": ABSENT,
@@ -34,3 +40,20 @@ def tells(kind: str, value: object) -> bool:
     if kind == "number" and value is None:
         return False
     return isinstance(value, bool) or not isinstance(value, MEANS_SOMETHING.get(kind, ()))
+
+
+def values_in(
+    config: Mapping[str, Any], start: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(Path, value) of everything in a config that a class may read.
+
+    Args:
+        config: the config, or a part of it.
+        start: path of the part.
+    """
+    for key, value in config.items():
+        if key in _LEFT_OUT or key.isdigit():
+            continue
+        yield (*start, key), value
+        if isinstance(value, dict) and len(start) + 1 < _DEPTH:
+            yield from values_in(value, (*start, key))

@@ -16,7 +16,8 @@ from functools import partial
 from typing import Any, Final
 
 from place_learner import forks, variants
-from place_learner.settings import build_plain, completed, values_in, watched
+from place_learner.settings import build_plain, completed, watched
+from place_learner.settings_values import values_in
 from place_learner.size_loads import Spelled, observed, refused
 from place_learner.variants import Config
 

@@ -91,6 +91,8 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Modules that it always has, as `norm`."""
     for_each_of: dict[str, tuple[str, ...]] = {}
     """Key of a list in its config -> modules that it has once for each item, numbered from 0."""
+    default_lengths: dict[str, int] = {}
+    """Length of such a list that its config class has where the key is missing."""
     top_parameters: tuple[str, ...] = ()
     """Parameters outside of modules that the checkpoint or the tower always has."""
     parameters: tuple[str, ...] = ()

@@ -51,10 +51,10 @@ def tried_for(checkpoint: Checkpoint, target: Target, classes: Sequence[str]) ->
     values = checkpoint.config_values
     if values is None:
         return ()
-    known = settings(*_release(target), classes[0])
-    if known is None and isinstance(model_type := values.get("model_type"), str):
-        known = of_same_class(*_release(target), classes[0], model_type)
-    outer = _tried(values, (), target, known)
+    outer = _tried(values, (), target, settings(*_release(target), classes[0]))
+    if outer is None and isinstance(model_type := values.get("model_type"), str):
+        same = of_same_class(*_release(target), classes[0], model_type)
+        outer = _tried(values, (), target, same)
     within = [(key,) for key, _ in NESTED_CONFIGS if isinstance(values.get(key), dict)]
     if outer is not None:
         within = [path for path in within if path in outer.settings.other_parts(values)]

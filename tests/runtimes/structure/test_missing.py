@@ -219,6 +219,25 @@ def test_a_whole_tower_is_missing(tmp_path: Path, fixture: str, start: str, reas
         assert reason in reasons_of(found).replace("model.visual", "visual")
 
 
+@pytest.mark.parametrize(
+    ("values", "lost"),
+    [
+        ({"deepstack_visual_indexes": [0]}, False),
+        ({"deepstack_visual_indexes": [0, 0]}, True),
+        ({}, True),
+    ],
+)
+def test_sglang_has_three_deepstack_mergers_by_default(
+    tmp_path: Path, values: dict[str, Any], *, lost: bool
+) -> None:
+    """sglang 0.5.23: sglang/srt/configs/qwen3_vl.py, which Qwen3.5 shares; the fixture has one."""
+    config = json.loads((DATA / "qwen3vlmoe-nvfp4" / CONFIG).read_text("utf-8"))["vision_config"]
+    del config["deepstack_visual_indexes"]
+    written = _without(tmp_path, "qwen3vlmoe-nvfp4", "none", vision_config=config | values)
+    found = judge(written, Target("sglang", "0.5.23", "0.5.23")).loads
+    assert ("deepstack_merger_list.1.norm is not stored" in reasons_of(found)) == lost
+
+
 @pytest.mark.parametrize(("release", "built"), [("vllm 0.33.0", True), ("sglang 0.5.23", False)])
 def test_sglang_builds_no_tower_where_config_json_has_none(
     tmp_path: Path, release: str, *, built: bool

@@ -6,11 +6,12 @@ config, one value at a time, and builds the class. A config class of transformer
 """
 
 from collections.abc import Iterator, Mapping, Set
-from functools import cache, cached_property
+from functools import cache, cached_property, reduce
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.jsontext.text import Path
@@ -208,8 +209,32 @@ def of_same_class(
 
 @cache
 def of_model_type(runtime: str, version: str, model_type: str) -> Settings | None:
-    """The same of the only class that was tried with configs of a type; None if there are more."""
+    """What stops every class that was tried with configs of a type; None if none was."""
     known = release_file(runtime, FOLDER, version)
     tried = [settings(runtime, version, name) for name in known.architectures] if known else []
     found = [one for one in tried if one is not None and one.record.model_type == model_type]
-    return found[0] if len(found) == 1 else None
+    return Settings(reduce(_common, (one.record for one in found))) if found else None
+
+
+def _common(one: SettingsRecord, other: SettingsRecord) -> SettingsRecord:
+    """What both records name, as one."""
+    return replace(
+        one,
+        rope=one.rope | other.rope,
+        stops=_common_kinds(one.stops, other.stops),
+        windows=tuple(path for path in one.windows if path in other.windows),
+        windowed=_common_kinds(one.windowed, other.windowed),
+    )
+
+
+def _common_kinds(
+    one: Mapping[str, tuple[str, ...]], other: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    kinds_of, others = _by_path(one), _by_path(other)
+    common = {path: kinds & others.get(path, frozenset()) for path, kinds in kinds_of.items()}
+    by_kinds: dict[str, tuple[str, ...]] = {}
+    for path, kinds in common.items():
+        if kinds:
+            joined = "|".join(sorted(kinds))
+            by_kinds[joined] = (*by_kinds.get(joined, ()), ".".join(path))
+    return by_kinds

@@ -34,7 +34,8 @@ def beside_reasons(tree: Tree) -> Iterator[Reason]:
 
 def _for_each(tree: Tree, layout: Layout) -> Iterator[str]:
     for key, modules in layout.spec.for_each_of.items():
-        items = tree.config.values.get(key)
+        missing = [None] * layout.spec.default_lengths.get(key, 0)
+        items = tree.config.values.get(key, missing)
         for number in range(len(items) if isinstance(items, list) else 0):
             yield from (name.replace("#", str(number)) for name in modules)
 
