@@ -20,7 +20,8 @@ from typing import Any, Final
 
 from truth_loop.answers import ask
 from truth_loop.case import header_text
-from truth_loop.judges import JUDGES, STUBS, batch
+from truth_loop.judges import JUDGES, batch
+from truth_loop.stricter import STUBS
 
 DATA: Final = Path(__file__).resolve().parents[1] / "tests" / "data"
 OPTIONAL: Final = re.compile(r"(\w*_scale|ls1|ls2|w\d+_blockscale_swizzled|_scale_inv)$")

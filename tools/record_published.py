@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import record_architectures
 from record_architectures import DATA, OPTIONAL, recorded
-from truth_loop.judges import STUBS
+from truth_loop.stricter import STUBS
 
 RELEASES: Final = {"vllm": "vllm==0.33.0", "sglang": "sglang==0.5.23"}
 ORDERS: Final = re.compile(r"(g_idx(_sort_indices)?|zero_point|_bias)$")

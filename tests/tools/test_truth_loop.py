@@ -13,10 +13,11 @@ from truth_loop.answers import Answered
 from truth_loop.case import Case, tensors_in
 from truth_loop.comparison import Comparison
 from truth_loop.excuses import is_excused
-from truth_loop.judges import EXPORTS, Judged, stricter
+from truth_loop.judges import EXPORTS
 from truth_loop.mutators import cases
-from truth_loop.repairs import announced, untouched, with_modules
+from truth_loop.repairs import announced, by_itself, untouched, with_modules
 from truth_loop.smallest import changes, smallest
+from truth_loop.stricter import Judged, stricter
 
 NAME = "nanovl-mixed-sharded-split"
 NORM = "language_model.backbone.norm_f.weight"
@@ -182,6 +183,22 @@ def test_a_repair_is_kept_where_each_module_is_built_as_it_is_stored(
 ) -> None:
     found = with_modules(did, {"m": "QuarkLinearMethod"}, {"m": built}, {"m": True})
     assert found.loads is loads
+
+
+@pytest.mark.parametrize(
+    ("did", "unwritten", "loads"),
+    [
+        (Judged(None, ()), ["model.layers.0.mlp.experts.w13_weight"], False),
+        (Judged(None, ()), [], None),
+        (Judged(None, ("build: No module named 'x'",)), ["model.norm.weight"], None),
+        (Judged(True, ()), ["lm_head.weight"], True),
+    ],
+)
+def test_a_repair_that_leaves_weights_unwritten_as_its_export_did_does_not_load(
+    did: Judged, unwritten: list[str], loads: bool | None
+) -> None:
+    """qk-qwen3moe-fp8-mixed on SGLang: four of its repairs were recorded as a yes."""
+    assert by_itself(did, unwritten).loads is loads
 
 
 def test_two_classes_for_the_same_tensors_are_no_difference() -> None:

@@ -12,7 +12,8 @@ from ckptfix.runtimes.structure.sizes import FILLED_UP
 from truth_loop.answers import Answered, ask_as_judged
 from truth_loop.case import Case
 from truth_loop.excuses import is_excused
-from truth_loop.judges import Judged, home_of
+from truth_loop.judges import home_of
+from truth_loop.stricter import Judged
 
 AGREE: Final = {("yes", True), ("no", False)}
 FORBIDDEN: Final = {("yes", False), ("no", True), ("unknown", True)}

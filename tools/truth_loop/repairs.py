@@ -19,7 +19,8 @@ from ckptfix.runtimes.releases import specs_of
 from truth_loop.answers import RELEASES, Answered
 from truth_loop.case import CONFIG, HF_QUANT, Case
 from truth_loop.comparison import Comparison
-from truth_loop.judges import STUBS, Judge, Judged, built_by, home_of, judge
+from truth_loop.judges import Judge, built_by, home_of, judge, unwritten_by
+from truth_loop.stricter import STUBS, Judged
 
 _UNQUANTIZED: Final = "unquantized"
 _OTHER_CLASS: Final = "other quant method"
@@ -136,11 +137,25 @@ def judged(
         loads = judge(written, work, name=name, runtime=runtime)
         built = built_by(work, name=name, runtime=runtime)
         before = built_by(work, name="fixtures", runtime=runtime)
+        unwritten = unwritten_by(work, name=name, runtime=runtime)
         for repair in those:
             if repair.case.id in loads:
                 was, now = before[repair.case.origin], built[repair.case.id]
-                did = with_modules(loads[repair.case.id], was, now, repair.quantized)
+                did = by_itself(loads[repair.case.id], unwritten[repair.case.id])
+                did = with_modules(did, was, now, repair.quantized)
                 yield Comparison(repair.case, runtime.release, did, Answered("yes", ()))
+
+
+def by_itself(judged_: Judged, unwritten: Sequence[str]) -> Judged:
+    """A verdict without a look at the untouched export, which may lack the same weights.
+
+    Args:
+        judged_: what the recorder says.
+        unwritten: weights that nothing was written to after the repair.
+    """
+    if judged_.loads is None and unwritten and not _is_of_stubs(judged_):
+        return Judged(False, (f"never: {len(unwritten)}, {unwritten[0]}",))
+    return judged_
 
 
 def with_modules(
@@ -161,7 +176,7 @@ def with_modules(
         built: the same after the repair.
         quantized: name of a module in the release -> whether it is stored quantized.
     """
-    is_open = judged_.loads is None and any(stub in w for w in judged_.why for stub in STUBS)
+    is_open = judged_.loads is None and _is_of_stubs(judged_)
     by_another_class = before != built and all(w.startswith(_OTHER_CLASS) for w in judged_.why)
     if is_open or (judged_.loads is False and not by_another_class):
         return judged_
@@ -172,6 +187,10 @@ def with_modules(
         if at in built and built[at].startswith("Unquantized") == stored
     ]
     return Judged(False, (f"{len(wrong)} modules, {wrong[0]}",)) if wrong else Judged(True, ())
+
+
+def _is_of_stubs(judged_: Judged) -> bool:
+    return any(stub in why for why in judged_.why for stub in STUBS)
 
 
 def summary(repairs: Sequence[Repair], compared: Sequence[Comparison]) -> str:
