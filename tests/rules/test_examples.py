@@ -63,6 +63,9 @@ def write(directory: Path, places: dict[str, list[str]]) -> list[str]:
         elif file.endswith(".safetensors"):
             (directory / file).write_bytes(safetensors_bytes(tensors_of(lines)))
         elif lines:
+            if lines == ["null"]:
+                (directory / file).write_text("null")
+                continue
             document = documents.setdefault(file, {})
             value = json.loads("{" + "\n".join(lines) + "}")
             document |= {pointer[1:]: value} if pointer else value

@@ -20,11 +20,11 @@ from ckptfix.checkpoint.dialects.statements import (
     quantization_root,
     value_at,
 )
-from ckptfix.checkpoint.document import read_documents
 from ckptfix.checkpoint.expert_banks import Banks, expert_numbers
 from ckptfix.checkpoint.fold import Fold, fold_banks
 from ckptfix.checkpoint.formats.stored import StoredFormat
 from ckptfix.checkpoint.index_names import table_of_names
+from ckptfix.checkpoint.metadata_files import Unread, read_metadata
 from ckptfix.checkpoint.model_config import ModelConfig, parse_model_config
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.other_folders import require_weights
@@ -67,6 +67,9 @@ class Checkpoint(Struct, frozen=True, dict=True):
     """Where its files are, as their source spells it."""
     tied_head: TiedHead | None = None
     """None if config.json does not tie the output head to the embeddings."""
+
+    unread: tuple[Unread, ...] = ()
+    """Metadata files that hold something else than a JSON object, and that no runtime opens."""
 
     @property
     def is_mistral(self) -> bool:
@@ -226,7 +229,7 @@ def load_checkpoint(
 def _load(source: Source, name: str, listener: Listener) -> Checkpoint:
     """As transformers stores it."""
     tensors = _tensors_or_error(source, listener, SHARDS)
-    documents = read_documents(source, registry.METADATA_FILES)
+    documents, unread = read_metadata(source, registry.METADATA_FILES)
     config = ModelConfig(is_missing=True)
     if CONFIG_FILE in documents:
         config = parse_model_config(documents[CONFIG_FILE].value)
@@ -242,13 +245,14 @@ def _load(source: Source, name: str, listener: Listener) -> Checkpoint:
         tensors,
         where=source.where,
         tied_head=TiedHead(source, tensors) if config.may_tie else None,
+        unread=unread,
     )
 
 
 def _load_mistral(source: Source, name: str, listener: Listener) -> Checkpoint:
     """In Mistral's own format; what params.json does not declare is taken from config.json."""
     tensors = _tensors_or_error(source, listener, mistral.OWN_SHARDS)
-    documents = read_documents(source, (*registry.METADATA_FILES, PARAMS_FILE))
+    documents, unread = read_metadata(source, (*registry.METADATA_FILES, PARAMS_FILE))
     defaults = documents[CONFIG_FILE].value if CONFIG_FILE in documents else {}
     if config_in(documents) is not documents.get(CONFIG_FILE):
         documents.pop(CONFIG_FILE, None)  # params.json has all that is looked up there
@@ -262,6 +266,7 @@ def _load_mistral(source: Source, name: str, listener: Listener) -> Checkpoint:
         tensors,
         made_config=values,
         where=source.where,
+        unread=unread,
     )
 
 

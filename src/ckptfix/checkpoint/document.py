@@ -1,30 +1,9 @@
-"""JSON files of a checkpoint, read from its source."""
-
-from collections.abc import Iterable
+"""A JSON file of a checkpoint."""
 
 from ckptfix.checkpoint.file_kind import START_BYTES, other_than_text
-from ckptfix.checkpoint.source import Source
 from ckptfix.errors import CkptfixError
 from ckptfix.jsontext.text import JsonText
 from ckptfix.place import Place
-
-
-def read_document(source: Source, file: str) -> JsonText:
-    """Read and decode a JSON object.
-
-    Raises:
-        CkptfixError: it cannot be read, or as `parse_document`.
-    """
-    return parse_document(file, source.read(file))
-
-
-def read_documents(source: Source, files: Iterable[str]) -> dict[str, JsonText]:
-    """Those of these files that are there, by name.
-
-    Raises:
-        CkptfixError: as `read_document`.
-    """
-    return {file: read_document(source, file) for file in files if source.has(file)}
 
 
 def parse_document(file: str, data: bytes) -> JsonText:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects import registry
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE
-from ckptfix.checkpoint.document import read_documents
+from ckptfix.checkpoint.metadata_files import read_metadata
 from ckptfix.checkpoint.model_config import ModelConfig, parse_model_config
 from ckptfix.checkpoint.table_reading import read_tensors
 from ckptfix.errors import CkptfixError
@@ -91,7 +91,7 @@ def _with_draft(
     opened = open_named(draft, policy, listener)
     name = str(opened.reference)
     with in_checkpoint(name):
-        documents = read_documents(opened.source, registry.METADATA_FILES)
+        documents, _ = read_metadata(opened.source, registry.METADATA_FILES)
         config = ModelConfig()
         if CONFIG_FILE in documents:
             config = parse_model_config(documents[CONFIG_FILE].value)

@@ -10,10 +10,12 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.checkpoint.modules import Module
+from ckptfix.runtimes.config_classes import class_for
 from ckptfix.runtimes.draft_classes import is_draft
 from ckptfix.runtimes.family import Family, families_of
 from ckptfix.runtimes.learned.placing import learned_modules
 from ckptfix.runtimes.places import bank_of
+from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.runtime_module import RuntimeModule, RuntimeModuleKind
 
 
@@ -37,13 +39,13 @@ def placed(checkpoint: Checkpoint, family: Family) -> tuple[RuntimeModule, ...]:
 
 
 def _of_model(checkpoint: Checkpoint, family: Family) -> Mapping[str, Module]:
-    """Without the draft layers that config.json declares: another class is built for those.
+    """Without the draft layers of its config: another class is built for those.
 
     vLLM 0.33.0, vllm/model_executor/models/utils.py `skip_spec_layers`; SGLang 0.5.23, the
     `load_weights` of the models.
     """
-    drafts, spec = checkpoint.config.draft_layers, family.spec
-    if drafts is None or any(is_draft(spec.runtime, name) for name in spec.architectures):
+    spec = family.spec
+    if not _has_draft_layers(checkpoint, spec.runtime) or any(is_draft(spec.runtime, name) for name in spec.architectures):
         return checkpoint.modules
     key = "modules outside draft layers"  # the same for every family
     if key not in checkpoint.derived:
@@ -54,6 +56,20 @@ def _of_model(checkpoint: Checkpoint, family: Family) -> Mapping[str, Module]:
         }
     found: Mapping[str, Module] = checkpoint.derived[key]
     return found
+
+
+def _has_draft_layers(checkpoint: Checkpoint, runtime: str) -> bool:
+    """Whether config.json or, where it is silent, the newest config class says how many there are.
+
+    A release whose class does not say finds no layer for them: see `structure`.
+    """
+    if checkpoint.config.draft_layers is not None:
+        return True
+    rows, values = runtime_named(runtime).config_classes, checkpoint.config_values or {}
+    known = class_for(rows, rows[-1].since, values.get("model_type")) if rows else None
+    if known is None:
+        return False
+    return known.completed(values, checkpoint.config).draft_layers is not None
 
 
 def looked_up(checkpoint: Checkpoint) -> Set[str] | None:
