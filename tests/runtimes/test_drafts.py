@@ -23,6 +23,20 @@ CONFIG = {
     "vocab_size": 64,
     "tie_word_embeddings": False,
 }
+WHOLE = {
+    "head_dim": 8,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "moe_intermediate_size": 32,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "num_experts_per_tok": 1,
+    "n_shared_experts": 1,
+    "n_group": 1,
+    "topk_group": 1,
+    "norm_topk_prob": True,
+}
+"""What its config class has other numbers for."""
 LINEARS = [f"self_attn.{part}_proj" for part in "qkvo"]
 LINEARS += [
     f"mlp.{bank}.{part}_proj"
@@ -118,3 +132,20 @@ def test_check_shows_it_beside_the_answer_for_the_model(tmp_path: Path, call: Ca
     result = call("check", str(folder), "--runtime", "vllm==0.33.0", "--json")
     [draft] = json.loads(result.stdout)["checkpoints"][0]["drafts"]
     assert (draft["loads"], draft["architecture"]) == ("yes", "Glm4MoeMTPModel")
+
+
+@pytest.mark.parametrize(
+    ("release", "loads"),
+    [("vllm==0.33.0", "yes"), ("sglang==0.5.23", "yes"), ("vllm==0.32.0", "no")],
+)
+def test_a_config_class_may_have_a_draft_layer_that_config_json_is_silent_of(
+    release: str, loads: str, tmp_path: Path, call: Call
+) -> None:
+    """transformers 5.19.0 has one for glm4_moe; 5.12.1, the newest for vLLM 0.32.0, has none."""
+    folder = write(tmp_path, glm(draft=bf16), quantization("*head"), model_type="glm4_moe", **WHOLE)
+    config = json.loads((folder / "config.json").read_text())
+    del config["num_nextn_predict_layers"]
+    (folder / "config.json").write_text(json.dumps(config))
+    result = call("check", str(folder), "--runtime", release, "--json")
+    [runtime] = json.loads(result.stdout)["checkpoints"][0]["runtimes"]
+    assert runtime["loads"] == loads, runtime

@@ -45,7 +45,9 @@ def _of_model(checkpoint: Checkpoint, family: Family) -> Mapping[str, Module]:
     `load_weights` of the models.
     """
     spec = family.spec
-    if not _has_draft_layers(checkpoint, spec.runtime) or any(is_draft(spec.runtime, name) for name in spec.architectures):
+    if not _has_draft_layers(checkpoint, spec.runtime) or any(
+        is_draft(spec.runtime, name) for name in spec.architectures
+    ):
         return checkpoint.modules
     key = "modules outside draft layers"  # the same for every family
     if key not in checkpoint.derived:
