@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 
 from ckptfix.rewriting.portable import PortablePlan, Strategy, plan_for_targets
+from ckptfix.rewriting.proof import harms
+from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.name_maps import choose_name_map
 from ckptfix.runtimes.releases import requested_targets
 from ckptfix.runtimes.target_verdict import TargetVerdict
+from ckptfix.runtimes.targets import Target
 from tests.builders import bf16, fp8, mixed, nvfp4, write_checkpoint
 from tests.conftest import FIXTURE_NAMES, FIXTURES, Run, files_but_the_backup, files_of, load
 
 EVERY_RELEASE = ("vllm", "sglang")
+FAULT = Reason.stop("the head is not stored")
 
 
 def plan(directory: Path, *specs: str, strategy: Strategy = "auto") -> PortablePlan:
@@ -159,3 +163,16 @@ def test_a_module_that_nothing_excludes_is_not_excluded_by_a_plan(tmp_path: Path
     made = plan(granite_hybrid(tmp_path / "c", uniform), "vllm", "sglang")
     assert wrong(made.before) > 0
     assert not made.plan.files
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_harmed"),
+    [((), (FAULT,), True), ((FAULT,), (FAULT,), False), ((FAULT,), (), False), ((), (), False)],
+)
+def test_a_release_that_loads_the_checkpoint_must_load_it_afterwards(
+    before: tuple[Reason, ...], after: tuple[Reason, ...], is_harmed: bool
+) -> None:
+    """Even if every module is built as it is stored: a head may be left out by a tied embedding."""
+    target = Target("vllm", "0.33.0", "0.33.0")
+    verdicts = [TargetVerdict(target, faults=faults) for faults in (before, after)]
+    assert harms(*verdicts) is is_harmed

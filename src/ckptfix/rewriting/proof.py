@@ -8,6 +8,7 @@ from msgspec import Struct
 from ckptfix.checkpoint.dialects.statements import Statement
 from ckptfix.place import Place
 from ckptfix.rules.finding import Finding, Rule, Severity
+from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.name_maps import NameMap
 from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.text import visible
@@ -80,7 +81,7 @@ def identity(finding: Finding, name_map: NameMap) -> tuple[Rule, str, str]:
 def harms(
     before: TargetVerdict, after: TargetVerdict, *, renamed: Callable[[str], str] = str
 ) -> bool:
-    """Whether a target builds a module correctly before and not after.
+    """Whether a target loads the checkpoint, or builds a module correctly, before and not after.
 
     One that builds modules incorrectly loses nothing if it stops afterwards, and one that stops
     builds none.
@@ -92,6 +93,8 @@ def harms(
     """
     if before.refused:
         return False
+    if before.loads.answer is Answer.YES:
+        return after.loads.answer is Answer.NO
     known = {renamed(name) for module in before.wrong for name in module.members}
     wrong = {name for module in after.wrong for name in module.members}
     return (after.refused and not before.fails) or not wrong <= known
