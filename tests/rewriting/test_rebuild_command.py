@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import fp8, write_checkpoint
-from tests.conftest import FIXTURES, Run
+from tests.builders import LLAMA_CONFIG, fp8, mixed, whole_llama, write_checkpoint
+from tests.conftest import FIXTURES, Call, Run
 from tests.rewriting.rebuilding import (
     forget_metadata,
 )
@@ -53,6 +53,32 @@ def test_the_patch_of_a_rebuild_makes_the_rebuilt_files(
     assert run("rewrite", written, "--from-tensors").stdout.startswith(
         f"{written}: nothing to rename"
     )
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {
+            "quant_method": "modelopt",
+            "quant_algo": "NVFP4",
+            "group_size": 16,
+            "ignore": ["lm_head"],
+        },
+        {"quant_method": "modelopt", "quant_algo": "FP8"},
+        mixed({"model.layers.0.mlp.up_proj": "FP8"}, quant_method="modelopt"),
+    ],
+    ids=lambda metadata: str(metadata["quant_algo"]),
+)
+def test_metadata_of_weights_that_are_all_unquantized_again_is_rebuilt(
+    metadata: dict[str, object], call: Call, tmp_path: Path
+) -> None:
+    """Merged with an adapter and stored as BF16, for example; both real loaders take the result."""
+    weights = {name: shape for name, (_, shape) in whole_llama().items() if len(shape)}
+    tensors = {name: ("BF16", shape) for name, shape in weights.items()}
+    directory = write_checkpoint(tmp_path / "m", tensors, metadata, extra_config=LLAMA_CONFIG)
+    assert f"rewrite {directory} --from-tensors" in call("check", directory).stdout
+    assert call("rewrite", directory, "--from-tensors").returncode == 0
+    assert call("check", directory).returncode == 0
 
 
 @pytest.mark.parametrize("value", ["FP8", 5, [], True])

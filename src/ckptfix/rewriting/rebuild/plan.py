@@ -32,7 +32,8 @@ from ckptfix.runtimes.registry import read_by_runtimes
 def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange, ...]:
     """The changes that make every file match the tensors; empty if all do.
 
-    A quantized cache counts even if no weight is quantized.
+    A quantized cache counts even if no weight is quantized, and so does an algorithm that is
+    declared for nothing: weights that were merged with an adapter and stored as BF16.
     Modules whose tensors fit no format stay as they are: no metadata describes them.
 
     Raises:
@@ -40,8 +41,9 @@ def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange,
     """
     writer = _writer(checkpoint)
     sources = _sources(checkpoint, name_map)
+    declared = any(metadata.quant_algo for metadata in checkpoint.metadata)
     alone = not sources.quantized and sources.kv_cache_quant_algo is not None
-    if not (sources.layers.quantized or alone):
+    if not (sources.layers.quantized or alone or declared):
         return ()
     read = read_by_runtimes(checkpoint.metadata)
     elsewhere = [m for m in read if m.file == CONFIG_FILE and m.root != CONFIG_ROOT]
