@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import FIXTURES
 from truth_loop import break_config, shrunk
-from truth_loop.answers import Answered
+from truth_loop.answers import Answered, ask_as_judged
 from truth_loop.case import Case, tensors_in
 from truth_loop.comparison import Comparison
 from truth_loop.excuses import is_excused
@@ -281,3 +281,13 @@ def test_zeros_are_not_seen_by_the_judge(why: str, loads: bool, agrees: bool) ->
     found = Comparison(case, "sglang==0.5.23", Judged(loads, ()), Answered("no", (why,)))
     assert found.agrees is agrees
     assert found.as_line()["loads"] is (None if loads and agrees else loads)
+
+
+def test_asking_leaves_the_checkpoint_as_it_is(tmp_path: Path) -> None:
+    """SGLang is given other kinds of layers than nanovl-mixed has: in a copy."""
+    directory = tmp_path / NAME
+    shutil.copytree(FIXTURES / NAME, directory)
+    before = (directory / "config.json").read_bytes()
+    assert b"linear_attention" in before
+    assert not any("block_type" in r for r in ask_as_judged(directory)["sglang==0.5.23"].reasons)
+    assert (directory / "config.json").read_bytes() == before

@@ -2,10 +2,12 @@
 
 import io
 import json
+import shutil
 import sys
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 from unittest import mock
 
@@ -50,12 +52,16 @@ def ask(directory: Path, releases: tuple[str, ...] = RELEASES) -> dict[str, Answ
 
 
 def ask_as_judged(directory: Path) -> dict[str, Answered]:
-    """The same, for SGLang on the config.json that the oracle gave it, which this writes."""
+    """The same, for SGLang on the config.json that the oracle gave it."""
     got = ask(directory)
     config = directory / CONFIG
     if config.exists() and "layers_block_type" in (text := config.read_text()):
-        config.write_text(with_known_layer_kinds(text))
-        got |= ask(directory, RELEASES[1:])
+        with TemporaryDirectory() as folder:
+            given = Path(folder) / directory.name
+            shutil.copytree(directory, given)
+            (given / CONFIG).chmod(0o644)
+            (given / CONFIG).write_text(with_known_layer_kinds(text))
+            got |= ask(given, RELEASES[1:])
     return got
 
 
