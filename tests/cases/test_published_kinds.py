@@ -141,10 +141,10 @@ def test_a_mixed_nemotron_whose_config_declares_nothing(
 
 
 def test_files_that_disagree_on_the_cache(tmp_path: Path, call: Call) -> None:
-    """A published release declared FP8 in one file; a rewrite declares it in both.
+    """A published release declared FP8 in one file; a rewrite would declare it in both.
 
-    Then SGLang quantizes the cache too, and its Qwen3 has no place for the scales (sglang 0.5.23:
-    sglang/srt/models/qwen3.py builds RadixAttention without a config).
+    Then SGLang would quantize the cache too, and its Qwen3 has no place for the scales (sglang
+    0.5.23: sglang/srt/models/qwen3.py builds RadixAttention without a config).
     """
     quantization = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head"]}
     directory = write_checkpoint(
@@ -157,6 +157,9 @@ def test_files_that_disagree_on_the_cache(tmp_path: Path, call: Call) -> None:
     own = {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8", "exclude_modules": ["lm_head"]}
     (directory / "hf_quant_config.json").write_text(json.dumps({"quantization": own}))
     assert ask_codes(directory) == {"CKF401": 1}
-    assert "rewrite" in call("check", directory, "--no-config").stdout
-    call("rewrite", directory, "--from-tensors")
+    assert "rewrite" not in call("check", directory, "--no-config").stdout.partition("fix: ")[0]
+    refused = call("rewrite", directory, "--from-tensors")
+    assert refused.returncode == 1
+    assert "left unchanged" in refused.stdout + refused.stderr
+    assert call("rewrite", directory, "--from-tensors", "--runtime", "vllm>=0.25").returncode == 0
     assert ask_codes(directory) == {"CKF703": 1}

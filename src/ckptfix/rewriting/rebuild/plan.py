@@ -41,9 +41,8 @@ def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange,
     """
     writer = _writer(checkpoint)
     sources = _sources(checkpoint, name_map)
-    declared = any(metadata.quant_algo for metadata in checkpoint.metadata)
     alone = not sources.quantized and sources.kv_cache_quant_algo is not None
-    if not (sources.layers.quantized or alone or declared):
+    if not (sources.layers.quantized or alone or _declares_what_is_not_stored(checkpoint)):
         return ()
     read = read_by_runtimes(checkpoint.metadata)
     elsewhere = [m for m in read if m.file == CONFIG_FILE and m.root != CONFIG_ROOT]
@@ -60,6 +59,12 @@ def plan_rebuild(checkpoint: Checkpoint, name_map: NameMap) -> tuple[FileChange,
         )
         changes.append(changed_file(checkpoint.documents[CONFIG_FILE], new))
     return tuple(change for change in changes if change.edits)
+
+
+def _declares_what_is_not_stored(checkpoint: Checkpoint) -> bool:
+    """True if an algorithm is declared and nothing is quantized, in no format of any quantizer."""
+    declared = any(metadata.quant_algo for metadata in checkpoint.metadata)
+    return declared and not any(stored.is_quantized for stored in checkpoint.formats.values())
 
 
 def _writer(checkpoint: Checkpoint) -> Writer:
