@@ -33,9 +33,10 @@ def refusal_lines(name: str, planned: RewritePlan) -> Iterator[Line]:
     for refusal in plan.refusals:
         yield line("  ", (visible(refusal.name), "bold"), f" {refusal.reason}")
         yield line("    at ", (str(refusal.place), "cyan"))
-    for verdict in harmed:
-        yield line(f"  this would break modules that {verdict.target} builds correctly today")
-        yield from under([verdict.target], tuple(problem_lines(verdict)))
+    for releases, lines in runs_of_releases((v.target, tuple(problem_lines(v))) for v in harmed):
+        what = f"what {release_range(releases)} {'build' if len(releases) > 1 else 'builds'}"
+        yield line(f"  this would break {what} correctly today")
+        yield from under(releases, lines)
     if planned.further:
         yield from further_lines("run instead", name, planned.further)
 
