@@ -79,12 +79,12 @@ def identity(finding: Finding, name_map: NameMap) -> tuple[Rule, str, str]:
 
 
 def harms(
-    before: TargetVerdict, after: TargetVerdict, *, renamed: Callable[[str], str] = str
+    before: TargetVerdict, after: TargetVerdict, *, renamed: Callable[[str], str] | None = None
 ) -> bool:
     """Whether a target loads the checkpoint, or builds a module correctly, before and not after.
 
     One that builds modules incorrectly loses nothing if it stops afterwards, and one that stops
-    builds none.
+    builds none. Whoever renames tensors decides which modules they are: only the formats count.
 
     Args:
         before: the verdict on the checkpoint as it is.
@@ -93,8 +93,8 @@ def harms(
     """
     if before.refused:
         return False
-    if before.loads.answer is Answer.YES:
+    if renamed is None and before.loads.answer is Answer.YES:
         return after.loads.answer is Answer.NO
-    known = {renamed(name) for module in before.wrong for name in module.members}
+    known = {(renamed or str)(name) for module in before.wrong for name in module.members}
     wrong = {name for module in after.wrong for name in module.members}
     return (after.refused and not before.fails) or not wrong <= known
