@@ -95,11 +95,12 @@ def gemma3(*, top: bool | None, text: bool | None) -> tuple[Shapes, dict[str, An
         made |= bf16(f"{layer}.self_attn.{part}", 32)
     for part in ("gate_proj", "up_proj", "down_proj"):
         made |= fp8(f"{layer}.mlp.{part}")
-    for part in (
-        "vision_tower.vision_model.post_layernorm",
-        "multi_modal_projector.mm_soft_emb_norm",
-    ):
-        made |= bf16(part, 32)
+    tower, projector = "vision_tower.vision_model", "multi_modal_projector"
+    made |= bf16(f"{tower}.embeddings.position_embedding")
+    for part in (f"{tower}.embeddings.patch_embedding", f"{tower}.post_layernorm"):
+        made |= bf16(part, 32) | {f"{part}.bias": ("BF16", (32,))}
+    made |= bf16(f"{projector}.mm_soft_emb_norm", 32)
+    made[f"{projector}.mm_input_projection_weight"] = "BF16", (32, 32)
     inner = {"num_hidden_layers": 1, "vocab_size": 32}
     config: dict[str, Any] = {
         "text_config": inner | ({} if text is None else {"tie_word_embeddings": text})

@@ -101,9 +101,9 @@ class Tree(Struct, frozen=True, dict=True):
 
     @cached_property
     def towers(self) -> tuple["Tree", ...]:
-        """The tree of every tower that has a layout and at least one stored module."""
+        """The tree of every tower that has a layout and anything stored."""
         towers = (replace(self, tower=place) for place in self.family.spec.towers)
-        return tuple(tower for tower in towers if tower.below)
+        return tuple(tower for tower in towers if tower.below or tower.itself)
 
     @cached_property
     def config(self) -> ModelConfig:
