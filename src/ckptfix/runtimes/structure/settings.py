@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.kinds import ABSENT, KINDS
 from ckptfix.runtimes.equations import unequal
@@ -18,6 +19,10 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
     for key in tree.family.spec.needs:  # also where the class of a part would fill it in
         if given and key not in given:
             yield Reason.stop(f"config.json has no {key}, which this architecture needs")
+    if (config := tree.checkpoint.config_values) is not None:
+        for path in tree.family.spec.needs_objects:
+            if not isinstance(find_at(config, path.split(".")), dict):
+                yield Reason.stop(f"config.json has no object {path}, which this class needs")
     if tree.family.spec.refuses_metadata and tree.has_config:
         yield Reason.stop(tree.family.spec.refuses_metadata)
     yield from _values_that_stop(tree)
@@ -28,7 +33,6 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
             found = f"{key} in config.json contains {visible(str(others[0]))}"
             yield Reason.stop(f"{found}, which it does not support")
     yield from _tower_reasons(tree)
-    config = tree.checkpoint.config_values
     if config is not None:
         yield from unequal(tree.expected.equations, config, tree.expected.config_class)
 
