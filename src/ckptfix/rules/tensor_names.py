@@ -19,7 +19,8 @@ FAMILY: Final = Family("CKF1", "names")
         "The native NemotronH of transformers 5 stores backbone.embedding.weight, but the "
         "runtimes only map embeddings. vLLM 0.33.0 stops: no module or parameter named "
         "'model.embedding'. SGLang 0.5.10.post1 to 0.5.23 log a warning and serve with an "
-        "embedding that was never loaded."
+        "embedding that was never loaded. Names that start with what wrapped the model in training "
+        "(module, _orig_mod, base_model.model) are loaded nowhere either."
     ),
     fix="`rewrite(tensors=True)` renames them in the header of the shard file. Changing the "
     "metadata does not help, because it does not decide where a tensor is loaded.",
@@ -37,9 +38,7 @@ FAMILY: Final = Family("CKF1", "names")
 def unloadable_name(context: Context) -> Iterable[Finding]:
     """Modules whose tensors no release loads, if a name that works is known."""
     config = context.checkpoint.config
-    name_map = choose_tensor_map(config.architectures, config.nested, general=False)
-    if not name_map.mapper.rules:
-        return
+    name_map = choose_tensor_map(config.architectures, config.nested, without="expert_order")
     for name in context.checkpoint.modules:
         new = name_map.mapper.map(name)
         if new is not None and new != name:

@@ -5,7 +5,7 @@ holds for every checkpoint. A file belongs here only if no runtime loads the old
 are proposed without being requested.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 from ckptfix.names import NameMapper
@@ -14,17 +14,17 @@ from ckptfix.runtimes.name_maps import NameMap, NameMapSpec, compile_rules, pars
 
 
 @cache
-def builtin_tensor_maps() -> tuple[NameMapSpec, ...]:
-    """Every map under `runtimes/tensor_maps/`, in file name order."""
+def builtin_tensor_maps() -> Mapping[str, NameMapSpec]:
+    """Name of a file under `runtimes/tensor_maps/` -> its map, in the order of the names."""
     paths = toml_files(FACTS / "tensor_maps")
-    return tuple(parse_name_map(path.read_text("utf-8"), path.name) for path in paths)
+    return {path.stem: parse_name_map(path.read_text("utf-8"), path.name) for path in paths}
 
 
 def choose_tensor_map(
     architectures: Sequence[str],
     nested: Sequence[tuple[str, Sequence[str]]],
     *,
-    general: bool = True,
+    without: str = "",
 ) -> NameMap:
     """The tensor names that are known to be wrong for a checkpoint, and the right ones.
 
@@ -32,13 +32,14 @@ def choose_tensor_map(
         architectures: `architectures` at the top of config.json.
         nested: ``(prefix, architectures)`` of the language model's own config; prefix rules of its
             maps are moved below that prefix.
-        general: also the maps that hold for every checkpoint.
+        without: name of a map that is left out.
     """
     mapper = NameMapper()
-    for spec in builtin_tensor_maps():
+    for name, spec in builtin_tensor_maps().items():
+        if name == without:
+            continue
         rules = compile_rules(spec, spec.description)
-        holds_for_all = general and not spec.architectures
-        if holds_for_all or set(spec.architectures) & set(architectures):
+        if not spec.architectures or set(spec.architectures) & set(architectures):
             mapper = mapper.then(rules)
         for prefix, inner in nested:
             if set(spec.architectures) & set(inner):
