@@ -10,7 +10,7 @@ import pytest
 from safetensors import deserialize
 
 from ckptfix.checkpoint.shard_index import INDEX_FILE
-from tests.builders import Shapes, bf16, fp8, mixed, write_checkpoint
+from tests.builders import LLAMA_CONFIG, Shapes, bf16, fp8, mixed, whole_llama, write_checkpoint
 from tests.conftest import Call, CopyOf, Run, files_of
 from tests.rewriting.test_apply import hub_cache
 
@@ -47,6 +47,30 @@ def test_the_embedding_of_nemotron_h_gets_the_name_that_runtimes_load(
     assert sorted(after.values()) == sorted(before.values())
     assert (shard.stat().st_ino, shard.stat().st_size) == (state.st_ino, state.st_size)
     assert not {"CKF105", "CKF109", "CKF201"} & set(codes(call, directory))
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "base_model.model."])
+def test_what_wrapped_the_model_in_training_is_taken_off(
+    prefix: str, call: Call, tmp_path: Path
+) -> None:
+    """Both real loaders take the result for an NVFP4 Llama, and neither takes it as it was."""
+    wrapped = {f"{prefix}{name}": stored for name, stored in whole_llama().items()}
+    metadata = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": [f"{prefix}lm_head"]}
+    directory = write_checkpoint(tmp_path / "m", wrapped, metadata, extra_config=LLAMA_CONFIG)
+    assert f"ckptfix rewrite {directory} --tensors" in call("check", directory).stdout
+    assert call("rewrite", directory, "--tensors").returncode == 0
+    assert set(tensors_of(directory / SHARD)) == set(whole_llama())
+    done = call("check", directory)
+    assert done.returncode == 0, done.stdout
+
+
+def test_an_adapter_keeps_its_names(call: Call, tmp_path: Path) -> None:
+    """The servers read it apart, from names that start with base_model.model."""
+    adapter = bf16("base_model.model.model.layers.0.self_attn.q_proj.lora_A", 4, 32)
+    metadata = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head"]}
+    tensors = {**whole_llama(), **adapter}
+    directory = write_checkpoint(tmp_path / "m", tensors, metadata, extra_config=LLAMA_CONFIG)
+    assert "CKF109" not in call("check", directory).stdout
 
 
 def test_undo_restores_bytes_mode_and_time(copy_of: CopyOf, call: Call) -> None:
