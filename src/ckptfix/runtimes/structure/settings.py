@@ -16,8 +16,10 @@ from ckptfix.text import visible
 def setting_reasons(tree: Tree) -> Iterator[Reason]:
     """Required keys that are missing, and values that no class supports."""
     values, given = tree.config.values, tree.checkpoint.config.values
+    said, kind = _class_stop(tree.checkpoint.config_values or {}, tree.expected)
     for key in tree.family.spec.needs:  # also where the class of a part would fill it in
-        if given and key not in given:
+        is_said = kind == "missing" and said[-1] == key  # by `class_reasons`
+        if given and key not in given and not is_said:
             yield Reason.stop(f"config.json has no {key}, which this architecture needs")
     if (config := tree.checkpoint.config_values) is not None:
         for path in tree.family.spec.needs_objects:
