@@ -6,10 +6,11 @@
 Both runtimes read config.json through these classes before they build a layer. From release 5 on
 their fields are typed, so that a null or a string in the wrong place stops them; a key that is
 missing gets the default of the class. Every field is tried with values of every kind of JSON, in a
-config that has the defaults otherwise. Recorded are the classes of models that generate text, and
-those of the configs within them; with `--runtime` those that the runtime registers itself, which
-needs the environment of `place_learner/setup.sh` (`--transformers`: folder of the release). The
-library's class reads a config before SGLang's own of that type does; only the latter is recorded.
+config that has the defaults otherwise. Recorded are the classes of models that generate text, of
+towers, and of the configs within them; with `--runtime` those that the runtime registers itself,
+which needs the environment of `place_learner/setup.sh` (`--transformers`: folder of the release).
+The library's class reads a config before SGLang's own of that type does; only the latter is
+recorded.
 """
 
 import argparse
@@ -18,7 +19,8 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -108,12 +110,21 @@ def library() -> dict[str, Any]:
         | set(modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES)
     )
     readers = {name: CONFIG_MAPPING[name] for name in names if name in CONFIG_MAPPING}
+    readers |= dict(_towers(CONFIG_MAPPING))
     head = {
         "transformers": transformers.__version__,
         "rope": rope(transformers.LlamaConfig),
         "layer_kinds": layer_kinds(transformers.Qwen3Config),
     }
     return {**head, "classes": Recorder(readers, CONFIG_MAPPING).classes()}
+
+
+def _towers(mapping: Any) -> Iterator[tuple[str, Any]]:
+    """Classes of towers: a wrapper may name them in config.json only, by their model_type."""
+    for name in mapping.keys():  # noqa: SIM118 - it imports a class when it is asked for it
+        with suppress(ImportError, OSError, ValueError):
+            if getattr(mapping[name], "base_config_key", "") in ("vision_config", "audio_config"):
+                yield name, mapping[name]
 
 
 def own_classes(runtime: str, version: str, root: Path, transformers: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.config_classes import ConfigClass, class_for, needs_model_type, unknown_type
+from ckptfix.runtimes.config_classes.made_up import made_up
 from ckptfix.runtimes.equations import equations
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.learned.doubts import lacked
@@ -94,6 +95,8 @@ def _expected(
     drops = drops_order(target.runtime, target.profile_version, classes[0])
     dropped, stopping = stored_tables(checkpoint, target, classes[0])
     tied, ties_differ = tied_head(checkpoint, target, spec, classes[0])
+    known = _config_class(checkpoint, target)
+    lacks = lacked(checkpoint, _needs(family, target, classes[0]))
     expected = Expected(
         layout,
         built,
@@ -107,7 +110,7 @@ def _expected(
         skips_kv_scales=runtime.towers_skip_kv_scales.get(classes[0], ""),
         tied=tied,
         ties_differ=ties_differ,
-        config_class=_config_class(checkpoint, target),
+        config_class=known,
         needs_model_type=needs_model_type(runtime.config_classes, target.profile_version),
         unknown_type=unknown_type(checkpoint, runtime.name, runtime.config_classes),
         stray_config=stray_config_for(checkpoint, target),
@@ -115,7 +118,7 @@ def _expected(
         rotary=rotary_for(target.runtime, target.profile_version, classes[0]),
         sizes=sizes(target.runtime, target.profile_version, classes[0]),
         equations=equations(target.runtime, target.profile_version, classes[0]),
-        lacks=lacked(checkpoint, _needs(family, target, classes[0])),
+        lacks=(*lacks, *made_up(known, checkpoint.config_values)),
     )
     return _that_counts(expected, checkpoint, family)
 
