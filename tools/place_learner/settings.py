@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from place_learner import configs, forks, learning, repair
-from place_learner.settings_proof import Doubts, Path_, put, value_at
-from place_learner.settings_values import ABSENT, VALUES, tells, values_in
+from place_learner.settings_proof import Doubts, put, value_at
+from place_learner.settings_values import ABSENT, VALUES, Path_, tells, values_in
 from place_learner.variants import Config
 from runtime_probe import trace
 from runtime_probe.built import Built

@@ -13,10 +13,9 @@ from typing import Any, Final
 
 from place_learner import demands
 from place_learner.guess import guess
-from place_learner.settings_values import ABSENT
+from place_learner.settings_values import ABSENT, Path_
 from place_learner.variants import Config
 
-Path_ = tuple[str, ...]
 _DOUBTED: Final = frozenset({"missing", "null"})
 """Kinds that published configs have too; another type in a place is a fault anywhere."""
 _MADE_UP: Final = 4

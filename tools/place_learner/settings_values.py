@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 Path_ = tuple[str, ...]
+"""Keys from the top of a config."""
 _LEFT_OUT: Final = frozenset(
     {"architectures", "model_type", "transformers_version", "dtype", "torch_dtype", "auto_map"}
     | {"quantization_config", "_name_or_path", "id2label", "label2id"}
@@ -42,9 +43,7 @@ def tells(kind: str, value: object) -> bool:
     return isinstance(value, bool) or not isinstance(value, MEANS_SOMETHING.get(kind, ()))
 
 
-def values_in(
-    config: Mapping[str, Any], start: tuple[str, ...]
-) -> Iterator[tuple[tuple[str, ...], Any]]:
+def values_in(config: Mapping[str, Any], start: Path_) -> Iterator[tuple[Path_, Any]]:
     """(Path, value) of everything in a config that a class may read.
 
     Args:

@@ -17,11 +17,10 @@ from typing import Any, Final
 
 from place_learner import forks, variants
 from place_learner.settings import build_plain, completed, watched
-from place_learner.settings_values import values_in
+from place_learner.settings_values import Path_, values_in
 from place_learner.size_loads import Spelled, observed, refused
 from place_learner.variants import Config
 
-Path_ = tuple[str, ...]
 _FACTORS: Final = ((2, 1), (3, 1), (4, 1), (3, 2), (1, 4), (1, 2))
 """A number is multiplied by these in turn, until the class is built with one."""
 _UNSET: Final = (80, 64)

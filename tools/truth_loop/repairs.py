@@ -20,7 +20,7 @@ from truth_loop.answers import RELEASES, Answered
 from truth_loop.case import CONFIG, HF_QUANT, Case
 from truth_loop.comparison import Comparison
 from truth_loop.judges import Judge, built_by, home_of, judge, unwritten_by
-from truth_loop.stricter import STUBS, Judged
+from truth_loop.stricter import Judged
 
 _UNQUANTIZED: Final = "unquantized"
 _OTHER_CLASS: Final = "other quant method"
@@ -153,7 +153,7 @@ def by_itself(judged_: Judged, unwritten: Sequence[str]) -> Judged:
         judged_: what the recorder says.
         unwritten: weights that nothing was written to after the repair.
     """
-    if judged_.loads is None and unwritten and not _is_of_stubs(judged_):
+    if judged_.loads is None and unwritten and not judged_.is_of_stubs:
         return Judged(False, (f"never: {len(unwritten)}, {unwritten[0]}",))
     return judged_
 
@@ -176,7 +176,7 @@ def with_modules(
         built: the same after the repair.
         quantized: name of a module in the release -> whether it is stored quantized.
     """
-    is_open = judged_.loads is None and _is_of_stubs(judged_)
+    is_open = judged_.loads is None and judged_.is_of_stubs
     by_another_class = before != built and all(w.startswith(_OTHER_CLASS) for w in judged_.why)
     if is_open or (judged_.loads is False and not by_another_class):
         return judged_
@@ -187,10 +187,6 @@ def with_modules(
         if at in built and built[at].startswith("Unquantized") == stored
     ]
     return Judged(False, (f"{len(wrong)} modules, {wrong[0]}",)) if wrong else Judged(True, ())
-
-
-def _is_of_stubs(judged_: Judged) -> bool:
-    return any(stub in why for why in judged_.why for stub in STUBS)
 
 
 def summary(repairs: Sequence[Repair], compared: Sequence[Comparison]) -> str:

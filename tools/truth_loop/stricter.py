@@ -1,4 +1,4 @@
-"""Verdicts of the oracle's recorders, held against what the untouched fixture does."""
+"""Verdicts of the oracle's recorders, compared with what the untouched fixture does."""
 
 import re
 from collections import Counter
@@ -24,6 +24,11 @@ class Judged:
     """None: the fixture fails in the same way, so nothing can be distinguished."""
     why: tuple[str, ...]
 
+    @property
+    def is_of_stubs(self) -> bool:
+        """The oracle's own stubs stopped the runtime."""
+        return any(stub in why for why in self.why for stub in STUBS)
+
 
 def stricter(judged: Judged, before: Mapping[str, Any], after: Mapping[str, Any]) -> Judged:
     """A verdict of the recorders, and no where less is written than with the untouched fixture.
@@ -40,7 +45,7 @@ def stricter(judged: Judged, before: Mapping[str, Any], after: Mapping[str, Any]
         before: what the runtime did with the untouched fixture.
         after: what it did with the case.
     """
-    if any(stub in why for why in judged.why for stub in STUBS):
+    if judged.is_of_stubs:
         return Judged(None, judged.why)
     if judged.loads is False and (
         _misses_nothing(judged.why, before, after)

@@ -16,10 +16,8 @@ from ckptfix.text import visible
 def setting_reasons(tree: Tree) -> Iterator[Reason]:
     """Required keys that are missing, and values that no class supports."""
     values, given = tree.config.values, tree.checkpoint.config.values
-    said, kind = _class_stop(tree.checkpoint.config_values or {}, tree.expected)
     for key in tree.family.spec.needs:  # also where the class of a part would fill it in
-        is_said = kind == "missing" and said[-1] == key  # by `class_reasons`
-        if given and key not in given and not is_said:
+        if given and key not in given and not _is_said(tree, key):
             yield Reason.stop(f"config.json has no {key}, which this architecture needs")
     if (config := tree.checkpoint.config_values) is not None:
         for path in tree.family.spec.needs_objects:
@@ -37,6 +35,12 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
     yield from _tower_reasons(tree)
     if config is not None:
         yield from unequal(tree.expected.equations, config, tree.expected.config_class)
+
+
+def _is_said(tree: Tree, key: str) -> bool:
+    """Whether `class_reasons` reports that a key is missing."""
+    path, kind = _class_stop(tree.checkpoint.config_values or {}, tree.expected)
+    return kind == "missing" and path[-1] == key
 
 
 def _values_that_stop(tree: Tree) -> Iterator[Reason]:
