@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -39,3 +40,25 @@ def test_the_release_is_answered_for_as_it_behaves(slug: str, tmp_path: Path) ->
     assert not (
         said := complaint(RELEASE, slug, case["did"], loads=judged["loads"], why=why, got=got)
     ), said
+
+
+@pytest.mark.parametrize("file", ["consolidated.safetensors", "consolidated-00001.safetensors"])
+def test_a_shard_file_in_a_folder_of_the_checkpoint(file: str, tmp_path: Path) -> None:
+    """vLLM 0.33.0: `RuntimeError: Cannot find any model weights`; SGLang looks at no folders."""
+    plain = shutil.copytree(DATA / "llama-nvfp4-tied", tmp_path / "plain")
+    assert {each.answer for each in ask(plain).values()} == {"yes"}
+    (plain / "original" / "more").mkdir(parents=True)
+    shutil.copy(plain / "model.safetensors", plain / "original" / "more" / file)
+    vllm, sglang = ask(plain).values()
+    assert (vllm.answer, sglang.answer) == ("no", "yes")
+    assert f"there is original/more/{file}" in vllm.reasons[0]
+
+
+def test_a_shard_file_in_a_folder_does_not_count_beside_one_here(tmp_path: Path) -> None:
+    case = next(case for case in CASES.values() if case["runtimes"][RELEASE]["loads"])
+    directory = write(case, tmp_path / "here")
+    before = ask(directory, (RELEASE,))
+    (directory / "original").mkdir()
+    [shard, *_] = directory.glob("consolidated*.safetensors")
+    shutil.copy(shard, directory / "original")
+    assert ask(directory, (RELEASE,)) == before

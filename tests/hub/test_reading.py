@@ -251,6 +251,18 @@ def test_a_file_in_a_subfolder_is_not_of_the_checkpoint(hub: Hub, hub_call: Call
     assert "1 shard file" in hub_call("inspect", "org/nano").stdout
 
 
+def test_mistrals_own_shard_file_in_a_subfolder_is_told(hub: Hub, hub_call: Call) -> None:
+    files = blobs_of(DATA / "llama-nvfp4-tied")
+    own = "original/consolidated.00.safetensors"
+    for name, there, code in (("org/one", {}, 0), ("org/two", {own: Blob.of(b"x")}, 1)):
+        hub.add(name, files | there)
+        done = hub_call("check", name, "--runtime", "vllm==0.33.0")
+        assert (done.returncode, f"there is {own}" in " ".join(done.stdout.split())) == (
+            code,
+            bool(there),
+        )
+
+
 def test_a_hostile_name_does_not_reach_the_terminal(hub: Hub, hub_call: Call) -> None:
     files = blobs_of(DATA / "nanovl-mixed")
     hub.add("org/nano", files | {"a\x1b[31m.png": Blob.of(b"x")})

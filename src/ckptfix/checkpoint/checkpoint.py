@@ -63,6 +63,8 @@ class Checkpoint(Struct, frozen=True, dict=True):
     consolidated: TensorTable | None = None
     """The tensors of `consolidated*.safetensors`, where config.json is all that describes them and
     they differ from those of the table."""
+    shard_below: str = ""
+    """A shard file of Mistral's own format in one of its folders, where it has none itself."""
     where: str = ""
     """Where its files are, as their source spells it."""
     tied_head: TiedHead | None = None
@@ -210,7 +212,8 @@ def load_checkpoint(
             checkpoint = replace(checkpoint, in_mistral=_load_mistral(source, name, listener))
         else:
             others = read_consolidated(source, checkpoint.table, listener)
-            checkpoint = replace(checkpoint, consolidated=others)
+            below = mistral.shard_below(source)
+            checkpoint = replace(checkpoint, consolidated=others, shard_below=below)
     else:
         raise UnsupportedError(
             f"{source.where}: found neither {' nor '.join(registry.READABLE_ALONE)}, nor "

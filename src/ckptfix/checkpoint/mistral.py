@@ -14,6 +14,7 @@ from ckptfix.checkpoint.shard_index import ShardNames
 from ckptfix.checkpoint.source import Source
 
 OWN_SHARDS: Final = ShardNames("consolidated.safetensors.index.json", start="consolidated")
+OWN_FILES: Final = f"{OWN_SHARDS.start}*.safetensors"
 OWN_SINGLE_FILE: Final = "consolidated.safetensors"
 JSON_FILES: Final = (PARAMS_FILE, OWN_SHARDS.index_file)
 """Those that only this format has."""
@@ -71,6 +72,20 @@ def is_stored_in(source: Source) -> bool:
     (vllm 0.33.0, vllm/transformers_utils/repo_utils.py `is_mistral_model_repo`.)
     """
     return source.has(PARAMS_FILE) and any(map(OWN_SHARDS.covers, source.names()))
+
+
+def shard_below(source: Source) -> str:
+    """The first shard file of this format in a folder of the checkpoint, where it has none itself.
+
+    vLLM takes one for a sign that all weights are in this format, and then looks for them next to
+    config.json alone (vllm 0.15.0 to 0.33.0, vllm/transformers_utils/repo_utils.py
+    `list_filtered_repo_files`, vllm/model_executor/model_loader/default_loader.py
+    `_prepare_weights`).
+    """
+    if any(map(OWN_SHARDS.covers, source.names())):
+        return ""
+    found = (path for path in source.below() if OWN_SHARDS.covers(path.rpartition("/")[2]))
+    return next(found, "")
 
 
 def config_made_of(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

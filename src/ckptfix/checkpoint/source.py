@@ -9,6 +9,7 @@ from one shard file to another.
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -48,6 +49,9 @@ class Source(Protocol):
 
     def has(self, name: str) -> bool:
         """True when there is an entry of this name."""
+
+    def below(self) -> Iterator[str]:
+        """Paths of the files in folders of the checkpoint, where they are listed."""
 
     def size(self, name: str) -> int:
         """Size of a file in bytes."""
@@ -114,6 +118,13 @@ class DirectorySource(Struct, frozen=True):
     def has(self, name: str) -> bool:
         """True when the directory has an entry of this name, even a broken symlink."""
         return os.path.lexists(self.root / name)
+
+    def below(self) -> Iterator[str]:
+        """Paths of the files in its folders; links to folders are not followed."""
+        for folder, folders, files in os.walk(self.root):
+            folders.sort()
+            if folder != str(self.root):
+                yield from (str(Path(folder, name).relative_to(self.root)) for name in files)
 
     def path(self, name: str) -> Path:
         """The real path of one file, checked to be a regular file of this checkpoint.

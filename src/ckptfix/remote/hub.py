@@ -1,6 +1,7 @@
 """A repository of the Hub as a source: headers and JSON, each byte fetched once and kept."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -36,6 +37,8 @@ class HubSource(Struct, frozen=True):
     cache: RepositoryCache
     client: HubClient | None
     """None if only the cache may be read."""
+    deeper: tuple[str, ...] = ()
+    """Paths of all other files."""
     _opened: dict[str, RemoteFile] = field(default_factory=dict)
     _heads: dict[str, bytes] = field(default_factory=dict)
     _ahead: dict[str, Future[bytes]] = field(default_factory=dict)
@@ -54,6 +57,10 @@ class HubSource(Struct, frozen=True):
     def names(self) -> tuple[str, ...]:
         """Names of the files next to config.json, sorted."""
         return tuple(sorted(self.files))
+
+    def below(self) -> Iterator[str]:
+        """Paths of the files in folders of the repository."""
+        return iter(self.deeper)
 
     def has(self, name: str) -> bool:
         """True when the commit has a file of this name."""
@@ -184,7 +191,8 @@ def open_repository(
         cache.keep_commit(revision, known.sha)
         cache.keep_listing(known.sha, known.files)
     files = _beside_config(known.files, repository)
-    return HubSource(repository, known.sha, files, cache, None if offline else client)
+    deeper = tuple(sorted(name for name in known.files if "/" in name))
+    return HubSource(repository, known.sha, files, cache, None if offline else client, deeper)
 
 
 def _beside_config(files: dict[str, int], repository: Repository) -> dict[str, int]:

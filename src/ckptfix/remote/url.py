@@ -3,7 +3,7 @@
 Nothing is cached: a URL has no commit that would show whether it has changed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -83,6 +83,10 @@ class UrlSource(Struct, frozen=True, dict=True):
     def names(self) -> tuple[str, ...]:
         """Names of the files directly under the URL, sorted."""
         return tuple(sorted(self._sizes))
+
+    def below(self) -> Iterator[str]:
+        """Nothing: folders are not listed, and no runtime serves a URL."""
+        return iter(())
 
     def has(self, name: str) -> bool:
         """True if there is a file with this name."""

@@ -138,6 +138,8 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     passes_over_kv_scales: bool = False
     """The classes look for the place of `k_scale` and `v_scale` themselves, and skip them if there
     is none."""
+    stops_at_kv_scales_of: tuple[str, ...] = ()
+    """Last parts of the names of modules next to which they stop at these scales nevertheless."""
     leaves_out_tied_head: bool = False
     """A stored head is not loaded if config.json ties it to the embeddings."""
     leaves_out_head: bool = False

@@ -66,6 +66,7 @@ def judge_foreign(
     dtypes = {name: tensor.dtype for name, tensor in checkpoint.table.tensors.items()}
     lookup = method.bind(found, names, dtypes)
     classes = [outer, *family.inner_of(checkpoint.config.nested)]
+    expected = expected_for(checkpoint, family, target, classes, has_config=True)
     reached = names if method.maps_names else names.unmapped()
     judge_ = MethodJudge(
         checkpoint,
@@ -73,6 +74,7 @@ def judge_foreign(
         found.place(),
         foreign.method,
         drops_strays=runtime.drops_strays,
+        loads_kv_scales=expected.loads_kv_scales,
         is_dequantized=family.is_dequantized,
         renames_scales=renames_scales(target, classes),
     )
@@ -83,7 +85,6 @@ def judge_foreign(
         return not_read(checkpoint, target, reason)
     kv_cache = any(found.get(key) for key in _DECLARE_CACHE)
     metadata = EffectiveMetadata(found.file, found.path, "", kv_cache=kv_cache)
-    expected = expected_for(checkpoint, family, target, classes, has_config=True)
     tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=kv_cache, takes=KNOWN_ROLES)
     stops = tuple(class_reasons(checkpoint, expected))
     judged = {

@@ -103,6 +103,9 @@ class Runtime(Struct, frozen=True, kw_only=True):
     """It has parameters for the scales of a KV cache even if the cache is not quantized."""
     drops_kv_scales_at: tuple[str, ...] = ()
     """Shell patterns of names of scales of a KV cache that it drops, although it takes others."""
+    reads_output_scales: bool = False
+    """Its classes take `output_scale` of keys and values for scales of a KV cache, whatever the
+    quantizer is."""
     towers_skip_kv_scales: Mapping[str, str] = MappingProxyType({})
     """Architecture -> shell pattern of checkpoint names in towers that have no KV cache, whose
     loader passes over its scales; those of others stop at them."""

@@ -116,6 +116,13 @@ class Layout(Struct, frozen=True, eq=False, dict=True):
         """Every parameter that a module of a layer may have in addition to its weight."""
         for names in self.parameters_beside_weight(name):
             yield from names.split("|")
+        for pattern, parameters in self._may_have:
+            if pattern.fullmatch(name):
+                yield from parameters
+
+    @cached_property
+    def _may_have(self) -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
+        return tuple((matcher([name]), roles) for name, roles in self.spec.may_have.items())
 
     def parameters_beside_weight(self, name: str) -> tuple[str, ...]:
         """Parameters that a module of a layer needs in addition to its weight."""

@@ -117,6 +117,8 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     with_weight: dict[str, tuple[str, ...]] = {}
     """Module -> parameters that it has in addition to its weight; `a|b` where it may have
     either."""
+    may_have: dict[str, tuple[str, ...]] = {}
+    """Module -> parameters that it has besides, for some configs."""
     biases: tuple[BiasSpec, ...] = ()
     sizes: dict[str, tuple[str, ...]] = {}
     """Module -> size of each dimension of its weight: a sum of products of numbers and keys of the

@@ -54,6 +54,8 @@ class MethodJudge(Struct, frozen=True):
     """The release skips a tensor that its layer has no parameter for."""
     is_dequantized: Callable[[str], bool] = lambda name: False  # noqa: ARG005 - of most classes
     """Whether the loader dequantizes a module of the checkpoint in blocks of FP8."""
+    loads_kv_scales: bool = True
+    """The class loads scales of the KV cache."""
     renames_scales: bool = False
     """The loader renames scales of FP8, as `RENAMED` says."""
 
@@ -202,7 +204,8 @@ class MethodJudge(Struct, frozen=True):
         A release that drops it where the cache is not quantized needs none.
         """
         is_cached = member.rpartition(".")[2] in _KV_PROJECTIONS
-        return is_cached and (self.drops_strays or self.method in _OUTPUTS_OF)
+        reads = self.loads_kv_scales if self.drops_strays else self.method in _OUTPUTS_OF
+        return is_cached and reads
 
     def _roles(self, member: str) -> Set[str]:
         """What a module stores, by the names of the parameters that it is loaded into."""

@@ -10,12 +10,11 @@ from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, PARAMS_FILE
-from ckptfix.checkpoint.mistral import OWN_SHARDS
+from ckptfix.checkpoint.mistral import OWN_FILES
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.loads import Answer, Reason
 from ckptfix.runtimes.target_verdict import TargetVerdict
 
-OWN_FILES: Final = f"{OWN_SHARDS.start}*.safetensors"
 READ: Final = f"reads {PARAMS_FILE} and {OWN_FILES}, not {CONFIG_FILE}"
 READ_FILES: Final = f"reads {OWN_FILES}, not the other shard files"
 

@@ -25,6 +25,19 @@ def parameters_of(runtime: str, architectures: Sequence[str]) -> frozenset[str] 
     return None
 
 
+@cache
+def tensors_of(runtime: str, architectures: Sequence[str]) -> frozenset[str]:
+    """The names, masked, of all that some release was seen to take; empty if none was learned."""
+    return frozenset(name for known in _tables(runtime, architectures) for name in known.tensors)
+
+
+@cache
+def built_by_default(runtime: str, architectures: Sequence[str]) -> frozenset[str]:
+    """Those that it takes with the config that it was learned with, as it is."""
+    tables = _tables(runtime, architectures)
+    return frozenset(name for known in tables for name in known.by_default)
+
+
 def _tables(runtime: str, architectures: Sequence[str]) -> Iterator[Table]:
     """Each table once: most releases share one."""
     releases = (release(runtime, version).architectures for version in learned_releases(runtime))
@@ -36,5 +49,13 @@ def _tables(runtime: str, architectures: Sequence[str]) -> Iterator[Table]:
 def _parameters(known: Table) -> Iterator[str]:
     for tensor in known.tensors:
         module, _, name = tensor.rpartition(".")
-        if f"{module}.weight" not in known.tensors:
+        if f"{module}.weight" not in known.tensors and not _is_of_layer(known, module, name):
             yield name
+
+
+def _is_of_layer(known: Table, module: str, name: str) -> bool:
+    """True for the bias of a layer, which has its weight under another name: nothing is below."""
+    below = f"{module}."
+    return name == "bias" and not any(
+        tensor.startswith(below) and tensor != f"{below}{name}" for tensor in known.tensors
+    )

@@ -100,6 +100,16 @@ class Table(Struct, frozen=True, dict=True):
         )
 
     @cached_property
+    def by_default(self) -> frozenset[str]:
+        """Those of the config that the class was learned with, no value changed."""
+        return frozenset(
+            f"{name}.{below}" if name else below
+            for name, block in self.record.blocks.items()
+            for shape in block.shapes.get("", ())
+            for below in names_in(block, shape)
+        )
+
+    @cached_property
     def unclear(self) -> frozenset[str]:
         """Checkpoint modules, masked, whose looked-up name is not certain."""
         several = {row.stored for row in self._rows(also=True)}

@@ -63,6 +63,8 @@ RUNTIME: Final = Runtime(
         "*.v_proj.k_scale",
         *(f"*.{part}_proj.[kv]_scale" for part in ("q", "qkv", "o", "gate", "up", "down")),
     ),
+    # `quark_scale_names` of `maybe_remap_kv_scale_name` (0.5.8 to 0.5.23, weight_utils.py).
+    reads_output_scales=True,
     # Its wheels pin a release of transformers: 0.5.9 takes 4.57.1, 0.5.10 takes 5.3.0.
     with_transformers_5=">=0.5.10",
     config_classes=CONFIG_CLASSES,

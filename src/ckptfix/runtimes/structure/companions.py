@@ -17,9 +17,19 @@ _HARMLESS: Final = ("weight", "g_idx", *KV_ROLES, *(r.name for r in ROLES if r.o
 names of parameters of model classes."""
 COMPANIONS: Final = frozenset({r.name for r in ROLES} | {OUTPUT_SCALE}) - frozenset(_HARMLESS)
 _WITHOUT_CACHE: Final = frozenset(
-    ("q_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "gate_up_proj", "gate", "router")
+    (
+        "q_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+        "gate_up_proj",
+        "gate",
+        "router",
+        "mlp",
+    )
 )
-"""Last parts of names of linear layers next to which no runtime looks for scales of the cache."""
+"""Last parts of names of modules next to which no runtime looks for scales of the cache."""
 
 
 def companion_reasons(
@@ -47,7 +57,7 @@ def companion_reasons(
 
 
 def weightless_reasons(tree: Tree) -> Iterator[Reason]:
-    """The same next to parameters of blocks, in a checkpoint of ModelOpt."""
+    """The same in a checkpoint of ModelOpt, where no layout lists what modules hold."""
     modules = tree.checkpoint.modules
     found = {
         modules[name].tensor_names[role]: place
@@ -55,6 +65,11 @@ def weightless_reasons(tree: Tree) -> Iterator[Reason]:
         if modules[name].weight is None
         for role in _companions(modules[name])
     }
+    if tree.layout is None:
+        for name, place in tree.places.items():
+            names = modules[name].tensor_names
+            odd = set(_cache_scales(tree, name, place, modules[name]))
+            found |= {names[role]: place for role in modules[name].tensors if role in odd}
     yield from each_effect(tree, list(found), found, "has no parameter for")
 
 
@@ -74,11 +89,13 @@ def _cache_scales(tree: Tree, name: str, place: str, module: Module) -> Iterator
 
     One that drops what it has no parameter for computes as without them.
     """
-    passes = tree.runtime.drops_strays or tree.family.spec.passes_over_kv_scales
-    if passes or module.tensors.keys().isdisjoint(KV_SCALES):
+    spec, last = tree.family.spec, name.rpartition(".")[2]
+    if module.tensors.keys().isdisjoint(KV_SCALES):
         return
     weight = module.weight
     is_vector = weight is not None and len(weight.shape) == 1
     is_table = tree.family.modules.is_embedding(place)
-    if is_vector or is_table or EXPERTS in name or name.rpartition(".")[2] in _WITHOUT_CACHE:
+    without = is_vector or is_table or EXPERTS in name or last in _WITHOUT_CACHE
+    passes = tree.runtime.drops_strays or spec.passes_over_kv_scales
+    if last in spec.stops_at_kv_scales_of or (without and not passes):
         yield from KV_SCALES

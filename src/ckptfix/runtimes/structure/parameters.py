@@ -1,5 +1,6 @@
 """Tensors of a module, other than its weight, for which the class has no parameter."""
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -8,6 +9,7 @@ from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES, OUTPUT_SCALE, ROLES
 from ckptfix.runtimes.layout import Layout
 from ckptfix.runtimes.learned.parameters import parameters_of
+from ckptfix.runtimes.structure.beside_known import instead_of_weight, never_biased
 from ckptfix.runtimes.structure.tree import Tree
 
 _QUANTIZED: Final = frozenset(
@@ -22,9 +24,13 @@ without a parameter for them, neither runtime computes anything in another way."
 _OF_QUARK: Final = "prob_output_scale"
 """The same for the probabilities of attention, under the name that Quark and vLLM's FP8 have
 (vllm 0.33.0, vllm/model_executor/layers/quantization/{quark/quark,fp8}.py, `get_cache_scale`)."""
-_JUDGED_ELSEWHERE: Final = frozenset({role.name for role in ROLES} | {OUTPUT_SCALE, *_OF_CACHE})
+_JUDGED_ELSEWHERE: Final = frozenset(
+    {role.name for role in ROLES if not role.of_models} | {OUTPUT_SCALE, *_OF_CACHE}
+)
 """Roles of the tensors of quantized layers: `companions` and `parts` have what becomes of them."""
-_ROUTERS: Final = ("gate", "router")
+_OF_BANKS: Final = re.compile(r"proj|linear|w[123]")
+_OUTPUTS: Final = ("k_proj", "v_proj")
+"""The same for the scale that Quark stores for the outputs of a layer."""
 _ATTENDS: Final = ("k_proj", "v_proj", "qkv_proj", "attn")
 """Last parts of names of modules that may have scales of the KV cache."""
 
@@ -47,7 +53,8 @@ def stray_tensors(tree: Tree) -> Iterator[str]:
         if len(module.tensors) < 2:
             return []
         of_format = _of_format(tree, module.name)
-        taken = _taken(tree, layout, within, of_format, biased=within not in unbiased)
+        biased = within not in unbiased and not never_biased(tree, module.name)
+        taken = _taken(tree, layout, within, of_format, biased=biased)
         if _stores_bias(tree, module):
             taken |= {"bias"}
         return [role for role in module.tensors if role not in taken]
@@ -67,10 +74,14 @@ def _without_weight(tree: Tree, layout: Layout, module: Module) -> list[str]:
     """
     odd = _unknown(tree, layout, module)
     place = tree.below[module.name]
-    is_known = layout.may_hold(place) and EXPERTS not in f".{place}."
+    if EXPERTS in f".{place}.":  # what a bank holds in one tensor is judged as such
+        odd = [role for role in odd if not _OF_BANKS.search(role)]
+    is_known = layout.may_hold(place)
     inside = f"{place}."
-    is_block = odd and is_known and any(at.startswith(inside) for at in tree.below.values())
-    return odd if is_block else []
+    if not odd or not is_known:
+        return []
+    is_block = any(at.startswith(inside) for at in tree.below.values())
+    return odd if is_block else [role for role in odd if instead_of_weight(tree, module, role)]
 
 
 def _outside_modules(tree: Tree, layout: Layout) -> Iterator[str]:
@@ -120,7 +131,8 @@ def _taken(
     taken = {"weight", "g_idx", *tree.takes, *layout.parameters_with(within)}
     taken.update(tree.family.spec.reads_scales, of_format)
     taken.update(KV_ROLES if last in _ATTENDS else ())
-    taken.update(("e_score_correction_bias",) if last in _ROUTERS else ())
+    if last in _OUTPUTS and tree.kv_cache and tree.runtime.reads_output_scales:
+        taken.update((OUTPUT_SCALE,) if tree.expected.loads_kv_scales else ())
     has_bias = layout.has_bias(within, tree.config)
     if biased if has_bias is None else has_bias:
         taken.add("bias")

@@ -9,10 +9,12 @@ from ckptfix.checkpoint.formats.stored import is_inputs_first
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES, KV_SCALES, OWN_CACHE_SPELLING, OWN_SPELLINGS, SCALES
 from ckptfix.runtimes.loads import Effect, Reason
+from ckptfix.runtimes.structure.beside_known import tensors_beside_known
 from ckptfix.runtimes.structure.parameters import stray_tensors
 from ckptfix.runtimes.structure.tree import Tree, ordered, some
 from ckptfix.text import visible
 
+_PACKED: Final = "qkv_proj"
 _CROSS: Final = ".encoder_attn."
 """Attention of a decoder to an encoder."""
 _CODES: Final = ("F8_E4M3", "F8_E5M2", "U8", "I8")
@@ -28,6 +30,7 @@ def stray_reasons(tree: Tree) -> Iterator[Reason]:
     modules = [n for n, place in tree.places.items() if not _is_taken(tree, parts, n, place)]
     yield from each_effect(tree, modules, tree.places, "builds no module for")
     tensors = {name: f"{part.tower}." for part in parts for name in stray_tensors(part)}
+    tensors |= {name: tree.places[module] for module, name in tensors_beside_known(tree, parts)}
     yield from each_effect(tree, list(tensors), tensors, "has no parameter for")
     if tables := sorted(tree.expected.stops_at_tables):
         held = tree.checkpoint.modules
@@ -79,7 +82,7 @@ def _is_taken(tree: Tree, parts: Sequence[Tree], name: str, place: str) -> bool:
         at = part.below.get(name)
         if at is not None:
             placed = True
-            if part.layout is not None and not part.layout.may_hold(at):
+            if not _may_hold(part, name, at):
                 return False
     if placed:
         return True
@@ -88,9 +91,31 @@ def _is_taken(tree: Tree, parts: Sequence[Tree], name: str, place: str) -> bool:
     return drafted or tree.family.may_hold_outside(place)
 
 
+def _may_hold(part: Tree, name: str, at: str) -> bool:
+    """Whether the class builds a module there, or takes the scales of a KV cache that are there.
+
+    vLLM looks for them next to the packed projection too, in every class that takes them next to
+    the key's (vllm 0.15.0 to 0.33.0, vllm/model_executor/model_loader/weight_utils.py
+    `maybe_remap_kv_scale_name`).
+    """
+    if part.layout is None or part.layout.may_hold(at):
+        return True
+    block, _, last = at.rpartition(".")
+    return (
+        last == _PACKED
+        and not part.tower
+        and not part.runtime.drops_strays
+        and part.expected.loads_kv_scales
+        and part.layout.may_hold(f"{block}.k_proj")
+        and part.checkpoint.modules[name].tensors.keys() <= set(KV_SCALES)
+    )
+
+
 def _codes(tree: Tree) -> Iterator[Reason]:
     """Vectors and parameters stored as quantized codes, which a release casts without scaling."""
-    for module in tree.firsts.values():
+    modules = tree.checkpoint.modules
+    others = (modules[name] for name in tree.places if name not in tree.below)
+    for module in (*tree.firsts.values(), *others):
         for role, tensor in module.tensors.items():
             if tensor.dtype in _CODES and _is_plain(tree, module, role):
                 stored = f"{visible(module.tensor_names[role])} is {tensor.dtype} and has no scale"

@@ -5,9 +5,11 @@ from typing import Final
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, PARAMS_FILE
 from ckptfix.checkpoint.formats.native_rows import BLOCK_FP8
+from ckptfix.checkpoint.mistral import OWN_FILES
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.layer_maps import HF_QUANT_FILE, Files
 from ckptfix.runtimes.common.mistral import NotReadError, require_params
+from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.common.patterns import Packed, PatternTable
 from ckptfix.runtimes.common.rows import row_for
 from ckptfix.runtimes.interface import Runtime
@@ -16,6 +18,7 @@ from ckptfix.runtimes.vllm.language_config import stray_config
 from ckptfix.runtimes.vllm.methods import method_named
 from ckptfix.runtimes.vllm.reading import read_vllm
 from ckptfix.runtimes.vllm.releases import CONFIG_CLASSES, EXCLUDING, LOOKUP, ONLINE, READING
+from ckptfix.text import visible
 
 _NAME: Final = "vllm"
 
@@ -35,6 +38,10 @@ def _exclusion(
 
 def _chooses(checkpoint: Checkpoint, version: str) -> Checkpoint:
     """VLLM prefers Mistral's own format (vllm/transformers_utils/config.py `get_config`)."""
+    if checkpoint.shard_below:
+        below = f"there is {visible(checkpoint.shard_below)}"
+        cause = f"{below}, so it looks for {OWN_FILES} next to config.json, and finds none"
+        raise StopsError(f"{cause}; move it away, or serve with --load-format safetensors")
     own = checkpoint if checkpoint.is_mistral else checkpoint.other
     if own is None:
         return checkpoint
