@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from math import prod
 from typing import Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
@@ -41,6 +42,7 @@ def stray_reasons(tree: Tree) -> Iterator[Reason]:
     yield from _scales(tree)
     yield from _kv_scales(tree)
     yield from _kv_scales_of_towers(tree)
+    yield from _kv_scales_of_many(tree)
     if tree.family.spec.refuses_stacked_experts and tree.has_config:
         yield from _stacked_experts(tree)
     if not tree.family.spec.takes_inputs_first:
@@ -220,6 +222,26 @@ def _kv_scales_of_towers(tree: Tree) -> Iterator[Reason]:
     ]
     if names:
         cause = f"it has no KV cache there, so no parameter for {some(names)}"
+        yield Reason.stop(cause, tensor=ordered(names)[0])
+
+
+def _kv_scales_of_many(tree: Tree) -> Iterator[Reason]:
+    """Scales of a KV cache that are no scalars, where attention has one for all of its heads.
+
+    Both loaders take one number of any shape (vllm 0.33.0, sglang 0.5.23,
+    model_loader/weight_utils.py `default_weight_loader`). compressed-tensors has scales of heads.
+    """
+    takes_none = not tree.expected.loads_kv_scales or tree.checkpoint.table.names_only
+    if tree.takes or not tree.kv_cache or takes_none:
+        return
+    names = [
+        module.tensor_names[role]
+        for module in tree.checkpoint.modules.values()
+        for role in module.tensors.keys() & set(KV_SCALES)
+        if prod(module.tensors[role].shape) != 1
+    ]
+    if names:
+        cause = f"a KV cache has one scale, but {some(names)} has several"
         yield Reason.stop(cause, tensor=ordered(names)[0])
 
 
