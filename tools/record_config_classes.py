@@ -66,6 +66,9 @@ class Recorder:
             for inner in found[name]["nested"].values() if found[name] else ():
                 if inner and inner not in found and inner not in self._recorded:
                     self._todo.setdefault(inner, self._within[inner])
+            for inner in found[name]["by_type"].values() if found[name] else ():
+                if inner in self._known and inner not in (*found, *self._recorded):
+                    self._todo.setdefault(inner, self._known[inner])
         return found
 
     def _name_of(self, config_class: Any) -> str:

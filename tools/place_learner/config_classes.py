@@ -22,6 +22,7 @@ STRICT: Final = "StrictDataclassFieldValidationError"
 STRICT_CLASS: Final = "StrictDataclassClassValidationError"
 _LISTED: Final = {"layer_types": "full_attention", "mlp_layer_types": "dense"}
 """Key of a list -> a kind that every class takes."""
+ABSENT: Final = object()
 IGNORED: Final = {"architectures", "model_type", "transformers_version", "_name_or_path", "dtype"}
 """Keys that every config has, or that are no settings of a model."""
 _SETTINGS: Final = ("rope_parameters", "rope_scaling")
@@ -102,6 +103,8 @@ def record(config_class: Any, base: frozenset[str], name_of: Any) -> dict[str, A
         "layer_lists": layer_lists(config_class),
         "follows": follows(config_class),
         "from_around": from_around(config_class),
+        "by_type": by_type(config_class),
+        "left_null": left_null(config_class),
     }
 
 
@@ -218,6 +221,54 @@ def _within(config_class: Any, key: str, number: str, values: dict[str, Any]) ->
         return vars(vars(config_class.from_dict(values))[key]).get(number)
     except Exception:
         return None
+
+
+def by_type(config_class: Any) -> dict[str, str]:
+    """Key of a config whose class is looked up by its type -> the type where that is missing.
+
+    Empty where the class refuses a config without; it refuses null.
+    """
+    whole, found = config_class().to_dict(), {}
+    if _error(config_class, whole):
+        return {}
+    for key, inner in _nested(config_class):
+        if not getattr(inner, "model_type", "") and _type(config_class, whole, key, None) is None:
+            type_ = _type(config_class, whole, key, ABSENT)
+            if type_ or (type_ is None and whole.get(key)):  # else it may be refused as it is
+                found[key] = type_ or ""
+    return found
+
+
+def _type(config_class: Any, whole: dict[str, Any], key: str, given: Any) -> str | None:
+    """Type of the class that reads a config within; None where it is refused.
+
+    Args:
+        config_class: of the config around it.
+        whole: its defaults.
+        key: of the config within.
+        given: the type there.
+    """
+    part = {k: v for k, v in (whole.get(key) or {"made up": 1}).items() if k != "model_type"}
+    if given is not ABSENT:
+        part["model_type"] = given
+    try:
+        made = config_class.from_dict({**whole, key: part})
+    except Exception:
+        return None
+    return str(getattr(vars(made).get(key), "model_type", "") or "")
+
+
+def left_null(config_class: Any) -> list[str]:
+    """Keys of configs within it that stay null where they are null."""
+    whole, found = config_class().to_dict(), []
+    for key, _ in _nested(config_class):
+        try:
+            made = config_class.from_dict({**whole, key: None})
+        except Exception:
+            continue
+        if vars(made).get(key, made) is None:
+            found.append(key)
+    return sorted(found)
 
 
 def _number(config_class: Any, key: str, values: dict[str, Any]) -> Any:

@@ -22,4 +22,5 @@ def made_up(known: ConfigClass | None, values: Mapping[str, Any] | None) -> tupl
     if known is None or values is None:
         return ()
     within = _TOWERS if "hidden_size" in values else _TOWERS | _LANGUAGES
-    return tuple(key for key in known.record.nested if key in within and not values.get(key))
+    filled_in = (key for key in known.record.nested if key not in known.record.left_null)
+    return tuple(key for key in filled_in if key in within and not values.get(key))

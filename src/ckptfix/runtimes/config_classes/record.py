@@ -12,39 +12,13 @@ from ckptfix.checkpoint.model_config import DRAFT_KEYS, NESTED_CONFIGS, DraftLay
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.kinds import kind_of
 from ckptfix.runtimes.common.rows import known_row
+from ckptfix.runtimes.config_classes.class_record import ClassRecord
 from ckptfix.runtimes.config_classes.layer_lists import wrong_list
 from ckptfix.runtimes.facts import FACTS
 
 _LANGUAGE: Final = frozenset(key for key, _ in NESTED_CONFIGS)
 _ROPE: Final = ("rope_scaling", "rope_parameters")
 """Keys of rotary settings, the one that counts first."""
-
-
-class ClassRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One class, as the file has it."""
-
-    aliases: dict[str, str] = {}
-    """Another name of a key -> the key."""
-    nested: dict[str, str] = {}
-    """Key of a config within it -> name of its class; empty where the config names it."""
-    numbers: dict[str, int] = {}
-    """Key -> the whole number that it has by default."""
-    refuses: dict[str, tuple[str, ...]] = {}
-    """Kinds of values, joined by `|` -> keys that the class refuses them for."""
-    checks_rope: bool = False
-    """It refuses rotary settings that lack what their type needs."""
-    layer_lists: tuple[str, ...] = ()
-    """Keys of lists that it refuses without a kind for every layer, each one that it knows."""
-    follows: dict[str, str] = {}
-    """Key -> the one whose number it takes where it is missing or null."""
-    from_around: tuple[str, ...] = ()
-    """Keys of configs within it that have its own values where they are missing or null: older
-    releases of transformers put everything there. Others have their defaults then."""
-
-    def reads_like(self, other: "ClassRecord") -> bool:
-        """Whether another class makes the same of every key."""
-        own = {key: getattr(self, key) for key in ("checks_rope", "follows", "layer_lists")}
-        return self == replace(other, **own)
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,6 +78,8 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
                 yield (*path, key), what
         if self.record.checks_rope:
             yield from self._rope_refusals(values, path)
+        for key, what in self.record.untyped(values):
+            yield (*path, key, "model_type"), what
         for key, inner in self._nested(values):
             yield from inner.refusals(values[key], (*path, key))
 
@@ -124,10 +100,10 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
                     yield (*path, key, *place, name), "missing"
 
     def _nested(self, values: Mapping[str, Any]) -> Iterator[tuple[str, "ConfigClass"]]:
-        for key, name in self.record.nested.items():
+        for key in self.record.nested:
             inner = values.get(key)
             if isinstance(inner, dict):
-                found = _class_of(self.row, name or inner.get("model_type"))
+                found = _class_of(self.row, self.record.type_of(key, inner))
                 if found is not None:
                     yield key, found
 
@@ -172,28 +148,30 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
         self, values: Mapping[str, Any]
     ) -> Iterator[tuple["ConfigClass", Mapping[str, Any]]]:
         """(Class, what it reads) of a language model's config: these values, or what is within."""
-        for key, name in self.record.nested.items():
+        for key in self.record.nested:
             part = self._part(key, values)
             if key in _LANGUAGE and part is not None:
-                own = part.get("model_type") if part is not values else None
-                found = _class_of(self.row, name or own)
+                own = {} if part is values else part
+                found = _class_of(self.row, self.record.type_of(key, own))
                 if found is not None:
                     yield found, part
 
     def _towers(self, values: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Key -> what the class within reads there; it has its defaults where that is null."""
-        for key, name in self.record.nested.items():
+        for key in self.record.nested:
             given = self._part(key, values)
             if key in _LANGUAGE or given is None:
                 continue
-            found = _class_of(self.row, name or given.get("model_type"))
+            found = _class_of(self.row, self.record.type_of(key, given))
             if found is not None:
                 yield key, found.with_defaults(given)
 
     def _part(self, key: str, values: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """What the class of a config within reads; None where that is no object."""
+        """What the class of a config within reads; None where there is none."""
         part = values.get(key)
         if part is None:
+            if key in self.record.left_null:
+                return None
             return values if key in self.record.from_around else {}
         return part if isinstance(part, dict) else None
 
@@ -205,13 +183,24 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
             start: its path, with a dot at the end.
         """
         own = {self.record.aliases.get(key, key): value for key, value in values.items()}
-        nested = dict(self._nested(values))
+        nested = dict(self._parts(values))
         absent = {k: number for k, number in self.record.numbers.items() if k not in own}
         plain = {**absent, **{key: value for key, value in own.items() if key not in nested}}
         out = dict(flattened(plain, start))
-        for key, class_ in nested.items():
-            out |= class_.flat(values[key], f"{start}{key}.")
+        for key, (class_, part) in nested.items():
+            out |= class_.flat(part, f"{start}{key}.")
         return out
+
+    def _parts(
+        self, values: Mapping[str, Any]
+    ) -> Iterator[tuple[str, tuple["ConfigClass", Mapping[str, Any]]]]:
+        """Key of each config within -> its class, and what that reads."""
+        for key in self.record.nested:
+            part = self._part(key, values)
+            own = {} if part is values else part
+            found = None if own is None else _class_of(self.row, self.record.type_of(key, own))
+            if found is not None and part is not None and found is not self:
+                yield key, (found, part)
 
 
 def flattened(values: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
