@@ -1,6 +1,7 @@
 """`python -m place_learner RUNTIME ROOT RESULTS`: build all, write RESULTS/ARCHITECTURE.json.
 
-With `--settings FOLDER` it does so for what `settings.py` finds, from the configs in RESULTS.
+With `--settings FOLDER` it does so for what `settings.py` finds, from the configs in RESULTS, with
+`--sizes` and `--lists` for `sizes.py` and `lists.py`.
 
 Runs in the environment of `setup.sh`, with `tools` on the path. An architecture that has a file is
 left alone, so a run that was cut off goes on.
@@ -34,15 +35,16 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], metavar="ARCHITECTURE")
     parser.add_argument("--settings", type=Path, metavar="FOLDER", help="values that stop a class")
     parser.add_argument("--sizes", type=Path, metavar="FOLDER", help="sizes that a class expects")
+    parser.add_argument("--lists", type=Path, metavar="FOLDER", help="numbers of blocks of towers")
     arguments = parser.parse_args()
     sandbox.prepare(arguments.transformers)
     from place_learner import configs, forks
 
     runtime = runtime_of(arguments.runtime, arguments.root.resolve())
-    if arguments.settings:
-        folder, one = arguments.settings, partial(_again, "settings", runtime, arguments.results)
-    elif arguments.sizes:
-        folder, one = arguments.sizes, partial(_again, "sizes", runtime, arguments.results)
+    again = [what for what in ("settings", "sizes", "lists") if getattr(arguments, what)]
+    if again:
+        folder = getattr(arguments, again[0])
+        one = partial(_again, again[0], runtime, arguments.results)
     else:
         real = configs.published(arguments.configs)
         folder, one = arguments.results, partial(_learn, runtime, real, arguments)

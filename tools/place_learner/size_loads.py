@@ -46,13 +46,13 @@ def observed(
     """
     built = build_plain(runtime, config, architecture)
     if known is None:
-        loads = {kind: load for kind, (load, _) in _best(runtime, architecture, config, built)}
+        loads = {kind: load for kind, (load, _) in best(runtime, architecture, config, built)}
     else:
         loads = _again(architecture, built, config, known)
     if not loads:
         return {"error": "does not load in one pass"}, None
-    left = min((_left(load) for load in loads.values()), key=len)
-    loads = {kind: load for kind, load in loads.items() if _left(load) == left}
+    left = min((left_by(load) for load in loads.values()), key=len)
+    loads = {kind: load for kind, load in loads.items() if left_by(load) == left}
     names = {kind: frozenset(map(mask, load["lands"])) for kind, load in loads.items()}
     return _shapes(loads), Spelled(names, left)
 
@@ -61,16 +61,16 @@ def refused(runtime: Any, architecture: str, config: Config) -> dict[str, list[l
     """Name, masked -> for every dimension what becomes of tensors of other sizes."""
     built = build_plain(runtime, config, architecture)
     outcomes: dict[str, list[list[str]]] = {}
-    best = _best(runtime, architecture, config, built)
-    left = min((_left(load) for _, (load, _) in best), key=len)
-    for _, (load, tensors) in best:
-        for name in load["lands"] if _left(load) == left else ():
+    loads = best(runtime, architecture, config, built)
+    left = min((left_by(load) for _, (load, _) in loads), key=len)
+    for _, (load, tensors) in loads:
+        for name in load["lands"] if left_by(load) == left else ():
             if mask(name) not in outcomes:
                 outcomes[mask(name)] = _outcomes(built, tensors, name, load)
     return outcomes
 
 
-def _best(
+def best(
     runtime: Any, architecture: str, config: Config, built: Built
 ) -> list[tuple[str, tuple[Load, Tensors]]]:
     """(Kind, (load, tensors)) of all spellings that load in one pass."""
@@ -92,7 +92,7 @@ def _again(architecture: str, built: Built, config: Config, known: Spelled) -> d
     out: dict[str, Load] = {}
     for kind, tensors in offered.items():
         load = trace.load(built, tensors, others=False)
-        if not _left(load) <= known.unwritten and kind == "own" and load["single_pass"]:
+        if not left_by(load) <= known.unwritten and kind == "own" and load["single_pass"]:
             more = completion.complete(built, load, tensors)
             load = trace.load(built, more, others=False)
         if load["single_pass"] and load["lands"]:
@@ -100,7 +100,7 @@ def _again(architecture: str, built: Built, config: Config, known: Spelled) -> d
     return out
 
 
-def _left(load: Load) -> frozenset[str]:
+def left_by(load: Load) -> frozenset[str]:
     """Parameters that a checkpoint has to fill and that stay as they were, masked."""
     return frozenset(map(mask, unwritten(load)))
 

@@ -9,7 +9,7 @@ Config = dict[str, Any]
 """config.json, or a part of it."""
 LAYERS: Final = 4
 """Of a shrunk config."""
-_LAYER_COUNT: Final = re.compile(
+LAYER_COUNT: Final = re.compile(
     r"(^|_)(num_hidden_layers|num_layers|n_layers?|n_layer|depth|num_encoder_layers"
     r"|num_decoder_layers|encoder_layers|decoder_layers|layers|num_blocks|num_hidden_blocks"
     r"|text_num_hidden_layers)$"
@@ -32,7 +32,7 @@ def shrink(config: Config, layers: int = LAYERS) -> Config:
 
     Lists as long as the layers are cut, with one of each kind kept.
     """
-    counts = {k: v for k, v in config.items() if _int(v) and _LAYER_COUNT.search(k) and v > layers}
+    counts = {k: v for k, v in config.items() if _int(v) and LAYER_COUNT.search(k) and v > layers}
     lengths = set(counts.values())
     out = {}
     for key, given in config.items():

@@ -161,6 +161,9 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Keys that the language model's config must have: the classes read them, nothing sets them."""
     needs_objects: tuple[str, ...] = ()
     """Objects of config.json, each with its path from the top, without which the classes stop."""
+    needs_paths: tuple[str, ...] = ()
+    """Keys of config.json, each with its path from the top, that the classes read there; null is
+    a value."""
     not_null: tuple[str, ...] = ()
     """Keys of the language model's config at whose null the classes stop."""
     refuses_metadata: str = ""

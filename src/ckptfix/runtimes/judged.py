@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.roles import KV_ROLES
+from ckptfix.runtimes.cache_scales import cache_scales
 from ckptfix.runtimes.common.counting import Names
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.lookup_rules import LookupRules
@@ -20,9 +20,10 @@ from ckptfix.runtimes.config_classes.made_up import made_up
 from ckptfix.runtimes.equations import equations
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.learned.doubts import lacked
+from ckptfix.runtimes.learned.lists import lists
 from ckptfix.runtimes.learned.placing import without_dropped
 from ckptfix.runtimes.learned.sizes import sizes
-from ckptfix.runtimes.learned.store import Learned, needs_of, of_release
+from ckptfix.runtimes.learned.store import needs_of
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
 from ckptfix.runtimes.order import drops_order
@@ -91,7 +92,7 @@ def _expected(
         inner = family_for(target.runtime, target.profile_version, classes[1:])
         layout = inner.layout_of(classes[1]) if inner else None
     stops = _among(spec.stops_at_kv_scales_in.get(classes[0], ""), target)
-    loads_scales, stops_there = _cache_scales(checkpoint, family, target, classes[0])
+    loads_scales, stops_there = cache_scales(checkpoint, family, target, classes[0])
     drops = drops_order(target.runtime, target.profile_version, classes[0])
     dropped, stopping = stored_tables(checkpoint, target, classes[0])
     tied, ties_differ = tied_head(checkpoint, target, spec, classes[0])
@@ -117,44 +118,11 @@ def _expected(
         tried=tried_for(checkpoint, target, classes),
         rotary=rotary_for(target.runtime, target.profile_version, classes[0]),
         sizes=sizes(target.runtime, target.profile_version, classes[0]),
+        lists=lists(target.runtime, target.profile_version, classes[0]),
         equations=equations(target.runtime, target.profile_version, classes[0]),
         lacks=(*lacks, *made_up(known, checkpoint.config_values)),
     )
     return _that_counts(expected, checkpoint, family)
-
-
-def _cache_scales(
-    checkpoint: Checkpoint, family: Family, target: Target, architecture: str
-) -> tuple[bool, bool]:
-    """Whether the classes load scales of a KV cache, and whether they stop there.
-
-    A family rests on the newest of its releases that was learned; an older one may do otherwise.
-    """
-    known = seen_with_cache_scales(checkpoint, family, target, architecture)
-    if known is None:
-        return family.loads_kv_scales, False
-    loads = known.table.kv_scales
-    return family.loads_kv_scales if loads is None else loads, known.table.stops_at_kv_scales
-
-
-def seen_with_cache_scales(
-    checkpoint: Checkpoint, family: Family, target: Target, architecture: str
-) -> Learned | None:
-    """What was learned of a release; None where no such scales are stored, or the family has it."""
-    spec = family.spec
-    in_every_release = spec.kv_scales is not None or spec.stops_at_kv_scales
-    is_written = in_every_release or architecture in spec.stops_at_kv_scales_in
-    if is_written or not _has_cache_scales(checkpoint):
-        return None
-    return of_release(target.runtime, target.profile_version, architecture)
-
-
-def _has_cache_scales(checkpoint: Checkpoint) -> bool:
-    key = "has scales of a KV cache"
-    if key not in checkpoint.table.derived:
-        modules = checkpoint.modules.values()
-        checkpoint.table.derived[key] = any(role in m.tensors for m in modules for role in KV_ROLES)
-    return bool(checkpoint.table.derived[key])
 
 
 def _needs(family: Family, target: Target, architecture: str) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ from msgspec.structs import replace
 from packaging.version import Version
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.runtimes.cache_scales import seen_with_cache_scales
 from ckptfix.runtimes.family import Family
-from ckptfix.runtimes.judged import expected_for, seen_with_cache_scales
-from ckptfix.runtimes.learned import settings, sizes
+from ckptfix.runtimes.judged import expected_for
+from ckptfix.runtimes.learned import lists, settings, sizes
 from ckptfix.runtimes.learned.doubts import never_without
 from ckptfix.runtimes.learned.release_file import releases_in
 from ckptfix.runtimes.loads import Answer, Reason
@@ -19,6 +20,7 @@ from ckptfix.runtimes.structure import (
     Tree,
     class_reasons,
     learned_size_reasons,
+    list_reasons,
     structure_reasons,
 )
 from ckptfix.runtimes.target_verdict import TargetVerdict
@@ -92,7 +94,7 @@ def unsettled(checkpoint: Checkpoint, family: Family, target: Target, architectu
 
 
 def _tried_releases(runtime: str) -> Iterator[str]:
-    for folder in (settings.FOLDER, sizes.FOLDER):
+    for folder in (settings.FOLDER, sizes.FOLDER, lists.FOLDER):
         yield from releases_in(runtime, folder)
 
 
@@ -102,5 +104,7 @@ def _reasons(
     expected = expected_for(checkpoint, family, newest, classes, has_config=True)
     tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=True)
     as_written = replace(tree, expected=replace(expected, config_class=None))
-    of_defaults = structure_reasons if tree.config != as_written.config else learned_size_reasons
-    return chain(class_reasons(checkpoint, expected), of_defaults(tree))
+    of_class = class_reasons(checkpoint, expected)
+    if tree.config != as_written.config:
+        return chain(of_class, structure_reasons(tree))
+    return chain(of_class, learned_size_reasons(tree), list_reasons(tree))

@@ -87,6 +87,11 @@ class Layout(Struct, frozen=True, eq=False, dict=True):
         flags = [config.values.get(key) for key in spec.when]
         return any(flags) if any(isinstance(flag, bool) for flag in flags) else None
 
+    def may_be_biased(self, name: str) -> bool:
+        """Whether that depends on config.json."""
+        spec = next((s for pattern, s in self._biases if pattern.fullmatch(name)), None)
+        return spec is not None and bool(spec.when)
+
     @cached_property
     def _sizes(self) -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
         return tuple((matcher([name]), sizes) for name, sizes in self.spec.sizes.items())
@@ -175,6 +180,8 @@ class Layout(Struct, frozen=True, eq=False, dict=True):
         """The list of each key, and what declares it; of those that count, the first."""
         counted = False
         for spec in self.spec.layer_kinds:
+            if spec.unless and isinstance(_value_at(spec.unless, config), list):
+                continue
             kinds = _every(spec, config) if spec.every else _value_at(spec.key, config)
             if isinstance(kinds, list | str) and not (spec.counts and counted):
                 counted = spec.counts or counted

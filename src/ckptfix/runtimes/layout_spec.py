@@ -23,6 +23,8 @@ class LayerKindsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The length of the list is the number of layers, regardless of num_hidden_layers."""
     if_none: tuple[str, ...] | str = ()
     """The list that the config class has where no key that counts holds one."""
+    unless: str = ""
+    """Key of a list that counts instead, where there is one."""
     every: int = 0
     """The class ignores lists: the key holds a number n, and every nth layer has the last kind of
     `modules`, all others the first. This is the n of the config class where the key is missing."""
@@ -83,6 +85,8 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Name of the list of its layers; empty if it has none."""
     settings: str = ""
     """Key of its own config, of a tower; empty for the language model's."""
+    model_types: tuple[str, ...] = ()
+    """Values of `model_type` in its own config with which it is this tower; empty for all."""
     count: str = ""
     """Key there of the number of layers; empty for the language model's."""
     modules: tuple[str, ...] = ()

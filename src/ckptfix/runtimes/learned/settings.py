@@ -79,6 +79,8 @@ class Settings(Struct, frozen=True, eq=False, dict=True):
                 holder = find_at(values, path[:-1])
                 if not isinstance(holder, dict) or self._is_other_rope(tried, holder):
                     continue
+                if path != tried and path[-1] == _ROPE_TYPE[1] and _ROPE_TYPE[0] in holder:
+                    continue  # which counts
                 value = holder.get(path[-1], ABSENT)
                 kind = kind_of(value)
                 if kind not in kinds:
@@ -153,6 +155,9 @@ def _spellings(path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     if path[-2:-1] in (("rope_scaling",), ("rope_parameters",)):
         other = "rope_parameters" if path[-2] == "rope_scaling" else "rope_scaling"
         yield (*path[:-2], other, path[-1])
+        if path[-1] == _ROPE_TYPE[0]:
+            yield (*path[:-1], _ROPE_TYPE[1])
+            yield (*path[:-2], other, _ROPE_TYPE[1])
 
 
 def _is_spelled(

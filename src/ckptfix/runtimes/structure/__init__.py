@@ -12,15 +12,17 @@ from collections.abc import Iterator
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.companions import companion_reasons, weightless_reasons
 from ckptfix.runtimes.structure.conditions import condition_reasons
+from ckptfix.runtimes.structure.expected import Expected
 from ckptfix.runtimes.structure.experts import expert_reasons
 from ckptfix.runtimes.structure.layers import layer_reasons
 from ckptfix.runtimes.structure.learned_sizes import learned_size_reasons
+from ckptfix.runtimes.structure.lists import list_reasons
 from ckptfix.runtimes.structure.parts import foreign_reasons, incomplete_reasons, part_reasons
 from ckptfix.runtimes.structure.settings import class_reasons, setting_reasons
 from ckptfix.runtimes.structure.sizes import size_reasons
 from ckptfix.runtimes.structure.strays import stray_reasons
 from ckptfix.runtimes.structure.tables import beside_reasons, table_reasons, tower_reasons
-from ckptfix.runtimes.structure.tree import Expected, Tree
+from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.runtimes.structure.turned import turned_reasons
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "class_reasons",
     "companion_reasons",
     "learned_size_reasons",
+    "list_reasons",
     "structure_reasons",
 ]
 
@@ -49,6 +52,7 @@ def structure_reasons(tree: Tree) -> Iterator[Reason]:
     if not tree.takes:
         yield from weightless_reasons(tree)
     yield from tower_reasons(tree)
+    yield from list_reasons(tree)
     for part in (tree, *tree.towers):
         yield from beside_reasons(part)
         yield from part_reasons(part)

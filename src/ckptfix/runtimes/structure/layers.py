@@ -11,9 +11,14 @@ from ckptfix.runtimes.structure.tree import Tree
 def layer_reasons(tree: Tree) -> Iterator[Reason]:
     """Too many layers, missing layers, layers of the wrong type, and missing parts of a layer."""
     number = tree.number_of_layers
-    if number is None or not tree.base:
+    if not tree.base:
         return
     stored = set(tree.layers)
+    if number is None:
+        gaps = set(range(max(stored, default=0))) - stored if tree.tower else ()
+        if gaps:
+            yield tree.uninitialised(f"{tree.base}.{tree.list_name}.{min(gaps)}")
+        return
     extra = sorted(layer for layer in stored if layer >= number)
     key = (tree.layout and tree.layout.spec.count) or "num_hidden_layers"
     declared = f"{key} is {number:,}"

@@ -9,20 +9,15 @@ from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.kinds import ABSENT, KINDS
 from ckptfix.runtimes.equations import unequal
 from ckptfix.runtimes.loads import Reason
-from ckptfix.runtimes.structure.tree import Expected, Tree
+from ckptfix.runtimes.structure.expected import Expected
+from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
 
 
 def setting_reasons(tree: Tree) -> Iterator[Reason]:
     """Required keys that are missing, and values that no class supports."""
-    values, given = tree.config.values, tree.checkpoint.config.values
-    for key in tree.family.spec.needs:  # also where the class of a part would fill it in
-        if given and key not in given and not _is_said(tree, key):
-            yield Reason.stop(f"config.json has no {key}, which this architecture needs")
-    if (config := tree.checkpoint.config_values) is not None:
-        for path in tree.family.spec.needs_objects:
-            if not isinstance(find_at(config, path.split(".")), dict):
-                yield Reason.stop(f"config.json has no object {path}, which this class needs")
+    yield from _lacking(tree)
+    values, config = tree.config.values, tree.checkpoint.config_values
     if tree.family.spec.refuses_metadata and tree.has_config:
         yield Reason.stop(tree.family.spec.refuses_metadata)
     yield from _values_that_stop(tree)
@@ -35,6 +30,24 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
     yield from _tower_reasons(tree)
     if config is not None:
         yield from unequal(tree.expected.equations, config, tree.expected.config_class)
+
+
+def _lacking(tree: Tree) -> Iterator[Reason]:
+    """Keys and objects that the classes need and config.json lacks."""
+    given = tree.checkpoint.config.values
+    for key in tree.family.spec.needs:  # also where the class of a part would fill it in
+        if given and key not in given and not _is_said(tree, key):
+            yield Reason.stop(f"config.json has no {key}, which this architecture needs")
+    if (config := tree.checkpoint.config_values) is None:
+        return
+    for path in tree.family.spec.needs_objects:
+        if not isinstance(find_at(config, path.split(".")), dict):
+            yield Reason.stop(f"config.json has no object {path}, which this class needs")
+    for path in tree.family.spec.needs_paths:
+        *within, key = path.split(".")
+        holder = find_at(config, within)
+        if not isinstance(holder, dict) or key not in holder:
+            yield Reason.stop(f"config.json has no {path}, which this class needs")
 
 
 def _is_said(tree: Tree, key: str) -> bool:

@@ -12,69 +12,19 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.checkpoint.modules import Module
-from ckptfix.runtimes.config_classes import ConfigClass
-from ckptfix.runtimes.equations import Equation
 from ckptfix.runtimes.family import Family
-from ckptfix.runtimes.family_spec import BuiltWhenSpec
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.layout import Layout, layout_named
-from ckptfix.runtimes.learned.sizes import Sizes
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.registry import runtime_named
-from ckptfix.runtimes.rotary import Rotary
 from ckptfix.runtimes.structure.blocks import Kind, LayerBlocks, Parted
-from ckptfix.runtimes.tried import Tried
+from ckptfix.runtimes.structure.expected import Expected
 from ckptfix.text import visible
 
 _LAYER: Final = re.compile(r"layers\.(\d{1,9})\.(.+)")
 _VECTORS: Final = ("norm", "norm_f", "norm1", "norm2", "A_log", "dt_bias")
 """Ends of names of norms, and parameters of Mamba layers."""
 _SHOWN: Final = 3
-
-
-class Expected(Struct, frozen=True):
-    """What the classes build in addition to what their family describes."""
-
-    layout: Layout | None
-    """Layout of the language model; None if there is none for it."""
-    built: tuple[BuiltWhenSpec, ...] = ()
-    """Modules that this release builds only if a key of config.json is set."""
-    loads_kv_scales: bool = True
-    """The classes load scales of a KV cache."""
-    stops_at_kv_scales: bool = False
-    """The classes stop at scales of a KV cache, whatever the metadata declares."""
-    takes_fused_experts: bool | None = None
-    """As `fused_experts` of the family says for this release."""
-    kv_scales_need_config: bool = False
-    """Scales of a KV cache stop it if it has no quantization config."""
-    drops_role: str = ""
-    """Role of tensors that the release drops before any class loads them."""
-    drops_tables: frozenset[str] = frozenset()
-    stops_at_tables: frozenset[str] = frozenset()
-    """Stored modules with tables of rotary embeddings alone: dropped, or the loader raises."""
-    skips_kv_scales: str = ""
-    """Shell pattern of checkpoint names outside of the language model, as in `Runtime`."""
-    tied: bool | None = None
-    """The head is tied to the embeddings; None if that is not known."""
-    ties_differ: bool = False
-    """config.json has two values for that, and it is not known which counts."""
-    config_class: ConfigClass | None = None
-    """The class that reads config.json, where it is recorded."""
-    needs_model_type: bool = False
-    unknown_type: str | None = None
-    """It stops without a `model_type`, and at one that no config class is known for."""
-    stray_config: str = ""
-    """Key of config.json whose value it takes for the language model's config, and stops."""
-    tried: tuple[Tried, ...] = ()
-    """Values of config.json that stop the classes, where they were tried."""
-    rotary: Rotary | None = None
-    """What the rotary embedding takes, where the class passes the settings on as they are."""
-    sizes: Sizes | None = None
-    """Sizes that follow from config.json, where they were learned from the class."""
-    equations: tuple[Equation, ...] = ()
-    """Numbers of config.json that the class compares with each other."""
-    lacks: tuple[str, ...] = ()
-    """Keys, each with its path, that the class was seen to need and config.json lacks."""
 
 
 class Tree(Struct, frozen=True, dict=True):
@@ -103,14 +53,25 @@ class Tree(Struct, frozen=True, dict=True):
     def towers(self) -> tuple["Tree", ...]:
         """The tree of every tower that has a layout and anything stored."""
         towers = (replace(self, tower=place) for place in self.family.spec.towers)
-        return tuple(tower for tower in towers if tower.below or tower.itself)
+        return tuple(
+            tower for tower in towers if tower.is_of_its_type and (tower.below or tower.itself)
+        )
+
+    @property
+    def is_of_its_type(self) -> bool:
+        """Whether the class builds the tower of this layout for the config."""
+        types = self.layout.spec.model_types if self.layout else ()
+        return not types or self.config.values.get("model_type") in types
 
     @cached_property
     def config(self) -> ModelConfig:
         """The part of config.json for the tower or the language model."""
         config, known = self.checkpoint.config, self.expected.config_class
+        top = self.checkpoint.config_values or {}
         if known is not None:
-            config = known.completed(self.checkpoint.config_values or {}, config)
+            config = known.completed(top, config)
+        if self.tower and self.layout and not self.layout.spec.settings:
+            config = replace(config, values={**top, **config.values})
         return self.layout.config_in(config) if self.layout else config
 
     @property

@@ -1,0 +1,103 @@
+"""How many blocks a class builds in its towers, learned from the class.
+
+The files `<runtime>/lists/<version>.json` are written by `tools/learn_lists.py`: it puts more
+blocks into a config, one number at a time, builds the class and loads the tensors of such a model.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from ckptfix.runtimes.config_classes import ConfigClass, flattened
+from ckptfix.runtimes.learned.release_file import release_file
+
+FOLDER: Final = "lists"
+_TYPE: Final = "model_type"
+
+
+class ListsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One class, as the file has it."""
+
+    config: str
+    """The repository or the config class whose values were changed."""
+    model_types: dict[str, str]
+    """Path of the `model_type` of what is read -> its value."""
+    counts: dict[str, tuple[str, ...]]
+    """Path of a number in config.json -> stored names of the lists that are as long."""
+    differ: tuple[str, ...] = ()
+    """Those whose items are not all of the same kind."""
+    of_library: bool = False
+    """The config is the default of its class, so its types also hold where they are missing."""
+
+
+class Counted(Struct, frozen=True):
+    """A list of a checkpoint, and how long it is in a release."""
+
+    name: str
+    path: str
+    number: int
+    """The value of the number at that path, or its default."""
+    same: bool
+    """All items have the same modules."""
+
+
+class Lists(Struct, frozen=True, eq=False):
+    """What was learned of one class; there is one object per release and architecture."""
+
+    record: ListsRecord
+
+    def counted(
+        self, values: Mapping[str, Any], known: ConfigClass | None, names: Iterable[str]
+    ) -> Iterator[Counted]:
+        """The lists of a checkpoint whose length is known.
+
+        Args:
+            values: config.json.
+            known: the class that reads it, if that is recorded.
+            names: of what is stored.
+        """
+        record = self.record
+        flat = known.flat(values) if known else dict(flattened(values))
+        if not all(self._has(flat, path, type_) for path, type_ in record.model_types.items()):
+            return
+        stored = {found[1] for name in names if (found := _IN_LIST.match(name))}
+        for path, lists in record.counts.items():
+            number = flat.get(path)
+            if isinstance(number, bool) or not isinstance(number, int):
+                continue
+            for name in stored.intersection(lists):
+                yield Counted(name, path, number, name not in record.differ)
+
+    def _has(self, flat: Mapping[str, Any], path: str, type_: str) -> bool:
+        given = flat.get(path)
+        return given == type_ or (given is None and path != _TYPE and self.record.of_library)
+
+
+_IN_LIST: Final = re.compile(r"([^\d]*?)\.(\d{1,9})\.")
+
+
+def items(name: str, names: Iterable[str]) -> dict[int, dict[str, str]]:
+    """Number of an item of a list -> what is stored below it, by its name there.
+
+    Args:
+        name: of the list.
+        names: of all that is stored.
+    """
+    found: dict[int, dict[str, str]] = {}
+    for stored in names:
+        at = _IN_LIST.match(stored)
+        if at and at[1] == name:
+            found.setdefault(int(at[2]), {})[stored[at.end() :]] = stored
+    return found
+
+
+@cache
+def lists(runtime: str, version: str, architecture: str) -> Lists | None:
+    """The lists of the class of an architecture; None if they were not learned of this release."""
+    known = release_file(runtime, FOLDER, version)
+    recorded = known.architectures.get(architecture) if known else None
+    return Lists(msgspec.json.decode(recorded, type=ListsRecord)) if recorded else None

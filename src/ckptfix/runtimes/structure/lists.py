@@ -1,0 +1,61 @@
+"""Blocks of towers that config.json declares but that are not stored, and the reverse."""
+
+from collections.abc import Iterator, Mapping
+
+from ckptfix.runtimes.learned.lists import Counted, items
+from ckptfix.runtimes.loads import Reason
+from ckptfix.runtimes.structure.tree import Tree
+from ckptfix.text import visible
+
+
+def list_reasons(tree: Tree) -> Iterator[Reason]:
+    """Too many blocks, missing ones, and blocks without a part that others have.
+
+    Lists of towers that have a layout are left to that.
+    """
+    learned, values = tree.expected.lists, tree.checkpoint.config_values
+    if learned is None or values is None:
+        return
+    names = tuple(_names(tree))
+    for counted in learned.counted(values, tree.expected.config_class, names):
+        if not _has_layout(tree, counted):
+            yield from _reasons(tree, counted, items(counted.name, names))
+
+
+def _names(tree: Tree) -> Iterator[str]:
+    """Modules, and their biases: quantizers store the rest in several ways."""
+    for name, module in tree.checkpoint.modules.items():
+        yield name
+        if "bias" in module.tensors:
+            yield module.tensor_names["bias"]
+
+
+def _has_layout(tree: Tree, counted: Counted) -> bool:
+    return any(
+        tower.layout is not None
+        and counted.path == f"{tower.layout.spec.settings}.{tower.layout.spec.count}"
+        for tower in tree.towers
+    )
+
+
+def _reasons(
+    tree: Tree, counted: Counted, stored: Mapping[int, Mapping[str, str]]
+) -> Iterator[Reason]:
+    declared = f"{counted.path} is {counted.number:,}"
+    extra = next((n for n in sorted(stored) if n >= counted.number), None)
+    if extra is not None:
+        which = visible(f"{counted.name}.{extra}")
+        yield Reason(f"builds no module for {which}: {declared}", tree.stops)
+    missing = next((n for n in range(counted.number) if n not in stored), None)
+    if missing is not None:
+        which = visible(f"{counted.name}.{missing}")
+        yield tree.unwritten(f"{which} is not stored, but {declared}")
+    if not counted.same:
+        return
+    every = {part for number, parts in stored.items() for part in parts}
+    for number, parts in sorted(stored.items()):
+        lost = min(every - parts.keys(), default=None) if number < counted.number else None
+        if lost is not None:
+            place = f"{counted.name}.{number}.{lost}"
+            yield tree.uninitialised(place, next(iter(parts.values())))
+            return
