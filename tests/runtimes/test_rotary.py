@@ -85,5 +85,42 @@ def test_a_config_class_may_put_another_type(runtime: str) -> None:
 
 
 def test_other_classes_and_releases_were_not_read() -> None:
-    assert rotary_for("vllm", "0.33.0", "DeepseekV3ForCausalLM") is None
+    other = rotary_for("vllm", "0.33.0", "DeepseekV3ForCausalLM")
+    assert other is not None
+    assert other.stop({"rope_parameters": {"rope_type": "made up"}}) is None
     assert rotary_for("vllm", "0.32.0", "LlamaForCausalLM") is None
+
+
+@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "DeepseekV3ForCausalLM"])
+@pytest.mark.parametrize(
+    ("types", "stops"),
+    [
+        (("linear", None), True),
+        (("linear", "yarn"), True),
+        (("linear", "linear"), False),
+        (("longrope", "su"), False),
+        (("default", "mrope"), False),
+    ],
+)
+def test_two_types_that_differ_stop_every_class_of_vllm(
+    architecture: str, types: tuple[str, str | None], *, stops: bool
+) -> None:
+    settings = {"factor": 2.0, "original_max_position_embeddings": 64, "mrope_section": [1]}
+    settings |= dict(zip(("rope_type", "type"), types, strict=True))
+    where = ("rope_scaling", "type")
+    rotary, config = known("vllm", architecture), {"rope_scaling": settings}
+    assert rotary.stop(config) == ((where, "other than rope_type") if stops else None)
+    within = rotary.stop({"vision_config": config})
+    assert within == ((("vision_config", *where), "other than rope_type") if stops else None)
+
+
+def test_of_the_two_types_sglang_reads_one() -> None:
+    settings = {"rope_type": "linear", "type": None, "factor": 2.0}
+    assert known("sglang").stop({"rope_scaling": settings}) is None
+
+
+def test_a_language_model_within_needs_its_type_in_vllm() -> None:
+    config = {"text_config": {"model_type": None, "rope_parameters": {"rope_type": "default"}}}
+    rotary = known("vllm", "Qwen2VLForConditionalGeneration")
+    assert rotary.stop(config) == (("text_config", "model_type"), "null")
+    assert rotary.stop({"text_config": {"rope_parameters": {"rope_type": "default"}}}) is None

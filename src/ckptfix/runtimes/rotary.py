@@ -21,6 +21,8 @@ from ckptfix.runtimes.toml_folder import facts_of
 _KEYS: Final = ("rope_scaling", "rope_parameters")
 """Keys of rotary settings, the one that counts first."""
 _TYPES: Final = ("rope_type", "type")
+_CONFIG: Final = "_config"
+_THETA: Final = "rope_theta"
 _NUMBERS: Final = ("int", "float", "bool")
 
 
@@ -40,6 +42,12 @@ class RotaryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Type -> keys that it cannot do without, and that no config class fills in."""
     renamed: dict[str, str] = {}
     """Another name of a type -> the type."""
+    agree: tuple[tuple[str, str], ...] | None = None
+    """Pairs of a `rope_type` and a `type` that may differ next to each other;
+    others stop every class. None where a release reads only one of them."""
+    needs_type: bool = False
+    """A language model's config within config.json that has rotary settings stops every class if
+    its `model_type` is null."""
     made_default: dict[str, tuple[str, ...]] = {}
     """Class -> types for which its config class puts `default`."""
 
@@ -56,16 +64,49 @@ class Rotary(Struct, frozen=True, eq=False):
         Args:
             values: config.json.
         """
+        if found := self._conflict(values) or self._untyped(values):
+            return found
         for path, part in self._parts(values):
             if found := self._stop(part):
                 where, kind = found
                 return (*path, *where), kind
         return None
 
+    def _conflict(self, values: Mapping[str, Any]) -> tuple[Path, str] | None:
+        """A type that is given twice, under both names, in config.json or a config within it."""
+        if self.file.agree is None:
+            return None
+        within = ((k, v) for k, v in values.items() if k.endswith(_CONFIG) and isinstance(v, dict))
+        for path, part in [((), values), *(((key,), part) for key, part in within)]:
+            key = next((key for key in _KEYS if part.get(key)), "")
+            settings = part.get(key)
+            if not isinstance(settings, dict):
+                continue
+            nested = {k: v for k, v in settings.items() if isinstance(v, dict)}
+            each = [((k,), v) for k, v in nested.items()] if nested else [((), settings)]
+            for where, one in each:
+                if one.keys() >= {*_TYPES} and not self._agree(one):
+                    return (*path, key, *where, "type"), "other than rope_type"
+        return None
+
+    def _untyped(self, values: Mapping[str, Any]) -> tuple[Path, str] | None:
+        for key, _ in NESTED_CONFIGS if self.file.needs_type else ():
+            part = values.get(key)
+            if not isinstance(part, dict) or part.keys().isdisjoint((*_KEYS, _THETA)):
+                continue
+            if part.get("model_type", "") is None:
+                return (key, "model_type"), "null"
+        return None
+
+    def _agree(self, settings: Mapping[str, Any]) -> bool:
+        types = tuple(settings[name] for name in _TYPES)
+        return types[0] == types[1] or types in (self.file.agree or ())
+
     def _parts(self, values: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         """(Path, config) of every language model."""
         if self.architecture in self.file.architectures:
             yield (), values
+        if self.architecture not in self.file.wrappers:
             return
         for key, _ in NESTED_CONFIGS:
             if isinstance(part := values.get(key), dict):
@@ -106,9 +147,7 @@ def rotary_for(runtime: str, version: str, architecture: str) -> Rotary | None:
 @cache
 def _rotary(runtime: str, architecture: str) -> Rotary | None:
     known = _read(runtime)
-    if known is None or architecture not in (*known.architectures, *known.wrappers):
-        return None
-    return Rotary(known, architecture)
+    return Rotary(known, architecture) if known else None
 
 
 @cache
