@@ -54,7 +54,7 @@ def stray_tensors(tree: Tree) -> Iterator[str]:
             return []
         of_format = _of_format(tree, module.name)
         biased = within not in unbiased and not never_biased(tree, module.name)
-        biased = biased or layout.may_be_biased(within)
+        biased = biased or (bool(tree.tower) and layout.may_be_biased(within))
         taken = _taken(tree, layout, within, of_format, biased=biased)
         if _stores_bias(tree, module):
             taken |= {"bias"}
