@@ -1,13 +1,14 @@
 """Learn where the model classes of a runtime release put the modules of a checkpoint.
 
-    tools/learn_places.py RUNTIME VERSION [--configs FOLDER] [--results FOLDER] [--root FOLDER]
+    tools/learn_places.py RUNTIME VERSION [ARCHITECTURE...] [--configs FOLDER] [--results FOLDER]
 
 Makes the learner's environment where it is missing, fetches the Python files of the wheel, builds
 every registered class there (`place_learner`), and writes what it did under
 `src/ckptfix/runtimes/RUNTIME/learned/`. Of a release between two that were learned, a class that
-does alike in both is not built, unless --all is given. Published configs are taken from
-FOLDER/<name>/config.json; none of them is kept. A run that was cut off goes on where it was:
-results are in $LEARN_HOME/learn/results unless --results says otherwise.
+does alike in both is not built, unless --all is given. If architectures are named, the others stay
+as they are recorded. Published configs are taken from FOLDER/<name>/config.json; none of them is
+kept. A run that was cut off goes on where it was: results are in $LEARN_HOME/learn/results unless
+--results says otherwise.
 Exit code 0; 2 if the environment or the runtime cannot be used.
 """
 
@@ -16,6 +17,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -99,13 +101,15 @@ def learn(arguments: argparse.Namespace, root: Path, results: Path, pin: str) ->
         command += ["--configs", folder]
     if arguments.other:
         command += ["--other", arguments.other]
-    if not arguments.all and arguments.version in known_releases(arguments.runtime):
+    names: Iterable[str] = arguments.architectures
+    all_of_them = arguments.all or arguments.version not in known_releases(arguments.runtime)
+    if not names and not all_of_them:
         registered = load_profile(arguments.runtime, arguments.version).architectures.keys()
         names = neighbours.to_build(arguments.runtime, arguments.version, registered)
         if not names:
             return  # without a name the learner would build all of them
-        for name in names:
-            command += ["--only", name]
+    for name in names:
+        command += ["--only", name]
     in_learner("place_learner", *command)
 
 
@@ -114,6 +118,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runtime", choices=("vllm", "sglang"))
     parser.add_argument("version")
+    parser.add_argument("architectures", nargs="*", metavar="ARCHITECTURE")
     parser.add_argument("--configs", type=Path, action="append", default=[], metavar="FOLDER")
     parser.add_argument("--results", type=Path, metavar="FOLDER")
     parser.add_argument("--root", type=Path, metavar="FOLDER", help="where the wheel is unpacked")
@@ -134,8 +139,11 @@ def main() -> int:
         return 2
     used = used_transformers(pin)
     built, found = writer.release_of(runtime, version, used, writer.read_results(results))
-    release = built if arguments.all else neighbours.completed(built)
     folder = REPOSITORY / "src" / "ckptfix" / "runtimes" / runtime / "learned"
+    if arguments.architectures:
+        release = writer.merged(folder, built)
+    else:
+        release = built if arguments.all else neighbours.completed(built)
     for line in writer.write(folder, release, found):
         print(line)
     print(writer.counts(release))

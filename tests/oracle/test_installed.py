@@ -5,12 +5,17 @@ from pathlib import Path
 
 import pytest
 
+import ckptfix
 from ckptfix.checkpoint.checkpoint import load_checkpoint
 from ckptfix.checkpoint.source import DirectorySource
 from ckptfix.installed.targets import targets_of
+from ckptfix.runtimes.loads import Answer
 from ckptfix.runtimes.verdict import judge
 from tests.builders import LLAMA_CONFIG, Shapes, whole_llama, write_checkpoint
+from tests.cases.packed import write
+from tests.cases.test_mistral import CASES
 from tests.conftest import FIXTURE_NAMES, FIXTURES
+from tests.ling import ling
 
 ORACLE = Path(os.environ.get("ORACLE_HOME") or Path.home() / ".cache" / "ckptfix-oracle")
 PATHS = {
@@ -84,3 +89,26 @@ def test_the_real_classes_answer_as_their_oracle_did(
     assert not differing
     assert len(every) >= LEAST_FIXTURES
     assert len(architectures) >= LEAST_ARCHITECTURES
+
+
+@pytest.mark.parametrize(
+    ("folder", "answer"), [("Mistral-Small-4-NVFP4", Answer.YES), ("renamed", Answer.NO)]
+)
+def test_sglang_tells_mistrals_own_format_by_the_path(
+    folder: str, answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(ORACLE / p) for p in PATHS["sglang"]))
+    directory = write(CASES["mistral-small-4-nvfp4"], tmp_path / folder)
+    [asked] = ckptfix.check(directory, runtimes=[f"sglang@{ORACLE / 'venv'}"]).runtimes
+    assert asked.loads is answer, asked.reasons
+
+
+@pytest.mark.parametrize("runtime", sorted(PATHS))
+def test_a_config_class_that_is_code_of_the_checkpoint(
+    runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(ORACLE / p) for p in PATHS[runtime]))
+    [asked] = ckptfix.check(
+        ling(tmp_path / "m"), runtimes=[f"{runtime}@{ORACLE / 'venv'}"]
+    ).runtimes
+    assert asked.loads is Answer.YES, asked.reasons

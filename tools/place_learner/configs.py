@@ -5,6 +5,7 @@ import inspect
 import json
 import re
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -264,11 +265,14 @@ def hinted(architecture: str, config: Config) -> Config:
     return config
 
 
-def write(config: Config, architecture: str, folder: Path, extra: Config) -> None:
-    """The config of one architecture, without dtype, its own quantization and remote code.
+def write(config: Config, architecture: str, extra: Config) -> Path:
+    """A new folder with the config of one architecture, without dtype, quantization, remote code.
 
-    Metadata of ModelOpt in `extra` goes to hf_quant_config.json too, as ModelOpt writes it.
+    Metadata of ModelOpt in `extra` goes to hf_quant_config.json too, as ModelOpt writes it. SGLang
+    tells Mistral's own format by the folder's name.
     """
+    named_for = "mistral-large-3_" if is_mistral(config) else "learn_"
+    folder = Path(tempfile.mkdtemp(prefix=named_for))
     left_out = ("dtype", "torch_dtype", "quantization_config", "auto_map")
     kept = {k: v for k, v in config.items() if k not in left_out}
     name = "params.json" if is_mistral(config) else "config.json"
@@ -281,3 +285,4 @@ def write(config: Config, architecture: str, folder: Path, extra: Config) -> Non
         metadata["kv_cache_quant_algo"] = "FP8" if "kv_cache_scheme" in metadata else None
         file = {"producer": metadata.pop("producer"), "quantization": metadata}
         (folder / "hf_quant_config.json").write_text(json.dumps(file), "utf-8")
+    return folder

@@ -164,7 +164,8 @@ def ask_and_load(
     }
     stored: dict[str, Tensors] = {}
     for kind, tensors in spellings(architecture, built, config, out):
-        if kind == "own" and any(load["lands"] for load in out["loads"].values()):
+        others = (load for name, load in out["loads"].items() if name != "own")
+        if kind == "own" and any(load["lands"] for load in others):
             continue
         try:
             loaded = trace.load(built, tensors)
@@ -224,7 +225,7 @@ def spellings(
     if tied and "saved" in kinds:
         yield "with_tied", {**kinds["saved"], **tied}
     layers = config.get("num_hidden_layers", variants.LAYERS)
-    for tensors in state_names.variants(state_names.of_runtime(built), layers):
+    for tensors in state_names.variants(built, layers):
         yield "own", tensors
         reached = out["loads"].get("own", {}).get("lands", ())
         if len(reached) > len(tensors) / 2:

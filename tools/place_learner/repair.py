@@ -1,8 +1,6 @@
 """Building with a config that lacks something: missing values are guessed, demands are obeyed."""
 
-import tempfile
 import time
-from pathlib import Path
 from typing import Any, Final
 
 from place_learner import configs, demands
@@ -45,8 +43,7 @@ def build(runtime: Any, config: Config, architecture: str, extra: Config, notes:
     """
     start = time.process_time()
     for _ in range(_STEPS):
-        folder = Path(tempfile.mkdtemp(prefix="learn_"))
-        configs.write(config, architecture, folder, extra)
+        folder = configs.write(config, architecture, extra)
         try:
             return runtime.build(folder, config, architecture)
         except Exception as error:

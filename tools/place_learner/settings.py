@@ -6,12 +6,10 @@ again and gets the same tensors. Values that the runtime does not read are left 
 
 import copy
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from place_learner import configs, forks, learning, repair
@@ -130,9 +128,8 @@ def _holders(loaded: Any, values: Any, name: str) -> Iterator[tuple[type, Config
 
 def build_plain(runtime: Any, config: Config, architecture: str) -> Built:
     """What the runtime builds with a config as it is; that stays as it was."""
-    folder = Path(tempfile.mkdtemp(prefix="learn_"))
     config = copy.deepcopy(config)
-    configs.write(config, architecture, folder, runtime.config_extra)
+    folder = configs.write(config, architecture, runtime.config_extra)
     return runtime.build(folder, config, architecture)
 
 

@@ -1,6 +1,5 @@
 """SGLang for the learner: a config that records, one build."""
 
-import importlib
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -71,12 +70,3 @@ class SglangRuntime(SglangModels, Recording):
     def inner(self, model: Any) -> list[str]:
         """None: only the tables of the outer class reach the metadata."""
         return []
-
-    def config_registry(self) -> Any:
-        """model_type -> config class, of those that SGLang brings."""
-        for module in ("hf_transformers.common", "hf_transformers_utils"):
-            try:
-                return importlib.import_module(f"sglang.srt.utils.{module}")._CONFIG_REGISTRY
-            except (ImportError, AttributeError):
-                continue  # it moved between releases
-        return {}

@@ -118,13 +118,15 @@ def _empty(shapes: Mapping[str, list[int]], dtype: Any) -> Tensors:
     return {name: torch.empty(s, dtype=dtype, device="meta") for name, s in shapes.items()}
 
 
-def variants(tensors: Tensors, layers: int) -> Iterator[Tensors]:
-    """The tensors under other usual spellings, the given one first.
+def variants(built: Built, layers: int) -> Iterator[Tensors]:
+    """The tensors of a model under other usual spellings, the runtime's own first.
 
     Drafts are stored differently from how they are built: their loaders put "model." before every
     name, or turn "mtp." into it, put the block's own name inside, or take the draft from the layer
-    after the last of the target's `layers`.
+    after the last of the target's `layers`. Classes for Mistral's own format have a table of its
+    names.
     """
+    tensors, own_names = of_runtime(built), _own_names(built.model)
     after_last = f"model.layers.{layers}."
     renames = (
         lambda name: name,
@@ -132,6 +134,7 @@ def variants(tensors: Tensors, layers: int) -> Iterator[Tensors]:
         lambda name: "mtp." + name.removeprefix("model."),
         lambda name: name.replace(".mtp_block.", "."),
         lambda name: after_last + name.removeprefix("model.").removeprefix("decoder."),
+        lambda name: _respelled(name, own_names),
     )
     seen: list[set[str]] = []
     for rename in renames:
@@ -139,6 +142,27 @@ def variants(tensors: Tensors, layers: int) -> Iterator[Tensors]:
         if set(renamed) not in seen:
             seen.append(set(renamed))
             yield renamed
+
+
+def _own_names(model: Any) -> list[tuple[re.Pattern[str], str]]:
+    """(its name, how it is stored), from the table of expressions that a class or an inner one has.
+
+    vllm 0.33.0 and sglang 0.5.23, `remapping` in mistral_large_3.py, which maps the other way.
+    """
+    out = []
+    for place, module in model.named_modules():
+        for stored, own in (getattr(type(module), "remapping", None) or {}).items():
+            start = re.escape(f"{place}." if place else "")
+            pattern = re.sub(r"\\\\(\d)", r"(?P<of_\1>\\w+)", re.escape(own))
+            between = re.split(r"\([^)]*\)", stored.replace(r"\.", "."))
+            filled = (f"\\g<of_{number}>{text}" for number, text in enumerate(between[1:], 1))
+            out.append((re.compile(start + pattern), between[0] + "".join(filled)))
+    return out
+
+
+def _respelled(name: str, own_names: list[tuple[re.Pattern[str], str]]) -> str:
+    found = ((pattern.fullmatch(name), template) for pattern, template in own_names)
+    return next((match.expand(template) for match, template in found if match), name)
 
 
 def _sizes(module: Any, last: str) -> Any:

@@ -48,6 +48,14 @@ def _id(record: TableRecord) -> str:
     return hashlib.sha256(msgspec.json.encode(record)).hexdigest()[:_ID_LENGTH]
 
 
+def merged(folder: Path, built: ReleaseRecord) -> ReleaseRecord:
+    """The recorded release with the architectures that were built now, unless that failed."""
+    before = _read(folder / f"{built.version}.json")
+    failed = {name: why for name, why in before.failed.items() if name not in built.architectures}
+    architectures = {**before.architectures, **built.architectures}
+    return msgspec.structs.replace(before, architectures=architectures, failed=failed)
+
+
 def write(folder: Path, release: ReleaseRecord, found: Mapping[str, TableRecord]) -> list[str]:
     """Put a release into the folder of its runtime; what changed, one line each.
 

@@ -70,6 +70,7 @@ class Process:
         tensors = checkpoint.table.tensors.items()
         return json.dumps(
             {
+                "path": f"{checkpoint.name} {checkpoint.where}",
                 "files": {name: text.text for name, text in checkpoint.documents.items()},
                 "tensors": {name: [t.dtype, list(t.shape)] for name, t in tensors},
                 "seconds": self.ask_seconds,

@@ -16,7 +16,6 @@ from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.config_classes import ConfigClass, class_for, needs_model_type, unknown_type
-from ckptfix.runtimes.config_classes.made_up import made_up
 from ckptfix.runtimes.equations import equations
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.learned.doubts import lacked
@@ -35,7 +34,7 @@ from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.runtimes.structure import Expected, Tree, class_reasons, structure_reasons
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.ties import tied_head
-from ckptfix.runtimes.tried import stray_config_for, tried_for
+from ckptfix.runtimes.tried import stray_config_for, tried_for, unsaid
 
 _HEAD: Final = ".lm_head"
 """Some releases look a name with this end up without what comes before it."""
@@ -97,7 +96,6 @@ def _expected(
     dropped, stopping = stored_tables(checkpoint, target, classes[0])
     tied, ties_differ = tied_head(checkpoint, target, spec, classes[0])
     known = _config_class(checkpoint, target)
-    lacks = lacked(checkpoint, _needs(family, target, classes[0]))
     expected = Expected(
         layout,
         built,
@@ -120,7 +118,7 @@ def _expected(
         sizes=sizes(target.runtime, target.profile_version, classes[0]),
         lists=lists(target.runtime, target.profile_version, classes[0]),
         equations=equations(target.runtime, target.profile_version, classes[0]),
-        lacks=(*lacks, *made_up(known, checkpoint.config_values)),
+        lacks=lacked(checkpoint, _needs(family, target, classes[0])),
     )
     return _that_counts(expected, checkpoint, family)
 
@@ -153,12 +151,13 @@ def config_reasons(checkpoint: Checkpoint, target: Target) -> tuple[Reason, ...]
 
 
 def _that_counts(expected: Expected, checkpoint: Checkpoint, family: Family) -> Expected:
-    """Without what says nothing about this config.json."""
+    """With what config.json lacks, and without what says nothing about it."""
     values = checkpoint.config_values
     is_typed = values is None or isinstance(values.get("model_type"), str)
     config = Tree(checkpoint, family, expected, has_config=True, kv_cache=True).config
     return replace(
         expected,
+        lacks=(*expected.lacks, *unsaid(expected.config_class, expected.tried, values)),
         built=tuple(built for built in expected.built if built.values or config.number(built.key)),
         needs_model_type=expected.needs_model_type and not is_typed,
     )

@@ -11,6 +11,8 @@ from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.checkpoint.model_config import NESTED_CONFIGS
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.config_classes import ConfigClass, class_for, stray_language_config
+from ckptfix.runtimes.config_classes.made_up import made_up
+from ckptfix.runtimes.config_classes.types import has_own_code
 from ckptfix.runtimes.learned.settings import Settings, of_model_type, of_same_class, settings
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.targets import Target
@@ -27,14 +29,25 @@ class Tried(Struct, frozen=True):
     """The wrapper may put values into this part: none is missed."""
     elsewhere: frozenset[Path] = frozenset()
     """Parts of this part that another class was tried with, of their own type."""
+    has_own_code: bool = False
+    """The config class is code of the checkpoint: what it has by default is not known."""
 
     def stops(self, values: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         """(Path in config.json, kind of the value there) of what the class cannot be built with."""
+        for path, kind in self._stopped(values):
+            if kind != "missing" or not (self.completes or self.has_own_code):
+                yield path, kind
+
+    def missed(self, values: Mapping[str, Any]) -> Iterator[str]:
+        """Keys, each with its path, that the class was seen to need."""
+        found = (path for path, kind in self._stopped(values) if kind == "missing")
+        return (".".join(map(str, path)) for path in found)
+
+    def _stopped(self, values: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         aliases = self.config_class.record.aliases if self.config_class else {}
         part = find_at(values, self.path)
         for path, kind in self.settings.stopped_by(part, aliases, self.elsewhere):
-            if kind != "missing" or not self.completes:
-                yield (*self.path, *path), kind
+            yield (*self.path, *path), kind
 
 
 def tried_for(checkpoint: Checkpoint, target: Target, classes: Sequence[str]) -> tuple[Tried, ...]:
@@ -86,7 +99,26 @@ def _tried(values: object, path: Path, target: Target, known: Settings | None) -
     own = class_for(rows, target.profile_version, model_type)
     other = class_for(rows, target.profile_version, known.record.model_type)
     is_same = own is not None and other is not None and own.record.reads_like(other.record)
-    return Tried(path, known, own) if model_type == known.record.model_type or is_same else None
+    if model_type != known.record.model_type and not is_same:
+        return None
+    has_code = own is None and not path and isinstance(values, dict) and has_own_code(values)
+    return Tried(path, known, own, has_own_code=has_code)
+
+
+def unsaid(
+    known: ConfigClass | None, every: Sequence[Tried], values: Mapping[str, Any] | None
+) -> Iterator[str]:
+    """Keys, each with its path, of which only the config class knows what counts without them.
+
+    Args:
+        known: the class that reads config.json, where it is recorded.
+        every: what was tried of the model classes.
+        values: config.json.
+    """
+    yield from made_up(known, values)
+    for tried in every:
+        if tried.has_own_code:
+            yield from tried.missed(values or {})
 
 
 def stray_config_for(checkpoint: Checkpoint, target: Target) -> str:

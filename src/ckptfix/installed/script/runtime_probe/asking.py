@@ -1,6 +1,7 @@
 """One question: build the class for a checkpoint, load its tensors on meta, report the outcome."""
 
 import json
+import re
 import traceback
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,8 @@ _DTYPES: Final = {
 _CONFIG: Final = "config.json"
 _PARAMS: Final = "params.json"
 """In its place in Mistral's own format."""
+_PATH: Final = 200
+"""Characters of the checkpoint's path that a folder's name can have."""
 _STOOD_IN: Final = "stubbed op"
 NO_NETWORK: Final = "ckptfix queries it without a network"
 _HERE: Final = str(Path(__file__).parent)
@@ -50,8 +53,10 @@ class Asker:
 
         files = dict(question["files"])
         file = _PARAMS if _PARAMS in files else _CONFIG
-        if file == _PARAMS and not self.models.reads_params:
-            return {"failed": f"{_PARAMS} was not tried"}
+        if file == _PARAMS:
+            # SGLang tells Mistral's own format by the path.
+            folder /= re.sub(r"\W+", "-", question["path"])[-_PATH:]
+            folder.mkdir()
         config = json.loads(files[file])
         notes: list[str] = self.models.spellings(config)
         left_out: tuple[str, ...] = ()

@@ -3,7 +3,8 @@
 The runtime is imported once; each question is answered in a child process, so that whatever a class
 changes or breaks does not affect the next one. What the runtime prints goes to stderr.
 
-Question: `files` {name: text}, `tensors` {name: [dtype, shape]}, `seconds`, `memory` in bytes.
+Question: `path` of the checkpoint, `files` {name: text}, `tensors` {name: [dtype, shape]},
+`seconds`, `memory` in bytes.
 Answers are described in `ckptfix.runtimes.installed.answer`.
 """
 

@@ -1,6 +1,8 @@
 """Configs whose class is code in the checkpoint: plain attributes replace it."""
 
-from typing import Any
+from typing import Any, Final
+
+_ROPE: Final = frozenset({"rope_theta", "rope_scaling"})
 
 
 def note(config: dict[str, Any], known: Any) -> list[str]:
@@ -67,6 +69,9 @@ def _flat() -> Any:
                     given[key] = value if key == "quantization_config" else Part(**value)
                 elif key.endswith("_configs") and isinstance(value, list):
                     given[key] = [_Attributes.of(part) for part in value]
+            # As classes written for transformers 4 do: 5 makes rope_parameters of what it finds.
+            for key in _ROPE & given.keys():
+                setattr(self, key, given.pop(key))
             super().__init__(**given)
 
     return Plain

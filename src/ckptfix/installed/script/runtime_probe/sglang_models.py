@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import importlib
 import inspect
 import json
 import sys
@@ -14,6 +15,7 @@ from runtime_probe.built import Built, Kinds
 from runtime_probe.class_imports import CaughtBySglang
 from runtime_probe.listening import Call, by_layer, listen
 from runtime_probe.meta_mode import mode
+from runtime_probe.remote_configs import note, register_plain_config
 
 _ABSENT: Final = (
     *("sgl_kernel", "flashinfer", "tilelang", "cutlass", "deep_gemm", "decord", "nvtx", "torchao"),
@@ -83,8 +85,6 @@ class SglangModels:
 
     radio = "sglang.srt.configs.radio"
     """Where the sizes of RADIO towers are."""
-    reads_params = False
-    """Builds classes from a params.json too."""
     recorder: Any = None
     """A quantization config for checkpoints without one; None: then there are no lookups."""
     respells = False
@@ -108,7 +108,16 @@ class SglangModels:
 
     def spellings(self, config: dict[str, Any]) -> list[str]:
         """What is read differently from how it is written."""
-        return []
+        return note(config, self.config_registry())
+
+    def config_registry(self) -> Any:
+        """model_type -> config class, of those that SGLang brings."""
+        for module in ("hf_transformers.common", "hf_transformers_utils"):
+            try:
+                return importlib.import_module(f"sglang.srt.utils.{module}")._CONFIG_REGISTRY
+            except (ImportError, AttributeError):
+                continue  # it moved between releases
+        return {}
 
     def layer_kinds(self) -> Kinds:
         """The layer classes."""
@@ -132,14 +141,16 @@ class SglangModels:
         return self.registry.resolve_model_cls([architecture])[0]
 
     def build(self, folder: Path, config: dict[str, Any], architecture: str) -> Built:
-        """The real class from a folder with a config.json."""
+        """The real class from a folder with a config.json or a params.json."""
         import torch
         from sglang.srt.model_loader.utils import set_default_torch_dtype
 
-        if self.respells:
+        register_plain_config(config, self.config_registry())
+        if self.respells and (folder / "config.json").is_file():
             _spell_as_sglang(folder / "config.json")
         hf_config, quant = self._configs(str(folder), architecture)
-        model_class = self.model_class(architecture)
+        # Mistral's own format names no architecture: SGLang finds it.
+        model_class = self.model_class(architecture or hf_config.architectures[0])
         packed = getattr(model_class, "packed_modules_mapping", None) or {}
         if quant is None and self.recorder is not None:
             quant = self.recorder()
@@ -171,9 +182,7 @@ class SglangModels:
 
         if not self.started:
             self._start(folder)
-        text = (Path(folder) / "config.json").read_text("utf-8")
-        other = Path(folder) / "hf_quant_config.json"
-        quantized = "quantization_config" in json.loads(text) or other.exists()
+        quantized = _is_quantized(Path(folder))
         try:
             model_config = ModelConfig(folder, dtype="bfloat16")
         except Exception:
@@ -187,7 +196,8 @@ class SglangModels:
         read = loader._get_quantization_config
         tables: tuple[Any, ...] = ()
         if "packed_modules_mapping" in inspect.signature(read).parameters:
-            tables = _tables(self.model_class(architecture))
+            found = architecture or model_config.hf_config.architectures[0]
+            tables = _tables(self.model_class(found))
         quant = read(model_config, LoadConfig(), *tables)
         if quant is None:
             raise RuntimeError("no quantization config from this metadata")
@@ -207,6 +217,16 @@ class SglangModels:
         self.started = True
         with mode():
             sglang_start.groups(arguments)
+
+
+def _is_quantized(folder: Path) -> bool:
+    """True if one of the files that SGLang reads declares a quantization."""
+    keys: set[str] = set()
+    for name in ("config.json", "params.json"):
+        if (folder / name).is_file():
+            keys |= json.loads((folder / name).read_text("utf-8")).keys()
+    declared = keys & {"quantization_config", "quantization"}
+    return bool(declared) or (folder / "hf_quant_config.json").exists()
 
 
 def _tables(model_class: Any) -> tuple[Any, Any]:

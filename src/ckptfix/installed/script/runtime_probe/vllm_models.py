@@ -46,8 +46,6 @@ class VllmModels:
 
     radio = "vllm.transformers_utils.configs.radio"
     """Where the sizes of RADIO towers are."""
-    reads_params = True
-    """Builds classes from a params.json too."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
