@@ -20,6 +20,9 @@ RELEASES = ("vllm==0.33.0", "sglang==0.5.23")
         ({"moe_intermediate_size": None}, ("no", "no")),
         ({"partial_rotary_factor": None}, ("yes", "no")),
         ({"num_hidden_layers": 4}, ("no", "no")),
+        # The rows of a learned class do not say which layers have experts.
+        ({"first_k_dense_replace": 2}, ("unknown", "unknown")),
+        ({"first_k_dense_replace": 0}, ("unknown", "unknown")),
         # What its class, which is code of the checkpoint, has by default is not known.
         ({"n_group": ...}, ("yes", "unknown")),
         ({"num_experts": ...}, ("unknown", "unknown")),

@@ -18,6 +18,7 @@ from ckptfix.checkpoint.formats.format import Format
 from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.runtimes.draft_classes import is_draft
 from ckptfix.runtimes.learned.placing import row_of
+from ckptfix.runtimes.learned.sparse_layers import misplaced, stored_layers
 from ckptfix.runtimes.learned.store import Learned
 from ckptfix.runtimes.learned.table import Table, mask, numbers_of, split
 from ckptfix.text import visible
@@ -32,6 +33,8 @@ _PROOFS: Final[Mapping[str, str]] = {
 _MIXED: Final = "m"
 _LAYERS: Final = ".layers.#"
 """`structure` checks the number of these blocks."""
+_NUMBER_OF_BLOCKS: Final = "n_layer"
+"""Key of older config classes for num_hidden_layers."""
 _OF_MODEL: Final = re.compile(r"(?:^|\.)(?:embed_tokens|lm_head|shared_head\.head)\.weight\Z")
 _QUANTIZABLE: Final = ("linear", "experts", "head")
 
@@ -122,6 +125,7 @@ class Doubts(Struct, frozen=True, dict=True):
             map(never_without, self.lacks),
             self._names(),
             self._shapes(),
+            misplaced(self.checkpoint.config, stored_layers(self._blocks)),
             self._head(),
             quantized,
             self._cache(),
@@ -225,7 +229,8 @@ class Doubts(Struct, frozen=True, dict=True):
         return is_draft(self.learned.runtime, self.learned.architecture)
 
     def _numbers(self, numbers: Mapping[str, set[int]]) -> Iterator[str]:
-        number = self.checkpoint.config.num_hidden_layers
+        config = self.checkpoint.config
+        number = config.num_hidden_layers or config.number(_NUMBER_OF_BLOCKS)
         for pattern, found in numbers.items():
             observed = set(self.table.record.blocks[pattern].numbers or range(len(found)))
             # Draft layers are numbered from 0, or after the layers of the model.
@@ -237,7 +242,7 @@ class Doubts(Struct, frozen=True, dict=True):
             return
         counted = any(pattern.endswith(_LAYERS) for pattern in numbers)
         if number is not None and not counted and number not in map(len, numbers.values()):
-            yield f"num_hidden_layers is {number:,}, but no block is stored that often"
+            yield f"{number:,} layers are declared, but no block is stored that often"
 
     def _quantized(self, quantized: Mapping[str, str], *, mixed: bool) -> Iterator[str]:
         modules = self.checkpoint.modules
