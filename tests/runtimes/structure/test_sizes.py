@@ -1,12 +1,16 @@
 """Sizes and dtypes of tensors against those that follow from config.json."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ckptfix.operations.check import check
 from ckptfix.runtimes.loads import Answer, Effect
 from tests.builders import bf16
+from tests.conftest import DATA
 from tests.runtimes.structure.models import BOTH, FP8, NVFP4, llama, loads, qwen_moe, reasons_of
 
 
@@ -91,3 +95,24 @@ def test_a_narrow_mlp_is_padded_by_sglang_only(tmp_path: Path) -> None:
     config = {"hidden_size": 32, "intermediate_size": 64}
     assert loads(tmp_path / "s", "sglang", llama(), config).answer is Answer.YES
     assert "implies 64 x 32" in reasons_of(loads(tmp_path / "v", "vllm", llama(), config))
+
+
+@pytest.mark.parametrize(
+    ("heads", "said"),
+    [
+        (1, "loads only a part: {}k_proj has 32 outputs, but config.json implies 16"),
+        (4, "stops: {}k_proj has 32 outputs, but config.json implies 64"),
+    ],
+)
+def test_packed_codes_have_as_many_outputs_as_config_json_implies(
+    tmp_path: Path, heads: int, said: str
+) -> None:
+    """VLLM 0.33.0 cuts the first; RuntimeError: start (0) + length exceeds dimension size."""
+    directory = shutil.copytree(DATA / "quantizers" / "ar-qwen25vl-w4a16", tmp_path / "packed")
+    config = json.loads((directory / "config.json").read_text())
+    assert config["text_config"]["num_key_value_heads"] == 2
+    config["text_config"]["num_key_value_heads"] = heads
+    (directory / "config.json").write_text(json.dumps(config))
+    [verdict] = check(directory, runtimes=["vllm==0.33.0"]).verdicts
+    reasons = "; ".join(map(str, verdict.loads.reasons))
+    assert said.format("model.layers.0.self_attn.") in reasons

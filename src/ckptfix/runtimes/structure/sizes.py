@@ -36,6 +36,7 @@ _OF_HEADS: Final = (
 layer stores; those of an MLP whose parts are short alike change no result."""
 FILLED_UP: Final = "fills it up with zeros"
 Sizes = tuple[int | None, ...]
+_MATRIX: Final = 2
 _UNPACKED: Final = ("BF16", "F16", "F32", "F8_E4M3")
 
 
@@ -45,9 +46,14 @@ def size_reasons(tree: Tree) -> Iterator[Reason]:
     seen: set[tuple[str, ...]] = set()
     for (within, _), module in tree.firsts.items():
         sizes, stored = _sizes_of(tree, within), stored_shape(tree, module)
-        if not sizes or stored is None or sizes in seen:
+        if not sizes or sizes in seen:
             continue
         expected = tuple(size_in(size, tree.config) for size in sizes)
+        if stored is None:
+            if reason := _packed_reason(tree, module, expected):
+                seen.add(sizes)
+                yield reason
+            continue
         if len(stored) == len(expected) and all(
             _fits(tree, module, axis, size, wanted)
             for axis, (size, wanted) in enumerate(zip(sizes, expected, strict=True))
@@ -133,6 +139,24 @@ def stored_shape(tree: Tree, module: Module) -> tuple[int, ...] | None:
         experts, out, columns = stored.logical_shape
         return experts, columns, out
     return stored.logical_shape or weight.shape
+
+
+def _packed_reason(tree: Tree, module: Module, expected: Sizes) -> Reason | None:
+    """Outputs of a matrix of packed codes; its inputs depend on the bits of each code.
+
+    The tensors alone may fit formats of several numbers of bits. Both loaders take the first
+    outputs of a larger tensor, and stop where there are too few (vllm 0.33.0, sglang 0.5.23).
+    """
+    fits = tree.checkpoint.formats[module.name].fits
+    rows = {fit.logical_shape[0] for fit in fits if len(fit.logical_shape) == _MATRIX}
+    if len(rows) != 1 or len(expected) != _MATRIX or expected[0] in (None, *rows):
+        return None
+    [stored], wanted = rows, expected[0] or 0
+    text = f"{visible(module.name)} has {stored:,} outputs, but config.json implies {wanted:,}"
+    if stored < wanted:
+        return Reason.stop(text, tensor=module.name, of_first=True)
+    text = f"loads only a part: {text}"
+    return Reason(text, Effect.WRONG_WEIGHTS, tensor=module.name, of_first=True)
 
 
 def _sizes_of(tree: Tree, within: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from ckptfix.runtimes.structure.tree import Tree, ordered, some
 from ckptfix.text import visible
 
 _PACKED: Final = "qkv_proj"
+_ATTENTION: Final = "self_attn"
 _CROSS: Final = ".encoder_attn."
 """Attention of a decoder to an encoder."""
 _CODES: Final = ("F8_E4M3", "F8_E5M2", "U8", "I8")
@@ -105,6 +106,7 @@ def _may_hold(part: Tree, name: str, at: str) -> bool:
     block, _, last = at.rpartition(".")
     return (
         last == _PACKED
+        and block.endswith(_ATTENTION)
         and not part.tower
         and not part.runtime.drops_strays
         and part.expected.loads_kv_scales
