@@ -78,15 +78,15 @@ def missing(runtime: str) -> list[str]:
 def add_one(arguments: argparse.Namespace, version: str) -> int:
     """Fetch, read, learn, write; the exit code."""
     try:
-        root = (arguments.root or fetched(arguments.runtime, version)).resolve()
+        root = arguments.root or fetched(arguments.runtime, version)
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     learner: list[str | Path] = ["--results", arguments.results] if arguments.results else []
     for folder in arguments.configs:
         learner += ["--configs", folder]
-    code = add(arguments.runtime, version, root, learner)
-    if code != 2 and not arguments.root:
+    code = add(arguments.runtime, version, root.resolve(), learner)
+    if code != 2 and not arguments.root and not root.is_symlink():  # what it points to is not ours
         shutil.rmtree(root)
         root.with_name(f"{root.name}.sha256").unlink(missing_ok=True)
     return code

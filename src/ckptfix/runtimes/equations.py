@@ -27,8 +27,10 @@ class Equation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Releases that compare them, a PEP 440 specifier."""
     key: str
     """Path of a number in config.json, joined by dots."""
-    equals: str
+    equals: str = ""
     """What it must be, as sizes in layouts."""
+    multiple_of: str = ""
+    """What must divide it, where nothing must be equal to it."""
 
 
 class EquationsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,7 +69,11 @@ def unequal(
         return
     config = ModelConfig(values=known.flat(values) if known else dict(flattened(values)))
     for equation in compared:
-        found, wanted = (size_in(text, config) for text in (equation.key, equation.equals))
-        if found is not None and wanted is not None and found != wanted:
+        other = equation.equals or equation.multiple_of
+        found, wanted = (size_in(text, config) for text in (equation.key, other))
+        if found is None or wanted is None or found == wanted:
+            continue
+        if equation.equals or (wanted and found % wanted):
+            what = "" if equation.equals else "a multiple of "
             is_ = f"{equation.key} of config.json is {found:,}"
-            yield Reason.stop(f"{is_}, but it must be {wanted:,}: {equation.equals}")
+            yield Reason.stop(f"{is_}, but it must be {what}{wanted:,}: {other}")
