@@ -79,7 +79,10 @@ def test_sglang_reads_params_json_of_some_names_only(
     assert unnamed.startswith("no, stops while loading: there is no config.json")
     assert ("--model-config-parser mistral" in unnamed) is option
     named = said(made("mistral-large-3-nvfp4", tmp_path / "Mistral-Large-3-NVFP4"), release)
-    assert named.startswith("unknown, how it lays out PixtralForConditionalGeneration")
+    reads = "how it lays out PixtralForConditionalGeneration"
+    # The class was learned in the newest release, but not with compressed-tensors.
+    metadata = "how this release reads metadata of compressed-tensors is not known"
+    assert named.startswith(f"unknown, {metadata if release == SGLANG else reads}")
 
 
 def test_sglang_stops_at_compressed_tensors_under_mistrals_own_key(tmp_path: Path) -> None:

@@ -56,8 +56,16 @@ def _next_to_weight(tree: Tree, module: Module) -> Iterator[str]:
         return
     for role in module.tensors:
         may_be = role in _ANYWHERE or role in tree.takes or f"{masked}.{role}" in known
-        if not may_be and (role != "bias" or never_biased(tree, module.name)):
+        is_odd = role != "bias" or (
+            _follows_config(tree, module) and never_biased(tree, module.name)
+        )
+        if not may_be and is_odd:
             yield role
+
+
+def _follows_config(tree: Tree, module: Module) -> bool:
+    """False in a tower, whose config class may have biases by default, and config.json no key."""
+    return not tree.base or module.name in tree.below
 
 
 def _in_block(tree: Tree, module: Module) -> Iterator[str]:
