@@ -2,18 +2,36 @@
 
 import gzip
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.cases.packed import write
 from tests.conftest import DATA
 from tests.replay import RELEASES, ask, complaint
+
+MISSING: Final = object()
 
 
 def exports(name: str) -> dict[str, dict[str, Any]]:
     """Slug -> the line of `tests/data/NAME.jsonl.gz`: files, headers, what each runtime did."""
     packed = gzip.decompress((DATA / f"{name}.jsonl.gz").read_bytes()).decode()
     return {line["slug"]: line for line in map(json.loads, packed.splitlines())}
+
+
+def changed(line: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A line with values at paths in its config.json; MISSING takes a key away."""
+    config = json.loads(line["files"]["config.json"])
+    for path, value in values.items():
+        *within, key = path.split(".")
+        holder = config
+        for part in within:
+            holder = holder.setdefault(part, {})
+        if value is MISSING:
+            holder.pop(key, None)
+        else:
+            holder[key] = value
+    return {**line, "files": {**line["files"], "config.json": json.dumps(config)}}
 
 
 def contradictions(line: dict[str, Any], tmp_path: Path) -> str:

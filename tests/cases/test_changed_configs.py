@@ -12,31 +12,18 @@ from typing import Any, Final
 
 import pytest
 
-from tests.cases.exports import exports
+from tests.cases.exports import MISSING, changed, exports
 from tests.cases.packed import write
 from tests.conftest import DATA
 from tests.replay import ask
 
 EXPORTS = exports("architectures")
-MISSING: Final = "(missing)"
+TAKEN_AWAY: Final = "(missing)"
 EXCLUDES_ALL: Final = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["*"]}
 """Of rows that are `plain`: most quantized exports load in one of the runtimes only."""
 ROWS: Final[dict[str, list[dict[str, Any]]]] = defaultdict(list)
 for row in json.loads((DATA / "changed_configs.json").read_text()):
     ROWS[row["slug"]].append(row)
-
-
-def with_changes(config: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
-    """A config with values at paths; `(missing)` takes the key away."""
-    for path, value in changed.items():
-        *within, key = path.split(".")
-        holder = config
-        for part in within:
-            holder = holder.setdefault(part, {})
-        holder.pop(key, None)
-        if value != MISSING:
-            holder[key] = value
-    return config
 
 
 def plain(shards: dict[str, Any]) -> dict[str, Any]:
@@ -62,13 +49,12 @@ def plain(shards: dict[str, Any]) -> dict[str, Any]:
 def test_no_answer_contradicts_what_a_release_did(slug: str, tmp_path: Path) -> None:
     line, wrong = EXPORTS[slug], []
     for number, row in enumerate(ROWS[slug]):
-        config = with_changes(json.loads(line["files"]["config.json"]), row["changed"])
-        files, shards = {**line["files"]}, line["shards"]
+        values = {k: MISSING if v == TAKEN_AWAY else v for k, v in row["changed"].items()}
+        case = changed(line, values)
         if row.get("plain"):
-            config["quantization_config"] = EXCLUDES_ALL
-            files, shards = {}, plain(shards)
-        files["config.json"] = json.dumps(config)
-        case = {**line, "files": files, "shards": shards}
+            case = changed(case, {"quantization_config": EXCLUDES_ALL})
+            only_config = {"config.json": case["files"]["config.json"]}
+            case = {**case, "files": only_config, "shards": plain(line["shards"])}
         folder = write(case, tmp_path / str(number))
         got = ask(folder, tuple(row["loads"]))
         for release, loads in row["loads"].items():

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases.exports import changed
 from tests.cases.packed import write
 from tests.cases.test_architectures import LINES
 from tests.conftest import DATA
@@ -42,16 +43,9 @@ def _parameter(case: dict[str, Any]) -> Any:
 def test_no_answer_contradicts_what_a_release_did(case: dict[str, Any], tmp_path: Path) -> None:
     line, release = LINES[case["export"]], case["release"]
     line = line if case.get("cache", True) else _without_cache(line)
-    config = json.loads(line["files"]["config.json"])
-    for path, value in case.get("config", {}).items():
-        *parts, key = path.split(".")
-        holder = config
-        for part in parts:
-            holder = holder[part]
-        holder[key] = value
-    files = {**line["files"], "config.json": json.dumps(config)}
+    line = changed(line, case.get("config", {}))
     shards = dict(_reshaped(shard, case.get("shapes", {})) for shard in line["shards"].items())
-    got = ask(write({**line, "files": files, "shards": shards}, tmp_path / "case"), (release,))
+    got = ask(write({**line, "shards": shards}, tmp_path / "case"), (release,))
     if got[release].answer != "unknown":
         loads, why = case["loads"], case["why"]
         wrong = complaint(release, _named(case), "", loads=loads, why=why, got=got[release])

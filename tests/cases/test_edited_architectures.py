@@ -4,14 +4,13 @@ Norms that no class has and draft layers under other names, names of the runtime
 experts as one tensor for each projection. Recorded by `tools/record_architectures.py`.
 """
 
-import json
 from pathlib import Path
 
 import pytest
 
 from ckptfix.operations.check import check
 from ckptfix.runtimes.loads import Effect
-from tests.cases.exports import contradictions, exports
+from tests.cases.exports import changed, contradictions, exports
 from tests.cases.packed import write
 from tests.replay import ask
 
@@ -42,9 +41,7 @@ def test_what_comes_of_fused_experts(
 
 def test_an_object_that_the_class_of_a_tower_needs(tmp_path: Path) -> None:
     line = LINES["MiniMaxM3SparseForConditionalGeneration-nvfp4-compression-missing"]
-    config = json.loads(line["files"]["config.json"])
-    config["vision_config"]["img_token_compression_config"] = {}
-    files = {**line["files"], "config.json": json.dumps(config)}
-    for name, given, said in (("without", line["files"], True), ("with", files, False)):
-        for got in ask(write({**line, "files": given}, tmp_path / name)).values():
+    given = changed(line, {"vision_config.img_token_compression_config": {}})
+    for name, made, said in (("without", line, True), ("with", given, False)):
+        for got in ask(write(made, tmp_path / name)).values():
             assert ("img_token_compression_config" in " ".join(got.reasons)) is said

@@ -3,12 +3,11 @@
 A release that loads the export as it is stops at each, or leaves parameters unwritten.
 """
 
-import json
 from pathlib import Path
 
 import pytest
 
-from tests.cases.exports import exports
+from tests.cases.exports import changed, exports
 from tests.cases.packed import write
 from tests.replay import ask
 
@@ -35,11 +34,7 @@ def test_another_number_is_no_yes_where_the_class_has_other_tensors_or_stops(
     slug: str, key: str, value: int, tmp_path: Path
 ) -> None:
     line = LINES[slug]
-    config = json.loads(line["files"]["config.json"])
     before = ask(write(line, tmp_path / "before"))
-    *part, last = key.split(".")
-    (config[part[0]] if part else config)[last] = value
-    files = {**line["files"], "config.json": json.dumps(config)}
-    after = ask(write({**line, "files": files}, tmp_path / "after"))
+    after = ask(write(changed(line, {key: value}), tmp_path / "after"))
     assert "yes" in {got.answer for got in before.values()}
     assert not [release for release, got in after.items() if got.answer == "yes"]

@@ -3,13 +3,12 @@
 Recorded by `tools/record_settings.py`; the unchanged exports load.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cases.exports import contradictions, exports
+from tests.cases.exports import MISSING, changed, contradictions, exports
 from tests.cases.packed import write
 from tests.replay import ask, complaint
 
@@ -31,7 +30,7 @@ def test_no_answer_contradicts_what_a_release_did(slug: str, tmp_path: Path) -> 
 def test_nor_where_one_value_is_changed(slug: str, number: int, tmp_path: Path) -> None:
     line = LINES[slug]
     change = line["changes"][number]
-    got = ask(write(changed(line, change), tmp_path / slug))
+    got = ask(write(with_change(line, change), tmp_path / slug))
     complaints = [
         complaint(
             release,
@@ -47,14 +46,7 @@ def test_nor_where_one_value_is_changed(slug: str, number: int, tmp_path: Path) 
     assert not any(complaints), "\n".join(filter(None, complaints))
 
 
-def changed(line: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+def with_change(line: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     """The checkpoint with a value put into its config.json."""
-    config = json.loads(line["files"]["config.json"])
-    holder, (*within, key) = config, change["path"].split(".")
-    for part in within:
-        holder = holder[part]
-    if change["kind"] == "missing":
-        del holder[key]
-    else:
-        holder[key] = change["value"]
-    return {**line, "files": {**line["files"], "config.json": json.dumps(config)}}
+    value = MISSING if change["kind"] == "missing" else change["value"]
+    return changed(line, {change["path"]: value})

@@ -120,11 +120,12 @@ class DirectorySource(Struct, frozen=True):
         return os.path.lexists(self.root / name)
 
     def below(self) -> Iterator[str]:
-        """Paths of the files in its folders; links to folders are not followed."""
+        """Paths of the files in its folders, in order; links to folders are not followed."""
         for folder, folders, files in os.walk(self.root):
             folders.sort()
-            if folder != str(self.root):
-                yield from (str(Path(folder, name).relative_to(self.root)) for name in files)
+            where = Path(folder).relative_to(self.root)
+            if where.parts:
+                yield from (str(where / name) for name in sorted(files))
 
     def path(self, name: str) -> Path:
         """The real path of one file, checked to be a regular file of this checkpoint.

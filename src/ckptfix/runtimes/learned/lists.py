@@ -17,6 +17,7 @@ from ckptfix.runtimes.learned.release_file import release_file
 
 FOLDER: Final = "lists"
 _TYPE: Final = "model_type"
+_IN_LIST: Final = re.compile(r"([^\d]*?)\.(\d{1,9})\.")
 
 
 class ListsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -43,6 +44,8 @@ class Counted(Struct, frozen=True):
     """The value of the number at that path, or its default."""
     same: bool
     """All items have the same modules."""
+    items: Mapping[int, Mapping[str, str]]
+    """Number of an item -> what is stored below it, by its name there."""
 
 
 class Lists(Struct, frozen=True, eq=False):
@@ -53,7 +56,7 @@ class Lists(Struct, frozen=True, eq=False):
     def counted(
         self, values: Mapping[str, Any], known: ConfigClass | None, names: Iterable[str]
     ) -> Iterator[Counted]:
-        """The lists of a checkpoint whose length is known.
+        """The stored lists whose length is known.
 
         Args:
             values: config.json.
@@ -64,35 +67,20 @@ class Lists(Struct, frozen=True, eq=False):
         flat = known.flat(values) if known else dict(flattened(values))
         if not all(self._has(flat, path, type_) for path, type_ in record.model_types.items()):
             return
-        stored = {found[1] for name in names if (found := _IN_LIST.match(name))}
-        for path, lists in record.counts.items():
+        paths = {name: path for path, lists in record.counts.items() for name in lists}
+        stored: dict[str, dict[int, dict[str, str]]] = {}
+        for name in names:
+            if (at := _IN_LIST.match(name)) and at[1] in paths:
+                items = stored.setdefault(at[1], {})
+                items.setdefault(int(at[2]), {})[name[at.end() :]] = name
+        for name, path in paths.items():
             number = flat.get(path)
-            if isinstance(number, bool) or not isinstance(number, int):
-                continue
-            for name in stored.intersection(lists):
-                yield Counted(name, path, number, name not in record.differ)
+            if name in stored and isinstance(number, int) and not isinstance(number, bool):
+                yield Counted(name, path, number, name not in record.differ, stored[name])
 
     def _has(self, flat: Mapping[str, Any], path: str, type_: str) -> bool:
         given = flat.get(path)
         return given == type_ or (given is None and path != _TYPE and self.record.of_library)
-
-
-_IN_LIST: Final = re.compile(r"([^\d]*?)\.(\d{1,9})\.")
-
-
-def items(name: str, names: Iterable[str]) -> dict[int, dict[str, str]]:
-    """Number of an item of a list -> what is stored below it, by its name there.
-
-    Args:
-        name: of the list.
-        names: of all that is stored.
-    """
-    found: dict[int, dict[str, str]] = {}
-    for stored in names:
-        at = _IN_LIST.match(stored)
-        if at and at[1] == name:
-            found.setdefault(int(at[2]), {})[stored[at.end() :]] = stored
-    return found
 
 
 @cache

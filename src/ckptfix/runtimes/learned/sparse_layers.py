@@ -5,12 +5,11 @@ vllm/model_executor/models/{bailing_moe,deepseek_v2,ernie45_moe}.py; sglang 0.5.
 sglang/srt/models/{bailing_moe,deepseek_v2,ernie4}.py.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, Final
 
 from ckptfix.checkpoint.model_config import ModelConfig
 
-Values = Mapping[str, Any]
 _FIRST: Final = "first_k_dense_replace"
 _EVERY: Final = "moe_layer_freq"
 _START: Final = "moe_layer_start_index"
@@ -19,30 +18,18 @@ _INTERVAL: Final = "moe_layer_interval"
 _LAYERS: Final = "layers"
 
 
-def sparse_by(config: Values) -> tuple[str, Callable[[int], bool]] | None:
-    """The key that decides, and whether a layer has experts by it; None where no such key counts.
-
-    Args:
-        config: of the language model.
-    """
-    if isinstance(first := config.get(_FIRST), int):
-        every = config.get(_EVERY) or 1
-        if isinstance(every, int):
-            return _FIRST, lambda layer: layer >= first and layer % every == 0
+def _has_by(key: str, config: Mapping[str, Any], layer: int) -> bool | None:
+    """Whether a layer has experts by a key and what goes with it; None where that is not known."""
+    first, every = config.get(key), config.get(_EVERY) or 1
+    if not isinstance(first, int):
         return None
-    if isinstance(start := config.get(_START), int):
-        end, interval = config.get(_END), config.get(_INTERVAL, 1)
-        if isinstance(end, int | None) and isinstance(interval, int) and interval > 0:
-            last = end if end is not None and end >= 0 else None
-            return (
-                _START,
-                lambda layer: (
-                    layer >= start
-                    and (last is None or layer <= last)
-                    and (layer + 1) % interval == 0
-                ),
-            )
-    return None
+    if key == _FIRST:
+        return layer >= first and layer % every == 0 if isinstance(every, int) else None
+    end, interval = config.get(_END), config.get(_INTERVAL, 1)
+    if not isinstance(end, int | None) or not isinstance(interval, int) or interval <= 0:
+        return None
+    is_after = end is not None and 0 <= end < layer
+    return layer >= first and not is_after and (layer + 1) % interval == 0
 
 
 def misplaced(config: ModelConfig, layers: Mapping[int, bool]) -> Iterator[str]:
@@ -52,12 +39,12 @@ def misplaced(config: ModelConfig, layers: Mapping[int, bool]) -> Iterator[str]:
         config: of the language model; layers after those that it declares are draft layers.
         layers: stored layer -> whether it has experts.
     """
-    found = sparse_by(config.values) if any(layers.values()) else None
-    if found is None:
-        return
-    (key, is_sparse), number = found, config.num_hidden_layers
+    key = _FIRST if isinstance(config.values.get(_FIRST), int) else _START
+    number = config.num_hidden_layers
     for layer, has_experts in sorted(layers.items()):
-        if (number is None or layer < number) and is_sparse(layer) is not has_experts:
+        if number is not None and layer >= number:
+            return
+        if _has_by(key, config.values, layer) not in (None, has_experts):
             what = "experts, and none" if has_experts else "no experts, but some"
             yield f"layer {layer:,} has {what} by {key} of config.json"
             return

@@ -1,8 +1,8 @@
 """Blocks of towers that config.json declares but that are not stored, and the reverse."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from ckptfix.runtimes.learned.lists import Counted, items
+from ckptfix.runtimes.learned.lists import Counted
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
@@ -16,10 +16,9 @@ def list_reasons(tree: Tree) -> Iterator[Reason]:
     learned, values = tree.expected.lists, tree.checkpoint.config_values
     if learned is None or values is None:
         return
-    names = tuple(_names(tree))
-    for counted in learned.counted(values, tree.expected.config_class, names):
+    for counted in learned.counted(values, tree.expected.config_class, _names(tree)):
         if not _has_layout(tree, counted):
-            yield from _reasons(tree, counted, items(counted.name, names))
+            yield from _reasons(tree, counted)
 
 
 def _names(tree: Tree) -> Iterator[str]:
@@ -38,10 +37,8 @@ def _has_layout(tree: Tree, counted: Counted) -> bool:
     )
 
 
-def _reasons(
-    tree: Tree, counted: Counted, stored: Mapping[int, Mapping[str, str]]
-) -> Iterator[Reason]:
-    declared = f"{counted.path} is {counted.number:,}"
+def _reasons(tree: Tree, counted: Counted) -> Iterator[Reason]:
+    declared, stored = f"{counted.path} is {counted.number:,}", counted.items
     extra = next((n for n in sorted(stored) if n >= counted.number), None)
     if extra is not None:
         which = visible(f"{counted.name}.{extra}")
@@ -52,7 +49,7 @@ def _reasons(
         yield tree.unwritten(f"{which} is not stored, but {declared}")
     if not counted.same:
         return
-    every = {part for number, parts in stored.items() for part in parts}
+    every = {part for parts in stored.values() for part in parts}
     for number, parts in sorted(stored.items()):
         lost = min(every - parts.keys(), default=None) if number < counted.number else None
         if lost is not None:
