@@ -28,6 +28,7 @@ from ckptfix.checkpoint.expert_banks import (
     expert_blocks,
     without_others,
 )
+from ckptfix.checkpoint.expert_patterns import may_tell_experts_apart
 from ckptfix.checkpoint.safetensors import Header
 from ckptfix.checkpoint.tensor_table import TensorTable
 from ckptfix.jsontext.text import JsonText, Path, pointer
@@ -153,20 +154,32 @@ def _listed(documents: Documents) -> Iterator[tuple[NameList, _Names]]:
     for named in name_lists(documents):
         # Both files are usually equal, which is faster to check than finding the banks.
         same = (found for before, found in seen if before == named.names)
-        found = next(same, None) or _names_in(named.names)
+        found = next(same, None) or _names_in(named)
         seen.append((named.names, found))
         yield named, found
 
 
-def _names_in(named: Mapping[str, Any] | list[Any]) -> _Names:
-    names: list[str] = [name for name in named if isinstance(name, str)]
-    values: Mapping[str, Any] = dict.fromkeys(names, True) if isinstance(named, list) else named
+def _names_in(named: NameList) -> _Names:
+    names: list[str] = [name for name in named.names if isinstance(name, str)]
+    values: Mapping[str, Any] = (
+        named.names if isinstance(named.names, Mapping) else dict.fromkeys(names, True)
+    )
     blocks = expert_blocks(names)
+    if _has_patterns(named):  # which name no expert, whatever they look like
+        blocks = expert_blocks(["" if _is_pattern(name) else name for name in names])
 
     def lookup(_: Sequence[Block], keys: Iterable[str]) -> list[Any]:
         return list(map(values.get, keys, repeat(values)))  # null is a valid value
 
     return _Names(names, blocks, bank_sizes(names, blocks, lookup))
+
+
+def _has_patterns(named: NameList) -> bool:
+    return named.are_patterns or not isinstance(named.names, Mapping)
+
+
+def _is_pattern(name: str) -> bool:
+    return is_regex(name) or any(map(name.count, _SPECIAL))
 
 
 def _foldable(size: int, everywhere: Iterable[_Names]) -> frozenset[str]:
@@ -193,36 +206,19 @@ def _numbers(head: str) -> str:
 def _may_tell_apart(heads: frozenset[str], listed: tuple[NameList, _Names]) -> bool:
     """True for a list that may treat the experts of a folded bank differently."""
     named, found = listed
-    if isinstance(named.names, Mapping) and not named.are_patterns:
+    if not _has_patterns(named):
         return False
     if len(found.names) < len(named.names) or len(set(found.names)) < len(found.names):
         return True
     return any(
         may_tell_experts_apart(name)
         for name in found.names
-        if (head := name.partition(EXPERTS)[0]) not in heads
-        and not (head in found.sizes and _names_one_module(name))
+        if _is_pattern(name)
+        or (
+            (head := name.partition(EXPERTS)[0]) not in heads
+            and not (head in found.sizes and name[:1].isalpha())
+        )
     )
-
-
-def _names_one_module(name: str) -> bool:
-    """True for the name of an expert that can mean no expert of a bank with other numbers."""
-    return name[:1].isalpha() and not is_regex(name) and not any(map(name.count, _SPECIAL))
-
-
-def may_tell_experts_apart(pattern: str) -> bool:
-    """True unless it is certain that no expert number decides whether the pattern matches.
-
-    Patterns are read as names, shell patterns, parts of names or regular expressions. Digits
-    decide nothing if the text before them cannot precede an expert's number.
-    """
-    if is_regex(pattern) or ".." in pattern or any(special in pattern for special in "?[\\"):
-        return True
-    for digits in _DIGITS.finditer(pattern):
-        before = pattern[: digits.start()].rpartition("*")[2]
-        if EXPERTS.endswith(before) or before.endswith(EXPERTS):
-            return True
-    return False
 
 
 def _left_headers(

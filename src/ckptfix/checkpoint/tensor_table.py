@@ -60,6 +60,11 @@ class TensorTable(Struct, frozen=True, dict=True):
         return group_modules(self.tensors)
 
     @cached_property
+    def dtypes(self) -> Mapping[str, str]:
+        """Tensor name -> dtype, as safetensors writes it."""
+        return {name: tensor.dtype for name, tensor in self.tensors.items()}
+
+    @cached_property
     def formats(self) -> dict[str, StoredFormat]:
         """Checkpoint name -> stored format; identical modules share one object."""
         read = format_by_names if self.names_only else stored_format

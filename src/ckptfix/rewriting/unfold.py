@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import MetadataFile, value_at
 from ckptfix.checkpoint.expert_banks import EXPERTS, Banks
-from ckptfix.checkpoint.fold import Fold, may_tell_experts_apart
+from ckptfix.checkpoint.expert_patterns import may_tell_experts_apart
+from ckptfix.checkpoint.fold import Fold
 from ckptfix.jsontext.text import JsonText, Path
 from ckptfix.names import NameMapper, Rule
 from ckptfix.rewriting.plan import Draft, FileChange, Plan, change_file

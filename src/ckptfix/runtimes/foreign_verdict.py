@@ -3,14 +3,17 @@
 from collections.abc import Sequence, Set
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.foreign import NotModelOptError
-from ckptfix.runtimes.common.methods import NotKnownError
+from ckptfix.runtimes.common.methods import NotKnownError, QuantMethod
+from ckptfix.runtimes.common.names import BoundNames
+from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.runtimes.family import Family
-from ckptfix.runtimes.judged import expected_for
+from ckptfix.runtimes.judged import expected_for, faults_of
 from ckptfix.runtimes.later import unless_lacking
 from ckptfix.runtimes.learned.doubts import Doubts
 from ckptfix.runtimes.learned.others import formats_seen
@@ -23,10 +26,10 @@ from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.release_names import bound_names
 from ckptfix.runtimes.renamed_scales import renames_scales
 from ckptfix.runtimes.structure import (
+    Expected,
     Tree,
     class_reasons,
     companion_reasons,
-    structure_reasons,
 )
 from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
@@ -44,6 +47,8 @@ def judge_foreign(
 ) -> TargetVerdict:
     """The verdict where a class for another quantizer reads the metadata.
 
+    It is made once for releases that differ in nothing that counts.
+
     Args:
         checkpoint: what is judged.
         target: the release.
@@ -55,28 +60,76 @@ def judge_foreign(
         NotModelOptError: what the class does is not known.
         StopsError: it rejects the metadata.
     """
-    runtime, found = runtime_named(target.runtime), foreign.found
     if checkpoint.table.names_only:
         return TargetVerdict(target, f"{SHARDS_MISSING}; {_DTYPES_DECIDE}")
-    method = runtime.method_named(foreign.method, target.profile_version, outer)
-    seen = formats_seen(target.runtime, target.profile_version, outer, foreign.method)
-    if method is None or (family.learned is not None and not seen):
+    release = _release(checkpoint, target, family, outer, foreign)
+    key = "alike foreign", target.runtime, id(family), foreign.method  # families are never freed
+    seen: list[tuple[_Release, TargetVerdict]] = checkpoint.derived.setdefault(key, [])
+    known = next((verdict for other, verdict in seen if other == release), None)
+    if known is None:
+        known = _judged(checkpoint, target, family, release)
+        seen.append((release, known))
+    return replace(known, target=target)
+
+
+class _Release(Struct, frozen=True):
+    """All that a verdict takes from a release, besides how it lays out the modules."""
+
+    outer: str
+    """The outer model class."""
+    method: QuantMethod
+    """The class that reads the metadata."""
+    name: str
+    """Its quant_method."""
+    found: JsonObject
+    """The metadata that it reads."""
+    names: BoundNames
+    formats: frozenset[str]
+    """Those that the model class was seen to load with this method."""
+    expected: Expected
+    renames_scales: bool
+    is_mapped_by_config: bool
+
+
+def _release(
+    checkpoint: Checkpoint, target: Target, family: Family, outer: str, foreign: NotModelOptError
+) -> _Release:
+    """What counts of a release.
+
+    Raises:
+        NotModelOptError: what its class does is not known.
+    """
+    version, classes = target.profile_version, [outer, *family.inner_of(checkpoint.config.nested)]
+    method = runtime_named(target.runtime).method_named(foreign.method, version, outer)
+    formats = formats_seen(target.runtime, version, outer, foreign.method)
+    if method is None or (family.learned is not None and not formats):
         raise foreign
-    names = bound_names(checkpoint, target, family, outer)
-    dtypes = {name: tensor.dtype for name, tensor in checkpoint.table.tensors.items()}
-    lookup = method.bind(found, names, dtypes)
-    classes = [outer, *family.inner_of(checkpoint.config.nested)]
-    expected = expected_for(checkpoint, family, target, classes, has_config=True)
-    reached = names if method.maps_names else names.unmapped()
+    return _Release(
+        outer,
+        method,
+        foreign.method,
+        foreign.found,
+        bound_names(checkpoint, target, family, outer),
+        formats,
+        expected_for(checkpoint, family, target, classes, has_config=True),
+        renames_scales(target, classes),
+        _is_mapped_by_config(target, classes),
+    )
+
+
+def _judged(
+    checkpoint: Checkpoint, target: Target, family: Family, release: _Release
+) -> TargetVerdict:
+    found, names, expected = release.found, release.names, release.expected
     judge_ = MethodJudge(
         checkpoint,
-        lookup,
+        release.method.bind(found, names, checkpoint.table.dtypes),
         found.place(),
-        foreign.method,
-        drops_strays=runtime.drops_strays,
+        release.name,
+        drops_strays=runtime_named(target.runtime).drops_strays,
         loads_kv_scales=expected.loads_kv_scales,
         is_dequantized=family.is_dequantized,
-        renames_scales=renames_scales(target, classes),
+        renames_scales=release.renames_scales,
     )
     try:
         modules = judge_.judge(placed(checkpoint, family))
@@ -94,7 +147,8 @@ def judge_foreign(
         for member in module.members
     }
     strays = companion_reasons(tree, judged, judge_.reads_output)
-    faults = (*stops, *structure_reasons(tree), *strays)
+    faults = (*stops, *faults_of(tree), *strays)
+    reached = names if release.method.maps_names else names.unmapped()
     verdict = TargetVerdict(
         target, modules=modules, faults=faults, metadata=metadata, names=reached
     )
@@ -102,12 +156,14 @@ def judge_foreign(
         return unless_lacking(verdict, expected)
     if stops:  # wherever the class, which is not built, would put the modules
         return replace(verdict, modules=tuple(m for m in modules if m.agrees), faults=stops)
-    if family.mappers is None and _is_mapped_by_config(target, classes):
-        return TargetVerdict(target, f"how {visible(outer)} maps names depends on config.json")
+    if family.mappers is None and release.is_mapped_by_config:
+        return TargetVerdict(
+            target, f"how {visible(release.outer)} maps names depends on config.json"
+        )
     doubts = Doubts(
         checkpoint, family.learned, expected.lacks, expected.drops_tables, expected.ties_differ
     )
-    return _if_seen(verdict, doubts, seen)
+    return _if_seen(verdict, doubts, release.formats)
 
 
 def _is_mapped_by_config(target: Target, classes: Sequence[str]) -> bool:

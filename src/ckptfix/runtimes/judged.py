@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.cache_scales import cache_scales
 from ckptfix.runtimes.common.counting import Names
-from ckptfix.runtimes.common.effective import EffectiveMetadata
 from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.config_classes import ConfigClass, class_for, needs_model_type, unknown_type
@@ -251,16 +250,6 @@ def _tables_last(
     return (*(m for m in modules if m.kind not in ("embedding", "other")), *stored)
 
 
-def faults_of(
-    checkpoint: Checkpoint, family: Family, metadata: EffectiveMetadata, expected: Expected
-) -> tuple[Reason, ...]:
+def faults_of(tree: Tree) -> tuple[Reason, ...]:
     """What is wrong with the tensors as a whole, which hardly depends on the metadata."""
-    has_config = not metadata.ignored
-    key = "faults", id(family), expected, has_config, metadata.kv_cache
-    made_for, faults = checkpoint.table.derived.get(key, (None, ()))
-    if made_for is not checkpoint.config:
-        tree = Tree(checkpoint, family, expected, has_config, metadata.kv_cache)
-        faults = tuple(structure_reasons(tree))
-        checkpoint.table.derived[key] = checkpoint.config, faults
-    found: tuple[Reason, ...] = faults
-    return found
+    return tree.once("faults", lambda: tuple(structure_reasons(tree)))

@@ -5,7 +5,7 @@ tensors. A release stops at a tensor that its layer has no parameter for, and do
 not report a parameter that no tensor fills (vllm 0.33.0, vllm/model_executor/models/utils.py).
 """
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from typing import Final
 
 from msgspec import Struct
@@ -41,6 +41,16 @@ _WITHOUT_PARAMETER: Final = frozenset({"bias", *KV_ROLES})
 """Tensors of a layer or its attention, quantized or not."""
 
 
+class _Counted(Struct, frozen=True):
+    """A module that counts, and what its layer is loaded from."""
+
+    module: RuntimeModule
+    members: Sequence[str]
+    """Those that differ in what they store: of equal experts the first one."""
+    formats: Sequence[StoredFormat]
+    """Of each of them, as the loader hands it over."""
+
+
 class MethodJudge(Struct, frozen=True):
     """Judges the modules of a checkpoint by the schemes that a class of a release finds."""
 
@@ -69,32 +79,52 @@ class MethodJudge(Struct, frozen=True):
         """
         found: list[ModuleVerdict] = []
         unknown: list[NotKnownError] = []
-        for module, formats in self._counted(modules):
+        for counted in self._counted(modules):
             try:
-                found.append(self._judged(module, formats))
+                found.append(self._judged(counted))
             except NotKnownError as error:
                 unknown.append(error)
         if unknown and all(verdict.agrees for verdict in found):
             raise unknown[0]
         return tuple(found)
 
-    def _counted(
-        self, modules: Sequence[RuntimeModule]
-    ) -> Iterator[tuple[RuntimeModule, list[StoredFormat]]]:
-        for module in modules:
-            if all(draft_root(self.checkpoint, member) for member in module.members):
-                continue  # a separate model loads the draft layers
-            formats = [self._as_loaded(member) for member in module.members]
-            plain = module.kind in ("embedding", "other")
-            if not plain or any(stored.is_quantized for stored in formats):
-                yield module, formats
+    def _counted(self, modules: Sequence[RuntimeModule]) -> Sequence[_Counted]:
+        """Found once for all metadata of the same tensors."""
+        key, derived = ("counted", id(modules)), self.checkpoint.table.derived
+        made_for, counted = derived.get(key, (None, ()))
+        if made_for is not modules:
+            counted = tuple(filter(None, map(self._counts, modules)))
+            derived[key] = modules, counted
+        found: Sequence[_Counted] = counted
+        return found
+
+    def _counts(self, module: RuntimeModule) -> _Counted | None:
+        """None for a draft layer, which a separate model loads, and an unquantized table."""
+        if all(draft_root(self.checkpoint, member) for member in module.members):
+            return None
+        members = self._unlike(module.members) if module.kind == "experts" else module.members
+        formats = [self._as_loaded(member) for member in members]
+        plain = module.kind in ("embedding", "other")
+        if plain and not any(stored.is_quantized for stored in formats):
+            return None
+        return _Counted(module, members, formats)
+
+    def _unlike(self, members: Sequence[str]) -> Sequence[str]:
+        """The first of those that store the same, which share their objects."""
+        modules, formats = self.checkpoint.modules, self.checkpoint.formats
+        kinds: dict[tuple[int, int, bool], str] = {}
+        for member in members:
+            kind = id(modules[member].tensors), id(formats[member]), self.is_dequantized(member)
+            kinds.setdefault(kind, member)
+        return tuple(kinds.values())
 
     def _as_loaded(self, member: str) -> StoredFormat:
         stored = self.checkpoint.formats[member]
         in_blocks = stored.fit(_BLOCKS_INVERSE) is not None
         return DEQUANTIZED if in_blocks and self.is_dequantized(member) else stored
 
-    def _judged(self, module: RuntimeModule, formats: list[StoredFormat]) -> ModuleVerdict:
+    def _judged(self, counted: _Counted) -> ModuleVerdict:
+        module, formats = counted.module, counted.formats
         layer, by, error = self._layer(module)
         if layer is None:
             labels = sorted({stored.label() for stored in formats})
@@ -106,10 +136,10 @@ class MethodJudge(Struct, frozen=True):
         found = zip(fits, formats, strict=True)
         labels = sorted({fit.quant_algo if fit else stored.label() for fit, stored in found})
         built = next((fit.quant_algo for fit in fits if fit), layer.formats[0])
-        reason, effect = self._misfit(module, layer, by, fits, formats)
+        reason, effect = self._misfit(counted, layer, by, fits)
         if not reason:
             _require_tiles(module, layer, fits)
-            self._require_copied(module, fits)
+            self._require_copied(counted, fits)
         return ModuleVerdict.of(
             module, labels=labels, resolved=built, reason=reason, effect=effect, decided_by=by
         )
@@ -133,20 +163,15 @@ class MethodJudge(Struct, frozen=True):
         return layer, scheme.decided_by, ""
 
     def _misfit(
-        self,
-        module: RuntimeModule,
-        layer: Layer,
-        decided_by: str,
-        fits: Sequence[Fit | None],
-        formats: Sequence[StoredFormat],
+        self, counted: _Counted, layer: Layer, decided_by: str, fits: Sequence[Fit | None]
     ) -> tuple[str, Effect]:
-        for member, fit, stored in zip(module.members, fits, formats, strict=True):
+        for member, fit, stored in zip(counted.members, fits, counted.formats, strict=True):
             if fit is None:
                 reason = f"{visible(decided_by)} declares {layer.formats[0]}"
                 return reason, _mismatch_effect(layer, stored)
             if found := self._at_fault(member, layer, fit):
                 return found
-        if module.kind != "experts" and (why := _uneven(layer, fits)):
+        if counted.module.kind != "experts" and (why := _uneven(layer, fits)):
             return why, Effect.STOPS
         return "", Effect.STOPS
 
@@ -160,7 +185,7 @@ class MethodJudge(Struct, frozen=True):
         lost = self._lost(member, layer)
         return lost or ((strays, Effect.WRONG_WEIGHTS) if strays else None)
 
-    def _require_copied(self, module: RuntimeModule, fits: Sequence[Fit | None]) -> None:
+    def _require_copied(self, counted: _Counted, fits: Sequence[Fit | None]) -> None:
         """Check that a release copies what the scales of rows are stored as.
 
         Raises:
@@ -168,11 +193,11 @@ class MethodJudge(Struct, frozen=True):
                 its own are split (sglang/srt/layers/parameter.py `copy_with_check`), not in packed
                 layers, experts and those of which the inputs are split.
         """
-        last = module.name.rpartition(".")[2]
+        module, last = counted.module, counted.module.name.rpartition(".")[2]
         copies = len(module.members) > 1 or module.kind == "experts" or last in _SPLIT_BY_INPUTS
         if copies or not self.drops_strays:
             return
-        for member, fit in zip(module.members, fits, strict=True):
+        for member, fit in zip(counted.members, fits, strict=True):
             scale = self.checkpoint.modules[member].tensors.get("weight_scale")
             if fit and fit.quant_algo == _CHANNEL and scale and scale.dtype not in TO_F32:
                 raise NotKnownError(f"scales of rows in {scale.dtype}")

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Set
 from typing import Final
 
+from msgspec import Struct
+
 from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.modules import Module
@@ -43,17 +45,37 @@ def companion_reasons(
         reads_output: whether the `output_scale` of a module is read.
     """
     modules = tree.checkpoint.modules
-    taken = frozenset(tree.family.spec.reads_scales)
     found: dict[str, str] = {}
+    for each in tree.once("companions", lambda: tuple(_with_companions(tree))):
+        module = modules[each.name]
+        odd = each.of_cache if each.name in judged else each.of_cache | each.beside
+        for role in module.tensors if odd else ():
+            if role in odd and not (role == OUTPUT_SCALE and reads_output(each.name)):
+                found[module.tensor_names[role]] = each.place
+    yield from each_effect(tree, list(found), found, "has no parameter for")
+
+
+class _WithCompanions(Struct, frozen=True):
+    """A stored module and its tensors that some layer has no parameter for."""
+
+    name: str
+    place: str
+    of_cache: Set[str]
+    """Roles of scales of a KV cache where there is none."""
+    beside: Set[str]
+    """Roles of companions, which no unquantized layer takes."""
+
+
+def _with_companions(tree: Tree) -> Iterator[_WithCompanions]:
+    modules, taken = tree.checkpoint.modules, frozenset(tree.family.spec.reads_scales)
     for name, place in tree.places.items():
         module = modules[name]
-        odd = {*_cache_scales(tree, name, place, module)}
-        if name not in judged and not _is_elsewhere(tree, name):
-            odd |= _companions(module) - taken
-        for role in module.tensors if odd else ():
-            if role in odd and not (role == OUTPUT_SCALE and reads_output(name)):
-                found[module.tensor_names[role]] = place
-    yield from each_effect(tree, list(found), found, "has no parameter for")
+        of_cache = frozenset(_cache_scales(tree, name, place, module))
+        beside = _companions(module) - taken
+        if beside and _is_elsewhere(tree, name):
+            beside = frozenset()
+        if of_cache or beside:
+            yield _WithCompanions(name, place, of_cache, beside)
 
 
 def weightless_reasons(tree: Tree) -> Iterator[Reason]:

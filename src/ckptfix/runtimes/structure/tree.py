@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,6 +20,8 @@ from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.structure.blocks import Kind, LayerBlocks, Parted
 from ckptfix.runtimes.structure.expected import Expected
 from ckptfix.text import visible
+
+_Made = TypeVar("_Made")
 
 _LAYER: Final = re.compile(r"layers\.(\d{1,9})\.(.+)")
 _VECTORS: Final = ("norm", "norm_f", "norm1", "norm2", "A_log", "dt_bias")
@@ -41,6 +43,21 @@ class Tree(Struct, frozen=True, dict=True):
     """Additional roles that a linear layer may have; the methods of other quantizers judge them."""
     tower: str = ""
     """Place of the tower in question; empty for the language model."""
+
+    def once(self, what: str, make: Callable[[], _Made]) -> _Made:
+        """What is made of it, once for all metadata of the same tensors.
+
+        No rewrite changes the rest of config.json.
+        """
+        family = id(self.family)  # families live as long as the program
+        key = what, family, self.expected, self.has_config, self.kv_cache, self.takes, self.tower
+        derived, config = self.checkpoint.table.derived, self.checkpoint.config
+        made_for, made = derived.get(key, (None, None))
+        if made_for is not config:
+            made = make()
+            derived[key] = config, made
+        found: _Made = made
+        return found
 
     @cached_property
     def layout(self) -> Layout | None:
