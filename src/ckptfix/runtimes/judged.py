@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
+from ckptfix.runtimes.by_config import by_config
 from ckptfix.runtimes.cache_scales import cache_scales
 from ckptfix.runtimes.common.counting import Names
 from ckptfix.runtimes.common.lookup_rules import LookupRules
@@ -117,6 +118,7 @@ def _expected(
         sizes=sizes(target.runtime, target.profile_version, classes[0]),
         lists=lists(target.runtime, target.profile_version, classes[0]),
         equations=equations(target.runtime, target.profile_version, classes[0]),
+        by_config=by_config(target.runtime, target.profile_version, classes[0]),
         lacks=lacked(checkpoint, _needs(family, target, classes[0])),
     )
     return _that_counts(expected, checkpoint, family)

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from ckptfix.runtimes.by_config import ByConfig
 from ckptfix.runtimes.config_classes import ConfigClass
 from ckptfix.runtimes.equations import Equation
 from ckptfix.runtimes.family_spec import BuiltWhenSpec
@@ -55,5 +56,7 @@ class Expected(Struct, frozen=True):
     """How many blocks its towers have, where that was learned from the class."""
     equations: tuple[Equation, ...] = ()
     """Numbers of config.json that the class compares with each other."""
+    by_config: ByConfig | None = None
+    """What else its values decide, where that was read in the class."""
     lacks: tuple[str, ...] = ()
     """Keys, each with its path, that the class was seen to need and config.json lacks."""

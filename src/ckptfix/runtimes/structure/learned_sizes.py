@@ -1,11 +1,16 @@
-"""Tensors whose size differs from the one that was learned from the class."""
+"""Tensors whose size differs from the one that was learned from the class, or read in it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Final
 
+from msgspec import Struct
+
+from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.checkpoint.modules import Module
-from ckptfix.runtimes.learned.sizes import SizeRow
+from ckptfix.runtimes.by_config import values_by_path
+from ckptfix.runtimes.layout import size_in
+from ckptfix.runtimes.learned.sizes import SizeRow, SizesFor
 from ckptfix.runtimes.learned.table import mask
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.sizes import Sizes, misfit, mismatch, stored_shape
@@ -16,22 +21,18 @@ _PLAIN: Final = ("BF16", "F16", "F32")
 
 def learned_size_reasons(tree: Tree) -> Iterator[Reason]:
     """The first tensor of each row that does not have the size of its class."""
-    values = tree.checkpoint.config_values
-    learned = tree.expected.sizes
-    if learned is None or values is None:
-        return
-    known = learned.for_config(values, tree.expected.config_class)
+    known = _Known.of(tree)
     if known is None:
         return
     seen: set[tuple[str, int]] = set()
     said: set[Sequence[str]] = set()
     for name, module in tree.checkpoint.modules.items():
-        kind = mask(name), id(module.tensors)
+        kind = known.kind_of(name, module)
         if kind in seen:
             continue
         seen.add(kind)
         for role, tensor in module.tensor_names.items():
-            row = known.row_of(mask(tensor))
+            row = known.row_of(tensor)
             if row is None or row.sizes in said:
                 continue
             kinds = (known.shape(sizes) for sizes in (row.sizes, *row.others))
@@ -40,6 +41,40 @@ def learned_size_reasons(tree: Tree) -> Iterator[Reason]:
             if reason is not None and all(reasons):
                 said.add(row.sizes)
                 yield reason
+
+
+class _Known(Struct, frozen=True):
+    """Sizes for one config: those that were read in the class go before those of the learner."""
+
+    written: Mapping[str, SizeRow]
+    learned: SizesFor | None
+    config: ModelConfig
+
+    @classmethod
+    def of(cls, tree: Tree) -> "_Known | None":
+        """None if nothing is known of the class."""
+        values, expected = tree.checkpoint.config_values, tree.expected
+        if values is None or (expected.sizes is None and expected.by_config is None):
+            return None
+        flat = values_by_path(values, expected.config_class)
+        sizes = expected.sizes.for_config(values, expected.config_class) if expected.sizes else None
+        written = expected.by_config.sizes(flat) if expected.by_config else {}
+        return cls(written, sizes, ModelConfig(values=flat))
+
+    def kind_of(self, name: str, module: Module) -> tuple[str, int]:
+        """The same for modules whose tensors have the same rows."""
+        is_named = self.written and not self.written.keys().isdisjoint(module.tensor_names.values())
+        return name if is_named else mask(name), id(module.tensors)
+
+    def row_of(self, tensor: str) -> SizeRow | None:
+        """The row of a tensor; None if its sizes are not known."""
+        masked = mask(tensor)
+        row = self.written.get(tensor) or self.written.get(masked)
+        return row or (self.learned.row_of(masked) if self.learned else None)
+
+    def shape(self, sizes: tuple[str, ...]) -> Sizes:
+        """The shape that the class expects; None for a dimension that is not known."""
+        return tuple(size_in(size, self.config) for size in sizes)
 
 
 def _misfit(tree: Tree, module: Module, role: str, row: SizeRow, expected: Sizes) -> Reason | None:

@@ -13,12 +13,15 @@ def list_reasons(tree: Tree) -> Iterator[Reason]:
 
     Lists of towers that have a layout are left to that.
     """
-    learned, values = tree.expected.lists, tree.checkpoint.config_values
-    if learned is None or values is None:
+    values, written = tree.checkpoint.config_values, tree.expected.by_config
+    if values is None:
         return
-    for counted in learned.counted(values, tree.expected.config_class, _names(tree)):
-        if not _has_layout(tree, counted):
-            yield from _reasons(tree, counted)
+    for known in (tree.expected.lists, written.lists if written else None):
+        if known is None:
+            continue
+        for counted in known.counted(values, tree.expected.config_class, _names(tree)):
+            if not _has_layout(tree, counted):
+                yield from _reasons(tree, counted)
 
 
 def _names(tree: Tree) -> Iterator[str]:

@@ -1,11 +1,13 @@
 """Values of config.json that the classes require or restrict."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.jsontext.text import Path
+from ckptfix.runtimes.by_config import StopsSpec, values_by_path
 from ckptfix.runtimes.common.kinds import ABSENT, KINDS
 from ckptfix.runtimes.equations import unequal
 from ckptfix.runtimes.loads import Reason
@@ -30,6 +32,7 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
     yield from _tower_reasons(tree)
     if config is not None:
         yield from unequal(tree.expected.equations, config, tree.expected.config_class)
+        yield from _values_together(config, tree.expected)
 
 
 def _lacking(tree: Tree) -> Iterator[Reason]:
@@ -64,6 +67,21 @@ def _values_that_stop(tree: Tree) -> Iterator[Reason]:
     for key in tree.family.spec.divides_by:
         if tree.config.number(key) == 0:
             yield Reason.stop(f"{key} of config.json is 0, and it divides by that")
+
+
+def _values_together(config: Mapping[str, Any], expected: Expected) -> Iterator[Reason]:
+    """Values, some of which stop a class only next to others."""
+    if expected.by_config is None:
+        return
+    flat = values_by_path(config, expected.config_class)
+    for spec in expected.by_config.stops(flat):
+        yield Reason.stop(f"{_described(spec)} in config.json, which stops its class")
+
+
+def _described(spec: StopsSpec) -> str:
+    """The values that a table is about."""
+    given = [f"{path} is {json.dumps(value)}" for path, value in spec.given.items()]
+    return " and ".join((*given, *(f"{path} is not set" for path in spec.absent)))
 
 
 def _tower_reasons(tree: Tree) -> Iterator[Reason]:

@@ -1,0 +1,185 @@
+"""What classes build, or refuse, for some values of config.json, where the learner finds no rule.
+
+It changes one value at a time: a sum of many numbers, a switch that its config lacks, or modules
+that other values exchange for others are no expression of one. The files `<runtime>/by_config.toml`
+were written by reading the releases.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from ckptfix.runtimes.common.rows import covers
+from ckptfix.runtimes.config_classes import ConfigClass, flattened
+from ckptfix.runtimes.learned.lists import Lists, ListsRecord
+from ckptfix.runtimes.learned.sizes import SizeRow
+from ckptfix.runtimes.toml_folder import facts_of
+
+Value = bool | int | str
+
+
+class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Of which classes and configs a table says something."""
+
+    source: str
+    """Source: project, version, file."""
+    architectures: tuple[str, ...]
+    versions: str
+    """Releases that it holds for, a PEP 440 specifier."""
+    given: dict[str, Value] = {}
+    """Path of a key, joined by dots -> the value that it has, all of them; none is a default."""
+    unless: dict[str, Value] = {}
+    """The same of values that it has none of."""
+    present: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    """Paths of keys that are set, and of keys that are missing or null."""
+
+    def holds(self, flat: Mapping[str, Any]) -> bool:
+        """Whether it says something of a config.
+
+        Args:
+            flat: path -> value.
+        """
+        return (
+            all(_is(flat, path, value) for path, value in self.given.items())
+            and not any(_is(flat, path, value) for path, value in self.unless.items())
+            and all(flat.get(path) is not None for path in self.present)
+            and all(flat.get(path) is None for path in self.absent)
+        )
+
+
+class StopsSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One `[[stops]]` table: values with which the class cannot be built."""
+
+
+class SizesSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One `[[sizes]]` table: tensors of the same sizes, as in `SizeRow`."""
+
+    names: tuple[str, ...]
+    """Of the tensors, `#` for a number where all have these sizes."""
+    sizes: tuple[str, ...]
+    larger: str
+    smaller: str
+
+    @property
+    def row(self) -> SizeRow:
+        """The same as it is learned of other tensors."""
+        return SizeRow(self.sizes, self.names, self.larger, self.smaller)
+
+
+class ModulesSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One `[[modules]]` table: modules of layers, `#` for the number of the layer."""
+
+    needs: tuple[str, ...] = ()
+    """Those that every layer has."""
+    lacks: tuple[str, ...] = ()
+    """Those that none has."""
+    layers: str = ""
+    """Path of a list with the kind of every layer, and after `=` the kind of those that count."""
+    not_last: str = ""
+    """Path of a number: so many layers at the end do not count."""
+
+
+class SharedSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One `[[shared]]` table: the last layers use what an earlier one of their kind has.
+
+    The class stops at one of a kind that no earlier layer is of.
+    """
+
+    number: str
+    """Path of the number of these layers."""
+    kinds: str
+    """Path of the list with the kind of every layer."""
+
+
+class ListsSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One `[[lists]]` table: lists of blocks that are as long as a number of config.json."""
+
+    count: str
+    """Path of that number."""
+    names: tuple[str, ...]
+
+
+class ByConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is written of the classes of a runtime."""
+
+    stops: tuple[StopsSpec, ...] = ()
+    sizes: tuple[SizesSpec, ...] = ()
+    modules: tuple[ModulesSpec, ...] = ()
+    shared: tuple[SharedSpec, ...] = ()
+    lists: tuple[ListsSpec, ...] = ()
+
+
+class ByConfig(Struct, frozen=True, eq=False):
+    """The same of one class; there is one object per release and architecture."""
+
+    tables: ByConfigFile
+
+    def sizes(self, flat: Mapping[str, Any]) -> Mapping[str, SizeRow]:
+        """Name of a tensor, or that with masked numbers -> its sizes, for a config."""
+        held = (spec.row for spec in self.tables.sizes if spec.holds(flat))
+        return {name: row for row in held for name in row.names}
+
+    def modules(self, flat: Mapping[str, Any]) -> Iterator[ModulesSpec]:
+        """What layers have and lack with a config."""
+        return (spec for spec in self.tables.modules if spec.holds(flat))
+
+    def stops(self, flat: Mapping[str, Any]) -> Iterator[StopsSpec]:
+        """The tables whose values a config has."""
+        return (spec for spec in self.tables.stops if spec.holds(flat))
+
+    def shared(self, flat: Mapping[str, Any]) -> Iterator[SharedSpec]:
+        """Whose last layers use what earlier ones have."""
+        return (spec for spec in self.tables.shared if spec.holds(flat))
+
+    @property
+    def lists(self) -> Lists | None:
+        """How long lists are; None if nothing is written of that."""
+        if not self.tables.lists:
+            return None
+        counts = {spec.count: spec.names for spec in self.tables.lists}
+        return Lists(ListsRecord(self.tables.lists[0].source, {}, counts))
+
+
+_Spec = TypeVar("_Spec", bound=When)
+
+
+@cache
+def by_config(runtime: str, version: str, architecture: str) -> ByConfig | None:
+    """What is written of the class of an architecture in a release; None if nothing is."""
+    file = _read(runtime)
+
+    def own(specs: tuple[_Spec, ...]) -> tuple[_Spec, ...]:
+        return tuple(
+            spec
+            for spec in specs
+            if architecture in spec.architectures and covers(spec.versions, version)
+        )
+
+    found = ByConfigFile(
+        own(file.stops), own(file.sizes), own(file.modules), own(file.shared), own(file.lists)
+    )
+    return ByConfig(found) if found != ByConfigFile() else None
+
+
+@cache
+def _read(runtime: str) -> ByConfigFile:
+    return msgspec.convert(facts_of(runtime).found("by_config.toml"), ByConfigFile)
+
+
+def values_by_path(values: Mapping[str, Any], known: ConfigClass | None) -> Mapping[str, Any]:
+    """Path -> value, with the numbers that the config class has by default.
+
+    Args:
+        values: config.json.
+        known: the class that reads it, if that is recorded.
+    """
+    return known.flat(values) if known else dict(flattened(values))
+
+
+def _is(flat: Mapping[str, Any], path: str, value: Value) -> bool:
+    found = flat.get(path)
+    return type(found) is type(value) and found == value

@@ -1,0 +1,81 @@
+"""Modules of layers that a class builds, or does not, for the values of config.json."""
+
+import json
+from collections.abc import Iterator, Mapping, Set
+from typing import Any
+
+from ckptfix.runtimes.by_config import ModulesSpec, values_by_path
+from ckptfix.runtimes.learned.table import mask, numbers_of
+from ckptfix.runtimes.loads import Reason
+from ckptfix.runtimes.structure.tree import Tree
+from ckptfix.text import visible
+
+
+def module_reasons(tree: Tree) -> Iterator[Reason]:
+    """The first layer without a module that it needs, and the first module that is not built."""
+    values, written = tree.checkpoint.config_values, tree.expected.by_config
+    if values is None or written is None:
+        return
+    flat = values_by_path(values, tree.expected.config_class)
+    for spec in written.modules(flat):
+        counting = _counting(spec, flat)
+        yield from _missing(tree, spec, counting)
+        yield from _strays(tree, spec, counting)
+
+
+def _counting(spec: ModulesSpec, flat: Mapping[str, Any]) -> Set[int] | None:
+    """Numbers of the layers that count; None for all."""
+    path, _, kind = spec.layers.partition("=")
+    kinds, last = flat.get(path), flat.get(spec.not_last)
+    if not isinstance(kinds, list):
+        return frozenset() if path else None
+    counting = kinds[: len(kinds) - last] if isinstance(last, int) else kinds
+    return frozenset(n for n, found in enumerate(counting) if kind in (found, ""))
+
+
+def _missing(tree: Tree, spec: ModulesSpec, counting: Set[int] | None) -> Iterator[Reason]:
+    modules = tree.checkpoint.modules
+    for needed in spec.needs:
+        start, _, _ = needed.partition("#")
+        layers = {
+            int(numbers_of(name)[0]): name for name in modules if mask(name).startswith(f"{start}#")
+        }
+        for number, neighbour in sorted(layers.items()):
+            name = needed.replace("#", str(number))
+            if name not in modules and (counting is None or number in counting):
+                yield tree.uninitialised(name, neighbour)
+                break
+
+
+def _strays(tree: Tree, spec: ModulesSpec, counting: Set[int] | None) -> Iterator[Reason]:
+    for name in tree.checkpoint.modules if spec.lacks else ():
+        if mask(name) not in spec.lacks:
+            continue
+        if counting is None or int(numbers_of(name)[0]) in counting:
+            text = f"builds no module for {visible(name)}: {_because(spec)}"
+            yield Reason(text, tree.stops, tensor=name)
+            return
+
+
+def _because(spec: ModulesSpec) -> str:
+    return ", ".join(
+        f"{path} of config.json is {json.dumps(value)}" for path, value in spec.given.items()
+    )
+
+
+def shared_reasons(tree: Tree) -> Iterator[Reason]:
+    """The first layer that is to use what no earlier one has."""
+    values, written = tree.checkpoint.config_values, tree.expected.by_config
+    if values is None or written is None:
+        return
+    flat = values_by_path(values, tree.expected.config_class)
+    for spec in written.shared(flat):
+        kinds, number = flat.get(spec.kinds), flat.get(spec.number)
+        if not isinstance(kinds, list) or not isinstance(number, int):
+            continue
+        own = kinds[: max(0, len(kinds) - number)]
+        alone = next((at for at in range(len(own), len(kinds)) if kinds[at] not in own), None)
+        if alone is not None:
+            kind = visible(str(kinds[alone]))
+            text = f"layer {alone:,} is a {kind}, and shares the keys of an earlier one"
+            yield Reason.stop(f"{text}, but {spec.number} is {number:,}: there is none")
