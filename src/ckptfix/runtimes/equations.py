@@ -13,11 +13,11 @@ from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.config_classes import ConfigClass, flattened
 from ckptfix.runtimes.layout import size_in
-from ckptfix.runtimes.loads import Reason
+from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.toml_folder import facts_of
 
 
-class Equation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Equation(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True):
     """One `[[equations]]` table."""
 
     source: str
@@ -31,6 +31,12 @@ class Equation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What it must be, as sizes in layouts."""
     multiple_of: str = ""
     """What must divide it, where nothing must be equal to it."""
+    at_most: str = ""
+    """What it must not be above, where neither is said."""
+    given: dict[str, bool | int | str] = {}
+    """Path of a key -> the value with which it compares them at all."""
+    cuts: bool = False
+    """It does not stop, but builds less than is stored."""
 
 
 class EquationsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,11 +75,22 @@ def unequal(
         return
     config = ModelConfig(values=known.flat(values) if known else dict(flattened(values)))
     for equation in compared:
-        other = equation.equals or equation.multiple_of
-        found, wanted = (size_in(text, config) for text in (equation.key, other))
-        if found is None or wanted is None or found == wanted:
+        if any(config.values.get(path) != value for path, value in equation.given.items()):
             continue
-        if equation.equals or (wanted and found % wanted):
-            what = "" if equation.equals else "a multiple of "
-            is_ = f"{equation.key} of config.json is {found:,}"
-            yield Reason.stop(f"{is_}, but it must be {what}{wanted:,}: {other}")
+        other = equation.equals or equation.multiple_of or equation.at_most
+        found, wanted = (size_in(text, config) for text in (equation.key, other))
+        if found is None or wanted is None or _holds(equation, found, wanted):
+            continue
+        what = "a multiple of " if equation.multiple_of else ""
+        what = "at most " if equation.at_most else what
+        is_ = f"{equation.key} of config.json is {found:,}"
+        of = "" if other.isdecimal() else f": {other}"
+        text = f"{is_}, but it must be {what}{wanted:,}{of}"
+        cut = Reason(f"loads only a part: {text}", Effect.WRONG_WEIGHTS)
+        yield cut if equation.cuts else Reason.stop(text)
+
+
+def _holds(equation: Equation, found: int, wanted: int) -> bool:
+    if equation.equals:
+        return found == wanted
+    return not (wanted and found % wanted) if equation.multiple_of else found <= wanted
