@@ -3,15 +3,19 @@
 A release that loads the export as it is stops at each, or leaves parameters unwritten.
 """
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.cases.exports import changed, exports
 from tests.cases.packed import write
+from tests.conftest import DATA
 from tests.replay import ask
 
 LINES = exports("architectures")
+SGLANG = "sglang==0.5.23"
 
 
 @pytest.mark.parametrize(
@@ -38,3 +42,15 @@ def test_another_number_is_no_yes_where_the_class_has_other_tensors_or_stops(
     after = ask(write(changed(line, {key: value}), tmp_path / "after"))
     assert "yes" in {got.answer for got in before.values()}
     assert not [release for release, got in after.items() if got.answer == "yes"]
+
+
+@pytest.mark.parametrize("fixture", ["llama-nvfp4-awq", "llama-w4a16-nvfp4"])
+def test_sglang_fills_an_mlp_up_but_not_a_group_of_codes(fixture: str, tmp_path: Path) -> None:
+    """As it did: it refuses 97 inputs where 96 are stored, and takes 112."""
+    for size, answer in ((97, "no"), (112, "yes")):
+        folder = tmp_path / str(size)
+        shutil.copytree(DATA / fixture, folder)
+        config = json.loads((folder / "config.json").read_text())
+        assert config["intermediate_size"] == 96
+        (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": size}))
+        assert ask(folder, (SGLANG,))[SGLANG].answer == answer

@@ -37,6 +37,9 @@ layer stores; those of an MLP whose parts are short alike change no result."""
 FILLED_UP: Final = "fills it up with zeros"
 Sizes = tuple[int | None, ...]
 _MATRIX: Final = 2
+_GROUPED: Final = ("NVFP4", "NVFP4_AWQ", "W4A16_NVFP4")
+_GROUP: Final = 16
+"""Formats whose layers refuse a group that is not whole, and the codes in one."""
 _UNPACKED: Final = ("BF16", "F16", "F32", "F8_E4M3")
 
 
@@ -114,7 +117,8 @@ def misfit(
         if wanted is not None and found != wanted
     }
     effects, text = set(other.values()), mismatch(name, stored, expected)
-    if STOPS in effects:
+    refused = any(_splits_group(tree, module, *each) for each in enumerate(expected))
+    if STOPS in effects or (effects and refused):
         return Reason.stop(text, tensor=name, of_first=True)
     if CUT in effects:
         text = f"loads only a part: {text}"
@@ -206,7 +210,20 @@ def _fits(tree: Tree, module: Module, axis: int, size: str, expected: int | None
         return True
     pads = tree.runtime.pads_short_mlps and "intermediate_size" in size
     alone = axis == 0 and _is_alone(tree, module.name)
+    pads = pads and not _splits_group(tree, module, axis, expected)
     return pads and not alone and stored < expected and is_short_alike(tree, module, stored)
+
+
+def _splits_group(tree: Tree, module: Module, axis: int, expected: int | None) -> bool:
+    """Whether a layer of so many inputs would have a group of codes that is not whole.
+
+    SGLang, which fills layers up, stops at one while it builds the layer (sglang 0.5.23,
+    sglang/srt/layers/quantization/modelopt_quant.py, `create_weights`).
+    """
+    if axis != 1 or not expected or EXPERTS in module.name:
+        return False
+    fits = tree.checkpoint.formats[module.name].fits
+    return bool(fits) and fits[0].quant_algo in _GROUPED and expected % _GROUP != 0
 
 
 def is_short_alike(tree: Tree, module: Module, size: int) -> bool:
