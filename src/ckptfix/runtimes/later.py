@@ -29,7 +29,11 @@ from ckptfix.runtimes.toml_folder import own_facts, rows_of
 
 
 def later_stop(
-    checkpoint: Checkpoint, family: Family, target: Target, classes: Sequence[str]
+    checkpoint: Checkpoint,
+    family: Family,
+    target: Target,
+    classes: Sequence[str],
+    takes: frozenset[str] = frozenset(),
 ) -> str:
     """Why a yes of an older release is not certain, as a sentence; empty if it is.
 
@@ -42,6 +46,7 @@ def later_stop(
         family: how the release lays it out.
         target: the release.
         classes: that it builds, outermost first.
+        takes: as in `Tree`, of the method that reads the metadata.
     """
     if why := unsettled(checkpoint, family, target, classes[0]):
         return why
@@ -49,11 +54,9 @@ def later_stop(
     if not tried or Version(target.profile_version) >= Version(tried):
         return ""
     newest = Target(target.runtime, tried, tried)
-    key = "later stop", newest, id(family), tuple(classes)  # families live as long as the program
-    if key not in checkpoint.derived:
-        found = _reasons(checkpoint, family, newest, classes)
-        checkpoint.derived[key] = next(found, None)
-    reason: Reason | None = checkpoint.derived[key]
+    expected = expected_for(checkpoint, family, newest, classes, has_config=True)
+    tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=True, takes=takes)
+    reason = tree.once("later stop", lambda: next(_reasons(tree), None))
     if reason is None:
         return ""
     return f"{newest} does not load it: {reason.cause or reason}; this release was not tried"
@@ -98,13 +101,9 @@ def _tried_releases(runtime: str) -> Iterator[str]:
         yield from releases_in(runtime, folder)
 
 
-def _reasons(
-    checkpoint: Checkpoint, family: Family, newest: Target, classes: Sequence[str]
-) -> Iterator[Reason]:
-    expected = expected_for(checkpoint, family, newest, classes, has_config=True)
-    tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=True)
-    as_written = replace(tree, expected=replace(expected, config_class=None))
-    of_class = class_reasons(checkpoint, expected)
+def _reasons(tree: Tree) -> Iterator[Reason]:
+    as_written = replace(tree, expected=replace(tree.expected, config_class=None))
+    of_class = class_reasons(tree.checkpoint, tree.expected)
     if tree.config != as_written.config:
         return chain(of_class, structure_reasons(tree))
     return chain(of_class, learned_size_reasons(tree), list_reasons(tree))

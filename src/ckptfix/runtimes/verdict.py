@@ -29,6 +29,7 @@ from ckptfix.runtimes.judged import config_reasons, expected_for, faults_of, jud
 from ckptfix.runtimes.later import later_stop, unless_lacking, unsettled
 from ckptfix.runtimes.learned.doubts import Doubts
 from ckptfix.runtimes.loads import SHARDS_MISSING, Answer
+from ckptfix.runtimes.method_verdict import KNOWN_ROLES
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleJudge
 from ckptfix.runtimes.options import with_options
 from ckptfix.runtimes.other_format import of_other_format, with_other_flags
@@ -151,17 +152,18 @@ def _judge_chosen(checkpoint: Checkpoint, target: Target, runtime: Runtime) -> T
         why = why_unknown(target.runtime, target.profile_version, outer)
         reason = f"how it lays out {visible(outer)} is not known"
         return TargetVerdict(target, f"{reason}: {why}" if why else reason)
+    classes = [outer, *family.inner_of(checkpoint.config.nested)]
     try:
         metadata = _read(checkpoint, target, profile, outer)
     except NotModelOptError as foreign:
-        return judge_foreign(checkpoint, target, family, outer, foreign)
-    classes = [outer, *family.inner_of(checkpoint.config.nested)]
+        found = judge_foreign(checkpoint, target, family, outer, foreign)
+        return _unless_later_stops(checkpoint, family, classes, found, takes=KNOWN_ROLES)
     expected = expected_for(checkpoint, family, target, classes, has_config=not metadata.ignored)
     release = _Release(runtime, profile, family, classes, metadata, expected)
     key = *release.likeness, unsettled(checkpoint, family, target, outer)
     if key not in checkpoint.derived:
         found = _judged(checkpoint, target, release)
-        checkpoint.derived[key] = _unless_later_stops(checkpoint, target, release, found)
+        checkpoint.derived[key] = _unless_later_stops(checkpoint, family, classes, found)
     alike: TargetVerdict = checkpoint.derived[key]
     return replace(alike, target=target)
 
@@ -242,13 +244,18 @@ def _judged(checkpoint: Checkpoint, target: Target, release: _Release) -> Target
 
 
 def _unless_later_stops(
-    checkpoint: Checkpoint, target: Target, release: _Release, found: TargetVerdict
+    checkpoint: Checkpoint,
+    family: Family,
+    classes: Sequence[str],
+    found: TargetVerdict,
+    *,
+    takes: frozenset[str] = frozenset(),
 ) -> TargetVerdict:
     """The verdict; unknown instead of yes if a later release would stop, and this was not tried."""
     if found.loads.answer is not Answer.YES or checkpoint.table.names_only:
         return found
-    why = later_stop(checkpoint, release.family, target, release.classes)
-    return TargetVerdict(target, why) if why else found
+    why = later_stop(checkpoint, family, found.target, classes, takes)
+    return TargetVerdict(found.target, why) if why else found
 
 
 def _if_certain(verdict: TargetVerdict, doubts: Doubts, *, is_mapped: bool) -> TargetVerdict:
