@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +27,7 @@ from ckptfix.report.layout import fitted
 from ckptfix.rules.finding import Severity
 from ckptfix.runtimes.releases import requested_targets
 from tests.builders import Shapes, bf16, fp8, mixed, nvfp4, safetensors_bytes
-from tests.conftest import FIXTURE_NAMES, FIXTURES
+from tests.conftest import DATA, FIXTURE_NAMES, FIXTURES, SHARED
 
 EXPERTS = 3
 PARTS = ("gate_proj", "up_proj", "down_proj")
@@ -65,6 +66,48 @@ def test_fixtures_are_reported_the_same_folded_and_plain(name: str) -> None:
         folded = checked(directory, ("vllm", "sglang"))
         with plainly():
             assert checked(directory, ("vllm", "sglang")) == folded
+
+
+QUANTIZERS = SHARED / "quantizers/fixtures"
+WITH_EXPERTS = (
+    *("ct-qwen3moe-mixed", "bnb-qwen3moe-nf4", "ar-qwen3moe-gptqfmt", "ar-deepseekv3-w4a16"),
+    *("ct-deepseekv3-fp8-block", "fp8-deepseekv3-block", "gq-qwen3moe", "ct-qwen3moe-w4a16"),
+)
+"""Exports of other quantizers, two of them in this repository."""
+
+
+def without_names(config: dict[str, Any]) -> None:
+    """Nothing is left out, so that routers are wrong."""
+    for key in ("ignore", "exclude", "llm_int8_skip_modules"):
+        config["quantization_config"].pop(key, None)
+
+
+def with_other_sizes(config: dict[str, Any]) -> None:
+    config["moe_intermediate_size"] *= 2
+
+
+def of_another_format(config: dict[str, Any]) -> None:
+    config["quantization_config"] |= {"quant_method": "awq", "bits": 4, "group_size": 32}
+
+
+@pytest.mark.parametrize("change", [without_names, with_other_sizes, of_another_format])
+@pytest.mark.parametrize("name", WITH_EXPERTS)
+def test_other_quantizers_are_reported_the_same_folded_and_plain(
+    name: str, change: Callable[[dict[str, Any]], None], tmp_path: Path
+) -> None:
+    directory, own = tmp_path / name, DATA / "quantizers" / name
+    if not (own.is_dir() or QUANTIZERS.is_dir()):
+        pytest.skip("needs ../shared")
+    shutil.copytree(own if own.is_dir() else QUANTIZERS / name, directory)
+    path = directory / "config.json"
+    config = json.loads(path.read_text())
+    change(config)
+    path.write_text(json.dumps(config))
+    assert load(str(directory)).folded.fold is not None
+    with contextlib.redirect_stderr(io.StringIO()):
+        folded = checked(directory, ("vllm", "sglang")), planned(directory)
+        with plainly():
+            assert (checked(directory, ("vllm", "sglang")), planned(directory)) == folded
 
 
 def bank(layer: int, prefix: str) -> str:

@@ -47,8 +47,8 @@ def make_plan(
         CkptfixError: no release registers the architecture, or the rules contradict themselves.
     """
     listener.step(Step("planning the rewrite", checkpoint.name))
-    own = request.own_map or request.from_tensors or request.tensors
-    own = own or checkpoint.dialect.reading is not None
+    rebuilds = request.from_tensors and checkpoint.dialect.reading is None
+    own = request.own_map or rebuilds or request.tensors
     # An installed runtime gets all tensors as they are stored.
     queries = any(target.installed is not None for target in request.targets)
     folded = checkpoint if own or queries else checkpoint.folded

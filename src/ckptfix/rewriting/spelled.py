@@ -5,7 +5,7 @@ that it builds incorrectly, names are added in the spelling that helps; a name t
 incorrectly is replaced by names of the modules for which it is correct.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -141,7 +141,21 @@ class SpelledPlanner(Struct, frozen=True, dict=True):
                 break
         return attempt
 
+    @cached_property
+    def _attempts(self) -> dict[Hashable, Attempt]:
+        """What was wanted and dropped -> what came of it; several spellings may want the same."""
+        return {}
+
     def _made(
+        self, wanted: Sequence[Wanted], dropped: Mapping[str, tuple[Statement, ...]]
+    ) -> Attempt:
+        places = (tuple(statement.place for statement in gone) for gone in dropped.values())
+        key = tuple(wanted), tuple(zip(dropped, places, strict=True))
+        if key not in self._attempts:
+            self._attempts[key] = self._attempted(wanted, dropped)
+        return self._attempts[key]
+
+    def _attempted(
         self, wanted: Sequence[Wanted], dropped: Mapping[str, tuple[Statement, ...]]
     ) -> Attempt:
         files = []

@@ -22,6 +22,9 @@ _ANY_LENGTH: Final = re.compile(r"(?:\.|\[\^[^\]\d\\-]*\])[*+]")
 """Matches a number of any length."""
 _DIGIT_OR_UNKNOWN: Final = re.compile(r"[^A-Za-z_^$]")
 
+_EXPERT: Final = re.compile(r"experts\W+\d")
+"""In any spelling, also with the dots escaped."""
+
 
 class NotForAllError(Exception):
     """The plan depends on the number of experts."""
@@ -38,16 +41,22 @@ def unfolded_plan(plan: Plan, folded: Checkpoint, whole: Checkpoint) -> Plan:
         return plan
     if _tells_apart(plan.name_map.mapper, folded):
         raise NotForAllError
-    drafts = {change.file: change.draft for change in plan.files if change.draft is not None}
-    # More than names changed in the others, also in files that had no metadata before.
-    if len(drafts) < len(plan.files):
-        raise NotForAllError
     of_file = {metadata.file: metadata for metadata in folded.metadata}
-    changes = (
-        _unfolded(fold, of_file[file], whole.documents[file], draft)
-        for file, draft in drafts.items()
-    )
+    changes = []
+    for change in plan.files:
+        document = whole.documents[change.file]
+        if change.draft is not None:
+            changes.append(_unfolded(fold, of_file[change.file], document, change.draft))
+        elif change.document is document and not _adds_experts(change):
+            changes.append(change)
+        else:  # more than names changed, also in files that had no metadata before
+            raise NotForAllError
     return replace(plan, files=tuple(changes))
+
+
+def _adds_experts(change: FileChange) -> bool:
+    """True for a change after which a file that names no expert may name one."""
+    return any(_EXPERT.search(edit.text) for edit in change.edits)
 
 
 def _unfolded(

@@ -20,7 +20,7 @@ from ckptfix.checkpoint.dialects.interface import (
     Speller,
     SpellingTask,
 )
-from ckptfix.checkpoint.dialects.reading import counted, flag, is_found, positive
+from ckptfix.checkpoint.dialects.reading import Listed, counted, flag, is_found, positive
 from ckptfix.checkpoint.dialects.sections import claim_by, names_under, sections_of
 from ckptfix.checkpoint.dialects.spelling import quantized, set_members
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
@@ -74,11 +74,13 @@ def _matches(statement: Statement, module: str) -> bool:
     return is_one or statement.name == module
 
 
+def _is_name(statement: Statement) -> bool:
+    return not _is_expression(statement)
+
+
 def _decides(metadata: MetadataFile, module: str) -> Statement | MetadataFile | None:
-    entries = counted(metadata.of_kind("entry"))
-    exact = (e for e in entries if e.name == module)
-    expressions = (e for e in entries if _is_expression(e) and is_found(e.name, module))
-    entry = next(exact, None) or next(expressions, None)
+    entries = Listed.of(metadata, "entry", _matches, _is_name)
+    entry = entries.exact(module) or entries.other(module)
     if entry is not None:
         return entry if entry.quant_algo else None
     blocks = counted(metadata.of_kind("target"))

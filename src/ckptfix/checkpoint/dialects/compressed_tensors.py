@@ -20,7 +20,7 @@ from ckptfix.checkpoint.dialects.interface import (
     Speller,
     SpellingTask,
 )
-from ckptfix.checkpoint.dialects.reading import REGEX_MARK, counted, matches
+from ckptfix.checkpoint.dialects.reading import REGEX_MARK, Listed, matches
 from ckptfix.checkpoint.dialects.sections import (
     claim_by,
     method_in_config,
@@ -129,14 +129,32 @@ def _matches(statement: Statement, module: str) -> bool:
 
 
 def _decides(metadata: MetadataFile, module: str) -> Statement | None:
-    excludes = counted(metadata.of_kind("exclude"))
-    if any(_matches(statement, module) for statement in excludes):
+    if Listed.of(metadata, "exclude", _matches, _is_name).first(module):
         return None
-    targets = counted(s for s in metadata.of_kind("target") if s.quant_algo)
-    by_name = (target for target in targets if _matches(target, module))
-    # The tensors do not show the class of a module; almost all targets are Linear.
-    by_class = (target for target in targets if is_class_name(target.name))
-    return next(by_name, None) or next(by_class, None)
+    targets = Listed.of(metadata, "target", _declares, _declares_one)
+    return targets.first(module) or _of_class(metadata)
+
+
+def _is_name(statement: Statement) -> bool:
+    return not _is_expression(statement)
+
+
+def _declares_one(target: Statement) -> bool:
+    return bool(target.quant_algo) and _is_name(target)
+
+
+def _declares(target: Statement, module: str) -> bool:
+    return bool(target.quant_algo) and _matches(target, module)
+
+
+def _of_class(metadata: MetadataFile) -> Statement | None:
+    """The tensors do not show the class of a module; almost all targets are Linear."""
+    key = "of class"
+    if key not in metadata.derived:
+        targets = (s for s in metadata.of_kind("target") if s.quant_algo)
+        metadata.derived[key] = next((s for s in targets if is_class_name(s.name)), None)
+    found: Statement | None = metadata.derived[key]
+    return found
 
 
 def _spell(changes: Changes, task: SpellingTask) -> None:

@@ -20,7 +20,7 @@ from ckptfix.checkpoint.dialects.interface import (
 )
 from ckptfix.checkpoint.dialects.reading import (
     REGEX_MARK,
-    counted,
+    Listed,
     fits_glob,
     flag,
     matches,
@@ -32,6 +32,8 @@ from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 
 _METHODS: Final = frozenset({"quark"})
 _EXCLUDE: Final = "exclude"
+_SPECIAL: Final = frozenset("*?[")
+"""Characters of shell patterns."""
 _LAYERS: Final = "layer_quant_config"
 _GLOBAL: Final = "global_quant_config"
 _FP8: Final = {"per_tensor": "FP8_TENSOR", "per_channel": "FP8_CHANNEL", "per_block": "FP8_BLOCK"}
@@ -81,11 +83,15 @@ def _matches(statement: Statement, module: str) -> bool:
     return name == module or ("*" in name and fits_glob(name, module))
 
 
+def _is_name(statement: Statement) -> bool:
+    """True for one that matches the module of its name and no other."""
+    return not statement.name.startswith(REGEX_MARK) and _SPECIAL.isdisjoint(statement.name)
+
+
 def _decides(metadata: MetadataFile, module: str) -> Statement | MetadataFile | None:
-    if any(_matches(s, module) for s in counted(metadata.of_kind("exclude"))):
+    if Listed.of(metadata, "exclude", _matches, _is_name).first(module):
         return None
-    entries = counted(metadata.of_kind("entry"))
-    found = next((entry for entry in entries if _matches(entry, module)), None)
+    found = Listed.of(metadata, "entry", _matches, _is_name).first(module)
     if found is not None:
         return found if found.quant_algo else None
     return metadata

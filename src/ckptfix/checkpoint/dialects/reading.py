@@ -1,13 +1,15 @@
 """How quantizers themselves match the names in their metadata with modules."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import translate
 from functools import lru_cache
 from typing import Final
 
+from msgspec import Struct
+
 from ckptfix.checkpoint.dialects.interface import Reading
-from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
+from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement, StatementKind
 from ckptfix.search.effort import spend
 from ckptfix.untrusted_regex import UntrustedRegex
 
@@ -50,6 +52,63 @@ def counted(statements: Iterable[Statement]) -> tuple[Statement, ...]:
     listed = tuple(statements)
     spend(len(listed))
     return listed
+
+
+class Listed(Struct, frozen=True):
+    """Statements of which most name one module each, in the order of the file."""
+
+    named: Mapping[str, tuple[int, Statement]]
+    """Name -> position and statement, the first of equal ones."""
+    others: tuple[tuple[int, Statement], ...]
+    """Those that may match other names too."""
+    matches: Callable[[Statement, str], bool]
+
+    @classmethod
+    def of(
+        cls,
+        metadata: MetadataFile,
+        kind: StatementKind,
+        matches_: Callable[[Statement, str], bool],
+        is_name: Callable[[Statement], bool],
+    ) -> "Listed":
+        """The statements of one kind that declare something, found once for a file.
+
+        Args:
+            metadata: the file.
+            kind: of the statements.
+            matches_: (statement, module name) -> whether it matches.
+            is_name: whether a statement matches the module of its name and no other.
+        """
+        key = "listed", kind
+        if key not in metadata.derived:
+            named: dict[str, tuple[int, Statement]] = {}
+            others: list[tuple[int, Statement]] = []
+            for place in enumerate(metadata.of_kind(kind)):
+                if is_name(place[1]):
+                    named.setdefault(place[1].name, place)
+                else:
+                    others.append(place)
+            metadata.derived[key] = cls(named, tuple(others), matches_)
+        found: Listed = metadata.derived[key]
+        return found
+
+    def exact(self, module: str) -> Statement | None:
+        """The first that is the name of a module."""
+        own = self.named.get(module)
+        return own[1] if own else None
+
+    def other(self, module: str) -> Statement | None:
+        """The first of the others that matches a module."""
+        spend(len(self.others))
+        return next((s for _, s in self.others if self.matches(s, module)), None)
+
+    def first(self, module: str) -> Statement | None:
+        """The first that matches a module."""
+        own = self.named.get(module)
+        spend(len(self.others))
+        before = (s for at, s in self.others if own is None or at < own[0])
+        found = next((s for s in before if self.matches(s, module)), None)
+        return found or (own[1] if own else None)
 
 
 def _is_name(_statement: Statement) -> bool:

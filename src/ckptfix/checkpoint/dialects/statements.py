@@ -1,6 +1,6 @@
 """The metadata as statements, each with its file and JSON pointer."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final, Literal
 
@@ -174,6 +174,11 @@ class MetadataFile(Struct, frozen=True, kw_only=True, dict=True):
     """Names that begin with `re:` are regular expressions in this dialect."""
     idle_lists: frozenset[Path] = frozenset()
     """Lists of exclude patterns that no release reads, because of what else the file has."""
+
+    @cached_property
+    def derived(self) -> dict[Hashable, Any]:
+        """A value computed once from the statements, under the caller's key."""
+        return {}
 
     def of_kind(self, kind: StatementKind) -> tuple[Statement, ...]:
         """The statements of one kind, in the order of the file."""

@@ -7,7 +7,8 @@ from typing import Final
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.companions import COMPANIONS
-from ckptfix.runtimes.structure.tree import Tree, some
+from ckptfix.runtimes.structure.several import about
+from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
 
 _COUNTS: Final = ("num_experts", "num_local_experts", "n_routed_experts")
@@ -48,10 +49,9 @@ def _fused(tree: Tree, *, takes_plain: bool) -> Iterator[Reason]:
     stops = tree.family.spec.stops_at_fused_experts
     effect = Effect.STOPS if (takes_plain if stops is None else stops) else Effect.WRONG_WEIGHTS
     if names and takes_plain:
-        yield Reason(f"has no parameter for {some(names)}", effect, tensor=names[0])
+        yield about(tree, names, "has no parameter for {}", effect)
     elif names:
-        text = f"does not load {some(names)}: it takes experts one by one"
-        yield Reason(text, effect, tensor=names[0])
+        yield about(tree, names, "does not load {}: it takes experts one by one", effect)
 
 
 def _counts(tree: Tree, number: int) -> Iterator[Reason]:
@@ -128,7 +128,7 @@ def _parameters(tree: Tree, stacked: Mapping[str, Set[str]]) -> Iterator[Reason]
                 yield tree.uninitialised(f"{bank}.{name}", bank)
         others = [own[role] for role in own if role not in (*known, _ORDER, *COMPANIONS)]
         if others:
-            yield Reason(f"has no parameter for {some(others)}", tree.stops, tensor=others[0])
+            yield about(tree, others, "has no parameter for {}", tree.stops)
 
 
 def _uneven(tree: Tree, head: str, experts: dict[str, set[str]]) -> Iterator[Reason]:

@@ -7,7 +7,8 @@ from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.layout import Layout
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.blocks import Blocks, LayerKind
-from ckptfix.runtimes.structure.tree import Tree, ordered, some
+from ckptfix.runtimes.structure.several import about
+from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
 
 _FOREIGN: Final = frozenset({"qzeros", "scales", "g_idx", "weight_g_idx", "weight_zero_point"})
@@ -42,8 +43,7 @@ def foreign_reasons(tree: Tree) -> Iterator[Reason]:
         if role in roles
     ]
     if names:
-        text = f"has no parameter for {some(names)}"
-        yield Reason(text, tree.stops, tensor=ordered(names)[0])
+        yield about(tree, names, "has no parameter for {}", tree.stops)
 
 
 def part_reasons(tree: Tree) -> Iterator[Reason]:

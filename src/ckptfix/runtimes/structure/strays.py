@@ -12,7 +12,8 @@ from ckptfix.checkpoint.roles import KV_ROLES, KV_SCALES, OWN_CACHE_SPELLING, OW
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.beside_known import tensors_beside_known
 from ckptfix.runtimes.structure.parameters import stray_tensors
-from ckptfix.runtimes.structure.tree import Tree, ordered, some
+from ckptfix.runtimes.structure.several import about, stop_at
+from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
 
 _PACKED: Final = "qkv_proj"
@@ -37,7 +38,7 @@ def stray_reasons(tree: Tree) -> Iterator[Reason]:
     if tables := sorted(tree.expected.stops_at_tables):
         held = tree.checkpoint.modules
         named = [tensor for name in tables for tensor in held[name].tensor_names.values()]
-        yield Reason.stop(f"it has no parameter for {some(named)}", tensor=named[0])
+        yield stop_at(tree, named, "it has no parameter for {}")
     yield from _own_scales(tree)
     yield from _codes(tree)
     yield from _scales(tree)
@@ -58,7 +59,7 @@ def each_effect(
     stopped = [name for name in names if name not in skipped] if skipped else names
     for found, effect in ((stopped, tree.stops), (skipped, Effect.WRONG_WEIGHTS)):
         if found:
-            yield Reason(f"{what} {some(found)}", effect, tensor=ordered(found)[0])
+            yield about(tree, found, f"{what} {{}}", effect)
 
 
 def _own_scales(tree: Tree) -> Iterator[Reason]:
@@ -73,8 +74,7 @@ def _own_scales(tree: Tree) -> Iterator[Reason]:
     modules = [tree.checkpoint.modules[name] for name in read]
     names = [n for m in modules for n in m.tensor_names.values() if n.endswith(ends)]
     if names:
-        text = f"has no parameter for {some(names)}"
-        yield Reason(text, tree.stops, tensor=ordered(names)[0])
+        yield about(tree, names, "has no parameter for {}", tree.stops)
 
 
 def _is_taken(tree: Tree, parts: Sequence[Tree], name: str, place: str) -> bool:
@@ -157,10 +157,10 @@ def _scales(tree: Tree) -> Iterator[Reason]:
         names += lost
         cache = cache or not set(of_cache).isdisjoint(lost)
     if names:
-        text = f"does not load {some(names)}"
+        text = "does not load {}"
         if cache:
             text += f", and quantizes the KV cache with scales of {tree.runtime.kv_scale_if_absent}"
-        yield Reason(text, Effect.WRONG_WEIGHTS, tensor=ordered(names)[0])
+        yield about(tree, names, text, Effect.WRONG_WEIGHTS)
 
 
 def _matching(module: Module, patterns: Sequence[str]) -> list[str]:
@@ -198,8 +198,7 @@ def _kv_scales(tree: Tree) -> Iterator[Reason]:
     modules = tree.checkpoint.modules.values()
     names = [m.tensor_names[role] for m in modules for role in m.tensors if role in KV_SCALES]
     if names:
-        cause = f"{without}it has no parameter for {some(names)}"
-        yield Reason.stop(cause, tensor=ordered(names)[0])
+        yield stop_at(tree, names, f"{without}it has no parameter for {{}}")
 
 
 def _kv_scales_of_towers(tree: Tree) -> Iterator[Reason]:
@@ -223,8 +222,7 @@ def _kv_scales_of_towers(tree: Tree) -> Iterator[Reason]:
         if role in KV_SCALES
     ]
     if names:
-        cause = f"it has no KV cache there, so no parameter for {some(names)}"
-        yield Reason.stop(cause, tensor=ordered(names)[0])
+        yield stop_at(tree, names, "it has no KV cache there, so no parameter for {}")
 
 
 def _kv_scales_of_many(tree: Tree) -> Iterator[Reason]:
@@ -243,16 +241,15 @@ def _kv_scales_of_many(tree: Tree) -> Iterator[Reason]:
         if prod(module.tensors[role].shape) != 1
     ]
     if names:
-        cause = f"a KV cache has one scale, but {some(names)} has several"
-        yield Reason.stop(cause, tensor=ordered(names)[0])
+        yield stop_at(tree, names, "a KV cache has one scale, but {} has several")
 
 
 def _stacked_experts(tree: Tree) -> Iterator[Reason]:
     for name, module in tree.checkpoint.modules.items():
         stacked = [n for r, n in module.tensor_names.items() if len(module.tensors[r].shape) == 3]
         if name.endswith(EXPERTS[:-1]) and stacked:
-            cause = f"it does not support experts stored as one tensor: {some(stacked)}"
-            yield Reason.stop(cause, tensor=stacked[0])
+            cause = "it does not support experts stored as one tensor: {}"
+            yield stop_at(tree, stacked, cause)
             return
 
 
@@ -260,5 +257,5 @@ def _inputs_first(tree: Tree) -> Iterator[Reason]:
     formats = tree.checkpoint.formats
     banks = [name for name in tree.places if is_inputs_first(formats[name])]
     if banks:
-        cause = f"it does not load quantized experts stored as [experts, in, out]: {some(banks)}"
-        yield Reason.stop(cause, tensor=banks[0])
+        cause = "it does not load quantized experts stored as [experts, in, out]: {}"
+        yield stop_at(tree, banks, cause)

@@ -26,7 +26,6 @@ _Made = TypeVar("_Made")
 _LAYER: Final = re.compile(r"layers\.(\d{1,9})\.(.+)")
 _VECTORS: Final = ("norm", "norm_f", "norm1", "norm2", "A_log", "dt_bias")
 """Ends of names of norms, and parameters of Mamba layers."""
-_SHOWN: Final = 3
 
 
 class Tree(Struct, frozen=True, dict=True):
@@ -264,14 +263,3 @@ class Tree(Struct, frozen=True, dict=True):
 def _is_vector(place: str) -> bool:
     """True for a norm or a parameter: layers with a method of their own are not looked at."""
     return place.rpartition(".")[2].endswith(_VECTORS)
-
-
-def ordered(names: Sequence[str]) -> list[str]:
-    """Experts first, because one of their names represents many."""
-    return sorted(names, key=lambda name: EXPERTS not in name)
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names, and the number of further ones."""
-    shown = ", ".join(map(visible, ordered(names)[:_SHOWN]))
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN:,} more"

@@ -11,7 +11,8 @@ from typing import Final
 from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.places import shell_patterns
-from ckptfix.runtimes.structure.tree import Tree, some
+from ckptfix.runtimes.structure.several import about
+from ckptfix.runtimes.structure.tree import Tree
 
 _MOVED: Final = (".weight", ".qscale_weight")
 
@@ -24,8 +25,8 @@ def turned_reasons(tree: Tree) -> Iterator[Reason]:
     modules = [m for m in tree.checkpoint.modules.values() if patterns.match(m.name)]
     names = [name for module in modules for name in _left(module, head)]
     if names:
-        text = f"moves the rows of each head of these modules, and leaves those of {some(names)}"
-        yield Reason(text, Effect.WRONG_WEIGHTS, tensor=names[0])
+        text = "moves the rows of each head of these modules, and leaves those of {}"
+        yield about(tree, names, text, Effect.WRONG_WEIGHTS)
 
 
 def _left(module: Module, head: int) -> Iterator[str]:
