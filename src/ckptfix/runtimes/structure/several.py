@@ -39,8 +39,8 @@ def _ordered(names: Sequence[str]) -> list[str]:
 def _some(checkpoint: Checkpoint, names: Sequence[str]) -> str:
     """The first names, and the number of further ones.
 
-    What all experts of a bank have is one name, with `*` for their numbers: the text does not
-    depend on whether the bank is folded.
+    What all experts of a bank have is one name, with `{0-127}` for their numbers: the text does
+    not depend on whether the bank is folded.
     """
     shown = list(_by_bank(checkpoint, _ordered(names)))
     told = ", ".join(map(visible, shown[:_SHOWN]))
@@ -52,8 +52,10 @@ def _by_bank(checkpoint: Checkpoint, names: Sequence[str]) -> Iterator[str]:
     for name in names:
         grouped.setdefault(_of_bank(name), []).append(name)
     for (head, rest), alike in grouped.items():
-        if rest and _are_all(checkpoint, head, alike):
-            yield f"{head}{EXPERTS}*.{rest}"
+        size = _size(checkpoint, head) if rest else 0
+        folded = checkpoint.banks is not None and checkpoint.banks.has(alike[0])
+        if size > 1 and (folded or len(alike) == size):
+            yield f"{head}{EXPERTS}{{0-{size - 1}}}.{rest}"
         else:
             yield from alike
 
@@ -65,7 +67,7 @@ def _of_bank(name: str) -> tuple[str, str]:
     return (head, rest) if dot and number.isdecimal() else (name, "")
 
 
-def _are_all(checkpoint: Checkpoint, head: str, alike: Sequence[str]) -> bool:
-    if checkpoint.banks is not None and checkpoint.banks.has(alike[0]):
-        return True
-    return 1 < len(alike) == len(checkpoint.expert_numbers.get(head, ()))
+def _size(checkpoint: Checkpoint, head: str) -> int:
+    """The number of experts in a bank whose numbers start at 0; 0 for another one."""
+    numbers = checkpoint.expert_numbers.get(head, frozenset())
+    return len(numbers) if numbers == set(map(str, range(len(numbers)))) else 0
