@@ -26,7 +26,7 @@ class Equation(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True
     versions: str
     """Releases that compare them, a PEP 440 specifier."""
     key: str
-    """Path of a number in config.json, joined by dots."""
+    """Path of a number in config.json, joined by dots; of several in a list, the largest counts."""
     equals: str = ""
     """What it must be, as sizes in layouts."""
     multiple_of: str = ""
@@ -78,7 +78,7 @@ def unequal(
         if any(config.values.get(path) != value for path, value in equation.given.items()):
             continue
         other = equation.equals or equation.multiple_of or equation.at_most
-        found, wanted = (size_in(text, config) for text in (equation.key, other))
+        found, wanted = _number(equation.key, config), size_in(other, config)
         if found is None or wanted is None or _holds(equation, found, wanted):
             continue
         what = "a multiple of " if equation.multiple_of else ""
@@ -88,6 +88,13 @@ def unequal(
         text = f"{is_}, but it must be {what}{wanted:,}{of}"
         cut = Reason(f"loads only a part: {text}", Effect.WRONG_WEIGHTS)
         yield cut if equation.cuts else Reason.stop(text)
+
+
+def _number(key: str, config: ModelConfig) -> int | None:
+    listed = config.values.get(key)
+    if isinstance(listed, list):
+        return max((number for number in listed if isinstance(number, int)), default=None)
+    return size_in(key, config)
 
 
 def _holds(equation: Equation, found: int, wanted: int) -> bool:
