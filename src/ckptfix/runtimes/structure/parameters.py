@@ -19,8 +19,7 @@ _QUANTIZED: Final = frozenset(
 """Roles that a quantized layer may have; its stored format decides which of them it needs."""
 _OF_CACHE: Final = ("kv_scale", "q_scale", "q_zero_point", "k_zero_point", "v_zero_point")
 """Further tensors that quantizers store for attention over a quantized cache. vLLM takes the first
-two and skips the others (vllm 0.33.0, vllm/model_executor/layers/quantization/base_config.py);
-without a parameter for them, neither runtime computes anything in another way."""
+two and skips the others (vllm 0.33.0, vllm/model_executor/layers/quantization/base_config.py)."""
 _OF_QUARK: Final = "prob_output_scale"
 """The same for the probabilities of attention, under the name that Quark and vLLM's FP8 have
 (vllm 0.33.0, vllm/model_executor/layers/quantization/{quark/quark,fp8}.py, `get_cache_scale`)."""

@@ -18,6 +18,7 @@ from ckptfix.text import visible
 
 _PACKED: Final = "qkv_proj"
 _ATTENTION: Final = "self_attn"
+_OF_QUERIES: Final = ("q_scale", "q_zero_point", "k_zero_point", "v_zero_point")
 _CROSS: Final = ".encoder_attn."
 """Attention of a decoder to an encoder."""
 _CODES: Final = ("F8_E4M3", "F8_E5M2", "U8", "I8")
@@ -45,6 +46,7 @@ def stray_reasons(tree: Tree) -> Iterator[Reason]:
     yield from _kv_scales(tree)
     yield from _kv_scales_of_towers(tree)
     yield from _kv_scales_of_many(tree)
+    yield from _of_quantized_attention(tree)
     if tree.family.spec.refuses_stacked_experts and tree.has_config:
         yield from _stacked_experts(tree)
     if not tree.family.spec.takes_inputs_first:
@@ -242,6 +244,21 @@ def _kv_scales_of_many(tree: Tree) -> Iterator[Reason]:
     ]
     if names:
         yield stop_at(tree, names, "a KV cache has one scale, but {} has several")
+
+
+def _of_quantized_attention(tree: Tree) -> Iterator[Reason]:
+    """What compressed-tensors stores for attention: SGLang has scales of keys and values only.
+
+    vLLM has scales of queries, and passes over zero points (vllm 0.33.0,
+    vllm/model_executor/layers/quantization/base_config.py).
+    """
+    if not (tree.runtime.drops_strays and tree.takes):
+        return
+    modules = tree.checkpoint.modules.values()
+    held = (m for m in modules if m.weight is None and m.name.endswith(_ATTENTION))
+    names = [m.tensor_names[role] for m in held for role in _OF_QUERIES if role in m.tensors]
+    if names:
+        yield about(tree, names, "does not load {}", Effect.WRONG_WEIGHTS)
 
 
 def _stacked_experts(tree: Tree) -> Iterator[Reason]:

@@ -179,8 +179,11 @@ def _group(
     """
     at = "config_groups", name
     targets = group.get("targets") if isinstance(group, dict) else None
+    targets = list(targets) if isinstance(targets, str) else targets  # as it goes through them
     if not isinstance(group, dict) or not isinstance(targets, list):
         raise found.stop(" has no targets", *at)
+    if not targets:
+        return []  # the rest is not looked at
     weights = arguments(group.get("weights"))
     if weights is None:
         raise found.stop(" has no weights, which it requires", *at)
@@ -188,7 +191,7 @@ def _group(
     reads = (found.get("format") if layout is None else layout) in row.with_activations
     inputs = arguments(group.get("input_activations")) if reads else None
     for each in (weights, inputs):
-        if targets and each is not None and (why := refusal(each)):
+        if each is not None and (why := refusal(each)):
             raise found.stop(f" {why}, which it refuses", *at)
     if reads and inputs is None and weights["type"] not in row.weight_only:
         raise found.stop(" has weights of a type that it does not support", *at)

@@ -189,13 +189,13 @@ def _group(
     targets = group.get("targets") if isinstance(group, dict) else None
     if not isinstance(group, dict) or not isinstance(targets, list):
         raise found.stop(" has no targets", *at)
-    if len(targets) == 1 and str(targets[0]).endswith("Attention"):
-        return []
+    if not targets or (len(targets) == 1 and str(targets[0]).endswith("Attention")):
+        return []  # the rest is not looked at
     weights, inputs = arguments(group.get("weights")), arguments(group.get("input_activations"))
     if weights is None:
         raise found.stop(" has no weights, which it requires", *at)
     for each in (weights, inputs):
-        if targets and each is not None and (why := refusal(each)):
+        if each is not None and (why := refusal(each)):
             raise found.stop(f" {why}, which it refuses", *at)
     if weights["actorder"] in ("group", "dynamic") and not row.reads_order:
         raise found.stop(" sets actorder, which it no longer supports", *at)

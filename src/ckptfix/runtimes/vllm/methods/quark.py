@@ -40,6 +40,8 @@ _ROWS: Final[Mapping[tuple[object, object], tuple[str, ...]]] = {
 }
 """(dtype, qscheme) of the weight -> rows of the table of stored formats."""
 _INTS: Final = ("int4", "uint4")
+_PACKINGS: Final = ("order", "reorder")
+"""Values of `pack_method` that its layer for INT4 takes."""
 
 
 class _Row(Struct, frozen=True):
@@ -87,6 +89,8 @@ class _Lookup(Struct, frozen=True):
     layers: Mapping[str, _Config]
     default: _Config
     place: str
+    packing: object
+    """`pack_method` of the export."""
 
     def find(self, name: str, kind: LayerKind) -> Scheme | None:
         if self._is_excluded(name, kind) or kind in ("head", "embedding"):
@@ -115,20 +119,44 @@ class _Lookup(Struct, frozen=True):
             raise NotKnownError(f"experts in {fields['weight']}")
         if fields["weight"] in _INTS and not self.row.weight_only_int4:
             raise LookupDisagreementError(f"it has no layer for {fields['weight']}")
+        values = fields["values"] if isinstance(fields["values"], Mapping) else {}
+        if fields["weight"] in _INTS:
+            self._require_int4(values, inputs, kind)
         if fields["weight"] == "int8" and dynamic and not self.row.int8_per_token:
             raise LookupDisagreementError("it has no layer for int8 with dynamic inputs")
         row = _ROWS.get((fields["weight"], fields["qscheme"])) if fields["steps"] == 1 else None
         if row is None or (row[0].startswith(("FP8", "INT8")) and inputs is None):
             what = f"{fields['weight']} {fields['qscheme']}"
             raise NotKnownError(f"{what}, with inputs {'in float' if inputs is None else 'too'}")
-        values = fields["values"]
-        require_layer(values if isinstance(values, Mapping) else {}, inputs)
+        require_layer(values, inputs)
         static = set() if dynamic or fields["weight"] == "fp4" else {"input_scale"}
         zeros = {"weight_zero_point"} if "QUARK_INT4" in row else set()
         takes = frozenset({"weight", "weight_scale", *static, *zeros})
         over = frozenset({"output_scale", "weight_zero_point", "input_zero_point"})
         size = number(fields["group_size"]) if "QUARK_INT4" in row else None
         return Layer(row, takes, over - takes, size)
+
+    def _require_int4(self, weight: Mapping[str, Any], inputs: object, kind: LayerKind) -> None:
+        """Check what the layer for INT4 is made for.
+
+        vllm 0.31.0 to 0.33.0, quantization/quark/quark.py `_is_w4a16_int4` and utils.py
+        `parse_w4a16_int4_weight_config`.
+
+        Raises:
+            LookupDisagreementError: it raises.
+            NotKnownError: experts with quantized inputs have classes of their own.
+        """
+        if inputs is not None and kind == "experts":
+            raise NotKnownError("experts in int4 with quantized inputs")
+        if inputs is not None:
+            raise LookupDisagreementError("it has no layer for int4 with quantized inputs")
+        if self.packing not in _PACKINGS:
+            raise LookupDisagreementError("it has no layer for int4 with this pack_method")
+        size, symmetric = weight.get("group_size"), weight.get("symmetric")
+        if not isinstance(size, int) or size <= 0:
+            raise LookupDisagreementError("it requires a group_size of int4 above zero")
+        if not isinstance(symmetric, bool):
+            raise LookupDisagreementError("it requires symmetric of int4 to be true or false")
 
     def _is_excluded(self, name: str, kind: LayerKind) -> bool:
         if kind == "experts" and self.row.child_excludes:
@@ -201,6 +229,7 @@ class Quark(Struct, frozen=True):
             {new: config if isinstance(config, dict) else {} for new, config in stripped.items()},
             default,
             found.place(),
+            found.child("export").get("pack_method"),
         )
 
 
