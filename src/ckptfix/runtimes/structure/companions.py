@@ -8,7 +8,7 @@ from msgspec import Struct
 from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.modules import Module
-from ckptfix.checkpoint.roles import KV_ROLES, KV_SCALES, OUTPUT_SCALE, ROLES
+from ckptfix.checkpoint.roles import KV_ROLES, OUTPUT_SCALE, ROLES
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.parts import SCALES_OF_WEIGHTS
 from ckptfix.runtimes.structure.strays import each_effect
@@ -88,10 +88,14 @@ def weightless_reasons(tree: Tree) -> Iterator[Reason]:
         for role in _companions(modules[name])
     }
     if tree.layout is None:
+        taken = frozenset(tree.family.spec.reads_scales)
         for name, place in tree.places.items():
-            names = modules[name].tensor_names
-            odd = set(_cache_scales(tree, name, place, modules[name]))
-            found |= {names[role]: place for role in modules[name].tensors if role in odd}
+            module = modules[name]
+            odd = set(_cache_scales(tree, name, place, module))
+            if _is_vector(module):
+                odd |= _companions(module) - taken
+            names = module.tensor_names
+            found |= {names[role]: place for role in module.tensors if role in odd}
     yield from each_effect(tree, list(found), found, "has no parameter for")
 
 
@@ -99,6 +103,10 @@ def _companions(module: Module) -> Set[str]:
     """Roles of companions; where scales have no weight, that is what `incomplete_reasons` finds."""
     found = module.tensors.keys() & COMPANIONS
     return found if module.weight is not None else found - SCALES_OF_WEIGHTS
+
+
+def _is_vector(module: Module) -> bool:
+    return module.weight is not None and len(module.weight.shape) == 1
 
 
 def _is_elsewhere(tree: Tree, name: str) -> bool:
@@ -112,12 +120,10 @@ def _cache_scales(tree: Tree, name: str, place: str, module: Module) -> Iterator
     One that drops what it has no parameter for computes as without them.
     """
     spec, last = tree.family.spec, name.rpartition(".")[2]
-    if module.tensors.keys().isdisjoint(KV_SCALES):
+    if module.tensors.keys().isdisjoint(KV_ROLES):
         return
-    weight = module.weight
-    is_vector = weight is not None and len(weight.shape) == 1
     is_table = tree.family.modules.is_embedding(place)
-    without = is_vector or is_table or EXPERTS in name or last in _WITHOUT_CACHE
+    without = _is_vector(module) or is_table or EXPERTS in name or last in _WITHOUT_CACHE
     passes = tree.runtime.drops_strays or spec.passes_over_kv_scales
     if last in spec.stops_at_kv_scales_of or (without and not passes):
-        yield from KV_SCALES
+        yield from KV_ROLES

@@ -107,8 +107,9 @@ def _of_format(tree: Tree, name: str) -> frozenset[str]:
     Layers of FP8 blocks have a parameter `weight_scale_inv` in both runtimes, those of MXFP8 in
     SGLang (sglang 0.5.23, sglang/srt/layers/quantization/fp8.py).
     """
-    stored = tree.checkpoint.formats[name]
-    if not stored.is_quantized:
+    stored, weight = tree.checkpoint.formats[name], tree.checkpoint.modules[name].weight
+    is_vector = weight is not None and len(weight.shape) < 2
+    if is_vector or not stored.is_quantized:
         return frozenset()
     named = tree.runtime.scale_names
     own = {f.format.scale for f in stored.fits if named.get(f.quant_algo) == f.format.scale}
