@@ -19,6 +19,10 @@ from ckptfix.text import visible
 _PACKED: Final = "qkv_proj"
 _ATTENTION: Final = "self_attn"
 _OF_QUERIES: Final = ("q_scale", "q_zero_point", "k_zero_point", "v_zero_point")
+_QUANTIZER: Final = "_quantizer"
+"""End of the names of modules in which ModelOpt keeps what it measured; no class builds one."""
+_OF_MISTRAL: Final = "_fake_quantizer"
+"""The same of what Mistral's own format calls scales."""
 _CROSS: Final = ".encoder_attn."
 """Attention of a decoder to an encoder."""
 _CODES: Final = ("F8_E4M3", "F8_E5M2", "U8", "I8")
@@ -103,6 +107,8 @@ def _may_hold(part: Tree, name: str, at: str) -> bool:
     the key's (vllm 0.15.0 to 0.33.0, vllm/model_executor/model_loader/weight_utils.py
     `maybe_remap_kv_scale_name`).
     """
+    if at.endswith(_QUANTIZER) and not at.endswith(_OF_MISTRAL):
+        return False
     if part.layout is None or part.layout.may_hold(at):
         return True
     block, _, last = at.rpartition(".")

@@ -1,4 +1,4 @@
-"""What no norm has: vLLM 0.33.0 stops at each of these tensors, with and without a known layout."""
+"""What no norm and no linear has: vLLM 0.33.0 stops at each, with and without a known layout."""
 
 import json
 from pathlib import Path
@@ -39,3 +39,20 @@ def test_a_scale_or_bias_of_a_norm_is_a_no(slug: str, norm: str, role: str, tmp_
     assert ask(write(line, tmp_path / "before"))[RELEASE].answer == "yes"
     changed = write(beside(line, f"{norm}.{role}"), tmp_path / "after")
     assert ask(changed)[RELEASE].answer == "no"
+
+
+@pytest.mark.parametrize(
+    ("slug", "tensor"),
+    [
+        ("ExaoneMoeForCausalLM-mixed", "model.layers.2.mlp.gate_proj.input_quantizer._amax"),
+        (
+            "ExaoneMoeForCausalLM-mixed",
+            "model.layers.1.mlp.shared_experts.gate_proj.weight_quantizer._amax",
+        ),
+        ("Starcoder2ForCausalLM-nvfp4", "model.layers.0.mlp.c_fc.k_scale"),
+    ],
+)
+def test_what_calibration_left_behind_is_a_no(slug: str, tensor: str, tmp_path: Path) -> None:
+    line = LINES[slug]
+    assert ask(write(line, tmp_path / "before"))[RELEASE].answer == "yes"
+    assert ask(write(beside(line, tensor), tmp_path / "after"))[RELEASE].answer == "no"
