@@ -50,6 +50,9 @@ def test_a_scale_or_bias_of_a_norm_is_a_no(slug: str, norm: str, role: str, tmp_
             "model.layers.1.mlp.shared_experts.gate_proj.weight_quantizer._amax",
         ),
         ("Starcoder2ForCausalLM-nvfp4", "model.layers.0.mlp.c_fc.k_scale"),
+        ("ExaoneMoeForCausalLM-mixed", "model.layers.1.mlp.k_scale"),
+        ("Qwen3_5ForCausalLM-mixed", "model.layers.0.linear_attn.q_scale"),
+        ("Qwen3_5ForCausalLM-mixed", "model.layers.0.linear_attn.k_zero_point"),
     ],
 )
 def test_what_calibration_left_behind_is_a_no(slug: str, tensor: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
+from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.runtimes.by_config import ModulesSpec, values_by_path
 from ckptfix.runtimes.learned.table import mask, numbers_of
 from ckptfix.runtimes.loads import Reason
@@ -48,8 +49,9 @@ def _missing(tree: Tree, spec: ModulesSpec, counting: Set[int] | None) -> Iterat
 
 
 def _strays(tree: Tree, spec: ModulesSpec, counting: Set[int] | None) -> Iterator[Reason]:
-    for name in tree.checkpoint.modules if spec.lacks else ():
-        if mask(name) not in spec.lacks:
+    for name, module in tree.checkpoint.modules.items() if spec.lacks else ():
+        only_cache = module.tensors.keys() <= set(KV_ROLES)  # which attention has
+        if mask(name) not in spec.lacks or only_cache:
             continue
         if counting is None or int(numbers_of(name)[0]) in counting:
             text = f"builds no module for {visible(name)}: {_because(spec)}"

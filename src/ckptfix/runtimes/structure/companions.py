@@ -10,6 +10,7 @@ from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES, OUTPUT_SCALE, ROLES
 from ckptfix.runtimes.loads import Reason
+from ckptfix.runtimes.structure.parameters import OF_CACHE
 from ckptfix.runtimes.structure.parts import SCALES_OF_WEIGHTS
 from ckptfix.runtimes.structure.strays import each_effect
 from ckptfix.runtimes.structure.tree import Tree
@@ -18,6 +19,7 @@ _HARMLESS: Final = ("weight", "g_idx", *KV_ROLES, *(r.name for r in ROLES if r.o
 """What an unquantized layer has, an order that nothing needs, what `_cache_scales` judges, and
 names of parameters of model classes."""
 COMPANIONS: Final = frozenset({r.name for r in ROLES} | {OUTPUT_SCALE}) - frozenset(_HARMLESS)
+_OF_ATTENTION: Final = frozenset((*KV_ROLES, *OF_CACHE))
 _WITHOUT_CACHE: Final = frozenset(
     (
         "q_proj",
@@ -33,6 +35,7 @@ _WITHOUT_CACHE: Final = frozenset(
         "gate",
         "router",
         "mlp",
+        "linear_attn",
     )
 )
 """Last parts of names of modules next to which no runtime looks for scales of the cache."""
@@ -83,7 +86,7 @@ def _with_companions(tree: Tree) -> Iterator[_WithCompanions]:
 
 
 def weightless_reasons(tree: Tree) -> Iterator[Reason]:
-    """The same in a checkpoint of ModelOpt, where no layout lists what modules hold."""
+    """The same in a checkpoint of ModelOpt: in blocks, and where no layout lists what is stored."""
     modules = tree.checkpoint.modules
     found = {
         modules[name].tensor_names[role]: place
@@ -91,15 +94,15 @@ def weightless_reasons(tree: Tree) -> Iterator[Reason]:
         if modules[name].weight is None
         for role in _companions(modules[name])
     }
-    if tree.layout is None:
-        taken = frozenset(tree.family.spec.reads_scales)
-        for name, place in tree.places.items():
-            module = modules[name]
-            odd = set(_cache_scales(tree, name, place, module))
-            if _is_vector(module):
-                odd |= _companions(module) - taken
-            names = module.tensor_names
-            found |= {names[role]: place for role in module.tensors if role in odd}
+    taken = frozenset(tree.family.spec.reads_scales)
+    for name, place in tree.places.items():
+        module, odd = modules[name], set[str]()
+        if tree.layout is None or module.weight is None:
+            odd.update(_cache_scales(tree, name, place, module))
+        if tree.layout is None and _is_vector(module):
+            odd |= _companions(module) - taken
+        names = module.tensor_names
+        found |= {names[role]: place for role in module.tensors if role in odd}
     yield from each_effect(tree, list(found), found, "has no parameter for")
 
 
@@ -124,10 +127,10 @@ def _cache_scales(tree: Tree, name: str, place: str, module: Module) -> Iterator
     One that drops what it has no parameter for computes as without them.
     """
     spec, last = tree.family.spec, name.rpartition(".")[2]
-    if module.tensors.keys().isdisjoint(KV_ROLES):
+    if module.tensors.keys().isdisjoint(_OF_ATTENTION):
         return
     is_table = tree.family.modules.is_embedding(place)
     without = _is_vector(module) or is_table or EXPERTS in name or last in _WITHOUT_CACHE
     passes = tree.runtime.drops_strays or spec.passes_over_kv_scales
     if last in spec.stops_at_kv_scales_of or (without and not passes):
-        yield from KV_ROLES
+        yield from _OF_ATTENTION

@@ -25,8 +25,14 @@ def list_reasons(tree: Tree) -> Iterator[Reason]:
 
 
 def _names(tree: Tree) -> Iterator[str]:
-    """Modules, and their biases: quantizers store the rest in several ways."""
+    """Modules, and their biases: quantizers store the rest in several ways.
+
+    Tables of rotary embeddings may be next to any block.
+    """
+    tables = tree.expected.drops_tables | tree.expected.stops_at_tables
     for name, module in tree.checkpoint.modules.items():
+        if name in tables:
+            continue
         yield name
         if "bias" in module.tensors:
             yield module.tensor_names["bias"]

@@ -17,14 +17,14 @@ _QUANTIZED: Final = frozenset(
     | {"svdquant_lora_a", "svdquant_lora_b"}
 )
 """Roles that a quantized layer may have; its stored format decides which of them it needs."""
-_OF_CACHE: Final = ("kv_scale", "q_scale", "q_zero_point", "k_zero_point", "v_zero_point")
+OF_CACHE: Final = ("kv_scale", "q_scale", "q_zero_point", "k_zero_point", "v_zero_point")
 """Further tensors that quantizers store for attention over a quantized cache. vLLM takes the first
 two and skips the others (vllm 0.33.0, vllm/model_executor/layers/quantization/base_config.py)."""
 _OF_QUARK: Final = "prob_output_scale"
 """The same for the probabilities of attention, under the name that Quark and vLLM's FP8 have
 (vllm 0.33.0, vllm/model_executor/layers/quantization/{quark/quark,fp8}.py, `get_cache_scale`)."""
 _JUDGED_ELSEWHERE: Final = frozenset(
-    {role.name for role in ROLES if not role.of_models} | {OUTPUT_SCALE, *_OF_CACHE}
+    {role.name for role in ROLES if not role.of_models} | {OUTPUT_SCALE, *OF_CACHE}
 )
 """Roles of the tensors of quantized layers: `companions` and `parts` have what becomes of them."""
 _OF_BANKS: Final = re.compile(r"proj|linear|w[123]")
