@@ -10,7 +10,7 @@ from typing import Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
 
-_MARKS: Final = re.compile(r"(?:re:|[-+]:)*")
+_MARKS: Final = re.compile(r"\A(?:re:|[-+]:)*")
 """Before the expression: of compressed-tensors, and of GPTQModel's `dynamic`."""
 _PARTS: Final = re.compile(
     r"(?P<many>(?:\.|\\d)[*+]|\*)"
@@ -32,8 +32,7 @@ def may_tell_experts_apart(pattern: str) -> bool:
     A digit or a wildcard decides nothing where the text around it cannot be next to a number of an
     expert. A `*` matches any number.
     """
-    start = _MARKS.match(pattern)
-    pieces = _pieces(pattern[start.end() :] if start else pattern)
+    pieces = _pieces(_MARKS.sub("", pattern, count=1))
     return pieces is None or any(map(_may_touch_number, pieces))
 
 

@@ -164,9 +164,10 @@ def _names_in(named: NameList) -> _Names:
     values: Mapping[str, Any] = (
         named.names if isinstance(named.names, Mapping) else dict.fromkeys(names, True)
     )
-    blocks = expert_blocks(names)
+    experts = names
     if _has_patterns(named):  # which name no expert, whatever they look like
-        blocks = expert_blocks(["" if _is_pattern(name) else name for name in names])
+        experts = ["" if _is_pattern(name) else name for name in names]
+    blocks = expert_blocks(experts)
 
     def lookup(_: Sequence[Block], keys: Iterable[str]) -> list[Any]:
         return list(map(values.get, keys, repeat(values)))  # null is a valid value

@@ -13,7 +13,6 @@ import msgspec
 from msgspec import Struct
 
 from ckptfix.runtimes.common.rows import covers
-from ckptfix.runtimes.config_classes import ConfigClass, flattened
 from ckptfix.runtimes.learned.lists import Lists, ListsRecord
 from ckptfix.runtimes.learned.sizes import SizeRow
 from ckptfix.runtimes.toml_folder import facts_of
@@ -168,16 +167,6 @@ def by_config(runtime: str, version: str, architecture: str) -> ByConfig | None:
 @cache
 def _read(runtime: str) -> ByConfigFile:
     return msgspec.convert(facts_of(runtime).found("by_config.toml"), ByConfigFile)
-
-
-def values_by_path(values: Mapping[str, Any], known: ConfigClass | None) -> Mapping[str, Any]:
-    """Path -> value, with the numbers that the config class has by default.
-
-    Args:
-        values: config.json.
-        known: the class that reads it, if that is recorded.
-    """
-    return known.flat(values) if known else dict(flattened(values))
 
 
 def _is(flat: Mapping[str, Any], path: str, value: Value) -> bool:

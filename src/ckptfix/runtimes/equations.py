@@ -11,7 +11,7 @@ import msgspec
 
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.runtimes.common.rows import covers
-from ckptfix.runtimes.config_classes import ConfigClass, flattened
+from ckptfix.runtimes.config_classes import ConfigClass, values_by_path
 from ckptfix.runtimes.layout import size_in
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.toml_folder import facts_of
@@ -73,7 +73,7 @@ def unequal(
     """
     if not compared:
         return
-    config = ModelConfig(values=known.flat(values) if known else dict(flattened(values)))
+    config = ModelConfig(values=values_by_path(values, known))
     for equation in compared:
         if any(config.values.get(path) != value for path, value in equation.given.items()):
             continue

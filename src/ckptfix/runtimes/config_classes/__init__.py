@@ -17,6 +17,7 @@ from ckptfix.runtimes.config_classes.record import (
     class_for,
     flattened,
     needs_model_type,
+    values_by_path,
 )
 from ckptfix.runtimes.config_classes.types import has_own_code, unknown_type
 
@@ -32,4 +33,5 @@ __all__ = [
     "second_language_config",
     "stray_language_config",
     "unknown_type",
+    "values_by_path",
 ]

@@ -215,6 +215,16 @@ def flattened(values: Mapping[str, Any], start: str = "") -> Iterator[tuple[str,
             yield from flattened(value, f"{start}{key}.")
 
 
+def values_by_path(values: Mapping[str, Any], known: ConfigClass | None) -> Mapping[str, Any]:
+    """Path -> value, with the numbers that the config class has by default.
+
+    Args:
+        values: config.json.
+        known: the class that reads it, if that is recorded.
+    """
+    return known.flat(values) if known else dict(flattened(values))
+
+
 def needs_model_type(rows: Sequence[ConfigClassesRow], version: str) -> bool:
     """True for a release that stops where config.json does not name the class that reads it."""
     return known_row(version, rows) is not None

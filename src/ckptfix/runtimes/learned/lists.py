@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ckptfix.runtimes.config_classes import ConfigClass, flattened
+from ckptfix.runtimes.config_classes import ConfigClass, values_by_path
 from ckptfix.runtimes.learned.release_file import release_file
 
 FOLDER: Final = "lists"
@@ -64,7 +64,7 @@ class Lists(Struct, frozen=True, eq=False):
             names: of what is stored.
         """
         record = self.record
-        flat = known.flat(values) if known else dict(flattened(values))
+        flat = values_by_path(values, known)
         if not all(self._has(flat, path, type_) for path, type_ in record.model_types.items()):
             return
         paths = {name: path for path, lists in record.counts.items() for name in lists}

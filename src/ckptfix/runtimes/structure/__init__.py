@@ -10,7 +10,7 @@ SGLang reports neither (vLLM 0.33.0, vllm/model_executor/models/utils.py
 from collections.abc import Iterator
 
 from ckptfix.runtimes.loads import Reason
-from ckptfix.runtimes.structure.built_modules import module_reasons, shared_reasons
+from ckptfix.runtimes.structure.built_modules import built_reasons
 from ckptfix.runtimes.structure.companions import companion_reasons, weightless_reasons
 from ckptfix.runtimes.structure.conditions import condition_reasons
 from ckptfix.runtimes.structure.expected import Expected
@@ -42,8 +42,7 @@ def structure_reasons(tree: Tree) -> Iterator[Reason]:
     yield from setting_reasons(tree)
     yield from stray_reasons(tree)
     yield from condition_reasons(tree)
-    yield from module_reasons(tree)
-    yield from shared_reasons(tree)
+    yield from built_reasons(tree)
     yield from layer_reasons(tree)
     shapes_are_known = not tree.checkpoint.table.names_only
     if shapes_are_known:

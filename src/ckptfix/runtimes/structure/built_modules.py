@@ -5,23 +5,26 @@ from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from ckptfix.checkpoint.roles import KV_ROLES
-from ckptfix.runtimes.by_config import ModulesSpec, values_by_path
+from ckptfix.runtimes.by_config import ModulesSpec, SharedSpec
+from ckptfix.runtimes.config_classes import values_by_path
 from ckptfix.runtimes.learned.table import mask, numbers_of
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
 
 
-def module_reasons(tree: Tree) -> Iterator[Reason]:
-    """The first layer without a module that it needs, and the first module that is not built."""
+def built_reasons(tree: Tree) -> Iterator[Reason]:
+    """What layers lack or have too much, where the class was read."""
     values, written = tree.checkpoint.config_values, tree.expected.by_config
     if values is None or written is None:
         return
     flat = values_by_path(values, tree.expected.config_class)
-    for spec in written.modules(flat):
-        counting = _counting(spec, flat)
-        yield from _missing(tree, spec, counting)
-        yield from _strays(tree, spec, counting)
+    for modules in written.modules(flat):
+        counting = _counting(modules, flat)
+        yield from _missing(tree, modules, counting)
+        yield from _strays(tree, modules, counting)
+    for shared in written.shared(flat):
+        yield from _shared(shared, flat)
 
 
 def _counting(spec: ModulesSpec, flat: Mapping[str, Any]) -> Set[int] | None:
@@ -65,19 +68,14 @@ def _because(spec: ModulesSpec) -> str:
     )
 
 
-def shared_reasons(tree: Tree) -> Iterator[Reason]:
+def _shared(spec: SharedSpec, flat: Mapping[str, Any]) -> Iterator[Reason]:
     """The first layer that is to use what no earlier one has."""
-    values, written = tree.checkpoint.config_values, tree.expected.by_config
-    if values is None or written is None:
+    kinds, number = flat.get(spec.kinds), flat.get(spec.number)
+    if not isinstance(kinds, list) or not isinstance(number, int):
         return
-    flat = values_by_path(values, tree.expected.config_class)
-    for spec in written.shared(flat):
-        kinds, number = flat.get(spec.kinds), flat.get(spec.number)
-        if not isinstance(kinds, list) or not isinstance(number, int):
-            continue
-        own = kinds[: max(0, len(kinds) - number)]
-        alone = next((at for at in range(len(own), len(kinds)) if kinds[at] not in own), None)
-        if alone is not None:
-            kind = visible(str(kinds[alone]))
-            text = f"layer {alone:,} is a {kind}, and shares the keys of an earlier one"
-            yield Reason.stop(f"{text}, but {spec.number} is {number:,}: there is none")
+    own = kinds[: max(0, len(kinds) - number)]
+    alone = next((at for at in range(len(own), len(kinds)) if kinds[at] not in own), None)
+    if alone is not None:
+        kind = visible(str(kinds[alone]))
+        text = f"layer {alone:,} is a {kind}, and shares the keys of an earlier one"
+        yield Reason.stop(f"{text}, but {spec.number} is {number:,}: there is none")

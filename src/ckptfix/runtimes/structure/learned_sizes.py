@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.checkpoint.modules import Module
-from ckptfix.runtimes.by_config import values_by_path
+from ckptfix.runtimes.config_classes import values_by_path
 from ckptfix.runtimes.layout import size_in
 from ckptfix.runtimes.learned.sizes import SizeRow, SizesFor
 from ckptfix.runtimes.learned.table import mask

@@ -17,7 +17,8 @@ _QUANTIZED: Final = frozenset(
     | {"svdquant_lora_a", "svdquant_lora_b"}
 )
 """Roles that a quantized layer may have; its stored format decides which of them it needs."""
-OF_CACHE: Final = ("kv_scale", "q_scale", "q_zero_point", "k_zero_point", "v_zero_point")
+OF_QUERIES: Final = ("q_scale", "q_zero_point", "k_zero_point", "v_zero_point")
+OF_CACHE: Final = ("kv_scale", *OF_QUERIES)
 """Further tensors that quantizers store for attention over a quantized cache. vLLM takes the first
 two and skips the others (vllm 0.33.0, vllm/model_executor/layers/quantization/base_config.py)."""
 _OF_QUARK: Final = "prob_output_scale"

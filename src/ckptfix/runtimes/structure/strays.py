@@ -11,17 +11,16 @@ from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES, KV_SCALES, OWN_CACHE_SPELLING, OWN_SPELLINGS, SCALES
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.beside_known import tensors_beside_known
-from ckptfix.runtimes.structure.parameters import stray_tensors
+from ckptfix.runtimes.structure.parameters import OF_QUERIES, stray_tensors
 from ckptfix.runtimes.structure.several import about, stop_at
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
 
 _PACKED: Final = "qkv_proj"
 _ATTENTION: Final = "self_attn"
-_OF_QUERIES: Final = ("q_scale", "q_zero_point", "k_zero_point", "v_zero_point")
 _QUANTIZER: Final = "_quantizer"
 """End of the names of modules in which ModelOpt keeps what it measured; no class builds one."""
-_OF_MISTRAL: Final = "_fake_quantizer"
+_OF_MISTRAL: Final = OWN_CACHE_SPELLING.partition(".")[0]
 """The same of what Mistral's own format calls scales."""
 _CROSS: Final = ".encoder_attn."
 """Attention of a decoder to an encoder."""
@@ -262,7 +261,7 @@ def _of_quantized_attention(tree: Tree) -> Iterator[Reason]:
         return
     modules = tree.checkpoint.modules.values()
     held = (m for m in modules if m.weight is None and m.name.endswith(_ATTENTION))
-    names = [m.tensor_names[role] for m in held for role in _OF_QUERIES if role in m.tensors]
+    names = [m.tensor_names[role] for m in held for role in OF_QUERIES if role in m.tensors]
     if names:
         yield about(tree, names, "does not load {}", Effect.WRONG_WEIGHTS)
 
