@@ -18,7 +18,12 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final, Literal
 
-BITS: Final = {"U8": 8, "F8_E4M3": 8, "BF16": 16, "F32": 32}
+BITS: Final = {
+    **dict.fromkeys(("U8", "I8", "F8_E8M0", "F8_E4M3"), 8),
+    **dict.fromkeys(("F16", "BF16"), 16),
+    **dict.fromkeys(("I32", "F32"), 32),
+    **dict.fromkeys(("I64", "F64"), 64),
+}
 """Narrowest first, which is the opposite of how safetensors sorts."""
 Row = tuple[str, str, tuple[int, ...]]
 """(tensor, dtype, shape)."""

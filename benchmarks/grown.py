@@ -17,16 +17,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from generate import Row
+from generate import Row, write_shard
 from large import CKPTFIX, HERE, Ran, run_once, summary
 
 LAYER = re.compile(r"((?:.*\.)?layers\.)(\d+)(\..*)")
 EXPERT = re.compile(r"(.*\.experts\.)(\d+)(\..*)")
 ROUTER = re.compile(r".*\.mlp\.gate\.\w+")
-BITS = {"F64": 64, "I64": 64, "F32": 32, "I32": 32, "F16": 16, "BF16": 16}
-"""Of dtypes, where they are not 8."""
 COMMANDS = {
     "check": (*CKPTFIX, "check", "{}"),
     "check, vllm 0.33.0": (*CKPTFIX, "check", "{}", "--runtime", "vllm==0.33.0"),
@@ -75,7 +72,7 @@ def grown(export: Path, directory: Path, layers: int, experts: int) -> int:
     text["num_hidden_layers"] = layers
     (directory / "config.json").write_text(json.dumps(config, indent=2))
     (directory / "model.safetensors.index.json").unlink(missing_ok=True)
-    _write(directory / "model.safetensors", new)
+    write_shard(directory / "model.safetensors", new)
     return len(new)
 
 
@@ -87,22 +84,6 @@ def _is_draft(name: str, layers: int) -> bool:
 def _routed(name: str, shape: tuple[int, ...], experts: int) -> tuple[int, ...]:
     """A router has a row for each expert."""
     return (experts, *shape[1:]) if ROUTER.fullmatch(name) else shape
-
-
-def _write(path: Path, tensors: list[Row]) -> None:
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name, dtype, shape in tensors:
-        start, size = end, BITS.get(dtype, 8) // 8
-        for number in shape:
-            size *= number
-        end += size
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
-    encoded = json.dumps(header, separators=(",", ":")).encode()
-    encoded += b" " * (-len(encoded) % 8)
-    with path.open("wb") as file:
-        file.write(len(encoded).to_bytes(8, "little") + encoded)
-        file.truncate(8 + len(encoded) + end)
 
 
 def measured(directory: Path, rounds: int) -> Iterator[tuple[str, Ran]]:
