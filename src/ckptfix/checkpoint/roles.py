@@ -39,6 +39,7 @@ ROLES: Final = (
 WEIGHTS: Final = tuple(role.name for role in ROLES if role.is_weight)
 KV_ROLES: Final = tuple(role.name for role in ROLES if role.of_kv_cache)
 KV_SCALES: Final = tuple(role.name for role in ROLES if role.of_kv_cache and role.is_scale)
+KV_BIASES: Final = tuple(role.name for role in ROLES if role.of_kv_cache and not role.is_scale)
 SCALES: Final = tuple(role.name for role in ROLES if role.is_scale)
 NAMES_OF_MODELS: Final = tuple(role.name for role in ROLES if role.of_models)
 OPTIONAL_COMPANIONS: Final = tuple(role for role in ROLES if role.optional)

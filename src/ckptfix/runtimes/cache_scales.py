@@ -28,12 +28,13 @@ def seen_with_cache_scales(
     spec = family.spec
     in_every_release = spec.kv_scales is not None or spec.stops_at_kv_scales
     is_written = in_every_release or architecture in spec.stops_at_kv_scales_in
-    if is_written or not _has_cache_scales(checkpoint):
+    if is_written or not has_cache_scales(checkpoint):
         return None
     return of_release(target.runtime, target.profile_version, architecture)
 
 
-def _has_cache_scales(checkpoint: Checkpoint) -> bool:
+def has_cache_scales(checkpoint: Checkpoint) -> bool:
+    """Whether scales or biases of a KV cache are stored."""
     key = "has scales of a KV cache"
     if key not in checkpoint.table.derived:
         modules = checkpoint.modules.values()

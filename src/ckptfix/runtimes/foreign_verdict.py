@@ -1,6 +1,6 @@
 """The verdict of a release that reads the metadata as that of another quantizer than ModelOpt."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Final
 
 from msgspec import Struct
@@ -18,7 +18,7 @@ from ckptfix.runtimes.later import unless_lacking
 from ckptfix.runtimes.learned.doubts import Doubts
 from ckptfix.runtimes.learned.others import formats_seen
 from ckptfix.runtimes.loads import SHARDS_MISSING, Effect, Reason
-from ckptfix.runtimes.method_verdict import KNOWN_ROLES, MethodJudge
+from ckptfix.runtimes.method_verdict import KNOWN_ROLES, OUTPUTS_OF, MethodJudge
 from ckptfix.runtimes.module_verdict import UNQUANTIZED
 from ckptfix.runtimes.placing import placed
 from ckptfix.runtimes.profile_store import load_profile
@@ -30,6 +30,7 @@ from ckptfix.runtimes.structure import (
     Tree,
     class_reasons,
     companion_reasons,
+    one_scale_reasons,
 )
 from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
@@ -40,6 +41,23 @@ _DTYPES_DECIDE: Final = "dtypes decide for this quantizer"
 _DECLARE_CACHE: Final = ("kv_cache_scheme", "kv_cache_quant_algo")
 """Keys without one of which no class of SGLang says what `configure_kv_cache_dtype` looks for, so
 that the KV cache is not quantized (0.5.23, layers/quantization/fp8.py, compressed_tensors/)."""
+
+_OF_PROBABILITIES: Final = "prob_output_scale"
+"""What the classes that read an output_scale also read, next to attention. SGLang has no parameter
+for it (sglang 0.5.23, model_loader/weight_utils.py `maybe_remap_kv_scale_name`)."""
+
+_HAVE_SCALES: Final[Mapping[str, Set[str]]] = {
+    "vllm": {"compressed-tensors", "fp8", "quark"},
+    "sglang": {"fp8", "quark"},
+}
+"""Runtime -> values of quant_method with which attention has scales of a KV cache, whether or not
+one is declared (vllm 0.33.0, sglang 0.5.23: `get_quant_method` of each class)."""
+
+
+def roles_taken(method: str, runtime: str) -> frozenset[str]:
+    """Roles that a layer or attention may have, where metadata of this quant_method is read."""
+    reads = method in OUTPUTS_OF and not runtime_named(runtime).drops_strays
+    return KNOWN_ROLES | {_OF_PROBABILITIES} if reads else KNOWN_ROLES
 
 
 def judge_foreign(
@@ -138,7 +156,8 @@ def _judged(
         return not_read(checkpoint, target, reason)
     kv_cache = any(found.get(key) for key in _DECLARE_CACHE)
     metadata = EffectiveMetadata(found.file, found.path, "", kv_cache=kv_cache)
-    tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=kv_cache, takes=KNOWN_ROLES)
+    takes = roles_taken(release.name, target.runtime)
+    tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=kv_cache, takes=takes)
     stops = tuple(class_reasons(checkpoint, expected))
     judged = {
         member
@@ -147,7 +166,8 @@ def _judged(
         for member in module.members
     }
     strays = companion_reasons(tree, judged, judge_.reads_output)
-    faults = (*stops, *faults_of(tree), *strays)
+    many = one_scale_reasons(tree) if _has_one_scale(release, target, kv_cache=kv_cache) else ()
+    faults = (*stops, *faults_of(tree), *strays, *many)
     reached = names if release.method.maps_names else names.unmapped()
     verdict = TargetVerdict(
         target, modules=modules, faults=faults, metadata=metadata, names=reached
@@ -164,6 +184,15 @@ def _judged(
         checkpoint, family.learned, expected.lacks, expected.drops_tables, expected.ties_differ
     )
     return _if_seen(verdict, doubts, release.formats)
+
+
+def _has_one_scale(release: _Release, target: Target, *, kv_cache: bool) -> bool:
+    """Whether attention has a scale of a KV cache, and one for all heads."""
+    scheme = release.found.get("kv_cache_scheme")
+    if isinstance(scheme, dict) and scheme.get("strategy") == "attn_head":
+        return False
+    declared = kv_cache and release.name == "compressed-tensors"
+    return declared or release.name in _HAVE_SCALES.get(target.runtime, ())
 
 
 def _is_mapped_by_config(target: Target, classes: Sequence[str]) -> bool:

@@ -33,7 +33,7 @@ _TENSOR_INVERSE: Final = "FP8_TENSOR_INV"
 _BLOCKS_INVERSE: Final = "FP8_BLOCK_INV"
 KNOWN_ROLES: Final = frozenset({*(role.name for role in ROLES), OUTPUT_SCALE})
 _KV_PROJECTIONS: Final = ("q_proj", "k_proj", "v_proj")
-_OUTPUTS_OF: Final = ("fp8", "quark")
+OUTPUTS_OF: Final = ("fp8", "quark")
 """Values of quant_method whose classes read the output_scale of these projections: it is that of
 the KV cache (vllm 0.33.0, quantization/fp8.py and quark/quark.py `get_cache_scale`). For other
 classes it has no place, as anywhere else."""
@@ -229,7 +229,7 @@ class MethodJudge(Struct, frozen=True):
         A release that drops it where the cache is not quantized needs none.
         """
         is_cached = member.rpartition(".")[2] in _KV_PROJECTIONS
-        reads = self.loads_kv_scales if self.drops_strays else self.method in _OUTPUTS_OF
+        reads = self.loads_kv_scales if self.drops_strays else self.method in OUTPUTS_OF
         return is_cached and reads
 
     def _roles(self, member: str) -> Set[str]:

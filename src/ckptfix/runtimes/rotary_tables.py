@@ -21,6 +21,8 @@ class _Row(Struct, frozen=True, forbid_unknown_fields=True):
     """Parts of the names of tensors."""
     stops: tuple[str, ...] = ()
     """The same of those at which the loader raises."""
+    drops_below: str = ""
+    """How the names start of those that it drops; it stops at the same ones elsewhere."""
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +58,9 @@ def stored_tables(
             if all(any(part in tensor for part in parts) for tensor in module.tensor_names.values())
         )
 
-    return among(row.drops), among(row.stops)
+    dropped = among(row.drops)
+    below = frozenset(name for name in dropped if name.startswith(row.drops_below))
+    return below, among(row.stops) | (dropped - below)
 
 
 @cache

@@ -20,7 +20,7 @@ from ckptfix.runtimes.common.foreign import NotModelledError, NotModelOptError
 from ckptfix.runtimes.common.mistral import NotReadError
 from ckptfix.runtimes.common.objects import StopsError
 from ckptfix.runtimes.family import Family, family_for, why_unknown
-from ckptfix.runtimes.foreign_verdict import judge_foreign, not_read
+from ckptfix.runtimes.foreign_verdict import judge_foreign, not_read, roles_taken
 from ckptfix.runtimes.installed.answer import Installed
 from ckptfix.runtimes.installed.bound import bound_of
 from ckptfix.runtimes.installed.verdict import verdict_of
@@ -29,7 +29,6 @@ from ckptfix.runtimes.judged import config_reasons, expected_for, faults_of, jud
 from ckptfix.runtimes.later import later_stop, unless_lacking, unsettled
 from ckptfix.runtimes.learned.doubts import Doubts
 from ckptfix.runtimes.loads import SHARDS_MISSING, Answer
-from ckptfix.runtimes.method_verdict import KNOWN_ROLES
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleJudge
 from ckptfix.runtimes.options import with_options
 from ckptfix.runtimes.other_format import of_other_format, with_other_flags
@@ -157,7 +156,8 @@ def _judge_chosen(checkpoint: Checkpoint, target: Target, runtime: Runtime) -> T
         metadata = _read(checkpoint, target, profile, outer)
     except NotModelOptError as foreign:
         found = judge_foreign(checkpoint, target, family, outer, foreign)
-        return _unless_later_stops(checkpoint, family, classes, found, takes=KNOWN_ROLES)
+        takes = roles_taken(foreign.method, target.runtime)
+        return _unless_later_stops(checkpoint, family, classes, found, takes=takes)
     expected = expected_for(checkpoint, family, target, classes, has_config=not metadata.ignored)
     release = _Release(runtime, profile, family, classes, metadata, expected)
     key = *release.likeness, unsettled(checkpoint, family, target, outer)

@@ -32,6 +32,18 @@ def tensors_of(runtime: str, architectures: Sequence[str]) -> frozenset[str]:
 
 
 @cache
+def modules_of(runtime: str, architecture: str) -> frozenset[str]:
+    """The modules, masked, of those tensors, and all that contain them."""
+    found: set[str] = set()
+    for tensor in tensors_of(runtime, (architecture,)):
+        module = tensor.rpartition(".")[0]
+        while module and module not in found:
+            found.add(module)
+            module = module.rpartition(".")[0]
+    return frozenset(found)
+
+
+@cache
 def built_by_default(runtime: str, architectures: Sequence[str]) -> frozenset[str]:
     """Those that it takes with the config that it was learned with, as it is."""
     tables = _tables(runtime, architectures)

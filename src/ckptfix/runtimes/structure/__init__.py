@@ -15,6 +15,7 @@ from ckptfix.runtimes.structure.companions import companion_reasons, weightless_
 from ckptfix.runtimes.structure.conditions import condition_reasons
 from ckptfix.runtimes.structure.expected import Expected
 from ckptfix.runtimes.structure.experts import expert_reasons
+from ckptfix.runtimes.structure.kv_scales import kv_scale_reasons, one_scale_reasons
 from ckptfix.runtimes.structure.layers import layer_reasons
 from ckptfix.runtimes.structure.learned_sizes import learned_size_reasons
 from ckptfix.runtimes.structure.lists import list_reasons
@@ -33,6 +34,7 @@ __all__ = [
     "companion_reasons",
     "learned_size_reasons",
     "list_reasons",
+    "one_scale_reasons",
     "structure_reasons",
 ]
 
@@ -41,6 +43,7 @@ def structure_reasons(tree: Tree) -> Iterator[Reason]:
     """Why a release does not load a checkpoint as it is stored."""
     yield from setting_reasons(tree)
     yield from stray_reasons(tree)
+    yield from kv_scale_reasons(tree)
     yield from condition_reasons(tree)
     yield from built_reasons(tree)
     yield from layer_reasons(tree)

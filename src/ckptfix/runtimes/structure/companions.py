@@ -12,7 +12,7 @@ from ckptfix.checkpoint.roles import KV_ROLES, OUTPUT_SCALE, ROLES
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.parameters import OF_CACHE
 from ckptfix.runtimes.structure.parts import SCALES_OF_WEIGHTS
-from ckptfix.runtimes.structure.strays import each_effect
+from ckptfix.runtimes.structure.several import each_effect
 from ckptfix.runtimes.structure.tree import Tree
 
 _HARMLESS: Final = ("weight", "g_idx", *KV_ROLES, *(r.name for r in ROLES if r.of_models))

@@ -21,9 +21,6 @@ OF_QUERIES: Final = ("q_scale", "q_zero_point", "k_zero_point", "v_zero_point")
 OF_CACHE: Final = ("kv_scale", *OF_QUERIES)
 """Further tensors that quantizers store for attention over a quantized cache. vLLM takes the first
 two and skips the others (vllm 0.33.0, vllm/model_executor/layers/quantization/base_config.py)."""
-_OF_QUARK: Final = "prob_output_scale"
-"""The same for the probabilities of attention, under the name that Quark and vLLM's FP8 have
-(vllm 0.33.0, vllm/model_executor/layers/quantization/{quark/quark,fp8}.py, `get_cache_scale`)."""
 _JUDGED_ELSEWHERE: Final = frozenset(
     {role.name for role in ROLES if not role.of_models} | {OUTPUT_SCALE, *OF_CACHE}
 )
@@ -81,7 +78,8 @@ def _without_weight(tree: Tree, layout: Layout, module: Module) -> list[str]:
     inside = f"{place}."
     if not odd or not is_known:
         return []
-    is_block = any(at.startswith(inside) for at in tree.below.values())
+    named = f"{module.name}."
+    is_block = any(n.startswith(named) or at.startswith(inside) for n, at in tree.below.items())
     return odd if is_block else [role for role in odd if instead_of_weight(tree, module, role)]
 
 
@@ -94,7 +92,7 @@ def _outside_modules(tree: Tree, layout: Layout) -> Iterator[str]:
 
 def _unknown(tree: Tree, layout: Layout, module: Module) -> list[str]:
     odd = [r for r in module.tensors if r not in _JUDGED_ELSEWHERE and r not in tree.takes]
-    odd = [r for r in odd if r not in layout.parameters and not (tree.takes and r == _OF_QUARK)]
+    odd = [r for r in odd if r not in layout.parameters]
     if not odd:
         return []
     classes = *tree.checkpoint.config.architectures[:1], *tree.family.spec.inner

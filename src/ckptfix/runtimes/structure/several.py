@@ -1,6 +1,6 @@
 """Reasons about several tensors or modules."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
@@ -29,6 +29,17 @@ def stop_at(tree: Tree, names: Sequence[str], cause: str) -> Reason:
     """The same where the release stops, for a cause that is a sentence of its own."""
     told = cause.format(_some(tree.checkpoint, names))
     return Reason.stop(told, tensor=_ordered(names)[0], of_first=True)
+
+
+def each_effect(
+    tree: Tree, names: Sequence[str], places: Mapping[str, str], what: str
+) -> Iterator[Reason]:
+    """One reason for those at which the release stops, one for those that it skips."""
+    skipped = [name for name in names if places[name].startswith(tree.family.spec.drops_below)]
+    stopped = [name for name in names if name not in skipped] if skipped else names
+    for found, effect in ((stopped, tree.stops), (skipped, Effect.WRONG_WEIGHTS)):
+        if found:
+            yield about(tree, found, f"{what} {{}}", effect)
 
 
 def _ordered(names: Sequence[str]) -> list[str]:

@@ -1,8 +1,7 @@
 """Tensors for which a release has no module or no parameter."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from math import prod
 from typing import Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
@@ -11,8 +10,8 @@ from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES, KV_SCALES, OWN_CACHE_SPELLING, OWN_SPELLINGS, SCALES
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.beside_known import tensors_beside_known
-from ckptfix.runtimes.structure.parameters import OF_QUERIES, stray_tensors
-from ckptfix.runtimes.structure.several import about, stop_at
+from ckptfix.runtimes.structure.parameters import stray_tensors
+from ckptfix.runtimes.structure.several import about, each_effect, stop_at
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
 
@@ -46,25 +45,10 @@ def stray_reasons(tree: Tree) -> Iterator[Reason]:
     yield from _own_scales(tree)
     yield from _codes(tree)
     yield from _scales(tree)
-    yield from _kv_scales(tree)
-    yield from _kv_scales_of_towers(tree)
-    yield from _kv_scales_of_many(tree)
-    yield from _of_quantized_attention(tree)
     if tree.family.spec.refuses_stacked_experts and tree.has_config:
         yield from _stacked_experts(tree)
     if not tree.family.spec.takes_inputs_first:
         yield from _inputs_first(tree)
-
-
-def each_effect(
-    tree: Tree, names: Sequence[str], places: Mapping[str, str], what: str
-) -> Iterator[Reason]:
-    """One reason for those at which the release stops, one for those that it skips."""
-    skipped = [name for name in names if places[name].startswith(tree.family.spec.drops_below)]
-    stopped = [name for name in names if name not in skipped] if skipped else names
-    for found, effect in ((stopped, tree.stops), (skipped, Effect.WRONG_WEIGHTS)):
-        if found:
-            yield about(tree, found, f"{what} {{}}", effect)
 
 
 def _own_scales(tree: Tree) -> Iterator[Reason]:
@@ -188,82 +172,6 @@ def _dropped_kv_scales(tree: Tree) -> Sequence[str]:
     if not tree.kv_cache or runtime.always_takes_kv_scales or expected.stops_at_kv_scales:
         return ()
     return runtime.drops_kv_scales_at if expected.loads_kv_scales else ("*",)
-
-
-def _kv_scales(tree: Tree) -> Iterator[Reason]:
-    """Scales of a KV cache at which a release stops, whether or not it quantizes the cache.
-
-    If it takes quantized weights for unquantized ones, it already stops at their scales.
-    """
-    stops, without = tree.expected.stops_at_kv_scales, ""
-    if not tree.has_config and tree.expected.kv_scales_need_config:
-        formats = tree.checkpoint.formats.values()
-        stops = stops or not any(stored.is_quantized for stored in formats)
-        without = "without a quantization config "
-    if not stops:
-        return
-    modules = tree.checkpoint.modules.values()
-    names = [m.tensor_names[role] for m in modules for role in m.tensors if role in KV_SCALES]
-    if names:
-        yield stop_at(tree, names, f"{without}it has no parameter for {{}}")
-
-
-def _kv_scales_of_towers(tree: Tree) -> Iterator[Reason]:
-    """Scales of a KV cache where there is none, at which a release stops that drops no tensor.
-
-    The attention of a tower has no cache, and that of a decoder to its encoder no parameter for the
-    scales of one (vllm 0.33.0, vllm/model_executor/layers/attention/mm_encoder_attention.py,
-    vllm/model_executor/models/whisper.py).
-    """
-    if tree.runtime.drops_strays or not tree.base:
-        return
-    within = f"{tree.base}."
-    modules = tree.checkpoint.modules
-    names = [
-        modules[name].tensor_names[role]
-        for name, place in tree.places.items()
-        if not (place.startswith(within) and _CROSS not in place)
-        and not fnmatchcase(name, tree.expected.skips_kv_scales)
-        and not place.startswith(tree.family.spec.drops_below)
-        for role in modules[name].tensors
-        if role in KV_SCALES
-    ]
-    if names:
-        yield stop_at(tree, names, "it has no KV cache there, so no parameter for {}")
-
-
-def _kv_scales_of_many(tree: Tree) -> Iterator[Reason]:
-    """Scales of a KV cache that are no scalars, where attention has one for all of its heads.
-
-    Both loaders take one number of any shape (vllm 0.33.0, sglang 0.5.23,
-    model_loader/weight_utils.py `default_weight_loader`). compressed-tensors has scales of heads.
-    """
-    takes_none = not tree.expected.loads_kv_scales or tree.checkpoint.table.names_only
-    if tree.takes or not tree.kv_cache or takes_none:
-        return
-    names = [
-        module.tensor_names[role]
-        for module in tree.checkpoint.modules.values()
-        for role in module.tensors.keys() & set(KV_SCALES)
-        if prod(module.tensors[role].shape) != 1
-    ]
-    if names:
-        yield stop_at(tree, names, "a KV cache has one scale, but {} has several")
-
-
-def _of_quantized_attention(tree: Tree) -> Iterator[Reason]:
-    """What compressed-tensors stores for attention: SGLang has scales of keys and values only.
-
-    vLLM has scales of queries, and passes over zero points (vllm 0.33.0,
-    vllm/model_executor/layers/quantization/base_config.py).
-    """
-    if not (tree.runtime.drops_strays and tree.takes):
-        return
-    modules = tree.checkpoint.modules.values()
-    held = (m for m in modules if m.weight is None and m.name.endswith(_ATTENTION))
-    names = [m.tensor_names[role] for m in held for role in OF_QUERIES if role in m.tensors]
-    if names:
-        yield about(tree, names, "does not load {}", Effect.WRONG_WEIGHTS)
 
 
 def _stacked_experts(tree: Tree) -> Iterator[Reason]:

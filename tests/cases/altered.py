@@ -1,0 +1,75 @@
+"""Exports with tensors added, left out, renamed or of another shape, or another config.json."""
+
+import json
+from functools import cache
+from math import prod
+from typing import Any, Final
+
+from tests.cases.exports import changed, exports
+from tests.conftest import DATA, SHARED
+from truth_loop.case import header_text
+
+OF_QUANTIZERS: Final = "quantizers"
+
+BITS: Final = {"U8": 8, "I8": 8, "F8_E4M3": 8, "BF16": 16, "F16": 16, "F32": 32, "I64": 64} | {
+    "I32": 32
+}
+
+
+@cache
+def _exports(name: str) -> dict[str, dict[str, Any]]:
+    return exports(name)
+
+
+def exported(of: str, slug: str) -> dict[str, Any] | None:
+    """A line of `exports`, or an export of another quantizer; None if that is not here."""
+    if of != OF_QUANTIZERS:
+        return _exports(of)[slug]
+    homes = (DATA / "quantizers" / slug, SHARED / "quantizers" / "fixtures" / slug)
+    home = next((home for home in homes if home.is_dir()), None)
+    if home is None:
+        return None
+    files = {path.name: path.read_text() for path in home.glob("*.json")}
+    shards = {path.name: header_text(path) for path in home.glob("*.safetensors")}
+    return {"slug": slug, "files": files, "shards": shards}
+
+
+def altered(line: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
+    """A line of `exports` as a case changes it.
+
+    Args:
+        line: what was exported.
+        case: `add`, names of tensors of F32 with their shapes; `drop`, ends of names; `rename`, old
+            parts of names with the new; `shapes`, names with shapes; `config`, as in `changed`.
+    """
+    shards: dict[str, list[Any]] = {}
+    missing = dict(case.get("add", {}))
+    for file, (text, *_) in line["shards"].items():
+        rows = {n: e for n, e in json.loads(text).items() if not _is_dropped(n, case)}
+        rows |= {name: {"dtype": "F32", "shape": shape} for name, shape in missing.items()}
+        missing = {}
+        shards[file] = _laid_out({_renamed(name, case): row for name, row in rows.items()}, case)
+    return changed({**line, "shards": shards}, case.get("config", {}))
+
+
+def _is_dropped(name: str, case: dict[str, Any]) -> bool:
+    return name.endswith(tuple(case.get("drop", ())))
+
+
+def _renamed(name: str, case: dict[str, Any]) -> str:
+    for old, new in case.get("rename", {}).items():
+        name = name.replace(old, new)
+    return name
+
+
+def _laid_out(rows: dict[str, Any], case: dict[str, Any]) -> list[Any]:
+    """The header of these tensors one after the other, and how long they are."""
+    end, header, shapes = 0, {}, case.get("shapes", {})
+    for name, row in rows.items():
+        if name == "__metadata__":
+            header[name] = row
+            continue
+        shape = shapes.get(name, row["shape"])
+        start, end = end, end + prod(shape) * BITS[row["dtype"]] // 8
+        header[name] = {**row, "shape": shape, "data_offsets": [start, end]}
+    return [json.dumps(header), end]
