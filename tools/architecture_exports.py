@@ -25,7 +25,9 @@ from core import configs, environment
 
 from architecture_changes import PARTS, changes, merged
 
-STYLES: Final = ("nvfp4", "mixed")
+STYLES: Final = ("nvfp4", "mixed", "uncached")
+"""ModelOpt's default recipe for NVFP4, FP8 for attention beside it, and NVFP4 without scales of a
+cache, which not every class takes."""
 LAYERS: Final = 4
 SMALL: Final = {
     "hidden_size": 512, "intermediate_size": 1024, "moe_intermediate_size": 256,
@@ -87,8 +89,9 @@ def metadata(style: str, linears: list[str]) -> dict[str, Any]:
     towers = {found[1] + "*" for name in left if (found := TOWERS.match(name))}
     plain = {name for name in left if not TOWERS.match(name)}
     kept = {"exclude_modules": sorted(plain | towers | {"lm_head"}), "kv_cache_quant_algo": None}
-    if style == "nvfp4":
-        return {**kept, "quant_algo": "NVFP4", "group_size": 16, "kv_cache_quant_algo": "FP8"}
+    if style != "mixed":
+        cache = "FP8" if style == "nvfp4" else None
+        return {**kept, "quant_algo": "NVFP4", "group_size": 16, "kv_cache_quant_algo": cache}
     entries = {
         name: {"quant_algo": "FP8"}
         if ATTENTION.search(name)

@@ -37,6 +37,8 @@ CACHE: Final = re.compile(r"\.[kv]_scale$")
 and `../shared/oracle/published` harmless."""
 OWN: Final = (*STUBS, "Please check the logs", "dummy base class", "has no attribute 'default'")
 """Parts of errors that are the oracle's own."""
+APART: Final = "routed-expert tensors were not loaded"
+"""What Laguna says of every tensor that the oracle loads without the others."""
 
 
 def why_not(raw: Mapping[str, Any]) -> list[str]:
@@ -60,6 +62,7 @@ def judged(raw: Mapping[str, Any]) -> dict[str, Any]:
     why = why_not(raw)
     is_open = any(part in reason for reason in why for part in (*OWN, "crash"))
     is_open |= not why and any(map(CACHE.search, raw["unused"]))
+    is_open |= any(APART in error for error in raw.get("errors", {}).values())
     return {"loads": None if is_open else not why, "why": why}
 
 

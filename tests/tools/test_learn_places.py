@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from learn_places import pinned_transformers
-from place_learner import tables
+from place_learner import provenance
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,4 @@ def test_a_config_of_another_architecture_counts_for_its_type_only(
 ) -> None:
     config = {"architectures": ["Own"], "model_type": "llama"}
     result = {"architecture": architecture, "source": "real", "config": config}
-    assert tables._only_type({**result, "config_from": "org--own"}) == only
+    assert provenance._only_type({**result, "config_from": "org--own"}) == only

@@ -40,6 +40,7 @@ _HINTS: Final[Mapping[str, Config]] = {
         "v_head_dim": 128,
     },
     "KimiK3ForConditionalGeneration": {"mla_use_nope": True},
+    "LongcatFlashForCausalLM": {"rope_scaling": {"rope_type": "default"}},
     "KimiVLForConditionalGeneration": {"n_group": 1, "topk_group": 1},
     "Glm5NextForConditionalGeneration": {"index_kpool_always_select_tail": True},
     "Glm5NextForCausalLM": {"index_kpool_always_select_tail": True},

@@ -225,10 +225,10 @@ def spellings(
     if tied and "saved" in kinds:
         yield "with_tied", {**kinds["saved"], **tied}
     layers = config.get("num_hidden_layers", variants.LAYERS)
-    for tensors in state_names.variants(built, layers):
+    for tensors, share in state_names.variants(built, layers):
         yield "own", tensors
         reached = out["loads"].get("own", {}).get("lands", ())
-        if len(reached) > len(tensors) / 2:
+        if len(reached) >= share * len(tensors):
             return
 
 

@@ -28,6 +28,8 @@ _TOWER: Final = re.compile(
     r"(^|\.)\w*(visual|vision|image|audio|sound|speech|projector|projection|mlp1|aligner"
     r"|connector|merger|abstractor|resampler|encoder)\w*(\.|$)"
 )
+_MADE_AFTERWARDS: Final = "_blockscale_swizzled"
+"""End of a parameter of SGLang that is made of the block scales once all tensors are loaded."""
 _SCALES: Final = {
     "FP8": ("weight_scale", "input_scale"),
     "NVFP4": ("weight_scale", "weight_scale_2", "input_scale"),
@@ -234,7 +236,8 @@ def _dropped(plain: list[Any], quantized: list[Any]) -> Iterator[str]:
 
 def _failed(loaded: Mapping[str, Any], algos: Algorithms) -> dict[str, str]:
     """Masked checkpoint module -> why it does not load quantized."""
-    unwritten = {name.rpartition(".")[0] for name in loaded["never_written"]}
+    lacking = (name for name in loaded["never_written"] if not name.endswith(_MADE_AFTERWARDS))
+    unwritten = {name.rpartition(".")[0] for name in lacking}
     out = {}
     for module, algo in algos.items():
         for leaf in ("weight", *_SCALES[algo]):

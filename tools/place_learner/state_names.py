@@ -22,6 +22,8 @@ _EXPERT: Final = re.compile(
     r"^(?P<bank>.*experts)(\.\w+)*?\.(?P<part>w13|w2)_(?P<leaf>weight|bias)$"
 )
 _EXPERT_NAMES: Final = {"w13": ("gate_proj", "up_proj", "w1", "w3"), "w2": ("down_proj", "w2")}
+_OWN_OUTPUT, _SAVED_OUTPUT = ".self_attn.proj.", ".self_attn.out_proj."
+_MOST: Final = 0.5
 _NOT_OF_THE_CLASS: Final = ("model_type", "architectures", "quantization_config", "auto_map")
 
 
@@ -118,8 +120,11 @@ def _empty(shapes: Mapping[str, list[int]], dtype: Any) -> Tensors:
     return {name: torch.empty(s, dtype=dtype, device="meta") for name, s in shapes.items()}
 
 
-def variants(built: Built, layers: int) -> Iterator[Tensors]:
-    """The tensors of a model under other usual spellings, the runtime's own first.
+def variants(built: Built, layers: int) -> Iterator[tuple[Tensors, float]]:
+    """The tensors of a model under other usual spellings; the share of them that has to load.
+
+    The runtime's own come first, but for the output of attention in a tower: SGLang's class calls
+    it `proj`, and some loaders take the library's `out_proj` for it.
 
     Drafts are stored differently from how they are built: their loaders put "model." before every
     name, or turn "mtp." into it, put the block's own name inside, or take the draft from the layer
@@ -129,19 +134,22 @@ def variants(built: Built, layers: int) -> Iterator[Tensors]:
     tensors, own_names = of_runtime(built), _own_names(built.model)
     after_last = f"model.layers.{layers}."
     renames = (
-        lambda name: name,
         lambda name: name.removeprefix("model."),
         lambda name: "mtp." + name.removeprefix("model."),
         lambda name: name.replace(".mtp_block.", "."),
         lambda name: after_last + name.removeprefix("model.").removeprefix("decoder."),
         lambda name: _respelled(name, own_names),
     )
-    seen: list[set[str]] = []
+    seen: list[set[str]] = [set(tensors)]
+    saved = {name.replace(_OWN_OUTPUT, _SAVED_OUTPUT): t for name, t in tensors.items()}
+    if saved.keys() != tensors.keys():
+        yield saved, 1
+    yield tensors, _MOST
     for rename in renames:
         renamed = {rename(name): tensor for name, tensor in tensors.items()}
         if set(renamed) not in seen:
             seen.append(set(renamed))
-            yield renamed
+            yield renamed, _MOST
 
 
 def _own_names(model: Any) -> list[tuple[re.Pattern[str], str]]:

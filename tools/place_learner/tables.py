@@ -18,7 +18,7 @@ Outcome = tuple[str, str | None, str]
 
 ALWAYS: Final = ""
 """The condition of what the first config showed."""
-_SPELLINGS: Final = ("saved", "legacy", "own", "with_tied")
+SPELLINGS: Final = ("saved", "legacy", "own", "with_tied")
 _KINDS: Final[Mapping[str, str]] = {
     "torch.linear": "linear",
     "torch.embedding": "embedding",
@@ -29,6 +29,7 @@ _NOT_STORED: Final = re.compile(
     r"\.(?:k|v|q|prob)_scale\Z|\.norm_(?:mean|std)\Z|(?:^|\.)position_ids\Z"
 )
 """Parameters that no checkpoint needs to fill: scales of the attention cache, means of pixels."""
+_EXPERT: Final = ".experts."
 _FIRST_NUMBER: Final = re.compile(r"(?:.*?\.)??\d+(?=\.)")
 
 
@@ -83,12 +84,12 @@ def table(result: Result) -> dict[str, Any]:
     is_draft = drafts.is_draft(result["architecture"])
     for run in runs:
         condition = condition_of(run)
-        loads = [run["loads"][s] for s in _SPELLINGS if s in run.get("loads", {})]
+        loads = [run["loads"][s] for s in SPELLINGS if s in run.get("loads", {})]
         whole = [load for load in loads if is_whole(load, is_draft=is_draft)]
         if not whole and not run["variant"]:
             whole = loads[:1]
         for load in whole:
-            unused.update(map(mask, load["unused"]))
+            unused.update(_unused(load))
             unclear.update(_collect(blocks, load, run["modules"], condition))
         if not whole and condition != ALWAYS:
             for names in blocks.values():
@@ -108,6 +109,15 @@ def table(result: Result) -> dict[str, Any]:
     kept = {key: value for key, value in out.items() if value not in ({}, [], None)}
     mappers = runs[0].get("mappers")
     return kept if mappers is None else {**kept, "mappers": mappers}
+
+
+def _unused(load: Result) -> set[str]:
+    """Names that the loader passes over, masked, but for experts of which it takes the first ones.
+
+    transformers 5.19.0 saves LongCat's gates with rows for experts that compute nothing.
+    """
+    taken = {mask(name) for name in load["lands"] if _EXPERT in name}
+    return {mask(name) for name in load["unused"]} - taken
 
 
 def condition_of(run: Result) -> str:
@@ -237,60 +247,3 @@ def _values(values: Mapping[str, Any], blocks: Mapping[str, _Names]) -> dict[str
 def _dropped(passes: Sequence[Result]) -> dict[str, list[str]]:
     """quant_algo -> places that get no config of that name, though they get others."""
     return {run["quant_algo"]: run["dropped"] for run in passes if run.get("dropped")}
-
-
-def provenance(result: Result) -> dict[str, Any]:
-    """What an architecture's rows were learned from."""
-    loads = result["runs"][0]["loads"]
-    is_draft = drafts.is_draft(result["architecture"])
-    found = [kind for kind in _SPELLINGS if kind in loads]
-    whole = [kind for kind in found if is_whole(loads[kind], is_draft=is_draft)]
-    spelled = next((kind for kind in (*whole, *loads) if loads[kind]["lands"]), "")
-    return {
-        "class_file": result["class_file"],
-        "source": result["source"],
-        "config": result["config_from"].replace("--", "/", 1),
-        "guessed": result["guessed"],
-        **({"needs": result["needs"]} if result.get("needs") else {}),
-        **({"only_type": only} if (only := _only_type(result)) else {}),
-        "names": {"own": "runtime", "": ""}.get(spelled, "library"),
-        "single_pass": bool(whole),
-        "heads": [] if is_draft else heads(result),
-    }
-
-
-def _only_type(result: Result) -> str:
-    """The model_type it was built with, if a config of another type failed or was not tried.
-
-    The published config of another architecture that the same class serves says nothing of whether
-    the release knows the type that its own configs have.
-    """
-    if result["source"] == "invented":
-        return ""
-    own = result["config"].get("architectures", ()) if result["source"] == "real" else ()
-    borrowed = bool(own) and result["architecture"] not in own
-    failed = any(
-        attempt.get("source") == "library" and attempt.get("config") != result["config_from"]
-        for attempt in result.get("attempts", ())
-        if attempt.get("config")
-    )
-    return str(result["config"].get("model_type", "")) if failed or borrowed else ""
-
-
-def heads(result: Result) -> list[str]:
-    """Names that output heads look up, of those that stand in every run of a class.
-
-    The runs include the values of `tie_word_embeddings`, of which most classes of vLLM build the
-    head in both cases.
-    """
-    runs = [
-        {
-            name
-            for module in run["modules"]
-            if module["kind"] == "head"
-            for name in module["asked"] or ()
-        }
-        for run in result["runs"]
-        if "modules" in run
-    ]
-    return sorted(set.intersection(*runs))

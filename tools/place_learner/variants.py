@@ -24,6 +24,8 @@ _FLIPPED: Final = re.compile(
 _NEVER_FLIPPED: Final = re.compile(
     r"rotary|fused|fuse_|kernel|cache|normalize|norm_topk|checkpoint"
 )
+OTHERS: Final = {"version": (2.5, 2.6, 4.0, 4.5)}
+"""Key -> values for which a class builds other language models: SGLang's MiniCPM-V."""
 _PARTS: Final = ("", "text_config", "llm_config", "thinker_config", "language_config")
 
 
@@ -101,6 +103,8 @@ def changed(config: Config) -> Iterator[tuple[str, Config]]:
                 found.append((False, name, [0]))
             elif key == "q_lora_rank" and (value is None or _int(value)):
                 found.append((False, name, 512 if value is None else None))
+            elif key in OTHERS:
+                found += [(False, name, other) for other in OTHERS[key] if other != value]
     for _, name, value in sorted(found, key=lambda row: row[0]):
         out = copy.deepcopy(config)
         part, _, key = name.rpartition(".")

@@ -12,6 +12,7 @@ import msgspec
 from ckptfix.runtimes.learned.records import ArchitectureRecord, ReleaseRecord, TableRecord
 from ckptfix.runtimes.learned.store import TABLES
 from place_learner import tables
+from place_learner.provenance import provenance
 
 _PATH: Final = re.compile(r"(?:/[\w.~+-]+){2,}/?")
 _ID_LENGTH: Final = 10
@@ -39,7 +40,7 @@ def release_of(
         record = msgspec.convert(tables.table(result), TableRecord)
         identifier = _id(record)
         found[identifier] = record
-        origin = {"table": identifier, **tables.provenance(result)}
+        origin = {"table": identifier, **provenance(result)}
         architectures[name] = msgspec.convert(origin, ArchitectureRecord)
     return ReleaseRecord(runtime, version, transformers, architectures, failed), found
 

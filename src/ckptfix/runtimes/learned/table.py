@@ -142,9 +142,15 @@ class Table(Struct, frozen=True, dict=True):
         return {condition.partition("=")[0] for condition in record.shapes if condition}
 
     def _is_known(self, key: str, config: Mapping[str, Any], record: BlockRecord) -> bool:
-        """True where the config has one of the values that were tried."""
-        value = self._value(key, config)
-        return value == self.record.values.get(key) or f"{key}={json.dumps(value)}" in record.shapes
+        """True where the config has one of the values that were tried.
+
+        A rank that was tried with a number and with null names the same tensors with any number.
+        """
+        value, tried = self._value(key, config), self.record.values.get(key)
+        if value == tried or f"{key}={json.dumps(value)}" in record.shapes:
+            return True
+        others = {condition for condition in record.shapes if condition.startswith(f"{key}=")}
+        return others == {f"{key}=null"} and _is_rank(value) and _is_rank(tried)
 
     def _holds(self, condition: str, config: Mapping[str, Any]) -> bool:
         key, _, value = condition.partition("=")
@@ -162,6 +168,10 @@ def names_in(record: BlockRecord, shape: str) -> frozenset[str]:
     """The names of a set in `BlockRecord.shapes`."""
     bits = int(shape, 16)
     return frozenset(known.name for index, known in enumerate(record.names) if bits >> index & 1)
+
+
+def _is_rank(value: object) -> bool:
+    return type(value) is int and value > 0
 
 
 def _row(stored: str, block: str, record: NameRecord, order: int) -> Row:

@@ -33,7 +33,6 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
     yield from _tower_reasons(tree)
     if config is not None:
         yield from unequal(tree.expected.equations, config, tree.expected.config_class)
-        yield from _values_together(config, tree.expected)
 
 
 def _lacking(tree: Tree) -> Iterator[Reason]:
@@ -120,6 +119,7 @@ def class_reasons(checkpoint: Checkpoint, expected: Expected) -> Iterator[Reason
         name = visible(".".join(map(str, path)))
         given = _GIVEN.get(kind) or (f"a value of type {kind}" if kind in KINDS else kind)
         yield Reason.stop(f"{name} of config.json is {given}, {refuses}")
+    yield from _values_together(values, expected)
 
 
 def _stop(values: Mapping[str, Any], expected: Expected) -> tuple[Path, str]:

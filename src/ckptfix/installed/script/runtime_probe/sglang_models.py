@@ -151,23 +151,25 @@ class SglangModels:
         hf_config, quant = self._configs(str(folder), architecture)
         # Mistral's own format names no architecture: SGLang finds it.
         model_class = self.model_class(architecture or hf_config.architectures[0])
-        packed = getattr(model_class, "packed_modules_mapping", None) or {}
+        packed = getattr(model_class, "packed_modules_mapping", None)
+        packed = {} if packed is None else packed  # the table itself: a class may add to it
         if quant is None and self.recorder is not None:
             quant = self.recorder()
-            quant.packed_modules_mapping = dict(packed)
+            quant.packed_modules_mapping = packed
         self.calls.clear()
         if quant is not None:
             listen(quant, self.calls)
         with set_default_torch_dtype(torch.bfloat16), mode():
             model = model_class(config=hf_config, quant_config=quant)
+        mapper = getattr(model_class, "hf_to_sglang_mapper", None)
         return Built(
             model,
             by_layer(self.calls),
             {name: tuple(members) for name, members in packed.items()},
-            getattr(model_class, "hf_to_sglang_mapper", None),
+            mapper,
             _loading,
             quant.get_name() if quant is not None else "",
-            None,
+            [] if mapper is None else None,
             _quantizes_cache(model),
         )
 
