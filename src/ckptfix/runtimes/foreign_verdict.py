@@ -26,6 +26,7 @@ from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.release_names import bound_names
 from ckptfix.runtimes.renamed_scales import renames_scales
 from ckptfix.runtimes.structure import (
+    OF_PROBABILITIES,
     Expected,
     Tree,
     class_reasons,
@@ -42,10 +43,6 @@ _DECLARE_CACHE: Final = ("kv_cache_scheme", "kv_cache_quant_algo")
 """Keys without one of which no class of SGLang says what `configure_kv_cache_dtype` looks for, so
 that the KV cache is not quantized (0.5.23, layers/quantization/fp8.py, compressed_tensors/)."""
 
-_OF_PROBABILITIES: Final = "prob_output_scale"
-"""What the classes that read an output_scale also read, next to attention. SGLang has no parameter
-for it (sglang 0.5.23, model_loader/weight_utils.py `maybe_remap_kv_scale_name`)."""
-
 _HAVE_SCALES: Final[Mapping[str, Set[str]]] = {
     "vllm": {"compressed-tensors", "fp8", "quark"},
     "sglang": {"fp8", "quark"},
@@ -55,9 +52,12 @@ one is declared (vllm 0.33.0, sglang 0.5.23: `get_quant_method` of each class)."
 
 
 def roles_taken(method: str, runtime: str) -> frozenset[str]:
-    """Roles that a layer or attention may have, where metadata of this quant_method is read."""
+    """Roles that a layer or attention may have, where metadata of this quant_method is read.
+
+    What the classes that read an output_scale also read is for the probabilities of attention.
+    """
     reads = method in OUTPUTS_OF and not runtime_named(runtime).drops_strays
-    return KNOWN_ROLES | {_OF_PROBABILITIES} if reads else KNOWN_ROLES
+    return KNOWN_ROLES | {OF_PROBABILITIES} if reads else KNOWN_ROLES
 
 
 def judge_foreign(

@@ -31,12 +31,14 @@ class LayerKindsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Modules that layers have if a key of config.json is true or a number above 0."""
+    """Modules of layers, or beside them, if a key of config.json is true or a number above 0."""
 
     key: str
     in_every_layer: tuple[str, ...] = ()
     """As in `LayoutSpec`."""
     beside: dict[str, tuple[str, ...]] = {}
+    """As in `LayoutSpec`."""
+    beside_layers: tuple[str, ...] = ()
     """As in `LayoutSpec`."""
 
 

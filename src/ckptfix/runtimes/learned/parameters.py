@@ -32,10 +32,10 @@ def tensors_of(runtime: str, architectures: Sequence[str]) -> frozenset[str]:
 
 
 @cache
-def modules_of(runtime: str, architecture: str) -> frozenset[str]:
+def modules_of(runtime: str, architectures: Sequence[str]) -> frozenset[str]:
     """The modules, masked, of those tensors, and all that contain them."""
     found: set[str] = set()
-    for tensor in tensors_of(runtime, (architecture,)):
+    for tensor in tensors_of(runtime, architectures):
         module = tensor.rpartition(".")[0]
         while module and module not in found:
             found.add(module)

@@ -15,7 +15,11 @@ from ckptfix.runtimes.structure.companions import companion_reasons, weightless_
 from ckptfix.runtimes.structure.conditions import condition_reasons
 from ckptfix.runtimes.structure.expected import Expected
 from ckptfix.runtimes.structure.experts import expert_reasons
-from ckptfix.runtimes.structure.kv_scales import kv_scale_reasons, one_scale_reasons
+from ckptfix.runtimes.structure.kv_scales import (
+    OF_PROBABILITIES,
+    kv_scale_reasons,
+    one_scale_reasons,
+)
 from ckptfix.runtimes.structure.layers import layer_reasons
 from ckptfix.runtimes.structure.learned_sizes import learned_size_reasons
 from ckptfix.runtimes.structure.lists import list_reasons
@@ -28,6 +32,7 @@ from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.runtimes.structure.turned import turned_reasons
 
 __all__ = [
+    "OF_PROBABILITIES",
     "Expected",
     "Tree",
     "class_reasons",

@@ -5,15 +5,22 @@ from typing import Final
 
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES, OUTPUT_SCALE, ROLES
-from ckptfix.runtimes.learned.parameters import built_by_default, parameters_of, tensors_of
+from ckptfix.runtimes.learned.parameters import (
+    built_by_default,
+    modules_of,
+    parameters_of,
+    tensors_of,
+)
 from ckptfix.runtimes.learned.table import mask
 from ckptfix.runtimes.structure.tree import Tree
 
 _BUFFERS: Final = ("running_mean", "running_var", "num_batches_tracked", "position_ids", "inv_freq")
 """No parameters, so that what a class does with them was not seen."""
+_WEIGHTS: Final = ("weight", "weight_packed", "qweight")
+"""Roles of weights that are in a module of their own; experts may be parameters of their bank."""
 _ANYWHERE: Final = frozenset({"weight", "g_idx", *KV_ROLES, *_BUFFERS})
 """Roles that have other rules."""
-_OF_QUANTIZERS: Final = frozenset(
+OF_QUANTIZERS: Final = frozenset(
     {*(role.name for role in ROLES if not role.of_models), OUTPUT_SCALE}
 )
 
@@ -27,13 +34,40 @@ def never_biased(tree: Tree, name: str) -> bool:
     values = tree.config.values.items()
     if any(value is True for key, value in values if "bias" in key):
         return False
-    known, masked = built_by_default(tree.family.spec.runtime, _classes(tree)), mask(name)
+    known, masked = built_by_default(tree.family.spec.runtime, classes_of(tree)), mask(name)
     return f"{masked}.weight" in known and f"{masked}.bias" not in known
+
+
+def is_inside_layer(tree: Tree, name: str) -> bool:
+    """Whether a module is in one that stores a weight, and its class was never seen to have such.
+
+    What an adapter adds to a layer, as `k_proj.lora_A`, is.
+    """
+    outer = name.rpartition(".")[0]
+    module = tree.checkpoint.modules.get(outer)
+    if module is None or module.weight is None:
+        return False
+    known, inside = tensors_of(tree.family.spec.runtime, classes_of(tree)), f"{mask(outer)}."
+    return f"{inside}weight" in known and not any(
+        tensor.startswith(inside) and "." in tensor.removeprefix(inside) for tensor in known
+    )
+
+
+def weights_of_blocks(tree: Tree) -> Iterator[tuple[str, str]]:
+    """The module and the name of each weight of what the class builds as a block of others."""
+    runtime, classes = tree.family.spec.runtime, classes_of(tree)
+    known, built = tensors_of(runtime, classes), modules_of(runtime, classes)
+    for name in tree.places if known else ():
+        module = tree.checkpoint.modules[name]
+        held = [role for role in _WEIGHTS if role in module.tensors]
+        masked = mask(name) if held else ""
+        if masked in built and f"{masked}.weight" not in known:
+            yield from ((name, module.tensor_names[role]) for role in held)
 
 
 def instead_of_weight(tree: Tree, module: Module, role: str) -> bool:
     """Whether a module has a tensor of this name where the class was seen to load a weight."""
-    known = tensors_of(tree.family.spec.runtime, _classes(tree))
+    known = tensors_of(tree.family.spec.runtime, classes_of(tree))
     masked = mask(module.name)
     return f"{masked}.weight" in known and f"{masked}.{role}" not in known
 
@@ -51,7 +85,7 @@ def tensors_beside_known(tree: Tree, parts: Sequence[Tree]) -> Iterator[tuple[st
 
 def _next_to_weight(tree: Tree, module: Module) -> Iterator[str]:
     masked = mask(module.name)
-    known = tensors_of(tree.family.spec.runtime, _classes(tree))
+    known = tensors_of(tree.family.spec.runtime, classes_of(tree))
     if f"{masked}.weight" not in known or tree.checkpoint.formats[module.name].is_quantized:
         return
     for role in module.tensors:
@@ -72,15 +106,16 @@ def _in_block(tree: Tree, module: Module) -> Iterator[str]:
     """Parameters of a block; for a learned class what was not seen is in doubt anyway."""
     if tree.layout is None:
         return
-    classes, runtime = _classes(tree), tree.family.spec.runtime
+    classes, runtime = classes_of(tree), tree.family.spec.runtime
     known, inside = tensors_of(runtime, classes), f"{mask(module.name)}."
     if not any(tensor.startswith(inside) for tensor in known):
         return
-    elsewhere = {*_OF_QUANTIZERS, *_BUFFERS, *tree.takes, *(parameters_of(runtime, classes) or ())}
+    elsewhere = {*OF_QUANTIZERS, *_BUFFERS, *tree.takes, *(parameters_of(runtime, classes) or ())}
     for role in module.tensors:
         if role not in elsewhere and f"{inside}{role}" not in known:
             yield role
 
 
-def _classes(tree: Tree) -> tuple[str, ...]:
+def classes_of(tree: Tree) -> tuple[str, ...]:
+    """The outer model class, and those that it builds inside."""
     return *tree.checkpoint.config.architectures[:1], *tree.family.spec.inner

@@ -17,12 +17,21 @@ from ckptfix.runtimes.structure.tree import Tree
 _ATTENTION: Final = "self_attn"
 _CROSS: Final = ".encoder_attn."
 """Attention of a decoder to an encoder."""
+OF_PROBABILITIES: Final = "prob_output_scale"
+"""What Quark stores next to attention for its probabilities, as FP8 of other quantizers does.
+SGLang has no parameter for it (sglang 0.5.23, model_loader/weight_utils.py
+`maybe_remap_kv_scale_name`)."""
 _MADE: Final = ("attn", "qkv_proj")
 """Modules of attention that a release builds from others, next to which it looks for scales too."""
+_OF_KEYS: Final = ("k_proj", "qkv_proj", "qkv", "query_key_value", "kv_proj")
+_NAMES: Final = ("attn", "attention", "mixer")
+"""Parts of names of attention whose layers have other names."""
 
 
 def kv_scale_reasons(tree: Tree) -> Iterator[Reason]:
     """Why a release does not load the scales and biases of a KV cache that are stored."""
+    if OF_PROBABILITIES in tree.takes:
+        yield from _of_probabilities(tree)
     if not has_cache_scales(tree.checkpoint):
         yield from _of_quantized_attention(tree)
         return
@@ -107,13 +116,24 @@ def _of_quantized_attention(tree: Tree) -> Iterator[Reason]:
     vLLM has scales of queries, and passes over zero points (vllm 0.33.0,
     vllm/model_executor/layers/quantization/base_config.py).
     """
-    if not (tree.runtime.drops_strays and tree.takes):
+    if not tree.runtime.drops_strays or not (tree.takes or tree.kv_cache):
         return
     modules = tree.checkpoint.modules.values()
     held = (m for m in modules if m.weight is None and m.name.endswith(_ATTENTION))
     names = [m.tensor_names[role] for m in held for role in OF_QUERIES if role in m.tensors]
     if names:
         yield about(tree, names, "does not load {}", Effect.WRONG_WEIGHTS)
+
+
+def _of_probabilities(tree: Tree) -> Iterator[Reason]:
+    """Scales of probabilities that are next to anything but attention, where it is looked for."""
+    modules = tree.checkpoint.modules
+    found = {
+        modules[name].tensor_names[OF_PROBABILITIES]: place
+        for name, place in tree.places.items()
+        if OF_PROBABILITIES in modules[name].tensors and not name.endswith(f".{_ATTENTION}")
+    }
+    yield from each_effect(tree, list(found), found, "has no parameter for")
 
 
 def _biases(tree: Tree) -> Iterator[Reason]:
@@ -137,7 +157,7 @@ def _elsewhere(tree: Tree) -> Iterator[Reason]:
     if tree.layout is not None or tree.family.learned is None:
         return
     modules = tree.checkpoint.modules
-    known = modules_of(tree.family.spec.runtime, tree.family.learned.architecture)
+    known = modules_of(tree.family.spec.runtime, (tree.family.learned.architecture,))
     found = {
         modules[name].tensor_names[role]: place
         for name, place in tree.places.items()
@@ -148,5 +168,15 @@ def _elsewhere(tree: Tree) -> Iterator[Reason]:
 
 
 def _is_known(masked: str, known: frozenset[str]) -> bool:
+    """Whether attention is there, or a layer, next to which the other rules look for it."""
     within, _, last = masked.rpartition(".")
-    return masked in known or (last in _MADE and f"{within}.k_proj" in known)
+    if last in _MADE and _attends(within, known):
+        return True
+    if masked not in known or _attends(masked, known):
+        return masked in known
+    is_block = any(name.startswith(f"{masked}.") for name in known)
+    return not is_block or any(part in last for part in _NAMES)
+
+
+def _attends(block: str, known: frozenset[str]) -> bool:
+    return any(f"{block}.{layer}" in known for layer in _OF_KEYS)

@@ -6,10 +6,10 @@ from typing import Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.modules import Module
-from ckptfix.checkpoint.roles import KV_ROLES, OUTPUT_SCALE, ROLES
+from ckptfix.checkpoint.roles import KV_ROLES, NAMES_OF_MODELS, OUTPUT_SCALE, ROLES
 from ckptfix.runtimes.layout import Layout
-from ckptfix.runtimes.learned.parameters import parameters_of
-from ckptfix.runtimes.structure.beside_known import instead_of_weight, never_biased
+from ckptfix.runtimes.learned.parameters import parameters_of, tensors_of
+from ckptfix.runtimes.structure.beside_known import classes_of, instead_of_weight, never_biased
 from ckptfix.runtimes.structure.tree import Tree
 
 _QUANTIZED: Final = frozenset(
@@ -86,17 +86,23 @@ def _without_weight(tree: Tree, layout: Layout, module: Module) -> list[str]:
 def _outside_modules(tree: Tree, layout: Layout) -> Iterator[str]:
     """Tensors without a dot in their name, which are part of no module."""
     module = tree.checkpoint.modules.get("")
-    if module is not None and tree.base:
-        yield from (module.tensor_names[role] for role in _unknown(tree, layout, module))
+    if module is None or not tree.base:
+        return
+    known = tensors_of(tree.family.spec.runtime, classes_of(tree))
+    unknown = _unknown(tree, layout, module)
+    if known:
+        elsewhere = {*_JUDGED_ELSEWHERE, *tree.takes, *layout.spec.top_parameters}
+        unknown = [role for role in module.tensors if role not in elsewhere | known]
+    yield from (module.tensor_names[role] for role in unknown)
 
 
 def _unknown(tree: Tree, layout: Layout, module: Module) -> list[str]:
-    odd = [r for r in module.tensors if r not in _JUDGED_ELSEWHERE and r not in tree.takes]
+    elsewhere = _JUDGED_ELSEWHERE | tree.takes - set(NAMES_OF_MODELS)
+    odd = [r for r in module.tensors if r not in elsewhere]
     odd = [r for r in odd if r not in layout.parameters]
     if not odd:
         return []
-    classes = *tree.checkpoint.config.architectures[:1], *tree.family.spec.inner
-    known = parameters_of(tree.family.spec.runtime, classes)
+    known = parameters_of(tree.family.spec.runtime, classes_of(tree))
     return [] if known is None else [role for role in odd if role not in known]
 
 

@@ -9,8 +9,13 @@ from ckptfix.checkpoint.formats.stored import is_inputs_first
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES, KV_SCALES, OWN_CACHE_SPELLING, OWN_SPELLINGS, SCALES
 from ckptfix.runtimes.loads import Effect, Reason
-from ckptfix.runtimes.structure.beside_known import tensors_beside_known
-from ckptfix.runtimes.structure.parameters import stray_tensors
+from ckptfix.runtimes.structure.beside_known import (
+    OF_QUANTIZERS,
+    is_inside_layer,
+    tensors_beside_known,
+    weights_of_blocks,
+)
+from ckptfix.runtimes.structure.parameters import OF_CACHE, stray_tensors
 from ckptfix.runtimes.structure.several import about, each_effect, stop_at
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
@@ -21,8 +26,6 @@ _QUANTIZER: Final = "_quantizer"
 """End of the names of modules in which ModelOpt keeps what it measured; no class builds one."""
 _OF_MISTRAL: Final = OWN_CACHE_SPELLING.partition(".")[0]
 """The same of what Mistral's own format calls scales."""
-_CROSS: Final = ".encoder_attn."
-"""Attention of a decoder to an encoder."""
 _CODES: Final = ("F8_E4M3", "F8_E5M2", "U8", "I8")
 _OF_QUANTIZER: Final = ("_scale", "_zero_point")
 """Ends of names of parameters that attention has for a quantized cache."""
@@ -37,7 +40,10 @@ def stray_reasons(tree: Tree) -> Iterator[Reason]:
     yield from each_effect(tree, modules, tree.places, "builds no module for")
     tensors = {name: f"{part.tower}." for part in parts for name in stray_tensors(part)}
     tensors |= {name: tree.places[module] for module, name in tensors_beside_known(tree, parts)}
+    tensors |= {name: tree.places[module] for module, name in weights_of_blocks(tree)}
     yield from each_effect(tree, list(tensors), tensors, "has no parameter for")
+    if outside := list(_without_module(tree)):
+        yield about(tree, outside, "has no parameter for {}", tree.stops)
     if tables := sorted(tree.expected.stops_at_tables):
         held = tree.checkpoint.modules
         named = [tensor for name in tables for tensor in held[name].tensor_names.values()]
@@ -49,6 +55,13 @@ def stray_reasons(tree: Tree) -> Iterator[Reason]:
         yield from _stacked_experts(tree)
     if not tree.family.spec.takes_inputs_first:
         yield from _inputs_first(tree)
+
+
+def _without_module(tree: Tree) -> Iterator[str]:
+    """Tensors that only quantized layers and attention have, at the top, where neither is."""
+    module = tree.checkpoint.modules.get("")
+    held = module.tensor_names.items() if module is not None else ()
+    return (name for role, name in held if role in OF_QUANTIZERS or role in OF_CACHE)
 
 
 def _own_scales(tree: Tree) -> Iterator[Reason]:
@@ -67,7 +80,7 @@ def _own_scales(tree: Tree) -> Iterator[Reason]:
 
 
 def _is_taken(tree: Tree, parts: Sequence[Tree], name: str, place: str) -> bool:
-    if not tree.family.takes(name):
+    if not tree.family.takes(name) or is_inside_layer(tree, name):
         return False
     placed = False
     for part in parts:

@@ -23,7 +23,8 @@ def beside_reasons(tree: Tree) -> Iterator[Reason]:
     layout = tree.layout
     if layout is None or any(not layout.may_hold(place) for place in tree.outside):
         return  # a module with an unknown name is most likely the missing one, already reported
-    for name in (*layout.spec.beside_layers, *_for_each(tree, layout)):
+    by_config = [name for when in layout.when_set(tree.config) for name in when.beside_layers]
+    for name in (*layout.spec.beside_layers, *by_config, *_for_each(tree, layout)):
         if name not in tree.outside:
             yield tree.uninitialised(f"{tree.base}.{name}")
     top = tree.checkpoint.modules.get(tree.itself if tree.tower else "")
