@@ -54,6 +54,15 @@ class StopsSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One `[[stops]]` table: values with which the class cannot be built."""
 
 
+class MetadataSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One `[[metadata]]` table: metadata at which the class stops, whatever it says."""
+
+    why: str
+    """The end of a sentence about a release."""
+    takes: tuple[str, ...] = ()
+    """Values of `quant_method` at which it does not."""
+
+
 class SizesSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One `[[sizes]]` table: tensors of the same sizes, as in `SizeRow`."""
 
@@ -106,6 +115,7 @@ class ByConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is written of the classes of a runtime."""
 
     stops: tuple[StopsSpec, ...] = ()
+    metadata: tuple[MetadataSpec, ...] = ()
     sizes: tuple[SizesSpec, ...] = ()
     modules: tuple[ModulesSpec, ...] = ()
     shared: tuple[SharedSpec, ...] = ()
@@ -129,6 +139,16 @@ class ByConfig(Struct, frozen=True, eq=False):
     def stops(self, flat: Mapping[str, Any]) -> Iterator[StopsSpec]:
         """The tables whose values a config has."""
         return (spec for spec in self.tables.stops if spec.holds(flat))
+
+    def metadata(self, flat: Mapping[str, Any], method: str) -> Iterator[MetadataSpec]:
+        """The tables that say that a quantizer's metadata stops the class.
+
+        Args:
+            flat: path -> value.
+            method: `quant_method` of the metadata, `modelopt` for ModelOpt's.
+        """
+        refused = (spec for spec in self.tables.metadata if method not in spec.takes)
+        return (spec for spec in refused if spec.holds(flat))
 
     def shared(self, flat: Mapping[str, Any]) -> Iterator[SharedSpec]:
         """Whose last layers use what earlier ones have."""
@@ -159,7 +179,12 @@ def by_config(runtime: str, version: str, architecture: str) -> ByConfig | None:
         )
 
     found = ByConfigFile(
-        own(file.stops), own(file.sizes), own(file.modules), own(file.shared), own(file.lists)
+        own(file.stops),
+        own(file.metadata),
+        own(file.sizes),
+        own(file.modules),
+        own(file.shared),
+        own(file.lists),
     )
     return ByConfig(found) if found != ByConfigFile() else None
 

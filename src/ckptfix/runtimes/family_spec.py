@@ -166,8 +166,6 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     a value."""
     not_null: tuple[str, ...] = ()
     """Keys of the language model's config at whose null the classes stop."""
-    refuses_metadata: str = ""
-    """Why every quantization config stops the class, as the end of a sentence."""
     divides_by: tuple[str, ...] = ()
     """Keys of the language model's config by which the classes divide, so that 0 stops them."""
     allows: dict[str, tuple[str, ...]] = {}

@@ -31,6 +31,7 @@ from ckptfix.runtimes.structure import (
     Tree,
     class_reasons,
     companion_reasons,
+    metadata_reasons,
     one_scale_reasons,
 )
 from ckptfix.runtimes.target_verdict import TargetVerdict
@@ -158,7 +159,8 @@ def _judged(
     metadata = EffectiveMetadata(found.file, found.path, "", kv_cache=kv_cache)
     takes = roles_taken(release.name, target.runtime)
     tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=kv_cache, takes=takes)
-    stops = tuple(class_reasons(checkpoint, expected))
+    refused = metadata_reasons(checkpoint, expected, release.name)
+    stops = (*class_reasons(checkpoint, expected), *refused)
     judged = {
         member
         for module in modules

@@ -24,7 +24,7 @@ from ckptfix.runtimes.structure.layers import layer_reasons
 from ckptfix.runtimes.structure.learned_sizes import learned_size_reasons
 from ckptfix.runtimes.structure.lists import list_reasons
 from ckptfix.runtimes.structure.parts import foreign_reasons, incomplete_reasons, part_reasons
-from ckptfix.runtimes.structure.settings import class_reasons, setting_reasons
+from ckptfix.runtimes.structure.settings import class_reasons, metadata_reasons, setting_reasons
 from ckptfix.runtimes.structure.sizes import size_reasons
 from ckptfix.runtimes.structure.strays import stray_reasons
 from ckptfix.runtimes.structure.tables import beside_reasons, table_reasons, tower_reasons
@@ -39,6 +39,7 @@ __all__ = [
     "companion_reasons",
     "learned_size_reasons",
     "list_reasons",
+    "metadata_reasons",
     "one_scale_reasons",
     "structure_reasons",
 ]

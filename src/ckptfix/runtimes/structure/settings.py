@@ -21,8 +21,6 @@ def setting_reasons(tree: Tree) -> Iterator[Reason]:
     """Required keys that are missing, and values that no class supports."""
     yield from _lacking(tree)
     values, config = tree.config.values, tree.checkpoint.config_values
-    if tree.family.spec.refuses_metadata and tree.has_config:
-        yield Reason.stop(tree.family.spec.refuses_metadata)
     yield from _values_that_stop(tree)
     for key, supported in tree.family.spec.allows.items():
         listed = values.get(key)
@@ -120,6 +118,20 @@ def class_reasons(checkpoint: Checkpoint, expected: Expected) -> Iterator[Reason
         given = _GIVEN.get(kind) or (f"a value of type {kind}" if kind in KINDS else kind)
         yield Reason.stop(f"{name} of config.json is {given}, {refuses}")
     yield from _values_together(values, expected)
+
+
+def metadata_reasons(checkpoint: Checkpoint, expected: Expected, method: str) -> Iterator[Reason]:
+    """Why a quantizer's metadata stops the model class, whatever is stored.
+
+    Args:
+        checkpoint: whose config.json counts.
+        expected: what the class builds.
+        method: `quant_method` of the metadata, `modelopt` for ModelOpt's.
+    """
+    if expected.by_config is not None and checkpoint.config_values is not None:
+        flat = values_by_path(checkpoint.config_values, expected.config_class)
+        found = expected.by_config.metadata(flat, method)
+        yield from (Reason.stop(spec.why) for spec in found)
 
 
 def _stop(values: Mapping[str, Any], expected: Expected) -> tuple[Path, str]:
