@@ -113,9 +113,7 @@ class Layout(Struct, frozen=True, eq=False, dict=True):
 
     @cached_property
     def _with_weight(self) -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
-        return tuple(
-            (matcher([name]), parameters) for name, parameters in self.spec.with_weight.items()
-        )
+        return tuple((matcher([name]), own) for name, own in self.spec.with_weight.items())
 
     def parameters_with(self, name: str) -> Iterator[str]:
         """Every parameter that a module of a layer may have in addition to its weight."""
@@ -153,7 +151,14 @@ class Layout(Struct, frozen=True, eq=False, dict=True):
 
     def when_set(self, config: ModelConfig) -> tuple[WhenSpec, ...]:
         """What layers contain according to this config."""
-        return tuple(spec for spec in self.spec.when if _is_set(config.values.get(spec.key)))
+        return tuple(spec for spec in self.spec.when if spec.holds(config.values.get(spec.key)))
+
+    def parameters_when_set(self, name: str, config: ModelConfig) -> Iterator[str]:
+        """Parameters that a module needs in addition to its weight according to this config."""
+        for spec in self.when_set(config):
+            for module, parameters in spec.with_weight.items():
+                if matcher([module]).fullmatch(name):
+                    yield from parameters
 
     def kinds_of_layer(self, number: int, config: ModelConfig) -> Iterator[tuple[str, str]]:
         """Why config.json gives a layer its kind, and a module that it must have then."""
@@ -215,10 +220,6 @@ class Layout(Struct, frozen=True, eq=False, dict=True):
             return None
         counted = (len(kinds) for spec, kinds, _ in self._kinds(config) if spec.counts)
         return next(counted, config.num_hidden_layers)
-
-
-def _is_set(value: object) -> bool:
-    return value is True or (isinstance(value, int) and value > 0)
 
 
 def _value_at(key: str, config: ModelConfig) -> object:

@@ -31,15 +31,25 @@ class LayerKindsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WhenSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Modules of layers, or beside them, if a key of config.json is true or a number above 0."""
+    """What layers have, or what is beside them, for some values of config.json."""
 
     key: str
+    values: tuple[str, ...] = ()
+    """Those values; empty for true, and numbers above 0."""
     in_every_layer: tuple[str, ...] = ()
     """As in `LayoutSpec`."""
     beside: dict[str, tuple[str, ...]] = {}
     """As in `LayoutSpec`."""
     beside_layers: tuple[str, ...] = ()
     """As in `LayoutSpec`."""
+    with_weight: dict[str, tuple[str, ...]] = {}
+    """As in `LayoutSpec`."""
+
+    def holds(self, value: object) -> bool:
+        """Whether the layers are so where the key has this value."""
+        if self.values:
+            return value in self.values
+        return value is True or (isinstance(value, int) and value > 0)
 
 
 class OnlyIfSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

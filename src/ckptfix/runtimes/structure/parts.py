@@ -97,7 +97,8 @@ def _parameters(tree: Tree, layout: Layout) -> Iterator[Reason]:
         if module.weight is None:
             own = {"bias", *layout.parameters_with(within)}
             return ["weight"] if module.tensors.keys() <= own else []
-        roles = list(layout.parameters_beside_weight(within))
+        roles = [*layout.parameters_beside_weight(within)]
+        roles += layout.parameters_when_set(within, tree.config)
         if layout.has_bias(within, tree.config):
             roles.append("bias")
         needed = (role.split("|") for role in roles)
