@@ -1,4 +1,4 @@
-"""LongCat Flash on SGLang 0.5.23: its loader did what is said here of each of these."""
+"""LongCat Flash: the loaders of vLLM 0.33.0 and SGLang 0.5.23 did what is said of each of these."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import Shapes, bf16, fp8, nvfp4, write_checkpoint
-from tests.replay import ask
+from tests.replay import RELEASES, ask
 
 Linear = Callable[[str, int, int], Shapes]
 RELEASE = "sglang==0.5.23"
@@ -42,6 +42,8 @@ CONFIG = {
     "rms_norm_eps": 1e-5,
     "rope_theta": 1e7,
     "attention_bias": False,
+    "mla_scale_q_lora": True,
+    "mla_scale_kv_lora": True,
     "routed_scaling_factor": 6.0,
     "tie_word_embeddings": False,
     "rope_scaling": {"rope_type": "default"},
@@ -123,3 +125,20 @@ def test_it_is_answered_as_its_class_does(
 ) -> None:
     directory = longcat(tmp_path / "m", formats, ignore, **changes)
     assert ask(directory, (RELEASE,))[RELEASE].answer == answer
+
+
+@pytest.mark.parametrize(
+    ("numbers", "answers"),
+    [
+        ({"num_hidden_layers": ...}, ("yes", "yes")),
+        ({"num_hidden_layers": 4}, ("yes", "no")),  # vLLM's config class halves it
+        ({"num_hidden_layers": 2}, ("no", "yes")),
+        ({"num_hidden_layers": ..., "num_layers": 3}, ("no", "no")),
+    ],
+    ids=str,
+)
+def test_the_number_that_counts_as_that_of_layers(
+    numbers: dict[str, object], answers: tuple[str, str], tmp_path: Path
+) -> None:
+    directory = longcat(tmp_path / "m", (plain, nvfp4, nvfp4), "*self_attn*", **numbers)
+    assert tuple(got.answer for got in ask(directory, RELEASES).values()) == answers

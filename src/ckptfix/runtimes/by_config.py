@@ -111,6 +111,15 @@ class ListsSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
     names: tuple[str, ...]
 
 
+class CountsSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One `[[counts]]` table: which number says how many layers the language model has."""
+
+    key: str
+    """Path of that number."""
+    for_each: int = 1
+    """What it counts for each layer."""
+
+
 class ByConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is written of the classes of a runtime."""
 
@@ -120,6 +129,7 @@ class ByConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     modules: tuple[ModulesSpec, ...] = ()
     shared: tuple[SharedSpec, ...] = ()
     lists: tuple[ListsSpec, ...] = ()
+    counts: tuple[CountsSpec, ...] = ()
 
 
 class ByConfig(Struct, frozen=True, eq=False):
@@ -154,6 +164,17 @@ class ByConfig(Struct, frozen=True, eq=False):
         """Whose last layers use what earlier ones have."""
         return (spec for spec in self.tables.shared if spec.holds(flat))
 
+    def layers(self, flat: Mapping[str, Any]) -> tuple[str, int] | None:
+        """How many layers there are, with the path of the number that says so.
+
+        None if that is the usual one.
+        """
+        for spec in self.tables.counts:
+            given = flat.get(spec.key)
+            if spec.holds(flat) and type(given) is int:
+                return spec.key, given // spec.for_each
+        return None
+
     @property
     def lists(self) -> Lists | None:
         """How long lists are; None if nothing is written of that."""
@@ -185,6 +206,7 @@ def by_config(runtime: str, version: str, architecture: str) -> ByConfig | None:
         own(file.modules),
         own(file.shared),
         own(file.lists),
+        own(file.counts),
     )
     return ByConfig(found) if found != ByConfigFile() else None
 

@@ -20,8 +20,7 @@ def layer_reasons(tree: Tree) -> Iterator[Reason]:
             yield tree.uninitialised(f"{tree.base}.{tree.list_name}.{min(gaps)}")
         return
     extra = sorted(layer for layer in stored if layer >= number)
-    key = (tree.layout and tree.layout.spec.count) or "num_hidden_layers"
-    declared = f"{key} is {number:,}"
+    declared = f"{tree.key_of_layers} {number:,}"
     if extra:
         text = f"builds no module for it: {declared}, but layer {extra[0]:,} is stored too"
         yield Reason(text, tree.stops)

@@ -12,6 +12,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.checkpoint.modules import Module
+from ckptfix.runtimes.config_classes import values_by_path
 from ckptfix.runtimes.family import Family
 from ckptfix.runtimes.interface import Runtime
 from ckptfix.runtimes.layout import Layout, layout_named
@@ -216,9 +217,26 @@ class Tree(Struct, frozen=True, dict=True):
     @cached_property
     def number_of_layers(self) -> int | None:
         """The number of layers that config.json declares."""
+        if self._counted is not None:
+            return self._counted[1]
         if self.layout is None:
             return self.config.num_hidden_layers
         return self.layout.number_of_layers(self.config)
+
+    @property
+    def key_of_layers(self) -> str:
+        """The key of config.json that declares it, up to that number in a sentence."""
+        if self._counted is not None:
+            return f"{self._counted[0]} gives a number of layers of"
+        key = (self.layout and self.layout.spec.count) or "num_hidden_layers"
+        return f"{key} is"
+
+    @cached_property
+    def _counted(self) -> tuple[str, int] | None:
+        values, written = self.checkpoint.config_values, self.expected.by_config
+        if values is None or written is None or self.tower:
+            return None
+        return written.layers(values_by_path(values, self.expected.config_class))
 
     @cached_property
     def blocks(self) -> LayerBlocks:
