@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,6 +84,10 @@ def nvfp4(module: str, out: int = 32, columns: int = 32) -> Shapes:
         f"{module}.weight_scale_2": ("F32", ()),
         f"{module}.input_scale": ("F32", ()),
     }
+
+
+Linear = Callable[[str, int, int], Shapes]
+"""Makes the tensors of a linear layer: its name, outputs, inputs."""
 
 
 def bf16(module: str, *shape: int) -> Shapes:

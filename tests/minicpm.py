@@ -1,12 +1,10 @@
 """A small MiniCPM-V 2.6 with a language model in FP8 or NVFP4, as ModelOpt quantizes it."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.builders import Shapes, bf16, write_checkpoint
+from tests.builders import Linear, Shapes, bf16, write_checkpoint
 
-Linear = Callable[[str, int, int], Shapes]
 WIDTH, INNER, HEADS, CACHED, HEAD = 512, 1024, 8, 4, 64
 TOWER, TOWER_INNER, PATCH, SIDE = 128, 256, 14, 10
 CONFIG: dict[str, Any] = {

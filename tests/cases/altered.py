@@ -2,18 +2,14 @@
 
 import json
 from functools import cache
-from math import prod
 from typing import Any, Final
 
 from tests.cases.exports import changed, exports
+from tests.cases.packed import laid_out
 from tests.conftest import DATA, SHARED
 from truth_loop.case import header_text
 
 OF_QUANTIZERS: Final = "quantizers"
-
-BITS: Final = {"U8": 8, "I8": 8, "F8_E4M3": 8, "BF16": 16, "F16": 16, "F32": 32, "I64": 64} | {
-    "I32": 32
-}
 
 
 @cache
@@ -42,13 +38,14 @@ def altered(line: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
         case: `add`, names of tensors of F32 with their shapes; `drop`, ends of names; `rename`, old
             parts of names with the new; `shapes`, names with shapes; `config`, as in `changed`.
     """
-    shards: dict[str, list[Any]] = {}
+    shards: dict[str, tuple[str, int]] = {}
     missing = dict(case.get("add", {}))
     for file, (text, *_) in line["shards"].items():
         rows = {n: e for n, e in json.loads(text).items() if not _is_dropped(n, case)}
         rows |= {name: {"dtype": "F32", "shape": shape} for name, shape in missing.items()}
         missing = {}
-        shards[file] = _laid_out({_renamed(name, case): row for name, row in rows.items()}, case)
+        renamed = {_renamed(name, case): row for name, row in rows.items()}
+        shards[file] = laid_out(renamed, case.get("shapes", {}))
     return changed({**line, "shards": shards}, case.get("config", {}))
 
 
@@ -60,16 +57,3 @@ def _renamed(name: str, case: dict[str, Any]) -> str:
     for old, new in case.get("rename", {}).items():
         name = name.replace(old, new)
     return name
-
-
-def _laid_out(rows: dict[str, Any], case: dict[str, Any]) -> list[Any]:
-    """The header of these tensors one after the other, and how long they are."""
-    end, header, shapes = 0, {}, case.get("shapes", {})
-    for name, row in rows.items():
-        if name == "__metadata__":
-            header[name] = row
-            continue
-        shape = shapes.get(name, row["shape"])
-        start, end = end, end + prod(shape) * BITS[row["dtype"]] // 8
-        header[name] = {**row, "shape": shape, "data_offsets": [start, end]}
-    return [json.dumps(header), end]

@@ -8,10 +8,13 @@ with zeros. Cases that no runtime judged are left out.
 
 import gzip
 import json
+from collections.abc import Mapping
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
+from ckptfix.checkpoint.safetensors import DTYPE_BITS
 from tests.conftest import DATA, SHARED
 from truth_loop.case import header_text
 
@@ -54,6 +57,19 @@ def write(case: dict[str, Any], directory: Path) -> Path:
             file.write(len(raw).to_bytes(8, "little") + raw)
             file.truncate(file.tell() + length)
     return directory
+
+
+def laid_out(header: Mapping[str, Any], shapes: Mapping[str, list[int]]) -> tuple[str, int]:
+    """The header with other shapes, tensors one after the other, and how long they are."""
+    end, out = 0, {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            out[name] = entry
+            continue
+        shape = shapes.get(name, entry["shape"])
+        start, end = end, end + prod(shape) * DTYPE_BITS[entry["dtype"]] // 8
+        out[name] = {**entry, "shape": shape, "data_offsets": [start, end]}
+    return json.dumps(out), end
 
 
 def pack() -> None:

@@ -12,21 +12,19 @@ rest of the layer, which is stored whole, is multiplied with zeros.
 """
 
 import json
-from math import prod
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cases.exports import changed
-from tests.cases.packed import write
+from tests.cases.packed import laid_out, write
 from tests.cases.test_architectures import LINES
 from tests.conftest import DATA
 from tests.replay import ask, complaint
 
 CHANGED: list[dict[str, Any]] = json.loads((DATA / "changed_sizes.json").read_text())
 SCALES = (".k_scale", ".v_scale")
-BITS = {"U8": 8, "F8_E4M3": 8, "BF16": 16, "F32": 32, "I64": 64}
 
 
 def _named(case: dict[str, Any]) -> str:
@@ -44,7 +42,10 @@ def test_no_answer_contradicts_what_a_release_did(case: dict[str, Any], tmp_path
     line, release = LINES[case["export"]], case["release"]
     line = line if case.get("cache", True) else _without_cache(line)
     line = changed(line, case.get("config", {}))
-    shards = dict(_reshaped(shard, case.get("shapes", {})) for shard in line["shards"].items())
+    shapes = case.get("shapes", {})
+    shards = {
+        name: laid_out(json.loads(text), shapes) for name, (text, _) in line["shards"].items()
+    }
     got = ask(write({**line, "shards": shards}, tmp_path / "case"), (release,))
     if got[release].answer != "unknown":
         loads, why = case["loads"], case["why"]
@@ -64,19 +65,3 @@ def _without_cache(line: dict[str, Any]) -> dict[str, Any]:
         shards[name] = (json.dumps(kept), length)
     texts = {name: json.dumps(found) for name, found in files.items()}
     return {**line, "files": texts, "shards": shards}
-
-
-def _reshaped(
-    shard: tuple[str, tuple[str, int]], shapes: dict[str, list[int]]
-) -> tuple[str, tuple[str, int]]:
-    """The shard file with other shapes, of the same dtypes, without holes."""
-    name, (text, _) = shard
-    end, header = 0, {}
-    for tensor, entry in json.loads(text).items():
-        if tensor == "__metadata__":
-            header[tensor] = entry
-            continue
-        shape = shapes.get(tensor, entry["shape"])
-        start, end = end, end + prod(shape) * BITS[entry["dtype"]] // 8
-        header[tensor] = {**entry, "shape": shape, "data_offsets": [start, end]}
-    return name, (json.dumps(header), end)

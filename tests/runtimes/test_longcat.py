@@ -1,14 +1,12 @@
 """LongCat Flash: the loaders of vLLM 0.33.0 and SGLang 0.5.23 did what is said of each of these."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.builders import Shapes, bf16, fp8, nvfp4, write_checkpoint
+from tests.builders import Linear, Shapes, bf16, fp8, nvfp4, write_checkpoint
 from tests.replay import RELEASES, ask
 
-Linear = Callable[[str, int, int], Shapes]
 RELEASE = "sglang==0.5.23"
 WIDTH, HEADS, EXPERTS, ZERO = 512, 8, 4, 2
 QUERY_RANK, CACHE_RANK, PLAIN, ROTARY, VALUE = 256, 128, 128, 64, 128

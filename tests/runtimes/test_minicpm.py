@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import fp8, nvfp4
-from tests.minicpm import Linear, minicpmv
+from tests.builders import Linear, fp8, nvfp4
+from tests.minicpm import minicpmv
 from tests.replay import RELEASES, ask
 
 

@@ -1,6 +1,6 @@
 """The verdict of a release that reads the metadata as that of another quantizer than ModelOpt."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from typing import Final
 
 from msgspec import Struct
@@ -43,13 +43,6 @@ _DTYPES_DECIDE: Final = "dtypes decide for this quantizer"
 _DECLARE_CACHE: Final = ("kv_cache_scheme", "kv_cache_quant_algo")
 """Keys without one of which no class of SGLang says what `configure_kv_cache_dtype` looks for, so
 that the KV cache is not quantized (0.5.23, layers/quantization/fp8.py, compressed_tensors/)."""
-
-_HAVE_SCALES: Final[Mapping[str, Set[str]]] = {
-    "vllm": {"compressed-tensors", "fp8", "quark"},
-    "sglang": {"fp8", "quark"},
-}
-"""Runtime -> values of quant_method with which attention has scales of a KV cache, whether or not
-one is declared (vllm 0.33.0, sglang 0.5.23: `get_quant_method` of each class)."""
 
 
 def roles_taken(method: str, runtime: str) -> frozenset[str]:
@@ -194,7 +187,7 @@ def _has_one_scale(release: _Release, target: Target, *, kv_cache: bool) -> bool
     if isinstance(scheme, dict) and scheme.get("strategy") == "attn_head":
         return False
     declared = kv_cache and release.name == "compressed-tensors"
-    return declared or release.name in _HAVE_SCALES.get(target.runtime, ())
+    return declared or release.name in runtime_named(target.runtime).scales_of_cache_with
 
 
 def _is_mapped_by_config(target: Target, classes: Sequence[str]) -> bool:

@@ -92,6 +92,9 @@ class Runtime(Struct, frozen=True, kw_only=True):
     """What its releases quantize while loading, oldest first; empty if not known."""
     drops_strays: bool = False
     """It silently drops a tensor for which it has no parameter; otherwise it stops there."""
+    scales_of_cache_with: frozenset[str] = frozenset()
+    """Values of `quant_method` with which attention has scales of a KV cache, whether or not one is
+    declared."""
     pads_short_mlps: bool = False
     """It pads an MLP all parts of which are stored narrower than config.json declares with zeros,
     without effect on the result."""

@@ -50,6 +50,8 @@ RUNTIME: Final = Runtime(
     needed_options=sglang_options,
     chooses=chooses,
     drops_strays=True,
+    # `get_quant_method` of Fp8Config and QuarkConfig, sglang/srt/layers/quantization.
+    scales_of_cache_with=frozenset({"fp8", "quark"}),
     # sglang/srt/layers/parameter.py, `pad_or_narrow_weight`, and sglang/srt/layers/linear.py.
     pads_short_mlps=True,
     needs_architectures=True,

@@ -6,7 +6,6 @@ from typing import Any
 
 from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.runtimes.by_config import ModulesSpec, SharedSpec
-from ckptfix.runtimes.config_classes import values_by_path
 from ckptfix.runtimes.learned.table import mask, numbers_of
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.tree import Tree
@@ -15,10 +14,10 @@ from ckptfix.text import visible
 
 def built_reasons(tree: Tree) -> Iterator[Reason]:
     """What layers lack or have too much, where the class was read."""
-    values, written = tree.checkpoint.config_values, tree.expected.by_config
-    if values is None or written is None:
+    written = tree.expected.by_config
+    if tree.checkpoint.config_values is None or written is None:
         return
-    flat = values_by_path(values, tree.expected.config_class)
+    flat = tree.flat
     for modules in written.modules(flat):
         counting = _counting(modules, flat)
         yield from _missing(tree, modules, counting)

@@ -20,7 +20,7 @@ def layer_reasons(tree: Tree) -> Iterator[Reason]:
             yield tree.uninitialised(f"{tree.base}.{tree.list_name}.{min(gaps)}")
         return
     extra = sorted(layer for layer in stored if layer >= number)
-    declared = f"{tree.key_of_layers} {number:,}"
+    declared = tree.declared(number)
     if extra:
         text = f"builds no module for it: {declared}, but layer {extra[0]:,} is stored too"
         yield Reason(text, tree.stops)

@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.checkpoint.modules import Module
-from ckptfix.runtimes.config_classes import values_by_path
 from ckptfix.runtimes.layout import size_in
 from ckptfix.runtimes.learned.sizes import SizeRow, SizesFor
 from ckptfix.runtimes.learned.table import mask
@@ -56,10 +55,9 @@ class _Known(Struct, frozen=True):
         values, expected = tree.checkpoint.config_values, tree.expected
         if values is None or (expected.sizes is None and expected.by_config is None):
             return None
-        flat = values_by_path(values, expected.config_class)
         sizes = expected.sizes.for_config(values, expected.config_class) if expected.sizes else None
-        written = expected.by_config.sizes(flat) if expected.by_config else {}
-        return cls(written, sizes, ModelConfig(values=flat))
+        written = expected.by_config.sizes(tree.flat) if expected.by_config else {}
+        return cls(written, sizes, ModelConfig(values=tree.flat))
 
     def kind_of(self, name: str, module: Module) -> tuple[str, int]:
         """The same for modules whose tensors have the same rows."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -223,20 +223,22 @@ class Tree(Struct, frozen=True, dict=True):
             return self.config.num_hidden_layers
         return self.layout.number_of_layers(self.config)
 
-    @property
-    def key_of_layers(self) -> str:
-        """The key of config.json that declares it, up to that number in a sentence."""
+    def declared(self, number: int) -> str:
+        """How config.json declares this number of layers, as the start of a sentence."""
         if self._counted is not None:
-            return f"{self._counted[0]} gives a number of layers of"
+            return f"{self._counted[0]} gives a number of layers of {number:,}"
         key = (self.layout and self.layout.spec.count) or "num_hidden_layers"
-        return f"{key} is"
+        return f"{key} is {number:,}"
 
     @cached_property
     def _counted(self) -> tuple[str, int] | None:
-        values, written = self.checkpoint.config_values, self.expected.by_config
-        if values is None or written is None or self.tower:
-            return None
-        return written.layers(values_by_path(values, self.expected.config_class))
+        written = self.expected.by_config
+        return written.layers(self.flat) if written is not None and not self.tower else None
+
+    @cached_property
+    def flat(self) -> Mapping[str, Any]:
+        """config.json by path, see `values_by_path`."""
+        return values_by_path(self.checkpoint.config_values or {}, self.expected.config_class)
 
     @cached_property
     def blocks(self) -> LayerBlocks:

@@ -72,6 +72,8 @@ RUNTIME: Final = Runtime(
     config_classes=CONFIG_CLASSES,
     stray_config=stray_config,
     chooses=_chooses,
+    # `get_quant_method` of each config, vllm/model_executor/layers/quantization.
+    scales_of_cache_with=frozenset({"compressed-tensors", "fp8", "quark"}),
     flags_for_transformers="--config-format hf --load-format hf",
     # Since vllm 0.25.0, AutoWeightsLoader loads most classes, and gets the names of these scales
     # from the quantization config (vllm/model_executor/models/utils.py `load_weights`).
