@@ -4,7 +4,7 @@ import json
 from functools import cache
 from typing import Any, Final
 
-from tests.cases.exports import changed, exports
+from tests.cases.exports import MISSING, changed, exports
 from tests.cases.packed import laid_out
 from tests.conftest import DATA, SHARED
 from truth_loop.case import header_text
@@ -36,7 +36,8 @@ def altered(line: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
     Args:
         line: what was exported.
         case: `add`, names of tensors of F32 with their shapes; `drop`, ends of names; `rename`, old
-            parts of names with the new; `shapes`, names with shapes; `config`, as in `changed`.
+            parts of names with the new; `shapes`, names with shapes; `config`, as in `changed`, and
+            `unset`, the paths that it is to lack.
     """
     shards: dict[str, tuple[str, int]] = {}
     missing = dict(case.get("add", {}))
@@ -46,7 +47,8 @@ def altered(line: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
         missing = {}
         renamed = {_renamed(name, case): row for name, row in rows.items()}
         shards[file] = laid_out(renamed, case.get("shapes", {}))
-    return changed({**line, "shards": shards}, case.get("config", {}))
+    unset = dict.fromkeys(case.get("unset", ()), MISSING)
+    return changed({**line, "shards": shards}, {**case.get("config", {}), **unset})
 
 
 def _is_dropped(name: str, case: dict[str, Any]) -> bool:

@@ -35,6 +35,9 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     present: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     """Paths of keys that are set, and of keys that are missing or null."""
+    missing: tuple[str, ...] = ()
+    null: tuple[str, ...] = ()
+    """The two kinds of absent keys, where the class tells them apart."""
 
     def holds(self, flat: Mapping[str, Any]) -> bool:
         """Whether it says something of a config.
@@ -47,11 +50,24 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             and not any(_is(flat, path, value) for path, value in self.unless.items())
             and all(flat.get(path) is not None for path in self.present)
             and all(flat.get(path) is None for path in self.absent)
+            and all(path not in flat for path in self.missing)
+            and all(path in flat and flat[path] is None for path in self.null)
         )
 
 
 class StopsSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One `[[stops]]` table: values with which the class cannot be built."""
+
+    shorter: tuple[str, str] | None = None
+    """Path of a list that has fewer items than the number at the second path says."""
+
+    def holds(self, flat: Mapping[str, Any]) -> bool:
+        """Whether a config has these values."""
+        if self.shorter is None:
+            return super().holds(flat)
+        items, number = (flat.get(path) for path in self.shorter)
+        is_shorter = isinstance(items, list) and type(number) is int and len(items) < number
+        return is_shorter and super().holds(flat)
 
 
 class MetadataSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -79,7 +95,7 @@ class SizesSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class ModulesSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One `[[modules]]` table: modules of layers, `#` for the number of the layer."""
+    """One `[[modules]]` table: modules or parameters of layers, `#` for the number of the layer."""
 
     needs: tuple[str, ...] = ()
     """Those that every layer has."""

@@ -72,6 +72,18 @@ def instead_of_weight(tree: Tree, module: Module, role: str) -> bool:
     return f"{masked}.weight" in known and f"{masked}.{role}" not in known
 
 
+def never_built(tree: Tree, name: str) -> bool:
+    """Whether a class that was learned was never seen to have a module of this name in a layer.
+
+    Towers, and what is outside of layers, were not always learned whole.
+    """
+    built = modules_of(tree.family.spec.runtime, classes_of(tree))
+    if not built or tree.tower or mask(name) in built:
+        return False
+    place = tree.below.get(name)
+    return place is not None and tree.in_layer(place) is not None
+
+
 def tensors_beside_known(tree: Tree, parts: Sequence[Tree]) -> Iterator[tuple[str, str]]:
     """The module and the name of each, where no layout lists the module."""
     listed = {name for part in parts if part.layout is not None for name in part.below}

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
+from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.runtimes.by_config import ModulesSpec, SharedSpec
 from ckptfix.runtimes.learned.table import mask, numbers_of
@@ -45,26 +46,41 @@ def _missing(tree: Tree, spec: ModulesSpec, counting: Set[int] | None) -> Iterat
         }
         for number, neighbour in sorted(layers.items()):
             name = needed.replace("#", str(number))
-            if name not in modules and (counting is None or number in counting):
+            if not _is_stored(tree, name) and (counting is None or number in counting):
                 yield tree.uninitialised(name, neighbour)
                 break
+
+
+def _is_stored(tree: Tree, name: str) -> bool:
+    """Whether there is a module of that name, or a parameter of a block."""
+    block, _, parameter = name.rpartition(".")
+    holder = tree.checkpoint.modules.get(block)
+    has_parameter = holder is not None and parameter in holder.tensors
+    return has_parameter or name in tree.checkpoint.modules
 
 
 def _strays(tree: Tree, spec: ModulesSpec, counting: Set[int] | None) -> Iterator[Reason]:
     for name, module in tree.checkpoint.modules.items() if spec.lacks else ():
         only_cache = module.tensors.keys() <= set(KV_ROLES)  # which attention has
-        if mask(name) not in spec.lacks or only_cache:
-            continue
-        if counting is None or int(numbers_of(name)[0]) in counting:
-            text = f"builds no module for {visible(name)}: {_because(spec)}"
-            yield Reason(text, tree.stops, tensor=name)
+        is_odd = mask(name) in spec.lacks and not only_cache
+        odd = name if is_odd else _stray_parameter(spec, module)
+        if odd and (counting is None or int(numbers_of(name)[0]) in counting):
+            text = f"builds no module for {visible(odd)}: {_because(spec)}"
+            yield Reason(text, tree.stops, tensor=odd)
             return
 
 
+def _stray_parameter(spec: ModulesSpec, module: Module) -> str:
+    """Name of a tensor that the block lacks; empty if it has none such."""
+    start = mask(module.name)
+    found = (t for role, t in module.tensor_names.items() if f"{start}.{role}" in spec.lacks)
+    return next(found, "")
+
+
 def _because(spec: ModulesSpec) -> str:
-    return ", ".join(
-        f"{path} of config.json is {json.dumps(value)}" for path, value in spec.given.items()
-    )
+    said = [f"{path} of config.json is {json.dumps(value)}" for path, value in spec.given.items()]
+    said += [f"{path} of config.json is not set" for path in (*spec.absent, *spec.missing)]
+    return ", ".join((*said, *(f"{path} of config.json is null" for path in spec.null)))
 
 
 def _shared(spec: SharedSpec, flat: Mapping[str, Any]) -> Iterator[Reason]:

@@ -1,7 +1,7 @@
 """Tensors of a module, other than its weight, for which the class has no parameter."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Final
 
 from ckptfix.checkpoint.expert_banks import EXPERTS
@@ -9,7 +9,13 @@ from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES, NAMES_OF_MODELS, OUTPUT_SCALE, ROLES
 from ckptfix.runtimes.layout import Layout
 from ckptfix.runtimes.learned.parameters import parameters_of, tensors_of
-from ckptfix.runtimes.structure.beside_known import classes_of, instead_of_weight, never_biased
+from ckptfix.runtimes.learned.table import mask
+from ckptfix.runtimes.structure.beside_known import (
+    classes_of,
+    instead_of_weight,
+    never_biased,
+    never_built,
+)
 from ckptfix.runtimes.structure.tree import Tree
 
 _QUANTIZED: Final = frozenset(
@@ -80,7 +86,9 @@ def _without_weight(tree: Tree, layout: Layout, module: Module) -> list[str]:
         return []
     named = f"{module.name}."
     is_block = any(n.startswith(named) or at.startswith(inside) for n, at in tree.below.items())
-    return odd if is_block else [role for role in odd if instead_of_weight(tree, module, role)]
+    if is_block or never_built(tree, module.name):
+        return odd
+    return [role for role in odd if instead_of_weight(tree, module, role)]
 
 
 def _outside_modules(tree: Tree, layout: Layout) -> Iterator[str]:
@@ -100,10 +108,18 @@ def _unknown(tree: Tree, layout: Layout, module: Module) -> list[str]:
     elsewhere = _JUDGED_ELSEWHERE | tree.takes - set(NAMES_OF_MODELS)
     odd = [r for r in module.tensors if r not in elsewhere]
     odd = [r for r in odd if r not in layout.parameters]
+    odd = [r for r in odd if f"{mask(module.name)}.{r}" not in _needed(tree)] if odd else []
     if not odd:
         return []
     known = parameters_of(tree.family.spec.runtime, classes_of(tree))
     return [] if known is None else [role for role in odd if role not in known]
+
+
+def _needed(tree: Tree) -> Set[str]:
+    """What layers have for this config, where that was read in the class."""
+    written = tree.expected.by_config
+    held = written.modules(tree.flat) if written is not None else ()
+    return {name for spec in held for name in spec.needs}
 
 
 def _of_format(tree: Tree, name: str) -> frozenset[str]:

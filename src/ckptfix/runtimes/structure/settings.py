@@ -78,8 +78,12 @@ def _values_together(config: Mapping[str, Any], expected: Expected) -> Iterator[
 
 def _described(spec: StopsSpec) -> str:
     """The values that a table is about."""
-    given = [f"{path} is {json.dumps(value)}" for path, value in spec.given.items()]
-    return " and ".join((*given, *(f"{path} is not set" for path in spec.absent)))
+    said = [f"{path} is {json.dumps(value)}" for path, value in spec.given.items()]
+    said += [f"{path} is not set" for path in (*spec.absent, *spec.missing)]
+    said += [f"{path} is null" for path in spec.null]
+    if spec.shorter is not None:
+        said.append(f"{spec.shorter[0]} is shorter than {spec.shorter[1]}")
+    return " and ".join(said)
 
 
 def _tower_reasons(tree: Tree) -> Iterator[Reason]:
