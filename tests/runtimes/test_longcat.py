@@ -140,3 +140,21 @@ def test_the_number_that_counts_as_that_of_layers(
 ) -> None:
     directory = longcat(tmp_path / "m", (plain, nvfp4, nvfp4), "*self_attn*", **numbers)
     assert tuple(got.answer for got in ask(directory, RELEASES).values()) == answers
+
+
+@pytest.mark.parametrize(
+    ("numbers", "release", "answer"),
+    [
+        ({"num_hidden_layers": ...}, "vllm==0.32.0", "yes"),
+        # Without it, transformers' config class has 56, and the class builds as many.
+        ({"num_hidden_layers": ...}, "vllm==0.31.0", "unknown"),
+        ({"num_hidden_layers": ...}, "vllm==0.15.0", "unknown"),
+        ({"num_hidden_layers": 4}, "vllm==0.31.0", "no"),
+    ],
+    ids=str,
+)
+def test_older_releases_take_the_number_of_layers_from_another_key(
+    numbers: dict[str, object], release: str, answer: str, tmp_path: Path
+) -> None:
+    directory = longcat(tmp_path / "m", (plain, nvfp4, nvfp4), "*self_attn*", **numbers)
+    assert ask(directory, (release,))[release].answer == answer

@@ -67,11 +67,13 @@ def _sized_otherwise(values: Mapping[str, Any], target: Target, architecture: st
     rules = rows_of(own_facts("older_sizes.toml")["rules"], target, [architecture])
     for size in chain.from_iterable(rule["sizes"] for rule in rules):
         key, of, times = size["key"], size["of"], size["times"]
-        own, other = values.get(key), values.get(of)
+        own, other = values.get(key), values.get(of, size.get("default"))
         if own is None or not isinstance(other, int) or size.get("unless", "") in values:
             continue
         if own != times * other:
             taken = f"{times} times {of}" if times > 1 else of
+            if of not in values:
+                return f"its class there takes {of} for {key}, which is {other:,} by default"
             return f"its class there takes {taken} for {key}, and config.json has another number"
     return ""
 
