@@ -11,7 +11,7 @@ from ckptfix.runtimes.structure.several import about
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
 
-_COUNTS: Final = ("num_experts", "num_local_experts", "n_routed_experts")
+_COUNTS: Final = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 _BANK: Final = EXPERTS.rstrip(".")
 _STACKED: Final = (("gate_up_proj", "down_proj"), ("input_linear", "output_linear"))
 _FUSED: Final = re.compile(r".*\.experts\.(?:gate_up_proj|down_proj)")
