@@ -40,18 +40,25 @@ def _parts_of_layers(tree: Tree, layout: Layout, layers: Sequence[int]) -> Itera
                 break
     for layer in layers:
         for reason, part in layout.kinds_of_layer(layer, tree.config):
-            if part not in (parts := tree.blocks.parts_of(layer)):
-                yield _of_another_kind(tree, layer, part, reason, layout.instead_of(part) & parts)
+            instead = layout.instead_of(part) & (parts := tree.blocks.parts_of(layer))
+            if part not in parts:
+                yield _of_another_kind(tree, layer, part, reason, instead)
+                return
+            if instead:
+                yield Reason(_not_built(layer, reason, instead), tree.stops)
                 return
 
 
 def _of_another_kind(tree: Tree, layer: int, part: str, reason: str, instead: Set[str]) -> Reason:
     """A layer lacks a part of its kind; a release that stops at tensors meets those it has."""
     if instead and tree.stops is Effect.STOPS:
-        text = f"builds no module for {min(instead)} of layer {layer:,}: {reason}"
-        return Reason(text, Effect.STOPS)
+        return Reason(_not_built(layer, reason, instead), Effect.STOPS)
     mismatch = f"layer {layer:,} has no {part}, but {reason}"
     return Reason(f"leaves weights uninitialised: {mismatch}", Effect.WRONG_WEIGHTS)
+
+
+def _not_built(layer: int, reason: str, instead: Set[str]) -> str:
+    return f"builds no module for {min(instead)} of layer {layer:,}: {reason}"
 
 
 def _in_every_layer(layout: Layout, config: ModelConfig) -> Iterator[str]:
