@@ -178,7 +178,7 @@ def _judged(
     doubts = Doubts(
         checkpoint, family.learned, expected.lacks, expected.drops_tables, expected.ties_differ
     )
-    return _if_seen(verdict, doubts, release.formats)
+    return unless_lacking(_if_seen(verdict, doubts, release.formats), expected)
 
 
 def _has_one_scale(release: _Release, target: Target, *, kv_cache: bool) -> bool:

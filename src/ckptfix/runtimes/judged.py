@@ -15,7 +15,13 @@ from ckptfix.runtimes.cache_scales import cache_scales
 from ckptfix.runtimes.common.counting import Names
 from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.common.rows import covers
-from ckptfix.runtimes.config_classes import ConfigClass, class_for, needs_model_type, unknown_type
+from ckptfix.runtimes.config_classes import (
+    ConfigClass,
+    class_for,
+    foreign_type,
+    needs_model_type,
+    unknown_type,
+)
 from ckptfix.runtimes.equations import equations
 from ckptfix.runtimes.family import Family, family_for
 from ckptfix.runtimes.learned.doubts import lacked
@@ -112,6 +118,7 @@ def _expected(
         config_class=known,
         needs_model_type=needs_model_type(runtime.config_classes, target.profile_version),
         unknown_type=unknown_type(checkpoint, runtime.name, runtime.config_classes),
+        foreign_type=foreign_type(checkpoint),
         stray_config=stray_config_for(checkpoint, target),
         tried=tried_for(checkpoint, target, classes),
         rotary=rotary_for(target.runtime, target.profile_version, classes[0]),

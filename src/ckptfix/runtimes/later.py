@@ -26,6 +26,7 @@ from ckptfix.runtimes.structure import (
 from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.toml_folder import own_facts, rows_of
+from ckptfix.text import visible
 
 
 def later_stop(
@@ -79,10 +80,16 @@ def _sized_otherwise(values: Mapping[str, Any], target: Target, architecture: st
 
 
 def unless_lacking(verdict: TargetVerdict, expected: Expected) -> TargetVerdict:
-    """The verdict; unknown instead of yes without a key that the class was seen to need."""
-    if not expected.lacks or verdict.loads.answer is not Answer.YES:
+    """The verdict; unknown instead of yes where config.json may lack what the class needs."""
+    if verdict.loads.answer is not Answer.YES:
         return verdict
-    return TargetVerdict(verdict.target, never_without(expected.lacks[0]))
+    if expected.lacks:
+        return TargetVerdict(verdict.target, never_without(expected.lacks[0]))
+    if expected.foreign_type:
+        given = visible(expected.foreign_type)
+        why = f"model_type {given} of config.json is of another class, whose config may lack a key"
+        return TargetVerdict(verdict.target, why)
+    return verdict
 
 
 def unsettled(checkpoint: Checkpoint, family: Family, target: Target, architecture: str) -> str:

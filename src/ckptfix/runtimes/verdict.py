@@ -241,7 +241,7 @@ def _judged(checkpoint: Checkpoint, target: Target, release: _Release) -> Target
     doubts = Doubts(
         checkpoint, family.learned, expected.lacks, expected.drops_tables, expected.ties_differ
     )
-    return _if_certain(verdict, doubts, is_mapped=is_mapped)
+    return unless_lacking(_if_certain(verdict, doubts, is_mapped=is_mapped), expected)
 
 
 def _unless_later_stops(

@@ -5,6 +5,7 @@ key that is missing has the default of the class. `tools/record_config_classes.p
 here, one for each release of transformers; a runtime has some classes of its own.
 """
 
+from ckptfix.runtimes.config_classes.flat import flattened
 from ckptfix.runtimes.config_classes.language import (
     LOOKED_FOR,
     StrayConfig,
@@ -15,11 +16,10 @@ from ckptfix.runtimes.config_classes.record import (
     ConfigClass,
     ConfigClassesRow,
     class_for,
-    flattened,
     needs_model_type,
     values_by_path,
 )
-from ckptfix.runtimes.config_classes.types import has_own_code, unknown_type
+from ckptfix.runtimes.config_classes.types import foreign_type, has_own_code, unknown_type
 
 __all__ = [
     "LOOKED_FOR",
@@ -28,6 +28,7 @@ __all__ = [
     "StrayConfig",
     "class_for",
     "flattened",
+    "foreign_type",
     "has_own_code",
     "needs_model_type",
     "second_language_config",

@@ -13,12 +13,12 @@ from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.kinds import kind_of
 from ckptfix.runtimes.common.rows import known_row
 from ckptfix.runtimes.config_classes.class_record import ClassRecord
+from ckptfix.runtimes.config_classes.flat import flattened
 from ckptfix.runtimes.config_classes.layer_lists import wrong_list
+from ckptfix.runtimes.config_classes.rope_settings import refused_rope
 from ckptfix.runtimes.facts import FACTS
 
 _LANGUAGE: Final = frozenset(key for key, _ in NESTED_CONFIGS)
-_ROPE: Final = ("rope_scaling", "rope_parameters")
-"""Keys of rotary settings, the one that counts first."""
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,7 +35,6 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Type of rotary settings -> keys without which they are refused."""
 
 
-_QUANTIZATION: Final = "quantization_config"
 _LAYERS: Final = "num_hidden_layers"
 
 
@@ -77,27 +76,13 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
             if what := wrong_list(values.get(key), known, self.with_defaults(values).get(_LAYERS)):
                 yield (*path, key), what
         if self.record.checks_rope:
-            yield from self._rope_refusals(values, path)
+            rope = _file(_library(self.row)).rope
+            found = refused_rope(values, rope, self._refused)
+            yield from (((*path, *place), what) for place, what in found)
         for key, what in self.record.untyped(values):
             yield (*path, key, "model_type"), what
         for key, inner in self._nested(values):
             yield from inner.refusals(values[key], (*path, key))
-
-    def _rope_refusals(self, values: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, str]]:
-        key = next((key for key in _ROPE if values.get(key)), "")
-        settings = values.get(key)
-        if not isinstance(settings, dict):
-            kind = kind_of(settings)
-            if key == _ROPE[0] and kind in self._refused.get(_ROPE[1], ()):
-                yield (*path, key), kind  # it is renamed
-            return
-        within = {name: part for name, part in settings.items() if isinstance(part, dict)}
-        for place, part in [((), settings), *(((name,), part) for name, part in within.items())]:
-            type_ = part.get("rope_type", part.get("type"))
-            needed = _file(_library(self.row)).rope.get(type_, ()) if isinstance(type_, str) else ()
-            for name in needed:
-                if name not in part:
-                    yield (*path, key, *place, name), "missing"
 
     def _nested(self, values: Mapping[str, Any]) -> Iterator[tuple[str, "ConfigClass"]]:
         for key in self.record.nested:
@@ -124,7 +109,8 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
             return replace(config, values={**own, **config.values, **towers})
         given = values if apart else config.values
         known = {**config.values, **self.with_defaults(given)}
-        number = None if "num_hidden_layers" in given else known.get("num_hidden_layers")
+        counted = self.record.aliases.get(_LAYERS, _LAYERS)
+        number = None if _LAYERS in given else known.get(counted)
         draft = next((key for key in DRAFT_KEYS if key not in given and known.get(key)), "")
         return replace(
             config,
@@ -137,12 +123,15 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
         """Values with the numbers that are missing, and those that follow from others."""
         set_ = values.keys() | {self.record.aliases.get(k, k) for k in values}
         known = {key: n for key, n in self.record.numbers.items() if key not in set_} | dict(values)
-        followed = {
+        return known | self._followed(known)
+
+    def _followed(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        """What follows from other values, where it is missing or null."""
+        return {
             key: known[other]
             for key, other in self.record.follows.items()
             if known.get(key) is None and other in known
         }
-        return known | followed
 
     def _languages(
         self, values: Mapping[str, Any]
@@ -176,7 +165,7 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
         return part if isinstance(part, dict) else None
 
     def flat(self, values: Mapping[str, Any], start: str = "") -> dict[str, Any]:
-        """As `flattened`, keys under their own names, with the numbers that are there by default.
+        """As `flattened`, keys under their own names, with the numbers that their class fills in.
 
         Args:
             values: the config.
@@ -186,6 +175,7 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
         nested = dict(self._parts(values))
         absent = {k: number for k, number in self.record.numbers.items() if k not in own}
         plain = {**absent, **{key: value for key, value in own.items() if key not in nested}}
+        plain |= self._followed(plain)
         out = dict(flattened(plain, start))
         for key, (class_, part) in nested.items():
             out |= class_.flat(part, f"{start}{key}.")
@@ -201,18 +191,6 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
             found = None if own is None else _class_of(self.row, self.record.type_of(key, own))
             if found is not None and part is not None and found is not self:
                 yield key, (found, part)
-
-
-def flattened(values: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
-    """Path, joined by dots, -> value of everything in a config that is not an object.
-
-    Without its quantization, which may name every module.
-    """
-    for key, value in values.items():
-        if not isinstance(value, dict):
-            yield f"{start}{key}", value
-        elif key != _QUANTIZATION:
-            yield from flattened(value, f"{start}{key}.")
 
 
 def values_by_path(values: Mapping[str, Any], known: ConfigClass | None) -> Mapping[str, Any]:

@@ -15,11 +15,19 @@ from ckptfix.runtimes.config_classes.record import ConfigClassesRow, class_for
 from ckptfix.runtimes.facts import FACTS
 
 _FILE: Final = "types.json"
+_CLASSES: Final = "architectures.json"
+"""`tools/record_architecture_types.py` wrote it."""
 
 
 class _Types(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     releases: tuple[str, ...]
     types: frozenset[str]
+
+
+class _Classes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    transformers: str
+    classes: dict[str, frozenset[str]]
+    """Model class -> the types that it is built with."""
 
 
 def has_own_code(values: Mapping[str, Any]) -> bool:
@@ -44,6 +52,25 @@ def unknown_type(
         return None
     is_known = kind in known.types or (rows and class_for(rows, rows[-1].since, kind))
     return None if is_known else kind
+
+
+def foreign_type(checkpoint: Checkpoint) -> str:
+    """The `model_type` of config.json if that is of other classes than the one it names.
+
+    The class then reads a config that may lack what it needs. Empty where that is not known.
+    """
+    values = checkpoint.config_values or {}
+    kind, classes = values.get("model_type"), _classes()
+    own = classes.get(next(iter(checkpoint.config.architectures), ""))
+    if own is None or not isinstance(kind, str) or checkpoint.is_mistral or has_own_code(values):
+        return ""
+    return "" if kind in own or not any(kind in types for types in classes.values()) else kind
+
+
+@cache
+def _classes() -> dict[str, frozenset[str]]:
+    path = FACTS / "config_classes" / _CLASSES
+    return msgspec.json.decode(path.read_bytes(), type=_Classes).classes
 
 
 @cache

@@ -243,6 +243,8 @@ class Doubts(Struct, frozen=True, dict=True):
         counted = any(pattern.endswith(_LAYERS) for pattern in numbers)
         if number is not None and not counted and number not in map(len, numbers.values()):
             yield f"{number:,} layers are declared, but no block is stored that often"
+        if number is None and not counted and numbers:
+            yield "config.json does not declare how many layers there are"
 
     def _quantized(self, quantized: Mapping[str, str], *, mixed: bool) -> Iterator[str]:
         modules = self.checkpoint.modules

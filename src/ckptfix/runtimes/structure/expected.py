@@ -44,6 +44,8 @@ class Expected(Struct, frozen=True):
     needs_model_type: bool = False
     unknown_type: str | None = None
     """It stops without a `model_type`, and at one that no config class is known for."""
+    foreign_type: str = ""
+    """`model_type` of config.json, if that is of other classes than the one that is built."""
     stray_config: str = ""
     """Key of config.json whose value it takes for the language model's config, and stops."""
     tried: tuple[Tried, ...] = ()
