@@ -73,12 +73,13 @@ def _values_together(config: Mapping[str, Any], expected: Expected) -> Iterator[
         return
     flat = values_by_path(config, expected.config_class)
     for spec in expected.by_config.stops(flat):
-        yield Reason.stop(f"{_described(spec)} in config.json, which stops its class")
+        yield Reason.stop(f"{_described(spec, flat)} in config.json, which stops its class")
 
 
-def _described(spec: StopsSpec) -> str:
+def _described(spec: StopsSpec, flat: Mapping[str, Any]) -> str:
     """The values that a table is about."""
-    said = [f"{path} is {json.dumps(value)}" for path, value in spec.given.items()]
+    paths = (*spec.given, *(path for path in spec.unless if path in spec.present))
+    said = [f"{path} is {visible(json.dumps(flat[path]))}" for path in paths]
     said += [f"{path} is not set" for path in (*spec.absent, *spec.missing)]
     said += [f"{path} is null" for path in spec.null]
     if spec.shorter is not None:
