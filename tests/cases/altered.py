@@ -10,6 +10,7 @@ from tests.conftest import DATA, SHARED
 from truth_loop.case import header_text
 
 OF_QUANTIZERS: Final = "quantizers"
+OF_MODELOPT: Final = "fixtures"
 
 
 @cache
@@ -18,10 +19,12 @@ def _exports(name: str) -> dict[str, dict[str, Any]]:
 
 
 def exported(of: str, slug: str) -> dict[str, Any] | None:
-    """A line of `exports`, or an export of another quantizer; None if that is not here."""
-    if of != OF_QUANTIZERS:
+    """A line of `exports`, or an export that is a folder; None if that is not here."""
+    if of not in (OF_QUANTIZERS, OF_MODELOPT):
         return _exports(of)[slug]
     homes = (DATA / "quantizers" / slug, SHARED / "quantizers" / "fixtures" / slug)
+    if of == OF_MODELOPT:
+        homes = (DATA / slug, SHARED / "fixtures" / slug)
     home = next((home for home in homes if home.is_dir()), None)
     if home is None:
         return None

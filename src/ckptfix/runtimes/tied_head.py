@@ -3,7 +3,7 @@
 vLLM builds the head of a tied model anyway, asks its quantization config for it, and then hands it
 the weight of the embeddings: the scales of a quantized one are filled by nothing (vllm 0.33.0,
 vllm/model_executor/models/llama.py; vllm/model_executor/layers/vocab_parallel_embedding.py
-`ParallelLMHead.tie_weights`). SGLang takes the embeddings themselves for the head.
+`ParallelLMHead.tie_weights`). SGLang takes the embeddings themselves for the head in most classes.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,8 @@ from ckptfix.text import visible
 
 def tied_head_reasons(judge: ModuleJudge, family: Family, expected: Expected) -> Iterator[Reason]:
     """Why a head that is not stored stops a release or computes something else."""
-    if not judge.runtime.builds_tied_heads:
+    classes = judge.runtime.builds_tied_heads
+    if not classes or (classes is not True and classes.isdisjoint(_outer(judge))):
         return
     names = _looked_up(family)
     if not names:
@@ -32,6 +33,10 @@ def tied_head_reasons(judge: ModuleJudge, family: Family, expected: Expected) ->
         yield Reason(f"leaves weights uninitialised: {why}", Effect.WRONG_WEIGHTS)
     for name in names if expected.tied else ():
         yield from _quantized(judge, family, name)
+
+
+def _outer(judge: ModuleJudge) -> tuple[str, ...]:
+    return judge.checkpoint.config.architectures[:1]
 
 
 def _looked_up(family: Family) -> tuple[str, ...]:

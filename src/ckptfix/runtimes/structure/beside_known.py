@@ -39,18 +39,18 @@ def never_biased(tree: Tree, name: str) -> bool:
 
 
 def is_inside_layer(tree: Tree, name: str) -> bool:
-    """Whether a module is in one that stores a weight, and its class was never seen to have such.
+    """Whether a module is in one that has a weight, and its class was never seen to have such.
 
-    What an adapter adds to a layer, as `k_proj.lora_A`, is.
+    What an adapter adds to a layer, as `k_proj.lora_A.default`, is, and the layer that it wraps.
     """
+    known = tensors_of(tree.family.spec.runtime, classes_of(tree))
     outer = name.rpartition(".")[0]
-    module = tree.checkpoint.modules.get(outer)
-    if module is None or module.weight is None:
-        return False
-    known, inside = tensors_of(tree.family.spec.runtime, classes_of(tree)), f"{mask(outer)}."
-    return f"{inside}weight" in known and not any(
-        tensor.startswith(inside) and "." in tensor.removeprefix(inside) for tensor in known
-    )
+    for around in (outer, outer.rpartition(".")[0]):
+        inside = f"{mask(around)}."
+        if f"{inside}weight" in known:
+            within = (tensor.removeprefix(inside) for tensor in known if tensor.startswith(inside))
+            return not any("." in tensor for tensor in within)
+    return False
 
 
 def weights_of_blocks(tree: Tree) -> Iterator[tuple[str, str]]:

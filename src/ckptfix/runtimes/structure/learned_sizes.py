@@ -82,19 +82,23 @@ def _misfit(tree: Tree, module: Module, role: str, row: SizeRow, expected: Sizes
         return None
     name = "" if role == "weight" else module.tensor_names[role]
     if len(stored) != len(expected):
-        return _of_other_dimensions(module, role, stored, expected)
+        place = tree.places.get(module.name, "")
+        is_table = tree.family.modules.is_embedding(place) or module.name in tree.heads
+        return _of_other_dimensions(module, role, stored, expected, is_table=is_table)
     return misfit(tree, row, module, stored, expected, name=name)
 
 
 def _of_other_dimensions(
-    module: Module, role: str, stored: tuple[int, ...], expected: Sizes
+    module: Module, role: str, stored: tuple[int, ...], expected: Sizes, *, is_table: bool
 ) -> Reason | None:
     """A vector, or a parameter, of which the loader has other dimensions; None: it may take both.
 
     It compares sizes, except of tensors of one value (vllm 0.33.0 and sglang 0.5.23,
-    `default_weight_loader` of model_loader/weight_utils.py). Matrices may be reshaped.
+    `default_weight_loader` of model_loader/weight_utils.py). Matrices may be reshaped,
+    embeddings are not.
     """
-    if (role == "weight" and len(expected) != 1) or (prod(stored) == 1 and expected == (1,)):
+    is_matrix = role == "weight" and len(expected) != 1 and not is_table
+    if is_matrix or (prod(stored) == 1 and expected == (1,)):
         return None
     name = module.tensor_names[role]
     return Reason.stop(mismatch(name, stored, expected), tensor=name, of_first=True)

@@ -48,7 +48,7 @@ def stray_tensors(tree: Tree) -> Iterator[str]:
     if tree.layout is None:
         return
     unbiased = {*tree.layout.spec.beside_layers, *tree.layout.spec.in_every_layer}
-    layout = tree.layout
+    layout, zeros = tree.layout, _stores_zeros(tree)
 
     def strays(within: str, module: Module) -> list[str]:
         if module.weight is None:
@@ -59,7 +59,7 @@ def stray_tensors(tree: Tree) -> Iterator[str]:
         biased = within not in unbiased and not never_biased(tree, module.name)
         biased = biased or (bool(tree.tower) and layout.may_be_biased(within))
         taken = _taken(tree, layout, within, of_format, biased=biased)
-        if _stores_bias(tree, module):
+        if zeros and _is_packed(module):
             taken |= {"bias"}
         return [role for role in module.tensors if role not in taken]
 
@@ -89,6 +89,22 @@ def _without_weight(tree: Tree, layout: Layout, module: Module) -> list[str]:
     if is_block or never_built(tree, module.name):
         return odd
     return [role for role in odd if instead_of_weight(tree, module, role)]
+
+
+def is_under_another_name(tree: Tree, layout: Layout, module: Module) -> bool:
+    """Whether all that a module without a weight has is of a name that no layout knows.
+
+    Then that is its weight as another library calls it, `gamma`, or a part of it, `weight_g`.
+    """
+    place = tree.below[module.name]
+    if not layout.spec.modules or not layout.may_hold(place) or EXPERTS in f".{place}.":
+        return False
+    known = {*_JUDGED_ELSEWHERE, *NAMES_OF_MODELS, *KV_ROLES, *tree.takes, *layout.parameters}
+    known |= parameters_of(tree.family.spec.runtime, classes_of(tree)) or frozenset()
+    inside = f"{place}."
+    return known.isdisjoint(module.tensors) and not any(
+        at.startswith(inside) for at in tree.below.values()
+    )
 
 
 def _outside_modules(tree: Tree, layout: Layout) -> Iterator[str]:
@@ -161,14 +177,20 @@ def _taken(
     return frozenset(taken)
 
 
-def _stores_bias(tree: Tree, module: Module) -> bool:
-    """Whether a bias that is never added does no harm: GPTQ stores one of zeros for every layer.
+def _stores_zeros(tree: Tree) -> bool:
+    """Whether biases that are never added do no harm: GPTQ stores one of zeros for every layer.
 
-    vLLM passes over it (vllm 0.33.0, vllm/model_executor/models/utils.py
-    `AutoWeightsLoader.load_weights`), as SGLang over all that it has no parameter for.
+    vLLM passes over them (vllm 0.33.0, vllm/model_executor/models/utils.py
+    `AutoWeightsLoader.load_weights`), as SGLang over all that it has no parameter for. One that
+    only some layers have comes from the model.
     """
-    skipped = f"{tree.tower}.".startswith(tree.family.spec.drops_below)
-    return bool(tree.takes) and "qweight" in module.tensors and not skipped
+    if not tree.takes or f"{tree.tower}.".startswith(tree.family.spec.drops_below):
+        return False
+    return all("bias" in module.tensors for module in tree.firsts.values() if _is_packed(module))
+
+
+def _is_packed(module: Module) -> bool:
+    return "qweight" in module.tensors
 
 
 def _beside_heads(tree: Tree) -> Iterator[str]:

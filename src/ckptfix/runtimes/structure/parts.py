@@ -7,6 +7,7 @@ from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.layout import Layout
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.blocks import Blocks, LayerKind
+from ckptfix.runtimes.structure.parameters import is_under_another_name
 from ckptfix.runtimes.structure.several import about
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
@@ -96,7 +97,8 @@ def _parameters(tree: Tree, layout: Layout) -> Iterator[Reason]:
     def lacks(within: str, module: Module) -> list[str]:
         if module.weight is None:
             own = {"bias", *layout.parameters_with(within)}
-            return ["weight"] if module.tensors.keys() <= own else []
+            is_other = module.tensors.keys() <= own or is_under_another_name(tree, layout, module)
+            return ["weight"] if is_other else []
         roles = [*layout.parameters_beside_weight(within)]
         roles += layout.parameters_when_set(within, tree.config)
         if layout.has_bias(within, tree.config):
