@@ -54,17 +54,23 @@ def unknown_type(
     return None if is_known else kind
 
 
-def foreign_type(checkpoint: Checkpoint) -> str:
+def foreign_type(checkpoint: Checkpoint, rows: Sequence[ConfigClassesRow]) -> str:
     """The `model_type` of config.json if that is of other classes than the one it names.
 
     The class then reads a config that may lack what it needs. Empty where that is not known.
+
+    Args:
+        checkpoint: whose config.json may name code of its own.
+        rows: of the runtime; of a type that none of them has nothing is known.
     """
     values = checkpoint.config_values or {}
     kind, classes = values.get("model_type"), _classes()
     own = classes.get(next(iter(checkpoint.config.architectures), ""))
     if own is None or not isinstance(kind, str) or checkpoint.is_mistral or has_own_code(values):
         return ""
-    return "" if kind in own or not any(kind in types for types in classes.values()) else kind
+    is_recorded = rows and class_for(rows, rows[-1].since, kind)
+    is_of_others = kind not in own and any(kind in types for types in classes.values())
+    return kind if is_of_others and is_recorded else ""
 
 
 @cache
