@@ -118,7 +118,7 @@ def _expected(
         config_class=known,
         needs_model_type=needs_model_type(runtime.config_classes, target.profile_version),
         unknown_type=unknown_type(checkpoint, runtime.name, runtime.config_classes),
-        foreign_type=foreign_type(checkpoint, runtime.config_classes),
+        foreign_type=foreign_type(checkpoint, target.profile_version, runtime.config_classes),
         stray_config=stray_config_for(checkpoint, target),
         tried=tried_for(checkpoint, target, classes),
         rotary=rotary_for(target.runtime, target.profile_version, classes[0]),

@@ -50,6 +50,8 @@ class RotaryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     its `model_type` is null."""
     made_default: dict[str, tuple[str, ...]] = {}
     """Class -> types for which its config class puts `default`."""
+    default_if_null: tuple[str, ...] = ()
+    """Classes that take a type of null for that."""
 
 
 class Rotary(Struct, frozen=True, eq=False):
@@ -119,7 +121,9 @@ class Rotary(Struct, frozen=True, eq=False):
             return None
         spelled = next((name for name in _TYPES if name in settings), _TYPES[0])
         given = settings.get(spelled, "default")
-        if given in self.file.made_default.get(self.architecture, ()):
+        made_default = self.file.made_default.get(self.architecture, ())
+        is_null = given is None and self.architecture in self.file.default_if_null
+        if is_null or given in made_default:
             given = "default"
         type_ = self.file.renamed.get(given, given) if isinstance(given, str) else None
         if type_ not in self.file.numbers:

@@ -54,21 +54,22 @@ def unknown_type(
     return None if is_known else kind
 
 
-def foreign_type(checkpoint: Checkpoint, rows: Sequence[ConfigClassesRow]) -> str:
+def foreign_type(checkpoint: Checkpoint, version: str, rows: Sequence[ConfigClassesRow]) -> str:
     """The `model_type` of config.json if that is of other classes than the one it names.
 
     The class then reads a config that may lack what it needs. Empty where that is not known.
 
     Args:
         checkpoint: whose config.json may name code of its own.
-        rows: of the runtime; of a type that none of them has nothing is known.
+        version: of the release.
+        rows: of the runtime; of a type that the release's row has not, nothing is known.
     """
     values = checkpoint.config_values or {}
     kind, classes = values.get("model_type"), _classes()
     own = classes.get(next(iter(checkpoint.config.architectures), ""))
     if own is None or not isinstance(kind, str) or checkpoint.is_mistral or has_own_code(values):
         return ""
-    is_recorded = rows and class_for(rows, rows[-1].since, kind)
+    is_recorded = class_for(rows, version, kind) is not None
     is_of_others = kind not in own and any(kind in types for types in classes.values())
     return kind if is_of_others and is_recorded else ""
 
