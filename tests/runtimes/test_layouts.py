@@ -4,8 +4,9 @@ import pytest
 
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.runtimes.family import builtin_families
-from ckptfix.runtimes.layout import Layout, builtin_layouts, size_in
+from ckptfix.runtimes.layout import Layout, builtin_layouts
 from ckptfix.runtimes.layout_spec import LayerKindsSpec, LayoutSpec, SparseLayersSpec
+from ckptfix.runtimes.size_expressions import size_in
 
 
 def test_every_layout_is_named_by_a_family_or_extended_and_every_name_is_one() -> None:
@@ -44,6 +45,8 @@ def test_what_a_layout_promises_is_among_its_modules(name: str) -> None:
 @pytest.mark.parametrize(
     ("size", "values", "number"),
     [
+        ("2*width/3^256", {"width": 1500}, 1024),
+        ("width^step", {"width": 8, "step": 0}, None),
         ("hidden_size", {"hidden_size": 8}, 8),
         ("2*heads*dim+3", {"heads": 2, "dim": 4}, 19),
         ("heads*dim", {"heads": 2}, None),

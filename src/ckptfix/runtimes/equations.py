@@ -12,8 +12,8 @@ import msgspec
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.config_classes import ConfigClass, values_by_path
-from ckptfix.runtimes.layout import size_in
 from ckptfix.runtimes.loads import Effect, Reason
+from ckptfix.runtimes.size_expressions import size_in
 from ckptfix.runtimes.toml_folder import facts_of
 
 

@@ -9,7 +9,6 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from itertools import chain
-from math import prod
 from typing import Any, Final
 
 import msgspec
@@ -233,38 +232,6 @@ def _every(spec: LayerKindsSpec, config: ModelConfig) -> list[str]:
     others, last = spec.modules
     layers = range(1, (config.num_hidden_layers or 0) + 1)
     return [others if number % period else last for number in layers]
-
-
-def size_in(text: str, config: ModelConfig) -> int | None:
-    """A size computed from config.json; None if a key is missing."""
-    found = (_sum(either, config) for either in text.split("|"))
-    return next((size for size in found if size is not None), None)
-
-
-def _sum(text: str, config: ModelConfig) -> int | None:
-    terms = [_product(term, config) for term in text.split("+")]
-    return None if None in terms else sum(term for term in terms if term is not None)
-
-
-def _product(text: str, config: ModelConfig) -> int | None:
-    factors = [_quotient(factor, config) for factor in text.split("*")]
-    return None if None in factors else prod(factor for factor in factors if factor is not None)
-
-
-def _quotient(text: str, config: ModelConfig) -> int | None:
-    first, *divisors = text.split("/")
-    size = int(first) if first.isdecimal() else config.number(first)
-    for divisor in divisors:
-        size = None if size is None else _divided(size, divisor, config)
-    return size
-
-
-def _divided(size: int, divisor: str, config: ModelConfig) -> int | None:
-    number = int(divisor) if divisor.isdecimal() else config.number(divisor)
-    if number is not None:
-        return size // number if number else None
-    fraction = config.values.get(divisor)
-    return size * round(1 / fraction) if isinstance(fraction, float) and fraction > 0 else None
 
 
 @cache

@@ -139,8 +139,8 @@ class LayoutSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sizes: dict[str, tuple[str, ...]] = {}
     """Module -> size of each dimension of its weight: a sum of products of numbers and keys of the
     config, `a/b` a whole quotient, or `a` times the whole number next to 1 / `b` where that is a
-    fraction; after `|` an alternative if a key of the first is missing. If each lacks a key, as `?`
-    always does, the size is not known: config classes differ in their defaults."""
+    fraction, `a^b` the next multiple of b; after `|` an alternative if a key is missing. If each
+    lacks a key, as `?` always does, the size is not known: config classes have their defaults."""
     sizes_need: tuple[str, ...] = ()
     """Keys of its config: where one of them is false, the sizes are others."""
     layer_kinds: tuple[LayerKindsSpec, ...] = ()

@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.runtimes.config_classes import ConfigClass, flattened
-from ckptfix.runtimes.layout import size_in
 from ckptfix.runtimes.learned.release_file import release_file
+from ckptfix.runtimes.size_expressions import size_in
 
 FOLDER: Final = "sizes"
 _MODEL_TYPE: Final = "model_type"

@@ -8,10 +8,10 @@ from msgspec import Struct
 
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.checkpoint.modules import Module
-from ckptfix.runtimes.layout import size_in
 from ckptfix.runtimes.learned.sizes import SizeRow, SizesFor
 from ckptfix.runtimes.learned.table import mask
 from ckptfix.runtimes.loads import Reason
+from ckptfix.runtimes.size_expressions import size_in
 from ckptfix.runtimes.structure.sizes import Sizes, misfit, mismatch, stored_shape
 from ckptfix.runtimes.structure.tree import Tree
 

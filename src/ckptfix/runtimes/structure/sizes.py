@@ -7,10 +7,10 @@ from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.formats.stored import is_inputs_first
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.safetensors import Tensor
-from ckptfix.runtimes.layout import size_in
 from ckptfix.runtimes.learned.sizes import CUT, PADDED, STOPS, SizeRow
 from ckptfix.runtimes.learned.table import mask
 from ckptfix.runtimes.loads import Effect, Reason
+from ckptfix.runtimes.size_expressions import size_in
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
 
