@@ -17,6 +17,7 @@ _GENERATIVE: Final = re.compile(r".*For(?:CausalLM|ConditionalGeneration)\Z")
 _OTHER: Final = re.compile(r".*(?:Model|For(?!CausalLM|ConditionalGeneration)[A-Z]\w*)\Z")
 """The names of other classes of transformers, which are not listed."""
 
+_CAUSAL: Final = "ForCausalLM"
 _NAMED: Final = CONFIG_FILE, ("architectures",)
 
 
@@ -71,11 +72,19 @@ def _may_be_of_transformers(architecture: str) -> bool:
 
 
 def _inferred(config: ModelConfig, profile: RuntimeProfile) -> str:
-    """The class of the model_type, unless the runtime fails to look it up."""
+    """The class of the model_type, unless the runtime fails to look it up.
+
+    vLLM takes the name that transformers has for the model without a head, as `LlamaModel`. If it
+    does not register that, it serves the model for embeddings, in most classes without a head
+    (vllm 0.33.0, vllm/transformers_utils/config.py, vllm/model_executor/models/adapters.py).
+    """
     if runtime_named(profile.runtime).needs_architectures:
         raise StopsError("config.json names no architectures", _NAMED)
     model_type = config.values.get("model_type")
     found = _transformers()["architectures"].get(model_type) if model_type else None
     if found is None or found not in profile.architectures:
         raise UnregisteredError("config.json names no architectures")
+    if f"{found.removesuffix(_CAUSAL)}Model" not in profile.architectures:
+        names = f"config.json names no architectures, such as {visible(found)}"
+        raise UnregisteredError(f"{names}, without which it serves the model for embeddings")
     return str(found)
