@@ -1,6 +1,7 @@
 """Layouts: named by families, and read as they are written."""
 
 import pytest
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.runtimes.family import builtin_families
@@ -133,3 +134,13 @@ def test_a_class_may_have_kinds_of_its_own(values: dict[str, object], kinds: lis
     assert layout.number_of_layers(config) == len(kinds)
     found = [next(layout.kinds_of_layer(n, config))[1] for n in range(len(kinds))]
     assert found == kinds
+
+
+def test_only_exclusive_kinds_of_layers_rule_out_each_others_modules() -> None:
+    """In DeepSeek V4 a layer that compresses by 4 has the compressor of one that does by 128."""
+    kinds = LayerKindsSpec(key="kinds", modules={"a": "conv.in_proj", "b": "self_attn.q_proj"})
+    spec = LayoutSpec(source="", layer_kinds=(kinds,))
+    assert not Layout(spec).excluded_by("conv.in_proj")
+    alone = replace(spec, layer_kinds=(replace(kinds, exclusive=True),))
+    assert Layout(alone).excluded_by("conv.in_proj") == {"self_attn.q_proj"}
+    assert not Layout(alone).excluded_by("self_attn.k_proj")

@@ -40,12 +40,11 @@ def _parts_of_layers(tree: Tree, layout: Layout, layers: Sequence[int]) -> Itera
                 break
     for layer in layers:
         for reason, part in layout.kinds_of_layer(layer, tree.config):
-            instead = layout.instead_of(part) & (parts := tree.blocks.parts_of(layer))
-            if part not in parts:
-                yield _of_another_kind(tree, layer, part, reason, instead)
+            if part not in (parts := tree.blocks.parts_of(layer)):
+                yield _of_another_kind(tree, layer, part, reason, layout.instead_of(part) & parts)
                 return
-            if instead:
-                yield Reason(_not_built(layer, reason, instead), tree.stops)
+            if excluded := layout.excluded_by(part) & parts:
+                yield Reason(_not_built(layer, reason, excluded), tree.stops)
                 return
 
 
