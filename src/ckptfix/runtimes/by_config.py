@@ -5,6 +5,7 @@ that other values exchange for others are no expression of one. The files `<runt
 were written by reading the releases.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, TypeVar
@@ -53,6 +54,13 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             and all(path not in flat for path in self.missing)
             and all(path in flat and flat[path] is None for path in self.null)
         )
+
+    def met(self, flat: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Paths with what it says of their values in a config for which it holds."""
+        other_values = (path for path in self.unless if path in self.present)
+        yield from ((path, f"is {json.dumps(flat[path])}") for path in (*self.given, *other_values))
+        yield from ((path, "is not set") for path in (*self.absent, *self.missing))
+        yield from ((path, "is null") for path in self.null)
 
 
 class StopsSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -122,8 +122,9 @@ class Runtime(Struct, frozen=True, kw_only=True):
     """Releases, a PEP 440 specifier, that take transformers 5; empty: all do."""
     finds_unwritten_weights: bool = False
     """It stops where a norm or a parameter of an unquantized model is written by nothing."""
-    builds_tied_heads: bool | frozenset[str] = False
-    """It builds and quantizes a head that is tied to the embeddings, in all classes or these."""
+    builds_tied_heads: bool = False
+    """It builds and quantizes a head that is tied to the embeddings, in all classes; otherwise in
+    those of `quantized_heads.toml` in its folder."""
     config_classes: tuple[ConfigClassesRow, ...] = ()
     """With which classes its releases read config.json, oldest first; nobody looked before."""
     stray_config: StrayConfig | None = None

@@ -180,10 +180,11 @@ class Layout(Struct, frozen=True, eq=False, dict=True):
             specs.append({sparse.sparse, sparse.dense})
         return frozenset(module for found in specs if part in found for module in found - {part})
 
-    def excluded_by(self, part: str) -> frozenset[str]:
-        """The modules that a layer with this one never has."""
-        specs = (set(s.modules.values()) for s in self.spec.layer_kinds if s.exclusive)
-        return frozenset(module for found in specs if part in found for module in found - {part})
+    def excluded_by(self, part: str) -> tuple[str, ...]:
+        """How the names of the modules start that a layer with this one never has."""
+        specs = (s.modules.values() for s in self.spec.layer_kinds if s.exclusive)
+        others = (other for found in specs if part in found for other in found if other != part)
+        return tuple(f"{other.rpartition('.')[0]}." for other in others)
 
     def _kinds(self, config: ModelConfig) -> Iterator[tuple[LayerKindsSpec, Sequence[object], str]]:
         """The list of each key, and what declares it; of those that count, the first."""

@@ -26,7 +26,7 @@ class LayerKindsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unless: str = ""
     """Key of a list that counts instead, where there is one."""
     exclusive: bool = False
-    """A layer of one kind has none of the modules of the others."""
+    """A layer of one kind has nothing in the blocks in which the others have their modules."""
     every: int = 0
     """The class ignores lists: the key holds a number n, and every nth layer has the last kind of
     `modules`, all others the first. This is the n of the config class where the key is missing."""

@@ -14,13 +14,13 @@ from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleJudge
 from ckptfix.runtimes.runtime_module import RuntimeModule
 from ckptfix.runtimes.structure import Expected, Tree
 from ckptfix.runtimes.structure.tables import untied_because
+from ckptfix.runtimes.toml_folder import facts_of
 from ckptfix.text import visible
 
 
 def tied_head_reasons(judge: ModuleJudge, family: Family, expected: Expected) -> Iterator[Reason]:
     """Why a head that is not stored stops a release or computes something else."""
-    classes = judge.runtime.builds_tied_heads
-    if not classes or (classes is not True and classes.isdisjoint(_outer(judge))):
+    if not _builds_one(judge):
         return
     names = _looked_up(family)
     if not names:
@@ -35,8 +35,12 @@ def tied_head_reasons(judge: ModuleJudge, family: Family, expected: Expected) ->
         yield from _quantized(judge, family, name)
 
 
-def _outer(judge: ModuleJudge) -> tuple[str, ...]:
-    return judge.checkpoint.config.architectures[:1]
+def _builds_one(judge: ModuleJudge) -> bool:
+    """Whether the class builds a head that is tied to the embeddings."""
+    outer = judge.checkpoint.config.architectures[:1]
+    listed = facts_of(judge.runtime.name).found("quantized_heads.toml")
+    classes = listed.get("architectures", ())
+    return judge.runtime.builds_tied_heads or any(name in classes for name in outer)
 
 
 def _looked_up(family: Family) -> tuple[str, ...]:

@@ -69,17 +69,6 @@ RUNTIME: Final = Runtime(
     reads_output_scales=True,
     # Its wheels pin a release of transformers: 0.5.9 takes 4.57.1, 0.5.10 takes 5.3.0.
     with_transformers_5=">=0.5.10",
-    # A head of their own, which they quantize, is handed the weight of the embeddings (0.5.23, in
-    # models/: granite.py, granitemoe{,hybrid}.py, hunyuan{,_v3}.py, orion.py, phi3_small.py).
-    builds_tied_heads=frozenset(
-        {
-            *("GraniteForCausalLM", "GraniteSWAForCausalLM", "GraniteMoeForCausalLM"),
-            *("GraniteMoeSharedForCausalLM", "GraniteMoeSWAForCausalLM"),
-            *("GraniteMoeHybridForCausalLM", "HunYuanMoEV1ForCausalLM"),
-            *("HunYuanDenseV1ForCausalLM", "HYV3ForCausalLM", "OrionForCausalLM"),
-            "Phi3SmallForCausalLM",
-        }
-    ),
     config_classes=CONFIG_CLASSES,
     stray_config=stray_config,
     asks_entry_of_excluded=True,

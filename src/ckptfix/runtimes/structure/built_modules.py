@@ -1,6 +1,5 @@
 """Modules of layers that a class builds, or does not, for the values of config.json."""
 
-import json
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
@@ -65,7 +64,7 @@ def _strays(tree: Tree, spec: ModulesSpec, counting: Set[int] | None) -> Iterato
         is_odd = mask(name) in spec.lacks and not only_cache
         odd = name if is_odd else _stray_parameter(spec, module)
         if odd and (counting is None or int(numbers_of(name)[0]) in counting):
-            text = f"builds no module for {visible(odd)}: {_because(spec)}"
+            text = f"builds no module for {visible(odd)}: {_because(spec, tree.flat)}"
             yield Reason(text, tree.stops, tensor=odd)
             return
 
@@ -77,10 +76,8 @@ def _stray_parameter(spec: ModulesSpec, module: Module) -> str:
     return next(found, "")
 
 
-def _because(spec: ModulesSpec) -> str:
-    said = [f"{path} of config.json is {json.dumps(value)}" for path, value in spec.given.items()]
-    said += [f"{path} of config.json is not set" for path in (*spec.absent, *spec.missing)]
-    return ", ".join((*said, *(f"{path} of config.json is null" for path in spec.null)))
+def _because(spec: ModulesSpec, flat: Mapping[str, Any]) -> str:
+    return ", ".join(f"{path} of config.json {what}" for path, what in spec.met(flat))
 
 
 def _shared(spec: SharedSpec, flat: Mapping[str, Any]) -> Iterator[Reason]:

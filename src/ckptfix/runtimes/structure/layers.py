@@ -43,9 +43,11 @@ def _parts_of_layers(tree: Tree, layout: Layout, layers: Sequence[int]) -> Itera
             if part not in (parts := tree.blocks.parts_of(layer)):
                 yield _of_another_kind(tree, layer, part, reason, layout.instead_of(part) & parts)
                 return
-            if excluded := layout.excluded_by(part) & parts:
-                yield Reason(_not_built(layer, reason, excluded), tree.stops)
-                return
+            if starts := layout.excluded_by(part):
+                excluded = {name for name in parts if name.startswith(starts)}
+                if excluded:
+                    yield Reason(_not_built(layer, reason, excluded), tree.stops)
+                    return
 
 
 def _of_another_kind(tree: Tree, layer: int, part: str, reason: str, instead: Set[str]) -> Reason:

@@ -124,9 +124,10 @@ def _unknown(tree: Tree, layout: Layout, module: Module) -> list[str]:
     elsewhere = _JUDGED_ELSEWHERE | tree.takes - set(NAMES_OF_MODELS)
     odd = [r for r in module.tensors if r not in elsewhere]
     odd = [r for r in odd if r not in layout.parameters]
-    odd = [r for r in odd if f"{mask(module.name)}.{r}" not in _needed(tree)] if odd else []
     if not odd:
         return []
+    needed, block = _needed(tree), mask(module.name)
+    odd = [role for role in odd if f"{block}.{role}" not in needed]
     known = parameters_of(tree.family.spec.runtime, classes_of(tree))
     return [] if known is None else [role for role in odd if role not in known]
 

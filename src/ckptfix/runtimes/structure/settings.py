@@ -1,6 +1,5 @@
 """Values of config.json that the classes require or restrict."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -78,10 +77,7 @@ def _values_together(config: Mapping[str, Any], expected: Expected) -> Iterator[
 
 def _described(spec: StopsSpec, flat: Mapping[str, Any]) -> str:
     """The values that a table is about."""
-    paths = (*spec.given, *(path for path in spec.unless if path in spec.present))
-    said = [f"{path} is {visible(json.dumps(flat[path]))}" for path in paths]
-    said += [f"{path} is not set" for path in (*spec.absent, *spec.missing)]
-    said += [f"{path} is null" for path in spec.null]
+    said = [f"{path} {visible(what)}" for path, what in spec.met(flat)]
     if spec.shorter is not None:
         said.append(f"{spec.shorter[0]} is shorter than {spec.shorter[1]}")
     return " and ".join(said)
