@@ -101,6 +101,7 @@ def record(config_class: Any, base: frozenset[str], name_of: Any) -> dict[str, A
         "refuses": refuses,
         "checks_rope": _checks_rope(config_class),
         "layer_lists": layer_lists(config_class),
+        "lists_drafts": lists_drafts(config_class),
         "follows": follows(config_class),
         "from_around": from_around(config_class),
         "by_type": by_type(config_class),
@@ -121,6 +122,14 @@ def layer_lists(config_class: Any) -> list[str]:
         if errors == ("", STRICT_CLASS, STRICT_CLASS):
             found.append(key)
     return found
+
+
+def lists_drafts(config_class: Any) -> bool:
+    """Whether these lists may go on with the layers that `num_nextn_predict_layers` counts."""
+    keys = layer_lists(config_class)
+    whole = {**config_class().to_dict(), "num_nextn_predict_layers": 1}
+    longer = {key: [_LISTED[key]] * (whole["num_hidden_layers"] + 1) for key in keys}
+    return bool(keys) and not _error(config_class, {**whole, **longer})
 
 
 def layer_kinds(config_class: Any) -> dict[str, list[str]]:

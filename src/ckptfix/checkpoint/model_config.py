@@ -63,7 +63,11 @@ class ModelConfig(Struct, frozen=True):
         return next((n for n in found if isinstance(n, int) and not isinstance(n, bool)), None)
 
 
-NESTED_CONFIGS: Final = (("llm_config", "language_model"), ("text_config", "language_model"))
+NESTED_CONFIGS: Final = (
+    ("llm_config", "language_model"),
+    ("language_config", "language_model"),
+    ("text_config", "language_model"),
+)
 """Key of a language model's config inside a wrapper's -> its attribute in the wrapper."""
 
 

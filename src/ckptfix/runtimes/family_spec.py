@@ -47,6 +47,9 @@ class PlacesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Runtime names of embeddings."""
     unquantized: tuple[str, ...] = ()
     """Runtime names of modules that are built without a quantization config."""
+    unquantized_in: dict[str, tuple[str, ...]] = {}
+    """quant_algo of the whole checkpoint -> runtime names of modules that get no quantization
+    config then."""
     unquantized_unless_64: dict[str, tuple[str, ...]] = {}
     """Key of a tower's config -> runtime names of modules that get a quantization config only if
     hidden_size and intermediate_size of the tower are multiples of 64."""
@@ -66,6 +69,9 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     places: PlacesSpec | None = None
     """Where modules go; None: where the learned table of the newest release that `versions` covers
     puts them, in all of these releases."""
+    with_own_packed: tuple[str, ...] = ()
+    """Shell patterns of names looked up before a class inside is built: packed tables of that one
+    do not count yet."""
     skips: tuple[str, ...] = ()
     """First parts of checkpoint names that the classes leave to another class."""
     spellings: tuple[RuleSpec, ...] = ()
@@ -112,6 +118,9 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     turned: tuple[str, ...] = ()
     """Shell patterns of checkpoint names of modules whose rows the loader reorders, but only those
     of `weight` and `qscale_weight`."""
+    scales_by_part: tuple[str, ...] = ()
+    """Shell patterns of checkpoint names of modules, stored as one, that the classes build of
+    several, with a weight_scale and input_scale for each: one for the whole stops them."""
     drops_below: tuple[str, ...] = ()
     """Places below which the loader skips a tensor for which there is no parameter."""
     refuses_stacked_experts: bool = False

@@ -20,7 +20,13 @@ from ckptfix.runtimes.learned.others import formats_seen
 from ckptfix.runtimes.loads import SHARDS_MISSING, Effect, Reason
 from ckptfix.runtimes.method_verdict import KNOWN_ROLES, OUTPUTS_OF, MethodJudge
 from ckptfix.runtimes.module_verdict import UNQUANTIZED
-from ckptfix.runtimes.placing import placed
+from ckptfix.runtimes.own_lookups import (
+    OtherName,
+    other_names,
+    own_names,
+    placed_as,
+    with_own_packed,
+)
 from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.release_names import bound_names
@@ -96,6 +102,9 @@ class _Release(Struct, frozen=True):
     found: JsonObject
     """The metadata that it reads."""
     names: BoundNames
+    own_names: BoundNames | None
+    """The same before a class inside is built."""
+    other_names: OtherName | None
     formats: frozenset[str]
     """Those that the model class was seen to load with this method."""
     expected: Expected
@@ -122,6 +131,8 @@ def _release(
         foreign.method,
         foreign.found,
         bound_names(checkpoint, target, family, outer),
+        own_names(family, target, outer),
+        other_names(target, outer, foreign.method),
         formats,
         expected_for(checkpoint, family, target, classes, has_config=True),
         renames_scales(target, classes),
@@ -133,9 +144,13 @@ def _judged(
     checkpoint: Checkpoint, target: Target, family: Family, release: _Release
 ) -> TargetVerdict:
     found, names, expected = release.found, release.names, release.expected
+    lookup = release.method.bind(found, names, checkpoint.table.dtypes)
+    if release.own_names is not None:
+        own = release.method.bind(found, release.own_names, checkpoint.table.dtypes)
+        lookup = with_own_packed(lookup, own, family)
     judge_ = MethodJudge(
         checkpoint,
-        release.method.bind(found, names, checkpoint.table.dtypes),
+        lookup,
         found.place(),
         release.name,
         drops_strays=runtime_named(target.runtime).drops_strays,
@@ -144,7 +159,7 @@ def _judged(
         renames_scales=release.renames_scales,
     )
     try:
-        modules = judge_.judge(placed(checkpoint, family))
+        modules = judge_.judge(placed_as(checkpoint, family, release.other_names))
     except NotKnownError as unknown:
         reason = f"what it builds for {unknown} is not known"
         return not_read(checkpoint, target, reason)

@@ -32,6 +32,7 @@ from ckptfix.runtimes.learned.store import needs_of
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.module_verdict import ModuleJudge, ModuleVerdict
 from ckptfix.runtimes.order import drops_order
+from ckptfix.runtimes.places import shell_patterns
 from ckptfix.runtimes.placing import placed
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.rotary import rotary_for
@@ -234,17 +235,32 @@ def _looked_at(judge_: ModuleJudge, family: Family) -> _LookedAt:
     """Chosen once for all metadata of the same tensors that is read alike."""
     checkpoint = judge_.checkpoint
     every = placed(checkpoint, family)
-    algo = judge_.metadata.quant_algo if family.learned is not None else ""
+    without = family.spec.places.unquantized_in if family.spec.places is not None else {}
+    algo = judge_.metadata.quant_algo if family.learned is not None or without else ""
     key = "looked at", id(family), algo
     found: _LookedAt | None = checkpoint.table.derived.get(key)
     if found is None or found.placed is not every:
         modules = every
         if family.learned is not None:
             modules = without_dropped(modules, family.learned.names, algo)
+        modules = _without_config(modules, without.get(algo, ()))
         modules = _tables_last(checkpoint, modules)
         found = _LookedAt(every, modules, Names.of(module.name for module in modules))
         checkpoint.table.derived[key] = found
     return found
+
+
+def _without_config(
+    modules: tuple[RuntimeModule, ...], names: Sequence[str]
+) -> tuple[RuntimeModule, ...]:
+    """The modules, those of these names without a quantization config."""
+    if not names:
+        return modules
+    patterns = shell_patterns(names)
+    return tuple(
+        replace(module, takes_quant_config=False) if patterns.match(module.name) else module
+        for module in modules
+    )
 
 
 def _tables_last(

@@ -22,6 +22,8 @@ class ClassRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """It refuses rotary settings that lack what their type needs."""
     layer_lists: tuple[str, ...] = ()
     """Keys of lists that it refuses without a kind for every layer, each one that it knows."""
+    lists_drafts: bool = False
+    """These lists may go on with the layers that `num_nextn_predict_layers` counts."""
     follows: dict[str, str] = {}
     """Key -> the one whose number it takes where it is missing or null."""
     by_type: dict[str, str] = {}
@@ -53,5 +55,8 @@ class ClassRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def reads_like(self, other: "ClassRecord") -> bool:
         """Whether another class makes the same of every key."""
-        own = {key: getattr(self, key) for key in ("checks_rope", "follows", "layer_lists")}
+        own = {
+            key: getattr(self, key)
+            for key in ("checks_rope", "follows", "layer_lists", "lists_drafts")
+        }
         return self == replace(other, **own)

@@ -36,6 +36,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _LAYERS: Final = "num_hidden_layers"
+_DRAFTS: Final = "num_nextn_predict_layers"
 
 
 class ConfigClassesRow(Struct, frozen=True):
@@ -73,7 +74,7 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
                 yield (*path, key), kind
         for key in self.record.layer_lists:
             known = _file(_library(self.row)).layer_kinds.get(key, ())
-            if what := wrong_list(values.get(key), known, self.with_defaults(values).get(_LAYERS)):
+            if what := wrong_list(values.get(key), known, self._lengths(values)):
                 yield (*path, key), what
         if self.record.checks_rope:
             rope = _file(_library(self.row)).rope
@@ -83,6 +84,15 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
             yield (*path, key, "model_type"), what
         for key, inner in self._nested(values):
             yield from inner.refusals(values[key], (*path, key))
+
+    def _lengths(self, values: Mapping[str, Any]) -> tuple[int, ...]:
+        """How long a list of the kinds of all layers may be; empty where that is not known."""
+        number, drafts = self.with_defaults(values).get(_LAYERS), values.get(_DRAFTS)
+        if not isinstance(number, int):
+            return ()
+        if self.record.lists_drafts and isinstance(drafts, int):
+            return number, number + drafts
+        return (number,)
 
     def _nested(self, values: Mapping[str, Any]) -> Iterator[tuple[str, "ConfigClass"]]:
         for key in self.record.nested:

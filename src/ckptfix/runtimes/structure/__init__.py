@@ -15,6 +15,7 @@ from ckptfix.runtimes.structure.companions import companion_reasons, weightless_
 from ckptfix.runtimes.structure.conditions import condition_reasons
 from ckptfix.runtimes.structure.expected import Expected
 from ckptfix.runtimes.structure.experts import expert_reasons
+from ckptfix.runtimes.structure.fused import fused_reasons
 from ckptfix.runtimes.structure.kv_scales import (
     OF_PROBABILITIES,
     kv_scale_reasons,
@@ -56,6 +57,7 @@ def structure_reasons(tree: Tree) -> Iterator[Reason]:
     shapes_are_known = not tree.checkpoint.table.names_only
     if shapes_are_known:
         yield from turned_reasons(tree)
+        yield from fused_reasons(tree)
         yield from table_reasons(tree)
         yield from expert_reasons(tree)
     yield from incomplete_reasons(tree)

@@ -1,0 +1,33 @@
+"""Modules that are stored as one and that a class builds of several, with a scale for each.
+
+Where the checkpoint has one scale for all, a loader of its own stops at it (sglang 0.5.21 to
+0.5.23, sglang/srt/models/qwen3_next.py `_make_packed_weight_loader`).
+"""
+
+from collections.abc import Iterator
+from math import prod
+from typing import Final
+
+from ckptfix.runtimes.loads import Reason
+from ckptfix.runtimes.places import shell_patterns
+from ckptfix.runtimes.structure.several import stop_at
+from ckptfix.runtimes.structure.tree import Tree
+
+_ROLES: Final = ("weight_scale", "input_scale")
+
+
+def fused_reasons(tree: Tree) -> Iterator[Reason]:
+    """Scales for the whole of such a module."""
+    fused = tree.family.spec.scales_by_part
+    if not fused:
+        return
+    patterns = shell_patterns(fused)
+    names = [
+        module.tensor_names[role]
+        for module in tree.checkpoint.modules.values()
+        if patterns.match(module.name)
+        for role in _ROLES
+        if role in module.tensors and prod(module.tensors[role].shape) == 1
+    ]
+    if names:
+        yield stop_at(tree, names, "has a scale for each part of this module, but {} is one")
