@@ -31,11 +31,13 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Releases that it holds for, a PEP 440 specifier."""
     given: dict[str, Value] = {}
     """Path of a key, joined by dots -> the value that it has, all of them; none is a default."""
-    unless: dict[str, Value] = {}
-    """The same of values that it has none of."""
+    unless: dict[str, Value | tuple[Value, ...]] = {}
+    """The same of values that it has none of, of some keys several."""
     present: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     """Paths of keys that are set, and of keys that are missing or null."""
+    filled: tuple[str, ...] = ()
+    """Of lists that have items."""
     missing: tuple[str, ...] = ()
     null: tuple[str, ...] = ()
     """The two kinds of absent keys, where the class tells them apart."""
@@ -48,9 +50,10 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         """
         return (
             all(_is(flat, path, value) for path, value in self.given.items())
-            and not any(_is(flat, path, value) for path, value in self.unless.items())
+            and not any(_is(flat, path, *_each(values)) for path, values in self.unless.items())
             and all(flat.get(path) is not None for path in self.present)
             and all(flat.get(path) is None for path in self.absent)
+            and all(flat.get(path) for path in self.filled)
             and all(path not in flat for path in self.missing)
             and all(path in flat and flat[path] is None for path in self.null)
         )
@@ -240,6 +243,10 @@ def _read(runtime: str) -> ByConfigFile:
     return msgspec.convert(facts_of(runtime).found("by_config.toml"), ByConfigFile)
 
 
-def _is(flat: Mapping[str, Any], path: str, value: Value) -> bool:
+def _each(values: Value | tuple[Value, ...]) -> tuple[Value, ...]:
+    return values if isinstance(values, tuple) else (values,)
+
+
+def _is(flat: Mapping[str, Any], path: str, *values: Value) -> bool:
     found = flat.get(path)
-    return type(found) is type(value) and found == value
+    return any(type(found) is type(value) and found == value for value in values)

@@ -1,6 +1,6 @@
 """The verdict of a release that reads the metadata as that of another quantizer than ModelOpt."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Final
 
 from msgspec import Struct
@@ -17,6 +17,7 @@ from ckptfix.runtimes.judged import expected_for, faults_of
 from ckptfix.runtimes.later import unless_lacking
 from ckptfix.runtimes.learned.doubts import Doubts
 from ckptfix.runtimes.learned.others import formats_seen
+from ckptfix.runtimes.learned.store import learned
 from ckptfix.runtimes.loads import SHARDS_MISSING, Effect, Reason
 from ckptfix.runtimes.method_verdict import KNOWN_ROLES, OUTPUTS_OF, MethodJudge
 from ckptfix.runtimes.module_verdict import UNQUANTIZED
@@ -109,6 +110,8 @@ class _Release(Struct, frozen=True):
     """Those that the model class was seen to load with this method."""
     expected: Expected
     renames_scales: bool
+    tables: Mapping[str, str | None]
+    """As in `MethodJudge`."""
     is_mapped_by_config: bool
 
 
@@ -136,6 +139,7 @@ def _release(
         formats,
         expected_for(checkpoint, family, target, classes, has_config=True),
         renames_scales(target, classes),
+        known.names.tables if (known := learned(target.runtime, version, outer)) else {},
         _is_mapped_by_config(target, classes),
     )
 
@@ -157,6 +161,7 @@ def _judged(
         loads_kv_scales=expected.loads_kv_scales,
         is_dequantized=family.is_dequantized,
         renames_scales=release.renames_scales,
+        tables=release.tables,
     )
     try:
         modules = judge_.judge(placed_as(checkpoint, family, release.other_names))

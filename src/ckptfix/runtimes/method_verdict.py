@@ -5,21 +5,21 @@ tensors. A release stops at a tensor that its layer has no parameter for, and do
 not report a parameter that no tensor fills (vllm 0.33.0, vllm/model_executor/models/utils.py).
 """
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
-from ckptfix.checkpoint.draft_layers import draft_root
 from ckptfix.checkpoint.formats.format import TO_F32
-from ckptfix.checkpoint.formats.stored import UNQUANTIZED as DEQUANTIZED
 from ckptfix.checkpoint.formats.stored import Fit, StoredFormat
 from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.checkpoint.roles import KV_ROLES, OUTPUT_SCALE, ROLES
-from ckptfix.runtimes.common.methods import Layer, LayerKind, Lookup, NotKnownError
+from ckptfix.runtimes.common.methods import NO_TENSORS, Layer, LayerKind, Lookup, NotKnownError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
+from ckptfix.runtimes.counted_modules import Counted, counted_modules
+from ckptfix.runtimes.learned.table import mask
 from ckptfix.runtimes.loads import Effect
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
 from ckptfix.runtimes.renamed_scales import INVERSE, RENAMED
@@ -30,7 +30,6 @@ _TENSOR: Final = "FP8_TENSOR"
 _CHANNEL: Final = "FP8_CHANNEL"
 _SPLIT_BY_INPUTS: Final = ("o_proj", "down_proj")
 _TENSOR_INVERSE: Final = "FP8_TENSOR_INV"
-_BLOCKS_INVERSE: Final = "FP8_BLOCK_INV"
 KNOWN_ROLES: Final = frozenset({*(role.name for role in ROLES), OUTPUT_SCALE})
 _KV_PROJECTIONS: Final = ("q_proj", "k_proj", "v_proj")
 OUTPUTS_OF: Final = ("fp8", "quark")
@@ -39,16 +38,6 @@ the KV cache (vllm 0.33.0, quantization/fp8.py and quark/quark.py `get_cache_sca
 classes it has no place, as anywhere else."""
 _WITHOUT_PARAMETER: Final = frozenset({"bias", *KV_ROLES})
 """Tensors of a layer or its attention, quantized or not."""
-
-
-class _Counted(Struct, frozen=True):
-    """A module that counts, and what its layer is loaded from."""
-
-    module: RuntimeModule
-    members: Sequence[str]
-    """Those that differ in what they store: of equal experts the first one."""
-    formats: Sequence[StoredFormat]
-    """Of each of them, as the loader hands it over."""
 
 
 class MethodJudge(Struct, frozen=True):
@@ -68,9 +57,14 @@ class MethodJudge(Struct, frozen=True):
     """The class loads scales of the KV cache."""
     renames_scales: bool = False
     """The loader renames scales of FP8, as `RENAMED` says."""
+    tables: Mapping[str, str | None] = NO_TENSORS
+    """Place of an embedding -> the name that it is looked up as, None if it never is. Of others
+    that is not known."""
 
     def judge(self, modules: Sequence[RuntimeModule]) -> tuple[ModuleVerdict, ...]:
-        """The verdicts; embeddings and convolutions count only if they are stored quantized.
+        """The verdicts; those on convolutions that are not stored quantized are left out.
+
+        So are those on embeddings that are neither stored nor built quantized.
 
         A module that does not load decides, whatever is not known of others, which are left out.
 
@@ -79,53 +73,21 @@ class MethodJudge(Struct, frozen=True):
         """
         found: list[ModuleVerdict] = []
         unknown: list[NotKnownError] = []
-        for counted in self._counted(modules):
+        for counted in counted_modules(self.checkpoint, modules, self.is_dequantized):
             try:
-                found.append(self._judged(counted))
+                verdict = self._judged(counted)
             except NotKnownError as error:
                 unknown.append(error)
+                continue
+            if not (counted.is_plain_embedding and verdict.agrees):
+                found.append(verdict)
         if unknown and all(verdict.agrees for verdict in found):
             raise unknown[0]
         return tuple(found)
 
-    def _counted(self, modules: Sequence[RuntimeModule]) -> Sequence[_Counted]:
-        """Found once for all metadata of the same tensors."""
-        key, derived = ("counted", id(modules)), self.checkpoint.table.derived
-        made_for, counted = derived.get(key, (None, ()))
-        if made_for is not modules:
-            counted = tuple(filter(None, map(self._counts, modules)))
-            derived[key] = modules, counted
-        found: Sequence[_Counted] = counted
-        return found
-
-    def _counts(self, module: RuntimeModule) -> _Counted | None:
-        """None for a draft layer, which a separate model loads, and an unquantized table."""
-        if all(draft_root(self.checkpoint, member) for member in module.members):
-            return None
-        members = self._unlike(module.members) if module.kind == "experts" else module.members
-        formats = [self._as_loaded(member) for member in members]
-        plain = module.kind in ("embedding", "other")
-        if plain and not any(stored.is_quantized for stored in formats):
-            return None
-        return _Counted(module, members, formats)
-
-    def _unlike(self, members: Sequence[str]) -> Sequence[str]:
-        """The first of those that store the same, which share their objects."""
-        modules, formats = self.checkpoint.modules, self.checkpoint.formats
-        kinds: dict[tuple[int, int, bool], str] = {}
-        for member in members:
-            kind = id(modules[member].tensors), id(formats[member]), self.is_dequantized(member)
-            kinds.setdefault(kind, member)
-        return tuple(kinds.values())
-
-    def _as_loaded(self, member: str) -> StoredFormat:
-        stored = self.checkpoint.formats[member]
-        in_blocks = stored.fit(_BLOCKS_INVERSE) is not None
-        return DEQUANTIZED if in_blocks and self.is_dequantized(member) else stored
-
-    def _judged(self, counted: _Counted) -> ModuleVerdict:
+    def _judged(self, counted: Counted) -> ModuleVerdict:
         module, formats = counted.module, counted.formats
-        layer, by, error = self._layer(module)
+        layer, by, error = self._layer(counted)
         if layer is None:
             labels = sorted({stored.label() for stored in formats})
             if labels == [UNQUANTIZED]:
@@ -144,15 +106,26 @@ class MethodJudge(Struct, frozen=True):
             module, labels=labels, resolved=built, reason=reason, effect=effect, decided_by=by
         )
 
-    def _layer(self, module: RuntimeModule) -> tuple[Layer | None, str, str]:
+    def _looked_up(self, counted: Counted) -> str | None:
+        """The name of a module in the metadata; None if it is never looked up.
+
+        An embedding of which that is not known is, if it is stored quantized.
+        """
+        module = counted.module
+        if module.kind == "embedding":
+            usual = None if counted.is_plain_embedding else module.name
+            return self.tables.get(mask(module.name), usual)
+        return module.name if module.takes_quant_config else None
+
+    def _layer(self, counted: Counted) -> tuple[Layer | None, str, str]:
         """What is built, why or by which part of the metadata, and why the release raises."""
-        kind = _kind_of(module)
-        if not module.takes_quant_config and module.kind != "embedding":
+        kind, name = _kind_of(counted.module), self._looked_up(counted)
+        if name is None:
             return None, "this runtime builds it without a quantization config", ""
         if kind is None:
             return None, "this runtime builds it unquantized", ""
         try:
-            scheme = self.lookup.find(module.name, kind)
+            scheme = self.lookup.find(name, kind)
             layer = self.lookup.layer(scheme, kind) if scheme else None
         except LookupDisagreementError as error:
             return None, "", str(error)
@@ -163,7 +136,7 @@ class MethodJudge(Struct, frozen=True):
         return layer, scheme.decided_by, ""
 
     def _misfit(
-        self, counted: _Counted, layer: Layer, decided_by: str, fits: Sequence[Fit | None]
+        self, counted: Counted, layer: Layer, decided_by: str, fits: Sequence[Fit | None]
     ) -> tuple[str, Effect]:
         for member, fit, stored in zip(counted.members, fits, counted.formats, strict=True):
             if fit is None:
@@ -185,7 +158,7 @@ class MethodJudge(Struct, frozen=True):
         lost = self._lost(member, layer)
         return lost or ((strays, Effect.WRONG_WEIGHTS) if strays else None)
 
-    def _require_copied(self, counted: _Counted, fits: Sequence[Fit | None]) -> None:
+    def _require_copied(self, counted: Counted, fits: Sequence[Fit | None]) -> None:
         """Check that a release copies what the scales of rows are stored as.
 
         Raises:

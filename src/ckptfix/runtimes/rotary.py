@@ -4,7 +4,7 @@ The files `<runtime>/rotary.toml` were written by reading the releases. Classes 
 refuse more, of the types that they know (`runtimes/config_classes/`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from itertools import chain
 from typing import Any, Final
@@ -26,7 +26,7 @@ _THETA: Final = "rope_theta"
 _NUMBERS: Final = ("int", "float", "bool")
 
 
-class RotaryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RotaryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the releases of a runtime make of rotary settings."""
 
     since: str
@@ -36,6 +36,10 @@ class RotaryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Classes that pass on the rotary settings of their config as they are."""
     wrappers: tuple[str, ...]
     """Classes that do so with those of the language model's config within theirs."""
+    of_transformers: tuple[str, ...] = ()
+    """Classes that the runtime builds of transformers' modules, which pass on theirs too."""
+    types_of_transformers: tuple[str, ...] = ()
+    """All types that these know."""
     numbers: dict[str, tuple[str, ...]]
     """Every type that is known -> keys that must be numbers where they are set."""
     needs: dict[str, tuple[str, ...]] = {}
@@ -106,7 +110,7 @@ class Rotary(Struct, frozen=True, eq=False):
 
     def _parts(self, values: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         """(Path, config) of every language model."""
-        if self.architecture in self.file.architectures:
+        if self.architecture in (*self.file.architectures, *self.file.of_transformers):
             yield (), values
         if self.architecture not in self.file.wrappers:
             return
@@ -126,7 +130,7 @@ class Rotary(Struct, frozen=True, eq=False):
         if is_null or given in made_default:
             given = "default"
         type_ = self.file.renamed.get(given, given) if isinstance(given, str) else None
-        if type_ not in self.file.numbers:
+        if type_ is None or type_ not in self._types:
             return (key, spelled), kind_of(given)
         for name in (*self.file.needs.get(given, ()), *self.file.needs.get(type_, ())):
             if name not in settings:
@@ -135,6 +139,13 @@ class Rotary(Struct, frozen=True, eq=False):
         kinds = ((name, kind_of(settings.get(name, ABSENT))) for name in numbers)
         wrong = (((key, name), kind) for name, kind in kinds if kind not in (*_NUMBERS, "missing"))
         return next(wrong, None)
+
+    @property
+    def _types(self) -> Collection[str]:
+        """All that are known."""
+        if self.architecture in self.file.of_transformers:
+            return self.file.types_of_transformers
+        return self.file.numbers
 
     def _is_nested(self, settings: Mapping[str, Any]) -> bool:
         """Whether they hold settings for each kind of layer, which classes read in their ways."""

@@ -1,10 +1,13 @@
 """What vLLM and SGLang read alike in metadata of Quark."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from ckptfix.runtimes.common.methods import NotKnownError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
+
+_OTHER_INPUTS_OF_FP4: Final = ("fp6_e3m2", "fp6_e2m3", "fp8_e4m3")
+"""Those next to fp4 for which there is a layer, but a kernel on some devices only."""
 
 
 def require_layer(weight: Mapping[str, Any], inputs: object) -> None:
@@ -41,3 +44,11 @@ def require_layer(weight: Mapping[str, Any], inputs: object) -> None:
             sized = weight.get("group_size"), weight.get("scale_format")
             if sized != (32, "e8m0"):
                 raise NotKnownError(f"fp4 in groups of {sized[0]}, {sized[1]}")
+            dtype = given.get("dtype")
+            if given and not (dtype == "fp4" and given.get("is_dynamic")):
+                how = "" if given.get("is_dynamic") else "static "
+                if dtype in _OTHER_INPUTS_OF_FP4:
+                    raise NotKnownError(f"fp4 with {how}inputs in {dtype}")
+                raise LookupDisagreementError(
+                    f"it has no layer for fp4 with {how}inputs in {dtype}"
+                )
