@@ -121,6 +121,9 @@ class FamilySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scales_by_part: tuple[str, ...] = ()
     """Shell patterns of checkpoint names of modules, stored as one, that the classes build of
     several, with a weight_scale and input_scale for each: one for the whole stops them."""
+    joined: tuple[str, ...] = ()
+    """Last parts of the names of modules whose tensors the loader joins by rows: where they store
+    shapes or an order of columns, these get too long."""
     drops_below: tuple[str, ...] = ()
     """Places below which the loader skips a tensor for which there is no parameter."""
     refuses_stacked_experts: bool = False

@@ -14,10 +14,13 @@ from ckptfix.runtimes.structure.several import stop_at
 from ckptfix.runtimes.structure.tree import Tree
 
 _ROLES: Final = ("weight_scale", "input_scale")
+_NOT_BY_ROW: Final = ("weight_shape", "g_idx")
+"""What compressed-tensors and GPTQ store once for a module."""
 
 
 def fused_reasons(tree: Tree) -> Iterator[Reason]:
-    """Scales for the whole of such a module."""
+    """Scales for the whole of such a module, and what has no rows to join."""
+    yield from _joined(tree)
     fused = tree.family.spec.scales_by_part
     if not fused:
         return
@@ -31,3 +34,16 @@ def fused_reasons(tree: Tree) -> Iterator[Reason]:
     ]
     if names:
         yield stop_at(tree, names, "has a scale for each part of this module, but {} is one")
+
+
+def _joined(tree: Tree) -> Iterator[Reason]:
+    """Modules that a loader joins (sglang 0.5.23, deepseek_common/deepseek_weight_loader.py)."""
+    first, *others = tree.family.spec.joined or ("",)
+    modules, names = tree.checkpoint.modules, list[str]()
+    for module in modules.values() if others else ():
+        parent, _, last = module.name.rpartition(".")
+        if last != first or not all(f"{parent}.{other}" in modules for other in others):
+            continue
+        names += [module.tensor_names[role] for role in _NOT_BY_ROW if role in module.tensors]
+    if names:
+        yield stop_at(tree, names, f"joins {' and '.join(tree.family.spec.joined)}, {{}} too")

@@ -2,7 +2,9 @@
 
 Mistral's own format has the two halves of a rotary pair next to each other, vLLM's layers have them
 half a head apart. Its loader moves the rows of a head of `weight` and `qscale_weight`, of nothing
-else (vllm 0.33.0, vllm/model_executor/models/mistral.py `maybe_remap_mistral`).
+else (vllm 0.33.0, vllm/model_executor/models/mistral.py `maybe_remap_mistral`). Llama 4 has them
+next to each other, too: vLLM moves all that has rows, SGLang `weight` alone (sglang 0.5.23,
+sglang/srt/models/mllama4.py `permute_qk_weight_for_rotary`), and stops at one that is packed.
 """
 
 from collections.abc import Iterator
