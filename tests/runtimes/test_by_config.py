@@ -37,5 +37,5 @@ def test_a_table_says_something_where_all_of_its_conditions_are_met(
 
 def test_nothing_is_written_of_most_classes_and_of_older_releases() -> None:
     assert by_config("vllm", "0.33.0", "FalconForCausalLM") is not None
-    assert by_config("vllm", "0.33.0", "BeamForCausalLM") is None
+    assert by_config("vllm", "0.33.0", "TransformersForCausalLM") is None
     assert by_config("vllm", "0.32.0", "FalconForCausalLM") is None

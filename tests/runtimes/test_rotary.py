@@ -106,6 +106,7 @@ def test_two_types_that_differ_stop_every_class_of_vllm(
     architecture: str, types: tuple[str, str | None], *, stops: bool
 ) -> None:
     settings = {"factor": 2.0, "original_max_position_embeddings": 64, "mrope_section": [1]}
+    settings |= {"short_factor": [1.0], "long_factor": [1.0]}
     settings |= dict(zip(("rope_type", "type"), types, strict=True))
     where = ("rope_scaling", "type")
     rotary, config = known("vllm", architecture), {"rope_scaling": settings}
