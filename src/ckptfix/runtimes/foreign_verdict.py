@@ -110,7 +110,7 @@ class _Release(Struct, frozen=True):
     """Those that the model class was seen to load with this method."""
     expected: Expected
     renames_scales: bool
-    tables: Mapping[str, str | None]
+    embeddings: Mapping[str, str | None]
     """As in `MethodJudge`."""
     is_mapped_by_config: bool
 
@@ -139,7 +139,7 @@ def _release(
         formats,
         expected_for(checkpoint, family, target, classes, has_config=True),
         renames_scales(target, classes),
-        known.names.tables if (known := learned(target.runtime, version, outer)) else {},
+        known.names.embeddings if (known := learned(target.runtime, version, outer)) else {},
         _is_mapped_by_config(target, classes),
     )
 
@@ -157,11 +157,11 @@ def _judged(
         lookup,
         found.place(),
         release.name,
+        release.embeddings,
         drops_strays=runtime_named(target.runtime).drops_strays,
         loads_kv_scales=expected.loads_kv_scales,
         is_dequantized=family.is_dequantized,
         renames_scales=release.renames_scales,
-        tables=release.tables,
     )
     try:
         modules = judge_.judge(placed_as(checkpoint, family, release.other_names))

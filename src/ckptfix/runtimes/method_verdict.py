@@ -16,10 +16,10 @@ from ckptfix.checkpoint.formats.format import TO_F32
 from ckptfix.checkpoint.formats.stored import Fit, StoredFormat
 from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.checkpoint.roles import KV_ROLES, OUTPUT_SCALE, ROLES
-from ckptfix.runtimes.common.methods import NO_TENSORS, Layer, LayerKind, Lookup, NotKnownError
+from ckptfix.runtimes.common.methods import Layer, LayerKind, Lookup, NotKnownError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.counted_modules import Counted, counted_modules
-from ckptfix.runtimes.learned.table import mask
+from ckptfix.runtimes.learned.table import fill, mask, numbers_of
 from ckptfix.runtimes.loads import Effect
 from ckptfix.runtimes.module_verdict import UNQUANTIZED, ModuleVerdict
 from ckptfix.runtimes.renamed_scales import INVERSE, RENAMED
@@ -49,6 +49,9 @@ class MethodJudge(Struct, frozen=True):
     """The metadata that the class reads, for messages."""
     method: str
     """Its quant_method."""
+    embeddings: Mapping[str, str | None]
+    """Place of an embedding -> the name that it is looked up as, None if it never is, with `#` for
+    numbers. Of others that is not known."""
     drops_strays: bool = False
     """The release skips a tensor that its layer has no parameter for."""
     is_dequantized: Callable[[str], bool] = lambda name: False  # noqa: ARG005 - of most classes
@@ -57,9 +60,6 @@ class MethodJudge(Struct, frozen=True):
     """The class loads scales of the KV cache."""
     renames_scales: bool = False
     """The loader renames scales of FP8, as `RENAMED` says."""
-    tables: Mapping[str, str | None] = NO_TENSORS
-    """Place of an embedding -> the name that it is looked up as, None if it never is. Of others
-    that is not known."""
 
     def judge(self, modules: Sequence[RuntimeModule]) -> tuple[ModuleVerdict, ...]:
         """The verdicts; those on convolutions that are not stored quantized are left out.
@@ -114,7 +114,8 @@ class MethodJudge(Struct, frozen=True):
         module = counted.module
         if module.kind == "embedding":
             usual = None if counted.is_plain_embedding else module.name
-            return self.tables.get(mask(module.name), usual)
+            masked = self.embeddings.get(mask(module.name), usual)
+            return None if masked is None else fill(masked, numbers_of(module.name))
         return module.name if module.takes_quant_config else None
 
     def _layer(self, counted: Counted) -> tuple[Layer | None, str, str]:

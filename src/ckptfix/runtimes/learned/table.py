@@ -91,7 +91,7 @@ class Table(Struct, frozen=True, dict=True):
                     yield _row(stored, place, record, order)
 
     @cached_property
-    def tables(self) -> Mapping[str, str | None]:
+    def embeddings(self) -> Mapping[str, str | None]:
         """Place of an embedding, masked -> the name looked up, also masked; None if it never is."""
         rows = (row for row in self.rows.values() if row.kind == "embedding")
         return {row.place: row.looked_up for row in rows}
