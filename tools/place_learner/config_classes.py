@@ -194,13 +194,14 @@ def _checks_rope(config_class: Any) -> bool:
 
 
 def follows(config_class: Any) -> dict[str, str]:
-    """Key that has no default -> the one whose number it takes where it is missing or null."""
+    """Key -> the one whose number it takes where it is null, or missing if it has no default."""
     made, found = config_class(), {}
     numbers = {k: v for k in _defaults(config_class) if type(v := vars(made).get(k)) is int}
     for key, default in _defaults(config_class).items():
-        for other in numbers if default is None and key in numbers else ():
+        absent = {} if default is None else {key: None}
+        for other in filter(numbers.get, numbers) if key in numbers else ():
             if other != key and all(
-                _number(config_class, key, {other: times * numbers[other]})
+                _number(config_class, key, {**absent, other: times * numbers[other]})
                 == times * numbers[other]
                 for times in (1, 2, 4)
             ):

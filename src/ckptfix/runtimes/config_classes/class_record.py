@@ -25,7 +25,7 @@ class ClassRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lists_drafts: bool = False
     """These lists may go on with the layers that `num_nextn_predict_layers` counts."""
     follows: dict[str, str] = {}
-    """Key -> the one whose number it takes where it is missing or null."""
+    """Key -> the one whose number it takes where it is null, or missing and not in `numbers`."""
     by_type: dict[str, str] = {}
     """Key of a config within it whose class is looked up by the `model_type` there -> the one that
     counts where that is missing; empty where it refuses that. A null is refused."""
