@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from ckptfix.runtimes.common.methods import Scheme, expression
+from ckptfix.runtimes.common.methods import Scheme, expression, strings
 from ckptfix.runtimes.common.names import BoundNames
+from ckptfix.runtimes.common.objects import JsonObject
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.text import visible
 
@@ -114,6 +115,28 @@ def by_class(targets: Iterable[str], name_of_class: str) -> str | None:
         elif target.lower() in name_of_class.lower():
             return target
     return None
+
+
+def ignored_names(found: JsonObject) -> list[str]:
+    """The names and expressions of `ignore`.
+
+    Raises:
+        StopsError: it is null or no list: both runtimes iterate over it.
+    """
+    if found.get("ignore", ()) is None:
+        raise found.stop(" is null, not a list of strings", "ignore")
+    return strings(found, "ignore")
+
+
+def require_no_text(found: JsonObject, *keys: str) -> None:
+    """Check that no key has a string, which cannot be read as a config.
+
+    Raises:
+        StopsError: one has.
+    """
+    for key in keys:
+        if isinstance(found.get(key), str):
+            raise found.stop(" is a string, not an object", key)
 
 
 def schemes_of(

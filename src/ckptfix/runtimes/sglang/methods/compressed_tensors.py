@@ -15,8 +15,10 @@ from ckptfix.runtimes.common.compressed import (
     arguments,
     by_class,
     by_members,
+    ignored_names,
     of_experts,
     refusal,
+    require_no_text,
     schemes_of,
 )
 from ckptfix.runtimes.common.methods import (
@@ -27,7 +29,6 @@ from ckptfix.runtimes.common.methods import (
     Scheme,
     agreed,
     expression,
-    strings,
 )
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject
@@ -142,6 +143,7 @@ class CompressedTensors(Struct, frozen=True):
             raise found.stop(" is not an object", "config_groups")
         for name, group in groups.items():
             schemes.update(_group(self.row, found, name, group))
+        require_no_text(found, "sparsity_config")
         sparse = found.get("sparsity_config")
         is_sparse = isinstance(sparse, dict) and bool(sparse.get("targets"))
         asks = [key for key in ("linear_fp8_config", "transform_config") if found.get(key)]
@@ -150,12 +152,11 @@ class CompressedTensors(Struct, frozen=True):
         mapped = {new: schemes[old] for new, old in names.mapped(schemes).items()}
         if "Linear" in mapped and "FusedMoE" not in mapped:
             mapped |= dict.fromkeys(("FusedMoE", "DeepEPMoE"), mapped["Linear"])
-        if found.get("ignore", ()) is None:
-            raise found.stop(" is null, not a list of strings", "ignore")
+        listed = ignored_names(found)
         cache = found.get("kv_cache_scheme")
-        if self.row.reads_cache_scheme and cache and not isinstance(cache, dict):
+        if self.row.reads_cache_scheme and cache is not None and not isinstance(cache, dict):
             raise found.stop(" is not an object", "kv_cache_scheme")
-        ignored = tuple(names.mapped(strings(found, "ignore")))
+        ignored = tuple(names.mapped(listed))
         _require_valid(found, (*mapped, *ignored))
         return _Lookup(self.row, names, ignored, mapped, found.get("format"), doubt)
 

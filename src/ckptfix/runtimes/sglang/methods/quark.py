@@ -186,7 +186,7 @@ class Quark(Struct, frozen=True):
                 raise found.stop(" is not an object", key)
         groups = export.get("kv_cache_group")
         stripped = _without_kv(found, groups, dict(layers or {}))
-        excluded = found.get("exclude") or []
+        excluded = found.get("exclude", [])
         if not isinstance(excluded, list) or not all(isinstance(e, str) for e in excluded):
             raise found.stop(" is not a list of strings", "exclude")
         written = names.mapped(excluded)

@@ -15,8 +15,10 @@ from ckptfix.runtimes.common.compressed import (
     arguments,
     by_class,
     by_members,
+    ignored_names,
     of_experts,
     refusal,
+    require_no_text,
     schemes_of,
 )
 from ckptfix.runtimes.common.methods import (
@@ -29,7 +31,6 @@ from ckptfix.runtimes.common.methods import (
     QuantMethod,
     Scheme,
     agreed,
-    strings,
 )
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject
@@ -132,6 +133,7 @@ class CompressedTensors(Struct, frozen=True):
             raise found.stop(" is not an object", "config_groups")
         for name, group in groups.items():
             schemes.update(_group(self.row, found, name, group))
+        require_no_text(found, "sparsity_config", "transform_config")
         sparse = found.get("sparsity_config")
         if isinstance(sparse, dict) and sparse.get("targets"):
             if self.row.reads_sparsity:
@@ -142,7 +144,7 @@ class CompressedTensors(Struct, frozen=True):
         if "Linear" in mapped:
             mapped.setdefault(self.row.experts_class, mapped["Linear"])
         try:
-            ignored = Patterns.of(_mapped(names, strings(found, "ignore")))
+            ignored = Patterns.of(_mapped(names, ignored_names(found)))
             targets = Patterns.of({target: target for target in mapped})
         except re.error as error:
             raise found.stop(": an expression is not valid") from error

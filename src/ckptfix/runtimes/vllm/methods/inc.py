@@ -51,7 +51,7 @@ class _Row(Struct, frozen=True):
     """How a release, and those after it up to the next row, reads AutoRound."""
 
     since: str
-    bits: frozenset[int] = frozenset({2, 3, 4, 8})
+    bits: tuple[int, ...] = (2, 3, 4, 8)
     data_types: tuple[str, ...] = ("int",)
     read_types: tuple[str, ...] = ("int",)
     """Those of them of which it was read what is built."""
@@ -95,7 +95,7 @@ _ROW_0_29: Final = replace(
     packing=(*_INT_PACKING, "auto_round:fp8", "auto_round:llm_compressor"),
     needs_sym=False,
 )
-_ROW_0_30: Final = replace(_ROW_0_29, since="0.30.0", bits=frozenset({2, 3, 4, 5, 6, 7, 8}))
+_ROW_0_30: Final = replace(_ROW_0_29, since="0.30.0", bits=(2, 3, 4, 5, 6, 7, 8))
 ROWS: Final = (_ROW_0_15, _ROW_0_24, _ROW_0_27, _ROW_0_28, _ROW_0_29, _ROW_0_30)
 
 

@@ -219,6 +219,8 @@ class Quark(Struct, frozen=True):
         default = found.get("global_quant_config")
         if not isinstance(layers, dict) or not isinstance(default, dict):
             raise found.stop(" is not an object", "global_quant_config")
+        if found.get("layer_type_quant_config", {}) is None:
+            raise found.stop(" is null, not an object", "layer_type_quant_config")
         _require_kv_entries(found, layers)
         written = names.mapped(layers)
         stripped = {new: _without_kv(found, old, layers[old]) for new, old in written.items()}
