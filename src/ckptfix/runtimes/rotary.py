@@ -44,6 +44,8 @@ class RotaryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Every type that is known -> keys that must be numbers where they are set."""
     needs: dict[str, tuple[str, ...]] = {}
     """Type -> keys that it cannot do without, and that no config class fills in."""
+    needs_of: dict[str, dict[str, tuple[str, ...]]] = {}
+    """Class -> the same of what it alone cannot do without."""
     renamed: dict[str, str] = {}
     """Another name of a type -> the type."""
     agree: tuple[tuple[str, str], ...] | None = None
@@ -132,7 +134,10 @@ class Rotary(Struct, frozen=True, eq=False):
         type_ = self.file.renamed.get(given, given) if isinstance(given, str) else None
         if type_ is None or type_ not in self._types:
             return (key, spelled), kind_of(given)
-        for name in (*self.file.needs.get(given, ()), *self.file.needs.get(type_, ())):
+        own = self.file.needs_of.get(self.architecture, {})
+        for name in chain.from_iterable(
+            needs.get(known, ()) for needs in (self.file.needs, own) for known in (given, type_)
+        ):
             if name not in settings:
                 return (key, name), "missing"
         numbers = self.file.numbers[type_]
