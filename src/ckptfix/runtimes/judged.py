@@ -37,7 +37,7 @@ from ckptfix.runtimes.placing import placed
 from ckptfix.runtimes.registry import runtime_named
 from ckptfix.runtimes.rotary import rotary_for
 from ckptfix.runtimes.rotary_tables import stored_tables
-from ckptfix.runtimes.runtime_module import RuntimeModule
+from ckptfix.runtimes.runtime_module import RuntimeModule, without_config
 from ckptfix.runtimes.structure import Expected, Tree, class_reasons, structure_reasons
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.ties import tied_head
@@ -243,24 +243,13 @@ def _looked_at(judge_: ModuleJudge, family: Family) -> _LookedAt:
         modules = every
         if family.learned is not None:
             modules = without_dropped(modules, family.learned.names, algo)
-        modules = _without_config(modules, without.get(algo, ()))
+        if names := without.get(algo, ()):
+            patterns = shell_patterns(names)
+            modules = without_config(modules, lambda m: patterns.match(m.name) is not None)
         modules = _tables_last(checkpoint, modules)
         found = _LookedAt(every, modules, Names.of(module.name for module in modules))
         checkpoint.table.derived[key] = found
     return found
-
-
-def _without_config(
-    modules: tuple[RuntimeModule, ...], names: Sequence[str]
-) -> tuple[RuntimeModule, ...]:
-    """The modules, those of these names without a quantization config."""
-    if not names:
-        return modules
-    patterns = shell_patterns(names)
-    return tuple(
-        replace(module, takes_quant_config=False) if patterns.match(module.name) else module
-        for module in modules
-    )
 
 
 def _tables_last(

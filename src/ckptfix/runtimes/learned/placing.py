@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from msgspec.structs import replace
-
 from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.learned.table import Row, Table, fill, mask, numbers_of
-from ckptfix.runtimes.runtime_module import RuntimeModule, RuntimeModuleKind
+from ckptfix.runtimes.runtime_module import RuntimeModule, RuntimeModuleKind, without_config
 
 _KINDS: Final[Mapping[str, RuntimeModuleKind]] = {
     "linear": "linear",
@@ -67,10 +65,7 @@ def without_dropped(
     places = frozenset(table.record.dropped.get(quant_algo, ()))
     if not places:
         return placed
-    return tuple(
-        replace(module, takes_quant_config=False) if _place(module, table) in places else module
-        for module in placed
-    )
+    return without_config(placed, lambda module: _place(module, table) in places)
 
 
 def _place(module: RuntimeModule, table: Table) -> str:
