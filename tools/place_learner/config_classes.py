@@ -57,9 +57,16 @@ def refused(config_class: Any, whole: dict[str, Any], key: str, *, within: bool)
         counts = kind == "null" or (within and kind != "object")
         if all(error == STRICT or (counts and error) for error in errors):
             found.append(kind)
-    if not within and key not in _SETTINGS and set(found) >= _SCALARS:
+    names_strings = _may_name_strings(config_class, key)
+    if not within and key not in _SETTINGS and names_strings and set(found) >= _SCALARS:
         found.remove("string")  # others may be among the strings that it names
     return found
+
+
+def _may_name_strings(config_class: Any, key: str) -> bool:
+    """Whether the type of a field may be one of some strings: all others are refused alike."""
+    fields = getattr(config_class, "__dataclass_fields__", {})
+    return key not in fields or "Literal" in str(fields[key].type)
 
 
 def _error(config_class: Any, values: dict[str, Any]) -> str:

@@ -58,9 +58,9 @@ class ModelConfig(Struct, frozen=True):
         return self.tied_embeddings is True or self.tied_by_wrapper is True
 
     def number(self, *keys: str) -> int | None:
-        """The first whole number under any of these keys."""
+        """The first whole number under any of these keys; true is 1, as for the classes."""
         found = (self.values.get(key) for key in keys)
-        return next((n for n in found if isinstance(n, int) and not isinstance(n, bool)), None)
+        return next((int(n) for n in found if isinstance(n, int)), None)
 
 
 NESTED_CONFIGS: Final = (

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from ckptfix.checkpoint.dialects.statements import find_at
+from ckptfix.runtimes.common.kinds import ABSENT, kind_of
 from ckptfix.runtimes.common.rows import covers
 from ckptfix.runtimes.learned.lists import Lists, ListsRecord
 from ckptfix.runtimes.learned.sizes import SizeRow
@@ -33,6 +35,8 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Path of a key, joined by dots -> the value that it has, all of them; none is a default."""
     unless: dict[str, Value | tuple[Value, ...]] = {}
     """The same of values that it has none of, of some keys several."""
+    any_case: bool = False
+    """The class takes these in capitals, too."""
     present: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     """Paths of keys that are set, and of keys that are missing or null."""
@@ -50,13 +54,21 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         """
         return (
             all(_is(flat, path, value) for path, value in self.given.items())
-            and not any(_is(flat, path, *_each(values)) for path, values in self.unless.items())
+            and not any(self._is_one(flat, path, values) for path, values in self.unless.items())
             and all(flat.get(path) is not None for path in self.present)
             and all(flat.get(path) is None for path in self.absent)
             and all(flat.get(path) for path in self.filled)
             and all(path not in flat for path in self.missing)
             and all(path in flat and flat[path] is None for path in self.null)
         )
+
+    def _is_one(
+        self, flat: Mapping[str, Any], path: str, values: Value | tuple[Value, ...]
+    ) -> bool:
+        found = flat.get(path)
+        if self.any_case and isinstance(found, str):
+            flat = {path: found.lower()}
+        return _is(flat, path, *_each(values))
 
     def met(self, flat: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Paths with what it says of their values in a config for which it holds."""
@@ -72,13 +84,28 @@ class StopsSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
     shorter: tuple[str, str] | None = None
     """Path of a list that has fewer items than the number at the second path says."""
 
-    def holds(self, flat: Mapping[str, Any]) -> bool:
-        """Whether a config has these values."""
-        if self.shorter is None:
-            return super().holds(flat)
-        items, number = (flat.get(path) for path in self.shorter)
-        is_shorter = isinstance(items, list) and type(number) is int and len(items) < number
-        return is_shorter and super().holds(flat)
+    below: dict[str, int] = {}
+    """Path of a number -> what it is below, all of them."""
+    kinds: dict[str, tuple[str, ...]] = {}
+    """Path of a key -> the kinds of values that it has one of (`common/kinds.py`), all of them."""
+
+    def stops(self, flat: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+        """Whether a config has these values.
+
+        Args:
+            flat: path -> value.
+            values: the config itself.
+        """
+        return (
+            self.holds(flat)
+            and all(_is_below(flat.get(path), limit) for path, limit in self.below.items())
+            and all(kind_at(values, path) in kinds for path, kinds in self.kinds.items())
+            and (self.shorter is None or self._is_shorter(flat))
+        )
+
+    def _is_shorter(self, flat: Mapping[str, Any]) -> bool:
+        items, number = (flat.get(path) for path in self.shorter or ())
+        return isinstance(items, list) and type(number) is int and len(items) < number
 
 
 class MetadataSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -116,6 +143,9 @@ class ModulesSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Path of a list with the kind of every layer, and after `=` the kind of those that count."""
     not_last: str = ""
     """Path of a number: so many layers at the end do not count."""
+    before: str = ""
+    from_: str = msgspec.field(default="", name="from")
+    """Paths of numbers: only layers before it count, or from it on."""
 
 
 class SharedSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -173,9 +203,14 @@ class ByConfig(Struct, frozen=True, eq=False):
         """What layers have and lack with a config."""
         return (spec for spec in self.tables.modules if spec.holds(flat))
 
-    def stops(self, flat: Mapping[str, Any]) -> Iterator[StopsSpec]:
-        """The tables whose values a config has."""
-        return (spec for spec in self.tables.stops if spec.holds(flat))
+    def stops(self, flat: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[StopsSpec]:
+        """The tables whose values a config has.
+
+        Args:
+            flat: path -> value.
+            values: the config itself.
+        """
+        return (spec for spec in self.tables.stops if spec.stops(flat, values))
 
     def metadata(self, flat: Mapping[str, Any], method: str) -> Iterator[MetadataSpec]:
         """The tables that say that a quantizer's metadata stops the class.
@@ -241,6 +276,17 @@ def by_config(runtime: str, version: str, architecture: str) -> ByConfig | None:
 @cache
 def _read(runtime: str) -> ByConfigFile:
     return msgspec.convert(facts_of(runtime).found("by_config.toml"), ByConfigFile)
+
+
+def kind_at(values: Mapping[str, Any], path: str) -> str:
+    """The kind of the value at a path of a config."""
+    *within, key = path.split(".")
+    holder = find_at(values, within)
+    return kind_of(holder.get(key, ABSENT) if isinstance(holder, dict) else ABSENT)
+
+
+def _is_below(value: object, limit: int) -> bool:
+    return isinstance(value, int | float) and value < limit
 
 
 def _each(values: Value | tuple[Value, ...]) -> tuple[Value, ...]:

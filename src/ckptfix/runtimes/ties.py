@@ -131,6 +131,9 @@ def tied_head(
         return "always" in listed, False
     ties = ties_of(checkpoint, target)
     by_wrapper = _is_by_wrapper(target, spec, listed)
+    given = (checkpoint.config_values or {}).get(_KEY, False)
+    if by_wrapper and not isinstance(given, bool) and not checkpoint.is_mistral:
+        return bool(given), False  # where its config class takes that at all
     first, second = (ties.outer, ties.text) if by_wrapper else (ties.text, ties.outer)
     tied = first if first is not None or not by_wrapper else second
     differs = None not in (first, second) and first != second

@@ -1,10 +1,14 @@
 """What was recorded of one config class."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
+
+from ckptfix.runtimes.common.kinds import ABSENT, KINDS, kind_of
+
+_NO_SWITCH: Final = "|".join(sorted(set(KINDS) - {"missing", "null", "bool"}))
 
 
 class ClassRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,11 +51,36 @@ class ClassRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.nested[key] or part.get("model_type", self.by_type.get(key))
 
     def untyped(self, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """(Key of a config within it that has no type, `null` or `missing`): it refuses these."""
+        """(Key of a config within it whose type is no string, the kind of that): it refuses it."""
         for key, default in self.by_type.items():
             part = values.get(key)
-            if isinstance(part, dict) and part.get("model_type", default or None) is None:
-                yield key, "null" if "model_type" in part else "missing"
+            if isinstance(part, dict):
+                type_ = part.get("model_type", default or ABSENT)
+                if not isinstance(type_, str):
+                    yield key, kind_of(type_)
+
+    def named_types(self, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """(Key of a config within it whose class is looked up, the type that it has)."""
+        for key in self.by_type:
+            part = values.get(key)
+            if isinstance(part, dict) and isinstance(type_ := part.get("model_type"), str):
+                yield key, type_
+
+    def by_own_names(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values with their keys under their own names.
+
+        Where a key is there under two names, the fields of the class are set first, and what else
+        is in a config afterwards.
+        """
+        if not self.aliases:
+            return dict(values)
+        fields = frozenset(key for keys in self.refuses.values() for key in keys)
+        ordered = sorted(values, key=lambda key: key not in fields)
+        return {self.aliases.get(key, key): values[key] for key in ordered}
+
+    def switches(self) -> tuple[str, ...]:
+        """Keys of which it takes true, false and null only: of null, model classes make false."""
+        return next((keys for kinds, keys in self.refuses.items() if kinds == _NO_SWITCH), ())
 
     def reads_like(self, other: "ClassRecord") -> bool:
         """Whether another class makes the same of every key."""

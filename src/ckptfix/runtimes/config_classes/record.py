@@ -131,8 +131,10 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
 
     def with_defaults(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values with the numbers that are missing, and those that follow from others."""
-        set_ = values.keys() | {self.record.aliases.get(k, k) for k in values}
-        known = {key: n for key, n in self.record.numbers.items() if key not in set_} | dict(values)
+        own, aliases = self.record.by_own_names(values), self.record.aliases
+        set_ = {key: own[aliases.get(key, key)] for key in values}
+        known = {key: n for key, n in self.record.numbers.items() if key not in own.keys() | set_}
+        known |= set_
         return known | self._followed(known)
 
     def _followed(self, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,11 +183,12 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
             values: the config.
             start: its path, with a dot at the end.
         """
-        own = {self.record.aliases.get(key, key): value for key, value in values.items()}
+        own = self.record.by_own_names(values)
         nested = dict(self._parts(values))
         absent = {k: number for k, number in self.record.numbers.items() if k not in own}
         plain = {**absent, **{key: value for key, value in own.items() if key not in nested}}
         plain |= self._followed(plain)
+        plain |= {key: False for key in self.record.switches() if plain.get(key, "") is None}
         out = dict(flattened(plain, start))
         for key, (class_, part) in nested.items():
             out |= class_.flat(part, f"{start}{key}.")

@@ -5,7 +5,7 @@ runtime adds. From a type in none of them no config can be made, but by code of 
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +15,7 @@ from ckptfix.runtimes.config_classes.record import ConfigClassesRow, class_for
 from ckptfix.runtimes.facts import FACTS
 
 _FILE: Final = "types.json"
+_CONFIG: Final = "config.json"
 _CLASSES: Final = "architectures.json"
 """`tools/record_architecture_types.py` wrote it."""
 
@@ -38,8 +39,8 @@ def has_own_code(values: Mapping[str, Any]) -> bool:
 
 def unknown_type(
     checkpoint: Checkpoint, runtime: str, rows: Sequence[ConfigClassesRow]
-) -> str | None:
-    """The `model_type` of config.json if a runtime has no config class for it.
+) -> tuple[str, str] | None:
+    """The `model_type` of config.json that a runtime has no config class for, and where it is.
 
     Args:
         checkpoint: whose config.json may name code of its own.
@@ -50,8 +51,18 @@ def unknown_type(
     kind = values.get("model_type")
     if not isinstance(kind, str) or checkpoint.is_mistral or has_own_code(values) or known is None:
         return None
-    is_known = kind in known.types or (rows and class_for(rows, rows[-1].since, kind))
-    return None if is_known else kind
+    newest = partial(class_for, rows, rows[-1].since) if rows else _none
+    class_ = newest(kind)
+    if class_ is None and kind not in known.types:
+        return kind, _CONFIG
+    for key, within in class_.record.named_types(values) if class_ is not None else ():
+        if within not in known.types and newest(within) is None:
+            return within, f"{key} of {_CONFIG}"
+    return None
+
+
+def _none(_: str) -> None:
+    return None
 
 
 def foreign_type(checkpoint: Checkpoint, version: str, rows: Sequence[ConfigClassesRow]) -> str:

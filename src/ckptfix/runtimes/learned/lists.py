@@ -28,7 +28,8 @@ class ListsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     model_types: dict[str, str]
     """Path of the `model_type` of what is read -> its value."""
     counts: dict[str, tuple[str, ...]]
-    """Path of a number in config.json -> stored names of the lists that are as long."""
+    """Path of a number, or of a list, in config.json -> stored names of the lists that are as
+    long."""
     differ: tuple[str, ...] = ()
     """Those whose items are not all of the same kind."""
     of_library: bool = False
@@ -41,7 +42,7 @@ class Counted(Struct, frozen=True):
     name: str
     path: str
     number: int
-    """The value of the number at that path, or its default."""
+    """The value of the number at that path, or its default; of a list, how many items it has."""
     same: bool
     """All items have the same modules."""
     items: Mapping[int, Mapping[str, str]]
@@ -74,7 +75,8 @@ class Lists(Struct, frozen=True, eq=False):
                 items = stored.setdefault(at[1], {})
                 items.setdefault(int(at[2]), {})[name[at.end() :]] = name
         for name, path in paths.items():
-            number = flat.get(path)
+            given = flat.get(path)
+            number = len(given) if isinstance(given, list) else given
             if name in stored and isinstance(number, int) and not isinstance(number, bool):
                 yield Counted(name, path, number, name not in record.differ, stored[name])
 

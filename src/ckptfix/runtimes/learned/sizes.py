@@ -105,7 +105,8 @@ class SizesFor(Struct, frozen=True, eq=False, dict=True):
 
     def _has(self, path: str, value: object) -> bool:
         if path in self.flat:
-            return bool(self.flat[path] == value)
+            found = self.flat[path]
+            return bool(found == value) or (value is None and found is False)  # see `switches`
         is_default = self.sizes.record.of_library and path != _MODEL_TYPE
         return value is None or is_default
 

@@ -1,7 +1,7 @@
 """Modules of layers that a class builds, or does not, for the values of config.json."""
 
 from collections.abc import Iterator, Mapping, Set
-from typing import Any
+from typing import Any, Final
 
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES
@@ -10,6 +10,8 @@ from ckptfix.runtimes.learned.table import mask, numbers_of
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
+
+_LAYERS: Final = "num_hidden_layers"
 
 
 def built_reasons(tree: Tree) -> Iterator[Reason]:
@@ -28,12 +30,21 @@ def built_reasons(tree: Tree) -> Iterator[Reason]:
 
 def _counting(spec: ModulesSpec, flat: Mapping[str, Any]) -> Set[int] | None:
     """Numbers of the layers that count; None for all."""
+    if spec.before or spec.from_:
+        return _in_range(spec, flat)
     path, _, kind = spec.layers.partition("=")
     kinds, last = flat.get(path), flat.get(spec.not_last)
     if not isinstance(kinds, list):
         return frozenset() if path else None
     counting = kinds[: len(kinds) - last] if isinstance(last, int) else kinds
     return frozenset(n for n, found in enumerate(counting) if kind in (found, ""))
+
+
+def _in_range(spec: ModulesSpec, flat: Mapping[str, Any]) -> Set[int]:
+    every = flat.get(_LAYERS)
+    first, end = flat.get(spec.from_, 0), flat.get(spec.before, every)
+    is_known = type(every) is int and type(first) is int and type(end) is int
+    return frozenset(range(max(first, 0), min(end, every))) if is_known else frozenset()
 
 
 def _missing(tree: Tree, spec: ModulesSpec, counting: Set[int] | None) -> Iterator[Reason]:

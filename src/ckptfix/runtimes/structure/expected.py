@@ -42,8 +42,9 @@ class Expected(Struct, frozen=True):
     config_class: ConfigClass | None = None
     """The class that reads config.json, where it is recorded."""
     needs_model_type: bool = False
-    unknown_type: str | None = None
-    """It stops without a `model_type`, and at one that no config class is known for."""
+    unknown_type: tuple[str, str] | None = None
+    """It stops without a `model_type`, and at one that no config class is known for: that, and
+    where it is."""
     foreign_type: str = ""
     """`model_type` of config.json, if that is of other classes than the one that is built."""
     stray_config: str = ""

@@ -6,7 +6,7 @@ from typing import Any, Final
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.jsontext.text import Path
-from ckptfix.runtimes.by_config import StopsSpec
+from ckptfix.runtimes.by_config import StopsSpec, kind_at
 from ckptfix.runtimes.common.kinds import ABSENT, KINDS
 from ckptfix.runtimes.config_classes import values_by_path
 from ckptfix.runtimes.equations import unequal
@@ -71,13 +71,16 @@ def _values_together(config: Mapping[str, Any], expected: Expected) -> Iterator[
     if expected.by_config is None:
         return
     flat = values_by_path(config, expected.config_class)
-    for spec in expected.by_config.stops(flat):
-        yield Reason.stop(f"{_described(spec, flat)} in config.json, which stops its class")
+    for spec in expected.by_config.stops(flat, config):
+        what = _described(spec, flat, config)
+        yield Reason.stop(f"{what} in config.json, which stops its class")
 
 
-def _described(spec: StopsSpec, flat: Mapping[str, Any]) -> str:
+def _described(spec: StopsSpec, flat: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """The values that a table is about."""
     said = [f"{path} {visible(what)}" for path, what in spec.met(flat)]
+    said += [f"{path} is {flat[path]:,}" for path in spec.below]
+    said += [f"{path} is {_given(kind_at(config, path))}" for path in spec.kinds]
     if spec.shorter is not None:
         said.append(f"{spec.shorter[0]} is shorter than {spec.shorter[1]}")
     return " and ".join(said)
@@ -104,8 +107,9 @@ def class_reasons(checkpoint: Checkpoint, expected: Expected) -> Iterator[Reason
     if expected.needs_model_type and not isinstance(values.get("model_type"), str):
         yield Reason.stop("config.json has no model_type, which names its config class")
     if expected.unknown_type is not None:
-        kind = visible(expected.unknown_type) or "''"
-        yield Reason.stop(f"it has no config class for model_type {kind} of config.json")
+        kind, where = expected.unknown_type
+        named = visible(kind) or "''"
+        yield Reason.stop(f"it has no config class for model_type {named} of {where}")
     if key := expected.stray_config:
         what = "is taken for the config of the language model, of which its class has none"
         yield Reason.stop(f"{key} of config.json {what} under that name")
@@ -116,8 +120,7 @@ def class_reasons(checkpoint: Checkpoint, expected: Expected) -> Iterator[Reason
         refuses = "which stops its class"
     if path:
         name = visible(".".join(map(str, path)))
-        given = _GIVEN.get(kind) or (f"a value of type {kind}" if kind in KINDS else kind)
-        yield Reason.stop(f"{name} of config.json is {given}, {refuses}")
+        yield Reason.stop(f"{name} of config.json is {_given(kind)}, {refuses}")
     yield from _values_together(values, expected)
 
 
@@ -146,6 +149,10 @@ def _class_stop(values: Mapping[str, Any], expected: Expected) -> tuple[Path, st
     tried = (found for tried in expected.tried for found in tried.stops(values))
     rotary = expected.rotary.stop(values) if expected.rotary else None
     return next(tried, rotary) or ((), "")
+
+
+def _given(kind: str) -> str:
+    return _GIVEN.get(kind) or (f"a value of type {kind}" if kind in KINDS else kind)
 
 
 _GIVEN: Final = {kind: kind for kind in ("missing", "null")} | {
