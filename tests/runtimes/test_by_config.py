@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from ckptfix.runtimes.by_config import StopsSpec, by_config
+from ckptfix.runtimes.by_config import by_config
+from ckptfix.runtimes.by_config_tables import ByConfigFile, StopsSpec
 
 SPEC = StopsSpec(
     source="made up",
@@ -37,5 +38,8 @@ def test_a_table_says_something_where_all_of_its_conditions_are_met(
 
 def test_nothing_is_written_of_most_classes_and_of_older_releases() -> None:
     assert by_config("vllm", "0.33.0", "FalconForCausalLM") is not None
-    assert by_config("vllm", "0.33.0", "TransformersForCausalLM") is None
+    of_every_class = by_config("vllm", "0.33.0", "TransformersForCausalLM")
+    assert of_every_class is not None
+    assert all(spec.architectures == ("*",) for spec in of_every_class.tables.stops)
+    assert of_every_class.tables == ByConfigFile(stops=of_every_class.tables.stops)
     assert by_config("vllm", "0.32.0", "FalconForCausalLM") is None

@@ -92,6 +92,8 @@ def unequal(
 
 def _number(key: str, config: ModelConfig) -> int | None:
     listed = config.values.get(key)
+    if isinstance(listed, bool):
+        return None  # a config class may put a number in its place
     if isinstance(listed, list):
         return max((number for number in listed if isinstance(number, int)), default=None)
     return size_in(key, config)

@@ -7,7 +7,7 @@ refuse more, of the types that they know (`runtimes/config_classes/`).
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import msgspec
 from msgspec import Struct
@@ -46,6 +46,17 @@ class RotaryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Type -> keys that it cannot do without, and that no config class fills in."""
     needs_of: dict[str, dict[str, tuple[str, ...]]] = {}
     """Class -> the same of what it alone cannot do without."""
+    above: dict[str, dict[str, float]] = {}
+    """Type, or `*` for all that a class passes on -> keys -> what their numbers must be above."""
+    at_most: dict[str, dict[str, float]] = {}
+    """The same of what they must not be above."""
+    not_zero: dict[str, tuple[str, ...]] = {}
+    """Type -> keys of numbers by which it divides."""
+    no_bools: dict[str, tuple[str, ...]] = {}
+    """Type -> keys that it subtracts from tensors, which it cannot do with true or false."""
+    of_layers: dict[str, tuple[str, ...]] = {}
+    """Class -> kinds of layers, if config.json has settings for each: they are an object of a type
+    that is known, where a layer is of that kind."""
     renamed: dict[str, str] = {}
     """Another name of a type -> the type."""
     agree: tuple[tuple[str, str], ...] | None = None
@@ -53,7 +64,7 @@ class RotaryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     others stop every class. None where a release reads only one of them."""
     needs_type: bool = False
     """A language model's config within config.json that has rotary settings stops every class if
-    its `model_type` is null."""
+    its `model_type` is null, and every one if that is something else than a string."""
     made_default: dict[str, tuple[str, ...]] = {}
     """Class -> types for which its config class puts `default`."""
     default_if_null: tuple[str, ...] = ()
@@ -72,7 +83,8 @@ class Rotary(Struct, frozen=True, eq=False):
         Args:
             values: config.json.
         """
-        if found := self._conflict(values) or self._untyped(values):
+        found = self._conflict(values) or self._untyped(values)
+        if found := found or next(self._of_layers(values), None):
             return found
         for path, part in self._parts(values):
             if found := self._stop(part):
@@ -99,11 +111,12 @@ class Rotary(Struct, frozen=True, eq=False):
 
     def _untyped(self, values: Mapping[str, Any]) -> tuple[Path, str] | None:
         for key, _ in NESTED_CONFIGS if self.file.needs_type else ():
-            part = values.get(key)
-            if not isinstance(part, dict) or part.keys().isdisjoint((*_KEYS, _THETA)):
+            if not isinstance(part := values.get(key), dict):
                 continue
-            if part.get("model_type", "") is None:
-                return (key, "model_type"), "null"
+            type_ = part.get("model_type", "")
+            has_settings = not part.keys().isdisjoint((*_KEYS, _THETA))
+            if not isinstance(type_, str) and (type_ is not None or has_settings):
+                return (key, "model_type"), kind_of(type_)
         return None
 
     def _agree(self, settings: Mapping[str, Any]) -> bool:
@@ -143,7 +156,40 @@ class Rotary(Struct, frozen=True, eq=False):
         numbers = self.file.numbers[type_]
         kinds = ((name, kind_of(settings.get(name, ABSENT))) for name in numbers)
         wrong = (((key, name), kind) for name, kind in kinds if kind not in (*_NUMBERS, "missing"))
-        return next(wrong, None)
+        ranges = (((key, name), what) for name, what in self._out_of_range(settings, type_))
+        return next(wrong, None) or next(ranges, None)
+
+    def _out_of_range(self, settings: Mapping[str, Any], type_: str) -> Iterator[tuple[str, str]]:
+        file, own = self.file, self.architecture not in self.file.of_transformers
+        for of_type in (type_, *(("*",) if own else ())):
+            for name, least in file.above.get(of_type, {}).items():
+                if _is_number(number := settings.get(name)) and number <= least:
+                    yield name, f"{number:,}, which is not above {least:g}"
+            for name, most in file.at_most.get(of_type, {}).items():
+                if _is_number(number := settings.get(name)) and number > most:
+                    yield name, f"{number:,}, which is above {most:g}"
+            for name in file.no_bools.get(of_type, ()):
+                if isinstance(settings.get(name), bool):
+                    yield name, "bool"
+            for name in file.not_zero.get(of_type, ()):
+                if _is_number(number := settings.get(name)) and not number:
+                    yield name, "0, and it divides by that"
+
+    def _of_layers(self, values: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+        """Settings of a kind of layer that are no object, or of a type that is not known."""
+        key = next((key for key in _KEYS if values.get(key)), "")
+        settings, layers = values.get(key), values.get("layer_types")
+        for kind in self.file.of_layers.get(self.architecture, ()):
+            part = settings.get(kind) if isinstance(settings, dict) else None
+            if part is None or (isinstance(layers, list) and kind not in layers):
+                continue
+            if not isinstance(part, dict):
+                yield (key, kind), kind_of(part)
+                continue
+            spelled = next((name for name in _TYPES if name in part), _TYPES[0])
+            type_ = part.get(spelled)
+            if type_ and (not isinstance(type_, str) or type_ not in self.file.numbers):
+                yield (key, kind, spelled), kind_of(type_)
 
     @property
     def _types(self) -> Collection[str]:
@@ -156,6 +202,10 @@ class Rotary(Struct, frozen=True, eq=False):
         """Whether they hold settings for each kind of layer, which classes read in their ways."""
         own = {*_TYPES, *chain.from_iterable(self.file.numbers.values())}
         return any(isinstance(value, dict) for key, value in settings.items() if key not in own)
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def rotary_for(runtime: str, version: str, architecture: str) -> Rotary | None:

@@ -13,6 +13,7 @@ from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.kinds import kind_of
 from ckptfix.runtimes.common.rows import known_row
 from ckptfix.runtimes.config_classes.class_record import ClassRecord
+from ckptfix.runtimes.config_classes.every_class import refused_anywhere
 from ckptfix.runtimes.config_classes.flat import flattened
 from ckptfix.runtimes.config_classes.layer_lists import wrong_list
 from ckptfix.runtimes.config_classes.rope_settings import refused_rope
@@ -80,6 +81,7 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
             rope = _file(_library(self.row)).rope
             found = refused_rope(values, rope, self._refused)
             yield from (((*path, *place), what) for place, what in found)
+        yield from (((*path, key), what) for key, what in refused_anywhere(values))
         for key, what in self.record.untyped(values):
             yield (*path, key, "model_type"), what
         for key, inner in self._nested(values):

@@ -12,6 +12,7 @@ from ckptfix.runtimes.common.kinds import kind_of
 _KEYS: Final = ("rope_scaling", "rope_parameters")
 """Keys of rotary settings, the one that counts first."""
 _HEAD: Final = "head_dim"
+_SCALARS: Final = ("bool", "int", "float")
 _NO_NUMBERS: Final = ("string", "list", "object", "empty string", "empty list", "empty object")
 """Kinds of values that it cannot compare with the numbers that a head must have."""
 
@@ -34,8 +35,9 @@ def refused_rope(
     settings = values.get(key)
     if not isinstance(settings, dict):
         kind = kind_of(settings)
-        if key == _KEYS[0] and kind in refused.get(_KEYS[1], ()):
-            yield (key,), kind  # it is renamed
+        is_renamed = key == _KEYS[0] and kind in refused.get(_KEYS[1], ())
+        if is_renamed or (key == _KEYS[1] and kind in _SCALARS):
+            yield (key,), kind
         return
     within = {name: part for name, part in settings.items() if isinstance(part, dict)}
     for place, part in [((), settings), *(((name,), part) for name, part in within.items())]:

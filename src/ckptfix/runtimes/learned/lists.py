@@ -77,8 +77,8 @@ class Lists(Struct, frozen=True, eq=False):
         for name, path in paths.items():
             given = flat.get(path)
             number = len(given) if isinstance(given, list) else given
-            if name in stored and isinstance(number, int) and not isinstance(number, bool):
-                yield Counted(name, path, number, name not in record.differ, stored[name])
+            if name in stored and isinstance(number, int):
+                yield Counted(name, path, int(number), name not in record.differ, stored[name])
 
     def _has(self, flat: Mapping[str, Any], path: str, type_: str) -> bool:
         given = flat.get(path)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from ckptfix.checkpoint.modules import Module
 from ckptfix.checkpoint.roles import KV_ROLES
-from ckptfix.runtimes.by_config import ModulesSpec, SharedSpec
+from ckptfix.runtimes.by_config_tables import ModulesSpec, SharedSpec
 from ckptfix.runtimes.learned.table import mask, numbers_of
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.tree import Tree

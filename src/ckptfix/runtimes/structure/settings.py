@@ -6,7 +6,7 @@ from typing import Any, Final
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.jsontext.text import Path
-from ckptfix.runtimes.by_config import StopsSpec, kind_at
+from ckptfix.runtimes.by_config_tables import StopsSpec, kind_at
 from ckptfix.runtimes.common.kinds import ABSENT, KINDS
 from ckptfix.runtimes.config_classes import values_by_path
 from ckptfix.runtimes.equations import unequal
