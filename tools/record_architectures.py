@@ -24,7 +24,9 @@ from truth_loop.judges import JUDGES, batch
 from truth_loop.stricter import STUBS
 
 DATA: Final = Path(__file__).resolve().parents[1] / "tests" / "data"
-OPTIONAL: Final = re.compile(r"(\w*_scale|ls1|ls2|w\d+_blockscale_swizzled|_scale_inv)$")
+OPTIONAL: Final = re.compile(
+    r"((?<!weight)(?<!w13)(?<!w2)_scale|ls1|ls2|w\d+_blockscale_swizzled)$|\.attn\.[qkv]_zero_point$"
+)
 """Parameters that have a value of their own: scales of a cache, of inputs that a weight-only format
 does not store, and of layers."""
 UNREAD: Final = {"Gemma4ForCausalLM": re.compile(r"\.self_attn\.k_norm\.weight$")}

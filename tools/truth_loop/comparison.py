@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from ckptfix.runtimes.structure.sizes import FILLED_UP
+from ckptfix.runtimes.structure.tables import USES_EMBEDDINGS
 from truth_loop.answers import Answered, ask_as_judged
 from truth_loop.case import Case
 from truth_loop.excuses import is_excused
@@ -18,6 +19,7 @@ from truth_loop.stricter import Judged
 AGREE: Final = {("yes", True), ("no", False)}
 FORBIDDEN: Final = {("yes", False), ("no", True), ("unknown", True)}
 """Answers that a user would act on and be wrong; `unknown` about what fails is only weak."""
+_UNSEEN: Final = (FILLED_UP, USES_EMBEDDINGS)
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,12 @@ class Comparison:
 
     @property
     def loads(self) -> bool | None:
-        """What the judge says; None where SGLang fills a weight up with zeros.
+        """What the judge says; None where SGLang fills a weight up with zeros, or writes one twice.
 
-        The judge, which follows stored tensors, does not see them.
+        The judge, which follows stored tensors one by one, sees neither.
         """
-        filled = any(FILLED_UP in why for why in self.answered.reasons)
-        return None if self.judged.loads and filled else self.judged.loads
+        unseen = any(what in why for what in _UNSEEN for why in self.answered.reasons)
+        return None if self.judged.loads and unseen else self.judged.loads
 
     @property
     def is_excused(self) -> bool:

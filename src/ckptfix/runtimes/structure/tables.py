@@ -1,6 +1,7 @@
 """Embeddings, the output head, the last norm, and other modules outside the layers."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.runtimes.family_spec import BuiltWhenSpec
@@ -8,6 +9,10 @@ from ckptfix.runtimes.layout import Layout
 from ckptfix.runtimes.loads import Effect, Reason
 from ckptfix.runtimes.structure.tree import Tree
 from ckptfix.text import visible
+
+USES_EMBEDDINGS: Final = "it uses the embeddings for the head"
+"""What a class does with a head that is tied; where it loads one nevertheless, the embeddings are
+written over (sglang 0.5.23, sglang/srt/models/qwen2_5_vl.py)."""
 
 
 def table_reasons(tree: Tree) -> Iterator[Reason]:
@@ -85,7 +90,7 @@ def _left_out(tree: Tree, *, tied: bool | None) -> Iterator[Reason]:
     if tied is not False and (unties or (stored is not None and stored.repeats_embeddings)):
         return
     head = tree.heads[0]
-    why = "tie_word_embeddings is true, so it uses the embeddings for the head"
+    why = f"tie_word_embeddings is true, so {USES_EMBEDDINGS}"
     if not tied:
         why = "its class skips it"
     yield Reason(f"does not load {visible(head)}: {why}", Effect.WRONG_WEIGHTS, tensor=head)
