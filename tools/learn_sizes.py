@@ -26,11 +26,14 @@ def records(_: str, __: str, results: Path) -> Iterator[tuple[str, dict[str, Any
         rows = size_rows.rows(result)
         if not rows:
             continue
+        keys = sorted(_keys(result))
+        named = {key.rpartition(".")[2] for key in keys}
         record = {
             "config": result["config_from"].replace("--", "/"),
             "model_types": dict(size_rows.model_types(result["config"])),
             "rows": rows,
-            "keys": sorted(_keys(result)),
+            "keys": keys,
+            "read": sorted({*sized(dict.fromkeys(result["read"], True))} - named),
             "given": size_rows.conditions(result),
             "of_library": result["source"] == "library",
         }

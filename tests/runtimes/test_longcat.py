@@ -109,9 +109,9 @@ def longcat(
         # No published config has the key; the class looks for rope_theta in None without it.
         ((plain, fp8, fp8), "*self_attn*", {"rope_scaling": ...}, "no"),
         ((plain, fp8, fp8), "*self_attn*", {"rope_scaling": None}, "no"),
-        # It joins the scales of q_a_proj and kv_a_proj_with_mqa, which are no lists of numbers.
-        ((fp8, fp8, fp8), "", {}, "unknown"),
-        ((nvfp4, nvfp4, nvfp4), "", {}, "unknown"),
+        # It joins the scales of q_a_proj and kv_a_proj_with_mqa by rows, and they have none.
+        ((fp8, fp8, fp8), "", {}, "no"),
+        ((nvfp4, nvfp4, nvfp4), "", {}, "no"),
     ],
 )
 def test_it_is_answered_as_its_class_does(

@@ -65,7 +65,7 @@ def test_keys_of_another_kind_of_rotary_embedding_say_nothing(type_: str) -> Non
     assert known is not None
     rope = LLAMA3 | {"rope_type": type_, "original_max_position_embeddings": None}
     path = ("rope_scaling", "original_max_position_embeddings")
-    found = list(known.stopped_by(LLAMA | {"rope_scaling": rope}, {}))
+    found = list(known.stopped_by(LLAMA | {"rope_scaling": rope}, None))
     assert found == ([(path, "null")] if type_ == "llama3" else [])
 
 
@@ -86,9 +86,9 @@ def test_rotary_settings_under_either_name(key: str) -> None:
     known = settings("sglang", "0.5.23", "LlamaForCausalLM")
     assert known is not None
     rope = LLAMA3 | {"original_max_position_embeddings": 16}
-    found = list(known.stopped_by(LLAMA | {key: rope | {"rope_type": None}}, {}))
+    found = list(known.stopped_by(LLAMA | {key: rope | {"rope_type": None}}, None))
     assert found == [((key, "rope_type"), "null")]
-    assert not list(known.stopped_by(LLAMA | {key: rope}, {}))
+    assert not list(known.stopped_by(LLAMA | {key: rope}, None))
 
 
 @pytest.mark.parametrize("experts", [4, {"made up": 1}])
@@ -109,7 +109,7 @@ def stopped(config: dict[str, Any]) -> list[str]:
     found = []
     for runtime, version in RELEASES:
         known = settings(runtime, version, config["architectures"][0])
-        stops = known.stopped_by(config, {}) if known else ()
+        stops = known.stopped_by(config, None) if known else ()
         found += [f"{runtime} {path}: {kind}" for path, kind in stops]
     return found
 
@@ -150,9 +150,9 @@ def test_of_several_classes_with_configs_of_a_type_what_stops_each_counts() -> N
     of_each = [settings("sglang", "0.5.23", name) for name in names]
     assert common is not None
     for config in ({"n_routed_experts": {"made up": 1}}, {"moe_intermediate_size": None}, {}):
-        stops = [set(one.stopped_by(config, {})) for one in of_each if one is not None]
-        assert set(common.stopped_by(config, {})) == stops[0] & stops[1]
-    assert list(common.stopped_by({"n_routed_experts": {"made up": 1}}, {}))
+        stops = [set(one.stopped_by(config, None)) for one in of_each if one is not None]
+        assert set(common.stopped_by(config, None)) == stops[0] & stops[1]
+    assert list(common.stopped_by({"n_routed_experts": {"made up": 1}}, None))
     assert of_model_type("sglang", "0.5.23", "nobodys") is None
 
 
@@ -160,7 +160,7 @@ def test_of_several_classes_with_configs_of_a_type_what_stops_each_counts() -> N
 def test_a_rotary_base_that_is_null_in_either_place(rope: dict[str, Any]) -> None:
     known = settings("vllm", "0.33.0", "DeepseekV2ForCausalLM")
     assert known is not None
-    assert [kind for path, kind in known.stopped_by(rope, {}) if "rope_theta" in path] == ["null"]
+    assert [kind for path, kind in known.stopped_by(rope, None) if "rope_theta" in path] == ["null"]
 
 
 @pytest.mark.parametrize(("runtime", "version"), RELEASES)

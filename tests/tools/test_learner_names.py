@@ -63,7 +63,7 @@ class Renamed(TorchModule):
 def test_the_names_that_a_class_translates_are_tried(start: str) -> None:
     model = torch.nn.ModuleDict({"inner": Renamed()}) if start else Renamed()
     built = Built(model, {}, {}, None, nullcontext, "", None)
-    tried = [set(tensors) for tensors, _ in state_names.variants(built, 2)]
+    tried = [set(tensors) for tensors, _ in state_names.variants("LlamaForCausalLM", built, 2)]
     assert {f"{start}model.embeddings.weight"} in tried
     assert {"tok_embeddings.weight"} in tried
 

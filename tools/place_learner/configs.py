@@ -1,6 +1,5 @@
 """Configs to build an architecture with, in order of trust: real, of the library, invented."""
 
-import copy
 import inspect
 import json
 import re
@@ -12,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from place_learner import drafts
 from place_learner.variants import Config
 from runtime_probe.remote_configs import register_plain_config
 from runtime_probe.texts import short
@@ -29,32 +27,6 @@ _GENERIC: Final = frozenset(
     {"VllmConfig", "CacheConfig", "QuantizationConfig", "PretrainedConfig", "PreTrainedConfig"}
     | {"ModelConfig", "ParallelConfig", "MultiModalConfig", "SpeculativeConfig", "LoRAConfig"}
 )
-_MROPE: Final[Config] = {"rope_type": "default", "mrope_section": [24, 20, 20]}
-_HINTS: Final[Mapping[str, Config]] = {
-    "AliceAIForCausalLM": {"kda_allow_negative_eigenvalues": False},
-    "KimiLinearForCausalLM": {
-        "mla_use_nope": True,
-        "kv_lora_rank": 512,
-        "qk_nope_head_dim": 128,
-        "qk_rope_head_dim": 64,
-        "v_head_dim": 128,
-    },
-    "KimiK3ForConditionalGeneration": {"mla_use_nope": True},
-    "LongcatFlashForCausalLM": {"rope_scaling": {"rope_type": "default"}},
-    "KimiVLForConditionalGeneration": {"n_group": 1, "topk_group": 1},
-    "Glm5NextForConditionalGeneration": {"index_kpool_always_select_tail": True},
-    "Glm5NextForCausalLM": {"index_kpool_always_select_tail": True},
-    "Step3p5ForCausalLM": {"use_moe_router_bias": True},
-    "Step3p7ForConditionalGeneration": {"use_rope2d": True},
-    "Qwen3VLForConditionalGeneration": {"rope_scaling": _MROPE},
-    "Qwen3VLMoeForConditionalGeneration": {"rope_scaling": _MROPE},
-    "Gemma2ForCausalLM": {
-        "hidden_act": "gelu_pytorch_tanh",
-        "hidden_activation": "gelu_pytorch_tanh",
-    },
-}
-"""Values without which a class refuses, and which no error message names."""
-_IN_VISION: Final = frozenset({"use_rope2d"})
 _GENERIC_BACKEND: Final = (("TransformersMoE", "MixtralConfig"), ("Transformers", "LlamaConfig"))
 """The generic backend takes any library model: a plain one and one with experts represent it."""
 _MISTRAL_TOWERS: Final = ("vision_encoder", "multimodal")
@@ -247,23 +219,6 @@ def register_absent_class(
         return
     config.setdefault("model_type", f"plain_{architecture.lower()}")
     register_plain_config({**config, "auto_map": {}}, registry)
-
-
-def hinted(architecture: str, config: Config) -> Config:
-    """A copy with the hints for this architecture, and without remote code."""
-    config = copy.deepcopy(config)
-    config.pop("auto_map", None)
-    if drafts.is_draft(architecture):
-        for part in (config, config.get("text_config")):
-            if isinstance(part, dict) and not part.get("num_nextn_predict_layers"):
-                part["num_nextn_predict_layers"] = 1  # its target may have none
-    for key, value in _HINTS.get(architecture, {}).items():
-        config[key] = value
-        for part in ("text_config", "llm_config", "vision_config"):
-            fits = (part == "vision_config") == (key in _IN_VISION)
-            if isinstance(config.get(part), dict) and fits:
-                config[part][key] = value
-    return config
 
 
 def write(config: Config, architecture: str, extra: Config) -> Path:

@@ -9,7 +9,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from place_learner import completion, configs, drafts, quantized, repair, state_names, variants
+from place_learner import (
+    completion,
+    configs,
+    drafts,
+    hints,
+    inside,
+    quantized,
+    repair,
+    spellings,
+    variants,
+)
 from place_learner.configs import Candidate
 from place_learner.tables import is_whole
 from place_learner.variants import Config
@@ -19,7 +29,7 @@ from runtime_probe.built import Built
 from runtime_probe.texts import short
 from runtime_probe.trace import Tensors
 
-_MOST_VARIANTS: Final = 4
+_MOST_VARIANTS: Final = 8
 _SECONDS: Final = 30
 """After which an architecture gets no further variant."""
 
@@ -61,14 +71,16 @@ def learn(
     run, stored = ask_and_load(runtime, architecture, built, config, notes)
     out["runs"] = [{"variant": "", **run}]
     out["values"] = {}
-    for key, changed in _variants(config, start) if not quick else ():
+    passes = _passes(runtime, architecture, config, run, stored) if not quick else []
+    for key, changed in _variants(architecture, config, start) if not quick else ():
         out["values"][key] = variants.value_of(config, key)
-        out["runs"].append(_variant(runtime, architecture, key, changed))
-    best = best_spelling(run)
-    if best and not quick:
-        base = {"modules": run["modules"], "load": run["loads"][best]}
-        passes = quantized.learn(runtime, architecture, config, base, stored[best])
-        out["passes"] = passes
+        again, stored = _variant(runtime, architecture, key, changed)
+        out["runs"].append(again)
+        if new := spellings.matrices(again) - spellings.matrices(run):
+            made = _passes(runtime, architecture, changed, again, stored)
+            passes += quantized.only(made, new)
+    out["passes"] = passes
+    out["published"] = hints.published(architecture)
     return {**out, "seconds": round(time.process_time() - start, 1)}
 
 
@@ -115,7 +127,7 @@ def _first(
         for layers in (variants.LAYERS, 0):
             config = candidate.config
             config = variants.shrink(config, layers) if layers else config
-            config = configs.hinted(architecture, config)
+            config = hints.hinted(architecture, config)
             notes = repair.Notes()
             try:
                 built = repair.build(runtime, config, architecture, runtime.config_extra, notes)
@@ -128,27 +140,41 @@ def _first(
     return None
 
 
-def _variants(config: Config, start: float) -> Iterator[tuple[str, Config]]:
+def _passes(
+    runtime: Any, architecture: str, config: Config, run: dict[str, Any], stored: dict[str, Tensors]
+) -> list[dict[str, Any]]:
+    """What a model does with quantized tensors; nothing where no spelling loads whole."""
+    best = spellings.best_spelling(run)
+    if not best:
+        return []
+    base = {"modules": run["modules"], "load": run["loads"][best]}
+    return quantized.learn(runtime, architecture, config, base, stored[best])
+
+
+def _variants(architecture: str, config: Config, start: float) -> Iterator[tuple[str, Config]]:
     """Changed configs, as long as there is time."""
+    yield from inside.others(architecture, config)
     for number, (key, changed) in enumerate(variants.changed(config)):
         if number >= _MOST_VARIANTS or time.process_time() - start > _SECONDS:
             return
         yield key, changed
 
 
-def _variant(runtime: Any, architecture: str, key: str, config: Config) -> dict[str, Any]:
-    """A run with one value changed, or why there is none."""
+def _variant(
+    runtime: Any, architecture: str, key: str, config: Config
+) -> tuple[dict[str, Any], dict[str, Tensors]]:
+    """A run with one value changed, or why there is none; the tensors that were offered."""
     given = {"variant": key, "value": variants.value_of(config, key)}
     notes = repair.Notes()
     try:
         changed = copy.deepcopy(config)
         built = repair.build(runtime, changed, architecture, runtime.config_extra, notes)
     except Exception as error:
-        return {**given, "error": short(error)}
+        return {**given, "error": short(error)}, {}
     if notes.count:
-        return {**given, "error": "builds only with values made up"}
-    run, _ = ask_and_load(runtime, architecture, built, changed, notes)
-    return {**given, **run}
+        return {**given, "error": "builds only with values made up"}, {}
+    run, stored = ask_and_load(runtime, architecture, built, changed, notes)
+    return {**given, **run}, stored
 
 
 def ask_and_load(
@@ -163,15 +189,18 @@ def ask_and_load(
         "loads": {},
     }
     stored: dict[str, Tensors] = {}
-    for kind, tensors in spellings(architecture, built, config, out):
+    is_draft = drafts.is_draft(architecture)
+    for kind, tensors in spellings.offered(architecture, built, config, out):
         others = (load for name, load in out["loads"].items() if name != "own")
-        if kind == "own" and any(load["lands"] for load in others):
+        if kind == "own" and any(is_whole(load, is_draft=is_draft) for load in others):
             continue
         try:
             loaded = trace.load(built, tensors)
             while repair.fill(loaded["errors"].get("*", ""), notes):
                 loaded = trace.load(built, tensors)
-            loaded, taken = _without_refused(built, loaded, tensors)
+            loaded, taken = spellings.without_refused(built, loaded, tensors)
+            if kind == "own":
+                loaded, taken = spellings.one_spelling(built, loaded, taken)
         except Exception as error:
             out[f"{kind}_error"] = short(error)
             continue
@@ -191,52 +220,6 @@ def _complete(
         return
     best = max(loads, key=lambda kind: len(loads[kind]["lands"]))
     tensors = completion.complete(built, loads[best], stored[best])
-    loaded, taken = _without_refused(built, trace.load(built, tensors), tensors)
+    loaded, taken = spellings.without_refused(built, trace.load(built, tensors), tensors)
     if len(loaded["never_written"]) < len(loads[best]["never_written"]):
         loads["own"], stored["own"] = loaded, taken
-
-
-def _without_refused(
-    built: Built, loaded: dict[str, Any], tensors: Tensors
-) -> tuple[dict[str, Any], Tensors]:
-    """The same without the names that the loader refuses; with them where that does not help."""
-    if loaded["single_pass"] or not loaded["lands"]:
-        return loaded, tensors
-    taken = {name: tensor for name, tensor in tensors.items() if name in loaded["lands"]}
-    again = trace.load(built, taken)
-    if not again["single_pass"]:
-        return loaded, tensors
-    return {**again, "refused": loaded["errors"]}, taken
-
-
-def spellings(
-    architecture: str, built: Built, config: Config, out: dict[str, Any]
-) -> Iterator[tuple[str, Tensors]]:
-    """``(kind, tensors)``: the library's names where it has the class, then the runtime's own."""
-    library_class = configs.transformers_class(architecture)
-    kinds: dict[str, Tensors] = {}
-    if library_class is not None and getattr(library_class, "config_class", None):
-        try:
-            kinds = state_names.of_library(library_class, config)
-        except Exception as error:
-            out["names_error"] = short(error)
-    tied = kinds.pop("tied", {})
-    yield from kinds.items()
-    if tied and "saved" in kinds:
-        yield "with_tied", {**kinds["saved"], **tied}
-    layers = config.get("num_hidden_layers", variants.LAYERS)
-    for tensors, share in state_names.variants(built, layers):
-        yield "own", tensors
-        reached = out["loads"].get("own", {}).get("lands", ())
-        if len(reached) >= share * len(tensors):
-            return
-
-
-def best_spelling(run: Mapping[str, Any]) -> str:
-    """The spelling of which all tensors load in one pass; of two, the one with more matrices."""
-    whole = [
-        kind
-        for kind in ("legacy", "saved", "own")
-        if kind in run["loads"] and run["loads"][kind]["single_pass"]
-    ]
-    return max(whole, key=lambda kind: len(run["loads"][kind]["lands"]), default="")

@@ -30,7 +30,7 @@ def provenance(result: Result) -> dict[str, Any]:
 def _needs(result: Result) -> list[str]:
     """Keys without a default, and those that choose between classes: their default is another."""
     chosen = {key for key in result.get("values", {}) if key.rpartition(".")[2] in OTHERS}
-    return sorted({*result.get("needs", ()), *chosen})
+    return sorted({*result.get("needs", ()), *result.get("published", ()), *chosen})
 
 
 def _only_type(result: Result) -> str:

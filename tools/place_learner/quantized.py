@@ -5,13 +5,14 @@ what was learned of unquantized tensors does not say so. So every class is built
 real quantization configs, and is given the tensors that ModelOpt writes for each.
 """
 
+import copy
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from place_learner import configs, repair
+from place_learner import repair
 from place_learner.masks import mask
 from place_learner.variants import Config
 from runtime_probe import built as built_models
@@ -57,6 +58,14 @@ def learn(
     return out
 
 
+def only(passes: list[dict[str, Any]], matrices: set[str]) -> Iterator[dict[str, Any]]:
+    """What passes show of these matrices, masked, that another config did not have."""
+    for run in passes:
+        if run["quant_algo"] in PASSES:
+            proved = [m for m in run.get("proved", ()) if f"{m}.weight" in matrices]
+            yield {**run, "proved": proved}
+
+
 @dataclass(frozen=True)
 class _Model:
     """What is known of the unquantized model."""
@@ -81,8 +90,8 @@ class _Model:
 
     def _built(self, metadata: dict[str, Any]) -> Any:
         extra = {"quantization_config": metadata}
-        configured = configs.hinted(self.architecture, self.config)
-        return repair.build(self.runtime, configured, self.architecture, extra, repair.Notes())
+        config = copy.deepcopy(self.config)
+        return repair.build(self.runtime, config, self.architecture, extra, repair.Notes())
 
     @cached_property
     def places(self) -> Mapping[Module, str]:
@@ -95,10 +104,15 @@ class _Model:
             row = at.get(place)
             shape = self.stored[name].shape
             fits = leaf == "weight" and len(shape) == 2 and shape[1] % GROUP == 0
-            asks = row and row["asked"] and row["kind"] in ("linear", "experts")
-            if asks and fits and not _ROUTER.search(module):
+            if row and _is_quantized(row) and fits and not _ROUTER.search(module):
                 out[module] = place
         return out
+
+
+def _is_quantized(row: Mapping[str, Any]) -> bool:
+    """A head that asks without a name cannot be excluded."""
+    kinds = ("linear", "experts", "head") if row["asked"] == [""] else ("linear", "experts")
+    return bool(row["asked"]) and row["kind"] in kinds
 
 
 def _learn_one(model: _Model, algo: str) -> dict[str, Any]:

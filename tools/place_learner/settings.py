@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
-from place_learner import configs, forks, learning, repair
+from place_learner import configs, forks, learning, repair, spellings
 from place_learner.settings_proof import Doubts, put, value_at
 from place_learner.settings_values import ABSENT, VALUES, Path_, tells, values_in
 from place_learner.variants import Config
@@ -52,7 +52,7 @@ def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
     run, stored = learning.ask_and_load(
         runtime, architecture, built, copy.deepcopy(config), repair.Notes()
     )
-    best = learning.best_spelling(run)
+    best = spellings.best_spelling(run)
     if not best:
         return {**out, "status": "failed", "error": "does not load in one pass"}
     tensors = stored[best]

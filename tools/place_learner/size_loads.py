@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from place_learner import completion, learning, repair
+from place_learner import completion, learning, repair, spellings
 from place_learner.masks import mask
 from place_learner.settings import build_plain
 from place_learner.tables import unwritten
@@ -84,7 +84,7 @@ def best(
 def _again(architecture: str, built: Built, config: Config, known: Spelled) -> dict[str, Load]:
     """Kind -> what becomes of the names that it had with another config."""
     offered: dict[str, Tensors] = {kind: {} for kind in known.kinds}
-    for kind, tensors in learning.spellings(architecture, built, config, {"loads": {}}):
+    for kind, tensors in spellings.offered(architecture, built, config, {"loads": {}}):
         for other, names in known.kinds.items():
             if other in (kind, "own"):  # that may be another one, completed
                 same = {name: tensor for name, tensor in tensors.items() if mask(name) in names}

@@ -59,6 +59,7 @@ def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
         known: result of the learner for the architecture.
 
     Returns:
+        `read`: names that are read of the config;
         `base`: shapes for the config itself, and `several`, the shape of each tensor where layers
         differ; `fewer`: for one with a layer less; `runs`: `change`,
         path -> value, and `shapes` or the `error`; `refuses`: tensor -> for every dimension what
@@ -78,7 +79,7 @@ def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
     fewer = _tried(runtime, architecture, fewer, spelled)
     runs = list(_runs(runtime, architecture, config, read, spelled))
     found = {"base": base, "fewer": fewer, "runs": runs, "refuses": refuses}
-    return {**out, "status": "built", "config": config, **found}
+    return {**out, "status": "built", "config": config, "read": sorted(read), **found}
 
 
 def _runs(

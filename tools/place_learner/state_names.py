@@ -22,7 +22,23 @@ _EXPERT: Final = re.compile(
     r"^(?P<bank>.*experts)(\.\w+)*?\.(?P<part>w13|w2)_(?P<leaf>weight|bias)$"
 )
 _EXPERT_NAMES: Final = {"w13": ("gate_proj", "up_proj", "w1", "w3"), "w2": ("down_proj", "w2")}
-_OWN_OUTPUT, _SAVED_OUTPUT = ".self_attn.proj.", ".self_attn.out_proj."
+Saved = Mapping[str, tuple[str, ...]]
+"""Part of a parameter's name -> what is stored instead, the rows in equal parts."""
+_OF_TOWERS: Final[Saved] = {".self_attn.proj.": (".self_attn.out_proj.",)}
+_SAVED: Final[Mapping[str, Saved]] = {
+    "HunYuanMoEV1ForCausalLM": {".mlp.gate.": (".mlp.gate.wg.",)},
+    "InternVLChatModel": {
+        ".attn.attn.qkv_proj.": (".attn.qkv.",),
+        ".attn.attn.proj.": (".attn.proj.",),
+    },
+    "KimiVLForConditionalGeneration": {
+        ".attn.qkv_proj.": (".wqkv.",),
+        ".attn.proj.": (".wo.",),
+    },
+    "Qwen2_5OmniModel": {".attn.qkv.": (".attn.q.", ".attn.k.", ".attn.v.")},
+}
+"""Architectures of which published checkpoints have such names, and loaders know others as well;
+`_OF_TOWERS` for all others."""
 _MOST: Final = 0.5
 _NOT_OF_THE_CLASS: Final = ("model_type", "architectures", "quantization_config", "auto_map")
 
@@ -74,14 +90,29 @@ def _tied(model: Any, config: Any) -> set[str]:
         return set()
 
 
-def of_runtime(built: Built) -> Tensors:
-    """Made from the runtime's own parameters, see `of_parameter`; its mapper undone."""
+def of_runtime(built: Built, saved: Saved | None = None, *, most: int | None = None) -> Tensors:
+    """Made from the runtime's own parameters, see `of_parameter`; its mapper undone.
+
+    Args:
+        built: the model.
+        saved: see `_SAVED`; these parameters are not taken apart.
+        most: of the names that the mapper turns into the same one, its first ones.
+    """
     return {
         stored: tensor
         for name, parameter in built.model.named_parameters()
-        for own, tensor in of_parameter(built, name, parameter).items()
-        for stored in before(built.mapper, own)
+        for own, tensor in _of_parameter(built, name, parameter, saved or {}).items()
+        for stored in before(built.mapper, own)[:most]
     }
+
+
+def _of_parameter(built: Built, name: str, parameter: Any, saved: Saved) -> Tensors:
+    for own, parts in saved.items():
+        if own in name:
+            rows, *rest = parameter.shape
+            shape = [rows // len(parts), *rest]
+            return _empty({name.replace(own, part): shape for part in parts}, parameter.dtype)
+    return of_parameter(built, name, parameter)
 
 
 def of_parameter(built: Built, name: str, parameter: Any) -> Tensors:
@@ -120,11 +151,10 @@ def _empty(shapes: Mapping[str, list[int]], dtype: Any) -> Tensors:
     return {name: torch.empty(s, dtype=dtype, device="meta") for name, s in shapes.items()}
 
 
-def variants(built: Built, layers: int) -> Iterator[tuple[Tensors, float]]:
+def variants(architecture: str, built: Built, layers: int) -> Iterator[tuple[Tensors, float]]:
     """The tensors of a model under other usual spellings; the share of them that has to load.
 
-    The runtime's own come first, but for the output of attention in a tower: SGLang's class calls
-    it `proj`, and some loaders take the library's `out_proj` for it.
+    The runtime's own come first, but for what some loaders take under a name of the library's.
 
     Drafts are stored differently from how they are built: their loaders put "model." before every
     name, or turn "mtp." into it, put the block's own name inside, or take the draft from the layer
@@ -141,9 +171,10 @@ def variants(built: Built, layers: int) -> Iterator[tuple[Tensors, float]]:
         lambda name: _respelled(name, own_names),
     )
     seen: list[set[str]] = [set(tensors)]
-    saved = {name.replace(_OWN_OUTPUT, _SAVED_OUTPUT): t for name, t in tensors.items()}
-    if saved.keys() != tensors.keys():
-        yield saved, 1
+    for parts in (_SAVED.get(architecture, _OF_TOWERS), {}):
+        saved = of_runtime(built, parts, most=1)
+        if saved.keys() != tensors.keys():
+            yield saved, 1
     yield tensors, _MOST
     for rename in renames:
         renamed = {rename(name): tensor for name, tensor in tensors.items()}
@@ -206,6 +237,7 @@ def before(mapper: Any, name: str) -> list[str]:
     for old, new in _rules(mapper, "orig_to_new_substr").items():
         if isinstance(new, str) and new:
             tries += [t.replace(new, str(old)) for t in tries if new in t]
+    tries = [*tries[1:], name]
     out = []
     for stored in dict.fromkeys(tries):
         try:

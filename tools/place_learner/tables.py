@@ -11,13 +11,9 @@ from typing import Any, Final
 
 from place_learner import cache_scales, drafts
 from place_learner.masks import carried, mask, numbers
+from place_learner.outcomes import ALWAYS, Outcome, Places
 
 Result = Mapping[str, Any]
-Outcome = tuple[str, str | None, str]
-"""Place, name looked up (None: never), kind; numbers masked."""
-
-ALWAYS: Final = ""
-"""The condition of what the first config showed."""
 SPELLINGS: Final = ("saved", "legacy", "own", "with_tied")
 _KINDS: Final[Mapping[str, str]] = {
     "torch.linear": "linear",
@@ -39,8 +35,8 @@ class _Names:
 
     order: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Name below the block, masked -> place and offset there, for the order of packed members."""
-    outcomes: dict[str, dict[Outcome, None]] = field(default_factory=dict)
-    """Of the matrices."""
+    outcomes: dict[str, dict[str, dict[Outcome, None]]] = field(default_factory=dict)
+    """Name -> condition -> outcomes, of the matrices."""
     shapes: dict[str, dict[frozenset[str], None]] = field(default_factory=dict)
     """Condition -> the sets of names that a block may hold."""
     numbers: set[int] = field(default_factory=set)
@@ -98,7 +94,9 @@ def table(result: Result) -> dict[str, Any]:
     out = {
         "blocks": {b: _block(names, f"{b}.".lstrip("."), proofs) for b, names in _ordered(blocks)},
         "values": _values(result.get("values", {}), blocks),
-        "unused": sorted(unused - {b + n for b, names in blocks.items() for n in names.order}),
+        "unused": sorted(
+            unused - {_below(b, n) for b, names in blocks.items() for n in names.order}
+        ),
         "unclear": sorted(unclear),
         "dropped": _dropped(result.get("passes", ())),
         "kv_scales": cache_scales.loaded(result.get("passes", ())),
@@ -109,6 +107,10 @@ def table(result: Result) -> dict[str, Any]:
     kept = {key: value for key, value in out.items() if value not in ({}, [], None)}
     mappers = runs[0].get("mappers")
     return kept if mappers is None else {**kept, "mappers": mappers}
+
+
+def _below(block: str, name: str) -> str:
+    return f"{block}.{name}" if block else name
 
 
 def _unused(load: Result) -> set[str]:
@@ -155,7 +157,8 @@ def _collect(
             for asked in row["asked"] or [None]:
                 kind = _KINDS.get(str(row["kind"]), str(row["kind"]))
                 outcome: Outcome = (mask(place), asked if asked is None else mask(asked), kind)
-                names.outcomes.setdefault(name, {})[outcome] = None
+                seen = names.outcomes.setdefault(name, {})
+                seen.setdefault(condition, {})[outcome] = None
                 for other in (place, asked or ""):
                     pairs.setdefault((mask(tensor), mask(other)), []).append((tensor, other))
     blocks.setdefault("", _Names())
@@ -179,23 +182,31 @@ def _block(names: _Names, start: str, proofs: Mapping[str, str]) -> dict[str, An
     at = _common_place(base, names) if base else ""
     rows: list[list[Any]] = []
     also: list[list[Any]] = []
+    instead: dict[str, list[list[Any]]] = {}
     for name in known:
-        outcomes = list(names.outcomes.get(name, ()))
+        places = Places.of(names.outcomes.get(name, {}))
         proof = proofs.get(f"{start}{name}".removesuffix(".weight"), "")
-        rows.append([name, *(_row(outcomes[0], at, proof) if outcomes else ())])
-        also += [[name, *_row(outcome, at, "")] for outcome in outcomes[1:]]
+        rows.append([name, *(_row(places.first, at, proof) if places.first else ())])
+        also += [[name, *_row(outcome, at, "")] for outcome in places.also]
+        for condition, outcome in places.instead.items():
+            instead.setdefault(condition, []).append([name, *_row(outcome, at, proof)])
     bits = {name: 1 << number for number, name in enumerate(known)}
-    first = names.shapes.get(ALWAYS, {})
+    differ = {_key(condition) for condition in _differing(names)}
     shapes = {
         condition: sorted(format(sum(bits[n] for n in shape), "x") for shape in found)
         for condition, found in sorted(names.shapes.items())
-        if condition == ALWAYS or found.keys() != first.keys()
+        if condition == ALWAYS or _key(condition) in differ
     }
+    for condition in names.shapes if instead else ():
+        if _key(condition) in set(map(_key, instead)):
+            instead.setdefault(condition, [])
     out: dict[str, Any] = {"names": rows, "shapes": shapes}
     if at != base:
         out["at"] = at
     if also:
         out["also"] = also
+    if instead:
+        out["instead"] = dict(sorted(instead.items()))
     if names.numbers and sorted(names.numbers) != list(range(len(names.numbers))):
         out["numbers"] = sorted(names.numbers)
     return out
@@ -204,8 +215,8 @@ def _block(names: _Names, start: str, proofs: Mapping[str, str]) -> dict[str, An
 def _common_place(base: str, names: _Names) -> str:
     """The place of the block: the longest start, up to a number, of the places of its matrices."""
     starts: dict[str, int] = {}
-    for outcomes in names.outcomes.values():
-        for place, _, _ in outcomes:
+    for found in names.outcomes.values():
+        for place, _, _ in {outcome for outcomes in found.values() for outcome in outcomes}:
             head, mark, _ = place.partition(".#")
             if mark:
                 starts[f"{head}.#"] = starts.get(f"{head}.#", 0) + 1
@@ -229,21 +240,36 @@ def _proofs(passes: Sequence[Result]) -> dict[str, str]:
     out: dict[str, str] = {}
     for run in passes:
         for module in run.get("proved", ()) if not run["error"] else ():
-            out[module] = out.get(module, "") + _PROOFS[run["quant_algo"]]
+            seen, proof = out.get(module, ""), _PROOFS[run["quant_algo"]]
+            out[module] = seen if proof in seen else seen + proof
     return out
+
+
+def _differing(names: _Names) -> Iterator[str]:
+    """Conditions under which a block may hold other names than by the first config."""
+    first = names.shapes.get(ALWAYS, {})
+    for condition, found in names.shapes.items():
+        if condition != ALWAYS and found.keys() != first.keys():
+            yield condition
+
+
+def _key(condition: str) -> str:
+    return condition.partition("=")[0]
 
 
 def _values(values: Mapping[str, Any], blocks: Mapping[str, _Names]) -> dict[str, Any]:
     """What the first config had for the keys that conditions name."""
-    keys = set()
+    keys: set[str] = set()
     for names in blocks.values():
-        first = names.shapes.get(ALWAYS, {})
-        for condition, found in names.shapes.items():
-            if condition != ALWAYS and found.keys() != first.keys():
-                keys.add(condition.partition("=")[0])
+        every = (found for found in names.outcomes.values() if len(found) > 1)
+        keys.update(map(_key, (*_differing(names), *(c for found in every for c in found if c))))
     return {key: value for key, value in sorted(values.items()) if key in keys}
 
 
 def _dropped(passes: Sequence[Result]) -> dict[str, list[str]]:
     """quant_algo -> places that get no config of that name, though they get others."""
-    return {run["quant_algo"]: run["dropped"] for run in passes if run.get("dropped")}
+    out: dict[str, list[str]] = {}
+    for run in passes:
+        if run.get("dropped"):
+            out[run["quant_algo"]] = sorted({*out.get(run["quant_algo"], ()), *run["dropped"]})
+    return out

@@ -26,6 +26,8 @@ _NEVER_FLIPPED: Final = re.compile(
 )
 OTHERS: Final = {"version": (2.5, 2.6, 4.0, 4.5)}
 """Key -> values for which a class builds other language models: SGLang's MiniCPM-V."""
+_NONE_OF_THEM: Final = re.compile(r"(?:^|_)(?:num|n)_shared_experts?$")
+"""Numbers of parts of a layer that may be zero."""
 _PARTS: Final = ("", "text_config", "llm_config", "thinker_config", "language_config")
 
 
@@ -89,27 +91,44 @@ def changed(config: Config) -> Iterator[tuple[str, Config]]:
     """``(key, config)`` with one value of the language model changed, the likeliest first.
 
     Flags that say what a layer is made of are turned round, a low rank is taken away or put there,
-    and the first layer is made a dense one where a list names those.
+    experts, shared ones and the router's bias are taken away, and the first layer is made dense
+    where a list names those.
     """
     parts = [p for p in _PARTS if not p or isinstance(config.get(p), dict)]
-    found: list[tuple[bool, str, Any]] = []
+    found: list[tuple[int, str, Any]] = []
     for part in parts:
         values = config[part] if part else config
         for key, value in values.items():
             name = f"{part}.{key}".lstrip(".")
             if isinstance(value, bool) and _FLIPPED.search(key) and not _NEVER_FLIPPED.search(key):
-                found.append((key != "tie_word_embeddings", name, not value))
-            elif key == "mlp_only_layers" and value == []:
-                found.append((False, name, [0]))
-            elif key == "q_lora_rank" and (value is None or _int(value)):
-                found.append((False, name, 512 if value is None else None))
-            elif key in OTHERS:
-                found += [(False, name, other) for other in OTHERS[key] if other != value]
+                found.append((0 if key == "tie_word_embeddings" else 2, name, not value))
+            found += [(1, name, other) for other in _others(key, value)]
     for _, name, value in sorted(found, key=lambda row: row[0]):
-        out = copy.deepcopy(config)
-        part, _, key = name.rpartition(".")
-        (out[part] if part else out)[key] = value
-        yield name, out
+        yield name, with_value(config, name, value)
+
+
+def _others(key: str, value: Any) -> Iterator[Any]:
+    """Values for which a class builds other parts."""
+    if key == "mlp_only_layers" and value == []:
+        yield [0]
+    elif key == "q_lora_rank" and (value is None or _int(value)):
+        yield 512 if value is None else None
+    elif key == "n_routed_experts" and _int(value):
+        yield None
+    elif key == "topk_method" and value == "noaux_tc":
+        yield "greedy"
+    elif _NONE_OF_THEM.search(key) and _int(value) and value:
+        yield 0
+    elif key in OTHERS:
+        yield from (other for other in OTHERS[key] if other != value)
+
+
+def with_value(config: Config, name: str, value: Any) -> Config:
+    """A copy with another value of `key` or `part.key`."""
+    out = copy.deepcopy(config)
+    part, _, key = name.rpartition(".")
+    (out[part] if part else out)[key] = value
+    return out
 
 
 def value_of(config: Config, name: str) -> Any:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from ckptfix.runtimes.by_config_tables import (
     ByConfigFile,
+    JoinedSpec,
     MetadataSpec,
     ModulesSpec,
     SharedSpec,
@@ -63,6 +64,10 @@ class ByConfig(Struct, frozen=True, eq=False):
         """Whose last layers use what earlier ones have."""
         return (spec for spec in self.tables.shared if spec.holds(flat))
 
+    def joined(self, flat: Mapping[str, Any]) -> Iterator[JoinedSpec]:
+        """Whose tensors the loader joins."""
+        return (spec for spec in self.tables.joined if spec.holds(flat))
+
     def layers(self, flat: Mapping[str, Any]) -> tuple[str, int] | None:
         """How many layers there are, with the path of the number that says so.
 
@@ -109,6 +114,7 @@ def by_config(runtime: str, version: str, architecture: str) -> ByConfig | None:
         own(file.shared),
         own(file.lists),
         own(file.counts),
+        own(file.joined),
     )
     return ByConfig(found) if found != ByConfigFile() else None
 

@@ -168,6 +168,16 @@ class CountsSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What it counts for each layer."""
 
 
+class JoinedSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One `[[joined]]` table: modules whose tensors the loader joins, all of them by rows.
+
+    It stops at those without dimensions.
+    """
+
+    parts: tuple[str, ...]
+    """Last parts of their names."""
+
+
 class ByConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is written of the classes of a runtime."""
 
@@ -178,6 +188,7 @@ class ByConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shared: tuple[SharedSpec, ...] = ()
     lists: tuple[ListsSpec, ...] = ()
     counts: tuple[CountsSpec, ...] = ()
+    joined: tuple[JoinedSpec, ...] = ()
 
 
 def kind_at(values: Mapping[str, Any], path: str) -> str:

@@ -40,6 +40,7 @@ from ckptfix.runtimes.structure import (
     companion_reasons,
     metadata_reasons,
     one_scale_reasons,
+    stops_at_joined,
 )
 from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
@@ -173,7 +174,7 @@ def _judged(
     takes = roles_taken(release.name, target.runtime)
     tree = Tree(checkpoint, family, expected, has_config=True, kv_cache=kv_cache, takes=takes)
     refused = metadata_reasons(checkpoint, expected, release.name)
-    stops = (*class_reasons(checkpoint, expected), *refused)
+    stops = (*class_reasons(checkpoint, expected), *refused, *stops_at_joined(tree))
     judged = {
         member
         for module in modules

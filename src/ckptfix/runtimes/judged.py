@@ -24,6 +24,7 @@ from ckptfix.runtimes.config_classes import (
 )
 from ckptfix.runtimes.equations import equations
 from ckptfix.runtimes.family import Family, family_for
+from ckptfix.runtimes.layout import Layout
 from ckptfix.runtimes.learned.doubts import lacked
 from ckptfix.runtimes.learned.lists import lists
 from ckptfix.runtimes.learned.placing import without_dropped
@@ -97,6 +98,8 @@ def _expected(
     if spec.base and not spec.layout:
         inner = family_for(target.runtime, target.profile_version, classes[1:])
         layout = inner.layout_of(classes[1]) if inner else None
+    if family.learned is not None and family.learned.takes_several_inside:
+        layout = _layout_inside(checkpoint, target)
     stops = _among(spec.stops_at_kv_scales_in.get(classes[0], ""), target)
     loads_scales, stops_there = cache_scales(checkpoint, family, target, classes[0])
     drops = drops_order(target.runtime, target.profile_version, classes[0])
@@ -130,6 +133,13 @@ def _expected(
         lacks=lacked(checkpoint, _needs(family, target, classes[0])),
     )
     return _that_counts(expected, checkpoint, family)
+
+
+def _layout_inside(checkpoint: Checkpoint, target: Target) -> Layout | None:
+    """Of the language model that config.json names, where only its names were learned."""
+    named = [name for _, inner in checkpoint.config.nested for name in inner]
+    inner = family_for(target.runtime, target.profile_version, named)
+    return inner.layout_of(named[0]) if inner else None
 
 
 def _needs(family: Family, target: Target, architecture: str) -> tuple[str, ...]:
@@ -242,7 +252,7 @@ def _looked_at(judge_: ModuleJudge, family: Family) -> _LookedAt:
     if found is None or found.placed is not every:
         modules = every
         if family.learned is not None:
-            modules = without_dropped(modules, family.learned.names, algo)
+            modules = without_dropped(modules, family.learned.names_for(checkpoint.config), algo)
         if names := without.get(algo, ()):
             patterns = shell_patterns(names)
             modules = without_config(modules, lambda m: patterns.match(m.name) is not None)

@@ -101,7 +101,7 @@ def runtime_modules(
     quantized, and no runtime looks them up.
     """
     if family.learned is not None:
-        return learned_modules(modules, family.learned.names)
+        return learned_modules(modules, family.learned.names_for(config))
     places = [
         (name, module)
         for module in modules.values()
@@ -114,7 +114,8 @@ def runtime_modules(
     grouped: dict[tuple[str, str], list[_Member]] = {}
     for name, module in places:
         bank = bank_of(name)
-        kind = "experts" if bank else _kind(name, module, family)
+        known_by = name or family.places.map(module.name) or ""
+        kind = "experts" if bank else _kind(known_by, module, family)
         looked_up_as, order = bank or name, 0
         if kind == "linear":
             looked_up_as, order = family.modules.packed(name, names)

@@ -44,9 +44,8 @@ class Tried(Struct, frozen=True):
         return (".".join(map(str, path)) for path in found)
 
     def _stopped(self, values: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-        aliases = self.config_class.record.aliases if self.config_class else {}
         part = find_at(values, self.path)
-        for path, kind in self.settings.stopped_by(part, aliases, self.elsewhere):
+        for path, kind in self.settings.stopped_by(part, self.config_class, self.elsewhere):
             yield (*self.path, *path), kind
 
 
@@ -70,7 +69,11 @@ def tried_for(checkpoint: Checkpoint, target: Target, classes: Sequence[str]) ->
         outer = _tried(values, (), target, same)
     within = [(key,) for key, _ in NESTED_CONFIGS if isinstance(values.get(key), dict)]
     if outer is not None:
-        within = [path for path in within if path in outer.settings.other_parts(values)]
+        within = [
+            path
+            for path in within
+            if path in outer.settings.other_parts(values, outer.config_class)
+        ]
     inner = {path: _inner(values, path, target, classes[1:]) for path in within}
     found = {path: tried for path, tried in inner.items() if tried is not None}
     if outer is None:

@@ -37,7 +37,13 @@ from ckptfix.runtimes.profile_store import load_profile
 from ckptfix.runtimes.quant_methods import require_registered
 from ckptfix.runtimes.reading import read_metadata
 from ckptfix.runtimes.registry import runtime_named
-from ckptfix.runtimes.structure import Expected, Tree, class_reasons, metadata_reasons
+from ckptfix.runtimes.structure import (
+    Expected,
+    Tree,
+    class_reasons,
+    metadata_reasons,
+    stops_at_joined,
+)
 from ckptfix.runtimes.target_verdict import TargetVerdict
 from ckptfix.runtimes.targets import Target
 from ckptfix.runtimes.tied_head import tied_head_reasons
@@ -228,8 +234,8 @@ def _judged(checkpoint: Checkpoint, target: Target, release: _Release) -> Target
     every = judge_all(judge_, family)
     has_config = not metadata.ignored
     refused = metadata_reasons(checkpoint, expected, "modelopt") if has_config else ()
-    stops = (*class_reasons(checkpoint, expected), *refused)
     tree = Tree(checkpoint, family, expected, has_config, metadata.kv_cache)
+    stops = (*class_reasons(checkpoint, expected), *refused, *stops_at_joined(tree))
     faults = (*stops, *faults_of(tree))
     faults += tuple(tied_head_reasons(judge_, family, expected))
     verdict = TargetVerdict(target, modules=every, faults=faults, metadata=metadata, bound=bound)

@@ -5,6 +5,7 @@ key that is missing has the default of the class. `tools/record_config_classes.p
 here, one for each release of transformers; a runtime has some classes of its own.
 """
 
+from ckptfix.runtimes.config_classes.fixed_types import always_reads_as
 from ckptfix.runtimes.config_classes.flat import flattened
 from ckptfix.runtimes.config_classes.language import (
     LOOKED_FOR,
@@ -26,6 +27,7 @@ __all__ = [
     "ConfigClass",
     "ConfigClassesRow",
     "StrayConfig",
+    "always_reads_as",
     "class_for",
     "flattened",
     "foreign_type",

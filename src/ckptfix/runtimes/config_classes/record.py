@@ -104,6 +104,10 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
                 if found is not None:
                     yield key, found
 
+    def within(self, key: str) -> "ConfigClass | None":
+        """The class that reads a config within it by default."""
+        return _class_of(self.row, self.record.nested.get(key))
+
     def completed(
         self, values: Mapping[str, Any], config: ModelConfig, *, apart: bool = False
     ) -> ModelConfig:

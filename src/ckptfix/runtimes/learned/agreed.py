@@ -106,7 +106,12 @@ def _block(older: BlockRecord, newer: BlockRecord) -> BlockRecord | None:
         for condition in sorted({*before, *after})
     }
     second = tuple(record for record in newer.also if record in older.also)
-    return _encoded(replace(newer, names=names, also=second), shapes)
+    instead = {
+        condition: rows
+        for condition, rows in newer.instead.items()
+        if older.instead.get(condition) == rows
+    }
+    return _encoded(replace(newer, names=names, also=second, instead=instead), shapes)
 
 
 def _packed_order(records: Iterable[NameRecord]) -> list[str]:
@@ -159,13 +164,19 @@ def _unclear(
     places = set(_other_places(older.dropped, newer.dropped))
     for name, block in blocks.items():
         start = f"{name}." if name else ""
-        second = {*older.blocks[name].also} ^ {*newer.blocks[name].also}
+        second = {*_elsewhere(older.blocks[name])} ^ {*_elsewhere(newer.blocks[name])}
         several = {record.name for record in second}
         at = block.at or name
         for record in block.names:
             is_in = record.kind and whole_name(record.place, at) in places
             if is_in or record.name in several:
                 yield f"{start}{record.name}"
+
+
+def _elsewhere(block: BlockRecord) -> Iterator[NameRecord]:
+    yield from block.also
+    for rows in block.instead.values():
+        yield from rows
 
 
 def _common_places(

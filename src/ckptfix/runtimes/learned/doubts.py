@@ -18,7 +18,7 @@ from ckptfix.checkpoint.formats.format import Format
 from ckptfix.checkpoint.roles import KV_ROLES
 from ckptfix.runtimes.draft_classes import is_draft
 from ckptfix.runtimes.learned.placing import row_of
-from ckptfix.runtimes.learned.sparse_layers import misplaced, stored_layers
+from ckptfix.runtimes.learned.sparse_layers import misplaced
 from ckptfix.runtimes.learned.store import Learned
 from ckptfix.runtimes.learned.table import Table, mask, numbers_of, split
 from ckptfix.text import visible
@@ -96,10 +96,10 @@ class Doubts(Struct, frozen=True, dict=True):
     drops_tables: frozenset[str] = frozenset()
     ties_differ: bool = False
 
-    @property
+    @cached_property
     def table(self) -> Table:
         """Where its class puts tensors."""
-        return self.learned.names
+        return self.learned.names_for(self.checkpoint.config)
 
     def first(self, quantized: Mapping[str, str], *, mixed: bool) -> str:
         """The first reason against a verdict; empty if there is none.
@@ -125,7 +125,7 @@ class Doubts(Struct, frozen=True, dict=True):
             map(never_without, self.lacks),
             self._names(),
             self._shapes(),
-            misplaced(self.checkpoint.config, stored_layers(self._blocks)),
+            misplaced(self.checkpoint.config, self._blocks),
             self._head(),
             quantized,
             self._cache(),
@@ -241,6 +241,10 @@ class Doubts(Struct, frozen=True, dict=True):
         if self._is_draft:
             return
         counted = any(pattern.endswith(_LAYERS) for pattern in numbers)
+        if number is not None and (drafts := config.draft_layers):
+            after = range(number, number + drafts.number)
+            if any(not found.isdisjoint(after) for p, found in numbers.items() if _LAYERS in p):
+                yield f"loading draft layers, after {number:,} others, was not observed"
         if number is not None and not counted and number not in map(len, numbers.values()):
             yield f"{number:,} layers are declared, but no block is stored that often"
         if number is None and not counted and numbers:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ckptfix.runtimes.config_classes import ConfigClass, values_by_path
+from ckptfix.runtimes.config_classes import ConfigClass, always_reads_as, values_by_path
 from ckptfix.runtimes.learned.release_file import release_file
 
 FOLDER: Final = "lists"
@@ -66,7 +66,10 @@ class Lists(Struct, frozen=True, eq=False):
         """
         record = self.record
         flat = values_by_path(values, known)
-        if not all(self._has(flat, path, type_) for path, type_ in record.model_types.items()):
+        if not all(
+            self._has(flat, path, type_) or always_reads_as(known, path.split(".")[:-1], type_)
+            for path, type_ in record.model_types.items()
+        ):
             return
         paths = {name: path for path, lists in record.counts.items() for name in lists}
         stored: dict[str, dict[int, dict[str, str]]] = {}

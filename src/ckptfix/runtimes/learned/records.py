@@ -44,6 +44,8 @@ class BlockRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """Its place in the runtime; empty if that is its own name."""
     also: tuple[NameRecord, ...] = ()
     """Second places of names above."""
+    instead: dict[str, tuple[NameRecord, ...]] = {}
+    """Condition, as in `shapes` -> where names above end then."""
     numbers: tuple[int, ...] = ()
     """The numbers of such blocks; empty if they count from 0."""
 
@@ -100,7 +102,8 @@ class ArchitectureRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     guessed: int = 0
     """Values that were made up because the class needs them and the config lacks them."""
     needs: tuple[str, ...] = ()
-    """Their keys, each with its path in config.json, if the config class has no value for it."""
+    """Their keys, each with its path in config.json, if the config class has no value for it; and
+    those whose default is not what published checkpoints have, which it was learned with."""
     only_type: str = ""
     """The `model_type` that it was built with, if it failed with a config of another type."""
     names: Literal["library", "runtime", ""] = "library"

@@ -16,6 +16,8 @@ from msgspec.structs import replace
 from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.kinds import ABSENT, kind_of
+from ckptfix.runtimes.config_classes import ConfigClass, always_reads_as
+from ckptfix.runtimes.draft_classes import is_draft
 from ckptfix.runtimes.learned.release_file import release_file
 from ckptfix.runtimes.learned.store import of_release
 
@@ -63,17 +65,18 @@ class Settings(Struct, frozen=True, eq=False, dict=True):
     def stopped_by(
         self,
         values: Mapping[str, Any],
-        aliases: Mapping[str, str],
+        known: ConfigClass | None,
         elsewhere: Set[Path] = frozenset(),
     ) -> Iterator[tuple[Path, str]]:
         """(Path, kind of the value there) of what it cannot be built with.
 
         Args:
             values: config.json, or the part of it that the class is built with.
-            aliases: another name of a key -> the key.
+            known: the class that reads it, if that is recorded.
             elsewhere: paths of configs within it that another class is known to be built with.
         """
-        others = self.other_parts(values)
+        others = self.other_parts(values, known)
+        aliases = known.record.aliases if known else {}
         for tried, kinds in self._kinds_of.items():
             for path in () if _is_within(tried, elsewhere) else _spellings(tried):
                 holder = find_at(values, path[:-1])
@@ -93,14 +96,22 @@ class Settings(Struct, frozen=True, eq=False, dict=True):
             if not _is_within(of_window[0], elsewhere):
                 yield of_window
 
-    def other_parts(self, values: Mapping[str, Any]) -> frozenset[Path]:
-        """Paths of the configs within it whose type is not the one that was tried."""
+    def other_parts(
+        self, values: Mapping[str, Any], known: ConfigClass | None
+    ) -> frozenset[tuple[str, ...]]:
+        """Paths of the configs within it whose type is not the one that was tried.
+
+        Args:
+            values: config.json.
+            known: the class that reads it, if that is recorded.
+        """
         types = ((_split(name), type_) for name, type_ in self.record.parts.items())
         return frozenset(
             path
             for path, type_ in types
             if isinstance(given := find_at(values, (*path, "model_type")), str)
             and given not in (type_, *(type_.removesuffix(of) for of in _OF_PARTS))
+            and not always_reads_as(known, path, type_)
         )
 
     def _by_window(self, values: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -214,9 +225,13 @@ def of_same_class(
 
 @cache
 def of_model_type(runtime: str, version: str, model_type: str) -> Settings | None:
-    """What stops every class that was tried with configs of a type; None if none was."""
+    """What stops every class that was tried with configs of a type; None if none was.
+
+    Of those that build a language model: a draft, which has the same config, reads less of it.
+    """
     known = release_file(runtime, FOLDER, version)
-    tried = [settings(runtime, version, name) for name in known.architectures] if known else []
+    names = [n for n in known.architectures if not is_draft(runtime, n)] if known else []
+    tried = [settings(runtime, version, name) for name in names]
     found = [one for one in tried if one is not None and one.record.model_type == model_type]
     return Settings(reduce(_common, (one.record for one in found))) if found else None
 

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.model_config import ModelConfig
-from ckptfix.runtimes.config_classes import ConfigClass, flattened
+from ckptfix.runtimes.config_classes import ConfigClass, always_reads_as, flattened
 from ckptfix.runtimes.learned.release_file import release_file
 from ckptfix.runtimes.size_expressions import size_in
 
@@ -25,6 +26,9 @@ _MAY_SIZE: Final = re.compile(
     r"|ratio|mult|multiplier|expansion|_configs)\Z"
 )
 """Keys of config.json that may decide sizes, `block_configs` of Nemotron Puzzle among them."""
+_KEY: Final = re.compile(r"[a-z]")
+_OF_POSITIONS: Final = re.compile(r"(?:\A|\.)rope_(?:scaling|parameters)\.")
+"""Of tables that are computed and not stored."""
 STOPS, CUT, PADDED = "s", "w", "-"
 """Letters of `SizeRow`."""
 
@@ -59,6 +63,9 @@ class SizesRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     rows: tuple[SizeRow, ...]
     keys: tuple[str, ...] = ()
     """Paths of all keys that may decide sizes and were there or were put there."""
+    read: tuple[str, ...] | None = None
+    """Names of further keys that may decide sizes and that were read, though not there; None if
+    that was not watched."""
     given: dict[str, Any] = {}
     """Path -> the value that it had; nothing is known for other values."""
     of_library: bool = False
@@ -84,12 +91,19 @@ class Sizes(Struct, frozen=True, eq=False, dict=True):
         """
         own = dict(flattened(values))
         found = SizesFor(self, known.flat(values) if known else own)
-        record = self.record
-        if not found.has(record.model_types) or not found.has(record.given):
+        others = tuple(found.other_parts(known))
+        found = replace(found, others=others)
+        if "" in others or not found.has(_without(self.record.given, others)):
             return None
-        tried = frozenset(record.keys)
+        tried = frozenset(self.record.keys)
         named = (path for path in sized(own) if path in found.flat)  # others are aliases
-        return found if tried.issuperset(named) else None
+        unknown = (p for p in named if not p.startswith(others) and p not in tried)
+        return None if any(map(self._reads, unknown)) else found
+
+    def _reads(self, path: str) -> bool:
+        """Whether the class reads a key that was not there when it was learned."""
+        read = self.record.read
+        return read is None or path.rpartition(".")[2] in read
 
 
 class SizesFor(Struct, frozen=True, eq=False, dict=True):
@@ -98,6 +112,19 @@ class SizesFor(Struct, frozen=True, eq=False, dict=True):
     sizes: Sizes
     flat: Mapping[str, Any]
     """Path -> value."""
+    others: tuple[str, ...] = ()
+    """Starts of the paths of parts that another class reads than was tried."""
+
+    def other_parts(self, known: ConfigClass | None) -> Iterator[str]:
+        """These; empty for the whole.
+
+        Args:
+            known: the class that reads config.json, if that is recorded.
+        """
+        for path, type_ in self.sizes.record.model_types.items():
+            part = path.split(".")[:-1]
+            if not self._has(path, type_) and not always_reads_as(known, part, type_):
+                yield "".join(f"{key}." for key in part)
 
     def has(self, given: Mapping[str, Any]) -> bool:
         """Whether the config has these values, or does not set what is so by default."""
@@ -113,7 +140,14 @@ class SizesFor(Struct, frozen=True, eq=False, dict=True):
     def row_of(self, masked: str) -> SizeRow | None:
         """The row of a tensor name; None if its sizes are not known."""
         row = self.sizes.row_of.get(masked)
-        return row if row is not None and self.has(row.given) else None
+        if row is None or (self.others and not self._is_apart(row)):
+            return None
+        return row if self.has(row.given) else None
+
+    def _is_apart(self, row: SizeRow) -> bool:
+        """Whether sizes follow from config.json, and from nothing in parts of other classes."""
+        said = " ".join((*row.sizes, *row.given))
+        return _KEY.search(said) is not None and not any(part in said for part in self.others)
 
     def shape(self, sizes: tuple[str, ...]) -> tuple[int | None, ...]:
         """The shape that the class expects; None for a dimension that is not known."""
@@ -124,13 +158,21 @@ class SizesFor(Struct, frozen=True, eq=False, dict=True):
         return ModelConfig(values=self.flat)
 
 
+def _without(given: Mapping[str, Any], parts: tuple[str, ...]) -> Mapping[str, Any]:
+    return {path: value for path, value in given.items() if not path.startswith(parts)}
+
+
 def sized(flat: Mapping[str, Any]) -> Iterator[str]:
     """Paths of the keys that are set and may decide sizes.
 
     Args:
         flat: path -> value.
     """
-    return (path for path, value in flat.items() if value is not None and _MAY_SIZE.search(path))
+    return (
+        path
+        for path, value in flat.items()
+        if value is not None and _MAY_SIZE.search(path) and not _OF_POSITIONS.search(path)
+    )
 
 
 @cache

@@ -1,11 +1,12 @@
-"""Which layers have experts: keys of config.json that every class that has them reads alike.
+"""Which layers have experts or attention: keys of config.json that every class reads alike.
 
-Rows say what layers with and without experts hold, not which is which. Sources: vllm 0.33.0,
-vllm/model_executor/models/{bailing_moe,deepseek_v2,ernie45_moe}.py; sglang 0.5.23,
+Rows say what layers with and without them hold, not which is which. Sources: vllm 0.33.0,
+vllm/model_executor/models/{bailing_moe,deepseek_v2,ernie45_moe,jamba}.py; sglang 0.5.23,
 sglang/srt/models/{bailing_moe,deepseek_v2,ernie4}.py.
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
+from functools import partial
 from typing import Any, Final
 
 from ckptfix.checkpoint.model_config import ModelConfig
@@ -16,6 +17,27 @@ _START: Final = "moe_layer_start_index"
 _END: Final = "moe_layer_end_index"
 _INTERVAL: Final = "moe_layer_interval"
 _LAYERS: Final = "layers"
+
+
+_PERIODS: Final[Mapping[str, tuple[str, str]]] = {
+    "experts": ("expert_layer_period", "expert_layer_offset"),
+    "attention": ("attn_layer_period", "attn_layer_offset"),
+}
+"""What a layer has -> how often, and from which layer on, in hybrid models."""
+_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "experts": ("experts.",),
+    "attention": ("self_attn.",),
+}
+
+
+def _has_by_period(what: str, config: Mapping[str, Any], layer: int) -> bool | None:
+    """Whether a layer is one of those that are so many apart; None where that is not known."""
+    period, offset = (config.get(key) for key in _PERIODS[what])
+    if type(period) is not int or type(offset) is not int or period <= 0:
+        return None
+    if what == "experts" and config.get("num_experts") == 1:
+        return False
+    return layer % period == offset
 
 
 def _has_by(key: str, config: Mapping[str, Any], layer: int) -> bool | None:
@@ -32,37 +54,54 @@ def _has_by(key: str, config: Mapping[str, Any], layer: int) -> bool | None:
     return layer >= first and not is_after and (layer + 1) % interval == 0
 
 
-def misplaced(config: ModelConfig, layers: Mapping[int, bool]) -> Iterator[str]:
-    """The first layer that has experts where config.json says that it has none, or the reverse.
+def misplaced(config: ModelConfig, blocks: Mapping[str, Set[str]]) -> Iterator[str]:
+    """The first layer that has what config.json says that it lacks, or the reverse.
 
     Args:
         config: of the language model; layers after those that it declares are draft layers.
-        layers: stored layer -> whether it has experts.
+        blocks: name of a block -> names below it.
     """
     key = _FIRST if isinstance(config.values.get(_FIRST), int) else _START
+    by_key = partial(_has_by, key, config.values)
+    yield from _first(config, "experts", key, by_key, stored_layers(blocks, "experts"))
+    for what, (period, _) in _PERIODS.items():
+        by_period = partial(_has_by_period, what, config.values)
+        yield from _first(config, what, period, by_period, stored_layers(blocks, what))
+
+
+def _first(
+    config: ModelConfig,
+    what: str,
+    key: str,
+    has_by: Callable[[int], bool | None],
+    layers: Mapping[int, bool],
+) -> Iterator[str]:
     number = config.num_hidden_layers
-    for layer, has_experts in sorted(layers.items()):
+    for layer, has in sorted(layers.items()):
         if number is not None and layer >= number:
             return
-        if _has_by(key, config.values, layer) not in (None, has_experts):
-            what = "experts, and none" if has_experts else "no experts, but some"
-            yield f"layer {layer:,} has {what} by {key} of config.json"
+        if has_by(layer) not in (None, has):
+            told = f"{what}, and none" if has else f"no {what}, but some"
+            yield f"layer {layer:,} has {told} by {key} of config.json"
             return
 
 
-def _has_experts(names: Set[str]) -> bool:
-    return any(name.startswith("experts.") or ".experts." in name for name in names)
+def _has(names: Set[str], what: str) -> bool:
+    return any(
+        name.startswith(part) or f".{part}" in name for name in names for part in _PARTS[what]
+    )
 
 
-def stored_layers(blocks: Mapping[str, Set[str]]) -> Mapping[int, bool]:
-    """Number of a layer -> whether it has experts, of the list of layers where some have.
+def stored_layers(blocks: Mapping[str, Set[str]], what: str) -> Mapping[int, bool]:
+    """Number of a layer -> whether it has experts or attention, of the list where some have.
 
     Args:
         blocks: name of a block -> names below it.
+        what: `experts` or `attention`.
     """
     of_list: dict[str, dict[int, bool]] = {}
     for block, names in blocks.items():
         head, _, number = block.rpartition(".")
         if head.rpartition(".")[2] == _LAYERS and number.isdigit():
-            of_list.setdefault(head, {})[int(number)] = _has_experts(names)
+            of_list.setdefault(head, {})[int(number)] = _has(names, what)
     return next((layers for layers in of_list.values() if any(layers.values())), {})

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from packaging.version import Version
 
+from ckptfix.checkpoint.model_config import ModelConfig
 from ckptfix.runtimes.facts import FACTS
 from ckptfix.runtimes.learned.agreed import agreed_origin, agreed_table, scales_differ
 from ckptfix.runtimes.learned.records import ArchitectureRecord, ReleaseRecord, TableRecord
@@ -44,6 +45,10 @@ class Learned(Struct, frozen=True, dict=True):
         """The behaviour of the class, by names of a checkpoint."""
         return Table(self.table)
 
+    def names_for(self, config: ModelConfig | None) -> Table:
+        """The same for one config.json."""
+        return self.names if config is None else self.names.under(config.values)
+
     @cached_property
     def mappers(self) -> tuple[ConfigMapper, ...] | None:
         """What is applied to the names in the metadata; None if not observed."""
@@ -51,6 +56,11 @@ class Learned(Struct, frozen=True, dict=True):
         if seen is None:
             return None
         return tuple(ConfigMapper(m.regex, m.substr, m.prefix, m.suffix) for m in seen)
+
+    @property
+    def takes_several_inside(self) -> bool:
+        """It was learned with several language models, whose sizes differ in more than numbers."""
+        return any(key.endswith(".model_type") for key in self.table.values)
 
     @property
     def is_certain(self) -> bool:

@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ckptfix.runtimes.learned.records import BlockRecord, NameRecord, TableRecord
 
@@ -90,6 +91,27 @@ class Table(Struct, frozen=True, dict=True):
                     stored = f"{start}{record.name}".removesuffix(_WEIGHT)
                     yield _row(stored, place, record, order)
 
+    def under(self, config: Mapping[str, Any]) -> "Table":
+        """The same for one config.json: what ends elsewhere for its values does so.
+
+        Where a value is none of those that were tried, both places are kept.
+        """
+        if not any(block.instead for block in self.record.blocks.values()):
+            return self
+        blocks = {name: self._under(block, config) for name, block in self.record.blocks.items()}
+        return Table(replace(self.record, blocks=blocks))
+
+    def _under(self, block: BlockRecord, config: Mapping[str, Any]) -> BlockRecord:
+        chosen: dict[str, NameRecord] = {}
+        also = list(block.also)
+        for condition, rows in block.instead.items():
+            if self._holds(condition, config):
+                chosen.update({row.name: row for row in rows})
+            elif not self._is_known(condition.partition("=")[0], config, block.instead):
+                also += rows
+        names = tuple(chosen.get(row.name, row) for row in block.names)
+        return replace(block, names=names, also=tuple(also), instead={})
+
     @cached_property
     def embeddings(self) -> Mapping[str, str | None]:
         """Place of an embedding, masked -> the name looked up, also masked; None if it never is."""
@@ -138,25 +160,25 @@ class Table(Struct, frozen=True, dict=True):
         """
         record = self.record.blocks[block]
         changed = [c for c in record.shapes if c and self._holds(c, config)]
-        others = [k for k in self._keys(record) if not self._is_known(k, config, record)]
+        keys = {condition.partition("=")[0] for condition in record.shapes if condition}
+        others = [k for k in keys if not self._is_known(k, config, record.shapes)]
         if others or len(changed) > 1:
             return None
         sets = record.shapes.get(changed[0] if changed else "", ())
         return tuple(names_in(record, bits) for bits in sets) or None
 
-    def _keys(self, record: BlockRecord) -> set[str]:
-        return {condition.partition("=")[0] for condition in record.shapes if condition}
-
-    def _is_known(self, key: str, config: Mapping[str, Any], record: BlockRecord) -> bool:
+    def _is_known(self, key: str, config: Mapping[str, Any], conditions: Collection[str]) -> bool:
         """True where the config has one of the values that were tried.
 
-        A rank that was tried with a number and with null names the same tensors with any number.
+        A rank that was tried with a number and with null names the same tensors with any number,
+        and so does a number of parts that was tried with zero.
         """
         value, tried = self._value(key, config), self.record.values.get(key)
-        if value == tried or f"{key}={json.dumps(value)}" in record.shapes:
+        if value == tried or f"{key}={json.dumps(value)}" in conditions:
             return True
-        others = {condition for condition in record.shapes if condition.startswith(f"{key}=")}
-        return others == {f"{key}=null"} and _is_rank(value) and _is_rank(tried)
+        others = {condition for condition in conditions if condition.startswith(f"{key}=")}
+        is_any = others in ({f"{key}=null"}, {f"{key}=0"})
+        return is_any and _is_number(value) and _is_number(tried)
 
     def _holds(self, condition: str, config: Mapping[str, Any]) -> bool:
         key, _, value = condition.partition("=")
@@ -176,7 +198,7 @@ def names_in(record: BlockRecord, shape: str) -> frozenset[str]:
     return frozenset(known.name for index, known in enumerate(record.names) if bits >> index & 1)
 
 
-def _is_rank(value: object) -> bool:
+def _is_number(value: object) -> bool:
     return type(value) is int and value > 0
 
 

@@ -15,7 +15,7 @@ from ckptfix.runtimes.structure.companions import companion_reasons, weightless_
 from ckptfix.runtimes.structure.conditions import condition_reasons
 from ckptfix.runtimes.structure.expected import Expected
 from ckptfix.runtimes.structure.experts import expert_reasons
-from ckptfix.runtimes.structure.fused import fused_reasons
+from ckptfix.runtimes.structure.fused import fused_reasons, stops_at_joined
 from ckptfix.runtimes.structure.kv_scales import (
     OF_PROBABILITIES,
     kv_scale_reasons,
@@ -42,6 +42,7 @@ __all__ = [
     "list_reasons",
     "metadata_reasons",
     "one_scale_reasons",
+    "stops_at_joined",
     "structure_reasons",
 ]
 

@@ -4,10 +4,11 @@ Where the checkpoint has one scale for all, a loader of its own stops at it (sgl
 0.5.23, sglang/srt/models/qwen3_next.py `_make_packed_weight_loader`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Final
 
+from ckptfix.checkpoint.modules import Module
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.places import shell_patterns
 from ckptfix.runtimes.structure.several import stop_at
@@ -38,12 +39,39 @@ def fused_reasons(tree: Tree) -> Iterator[Reason]:
 
 def _joined(tree: Tree) -> Iterator[Reason]:
     """Modules that a loader joins (sglang 0.5.23, deepseek_common/deepseek_weight_loader.py)."""
-    first, *others = tree.family.spec.joined or ("",)
-    modules, names = tree.checkpoint.modules, list[str]()
+    by_row = tree.family.spec.joined
+    names = [
+        module.tensor_names[role]
+        for module in _all_of(tree, by_row)
+        for role in _NOT_BY_ROW
+        if role in module.tensors
+    ]
+    if names:
+        yield stop_at(tree, names, f"joins {' and '.join(by_row)}, {{}} too")
+
+
+def stops_at_joined(tree: Tree) -> Iterator[Reason]:
+    """Tensors without dimensions that a loader joins, wherever the class has them."""
+    written = tree.expected.by_config
+    if written is None or tree.checkpoint.table.names_only:
+        return
+    for spec in written.joined(tree.flat):
+        names = [
+            module.tensor_names[role]
+            for module in _all_of(tree, spec.parts)
+            for role, tensor in module.tensors.items()
+            if role in _NOT_BY_ROW or not tensor.shape
+        ]
+        if names:
+            text = f"joins {' and '.join(spec.parts)} by rows, and finds none in {{}}"
+            yield stop_at(tree, names, text)
+
+
+def _all_of(tree: Tree, parts: Sequence[str]) -> Iterator[Module]:
+    """The first of the modules that a loader joins, where all are stored."""
+    modules = tree.checkpoint.modules
+    first, *others = parts or ("",)
     for module in modules.values() if others else ():
         parent, _, last = module.name.rpartition(".")
-        if last != first or not all(f"{parent}.{other}" in modules for other in others):
-            continue
-        names += [module.tensor_names[role] for role in _NOT_BY_ROW if role in module.tensors]
-    if names:
-        yield stop_at(tree, names, f"joins {' and '.join(tree.family.spec.joined)}, {{}} too")
+        if last == first and all(f"{parent}.{other}" in modules for other in others):
+            yield module

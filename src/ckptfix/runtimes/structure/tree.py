@@ -110,9 +110,9 @@ class Tree(Struct, frozen=True, dict=True):
 
     @cached_property
     def heads(self) -> Sequence[str]:
-        """Checkpoint names of output heads."""
+        """Checkpoint names of output heads; what is looked up without a name is known by place."""
         is_head, mapper = self.family.modules.is_head, self.family.mapper
-        return [name for name in self.places if is_head(mapper.map(name) or "")]
+        return [name for name, place in self.places.items() if is_head(mapper.map(name) or place)]
 
     @cached_property
     def base(self) -> str:
