@@ -23,6 +23,7 @@ _KEYS: Final = ("rope_scaling", "rope_parameters")
 _TYPES: Final = ("rope_type", "type")
 _CONFIG: Final = "_config"
 _THETA: Final = "rope_theta"
+_SECTIONS: Final = "mrope_section"
 _NUMBERS: Final = ("int", "float", "bool")
 
 
@@ -69,6 +70,14 @@ class RotaryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Class -> types for which its config class puts `default`."""
     default_if_null: tuple[str, ...] = ()
     """Classes that take a type of null for that."""
+    all_in_one: tuple[str, ...] = ()
+    """Wrappers whose config class reads a config.json without a part for the language model as one
+    of that, too, as they are published."""
+    three_sections: bool = False
+    """A list in `mrope_section` has three numbers; their sum does not count."""
+    sections_sum: dict[str, tuple[str, ...]] = {}
+    """Class that takes only a `mrope_section` whose sum is half of the rotary dimensions -> keys
+    without which these are not known."""
 
 
 class Rotary(Struct, frozen=True, eq=False):
@@ -129,9 +138,10 @@ class Rotary(Struct, frozen=True, eq=False):
             yield (), values
         if self.architecture not in self.file.wrappers:
             return
-        for key, _ in NESTED_CONFIGS:
-            if isinstance(part := values.get(key), dict):
-                yield (key,), part
+        inner = [key for key, _ in NESTED_CONFIGS if isinstance(values.get(key), dict)]
+        yield from (((key,), values[key]) for key in inner)
+        if not inner and self.architecture in self.file.all_in_one:
+            yield (), values
 
     def _stop(self, values: Mapping[str, Any]) -> tuple[Path, str] | None:
         key = next((key for key in _KEYS if values.get(key)), "")
@@ -157,7 +167,22 @@ class Rotary(Struct, frozen=True, eq=False):
         kinds = ((name, kind_of(settings.get(name, ABSENT))) for name in numbers)
         wrong = (((key, name), kind) for name, kind in kinds if kind not in (*_NUMBERS, "missing"))
         ranges = (((key, name), what) for name, what in self._out_of_range(settings, type_))
-        return next(wrong, None) or next(ranges, None)
+        sections = (((key, _SECTIONS), what) for what in self._sections(values, settings))
+        return next(wrong, None) or next(ranges, None) or next(sections, None)
+
+    def _sections(self, values: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:
+        given = settings.get(_SECTIONS)
+        if not given or not isinstance(given, list):
+            return
+        if self.file.three_sections and len(given) != 3:
+            yield f"a list of {len(given)}, and it takes three"
+        needs = self.file.sections_sum.get(self.architecture)
+        both = {**values, **settings}
+        if needs is None or not both.keys() >= {*needs} or not all(map(_is_number, given)):
+            return
+        dimensions = rotary_dimensions(both)
+        if dimensions is not None and sum(given) != dimensions // 2:
+            yield f"{given}, and half of the rotary dimensions are {dimensions // 2:,}"
 
     def _out_of_range(self, settings: Mapping[str, Any], type_: str) -> Iterator[tuple[str, str]]:
         file, own = self.file, self.architecture not in self.file.of_transformers
@@ -224,3 +249,17 @@ def _rotary(runtime: str, architecture: str) -> Rotary | None:
 def _read(runtime: str) -> RotaryFile | None:
     found = facts_of(runtime).found("rotary.toml")
     return msgspec.convert(found, RotaryFile) if found else None
+
+
+def rotary_dimensions(values: Mapping[str, Any]) -> int | None:
+    """How many dimensions of a head are turned; None where that is not known.
+
+    Args:
+        values: of a language model's config, with its rotary settings.
+    """
+    hidden, heads = values.get("hidden_size"), values.get("num_attention_heads")
+    head = values.get("head_dim")
+    if head is None and type(hidden) is int and type(heads) is int and heads:
+        head = hidden // heads
+    factor = values.get("partial_rotary_factor", 1.0)
+    return int(head * factor) if _is_number(head) and _is_number(factor) else None
