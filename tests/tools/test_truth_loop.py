@@ -291,3 +291,24 @@ def test_asking_leaves_the_checkpoint_as_it_is(tmp_path: Path) -> None:
     assert b"linear_attention" in before
     assert not any("block_type" in r for r in ask_as_judged(directory)["sglang==0.5.23"].reasons)
     assert (directory / "config.json").read_bytes() == before
+
+
+def test_a_draft_that_a_class_leaves_to_its_draft_is_not_lost() -> None:
+    """Seed 7001: a stray `mtp.` tensor in a Nemotron-H that loads whole."""
+    case = Case("own-7001-0036", "nemotronh-remote-moe-super", (), "{}", None)
+    stored = ("backbone.embeddings.weight", "mtp.layers.0.eh_proj.weight")
+    release = "vllm==0.33.0"
+    assert is_excused(case, release, ["unused: 1, mtp.layers.0.eh_proj.weight"], stored)
+    assert not is_excused(case, release, ["unused: 2, mtp.layers.0.eh_proj.weight"], stored)
+    assert not is_excused(case, release, ["unused: 1, backbone.embeddings.weight"], stored)
+
+
+def test_what_a_judge_of_single_tensors_cannot_see_is_left_open() -> None:
+    """Seed 6903: a head that is written over the embeddings, by a class that ties them."""
+    why = (
+        "does not load lm_head: tie_word_embeddings is true, so it uses the embeddings for the head"
+    )
+    case = Case("own-6903-0007", "qwen2-5-vl", (), "{}", None)
+    told = Answered("no", (why,))
+    assert Comparison(case, "sglang==0.5.23", Judged(True, ()), told).loads is None
+    assert Comparison(case, "sglang==0.5.23", Judged(False, ("unused",)), told).loads is False

@@ -53,8 +53,9 @@ class RotaryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """The same of what they must not be above."""
     not_zero: dict[str, tuple[str, ...]] = {}
     """Type -> keys of numbers by which it divides."""
-    no_bools: dict[str, tuple[str, ...]] = {}
-    """Type -> keys that it subtracts from tensors, which it cannot do with true or false."""
+    no_bools: dict[str, dict[str, str]] = {}
+    """Type -> keys that it subtracts from tensors, which it cannot do with true or false, each with
+    the key that makes no difference where both are equal: then it does not."""
     of_layers: dict[str, tuple[str, ...]] = {}
     """Class -> kinds of layers, if config.json has settings for each: they are an object of a type
     that is known, where a layer is of that kind."""
@@ -193,8 +194,8 @@ class Rotary(Struct, frozen=True, eq=False):
             for name, most in file.at_most.get(of_type, {}).items():
                 if _is_number(number := settings.get(name)) and number > most:
                     yield name, f"{number:,}, which is above {most:g}"
-            for name in file.no_bools.get(of_type, ()):
-                if isinstance(settings.get(name), bool):
+            for name, other in file.no_bools.get(of_type, {}).items():
+                if isinstance(given := settings.get(name), bool) and given != settings.get(other):
                     yield name, "bool"
             for name in file.not_zero.get(of_type, ()):
                 if _is_number(number := settings.get(name)) and not number:
