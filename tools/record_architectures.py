@@ -27,8 +27,8 @@ DATA: Final = Path(__file__).resolve().parents[1] / "tests" / "data"
 OPTIONAL: Final = re.compile(
     r"((?<!weight)(?<!w13)(?<!w2)_scale|ls1|ls2|w\d+_blockscale_swizzled)$|\.attn\.[qkv]_zero_point$"
 )
-"""Parameters that have a value of their own: scales of a cache, of inputs that a weight-only format
-does not store, and of layers."""
+"""Parameters that have a value of their own: scales and zero points of a cache, scales of inputs
+that a weight-only format does not store, and of layers."""
 UNREAD: Final = {"Gemma4ForCausalLM": re.compile(r"\.self_attn\.k_norm\.weight$")}
 """Class -> parameters that it builds and does not read: those of layers that share the keys of an
 earlier one (sglang 0.5.23, sglang/srt/models/gemma4_causal.py `is_kv_shared_layer`)."""

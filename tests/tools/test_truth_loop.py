@@ -312,3 +312,4 @@ def test_what_a_judge_of_single_tensors_cannot_see_is_left_open() -> None:
     told = Answered("no", (why,))
     assert Comparison(case, "sglang==0.5.23", Judged(True, ()), told).loads is None
     assert Comparison(case, "sglang==0.5.23", Judged(False, ("unused",)), told).loads is False
+    assert Comparison(case, "vllm==0.33.0", Judged(True, ()), told).loads is True

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from place_learner import drafts
-from place_learner.variants import Config
+from place_learner.variants import Config, with_values
 
 _MROPE: Final[Config] = {"rope_type": "default", "mrope_section": [24, 20, 20]}
 _NEEDED: Final[Mapping[str, Config]] = {
@@ -74,23 +74,15 @@ def hinted(architecture: str, config: Config) -> Config:
                 part["num_nextn_predict_layers"] = 1  # its target may have none
     for key, value in _NEEDED.get(architecture, {}).items():
         part, _, last = key.rpartition(".")
-        for values in [_part(config, part)] if part else [config, *_languages(config)]:
+        for values in [config[part]] if part else [config, *_languages(config)]:
             values[last] = value
-    for path, value in _PUBLISHED.get(architecture, {}).items():
-        part, _, last = path.rpartition(".")
-        _part(config, part)[last] = value
-    return config
+    found = _PUBLISHED.get(architecture, {})
+    return with_values(config, {tuple(path.split(".")): value for path, value in found.items()})
 
 
 def published(architecture: str) -> list[str]:
     """Paths of the keys whose values are those of published checkpoints."""
     return sorted(_PUBLISHED.get(architecture, ()))
-
-
-def _part(config: Config, path: str) -> Config:
-    for key in filter(None, path.split(".")):
-        config = config[key]
-    return config
 
 
 def _languages(config: Config) -> Iterator[Config]:

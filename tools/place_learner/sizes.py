@@ -6,7 +6,6 @@ every parameter, their shapes are those that the class expects. For the unchange
 are also loaded with one dimension doubled or halved, to see whether the loader objects.
 """
 
-import copy
 import itertools
 import random
 import re
@@ -86,7 +85,7 @@ def _runs(
     runtime: Any, architecture: str, config: Config, read: set[str], spelled: Spelled
 ) -> Iterator[dict[str, Any]]:
     def observe(changes: Mapping[Path_, Any]) -> dict[str, Any]:
-        changed = with_values(config, changes)
+        changed = variants.with_values(config, changes)
         named = {".".join(path): value for path, value in changes.items()}
         found = _tried(runtime, architecture, changed, spelled)
         if "shapes" not in found and any(type(value) is not int for value in changes.values()):
@@ -198,17 +197,6 @@ def _doubled(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _doubled(each) for key, each in value.items()}
     return value * 2 if type(value) in (int, float) else value
-
-
-def with_values(config: Config, changes: Mapping[Path_, Any]) -> Config:
-    """A copy of the config with other values at some paths."""
-    out = copy.deepcopy(config)
-    for path, value in changes.items():
-        holder = out
-        for key in path[:-1]:
-            holder = holder[key]
-        holder[path[-1]] = value
-    return out
 
 
 def _tried(

@@ -197,9 +197,9 @@ def _block(names: _Names, start: str, proofs: Mapping[str, str]) -> dict[str, An
         for condition, found in sorted(names.shapes.items())
         if condition == ALWAYS or _key(condition) in differ
     }
-    for condition in names.shapes if instead else ():
-        if _key(condition) in set(map(_key, instead)):
-            instead.setdefault(condition, [])
+    moves = set(map(_key, instead))
+    for condition in filter(lambda condition: _key(condition) in moves, names.shapes):
+        instead.setdefault(condition, [])  # tried, and nothing moved
     out: dict[str, Any] = {"names": rows, "shapes": shapes}
     if at != base:
         out["at"] = at

@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeGuard
 
 Config = dict[str, Any]
@@ -104,7 +104,7 @@ def changed(config: Config) -> Iterator[tuple[str, Config]]:
                 found.append((0 if key == "tie_word_embeddings" else 2, name, not value))
             found += [(1, name, other) for other in _others(key, value)]
     for _, name, value in sorted(found, key=lambda row: row[0]):
-        yield name, with_value(config, name, value)
+        yield name, with_values(config, {tuple(name.split(".")): value})
 
 
 def _others(key: str, value: Any) -> Iterator[Any]:
@@ -123,11 +123,19 @@ def _others(key: str, value: Any) -> Iterator[Any]:
         yield from (other for other in OTHERS[key] if other != value)
 
 
-def with_value(config: Config, name: str, value: Any) -> Config:
-    """A copy with another value of `key` or `part.key`."""
+def with_values(config: Config, changes: Mapping[tuple[str, ...], Any]) -> Config:
+    """A copy with other values.
+
+    Args:
+        config: it stays as it is.
+        changes: path -> value; what is around a value is there.
+    """
     out = copy.deepcopy(config)
-    part, _, key = name.rpartition(".")
-    (out[part] if part else out)[key] = value
+    for (*within, key), value in changes.items():
+        holder = out
+        for part in within:
+            holder = holder[part]
+        holder[key] = value
     return out
 
 

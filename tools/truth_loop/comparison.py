@@ -19,7 +19,8 @@ from truth_loop.stricter import Judged
 AGREE: Final = {("yes", True), ("no", False)}
 FORBIDDEN: Final = {("yes", False), ("no", True), ("unknown", True)}
 """Answers that a user would act on and be wrong; `unknown` about what fails is only weak."""
-_UNSEEN: Final = (FILLED_UP, USES_EMBEDDINGS)
+_UNSEEN: Final = {FILLED_UP: "", USES_EMBEDDINGS: "sglang"}
+"""What the judge cannot see -> start of the releases that were seen to do it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Comparison:
 
         The judge, which follows stored tensors one by one, sees neither.
         """
-        unseen = any(what in why for what in _UNSEEN for why in self.answered.reasons)
+        unknown = [what for what, start in _UNSEEN.items() if self.release.startswith(start)]
+        unseen = any(what in why for what in unknown for why in self.answered.reasons)
         return None if self.judged.loads and unseen else self.judged.loads
 
     @property

@@ -96,10 +96,12 @@ def _expected(
     needs = _among(runtime.kv_scales_need_config, target)
     layout = family.layout_of(classes[0])
     if spec.base and not spec.layout:
-        inner = family_for(target.runtime, target.profile_version, classes[1:])
-        layout = inner.layout_of(classes[1]) if inner else None
+        layout = _layout_of(classes[1:], target)
     if family.learned is not None and family.learned.takes_several_inside:
-        layout = _layout_inside(checkpoint, target)
+        # Its own table has only the names of the language model that config.json names.
+        layout = _layout_of(
+            [name for _, names in checkpoint.config.nested for name in names], target
+        )
     stops = _among(spec.stops_at_kv_scales_in.get(classes[0], ""), target)
     loads_scales, stops_there = cache_scales(checkpoint, family, target, classes[0])
     drops = drops_order(target.runtime, target.profile_version, classes[0])
@@ -135,11 +137,10 @@ def _expected(
     return _that_counts(expected, checkpoint, family)
 
 
-def _layout_inside(checkpoint: Checkpoint, target: Target) -> Layout | None:
-    """Of the language model that config.json names, where only its names were learned."""
-    named = [name for _, inner in checkpoint.config.nested for name in inner]
-    inner = family_for(target.runtime, target.profile_version, named)
-    return inner.layout_of(named[0]) if inner else None
+def _layout_of(classes: Sequence[str], target: Target) -> Layout | None:
+    """Of the first of these classes, if one of them is known."""
+    family = family_for(target.runtime, target.profile_version, classes)
+    return family.layout_of(classes[0]) if family else None
 
 
 def _needs(family: Family, target: Target, architecture: str) -> tuple[str, ...]:

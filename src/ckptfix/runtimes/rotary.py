@@ -181,7 +181,7 @@ class Rotary(Struct, frozen=True, eq=False):
         both = {**values, **settings}
         if needs is None or not both.keys() >= {*needs} or not all(map(_is_number, given)):
             return
-        dimensions = rotary_dimensions(both)
+        dimensions = _rotary_dimensions(both)
         if dimensions is not None and sum(given) != dimensions // 2:
             yield f"{given}, and half of the rotary dimensions are {dimensions // 2:,}"
 
@@ -252,7 +252,7 @@ def _read(runtime: str) -> RotaryFile | None:
     return msgspec.convert(found, RotaryFile) if found else None
 
 
-def rotary_dimensions(values: Mapping[str, Any]) -> int | None:
+def _rotary_dimensions(values: Mapping[str, Any]) -> int | None:
     """How many dimensions of a head are turned; None where that is not known.
 
     Args:

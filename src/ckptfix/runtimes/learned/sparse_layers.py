@@ -17,17 +17,12 @@ _START: Final = "moe_layer_start_index"
 _END: Final = "moe_layer_end_index"
 _INTERVAL: Final = "moe_layer_interval"
 _LAYERS: Final = "layers"
-
-
 _PERIODS: Final[Mapping[str, tuple[str, str]]] = {
     "experts": ("expert_layer_period", "expert_layer_offset"),
     "attention": ("attn_layer_period", "attn_layer_offset"),
 }
 """What a layer has -> how often, and from which layer on, in hybrid models."""
-_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "experts": ("experts.",),
-    "attention": ("self_attn.",),
-}
+_PART: Final = {"experts": "experts.", "attention": "self_attn."}
 
 
 def _has_by_period(what: str, config: Mapping[str, Any], layer: int) -> bool | None:
@@ -61,12 +56,13 @@ def misplaced(config: ModelConfig, blocks: Mapping[str, Set[str]]) -> Iterator[s
         config: of the language model; layers after those that it declares are draft layers.
         blocks: name of a block -> names below it.
     """
-    key = _FIRST if isinstance(config.values.get(_FIRST), int) else _START
-    by_key = partial(_has_by, key, config.values)
-    yield from _first(config, "experts", key, by_key, stored_layers(blocks, "experts"))
-    for what, (period, _) in _PERIODS.items():
-        by_period = partial(_has_by_period, what, config.values)
-        yield from _first(config, what, period, by_period, stored_layers(blocks, what))
+    values = config.values
+    key = _FIRST if isinstance(values.get(_FIRST), int) else _START
+    rules = [("experts", key, partial(_has_by, key, values))]
+    rules += [(what, k, partial(_has_by_period, what, values)) for what, (k, _) in _PERIODS.items()]
+    for what, named, has_by in rules:
+        if named in values:
+            yield from _first(config, what, named, has_by, stored_layers(blocks, what))
 
 
 def _first(
@@ -87,9 +83,8 @@ def _first(
 
 
 def _has(names: Set[str], what: str) -> bool:
-    return any(
-        name.startswith(part) or f".{part}" in name for name in names for part in _PARTS[what]
-    )
+    part = _PART[what]
+    return any(name.startswith(part) or f".{part}" in name for name in names)
 
 
 def stored_layers(blocks: Mapping[str, Set[str]], what: str) -> Mapping[int, bool]:
