@@ -71,7 +71,8 @@ format: $(VENV)/.installed-dev ## format the code and regenerate the generated d
 snapshots: $(VENV)/.installed-torch ## write the expected screens and the transcripts of README.md again
 	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/test_snapshots.py
 
-fuzz: $(VENV)/.installed-dev ## hostile files for ten minutes, or FUZZ_SECONDS; counts executions
+fuzz: $(VENV)/.installed-dev ## every key with every kind of value (minutes), and hostile files for FUZZ_SECONDS, or ten minutes
+	EVERY_KIND=1 $(BIN)/python -m pytest tests/fuzz/test_keys.py -q --numprocesses auto
 	$(BIN)/python -m tests.fuzz.long_run
 
 faults: $(VENV)/.installed-dev ## fail every call of a rewrite in every way, and print the matrix (an hour)

@@ -8,10 +8,11 @@ import pytest
 
 from ckptfix.runtimes.learned.records import TableRecord
 from ckptfix.runtimes.learned.table import Table
-from place_learner import hints, provenance, tables, variants
+from place_learner import hints, provenance, stored_drafts, tables, variants
 
 LAYER = "model.layers.0"
 DOWN = f"{LAYER}.kv_down"
+PART = "text_config.num_mtp_layers"
 
 
 def run(asked: str, variant: str = "", value: object = None) -> dict[str, Any]:
@@ -113,3 +114,49 @@ def test_hints_are_put_where_a_class_reads_them() -> None:
     assert found["tie_word_embeddings"] is False
     assert "tie_word_embeddings" not in found["text_config"]
     assert "attention_bias" not in json.dumps(config)
+
+
+def test_flags_of_towers_are_tried_after_those_of_the_language_model() -> None:
+    config = {
+        "vision_config": {"qkv_bias": True, "hidden_size": 8},
+        "thinker_config": {"text_config": {"tie_word_embeddings": False}},
+        "text_config": {"attention_bias": False},
+    }
+    assert [path for path, _ in variants.changed(config)] == [
+        "text_config.attention_bias",
+        "vision_config.qkv_bias",
+        "thinker_config.text_config.tie_word_embeddings",
+    ]
+    changed = dict(variants.changed(config))["vision_config.qkv_bias"]
+    assert variants.value_of(changed, "vision_config.qkv_bias") is False
+
+
+def test_a_condition_may_name_a_key_of_a_part_of_a_part() -> None:
+    tied = run("head", "thinker_config.text_config.tie_word_embeddings", True)
+    tied["loads"]["own"]["lands"] = {}
+    result = {
+        "architecture": "MadeForCausalLM",
+        "runs": [run("fused"), tied],
+        "values": {"thinker_config.text_config.tie_word_embeddings": False},
+    }
+    table = Table(msgspec.convert(tables.table(result), TableRecord))
+    config = {"thinker_config": {"text_config": {"tie_word_embeddings": True}}}
+    assert table.shapes("model.layers.#", {}) is not None
+    assert table.shapes("model.layers.#", config) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "path"),
+    [
+        ({"num_hidden_layers": 2}, "num_nextn_predict_layers"),
+        (
+            {"text_config": {"num_hidden_layers": 2, "num_mtp_layers": 0}},
+            "text_config.num_mtp_layers",
+        ),
+    ],
+)
+def test_a_draft_layer_is_declared_where_layers_are_counted(
+    config: dict[str, Any], path: str
+) -> None:
+    key, declared = stored_drafts.declared(config)
+    assert (key, variants.value_of(declared, path)) == (path, 1)

@@ -36,13 +36,25 @@ def is_inside(architecture: str) -> bool:
 
 
 @cache
+def _inside() -> tuple[tuple[str, str], ...]:
+    """(Architecture, draft inside its checkpoints) of every runtime."""
+    files = sorted(_RUNTIMES.glob("*/drafts.toml"))
+    return tuple(row for p in files for row in tomllib.loads(p.read_text("utf-8")).items())
+
+
+@cache
 def _targets() -> Mapping[str, str]:
     """Draft inside a checkpoint -> the first of the architectures that it is built for."""
     out = dict(_OWN)
-    for path in sorted(_RUNTIMES.glob("*/drafts.toml")):
-        for named, draft in tomllib.loads(path.read_text("utf-8")).items():
-            out.setdefault(draft, named)
+    for named, draft in _inside():
+        out.setdefault(draft, named)
     return out
+
+
+def stored_with(architecture: str, registered: Collection[str]) -> str:
+    """The draft inside checkpoints of an architecture; empty if it has none."""
+    named = (draft for name, draft in _inside() if name == architecture)
+    return next((draft for draft in named if draft in registered), "")
 
 
 def target(architecture: str, registered: Collection[str]) -> str:

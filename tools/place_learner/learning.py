@@ -18,9 +18,11 @@ from place_learner import (
     quantized,
     repair,
     spellings,
+    stored_drafts,
     variants,
 )
 from place_learner.configs import Candidate
+from place_learner.spellings import best_spelling
 from place_learner.tables import is_whole
 from place_learner.variants import Config
 from runtime_probe import built as built_models
@@ -69,6 +71,8 @@ def learn(
     built, config, notes = first
     out.update(status="built", config=config, guessed=notes.count, made_up=[*notes.guessed])
     run, stored = ask_and_load(runtime, architecture, built, config, notes)
+    if not quick:
+        out["skips_drafts"] = _skips_drafts(runtime, architecture, config, run, stored)
     out["runs"] = [{"variant": "", **run}]
     out["values"] = {}
     passes = _passes(runtime, architecture, config, run, stored) if not quick else []
@@ -140,11 +144,31 @@ def _first(
     return None
 
 
+def _skips_drafts(
+    runtime: Any, architecture: str, config: Config, run: dict[str, Any], stored: dict[str, Tensors]
+) -> str:
+    """The key that counts draft layers, if the class passes over them; empty if not known."""
+    draft, best = drafts.stored_with(architecture, runtime.architectures()), best_spelling(run)
+    if not draft or not best:
+        return ""
+    key, declared = stored_drafts.declared(config)
+    notes = repair.Notes()
+    try:
+        made = repair.build(runtime, copy.deepcopy(declared), draft, runtime.config_extra, notes)
+        other, of_draft = ask_and_load(runtime, draft, made, declared, notes)
+        layers = of_draft[best_spelling(other)]
+        base = run["loads"][best]
+        args = runtime, architecture, declared, base, stored[best], layers
+        return key if stored_drafts.skipped(*args) else ""
+    except Exception:  # neither then: no verdict on a checkpoint with draft layers
+        return ""
+
+
 def _passes(
     runtime: Any, architecture: str, config: Config, run: dict[str, Any], stored: dict[str, Tensors]
 ) -> list[dict[str, Any]]:
     """What a model does with quantized tensors; nothing where no spelling loads whole."""
-    best = spellings.best_spelling(run)
+    best = best_spelling(run)
     if not best:
         return []
     base = {"modules": run["modules"], "load": run["loads"][best]}

@@ -101,6 +101,7 @@ def table(result: Result) -> dict[str, Any]:
         "dropped": _dropped(result.get("passes", ())),
         "kv_scales": cache_scales.loaded(result.get("passes", ())),
         "stops_at_kv_scales": cache_scales.stops(result.get("passes", ())),
+        "skips_drafts": result.get("skips_drafts") or None,
         "packed": {k: list(v) for k, v in sorted(runs[0]["packed"].items())},
         "inner": runs[0]["inner"],
     }

@@ -28,7 +28,7 @@ OTHERS: Final = {"version": (2.5, 2.6, 4.0, 4.5)}
 """Key -> values for which a class builds other language models: SGLang's MiniCPM-V."""
 _NONE_OF_THEM: Final = re.compile(r"(?:^|_)(?:num|n)_shared_experts?$")
 """Numbers of parts of a layer that may be zero."""
-_PARTS: Final = ("", "text_config", "llm_config", "thinker_config", "language_config")
+_LANGUAGE: Final = ("", "text_config", "llm_config", "thinker_config", "language_config")
 
 
 def shrink(config: Config, layers: int = LAYERS) -> Config:
@@ -88,23 +88,31 @@ def _int(value: object) -> TypeGuard[int]:
 
 
 def changed(config: Config) -> Iterator[tuple[str, Config]]:
-    """``(key, config)`` with one value of the language model changed, the likeliest first.
+    """``(path, config)`` with one value changed, the likeliest first.
 
-    Flags that say what a layer is made of are turned round, a low rank is taken away or put there,
-    experts, shared ones and the router's bias are taken away, and the first layer is made dense
-    where a list names those.
+    Flags that say what a layer is made of are turned round; of the language model, a low rank is
+    taken away or put there, experts, shared ones and the router's bias are taken away, and the
+    first layer is made dense where a list names those.
     """
-    parts = [p for p in _PARTS if not p or isinstance(config.get(p), dict)]
     found: list[tuple[int, str, Any]] = []
-    for part in parts:
-        values = config[part] if part else config
+    for part, values in _parts(config, ""):
+        is_language = part in _LANGUAGE
         for key, value in values.items():
             name = f"{part}.{key}".lstrip(".")
             if isinstance(value, bool) and _FLIPPED.search(key) and not _NEVER_FLIPPED.search(key):
-                found.append((0 if key == "tie_word_embeddings" else 2, name, not value))
-            found += [(1, name, other) for other in _others(key, value)]
+                first = key == "tie_word_embeddings" and is_language
+                found.append((0 if first else 2 if is_language else 3, name, not value))
+            if is_language:
+                found += [(1, name, other) for other in _others(key, value)]
     for _, name, value in sorted(found, key=lambda row: row[0]):
         yield name, with_values(config, {tuple(name.split(".")): value})
+
+
+def _parts(config: Config, path: str) -> Iterator[tuple[str, Config]]:
+    yield path, config
+    for key, part in config.items():
+        if isinstance(part, dict):
+            yield from _parts(part, f"{path}.{key}".lstrip("."))
 
 
 def _others(key: str, value: Any) -> Iterator[Any]:
@@ -140,7 +148,9 @@ def with_values(config: Config, changes: Mapping[tuple[str, ...], Any]) -> Confi
 
 
 def value_of(config: Config, name: str) -> Any:
-    """The value of `key` or `part.key`; None where there is none."""
-    part, _, key = name.rpartition(".")
-    values = config.get(part, {}) if part else config
+    """The value at a path joined by dots; None where there is none."""
+    *within, key = name.split(".")
+    values: Any = config
+    for part in within:
+        values = values.get(part, {})
     return values.get(key)

@@ -5,7 +5,7 @@ from typing import Final
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 
-_DRAFT_PART: Final = re.compile(r"(?:^|\.)(?:mtp|mtp_block|nextn|eagle)(?=\.|$)")
+_DRAFT_PART: Final = re.compile(r"(?:^|\.)(?:mtp(?:_\w+)?|nextn|eagle)(?=\.|$)")
 _LAYER: Final = re.compile(r"(?:^|\.)layers\.(\d+)(?=\.|$)")
 
 
@@ -21,3 +21,14 @@ def draft_root(checkpoint: Checkpoint, module: str) -> str | None:
     if layers and found and int(found[1]) >= layers:
         return module[: found.end()]
     return None
+
+
+def is_declared_draft(checkpoint: Checkpoint, name: str) -> bool:
+    """Whether a module or tensor lies in one of the draft layers that config.json counts."""
+    drafts, layers = checkpoint.config.draft_layers, checkpoint.config.num_hidden_layers
+    if drafts is None or drafts.number < 1:
+        return False
+    if _DRAFT_PART.search(name):
+        return True
+    found = _LAYER.search(name)
+    return bool(layers and found and layers <= int(found[1]) < layers + drafts.number)

@@ -41,10 +41,28 @@ def common_scheme(name: str, found: Sequence[tuple[Raw, str]]) -> tuple[Raw, str
     return found[0]
 
 
-def blocks_of(found: JsonObject) -> Sequence[str]:
-    """The names of the blocks that are quantized; empty for all."""
-    blocks = found.get("block_name_to_quantize", found.get("to_quant_block_names"))
-    return blocks.split(",") if isinstance(blocks, str) else blocks or []
+_BLOCKS: Final = ("block_name_to_quantize", "to_quant_block_names")
+
+
+def blocks_of(found: JsonObject, *, skips_false: bool) -> tuple[str, ...]:
+    """The names of the blocks that are quantized; empty for all.
+
+    Args:
+        found: the metadata.
+        skips_false: the runtime reads false and 0 as null.
+
+    Raises:
+        StopsError: they are neither a string nor a list of names; of an object, the keys count.
+    """
+    key = next((key for key in _BLOCKS if key in found), _BLOCKS[0])
+    blocks = found.get(key)
+    if isinstance(blocks, str):
+        return tuple(blocks.split(","))
+    if blocks is None or (skips_false and not blocks):
+        return ()
+    if isinstance(blocks, dict | list) and all(isinstance(name, str) for name in blocks):
+        return tuple(blocks)
+    raise found.stop(" is not a list of names", key)
 
 
 def is_object_of_objects(value: object) -> bool:

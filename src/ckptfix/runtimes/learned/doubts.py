@@ -14,16 +14,16 @@ from msgspec import Struct
 
 from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.checkpoint.dialects.statements import find_at
-from ckptfix.checkpoint.formats.format import Format
 from ckptfix.checkpoint.roles import KV_ROLES
+from ckptfix.jsontext.text import pointer
 from ckptfix.runtimes.draft_classes import is_draft
 from ckptfix.runtimes.learned.placing import row_of
 from ckptfix.runtimes.learned.sparse_layers import misplaced
 from ckptfix.runtimes.learned.store import Learned
-from ckptfix.runtimes.learned.table import Table, mask, numbers_of, split
+from ckptfix.runtimes.learned.stored_blocks import StoredBlocks
+from ckptfix.runtimes.learned.table import Table, mask, numbers_of
 from ckptfix.text import visible
 
-_SCALES: Final = frozenset({"weight_scale", "weight_scale_2", "input_scale"})
 _PROOFS: Final[Mapping[str, str]] = {
     "FP8": "8",
     "NVFP4": "4",
@@ -39,51 +39,8 @@ _OF_MODEL: Final = re.compile(r"(?:^|\.)(?:embed_tokens|lm_head|shared_head\.hea
 _QUANTIZABLE: Final = ("linear", "experts", "head")
 
 
-class StoredBlocks(Struct, frozen=True):
-    """A checkpoint's tensors by block."""
-
-    names: Mapping[str, frozenset[str]]
-    """Block -> names below it, masked; the block "" also has the masked names of the others."""
-
-    @classmethod
-    def of(cls, checkpoint: Checkpoint) -> "StoredBlocks":
-        """The blocks of a checkpoint, made once; scales of quantized modules are in none."""
-        key = "learned blocks"
-        derived = checkpoint.table.derived
-        if key not in derived:
-            below_of: dict[str, set[str]] = {"": set()}
-            for tensor in _plain_tensors(checkpoint):
-                block, below = split(tensor)
-                below_of.setdefault(block, set()).add(mask(below))
-            below_of[""].update(mask(block) for block in below_of if block)
-            derived[key] = cls({block: frozenset(names) for block, names in below_of.items()})
-        made: StoredBlocks = derived[key]
-        return made
-
-
 def _whole_name(block: str, below: str) -> str:
     return f"{mask(block)}.{below}" if block else below
-
-
-def _plain_tensors(checkpoint: Checkpoint) -> Iterator[str]:
-    """Names of all tensors as if nothing was quantized."""
-    for module in checkpoint.modules.values():
-        fits = checkpoint.formats[module.name].fits
-        own = frozenset().union(*(_roles_of(fit.format) for fit in fits))
-        leaves = set(module.tensors)
-        is_quantized = "weight" in leaves and not leaves.isdisjoint(_SCALES)
-        left_out = {*KV_ROLES, *(_SCALES if is_quantized else ()), *own}
-        yield from (name for role, name in module.tensor_names.items() if role not in left_out)
-        if own and "weight" not in leaves - own:
-            yield f"{module.name}.weight"
-
-
-def _roles_of(row: Format) -> frozenset[str]:
-    """Roles of the tensors that another quantizer stores for a weight."""
-    if not row.quantizer and not row.is_native:
-        return frozenset()
-    zeros = (row.zeros.role,) if row.zeros else ()
-    return frozenset((row.weight, row.scale, *row.needs, *row.may_have, *zeros))
 
 
 class Doubts(Struct, frozen=True, dict=True):
@@ -158,7 +115,7 @@ class Doubts(Struct, frozen=True, dict=True):
 
     @cached_property
     def _blocks(self) -> Mapping[str, frozenset[str]]:
-        blocks = StoredBlocks.of(self.checkpoint).names
+        blocks = StoredBlocks.of(self.checkpoint, drafts=not self._skips_drafts).names
         if not self.drops_tables:
             return blocks
         modules = (self.checkpoint.modules[name] for name in self.drops_tables)
@@ -167,6 +124,12 @@ class Doubts(Struct, frozen=True, dict=True):
             block: frozenset(n for n in names if _whole_name(block, n) not in dropped)
             for block, names in blocks.items()
         }
+
+    @cached_property
+    def _skips_drafts(self) -> bool:
+        """The class passes over the draft layers, as config.json declares them."""
+        key, declared = self.table.record.skips_drafts, self.checkpoint.config.draft_layers
+        return bool(key and declared and declared.pointer == pointer(tuple(key.split("."))))
 
     @cached_property
     def _block_names(self) -> frozenset[str]:
@@ -241,7 +204,8 @@ class Doubts(Struct, frozen=True, dict=True):
         if self._is_draft:
             return
         counted = any(pattern.endswith(_LAYERS) for pattern in numbers)
-        if number is not None and (drafts := config.draft_layers):
+        drafts = config.draft_layers
+        if number is not None and drafts and not self._skips_drafts:
             after = range(number, number + drafts.number)
             if any(not found.isdisjoint(after) for p, found in numbers.items() if _LAYERS in p):
                 yield f"loading draft layers, after {number:,} others, was not observed"

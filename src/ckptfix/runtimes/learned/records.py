@@ -80,6 +80,9 @@ class TableRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether `k_scale` and `v_scale` are loaded; None if not observed."""
     stops_at_kv_scales: bool = False
     """The loader raised at them."""
+    skips_drafts: str = ""
+    """Path of the key of config.json that counts draft layers, if the class was seen to pass over
+    those that are stored with a model; empty if it was not."""
     packed: dict[str, tuple[str, ...]] = {}
     """The packed table that the quantization config has once the model is built, of vLLM."""
     mappers: tuple[MapperRecord, ...] | None = None

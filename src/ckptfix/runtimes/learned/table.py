@@ -9,6 +9,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.runtimes.learned.records import BlockRecord, NameRecord, TableRecord
 
 _NUMBER: Final = re.compile(r"(?<![^.])\d+(?![^.])")
@@ -186,10 +187,10 @@ class Table(Struct, frozen=True, dict=True):
 
     def _value(self, key: str, config: Mapping[str, Any]) -> object:
         """From config.json, otherwise the default with which the class was learned."""
-        part, _, last = key.rpartition(".")
-        values = config.get(part) if part else config
+        *within, last = key.split(".")
+        values = find_at(config, tuple(within)) if within else config
         default = self.record.values.get(key)
-        return values.get(last, default) if isinstance(values, dict) else default
+        return values.get(last, default) if isinstance(values, Mapping) else default
 
 
 def names_in(record: BlockRecord, shape: str) -> frozenset[str]:

@@ -135,7 +135,7 @@ class AutoRound(Struct, frozen=True):
             (default[0], default[1], default[2]),
             extra,
             regexes(extra, lambda key: expression(f"(?:{key})\\Z")),
-            tuple(blocks_of(found)),
+            blocks_of(found, skips_false=True),
             str(found.get("packing_format", _DEFAULTS["packing_format"])),
             bool(found.get("desc_act")),
             found.place(),

@@ -231,7 +231,7 @@ class Inc(Struct, frozen=True):
             {new: extra[old] for new, old in written.items()},
             written,
             regexes(written, expression),
-            tuple(names.mapped(blocks_of(found))),
+            tuple(names.mapped(blocks_of(found, skips_false=False))),
             packing,
             data_type,
             found.place(),
