@@ -5,29 +5,14 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-KINDS: Final[Mapping[str, tuple[Any, ...]]] = {
-    "null": (None,),
-    "bool": (True,),
-    "int": (1,),
-    "float": (0.5,),
-    "string": ("made up",),
-    "empty string": ("",),
-    "list": ([1], ["made up"], [0.5], [True], [[1]], [{}]),
-    "empty list": ([],),
-    "object": ({"made up": 1}, {"made up": "made up"}, {"made up": {}}),
-    "empty object": ({},),
-}
-"""Kind of JSON value -> some that are tried; a kind is refused where all of them are."""
-STRICT: Final = "StrictDataclassFieldValidationError"
+from place_learner.refused_kinds import error_of, refused
+
 STRICT_CLASS: Final = "StrictDataclassClassValidationError"
 _LISTED: Final = {"layer_types": "full_attention", "mlp_layer_types": "dense"}
 """Key of a list -> a kind that every class takes."""
 ABSENT: Final = object()
 IGNORED: Final = {"architectures", "model_type", "transformers_version", "_name_or_path", "dtype"}
 """Keys that every config has, or that are no settings of a model."""
-_SETTINGS: Final = ("rope_parameters", "rope_scaling")
-"""Keys of objects: no string is one."""
-_SCALARS: Final = {"bool", "int", "float", "string"}
 _ROPE: Final[Mapping[str, Any]] = {
     "factor": 2.0,
     "original_max_position_embeddings": 64,
@@ -37,45 +22,6 @@ _ROPE: Final[Mapping[str, Any]] = {
     "long_factor": [1.0],
 }
 _ROPE_TYPES: Final = ("default", "linear", "dynamic", "yarn", "longrope", "llama3", "proportional")
-
-
-def refused(config_class: Any, whole: dict[str, Any], key: str, *, within: bool) -> list[str]:
-    """The kinds of value that the class refuses for a key.
-
-    For null every exception counts; of the others only what the type of the field refuses, because
-    the value that is tried means nothing.
-
-    Args:
-        config_class: of the library or a runtime.
-        whole: its defaults.
-        key: the field.
-        within: a config is there, for which every exception counts; objects mean nothing.
-    """
-    found = []
-    for kind, values in KINDS.items():
-        errors = [_error(config_class, {**whole, key: value}) for value in values]
-        counts = kind == "null" or (within and kind != "object")
-        if all(error == STRICT or (counts and error) for error in errors):
-            found.append(kind)
-    names_strings = _may_name_strings(config_class, key)
-    if not within and key not in _SETTINGS and names_strings and set(found) >= _SCALARS:
-        found.remove("string")  # others may be among the strings that it names
-    return found
-
-
-def _may_name_strings(config_class: Any, key: str) -> bool:
-    """Whether the type of a field may be one of some strings: all others are refused alike."""
-    fields = getattr(config_class, "__dataclass_fields__", {})
-    return key not in fields or "Literal" in str(fields[key].type)
-
-
-def _error(config_class: Any, values: dict[str, Any]) -> str:
-    """Name of the exception; empty where it takes the values."""
-    try:
-        config_class.from_dict(values)
-    except Exception as error:
-        return type(error).__name__
-    return ""
 
 
 def record(config_class: Any, base: frozenset[str], name_of: Any) -> dict[str, Any]:
@@ -125,7 +71,7 @@ def layer_lists(config_class: Any) -> list[str]:
     found = []
     for key, kind in _LISTED.items():
         tried = ([kind] * number, [kind] * (number + 1), ["made up"] * number)
-        errors = tuple(_error(config_class, {**whole, key: kinds}) for kinds in tried)
+        errors = tuple(error_of(config_class, {**whole, key: kinds}) for kinds in tried)
         if errors == ("", STRICT_CLASS, STRICT_CLASS):
             found.append(key)
     return found
@@ -136,7 +82,7 @@ def lists_drafts(config_class: Any) -> bool:
     keys = layer_lists(config_class)
     whole = {**config_class().to_dict(), "num_nextn_predict_layers": 1}
     longer = {key: [_LISTED[key]] * (whole["num_hidden_layers"] + 1) for key in keys}
-    return bool(keys) and not _error(config_class, {**whole, **longer})
+    return bool(keys) and not error_of(config_class, {**whole, **longer})
 
 
 def layer_kinds(config_class: Any) -> dict[str, list[str]]:
@@ -154,7 +100,7 @@ def layer_kinds(config_class: Any) -> dict[str, list[str]]:
     whole = config_class().to_dict()
     number = whole["num_hidden_layers"]
     return {
-        key: [n for n in names if not _error(config_class, {**whole, key: [n] * number})]
+        key: [n for n in names if not error_of(config_class, {**whole, key: [n] * number})]
         for key in layer_lists(config_class)
     }
 
@@ -197,7 +143,7 @@ def _checks_rope(config_class: Any) -> bool:
     whole = config_class().to_dict()
     whole.pop("rope_parameters", None)
     lacking = {"rope_type": "yarn", "rope_theta": 10000.0}
-    return _error(config_class, {**whole, "rope_scaling": lacking}) == "KeyError"
+    return error_of(config_class, {**whole, "rope_scaling": lacking}) == "KeyError"
 
 
 def follows(config_class: Any) -> dict[str, str]:
@@ -246,7 +192,7 @@ def by_type(config_class: Any) -> dict[str, str]:
     Empty where the class refuses a config without; it refuses null.
     """
     whole, found = config_class().to_dict(), {}
-    if _error(config_class, whole):
+    if error_of(config_class, whole):
         return {}
     for key, inner in _nested(config_class):
         if not getattr(inner, "model_type", "") and _type(config_class, whole, key, None) is None:
@@ -302,7 +248,7 @@ def rope(config_class: Any) -> dict[str, list[str]]:
     for type_ in _ROPE_TYPES:
         for key in _ROPE:
             settings = {"rope_type": type_, **{k: v for k, v in _ROPE.items() if k != key}}
-            if _error(config_class, {"rope_scaling": settings, "rope_theta": 1e4}) == "KeyError":
+            if error_of(config_class, {"rope_scaling": settings, "rope_theta": 1e4}) == "KeyError":
                 found.setdefault(type_, []).append(key)
     return found
 
