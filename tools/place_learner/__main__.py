@@ -62,6 +62,9 @@ def _learn(
     found = learning.learn(runtime, architecture, real, other, quick=arguments.quick)
     if found.get("made_up") and found["source"] != "invented":
         found["needs"] = needs.paths(runtime, found["config"], found["made_up"])
+    if found.get("source") == "real":
+        others = needs.of_other_default(runtime, found["config"], found["values"])
+        found["needs"] = [*found.get("needs", ()), *others]
     return found
 
 

@@ -18,10 +18,10 @@ from place_learner.settings_values import Path_, values_in
 from place_learner.size_loads import best, left_by
 from place_learner.variants import LAYER_COUNT, Config
 
-_LANGUAGE: Final = frozenset(
-    {"text_config", "llm_config", "language_config", "thinker_config", "decoder"}
-)
+_LANGUAGE: Final = frozenset({"text_config", "llm_config", "language_config", "decoder"})
 """Layers of a language model have kinds, and are judged by what is known of it."""
+_WITHIN: Final = ("thinker_config",)
+"""Its own numbers are those of its language model."""
 _MORE: Final = (1, 3)
 _NUMBERED: Final = re.compile(r"([^\d]*?)\.(\d+)\.(.+)")
 
@@ -70,7 +70,7 @@ def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
 
 def _numbers(config: Config) -> Iterator[tuple[Path_, int]]:
     for path, value in values_in(config, ()):
-        of_part = len(path) > 1 and _LANGUAGE.isdisjoint(path)
+        of_part = len(path) > 1 and _LANGUAGE.isdisjoint(path) and path[:-1] != _WITHIN
         if of_part and type(value) is int and value > 0 and LAYER_COUNT.search(path[-1]):
             yield path, value
 

@@ -1,10 +1,14 @@
-"""Keys of config.json that a class reads and that its config class has no value for."""
+"""Keys of config.json without which a class reads no value, or another than it was learned with."""
 
+import copy
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from place_learner.settings import loaded
 from place_learner.variants import Config
+
+_ELSEWHERE: Final = ("tie_word_embeddings", "model_type")
+"""Keys of which it is known otherwise what a class makes of a missing one."""
 
 
 def paths(runtime: Any, config: Config, guessed: Iterable[str]) -> list[str]:
@@ -36,3 +40,37 @@ def _parts(read: Any, values: Any, name: str, path: tuple[str, ...]) -> Iterator
     for key, part in vars(read).items():
         if isinstance(part, PretrainedConfig):
             yield from _parts(part, values.get(key), name, (*path, key))
+
+
+def of_other_default(runtime: Any, config: Config, tried: Iterable[str]) -> list[str]:
+    """Those of the keys whose default is not the value in the config.
+
+    Args:
+        runtime: see `learning`.
+        config: a published one.
+        tried: paths joined by dots, whose values make a difference.
+    """
+    return sorted(
+        path
+        for path in tried
+        if not path.endswith(_ELSEWHERE) and _default(runtime, config, path) != _read(config, path)
+    )
+
+
+def _default(runtime: Any, config: Config, path: str) -> Any:
+    *within, key = path.split(".")
+    without = copy.deepcopy(config)
+    _read_all(without, within).pop(key, None)
+    return _read(loaded(runtime, without), path)
+
+
+def _read(values: Any, path: str) -> Any:
+    *within, key = path.split(".")
+    holder = _read_all(values, within)
+    return holder.get(key) if isinstance(holder, dict) else getattr(holder, key, None)
+
+
+def _read_all(values: Any, path: Iterable[str]) -> Any:
+    for key in path:
+        values = values.get(key) if isinstance(values, dict) else getattr(values, key, None)
+    return values

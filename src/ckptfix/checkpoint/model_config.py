@@ -69,6 +69,8 @@ NESTED_CONFIGS: Final = (
     ("text_config", "language_model"),
 )
 """Key of a language model's config inside a wrapper's -> its attribute in the wrapper."""
+THINKER: Final = "thinker_config"
+"""Of Qwen's Omni models: a wrapper's config inside that of all parts."""
 
 
 def parse_model_config(value: Mapping[str, Any]) -> ModelConfig:
@@ -80,12 +82,14 @@ def parse_model_config(value: Mapping[str, Any]) -> ModelConfig:
     nested = []
     tied = by_wrapper = value.get("tie_word_embeddings")
     places: list[tuple[Path, Mapping[str, Any]]] = [((), value)]
-    for key, prefix in NESTED_CONFIGS:
-        inner = value.get(key)
-        if isinstance(inner, dict):
-            nested.append((prefix, _strings(inner.get("architectures"))))
-            tied = inner.get("tie_word_embeddings", tied)
-            places.insert(0, ((key,), inner))
+    for path, holder in wrappers(value):
+        for key, prefix in NESTED_CONFIGS:
+            inner = holder.get(key)
+            if isinstance(inner, dict):
+                if not path:
+                    nested.append((prefix, _strings(inner.get("architectures"))))
+                tied = inner.get("tie_word_embeddings", tied)
+                places.insert(0, ((*path, key), inner))
     values: Mapping[str, Any] = ChainMap(*(dict(found) for _, found in places))
     return ModelConfig(
         architectures=_strings(value.get("architectures")),
@@ -97,6 +101,13 @@ def parse_model_config(value: Mapping[str, Any]) -> ModelConfig:
         draft_layers=next((DraftLayers(n, p) for n, p in _counts(places, DRAFT_KEYS)), None),
         values=dict(values),
     )
+
+
+def wrappers(value: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """(Path, config) of what may hold a language model's."""
+    yield (), value
+    if isinstance(thinker := value.get(THINKER), dict):
+        yield (THINKER,), thinker
 
 
 DRAFT_KEYS: Final = (

@@ -154,10 +154,21 @@ class MethodJudge(Struct, frozen=True):
         strays = self._strays(member, layer)
         if strays and not self.drops_strays:
             return strays, Effect.STOPS
-        if why := _wrong_groups(layer, fit):
+        if why := _wrong_groups(layer, fit) or self._wrong_blocks(member, layer, fit):
             return why, Effect.STOPS
         lost = self._lost(member, layer)
         return lost or ((strays, Effect.WRONG_WEIGHTS) if strays else None)
+
+    def _wrong_blocks(self, member: str, layer: Layer, fit: Fit) -> str:
+        """Whether the stored scales are those of blocks with another number of rows."""
+        scale = self.checkpoint.modules[member].tensors.get(fit.format.scale)
+        if not layer.merged_rows or scale is None or len(scale.shape) < 2:
+            return ""
+        wanted, stored = -(-fit.logical_shape[-2] // layer.merged_rows), scale.shape[-2]
+        if wanted == stored:
+            return ""
+        blocks = f"blocks of {layer.merged_rows:,} rows, {wanted:,} in this module"
+        return f"this release builds it with {blocks}, but scales of {stored:,} are stored"
 
     def _require_copied(self, counted: Counted, fits: Sequence[Fit | None]) -> None:
         """Check that a release copies what the scales of rows are stored as.

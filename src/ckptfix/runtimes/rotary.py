@@ -12,7 +12,7 @@ from typing import Any, Final, TypeGuard
 import msgspec
 from msgspec import Struct
 
-from ckptfix.checkpoint.model_config import NESTED_CONFIGS
+from ckptfix.checkpoint.model_config import NESTED_CONFIGS, wrappers
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.kinds import ABSENT, kind_of
 from ckptfix.runtimes.common.rows import covers
@@ -139,8 +139,13 @@ class Rotary(Struct, frozen=True, eq=False):
             yield (), values
         if self.architecture not in self.file.wrappers:
             return
-        inner = [key for key, _ in NESTED_CONFIGS if isinstance(values.get(key), dict)]
-        yield from (((key,), values[key]) for key in inner)
+        inner = [
+            ((*path, key), wrapper[key])
+            for path, wrapper in wrappers(values)
+            for key, _ in NESTED_CONFIGS
+            if isinstance(wrapper.get(key), dict)
+        ]
+        yield from inner
         if not inner and self.architecture in self.file.all_in_one:
             yield (), values
 

@@ -12,6 +12,8 @@ def size_in(text: str, config: ModelConfig) -> int | None:
     15
     >>> size_in("width^4", ModelConfig(values={"width": 5}))
     8
+    >>> size_in("sizes.1", ModelConfig(values={"sizes": [5, 7]}))
+    7
     """
     found = (_rounded(either, config) for either in text.split("|"))
     return next((size for size in found if size is not None), None)
@@ -36,14 +38,24 @@ def _product(text: str, config: ModelConfig) -> int | None:
 
 def _quotient(text: str, config: ModelConfig) -> int | None:
     first, *divisors = text.split("/")
-    size = int(first) if first.isdecimal() else config.number(first)
+    size = int(first) if first.isdecimal() else _number(first, config)
     for divisor in divisors:
         size = None if size is None else _divided(size, divisor, config)
     return size
 
 
+def _number(key: str, config: ModelConfig) -> int | None:
+    """Of a key, or of an item in a list: `key.0`."""
+    holder, _, index = key.rpartition(".")
+    if not index.isdecimal():
+        return config.number(key)
+    items = config.values.get(holder)
+    item = items[int(index)] if isinstance(items, list) and int(index) < len(items) else None
+    return item if type(item) is int else None
+
+
 def _divided(size: int, divisor: str, config: ModelConfig) -> int | None:
-    number = int(divisor) if divisor.isdecimal() else config.number(divisor)
+    number = int(divisor) if divisor.isdecimal() else _number(divisor, config)
     if number is not None:
         return size // number if number else None
     fraction = config.values.get(divisor)

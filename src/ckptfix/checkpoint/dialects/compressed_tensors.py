@@ -68,6 +68,8 @@ def scheme_of(weights: Mapping[str, Any], layout: object) -> str | None:
         layout: the format of the group, or of the whole file where the group has none.
     """
     bits, strategy = weights.get("num_bits"), weights.get("strategy")
+    if isinstance(bits, dict | list) or isinstance(strategy, dict | list):
+        return None
     if weights.get("type") == "float":
         if bits == 4 and weights.get("group_size") == 16:
             return "NVFP4_PACKED"

@@ -44,6 +44,9 @@ def arguments(value: object) -> dict[str, Any] | None:
     return made
 
 
+_SCALARS: Final = ("type", "num_bits", "strategy", "group_size", "dynamic", "actorder")
+
+
 def refusal(values: Mapping[str, Any]) -> str:
     """Why the library that both runtimes read arguments with refuses them; empty if it does not.
 
@@ -52,6 +55,9 @@ def refusal(values: Mapping[str, Any]) -> str:
     Args:
         values: as `arguments` returns them.
     """
+    for key in _SCALARS:
+        if isinstance(values[key], dict | list):
+            return f"has a list or an object as {key}"
     strategy, size, dynamic = values["strategy"], values["group_size"], values["dynamic"]
     block, order = values["block_structure"], values["actorder"]
     is_grouped = strategy in _GROUPED
@@ -64,6 +70,10 @@ def refusal(values: Mapping[str, Any]) -> str:
         (isinstance(size, int) and size < -1, f"group_size {size}"),
         (is_grouped != has_size, f"group_size {size} {with_}"),
         ((strategy == "block") != (block is not None), f"block_structure {block} {with_}"),
+        (
+            isinstance(block, list) and not all(type(size) is int for size in block),
+            "a block_structure of other things than whole numbers",
+        ),
         (order in ("group", "dynamic", True) and not is_grouped, f"actorder {order} {with_}"),
         (strategy == "token" and not dynamic, "static scales for tokens"),
         (bool(dynamic) and without_dynamic, f"dynamic scales {with_}"),

@@ -10,6 +10,11 @@ _OTHER_INPUTS_OF_FP4: Final = ("fp6_e3m2", "fp6_e2m3", "fp8_e4m3")
 """Those next to fp4 for which there is a layer, but a kernel on some devices only."""
 
 
+def word(value: object) -> object:
+    """A value that is compared with words: a list or an object is equal to none of them."""
+    return None if isinstance(value, dict | list) else value
+
+
 def require_layer(weight: Mapping[str, Any], inputs: object) -> None:
     """Check that there is a layer for weights and inputs that are quantized like that.
 

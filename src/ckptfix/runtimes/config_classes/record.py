@@ -8,7 +8,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ckptfix.checkpoint.model_config import DRAFT_KEYS, NESTED_CONFIGS, DraftLayers, ModelConfig
+from ckptfix.checkpoint.model_config import (
+    DRAFT_KEYS,
+    NESTED_CONFIGS,
+    THINKER,
+    DraftLayers,
+    ModelConfig,
+)
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.kinds import kind_of
 from ckptfix.runtimes.common.rows import known_row
@@ -19,7 +25,7 @@ from ckptfix.runtimes.config_classes.layer_lists import wrong_list
 from ckptfix.runtimes.config_classes.rope_settings import refused_rope
 from ckptfix.runtimes.facts import FACTS
 
-_LANGUAGE: Final = frozenset(key for key, _ in NESTED_CONFIGS)
+_LANGUAGE: Final = frozenset({THINKER, *(key for key, _ in NESTED_CONFIGS)})
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

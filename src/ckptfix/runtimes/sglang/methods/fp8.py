@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from ckptfix.runtimes.common.block_sizes import block_of
 from ckptfix.runtimes.common.methods import (
     Layer,
     LayerKind,
@@ -86,9 +87,7 @@ class Fp8(Struct, frozen=True):
         activations = require(found, "activation_scheme")
         if activations not in _SCHEMES:
             raise found.stop(" is not supported", "activation_scheme")
-        block = found.get("weight_block_size")
-        if block is not None and (not isinstance(block, list) or len(block) != 2):
-            raise found.stop(" does not have 2 dimensions", "weight_block_size")
+        block = block_of(found)
         if block is not None and activations != "dynamic":
             raise found.stop(
                 " sets blocks and static activations, which it does not support together"
@@ -101,7 +100,7 @@ class Fp8(Struct, frozen=True):
         ]
         fields = {
             "fp8": True,
-            "block": tuple(block) if block else None,
+            "block": block,
             "static": activations == "static",
         }
         return _Lookup(self.row, names, tuple(names.mapped(both)), Scheme(fields, found.place()))

@@ -6,6 +6,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ckptfix.runtimes.common.block_sizes import block_of
 from ckptfix.runtimes.common.methods import (
     Layer,
     LayerKind,
@@ -71,19 +72,16 @@ class Fp8(Struct, frozen=True):
         activations = require(found, "activation_scheme")
         if activations not in _SCHEMES:
             raise found.stop(" is not supported", "activation_scheme")
-        block = found.get("weight_block_size")
-        if block is not None:
-            if not isinstance(block, list) or len(block) != 2:
-                raise found.stop(" is not a pair", "weight_block_size")
-            if activations == "static":
-                problem = " sets blocks and static activations, which it does not support together"
-                raise found.stop(problem)
+        block = block_of(found)
+        if block is not None and activations == "static":
+            problem = " sets blocks and static activations, which it does not support together"
+            raise found.stop(problem)
         key = "ignored_layers" if found.get("ignored_layers") else "modules_to_not_convert"
         listed = names.mapped(strings(found, key))
         skipped = SkippedLayers(names, listed, "exact", self.row.listed_packed)
         store_dtype = found.get("store_dtype") if self.row.reads_store_dtype else None
         static = activations == "static"
-        fields = {"fp8": True, "block": tuple(block) if block else None, "static": static}
+        fields = {"fp8": True, "block": block, "static": static}
         return _Lookup(skipped, Scheme(fields, found.place()), store_dtype)
 
 

@@ -25,7 +25,7 @@ from ckptfix.runtimes.common.methods import (
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject, StopsError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
-from ckptfix.runtimes.common.quark import require_layer
+from ckptfix.runtimes.common.quark import require_layer, word
 from ckptfix.text import visible
 
 _Config = Mapping[str, Any]
@@ -191,9 +191,9 @@ class _Lookup(Struct, frozen=True):
         first = weight[0] if isinstance(weight, list) and weight else weight
         values = first if isinstance(first, dict) else {}
         fields = {
-            "weight": values.get("dtype"),
+            "weight": word(values.get("dtype")),
             "group_size": values.get("group_size"),
-            "qscheme": values.get("qscheme"),
+            "qscheme": word(values.get("qscheme")),
             "steps": len(weight) if isinstance(weight, list) else 1,
             "input": config.get("input_tensors"),
             "values": values,
