@@ -1,7 +1,7 @@
 """The recorded classes, by model_type."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -22,24 +22,10 @@ from ckptfix.runtimes.config_classes.class_record import ClassRecord
 from ckptfix.runtimes.config_classes.every_class import refused_anywhere
 from ckptfix.runtimes.config_classes.flat import flattened
 from ckptfix.runtimes.config_classes.layer_lists import wrong_list
+from ckptfix.runtimes.config_classes.recorded_file import recorded_file
 from ckptfix.runtimes.config_classes.rope_settings import refused_rope
-from ckptfix.runtimes.facts import FACTS
 
 _LANGUAGE: Final = frozenset({THINKER, *(key for key, _ in NESTED_CONFIGS)})
-
-
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    transformers: str
-    classes: dict[str, msgspec.Raw]
-    """By model_type, or by name where another class has that model_type. Read where a class is
-    asked for: there are hundreds. Null for one that cannot be built without a config."""
-    runtime: str = ""
-    source: str = ""
-    """Where facts come from that no tool recorded."""
-    layer_kinds: dict[str, frozenset[str]] = {}
-    """Key of a list with the kind of every layer -> the kinds that classes know."""
-    rope: dict[str, tuple[str, ...]] = {}
-    """Type of rotary settings -> keys without which they are refused."""
 
 
 _LAYERS: Final = "num_hidden_layers"
@@ -75,16 +61,17 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
 
     def refusals(self, values: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, str]]:
         """(Path of a value that it refuses, its kind or what it is), in nested configs too."""
-        for key, value in values.items():
-            kind = kind_of(value)
-            if kind in self._refused.get(key, ()):
-                yield (*path, key), kind
+        for class_ in (self, *self._around(values)):
+            for key, value in values.items():
+                kind = kind_of(value)
+                if kind in class_._refused.get(key, ()):  # noqa: SLF001 - of the same class
+                    yield (*path, key), kind
         for key in self.record.layer_lists:
-            known = _file(_library(self.row)).layer_kinds.get(key, ())
+            known = recorded_file(_library(self.row)).layer_kinds.get(key, ())
             if what := wrong_list(values.get(key), known, self._lengths(values)):
                 yield (*path, key), what
         if self.record.checks_rope:
-            rope = _file(_library(self.row)).rope
+            rope = recorded_file(_library(self.row)).rope
             found = refused_rope(values, rope, self._refused)
             yield from (((*path, *place), what) for place, what in found)
         yield from (((*path, key), what) for key, what in refused_anywhere(values))
@@ -109,6 +96,11 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
                 found = _class_of(self.row, self.record.type_of(key, inner))
                 if found is not None:
                     yield key, found
+
+    def _around(self, values: Mapping[str, Any]) -> Iterator["ConfigClass"]:
+        """Classes of configs within it that read the values around them, as these are missing."""
+        inner = (self.within(key) for key in self.record.from_around if values.get(key) is None)
+        yield from filter(None, inner)
 
     def within(self, key: str) -> "ConfigClass | None":
         """The class that reads a config within it by default."""
@@ -262,7 +254,7 @@ def library_nested(
     row = known_row(version, rows)
     newest = row or (rows[-1] if rows else None)
     if newest is None or any(
-        model_type in _file(file).classes for file in (newest.written, newest.own) if file
+        model_type in recorded_file(file).classes for file in (newest.written, newest.own) if file
     ):
         return None
     known = _class_of(newest, model_type)
@@ -283,7 +275,9 @@ def _class_of(row: ConfigClassesRow, name: object) -> ConfigClass | None:
 
 def _record_of(row: ConfigClassesRow, name: str) -> ClassRecord | None:
     files = (*filter(None, (row.written, row.own)), _library(row))
-    recorded = next((known for file in files if (known := _file(file).classes.get(name))), None)
+    recorded = next(
+        (known for file in files if (known := recorded_file(file).classes.get(name))), None
+    )
     return msgspec.json.decode(recorded, type=ClassRecord | None) if recorded else None
 
 
@@ -292,9 +286,3 @@ _made: Final[dict[tuple[int, str], ConfigClass | None]] = {}
 
 def _library(row: ConfigClassesRow) -> str:
     return f"transformers-{row.transformers}"
-
-
-@cache
-def _file(name: str) -> _File:
-    path = FACTS / "config_classes" / f"{name}.json"
-    return msgspec.json.decode(path.read_bytes(), type=_File)
