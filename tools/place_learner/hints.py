@@ -74,7 +74,8 @@ def hinted(architecture: str, config: Config) -> Config:
                 part["num_nextn_predict_layers"] = 1  # its target may have none
     for key, value in _NEEDED.get(architecture, {}).items():
         part, _, last = key.rpartition(".")
-        for values in [config[part]] if part else [config, *_languages(config)]:
+        holders = [config.get(part)] if part else [config, *_languages(config)]
+        for values in filter(None, holders):
             values[last] = value
     found = _PUBLISHED.get(architecture, {})
     return with_values(config, {tuple(path.split(".")): value for path, value in found.items()})
