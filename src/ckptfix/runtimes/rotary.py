@@ -169,7 +169,7 @@ class Rotary(Struct, frozen=True, eq=False):
         ):
             if name not in settings:
                 return (key, name), "missing"
-        numbers = self.file.numbers[type_]
+        numbers = (_THETA, *self.file.numbers[type_])
         kinds = ((name, kind_of(settings.get(name, ABSENT))) for name in numbers)
         wrong = (((key, name), kind) for name, kind in kinds if kind not in (*_NUMBERS, "missing"))
         ranges = (((key, name), what) for name, what in self._out_of_range(settings, type_))
@@ -178,7 +178,10 @@ class Rotary(Struct, frozen=True, eq=False):
 
     def _sections(self, values: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:
         given = settings.get(_SECTIONS)
-        if not given or not isinstance(given, list):
+        if not given:
+            return
+        if not isinstance(given, list):
+            yield kind_of(given)
             return
         if self.file.three_sections and len(given) != 3:
             yield f"a list of {len(given)}, and it takes three"

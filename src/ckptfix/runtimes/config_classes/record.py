@@ -61,19 +61,13 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
 
     def refusals(self, values: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, str]]:
         """(Path of a value that it refuses, its kind or what it is), in nested configs too."""
-        for class_ in (self, *self._around(values)):
-            for key, value in values.items():
-                kind = kind_of(value)
-                if kind in class_._refused.get(key, ()):  # noqa: SLF001 - of the same class
-                    yield (*path, key), kind
+        yield from self._refused_values(values, path)
+        for class_ in self._around(values):
+            yield from class_._refused_values(values, path)  # noqa: SLF001 - of the same class
         for key in self.record.layer_lists:
             known = recorded_file(_library(self.row)).layer_kinds.get(key, ())
             if what := wrong_list(values.get(key), known, self._lengths(values)):
                 yield (*path, key), what
-        if self.record.checks_rope:
-            rope = recorded_file(_library(self.row)).rope
-            found = refused_rope(values, rope, self._refused)
-            yield from (((*path, *place), what) for place, what in found)
         yield from (((*path, key), what) for key, what in refused_anywhere(values))
         for key, what in self.record.untyped(values):
             yield (*path, key, "model_type"), what
@@ -96,6 +90,17 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
                 found = _class_of(self.row, self.record.type_of(key, inner))
                 if found is not None:
                     yield key, found
+
+    def _refused_values(self, values: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, str]]:
+        """Of its own keys, and of rotary settings."""
+        for key, value in values.items():
+            kind = kind_of(value)
+            if kind in self._refused.get(key, ()):
+                yield (*path, key), kind
+        if self.record.checks_rope:
+            rope = recorded_file(_library(self.row)).rope
+            found = refused_rope(values, rope, self._refused)
+            yield from (((*path, *place), what) for place, what in found)
 
     def _around(self, values: Mapping[str, Any]) -> Iterator["ConfigClass"]:
         """Classes of configs within it that read the values around them, as these are missing."""
