@@ -75,3 +75,19 @@ def test_it_says_which_is_filled_up(copy_of: CopyOf) -> None:
         "fills it up with zeros: model.layers.0.self_attn.o_proj is 64 x 32, but config.json "
         "implies 64 x 64"
     )
+
+
+def test_packed_codes_of_which_the_scale_is_missing_are_no_matrix_of_another_size(
+    copy_of: CopyOf,
+) -> None:
+    directory = copy_of("llama-nvfp4-awq")
+    shard = directory / "model.safetensors"
+    data = shard.read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    header.pop("__metadata__", None)
+    scale = "model.layers.0.mlp.down_proj.weight_scale"
+    shapes = {n: (e["dtype"], tuple(e["shape"])) for n, e in header.items() if n != scale}
+    shard.write_bytes(safetensors_bytes(shapes))
+    result = ckptfix.check(directory, runtimes=NEWEST)
+    assert result.loads == "no"
+    assert "implies" not in " ".join(finding.message for finding in result.findings)

@@ -139,6 +139,8 @@ def stored_shape(tree: Tree, module: Module) -> tuple[int, ...] | None:
     if weight is None or _is_packed(tree, weight):
         return None
     stored = tree.checkpoint.formats[module.name]
+    if stored.problem and weight.dtype not in _UNPACKED:
+        return None  # codes of a format that is not known: the tensors are reported
     if is_inputs_first(stored):  # sizes of banks are listed as they are stored
         experts, out, columns = stored.logical_shape
         return experts, columns, out
