@@ -6,31 +6,35 @@ that the checkpoint stores are multiplied with zeros; an MLP that is short in al
 computes what it did.
 """
 
-import json
 from pathlib import Path
 
 import pytest
 
 import ckptfix
-from tests.builders import safetensors_bytes
+from tests.builders import Shapes, safetensors_bytes
 from tests.conftest import CopyOf
+from truth_loop.case import read_header
 
 NEWEST = ("vllm==0.33.0", "sglang==0.5.23")
 STOPS, WRONG, YES = "stops", "wrong", "yes"
 SHORT_MLP = {"gate_proj": (0, 0.5), "up_proj": (0, 0.5), "down_proj": (1, 0.5)}
 
 
+def stored_shapes(shard: Path) -> Shapes:
+    """What a shard file stores, as `safetensors_bytes` takes it."""
+    return {n: (e["dtype"], tuple(e["shape"])) for n, e in read_header(shard).items()}
+
+
 def resize(directory: Path, changes: dict[str, tuple[int, float]]) -> None:
     """Change a dimension of projections of the first layer: name -> its number and a factor."""
     shard = directory / "model.safetensors"
-    data = shard.read_bytes()
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    header.pop("__metadata__", None)
-    shapes = {name: (entry["dtype"], list(entry["shape"])) for name, entry in header.items()}
+    shapes = stored_shapes(shard)
     for projection, (axis, factor) in changes.items():
         [name] = [n for n in shapes if "layers.0." in n and n.endswith(f".{projection}.weight")]
-        shapes[name][1][axis] = int(shapes[name][1][axis] * factor)
-    shard.write_bytes(safetensors_bytes({n: (d, tuple(shape)) for n, (d, shape) in shapes.items()}))
+        dtype, shape = shapes[name]
+        new = int(shape[axis] * factor)
+        shapes[name] = dtype, (*shape[:axis], new, *shape[axis + 1 :])
+    shard.write_bytes(safetensors_bytes(shapes))
 
 
 def effects(directory: Path) -> tuple[str, ...]:
@@ -82,11 +86,8 @@ def test_packed_codes_of_which_the_scale_is_missing_are_no_matrix_of_another_siz
 ) -> None:
     directory = copy_of("llama-nvfp4-awq")
     shard = directory / "model.safetensors"
-    data = shard.read_bytes()
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    header.pop("__metadata__", None)
-    scale = "model.layers.0.mlp.down_proj.weight_scale"
-    shapes = {n: (e["dtype"], tuple(e["shape"])) for n, e in header.items() if n != scale}
+    shapes = stored_shapes(shard)
+    del shapes["model.layers.0.mlp.down_proj.weight_scale"]
     shard.write_bytes(safetensors_bytes(shapes))
     result = ckptfix.check(directory, runtimes=NEWEST)
     assert result.loads == "no"

@@ -12,7 +12,6 @@ from place_learner import hints, provenance, stored_drafts, tables, variants
 
 LAYER = "model.layers.0"
 DOWN = f"{LAYER}.kv_down"
-PART = "text_config.num_mtp_layers"
 
 
 def run(asked: str, variant: str = "", value: object = None) -> dict[str, Any]:

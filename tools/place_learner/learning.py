@@ -22,7 +22,6 @@ from place_learner import (
     variants,
 )
 from place_learner.configs import Candidate
-from place_learner.spellings import best_spelling
 from place_learner.tables import is_whole
 from place_learner.variants import Config
 from runtime_probe import built as built_models
@@ -148,7 +147,8 @@ def _skips_drafts(
     runtime: Any, architecture: str, config: Config, run: dict[str, Any], stored: dict[str, Tensors]
 ) -> str:
     """The key that counts draft layers, if the class passes over them; empty if not known."""
-    draft, best = drafts.stored_with(architecture, runtime.architectures()), best_spelling(run)
+    draft = drafts.stored_with(architecture, runtime.architectures())
+    best = spellings.best_spelling(run)
     if not draft or not best:
         return ""
     key, declared = stored_drafts.declared(config)
@@ -156,7 +156,7 @@ def _skips_drafts(
     try:
         made = repair.build(runtime, copy.deepcopy(declared), draft, runtime.config_extra, notes)
         other, of_draft = ask_and_load(runtime, draft, made, declared, notes)
-        layers = of_draft[best_spelling(other)]
+        layers = of_draft[spellings.best_spelling(other)]
         base = run["loads"][best]
         args = runtime, architecture, declared, base, stored[best], layers
         return key if stored_drafts.skipped(*args) else ""
@@ -168,7 +168,7 @@ def _passes(
     runtime: Any, architecture: str, config: Config, run: dict[str, Any], stored: dict[str, Tensors]
 ) -> list[dict[str, Any]]:
     """What a model does with quantized tensors; nothing where no spelling loads whole."""
-    best = best_spelling(run)
+    best = spellings.best_spelling(run)
     if not best:
         return []
     base = {"modules": run["modules"], "load": run["loads"][best]}

@@ -4,7 +4,6 @@ A config that the learner built a class with gets one and three blocks more in e
 A list of stored names that grows by as many, and is as long as the number says, follows it.
 """
 
-import copy
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from place_learner.masks import mask
 from place_learner.settings import build_plain, completed
 from place_learner.settings_values import Path_, values_in
 from place_learner.size_loads import best, left_by
-from place_learner.variants import LAYER_COUNT, Config
+from place_learner.variants import LAYER_COUNT, Config, with_values
 
 _LANGUAGE: Final = frozenset({"text_config", "llm_config", "language_config", "decoder"})
 """Layers of a language model have kinds, and are judged by what is known of it."""
@@ -50,7 +49,9 @@ def learn(runtime: Any, known: Mapping[str, Any]) -> dict[str, Any]:
     for path, number in _numbers(config):
         try:
             more = {
-                n: forks.apart(partial(_more, runtime, architecture, config, path, number + n))
+                n: forks.apart(
+                    partial(_stored, runtime, architecture, with_values(config, {path: number + n}))
+                )
                 for n in _MORE
             }
         except RuntimeError as error:
@@ -73,17 +74,6 @@ def _numbers(config: Config) -> Iterator[tuple[Path_, int]]:
         of_part = len(path) > 1 and _LANGUAGE.isdisjoint(path) and path[:-1] != _WITHIN
         if of_part and type(value) is int and value > 0 and LAYER_COUNT.search(path[-1]):
             yield path, value
-
-
-def _more(
-    runtime: Any, architecture: str, config: Config, path: Path_, number: int
-) -> dict[str, Any]:
-    changed = copy.deepcopy(config)
-    holder = changed
-    for key in path[:-1]:
-        holder = holder[key]
-    holder[path[-1]] = number
-    return _stored(runtime, architecture, changed)
 
 
 def _stored(runtime: Any, architecture: str, config: Config) -> dict[str, Any]:

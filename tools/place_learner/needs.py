@@ -1,10 +1,11 @@
 """Keys of config.json without which a class reads no value, or another than it was learned with."""
 
-import copy
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from place_learner.settings import loaded
+from place_learner.settings_proof import put
+from place_learner.settings_values import ABSENT, Path_
 from place_learner.variants import Config
 
 _ELSEWHERE: Final = ("tie_word_embeddings", "model_type")
@@ -50,27 +51,16 @@ def of_other_default(runtime: Any, config: Config, tried: Iterable[str]) -> list
         config: a published one.
         tried: paths joined by dots, whose values make a difference.
     """
+    split = {name: tuple(name.split(".")) for name in tried if not name.endswith(_ELSEWHERE)}
     return sorted(
-        path
-        for path in tried
-        if not path.endswith(_ELSEWHERE) and _default(runtime, config, path) != _read(config, path)
+        name
+        for name, path in split.items()
+        if _read(loaded(runtime, put(config, path, ABSENT)), path) != _read(config, path)
     )
 
 
-def _default(runtime: Any, config: Config, path: str) -> Any:
-    *within, key = path.split(".")
-    without = copy.deepcopy(config)
-    _read_all(without, within).pop(key, None)
-    return _read(loaded(runtime, without), path)
-
-
-def _read(values: Any, path: str) -> Any:
-    *within, key = path.split(".")
-    holder = _read_all(values, within)
-    return holder.get(key) if isinstance(holder, dict) else getattr(holder, key, None)
-
-
-def _read_all(values: Any, path: Iterable[str]) -> Any:
+def _read(values: Any, path: Path_) -> Any:
+    """The value at a path of a config, or of the object that a class makes of it."""
     for key in path:
         values = values.get(key) if isinstance(values, dict) else getattr(values, key, None)
     return values

@@ -26,8 +26,6 @@ from ckptfix.runtimes.config_classes.recorded_file import recorded_file
 from ckptfix.runtimes.config_classes.rope_settings import refused_rope
 
 _LANGUAGE: Final = frozenset({THINKER, *(key for key, _ in NESTED_CONFIGS)})
-
-
 _LAYERS: Final = "num_hidden_layers"
 _DRAFTS: Final = "num_nextn_predict_layers"
 
@@ -61,8 +59,7 @@ class ConfigClass(Struct, frozen=True, eq=False, dict=True):
 
     def refusals(self, values: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, str]]:
         """(Path of a value that it refuses, its kind or what it is), in nested configs too."""
-        yield from self._refused_values(values, path)
-        for class_ in self._around(values):
+        for class_ in (self, *self._around(values)):
             yield from class_._refused_values(values, path)  # noqa: SLF001 - of the same class
         for key in self.record.layer_lists:
             known = recorded_file(_library(self.row)).layer_kinds.get(key, ())

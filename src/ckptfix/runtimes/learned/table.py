@@ -188,7 +188,7 @@ class Table(Struct, frozen=True, dict=True):
     def _value(self, key: str, config: Mapping[str, Any]) -> object:
         """From config.json, otherwise the default with which the class was learned."""
         *within, last = key.split(".")
-        values = find_at(config, tuple(within)) if within else config
+        values = find_at(config, within)
         default = self.record.values.get(key)
         return values.get(last, default) if isinstance(values, Mapping) else default
 
