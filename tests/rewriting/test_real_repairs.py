@@ -73,6 +73,31 @@ def test_every_group_size_of_a_file_is_repaired(
     assert "nothing to rename" in again.stdout
 
 
+@pytest.mark.parametrize("inputs", [{}, {"input_activations": None}])
+def test_inputs_that_config_groups_leave_out_are_declared_again(
+    tmp_path: Path, call: Call, inputs: dict[str, None]
+) -> None:
+    group = {**inputs, "weights": {**GROUP, "group_size": 16}, "targets": ["Linear"]}
+    quantization = {
+        "quant_method": "modelopt",
+        "quant_algo": "NVFP4",
+        "config_groups": {"group_0": group},
+        "ignore": ["lm_head"],
+    }
+    tensors = whole_llama() | tensors_of(nvfp4=[*ATTENTION, *MLP])
+    made = write_checkpoint(tmp_path / "c", tensors, quantization, extra_config=LLAMA_CONFIG)
+    newest = ["--runtime", "vllm==0.33.0"]
+    before = call("check", made, *newest)
+    assert before.returncode == 1
+    assert "no, loads and computes with the wrong weights" in before.stdout
+    assert "config.json declares NVFP4 without input_activations" in before.stdout
+    assert call("check", made, "--runtime", "vllm==0.28.0").returncode == 0
+    assert call("rewrite", made, "--from-tensors").returncode == 0
+    assert config_of(made)["config_groups"]["group_0"]["input_activations"]["num_bits"] == 4
+    assert call("check", made, *newest).returncode == 0
+    assert "nothing to rename" in call("rewrite", made, "--from-tensors").stdout
+
+
 def test_a_group_size_above_the_map_follows_the_layers(tmp_path: Path, call: Call) -> None:
     layers = dict.fromkeys(ATTENTION, "FP8") | dict.fromkeys(MLP, "NVFP4")
     quantization = mixed(layers, quant_method="modelopt", group_size=32)

@@ -9,6 +9,7 @@ from ckptfix.checkpoint.checkpoint import Checkpoint
 from ckptfix.runtimes.common.bound import BoundMetadata, Resolution
 from ckptfix.runtimes.common.counting import Names, rules_that_count
 from ckptfix.runtimes.common.effective import EffectiveMetadata
+from ckptfix.runtimes.common.layer_maps import NVFP4_ALGOS
 from ckptfix.runtimes.common.lookup_rules import LookupRules
 from ckptfix.runtimes.fitting import Layer, group_error, misfit
 from ckptfix.runtimes.interface import Runtime
@@ -136,7 +137,7 @@ class ModuleJudge(Struct, frozen=True, dict=True):
             reason = "its members are stored differently"
         elif not reason or (reason == _NOT_EXCLUDED and UNQUANTIZED not in compared.labels):
             # To exclude a quantized module would not help it.
-            reason = f"{self.metadata.file} declares {resolved}"
+            reason = f"{self.metadata.file} declares {self.metadata.declared or resolved}"
         return ModuleVerdict.of(
             module,
             labels=compared.labels,
@@ -167,7 +168,8 @@ class ModuleJudge(Struct, frozen=True, dict=True):
             wanted = None if resolved in (UNQUANTIZED, "error") else resolved
             labels = sorted({formats[member].label(wanted) for member in module.members})
             agrees = len(labels) == 1 and labels[0].upper() == resolved.upper()
-            fits = not (agrees and self._misfit(module, resolved))
+            near = agrees or NVFP4_ALGOS.issuperset((*labels, resolved))
+            fits = not (near and self._misfit(module, resolved))
             likely = [formats[member].likely_label for member in module.members]
             effect = self._effect(likely, resolved, misfits=not fits)
             if agrees and wanted and self.checkpoint.table.names_only:
@@ -176,7 +178,13 @@ class ModuleJudge(Struct, frozen=True, dict=True):
         return known
 
     def _effect(self, labels: list[str], resolved: str, *, misfits: bool) -> Effect:
-        """A scale without a tensor stays uninitialised; some releases drop stray tensors."""
+        """A scale without a tensor stays uninitialised; some releases drop stray tensors.
+
+        Layers of W4A16_NVFP4 have an input_scale, too, and drop it: vLLM 0.22.0 to 0.33.0 and
+        SGLang 0.5.15 to 0.5.23, .../quantization/{modelopt,modelopt_quant}.py.
+        """
+        if not misfits and NVFP4_ALGOS.issuperset((*labels, resolved)):
+            return Effect.WRONG_WEIGHTS
         unquantized = all(label == UNQUANTIZED for label in labels)
         if resolved == "FP8" and (misfits or unquantized):
             return Effect.WRONG_WEIGHTS

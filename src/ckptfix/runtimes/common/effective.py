@@ -35,6 +35,8 @@ class EffectiveMetadata(Struct, frozen=True):
     """The attention layers are built with scales for a quantized KV cache."""
     experts: Experts | None = None
     """None: they are built like all other modules."""
+    declared: str = ""
+    """What the metadata declares instead of `quant_algo`, where the release reads it as that."""
     ignored: str = ""
     """Why the release does not read the metadata at all; empty when it does."""
 

@@ -212,13 +212,14 @@ def _from_config(
     if lacking:
         raise fields.stop(f" has no {' and no '.join(lacking)}")
     entries: tuple[Statement, ...] = ()
+    declared = ""
     if method == "modelopt_mixed":
         entries = mixed_entries(files, fields, one_block_size=reading.one_block_size)
         algo = "MIXED_PRECISION"
         if group_size is None:
             group_size = first_group_size(fields, entries)
     elif algo == "NVFP4" and reading.weight_only_by_activations and _weight_only(found):
-        algo = "W4A16_NVFP4"
+        algo, declared = "W4A16_NVFP4", "NVFP4 without input_activations"
     return EffectiveMetadata(
         fields.file,
         fields.path,
@@ -227,6 +228,7 @@ def _from_config(
         files.excludes(fields, listed),
         DEFAULT_GROUP_SIZE if group_size is None else group_size,
         kv_cache,
+        declared=declared,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from ckptfix.checkpoint.dialects.changes import Changes
 from ckptfix.checkpoint.dialects.interface import Stored
-from ckptfix.checkpoint.dialects.modelopt.reader import GROUPS, TARGETS
+from ckptfix.checkpoint.dialects.modelopt.reader import GROUPS, INPUTS, TARGETS
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
 from ckptfix.checkpoint.formats.layers import StoredLayer
 from ckptfix.checkpoint.formats.table import format_named
@@ -28,7 +28,7 @@ def config_group(layer: StoredLayer, targets: list[str]) -> dict[str, object] | 
     spec: dict[str, object] = {"dynamic": False, "num_bits": codes.bits, "type": codes.kind}
     if layer.group_size is not None:
         spec["group_size"] = layer.group_size
-    activations = {} if row.inputs.is_unquantized else {"input_activations": dict(spec)}
+    activations = {} if row.inputs.is_unquantized else {INPUTS: dict(spec)}
     return {**activations, "weights": spec, TARGETS: targets}
 
 

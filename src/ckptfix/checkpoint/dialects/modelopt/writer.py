@@ -19,6 +19,7 @@ from ckptfix.checkpoint.dialects.modelopt.reader import (
     ENTRIES,
     FLAT_EXCLUDES,
     GROUPS,
+    INPUTS,
     NESTED,
     WRAPPED_EXCLUDES,
 )
@@ -32,6 +33,10 @@ _FOR_CACHE_ALONE: Final = StoredLayer("FP8", None)
 _NEEDS_FIELDS: Final = "NVFP4"
 """vLLM 0.33.0 stops when hf_quant_config.json lacks a field of an algorithm with this in its name
 (vllm/model_executor/layers/quantization/modelopt.py, `ModelOptNvFp4Config._from_config`)."""
+
+_READ_BY_INPUTS: Final = "NVFP4"
+"""vLLM 0.29.0 and later reads it as W4A16_NVFP4 where no config group has input_activations (the
+same file, `from_config`)."""
 
 
 class ModelOptWriter:
@@ -144,11 +149,13 @@ def _rebuild_sizes(
                     changes.set((*root, key), usual)
         return
     stays = (metadata.quant_algo or "").lower() == layer.quant_algo.lower()
-    declared = _sizes_in(value.get(GROUPS))
+    groups = value.get(GROUPS)
+    declared = _sizes_in(groups)
     if "group_size" in value and (layer.group_size is not None or not stays):
         changes.set((*root, "group_size"), layer.group_size)
         declared.add(layer.group_size)
     group = config_group(layer, ["Linear"])
+    stays = stays and not (layer.quant_algo == _READ_BY_INPUTS and _is_weight_only(groups))
     if stays and (group is None or layer.group_size is None or declared == {layer.group_size}):
         return
     if group is not None:
@@ -177,6 +184,14 @@ def _sizes_in(groups: object) -> set[object]:
     specs = groups.values() if isinstance(groups, Mapping) else ()
     weights = [spec.get("weights") for spec in specs if isinstance(spec, Mapping)]
     return {spec.get("group_size") for spec in weights if isinstance(spec, Mapping)}
+
+
+def _is_weight_only(groups: object) -> bool:
+    """True for config_groups none of which quantizes inputs."""
+    found = list(groups.values()) if isinstance(groups, Mapping) else []
+    return bool(found) and not any(
+        isinstance(group, Mapping) and group.get(INPUTS) is not None for group in found
+    )
 
 
 def _rebuild_common(
