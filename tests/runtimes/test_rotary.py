@@ -85,7 +85,7 @@ def test_a_config_class_may_put_another_type(runtime: str) -> None:
 
 
 def test_other_classes_and_releases_were_not_read() -> None:
-    other = rotary_for("vllm", "0.33.0", "DeepseekV3ForCausalLM")
+    other = rotary_for("vllm", "0.33.0", "Zamba2ForCausalLM")
     assert other is not None
     assert other.stop({"rope_parameters": {"rope_type": "made up"}}) is None
     assert rotary_for("vllm", "0.32.0", "LlamaForCausalLM") is None
@@ -113,6 +113,39 @@ def test_two_types_that_differ_stop_every_class_of_vllm(
     assert rotary.stop(config) == ((where, "other than rope_type") if stops else None)
     within = rotary.stop({"vision_config": config})
     assert within == ((("vision_config", *where), "other than rope_type") if stops else None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "stops"),
+    [
+        ({"rope_type": "default"}, None),
+        ({"rope_type": "made up"}, ("factor", "missing")),
+        ({"rope_type": None, "factor": 2}, ("original_max_position_embeddings", "missing")),
+        ({"type": "yarn", "factor": 2.0}, None),  # transformers adds the other one
+        ({"type": "linear", "factor": 2.0}, ("original_max_position_embeddings", "missing")),
+        ({"type": "yarn", "factor": "2"}, ("factor", "string")),
+        ({"rope_type": "default", "rope_theta": None}, ("rope_theta", "null")),
+        (
+            {"rope_type": "default", "mrope_section": [8, 12]},
+            ("mrope_section", "[8, 12], and half of the rotary dimensions are 16"),
+        ),
+    ],
+)
+def test_deepseek_makes_one_type_of_every_other(
+    settings: dict[str, object], stops: tuple[str, str] | None
+) -> None:
+    config = {"qk_rope_head_dim": 32, "head_dim": 192, "rope_scaling": settings}
+    found = known("vllm", "DeepseekV3ForCausalLM").stop(config)
+    assert found == (stops and (("rope_scaling", stops[0]), stops[1]))
+
+
+@pytest.mark.parametrize("type_", ["default", "made up", None])
+def test_deepseek_in_sglang_needs_no_number_for_it(type_: str | None) -> None:
+    rotary = known("sglang", "DeepseekV3ForCausalLM")
+    settings = {"rope_type": type_, "mrope_section": [8, 12]}
+    assert rotary.stop({"rope_scaling": settings}) is None
+    wrong = {"rope_scaling": settings | {"factor": "2"}}
+    assert rotary.stop(wrong) == (("rope_scaling", "factor"), "string")
 
 
 def test_of_the_two_types_sglang_reads_one() -> None:

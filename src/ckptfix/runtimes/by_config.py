@@ -79,13 +79,14 @@ class ByConfig(Struct, frozen=True, eq=False):
                 return spec.key, given // spec.for_each
         return None
 
-    @property
-    def lists(self) -> Lists | None:
-        """How long lists are; None if nothing is written of that."""
-        if not self.tables.lists:
+    def lists(self, flat: Mapping[str, Any]) -> Lists | None:
+        """How long lists are with a config; None if nothing is written of that."""
+        held = [spec for spec in self.tables.lists if spec.holds(flat)]
+        if not held:
             return None
-        counts = {spec.count: spec.names for spec in self.tables.lists}
-        return Lists(ListsRecord(self.tables.lists[0].source, {}, counts))
+        counts = {spec.count: spec.names for spec in held}
+        unread = {name: spec.unread for spec in held for name in spec.names if spec.unread}
+        return Lists(ListsRecord(held[0].source, {}, counts, unread=unread))
 
 
 _EVERY: Final = "*"
@@ -107,7 +108,7 @@ def by_config(runtime: str, version: str, architecture: str) -> ByConfig | None:
         )
 
     found = ByConfigFile(
-        own(file.stops),
+        tuple(part for spec in own(file.stops) for part in spec.apart()),
         own(file.metadata),
         own(file.sizes),
         own(file.modules),

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from ckptfix.checkpoint.dialects.statements import find_at
 from ckptfix.runtimes.common.kinds import ABSENT, kind_of
@@ -72,6 +73,8 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class StopsSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One `[[stops]]` table: values with which the class cannot be built."""
 
+    each: bool = False
+    """Every key of these is enough by itself: absent, missing, null, below and kinds."""
     shorter: tuple[str, str] | None = None
     """Path of a list that has fewer items than the number at the second path says."""
 
@@ -93,6 +96,18 @@ class StopsSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
             and all(kind_at(values, path) in kinds for path, kinds in self.kinds.items())
             and (self.shorter is None or self._is_shorter(flat))
         )
+
+    def apart(self) -> "Iterator[StopsSpec]":
+        """The tables that it stands for, one for every key that is enough by itself."""
+        if not self.each:
+            yield self
+            return
+        bare = replace(self, each=False, absent=(), missing=(), null=(), below={}, kinds={})
+        yield from (replace(bare, absent=(path,)) for path in self.absent)
+        yield from (replace(bare, missing=(path,)) for path in self.missing)
+        yield from (replace(bare, null=(path,)) for path in self.null)
+        yield from (replace(bare, below={path: limit}) for path, limit in self.below.items())
+        yield from (replace(bare, kinds={path: kinds}) for path, kinds in self.kinds.items())
 
     def _is_shorter(self, flat: Mapping[str, Any]) -> bool:
         items, number = (flat.get(path) for path in self.shorter or ())
@@ -157,6 +172,8 @@ class ListsSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
     count: str
     """Path of that number."""
     names: tuple[str, ...]
+    unread: int = 0
+    """So many blocks at the end are not built. Then the loader passes over all that are not."""
 
 
 class CountsSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):

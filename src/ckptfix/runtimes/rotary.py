@@ -69,6 +69,12 @@ class RotaryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     its `model_type` is null, and every one if that is something else than a string."""
     made_default: dict[str, tuple[str, ...]] = {}
     """Class -> types for which its config class puts `default`."""
+    every_type: dict[str, tuple[str, ...]] = {}
+    """Type -> classes that make it of every type that is given, but `default`."""
+    default_too: bool = False
+    """They make it of `default`, too."""
+    filled: dict[str, tuple[str, ...]] = {}
+    """Key -> types that are given for which a config class puts it in where it is missing."""
     default_if_null: tuple[str, ...] = ()
     """Classes that take a type of null for that."""
     all_in_one: tuple[str, ...] = ()
@@ -160,25 +166,40 @@ class Rotary(Struct, frozen=True, eq=False):
         is_null = given is None and self.architecture in self.file.default_if_null
         if is_null or given in made_default:
             given = "default"
-        type_ = self.file.renamed.get(given, given) if isinstance(given, str) else None
+        type_ = self._made_of(given)
         if type_ is None or type_ not in self._types:
             return (key, spelled), kind_of(given)
-        own = self.file.needs_of.get(self.architecture, {})
-        for name in chain.from_iterable(
-            needs.get(known, ()) for needs in (self.file.needs, own) for known in (given, type_)
-        ):
-            if name not in settings:
-                return (key, name), "missing"
+        missing = (name for name in self._needs(given, type_) if name not in settings)
+        if name := next(missing, ""):
+            return (key, name), "missing"
         numbers = (_THETA, *self.file.numbers[type_])
         kinds = ((name, kind_of(settings.get(name, ABSENT))) for name in numbers)
         wrong = (((key, name), kind) for name, kind in kinds if kind not in (*_NUMBERS, "missing"))
         ranges = (((key, name), what) for name, what in self._out_of_range(settings, type_))
-        sections = (((key, _SECTIONS), what) for what in self._sections(values, settings))
+        sections = (((key, _SECTIONS), what) for what in self._sections(values, settings, type_))
         return next(wrong, None) or next(ranges, None) or next(sections, None)
 
-    def _sections(self, values: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:
+    def _made_of(self, given: object) -> str | None:
+        """The type that the class makes of the one that is given; None of what names none."""
+        made = (t for t, classes in self.file.every_type.items() if self.architecture in classes)
+        made_of_all = next(made, None)
+        if made_of_all and (given is None or isinstance(given, str)):
+            return made_of_all if given != "default" or self.file.default_too else "default"
+        return self.file.renamed.get(given, given) if isinstance(given, str) else None
+
+    def _needs(self, given: object, type_: str) -> Iterator[str]:
+        """Keys that the class cannot do without."""
+        for needs in (self.file.needs, self.file.needs_of.get(self.architecture, {})):
+            yield from needs.get(str(given), ())
+            yield from (
+                key for key in needs.get(type_, ()) if given not in self.file.filled.get(key, ())
+            )
+
+    def _sections(
+        self, values: Mapping[str, Any], settings: Mapping[str, Any], type_: str
+    ) -> Iterator[str]:
         given = settings.get(_SECTIONS)
-        if not given:
+        if not given or type_ in self.file.every_type:
             return
         if not isinstance(given, list):
             yield kind_of(given)
@@ -267,7 +288,7 @@ def _rotary_dimensions(values: Mapping[str, Any]) -> int | None:
         values: of a language model's config, with its rotary settings.
     """
     hidden, heads = values.get("hidden_size"), values.get("num_attention_heads")
-    head = values.get("head_dim")
+    head = values.get("qk_rope_head_dim", values.get("head_dim"))
     if head is None and type(hidden) is int and type(heads) is int and heads:
         head = hidden // heads
     factor = values.get("partial_rotary_factor", 1.0)

@@ -32,6 +32,8 @@ class ListsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     long."""
     differ: tuple[str, ...] = ()
     """Those whose items are not all of the same kind."""
+    unread: dict[str, int] = {}
+    """Those whose last items are not built, and how many; it passes over all that are not built."""
     of_library: bool = False
     """The config is the default of its class, so its types also hold where they are missing."""
 
@@ -43,6 +45,8 @@ class Counted(Struct, frozen=True):
     path: str
     number: int
     """The value of the number at that path, or its default; of a list, how many items it has."""
+    unread: int
+    """So many at the end are not built; more than 0 if it passes over what it does not build."""
     same: bool
     """All items have the same modules."""
     items: Mapping[int, Mapping[str, str]]
@@ -81,7 +85,8 @@ class Lists(Struct, frozen=True, eq=False):
             given = flat.get(path)
             number = len(given) if isinstance(given, list) else given
             if name in stored and isinstance(number, int):
-                yield Counted(name, path, int(number), name not in record.differ, stored[name])
+                unread, same = record.unread.get(name, 0), name not in record.differ
+                yield Counted(name, path, int(number), unread, same, stored[name])
 
     def _has(self, flat: Mapping[str, Any], path: str, type_: str) -> bool:
         given = flat.get(path)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from ckptfix.runtimes.config_classes import values_by_path
 from ckptfix.runtimes.learned.lists import Counted
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.tree import Tree
@@ -16,10 +17,12 @@ def list_reasons(tree: Tree) -> Iterator[Reason]:
     values, written = tree.checkpoint.config_values, tree.expected.by_config
     if values is None:
         return
-    for known in (tree.expected.lists, written.lists if written else None):
+    config_class = tree.expected.config_class
+    flat = values_by_path(values, config_class)
+    for known in (tree.expected.lists, written.lists(flat) if written else None):
         if known is None:
             continue
-        for counted in known.counted(values, tree.expected.config_class, _names(tree)):
+        for counted in known.counted(values, config_class, _names(tree)):
             if not _has_layout(tree, counted):
                 yield from _reasons(tree, counted)
 
@@ -48,11 +51,12 @@ def _has_layout(tree: Tree, counted: Counted) -> bool:
 
 def _reasons(tree: Tree, counted: Counted) -> Iterator[Reason]:
     declared, stored = f"{counted.path} is {counted.number:,}", counted.items
-    extra = next((n for n in sorted(stored) if n >= counted.number), None)
-    if extra is not None:
+    built = counted.number - counted.unread
+    extra = next((n for n in sorted(stored) if n >= built), None)
+    if extra is not None and not counted.unread:
         which = visible(f"{counted.name}.{extra}")
         yield Reason(f"builds no module for {which}: {declared}", tree.stops)
-    missing = next((n for n in range(counted.number) if n not in stored), None)
+    missing = next((n for n in range(built) if n not in stored), None)
     if missing is not None:
         which = visible(f"{counted.name}.{missing}")
         yield tree.unwritten(f"{which} is not stored, but {declared}")
@@ -60,7 +64,7 @@ def _reasons(tree: Tree, counted: Counted) -> Iterator[Reason]:
         return
     every = {part for parts in stored.values() for part in parts}
     for number, parts in sorted(stored.items()):
-        lost = min(every - parts.keys(), default=None) if number < counted.number else None
+        lost = min(every - parts.keys(), default=None) if number < built else None
         if lost is not None:
             place = f"{counted.name}.{number}.{lost}"
             yield tree.uninitialised(place, next(iter(parts.values())))
