@@ -148,6 +148,29 @@ def test_deepseek_in_sglang_needs_no_number_for_it(type_: str | None) -> None:
     assert rotary.stop(wrong) == (("rope_scaling", "factor"), "string")
 
 
+@pytest.mark.parametrize("runtime", ["vllm", "sglang"])
+@pytest.mark.parametrize(("given", "kind"), [("made up", "string"), (1, "int"), ([1], "list")])
+def test_settings_are_an_object(runtime: str, given: object, kind: str) -> None:
+    assert known(runtime).stop({"rope_scaling": given}) == (("rope_scaling",), kind)
+
+
+def test_a_class_may_take_a_number_from_elsewhere() -> None:
+    config = {"rope_scaling": {"rope_type": "default", "rope_theta": "made up"}}
+    assert known("sglang", "Qwen3NextForCausalLM").stop(config) is None
+    where = ("rope_scaling", "rope_theta")
+    assert known("sglang", "Qwen3ForCausalLM").stop(config) == (where, "string")
+
+
+def test_any_language_model_of_vllm_turns_the_sections_that_it_is_given() -> None:
+    settings = {"rope_type": "default", "mrope_section": [8, 12]}
+    config = {"head_dim": 64, "rope_scaling": settings}
+    assert known("vllm").stop(config) is not None
+    assert (
+        known("vllm", "SmolLM3ForCausalLM").stop(config) is None
+    )  # built of transformers' modules
+    assert known("vllm").stop({**config, "head_dim": 40}) is None
+
+
 def test_of_the_two_types_sglang_reads_one() -> None:
     settings = {"rope_type": "linear", "type": None, "factor": 2.0}
     assert known("sglang").stop({"rope_scaling": settings}) is None

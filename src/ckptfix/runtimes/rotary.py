@@ -16,6 +16,7 @@ from ckptfix.checkpoint.model_config import NESTED_CONFIGS, wrappers
 from ckptfix.jsontext.text import Path
 from ckptfix.runtimes.common.kinds import ABSENT, kind_of
 from ckptfix.runtimes.common.rows import covers
+from ckptfix.runtimes.rotary_file import RotaryFile
 from ckptfix.runtimes.toml_folder import facts_of
 
 _KEYS: Final = ("rope_scaling", "rope_parameters")
@@ -24,67 +25,9 @@ _TYPES: Final = ("rope_type", "type")
 _CONFIG: Final = "_config"
 _THETA: Final = "rope_theta"
 _SECTIONS: Final = "mrope_section"
+_EVERY: Final = "*"
+"""In place of the name of a class, or of a type."""
 _NUMBERS: Final = ("int", "float", "bool")
-
-
-class RotaryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the releases of a runtime make of rotary settings."""
-
-    since: str
-    """The release that was read; others may take more, or less."""
-    source: str
-    architectures: tuple[str, ...]
-    """Classes that pass on the rotary settings of their config as they are."""
-    wrappers: tuple[str, ...]
-    """Classes that do so with those of the language model's config within theirs."""
-    of_transformers: tuple[str, ...] = ()
-    """Classes that the runtime builds of transformers' modules, which pass on theirs too."""
-    types_of_transformers: tuple[str, ...] = ()
-    """All types that these know."""
-    numbers: dict[str, tuple[str, ...]]
-    """Every type that is known -> keys that must be numbers where they are set."""
-    needs: dict[str, tuple[str, ...]] = {}
-    """Type -> keys that it cannot do without, and that no config class fills in."""
-    needs_of: dict[str, dict[str, tuple[str, ...]]] = {}
-    """Class -> the same of what it alone cannot do without."""
-    above: dict[str, dict[str, float]] = {}
-    """Type, or `*` for all that a class passes on -> keys -> what their numbers must be above."""
-    at_most: dict[str, dict[str, float]] = {}
-    """The same of what they must not be above."""
-    not_zero: dict[str, tuple[str, ...]] = {}
-    """Type -> keys of numbers by which it divides."""
-    no_bools: dict[str, dict[str, str]] = {}
-    """Type -> keys that it subtracts from tensors, which it cannot do with true or false, each with
-    the key that makes no difference where both are equal: then it does not."""
-    of_layers: dict[str, tuple[str, ...]] = {}
-    """Class -> kinds of layers, if config.json has settings for each: they are an object of a type
-    that is known, where a layer is of that kind."""
-    renamed: dict[str, str] = {}
-    """Another name of a type -> the type."""
-    agree: tuple[tuple[str, str], ...] | None = None
-    """Pairs of a `rope_type` and a `type` that may differ next to each other;
-    others stop every class. None where a release reads only one of them."""
-    needs_type: bool = False
-    """A language model's config within config.json that has rotary settings stops every class if
-    its `model_type` is null, and every one if that is something else than a string."""
-    made_default: dict[str, tuple[str, ...]] = {}
-    """Class -> types for which its config class puts `default`."""
-    every_type: dict[str, tuple[str, ...]] = {}
-    """Type -> classes that make it of every type that is given, but `default`."""
-    default_too: bool = False
-    """They make it of `default`, too."""
-    filled: dict[str, tuple[str, ...]] = {}
-    """Key -> types that are given for which a config class puts it in where it is missing."""
-    default_if_null: tuple[str, ...] = ()
-    """Classes that take a type of null for that."""
-    all_in_one: tuple[str, ...] = ()
-    """Wrappers whose config class reads a config.json without a part for the language model as one
-    of that, too, as they are published."""
-    three_sections: bool = False
-    """A list in `mrope_section` has three numbers; their sum does not count."""
-    sections_sum: dict[str, tuple[str, ...]] = {}
-    """Class that takes only a `mrope_section` whose sum is half of the rotary dimensions -> keys
-    without which these are not known."""
 
 
 class Rotary(Struct, frozen=True, eq=False):
@@ -158,8 +101,12 @@ class Rotary(Struct, frozen=True, eq=False):
     def _stop(self, values: Mapping[str, Any]) -> tuple[Path, str] | None:
         key = next((key for key in _KEYS if values.get(key)), "")
         settings = values.get(key)
-        if not isinstance(settings, dict) or self._is_nested(settings):
+        if settings and not isinstance(settings, dict):
+            return (key,), kind_of(settings)
+        if not settings or self._is_nested(settings):
             return None
+        elsewhere = self.file.not_read.get(self.architecture, ())
+        settings = {k: v for k, v in settings.items() if k not in elsewhere}
         spelled = next((name for name in _TYPES if name in settings), _TYPES[0])
         given = settings.get(spelled, "default")
         made_default = self.file.made_default.get(self.architecture, ())
@@ -199,14 +146,17 @@ class Rotary(Struct, frozen=True, eq=False):
         self, values: Mapping[str, Any], settings: Mapping[str, Any], type_: str
     ) -> Iterator[str]:
         given = settings.get(_SECTIONS)
-        if not given or type_ in self.file.every_type:
+        of_transformers = self.architecture in self.file.of_transformers
+        if not given or type_ in self.file.every_type or of_transformers:
             return
         if not isinstance(given, list):
             yield kind_of(given)
             return
         if self.file.three_sections and len(given) != 3:
             yield f"a list of {len(given)}, and it takes three"
-        needs = self.file.sections_sum.get(self.architecture)
+        sums = self.file.sections_sum
+        of_all = sums.get(_EVERY) if self.architecture in self.file.architectures else None
+        needs = sums.get(self.architecture, of_all)
         both = {**values, **settings}
         if needs is None or not both.keys() >= {*needs} or not all(map(_is_number, given)):
             return
@@ -216,7 +166,7 @@ class Rotary(Struct, frozen=True, eq=False):
 
     def _out_of_range(self, settings: Mapping[str, Any], type_: str) -> Iterator[tuple[str, str]]:
         file, own = self.file, self.architecture not in self.file.of_transformers
-        for of_type in (type_, *(("*",) if own else ())):
+        for of_type in (type_, *((_EVERY,) if own else ())):
             for name, least in file.above.get(of_type, {}).items():
                 if _is_number(number := settings.get(name)) and number <= least:
                     yield name, f"{number:,}, which is not above {least:g}"
