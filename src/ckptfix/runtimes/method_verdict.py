@@ -154,6 +154,11 @@ class MethodJudge(Struct, frozen=True):
         strays = self._strays(member, layer)
         if strays and not self.drops_strays:
             return strays, Effect.STOPS
+        scale = self.checkpoint.modules[member].tensors.get(fit.format.scale)
+        if layer.column_scales and scale is not None and len(scale.shape) == 1:
+            rows = scale.shape[0]
+            why = f"this release builds it with scales [{rows}, 1], but [{rows}] are stored"
+            return why, Effect.STOPS
         if why := _wrong_groups(layer, fit) or self._wrong_blocks(member, layer, fit):
             return why, Effect.STOPS
         lost = self._lost(member, layer)

@@ -1,10 +1,11 @@
 """What vLLM and SGLang have in common in reading metadata of AutoRound."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from ckptfix.runtimes.common.objects import JsonObject
+from ckptfix.runtimes.common.methods import require
+from ckptfix.runtimes.common.objects import JsonObject, kind_of
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.text import visible
 from ckptfix.untrusted_regex import UntrustedRegex
@@ -27,6 +28,30 @@ def regexes(
             except re.error:
                 continue
     return tuple(made)
+
+
+def hashed(found: JsonObject, key: str) -> Any:  # noqa: ANN401 - JSON
+    """A value that runtimes compare for the members of packed modules in a set.
+
+    Raises:
+        StopsError: it is missing, or cannot be in one.
+    """
+    value = require(found, key)
+    if isinstance(value, dict | list):
+        raise found.stop(f" is {kind_of(value)}", key)
+    return value
+
+
+def own_value(entry: Mapping[str, Any], field: str, usual: object, where: str) -> Any:  # noqa: ANN401 - JSON
+    """`bits`, `group_size` or `sym` of an entry of extra_config, or the usual one.
+
+    Raises:
+        LookupDisagreementError: runtimes compare it with a number, or look it up.
+    """
+    value = entry.get(field, usual)
+    if isinstance(value, dict | list) or (field == "bits" and not isinstance(value, int | float)):
+        raise LookupDisagreementError(f"{visible(where)}: {field} is {kind_of(value)}")
+    return value
 
 
 def common_scheme(name: str, found: Sequence[tuple[Raw, str]]) -> tuple[Raw, str]:

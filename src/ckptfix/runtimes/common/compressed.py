@@ -27,6 +27,8 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "block_structure": None, "dynamic": False, "actorder": None,
 }  # fmt: skip
 """Defaults of quantization arguments (compressed-tensors 0.19.0, quantization/quant_args.py)."""
+_OTHER_KEYS: Final = frozenset({"scale_dtype", "zp_dtype", "observer", "observer_kwargs"})
+_UNKNOWN: Final = "unknown"
 _STRATEGIES: Final = frozenset(
     {"tensor", "channel", "group", "block", "token", "tensor_group", "attn_head"}
 )
@@ -38,6 +40,7 @@ def arguments(value: object) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         return None
     made = {key: value.get(key, default) for key, default in _DEFAULTS.items()}
+    made[_UNKNOWN] = next((k for k in value if k not in _DEFAULTS and k not in _OTHER_KEYS), None)
     if made["strategy"] is None:
         size = made["group_size"]
         made["strategy"] = "tensor" if size is None else "channel" if size == -1 else "group"
@@ -58,6 +61,8 @@ def refusal(values: Mapping[str, Any]) -> str:
     for key in _SCALARS:
         if isinstance(values[key], dict | list):
             return f"has a list or an object as {key}"
+    if values[_UNKNOWN] is not None:
+        return f"has the unknown key {visible(values[_UNKNOWN])}"
     strategy, size, dynamic = values["strategy"], values["group_size"], values["dynamic"]
     block, order = values["block_structure"], values["actorder"]
     is_grouped = strategy in _GROUPED
@@ -85,6 +90,15 @@ def refusal(values: Mapping[str, Any]) -> str:
 def same(scheme: Scheme | None) -> object:
     """The part of a scheme that is compared: not the name that decided."""
     return None if scheme is None else dict(scheme.fields)
+
+
+def has_columns(weights: Mapping[str, Any]) -> bool:
+    """True where both runtimes have a column of scales, `[out, 1]`, and stop at a row.
+
+    Source: vllm 0.33.0 and sglang 0.5.23, layers/quantization/compressed_tensors/schemes; seen of
+    linear layers and experts.
+    """
+    return bool(weights["strategy"] == "channel")
 
 
 def is_float(values: Mapping[str, Any] | None, bits: int, group: int) -> bool:

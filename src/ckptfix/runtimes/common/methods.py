@@ -4,6 +4,7 @@ A runtime has one file for each class that reads such metadata, in its folder `m
 declares `METHOD`. This file has what several of these classes share.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
@@ -44,6 +45,8 @@ class Layer(Struct, frozen=True):
     merged_rows: int = 0
     """The number of rows of every member of a packed module, except the last, is a multiple of
     this."""
+    column_scales: bool = False
+    """The scales of rows are a column, `[out, 1]`; it stops at `[out]`."""
     tile: tuple[int, int] = (1, 1)
     """The kernel takes multiples of these rows and columns; what another one does was not read."""
 
@@ -162,6 +165,19 @@ class Patterns(Struct, frozen=True):
             return first if first is not None else (name if name in self.mapped else None)
         order = list(self.mapped)
         return min(first, name, key=order.index)
+
+
+def exclude_patterns(found: JsonObject, mapped: Mapping[str, str]) -> Patterns:
+    """The patterns of its `exclude`, as the release stores them -> as written.
+
+    Raises:
+        StopsError: an expression is not valid.
+    """
+    try:
+        return Patterns.of(mapped)
+    except re.error as error:
+        why = f" has a regular expression that is not valid: {error}"
+        raise found.stop(why, "exclude") from error
 
 
 def require(found: JsonObject, *keys: str) -> Any:  # noqa: ANN401 - JSON

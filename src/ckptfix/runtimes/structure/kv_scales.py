@@ -86,8 +86,12 @@ def _kv_scales_of_towers(tree: Tree) -> Iterator[Reason]:
 
 
 def _kv_scales_of_many(tree: Tree) -> Iterator[Reason]:
-    """Scales of a KV cache that are no scalars, in a checkpoint of ModelOpt."""
-    if tree.kv_cache and not tree.takes:
+    """Scales of a KV cache that are no scalars, in a checkpoint of ModelOpt.
+
+    vLLM has parameters for them whether or not the metadata declares a quantized cache.
+    """
+    has_parameters = tree.kv_cache or (tree.has_config and tree.runtime.always_takes_kv_scales)
+    if has_parameters and not tree.takes:
         yield from one_scale_reasons(tree)
 
 

@@ -12,9 +12,10 @@ from ckptfix.runtimes.learned.sizes import SizeRow, SizesFor
 from ckptfix.runtimes.learned.table import mask
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.size_expressions import size_in
-from ckptfix.runtimes.structure.sizes import Sizes, misfit, mismatch, stored_shape
+from ckptfix.runtimes.structure.sizes import Sizes, misfit, mismatch, packed_reason, stored_shape
 from ckptfix.runtimes.structure.tree import Tree
 
+_WEIGHT: Final = "weight"
 _PLAIN: Final = ("BF16", "F16", "F32")
 
 
@@ -30,7 +31,7 @@ def learned_size_reasons(tree: Tree) -> Iterator[Reason]:
         if kind in seen:
             continue
         seen.add(kind)
-        for role, tensor in module.tensor_names.items():
+        for role, tensor in _named(module):
             row = known.row_of(tensor)
             if row is None or row.sizes in said:
                 continue
@@ -40,6 +41,13 @@ def learned_size_reasons(tree: Tree) -> Iterator[Reason]:
             if reason is not None and all(reasons):
                 said.add(row.sizes)
                 yield reason
+
+
+def _named(module: Module) -> Iterator[tuple[str, str]]:
+    """(role, name of a tensor), of codes that have a name of their own that of the weight, too."""
+    yield from module.tensor_names.items()
+    if module.weight is not None and _WEIGHT not in module.tensors:
+        yield _WEIGHT, f"{module.name}.{_WEIGHT}"
 
 
 class _Known(Struct, frozen=True):
@@ -77,10 +85,10 @@ class _Known(Struct, frozen=True):
 
 def _misfit(tree: Tree, module: Module, role: str, row: SizeRow, expected: Sizes) -> Reason | None:
     """What is wrong with a tensor, if its layer is of the kind that has these sizes."""
-    stored = stored_shape(tree, module) if role == "weight" else _plain_shape(module, role)
+    stored = stored_shape(tree, module) if role == _WEIGHT else _plain_shape(module, role)
     if stored is None:
-        return None
-    name = "" if role == "weight" else module.tensor_names[role]
+        return packed_reason(tree, module, expected) if role == _WEIGHT else None
+    name = "" if role == _WEIGHT else module.tensor_names[role]
     if len(stored) != len(expected):
         place = tree.places.get(module.name, "")
         is_table = tree.family.modules.is_embedding(place) or module.name in tree.heads
@@ -97,10 +105,10 @@ def _of_other_dimensions(
     `default_weight_loader` of model_loader/weight_utils.py). Matrices may be reshaped,
     embeddings are not.
     """
-    is_matrix = role == "weight" and len(expected) != 1 and not is_table
+    is_matrix = role == _WEIGHT and len(expected) != 1 and not is_table
     if is_matrix or (prod(stored) == 1 and expected == (1,)):
         return None
-    name = module.tensor_names[role]
+    name = module.tensor_names.get(role, module.name)
     return Reason.stop(mismatch(name, stored, expected), tensor=name, of_first=True)
 
 

@@ -53,7 +53,7 @@ def size_reasons(tree: Tree) -> Iterator[Reason]:
             continue
         expected = tuple(size_in(size, tree.config) for size in sizes)
         if stored is None:
-            if reason := _packed_reason(tree, module, expected):
+            if reason := packed_reason(tree, module, expected):
                 seen.add(sizes)
                 yield reason
             continue
@@ -147,7 +147,7 @@ def stored_shape(tree: Tree, module: Module) -> tuple[int, ...] | None:
     return stored.logical_shape or weight.shape
 
 
-def _packed_reason(tree: Tree, module: Module, expected: Sizes) -> Reason | None:
+def packed_reason(tree: Tree, module: Module, expected: Sizes) -> Reason | None:
     """Outputs of a matrix of packed codes; its inputs depend on the bits of each code.
 
     The tensors alone may fit formats of several numbers of bits. Both loaders take the first

@@ -1,5 +1,6 @@
 """Tensors for which a release has no module or no parameter."""
 
+import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
@@ -29,6 +30,8 @@ _OF_MISTRAL: Final = OWN_CACHE_SPELLING.partition(".")[0]
 _CODES: Final = ("F8_E4M3", "F8_E5M2", "U8", "I8")
 _OF_QUANTIZER: Final = ("_scale", "_zero_point")
 """Ends of names of parameters that attention has for a quantized cache."""
+_PADDED: Final = re.compile(r"\.0\d+(?:\.|\Z)")
+"""A number in front of which zeros are: no class spells one so."""
 _OF_BANK: Final = 2
 """Dimensions of a bias of all experts of a bank."""
 
@@ -81,6 +84,8 @@ def _own_scales(tree: Tree) -> Iterator[Reason]:
 
 def _is_taken(tree: Tree, parts: Sequence[Tree], name: str, place: str) -> bool:
     if not tree.family.takes(name) or is_inside_layer(tree, name):
+        return False
+    if ".0" in name and _PADDED.search(name):
         return False
     placed = False
     for part in parts:

@@ -12,7 +12,9 @@ from ckptfix.runtimes.common.auto_round import (
     Raw,
     blocks_of,
     common_scheme,
+    hashed,
     is_object_of_objects,
+    own_value,
     regexes,
 )
 from ckptfix.runtimes.common.methods import (
@@ -22,7 +24,6 @@ from ckptfix.runtimes.common.methods import (
     QuantMethod,
     Scheme,
     expression,
-    require,
 )
 from ckptfix.runtimes.common.names import BoundNames
 from ckptfix.runtimes.common.objects import JsonObject, kind_of
@@ -109,8 +110,9 @@ class _Lookup(Struct, frozen=True):
         if key is None:
             return (bits, size, symmetric), ""
         entry = self.entries[key]
-        own = entry.get("bits", bits), entry.get("group_size", size), entry.get("sym", symmetric)
-        return own, key
+        bits = own_value(entry, "bits", bits, key)
+        symmetric = own_value(entry, "sym", symmetric, key)
+        return (bits, own_value(entry, "group_size", size, key), symmetric), key
 
 
 class AutoRound(Struct, frozen=True):
@@ -121,7 +123,7 @@ class AutoRound(Struct, frozen=True):
 
     def bind(self, found: JsonObject, names: BoundNames, dtypes: Mapping[str, str]) -> _Lookup:  # noqa: ARG002 - the protocol
         """As `QuantMethod`."""
-        default = tuple(require(found, key) for key in ("bits", "group_size", "sym"))
+        default = tuple(hashed(found, key) for key in ("bits", "group_size", "sym"))
         for key, values in _SUPPORTED.items():
             if (value := found.get(key, _DEFAULTS.get(key))) not in values:
                 problem = f": {kind_of(value)} is not supported in metadata of AutoRound"

@@ -7,7 +7,7 @@ Source: sglang 0.5.23, sglang/srt/layers/quantization/compressed_tensors/ (`comp
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ckptfix.runtimes.common.compressed import FP8_ROWS, INT8_ROWS, is_float
+from ckptfix.runtimes.common.compressed import FP8_ROWS, INT8_ROWS, has_columns, is_float
 from ckptfix.runtimes.common.methods import Layer, LayerKind, NotKnownError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.sglang.methods.compressed_tensors_rows import CompressedRow
@@ -112,7 +112,7 @@ def _fp8(weights: _Arguments, inputs: _Arguments | None) -> Layer | None:
 
 def _fp8_layer(weights: _Arguments, rows: tuple[str, ...], takes: set[str]) -> Layer | None:
     if weights["strategy"] != "block":
-        return Layer(rows, frozenset(takes))
+        return Layer(rows, frozenset(takes), column_scales=has_columns(weights))
     block = weights["block_structure"]
     if not isinstance(block, list) or len(block) != 2:
         return None
@@ -128,9 +128,12 @@ def _int8(weights: _Arguments, inputs: _Arguments | None, kind: LayerKind) -> La
     if kind == "experts":
         raise LookupDisagreementError("it has no layer for experts in INT8")
     if inputs["dynamic"]:
+        if inputs["strategy"] != "token":
+            return None
         takes = frozenset({"weight", "weight_scale"})
-        return Layer(rows, takes) if inputs["strategy"] == "token" else None
+        return Layer(rows, takes, column_scales=has_columns(weights))
     zero = set() if inputs["symmetric"] else {"input_zero_point"}
     if inputs["strategy"] != "tensor":
         return None
-    return Layer(rows, frozenset({"weight", "weight_scale", "input_scale", *zero}))
+    takes = frozenset({"weight", "weight_scale", "input_scale", *zero})
+    return Layer(rows, takes, column_scales=has_columns(weights))

@@ -20,10 +20,11 @@ from ckptfix.runtimes.common.methods import (
     QuantMethod,
     Scheme,
     agreed,
+    exclude_patterns,
     expression,
 )
 from ckptfix.runtimes.common.names import BoundNames
-from ckptfix.runtimes.common.objects import JsonObject, StopsError
+from ckptfix.runtimes.common.objects import JsonObject, StopsError, kind_of
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.common.quark import require_layer, word
 from ckptfix.text import visible
@@ -135,6 +136,9 @@ class _Lookup(Struct, frozen=True):
             return found[0]
         for text, config in self.layers.items():
             if expression(translate(text)).match(name):
+                if not isinstance(config, dict):
+                    where = f"{visible(text)} in layer_quant_config"
+                    raise LookupDisagreementError(f"{where} is {kind_of(config)}, not an object")
                 return config, text
         head = f"{name}."
         below = {t.removeprefix(head): c for t, c in self.layers.items() if t.startswith(head)}
@@ -202,7 +206,7 @@ class Quark(Struct, frozen=True):
         return _Lookup(
             self.row,
             names,
-            Patterns.of(both),
+            exclude_patterns(found, both),
             entries,
             by_class or {},
             default or {},

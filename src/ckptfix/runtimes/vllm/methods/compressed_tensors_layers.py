@@ -7,7 +7,7 @@ Source: vllm 0.33.0, vllm/model_executor/layers/quantization/compressed_tensors/
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ckptfix.runtimes.common.compressed import FP8_ROWS, INT8_ROWS, is_float
+from ckptfix.runtimes.common.compressed import FP8_ROWS, INT8_ROWS, has_columns, is_float
 from ckptfix.runtimes.common.methods import Layer, LayerKind, NotKnownError
 from ckptfix.runtimes.common.patterns import LookupDisagreementError
 from ckptfix.runtimes.vllm.methods.compressed_tensors_rows import CompressedRow
@@ -117,7 +117,7 @@ def _fp8(
             return None
         takes.add("input_scale")
     if weights["strategy"] != "block":
-        return Layer(rows, frozenset(takes))
+        return Layer(rows, frozenset(takes), column_scales=has_columns(weights))
     block = weights["block_structure"]
     if not isinstance(block, list) or len(block) != 2:
         return None
@@ -132,9 +132,12 @@ def _int8(weights: Mapping[str, Any], inputs: Mapping[str, Any] | None) -> Layer
     if weights["dynamic"] or not weights["symmetric"]:
         return None
     if inputs["dynamic"]:
-        takes = {"weight", "weight_scale"}
-        return Layer(rows, frozenset(takes)) if inputs["strategy"] == "token" else None
+        if inputs["strategy"] != "token":
+            return None
+        takes = frozenset({"weight", "weight_scale"})
+        return Layer(rows, takes, column_scales=has_columns(weights))
     zero = set() if inputs["symmetric"] else {"input_zero_point"}
     if inputs["strategy"] != "tensor":
         return None
-    return Layer(rows, frozenset({"weight", "weight_scale", "input_scale", *zero}))
+    takes = frozenset({"weight", "weight_scale", "input_scale", *zero})
+    return Layer(rows, takes, column_scales=has_columns(weights))

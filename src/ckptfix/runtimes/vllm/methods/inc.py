@@ -14,7 +14,9 @@ from ckptfix.runtimes.common.auto_round import (
     Raw,
     blocks_of,
     common_scheme,
+    hashed,
     is_object_of_objects,
+    own_value,
     regexes,
 )
 from ckptfix.runtimes.common.methods import (
@@ -113,7 +115,8 @@ class _Lookup(Struct, frozen=True):
 
     def find(self, name: str, kind: LayerKind) -> Scheme | None:
         for key in (name, f"model.{name}"):
-            if key in self.entries and self.entries[key].get("bits", _FLOAT) >= _FLOAT:
+            entry = self.entries.get(key)
+            if entry is not None and own_value(entry, "bits", _FLOAT, key) >= _FLOAT:
                 return None
         (bits, size, symmetric), by = self._resolve(name, kind)
         if bits >= _FLOAT:
@@ -187,8 +190,9 @@ class _Lookup(Struct, frozen=True):
         if key is None:
             return (bits, size, symmetric), ""
         entry = self.entries[key]
-        own = _size(entry.get("group_size", size), key)
-        return (entry.get("bits", bits), own, entry.get("sym", symmetric)), key
+        bits = own_value(entry, "bits", bits, key)
+        symmetric = own_value(entry, "sym", symmetric, key)
+        return (bits, _size(entry.get("group_size", size), key), symmetric), key
 
 
 def _size(value: object, where: str) -> Any:  # noqa: ANN401 - int or a pair
@@ -216,7 +220,7 @@ class Inc(Struct, frozen=True):
         except LookupDisagreementError as error:
             raise found.stop(f": {error}") from error
         packing = found.get("packing_format") or _default_packing(data_type, bits, size)
-        symmetric = require(found, "sym") if self.row.needs_sym else found.get("sym", True)
+        symmetric = hashed(found, "sym") if self.row.needs_sym or "sym" in found else True
         _require_supported(self.row, found, bits, size, data_type, packing, symmetric)
         if data_type not in self.row.read_types:
             return Doubted(f"data_type {data_type}")

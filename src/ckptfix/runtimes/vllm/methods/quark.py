@@ -19,6 +19,7 @@ from ckptfix.runtimes.common.methods import (
     QuantMethod,
     Scheme,
     agreed,
+    exclude_patterns,
     expression,
     number,
 )
@@ -227,7 +228,7 @@ class Quark(Struct, frozen=True):
         return _Lookup(
             self.row,
             names,
-            Patterns.of(names.mapped(excluded)),
+            exclude_patterns(found, names.mapped(excluded)),
             {new: config if isinstance(config, dict) else {} for new, config in stripped.items()},
             default,
             found.place(),
