@@ -149,6 +149,17 @@ def test_deepseek_in_sglang_needs_no_number_for_it(type_: str | None) -> None:
 
 
 @pytest.mark.parametrize("runtime", ["vllm", "sglang"])
+def test_factors_are_as_many_as_frequencies(runtime: str) -> None:
+    factors = {"short_factor": [1.0] * 48, "long_factor": [1.0] * 48}
+    settings = {"type": "longrope", "original_max_position_embeddings": 64, **factors}
+    config = {"head_dim": 128, "partial_rotary_factor": 0.75, "rope_scaling": settings}
+    assert known(runtime).stop(config) is None
+    settings["long_factor"] = [1.0] * 64
+    where = ("rope_scaling", "long_factor")
+    assert known(runtime).stop(config) == (where, "a list of 64, and there are 48 frequencies")
+
+
+@pytest.mark.parametrize("runtime", ["vllm", "sglang"])
 @pytest.mark.parametrize(("given", "kind"), [("made up", "string"), (1, "int"), ([1], "list")])
 def test_settings_are_an_object(runtime: str, given: object, kind: str) -> None:
     assert known(runtime).stop({"rope_scaling": given}) == (("rope_scaling",), kind)

@@ -27,6 +27,8 @@ _THETA: Final = "rope_theta"
 _SECTIONS: Final = "mrope_section"
 _EVERY: Final = "*"
 """In place of the name of a class, or of a type."""
+_LONG: Final = "longrope"
+_LISTS: Final = ("short_factor", "long_factor")
 _NUMBERS: Final = ("int", "float", "bool")
 
 
@@ -122,9 +124,10 @@ class Rotary(Struct, frozen=True, eq=False):
         numbers = (_THETA, *self.file.numbers[type_])
         kinds = ((name, kind_of(settings.get(name, ABSENT))) for name in numbers)
         wrong = (((key, name), kind) for name, kind in kinds if kind not in (*_NUMBERS, "missing"))
+        factors = (((key, name), what) for name, what in _factors(values, settings, type_))
         ranges = (((key, name), what) for name, what in self._out_of_range(settings, type_))
         sections = (((key, _SECTIONS), what) for what in self._sections(values, settings, type_))
-        return next(wrong, None) or next(ranges, None) or next(sections, None)
+        return next(chain(wrong, factors, ranges, sections), None)
 
     def _made_of(self, given: object) -> str | None:
         """The type that the class makes of the one that is given; None of what names none."""
@@ -229,6 +232,17 @@ def _rotary(runtime: str, architecture: str) -> Rotary | None:
 def _read(runtime: str) -> RotaryFile | None:
     found = facts_of(runtime).found("rotary.toml")
     return msgspec.convert(found, RotaryFile) if found else None
+
+
+def _factors(
+    values: Mapping[str, Any], settings: Mapping[str, Any], type_: str
+) -> Iterator[tuple[str, str]]:
+    """Lists of factors that are not as long as there are frequencies."""
+    dimensions = _rotary_dimensions({**values, **settings}) if type_ == _LONG else None
+    for name in _LISTS if dimensions is not None else ():
+        given = settings.get(name)
+        if isinstance(given, list) and dimensions is not None and len(given) != dimensions // 2:
+            yield name, f"a list of {len(given):,}, and there are {dimensions // 2:,} frequencies"
 
 
 def _rotary_dimensions(values: Mapping[str, Any]) -> int | None:

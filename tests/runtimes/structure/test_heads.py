@@ -97,8 +97,10 @@ def gemma3(*, top: bool | None, text: bool | None) -> tuple[Shapes, dict[str, An
         made |= fp8(f"{layer}.mlp.{part}")
     tower, projector = "vision_tower.vision_model", "multi_modal_projector"
     made |= bf16(f"{tower}.embeddings.position_embedding")
-    for part in (f"{tower}.embeddings.patch_embedding", f"{tower}.post_layernorm"):
-        made |= bf16(part, 32) | {f"{part}.bias": ("BF16", (32,))}
+    patches = f"{tower}.embeddings.patch_embedding"
+    made |= bf16(patches, 32, 3, 14, 14) | bf16(f"{tower}.post_layernorm", 32)
+    for part in (patches, f"{tower}.post_layernorm"):
+        made[f"{part}.bias"] = "BF16", (32,)
     made |= bf16(f"{projector}.mm_soft_emb_norm", 32)
     made[f"{projector}.mm_input_projection_weight"] = "BF16", (32, 32)
     inner = {"num_hidden_layers": 1, "vocab_size": 32}
