@@ -107,6 +107,19 @@ def test_a_group_size_above_the_map_follows_the_layers(tmp_path: Path, call: Cal
     assert config_of(made)["group_size"] == 16
 
 
+def test_an_entry_for_a_block_becomes_entries_for_its_modules(tmp_path: Path, call: Call) -> None:
+    """No runtime finds a module below the name of a block, but for experts."""
+    layers = dict.fromkeys(ATTENTION, "FP8") | {"model.layers.0.mlp": "NVFP4"}
+    quantization = mixed(layers, quant_method="modelopt", ignore=["lm_head"])
+    tensors = tensors_of(fp8=ATTENTION, nvfp4=MLP, bf16=["lm_head"])
+    made = write_checkpoint(tmp_path / "c", tensors, quantization)
+    assert "--from-tensors" in call("check", made, "--runtime", "vllm==0.33.0").stdout
+    assert call("rewrite", made, "--from-tensors").returncode == 0
+    entries = config_of(made)["quantized_layers"]
+    assert {*ATTENTION, *MLP} <= entries.keys()
+    assert "model.layers.0.mlp" not in entries
+
+
 def map_beside(directory: Path, excluded: list[str]) -> Path:
     """config.json MIXED_PRECISION without the map, as ModelOpt 0.42 wrote it."""
     layers = dict.fromkeys(ATTENTION, "FP8") | dict.fromkeys(MLP, "NVFP4")

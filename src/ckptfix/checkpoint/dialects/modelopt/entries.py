@@ -7,6 +7,7 @@ from ckptfix.checkpoint.dialects.changes import Changes
 from ckptfix.checkpoint.dialects.interface import Stored
 from ckptfix.checkpoint.dialects.modelopt.reader import GROUPS, INPUTS, TARGETS
 from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
+from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.formats.layers import StoredLayer
 from ckptfix.checkpoint.formats.table import format_named
 from ckptfix.jsontext.text import Path
@@ -71,13 +72,18 @@ def _keep_right(stored: Stored, metadata: MetadataFile, changes: Changes) -> set
         kinds = {layers[m] for m in wrong}
         if not known and quantized.isdisjoint(modules):
             changes.removals.add(entry.path)
-        elif len(kinds) > 1 or 0 < len(wrong) < len(known):
-            changes.removals.add(entry.path)  # a container whose modules differ
+        elif _is_block(entry.name, known) or len(kinds) > 1 or 0 < len(wrong) < len(known):
+            changes.removals.add(entry.path)  # of modules that differ, or that it does not reach
         else:
             named.update(known)
             if kinds:
                 changes.set(entry.path, as_entry(kinds.pop()))
     return named
+
+
+def _is_block(name: str, modules: list[str]) -> bool:
+    """True for the name of a block, below which runtimes find experts, but no other modules."""
+    return all(m.startswith(f"{name}.") and EXPERTS not in m for m in modules)
 
 
 def _rebuild_targets(
