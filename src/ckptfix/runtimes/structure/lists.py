@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from ckptfix.runtimes.config_classes import values_by_path
 from ckptfix.runtimes.learned.lists import Counted
 from ckptfix.runtimes.loads import Reason
 from ckptfix.runtimes.structure.tree import Tree
@@ -18,8 +17,7 @@ def list_reasons(tree: Tree) -> Iterator[Reason]:
     if values is None:
         return
     config_class = tree.expected.config_class
-    flat = values_by_path(values, config_class)
-    for known in (tree.expected.lists, written.lists(flat) if written else None):
+    for known in (tree.expected.lists, written.lists(tree.flat) if written else None):
         if known is None:
             continue
         for counted in known.counted(values, config_class, _names(tree)):
