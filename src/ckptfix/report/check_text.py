@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from ckptfix.operations.checked import CheckedCheckpoint
+from ckptfix.operations.checked import CheckedCheckpoint, cured
 from ckptfix.report.check_report import CheckReport
 from ckptfix.report.check_table import answer_table
 from ckptfix.report.console import count, line
@@ -127,6 +127,10 @@ def _summary_line(report: CheckReport, checked: CheckedCheckpoint) -> Line:
         f"ckptfix {REPAIR_COMMANDS[repair]} repairs {repaired:,}"
         for repair, repaired in checked.repaired.items()
     ]
+    advised = checked.advised
+    better = cured(checked.runtimes, advised.then) if advised else ()
+    if not checked.repaired and any(answer.counts for answer in better):
+        parts.append("the next step repairs that")
     style = "bold yellow" if report.passes(checked) else "bold red"
     return line(f"{visible(checked.name)}: ", ("; ".join(parts), style), ignored, unknown)
 

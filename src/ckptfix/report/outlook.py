@@ -19,6 +19,8 @@ from ckptfix.runtimes.targets import Target
 from ckptfix.text import visible
 
 STYLE: Final = {Answer.YES: "green", Answer.NO: "red", Answer.UNKNOWN: ""}
+_FEW: Final = 4
+"""So many releases are named in a command."""
 
 
 _Runs = list[tuple[Sequence[Target], tuple[Answer, str]]]
@@ -143,8 +145,15 @@ def _rewrites(checked: CheckedCheckpoint, advised: Advised) -> Iterator[tuple[st
         proposes = spelled(call, name, "--create-pr")
         yield proposes, "# opens a pull request with the fix"
     if advised.without_writing:
-        passes = spelled(call, name, "--overrides")
+        passes = spelled(call, name, "--overrides", *_asked(checked, advised))
         yield passes, "# or change nothing: prints how to serve it with the fix as an argument"
+
+
+def _asked(checked: CheckedCheckpoint, advised: Advised) -> Iterator[str]:
+    """The options for the few releases that were asked for: without them, all known ones count."""
+    targets = [answer.target for answer in checked.runtimes] if checked.requested else []
+    for target in targets if len(targets) <= _FEW and "runtime" not in advised.arguments else ():
+        yield from ("--runtime", f"{target.runtime}=={target.version}")
 
 
 def answer_text(checked: CheckedCheckpoint, *, allow_unknown: bool) -> str:
@@ -155,7 +164,7 @@ def answer_text(checked: CheckedCheckpoint, *, allow_unknown: bool) -> str:
     if by[Answer.NO]:
         parts.append(f"does not load on {_some(counted, by[Answer.NO])}")
     if by[Answer.UNKNOWN]:
-        accepts = "" if allow_unknown else "; --allow-unknown accepts that"
+        accepts = "" if allow_unknown or by[Answer.NO] else "; --allow-unknown accepts that"
         parts.append(f"not known whether it loads on {_some(counted, by[Answer.UNKNOWN])}{accepts}")
     return "; ".join(parts) or "loads"
 

@@ -102,7 +102,7 @@ def incomplete_bank(context: Context) -> Iterable[Finding]:
                 subject=f"{bank}.{missing[0]}",
                 message=f"is missing; the bank has experts up to {max(experts)}",
                 place=place_of(checkpoint, first),
-                advice="export the checkpoint again",
+                advice=context.export_again(),
             )
         yield from _unlike(context, bank, experts)
 

@@ -16,6 +16,7 @@ from ckptfix.rules.reading import Declarations, Declared
 from ckptfix.runtimes.naming import Naming
 from ckptfix.runtimes.placing import looked_up
 from ckptfix.runtimes.target_verdict import TargetVerdict
+from ckptfix.text import visible
 
 
 class Facts(Struct, frozen=True, dict=True):
@@ -132,6 +133,13 @@ class Context(Struct, frozen=True):
     def entries(self, metadata: MetadataFile) -> Mapping[str, Statement]:
         """See `Declarations`."""
         return self.facts.declarations.entries(metadata)
+
+    def export_again(self, what: str = "checkpoint") -> str:
+        """Advice where something is missing: it may be in a file that no runtime reads."""
+        table = self.checkpoint.table
+        unlisted = ", ".join(map(visible, table.unlisted_files[:2]))
+        rebuild = f"rebuild {table.index_file}, which does not list {unlisted}, or "
+        return f"{rebuild if unlisted else ''}export the {what} again"
 
     def finding(  # noqa: PLR0913 - one for each field of a finding
         self,

@@ -39,7 +39,7 @@ def unrecognized(context: Context) -> Iterable[Finding]:
                 subject=name,
                 message=stored.problem,
                 place=place_of(context.checkpoint, name),
-                advice="export the module again",
+                advice=context.export_again("module"),
                 modules=(name,),
             )
 

@@ -67,7 +67,7 @@ def _finding(
         subject=f"{block}.{part}",
         message=f"is missing, but every other layer with such a {kind} has it{found}",
         place=place_of(context.checkpoint, beside),
-        advice="rename its tensors" if instead else "export the checkpoint again",
+        advice="rename its tensors" if instead else context.export_again(),
         modules=(beside,) if instead else (),
     )
 

@@ -121,7 +121,7 @@ def refused_metadata(context: Context) -> Iterable[Finding]:
             message=f"is rejected by {' and '.join(map(str, targets))}: "
             f"{refusal.cause or refusal.text}",
             place=place,
-            advice="serve with a release that loads it, or export the checkpoint again"
+            advice="serve with a release that loads it, if there is one, or export it again"
             if place.file in context.checkpoint.documents
             else f"copy {place.file} from where the checkpoint was published or exported",
             releases=tuple(map(str, targets)),
@@ -172,7 +172,7 @@ def not_loaded(context: Context) -> Iterable[Finding]:
             message=f"is not loaded as stored by {' and '.join(map(str, targets))}: it "
             f"{fault.text}",
             place=place,
-            advice=f"export the checkpoint again, or make {file} match what is stored",
+            advice=f"{context.export_again()}, or make {file} match what is stored",
             releases=tuple(map(str, targets)),
             for_each_expert=not fault.of_first,
         )

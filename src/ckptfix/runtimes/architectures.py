@@ -47,7 +47,8 @@ def outer_architecture(config: ModelConfig, profile: RuntimeProfile) -> str:
         return registered
     message = f"does not register {', '.join(map(visible, named))}"
     if "auto_map" in config.values or any(map(_may_be_of_transformers, named)):
-        raise UnregisteredError(message)
+        elsewhere = "a class of transformers or of the checkpoint, which was not looked at"
+        raise UnregisteredError(f"{message}, and may take {elsewhere}")
     text = f"{message}, and transformers has no class with that name"
     raise StopsError(at=_NAMED, text=text)
 
