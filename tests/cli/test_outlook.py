@@ -114,7 +114,7 @@ def test_tensors_at_fault_load_nowhere(tmp_path: Path, call: Call) -> None:
     )
     screen = first_screen(call, write_checkpoint(tmp_path / "c", tensors, entries))
     assert f"vllm 0.17.0 to 0.33.0 {STOPS}the tensors themselves are wrong: CKF301" in screen
-    assert screen[-1] == "nothing to run: no rewrite fixes this # see the findings below"
+    assert screen[-1] == "nothing to run: no rewrite makes it load # see the findings below"
 
 
 def test_an_architecture_whose_classes_were_not_read(tmp_path: Path, call: Call) -> None:

@@ -204,7 +204,7 @@ def test_after_what_names_can_repair_the_advice_is_another(tmp_path: Path, call:
     shown = call("check", made).stdout
     assert "no, " in shown
     assert "ckptfix rewrite" not in shown
-    assert "nothing to run: no rewrite fixes this" in shown
+    assert "nothing to run: no rewrite makes it load" in shown
 
 
 def test_a_rebuild_of_its_own_result_is_no_change() -> None:

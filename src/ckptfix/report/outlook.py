@@ -97,7 +97,7 @@ def _commands(
     elif not loading:
         below = "# see the findings below" if checked.findings else ""
         refused = any(answer.loads is Answer.NO for answer in checked.runtimes)
-        why = "no rewrite fixes this" if refused else "no release is known to refuse it"
+        why = "no rewrite makes it load" if refused else "no release is known to refuse it"
         yield f"nothing to run: {why}", below
 
 
