@@ -120,6 +120,18 @@ def test_an_entry_for_a_block_becomes_entries_for_its_modules(tmp_path: Path, ca
     assert "model.layers.0.mlp" not in entries
 
 
+def test_an_entry_for_a_module_of_an_unknown_format_stays(tmp_path: Path, call: Call) -> None:
+    broken, unlisted = MLP[0], MLP[1]
+    layers = dict.fromkeys([*ATTENTION, broken, MLP[2]], "FP8")
+    tensors = tensors_of(fp8=[*ATTENTION, *MLP], bf16=["lm_head"])
+    tensors[f"{broken}.weight_scale"] = "F32", (3, 3)
+    quantization = mixed(layers, quant_method="modelopt", ignore=["lm_head"])
+    made = write_checkpoint(tmp_path / "c", tensors, quantization)
+    assert "CKF301" in call("check", made).stdout
+    assert call("rewrite", made, "--from-tensors").returncode == 0
+    assert {broken, unlisted} <= config_of(made)["quantized_layers"].keys()
+
+
 def map_beside(directory: Path, excluded: list[str]) -> Path:
     """config.json MIXED_PRECISION without the map, as ModelOpt 0.42 wrote it."""
     layers = dict.fromkeys(ATTENTION, "FP8") | dict.fromkeys(MLP, "NVFP4")

@@ -83,7 +83,8 @@ def _keep_right(stored: Stored, metadata: MetadataFile, changes: Changes) -> set
 
 def _is_block(name: str, modules: list[str]) -> bool:
     """True for the name of a block, below which runtimes find experts, but no other modules."""
-    return all(m.startswith(f"{name}.") and EXPERTS not in m for m in modules)
+    below = (m.startswith(f"{name}.") and EXPERTS not in m for m in modules)
+    return bool(modules) and all(below)
 
 
 def _rebuild_targets(
