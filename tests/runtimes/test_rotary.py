@@ -176,9 +176,8 @@ def test_any_language_model_of_vllm_turns_the_sections_that_it_is_given() -> Non
     settings = {"rope_type": "default", "mrope_section": [8, 12]}
     config = {"head_dim": 64, "rope_scaling": settings}
     assert known("vllm").stop(config) is not None
-    assert (
-        known("vllm", "SmolLM3ForCausalLM").stop(config) is None
-    )  # built of transformers' modules
+    of_transformers = known("vllm", "SmolLM3ForCausalLM")  # built of transformers' modules
+    assert of_transformers.stop(config) is None
     assert known("vllm").stop({**config, "head_dim": 40}) is None
 
 

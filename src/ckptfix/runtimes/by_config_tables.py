@@ -74,7 +74,7 @@ class StopsSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One `[[stops]]` table: values with which the class cannot be built."""
 
     each: bool = False
-    """Every key of these is enough by itself: absent, missing, null, below and kinds."""
+    """Each key in absent, missing, null, below and kinds alone stops the class."""
     shorter: tuple[str, str] | None = None
     """Path of a list that has fewer items than the number at the second path says."""
 
@@ -98,7 +98,7 @@ class StopsSpec(When, frozen=True, forbid_unknown_fields=True, kw_only=True):
         )
 
     def apart(self) -> "Iterator[StopsSpec]":
-        """The tables that it stands for, one for every key that is enough by itself."""
+        """One table per key where each key alone stops the class, else the table itself."""
         if not self.each:
             yield self
             return

@@ -239,9 +239,11 @@ def _factors(
 ) -> Iterator[tuple[str, str]]:
     """Lists of factors that are not as long as there are frequencies."""
     dimensions = _rotary_dimensions({**values, **settings}) if type_ == _LONG else None
-    for name in _LISTS if dimensions is not None else ():
+    if dimensions is None:
+        return
+    for name in _LISTS:
         given = settings.get(name)
-        if isinstance(given, list) and dimensions is not None and len(given) != dimensions // 2:
+        if isinstance(given, list) and len(given) != dimensions // 2:
             yield name, f"a list of {len(given):,}, and there are {dimensions // 2:,} frequencies"
 
 
