@@ -17,6 +17,7 @@ CONFIG_ROOT: Final = ("quantization_config",)
 COMPRESSION: Final = ("compression_config",)
 """Where compressed-tensors wrote before 0.6, wrapped or not."""
 MIXED: Final = "MIXED_PRECISION"
+INPUTS: Final = "input_activations"
 """quant_algo of a file with an entry per module."""
 
 StatementKind = Literal["entry", "exclude", "target"]
@@ -85,6 +86,19 @@ def find_at(value: object, path: Iterable[str | int]) -> Any:  # noqa: ANN401 - 
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
+
+
+def is_weight_only(groups: object) -> bool:
+    """True for ModelOpt's config_groups none of which has input_activations.
+
+    vLLM 0.29.0 and later reads NVFP4 as W4A16_NVFP4 then (vllm 0.33.0,
+    vllm/model_executor/layers/quantization/modelopt.py, `from_config`).
+    """
+    return (
+        isinstance(groups, dict)
+        and bool(groups)
+        and all(isinstance(g, dict) and g.get(INPUTS) is None for g in groups.values())
+    )
 
 
 def named_quantizer(value: object) -> str | None:

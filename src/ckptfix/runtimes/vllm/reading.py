@@ -17,6 +17,7 @@ from ckptfix.checkpoint.dialects.statements import (
     PARAMS_FILE,
     Statement,
     find_at,
+    is_weight_only,
 )
 from ckptfix.runtimes.common.effective import DEFAULT_GROUP_SIZE, EffectiveMetadata
 from ckptfix.runtimes.common.foreign import not_supported, only_online, require_modelopt
@@ -218,7 +219,11 @@ def _from_config(
         algo = "MIXED_PRECISION"
         if group_size is None:
             group_size = first_group_size(fields, entries)
-    elif algo == "NVFP4" and reading.weight_only_by_activations and _weight_only(found):
+    elif (
+        algo == "NVFP4"
+        and reading.weight_only_by_activations
+        and is_weight_only(found.get("config_groups"))
+    ):
         algo, declared = "W4A16_NVFP4", "NVFP4 without input_activations"
     return EffectiveMetadata(
         fields.file,
@@ -258,14 +263,3 @@ def _kv_cache(fields: JsonObject, reading: VllmReading, *, wrapped: bool) -> boo
 def _group_size(fields: JsonObject) -> object:
     value = fields.get("group_size")
     return value if value is None or isinstance(value, int) else fields.number("group_size")
-
-
-def _weight_only(found: JsonObject) -> bool:
-    """True if no config group has input_activations, so that vLLM reads NVFP4 as weight-only."""
-    groups = found.get("config_groups")
-    if not isinstance(groups, dict) or not groups:
-        return False
-    return all(
-        isinstance(group, dict) and group.get("input_activations") is None
-        for group in groups.values()
-    )

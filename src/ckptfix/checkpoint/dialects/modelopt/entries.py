@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from ckptfix.checkpoint.dialects.changes import Changes
 from ckptfix.checkpoint.dialects.interface import Stored
-from ckptfix.checkpoint.dialects.modelopt.reader import GROUPS, INPUTS, TARGETS
-from ckptfix.checkpoint.dialects.statements import MetadataFile, Statement
+from ckptfix.checkpoint.dialects.modelopt.reader import GROUPS, TARGETS
+from ckptfix.checkpoint.dialects.statements import INPUTS, MetadataFile, Statement
 from ckptfix.checkpoint.expert_banks import EXPERTS
 from ckptfix.checkpoint.formats.layers import StoredLayer
 from ckptfix.checkpoint.formats.table import format_named

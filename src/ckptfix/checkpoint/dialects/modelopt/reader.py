@@ -32,7 +32,6 @@ NESTED: Final = "quantization"
 ENTRIES: Final = "quantized_layers"
 GROUPS: Final = "config_groups"
 TARGETS: Final = "targets"
-INPUTS: Final = "input_activations"
 FLAT_EXCLUDES: Final = "ignore"
 WRAPPED_EXCLUDES: Final = "exclude_modules"
 

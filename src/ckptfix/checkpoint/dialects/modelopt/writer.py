@@ -19,11 +19,16 @@ from ckptfix.checkpoint.dialects.modelopt.reader import (
     ENTRIES,
     FLAT_EXCLUDES,
     GROUPS,
-    INPUTS,
     NESTED,
     WRAPPED_EXCLUDES,
 )
-from ckptfix.checkpoint.dialects.statements import CONFIG_FILE, MIXED, MetadataFile, Statement
+from ckptfix.checkpoint.dialects.statements import (
+    CONFIG_FILE,
+    MIXED,
+    MetadataFile,
+    Statement,
+    is_weight_only,
+)
 from ckptfix.checkpoint.formats.layers import StoredLayer
 from ckptfix.jsontext.text import Path
 from ckptfix.names import is_class_name, is_regex
@@ -35,8 +40,7 @@ _NEEDS_FIELDS: Final = "NVFP4"
 (vllm/model_executor/layers/quantization/modelopt.py, `ModelOptNvFp4Config._from_config`)."""
 
 _READ_BY_INPUTS: Final = "NVFP4"
-"""vLLM 0.29.0 and later reads it as W4A16_NVFP4 where no config group has input_activations (the
-same file, `from_config`)."""
+"""Where no config group has input_activations, it is read as another one: `is_weight_only`."""
 
 
 class ModelOptWriter:
@@ -155,7 +159,7 @@ def _rebuild_sizes(
         changes.set((*root, "group_size"), layer.group_size)
         declared.add(layer.group_size)
     group = config_group(layer, ["Linear"])
-    stays = stays and not (layer.quant_algo == _READ_BY_INPUTS and _is_weight_only(groups))
+    stays = stays and not (layer.quant_algo == _READ_BY_INPUTS and is_weight_only(groups))
     if stays and (group is None or layer.group_size is None or declared == {layer.group_size}):
         return
     if group is not None:
@@ -184,14 +188,6 @@ def _sizes_in(groups: object) -> set[object]:
     specs = groups.values() if isinstance(groups, Mapping) else ()
     weights = [spec.get("weights") for spec in specs if isinstance(spec, Mapping)]
     return {spec.get("group_size") for spec in weights if isinstance(spec, Mapping)}
-
-
-def _is_weight_only(groups: object) -> bool:
-    """True for config_groups none of which quantizes inputs."""
-    found = list(groups.values()) if isinstance(groups, Mapping) else []
-    return bool(found) and not any(
-        isinstance(group, Mapping) and group.get(INPUTS) is not None for group in found
-    )
 
 
 def _rebuild_common(
